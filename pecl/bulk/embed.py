@@ -61,22 +61,20 @@ def embed(
     """
     held = None if isinstance(source, str | Path) else Texts(as_texts(source))
     spec = SourceSpec(str(source) if held is None else "texts", kind, language, column, _text(data_dir))
-    arguments = {"profile": "mini", **towers}
-    job = EmbedJob(spec, str(out), shards, _text(adapter), batch_size, normalize, arguments)
+    job = EmbedJob(spec, str(out), shards, _text(adapter), batch_size, normalize, {"profile": "mini", **towers})
     if format is not None:
         check_format(out, format)
-    found = run_job(job, Worker(job, held)) if ray_workers is None else _run_on_ray(job, held, ray_workers)
+    if ray_workers is None:
+        found = run_job(job, Worker(job, held))
+    elif held is not None:
+        raise ConfigError("ray_workers: expected a source that other processes can open, such as a file, got texts")
+    else:
+        from pecl.bulk.on_ray import run_on_ray  # the extra `ray`
+
+        found = run_on_ray(job, ray_workers)
     if format is not None:
         write_format(out, format, found)
     return found
-
-
-def _run_on_ray(job: EmbedJob, held: Texts | None, workers: int) -> Embeddings:
-    if held is not None:
-        raise ConfigError("ray_workers: expected a source that other processes can open, such as a file, got texts")
-    from pecl.bulk.on_ray import run_on_ray  # the extra `ray`
-
-    return run_on_ray(job, workers)
 
 
 def _text(value: str | Path | None) -> str | None:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
@@ -28,19 +28,12 @@ _quoted = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make
 
 @dataclass(frozen=True)
 class Plan:
-    """The content of a folder.
+    """The content of a folder of `rows` items in `shards` files.
 
     Attributes:
-        kind: images or texts.
-        source: name of the source.
-        source_digest: its identity.
-        rows: number of items.
-        shards: number of files.
         tower: name and fingerprint of the tower, and its precision.
         adapter: the adapter as a spec, its language, the digest of its parameters and its name; None for the plain
             tower.
-        normalize: whether each row has length 1.
-        ids_sha256: SHA-256 of `ids.jsonl`.
     """
 
     kind: Text
@@ -94,13 +87,13 @@ class Plan:
     def is_done(self, folder: Path, shard: int) -> bool:
         """Return whether a shard is there, is undamaged, and is that shard of this plan."""
         path = self.path(folder, shard)
+        if not path.exists():
+            return False
         try:
-            if not path.exists():
-                return False
             self.check_shard(Embeddings(path), shard, part=0)
+            return True
         except DataError:
             return False
-        return True
 
 
 def check_plan(folder: Path, plan: Plan) -> None:
@@ -125,21 +118,14 @@ def check_plan(folder: Path, plan: Plan) -> None:
 def write_plan(folder: Path, plan: Plan, ids: Callable[[], Iterable[str]]) -> list[Path]:
     """Write the plan of a folder and then `ids.jsonl`, where they are not there, and return the files written.
 
-    Raises:
-        OutputError: as `check_plan`, or the folder cannot be written.
+    It makes the checks of `check_plan`.
     """
     check_plan(folder, plan)
     written = []
     if not (folder / PLAN).exists() or read_plan(folder).identity != plan.identity:
-        document = {"format": FORMAT, **asdict(plan)}
-        written.append(write_json(folder / PLAN, with_digest(document)))
+        written.append(write_json(folder / PLAN, with_digest({"format": FORMAT, **asdict(plan)})))
     if _digest_of(folder / IDS) != plan.ids_sha256:
-
-        def write(file: BinaryIO) -> None:
-            for line in _lines(ids()):
-                file.write(line)
-
-        written.append(write_stream(folder / IDS, write))
+        written.append(write_stream(folder / IDS, lambda file: file.writelines(_lines(ids()))))
     return written
 
 
@@ -179,11 +165,7 @@ def _difference(known: Plan, plan: Plan) -> str:
 
 
 def read_plan(folder: str | Path) -> Plan:
-    """Return the plan of a folder.
-
-    Raises:
-        DataError: the folder holds no embeddings, or its plan is damaged or edited.
-    """
+    """Return the plan of a folder; DataError says that it holds none, or that the plan is damaged or edited."""
     path = Path(folder) / PLAN
     try:
         document: dict[str, Any] = load_json(path)
@@ -217,8 +199,8 @@ def open_embeddings(folder: str | Path, check: bool = True) -> Embeddings:
     plan, place = read_plan(folder), Path(folder)
     paths = plan.paths(place)
     there = sum(path.exists() for path in paths)
-    if there < len(paths):
-        raise DataError(f"{folder} is not finished: {there} of {len(paths)} shards are there; run pecl embed again")
+    if there < plan.shards:
+        raise DataError(f"{folder} is not finished: {there} of {plan.shards} shards are there; run pecl embed again")
     found = Embeddings(paths, check)
     for shard in range(plan.shards):
         plan.check_shard(found, shard, part=shard)

@@ -6,7 +6,7 @@ damaged or another program's, is refused and stays as it is.
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -44,13 +44,9 @@ def check_format(folder: str | Path, name: str) -> None:
 
 
 def write_format(folder: str | Path, name: str, embeddings: Embeddings) -> Path:
-    """Write all rows of a folder to one file, unless it is there, and return its path.
+    """Write all rows of a folder, its `embeddings`, to one file, unless it is there, and return its path.
 
-    Args:
-        folder: the folder.
-        name: npy, for an array (N, D) float32; parquet, for the columns `id` and `embedding`; or faiss, for an
-            `IndexFlatIP`, whose row i has the name in line i of `ids.jsonl`.
-        embeddings: those of the folder.
+    npy is an array (N, D) float32; parquet has the columns `id` and `embedding`; faiss is an `IndexFlatIP`.
 
     Raises:
         DataError: the folder's ids are damaged, or one is not UTF-8, which parquet asks for.
@@ -66,8 +62,13 @@ def write_format(folder: str | Path, name: str, embeddings: Embeddings) -> Path:
 
     if not path.exists():
         return write_stream(path, write)
-    if not _is_equal(path, write):
-        raise OutputError(_in_the_way(path))
+    made = _Digest()
+    write(made)
+    try:
+        if sha256_file(path) != made.sha256.hexdigest():
+            raise OutputError(_in_the_way(path))
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
     return path
 
 
@@ -76,8 +77,7 @@ def _in_the_way(path: Path) -> str:
 
 
 def _write_npy(file: Any, embeddings: Embeddings) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": embeddings.shape}
-    np.lib.format.write_array_header_1_0(file, header)
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": embeddings.shape})
     for rows in _blocks(embeddings):
         file.write(rows.astype("<f4", copy=False).tobytes())
 
@@ -126,12 +126,3 @@ class _Digest(io.RawIOBase):
     def write(self, content: Any) -> int:
         self.sha256.update(content)
         return len(content)
-
-
-def _is_equal(path: Path, write: Callable[[Any], None]) -> bool:
-    made = _Digest()
-    write(made)
-    try:
-        return sha256_file(path) == made.sha256.hexdigest()
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error

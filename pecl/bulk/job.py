@@ -7,7 +7,7 @@ only its current shards, and the same command resumes there.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,15 @@ TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # argu
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """Items to embed, their tower and the output folder: the only input of a worker on another machine.
-
-    Attributes:
-        source: images or texts to embed.
-        out: folder of the embeddings.
-        shards: number of files; None for one for every 16,384 rows.
-        adapter: adapter for texts, see `KnownAdapters`; None for that of their language, where one is known.
-        batch_size: texts in one pass.
-        normalize: whether each embedding is scaled to length 1.
-        towers: arguments of `load_towers`.
-    """
+    """The arguments of `embed`: the only input of a worker on another machine. `towers` has at least the profile."""
 
     source: SourceSpec
     out: str
-    shards: int | None = None
-    adapter: str | None = None
-    batch_size: int = 64
-    normalize: bool = True
-    towers: dict[str, Any] = field(default_factory=lambda: {"profile": "mini"})
+    shards: int | None
+    adapter: str | None
+    batch_size: int
+    normalize: bool
+    towers: dict[str, Any]
 
     def __post_init__(self) -> None:
         for name, value in (("source", self.source.name), ("out", self.out)):
@@ -64,12 +54,7 @@ class EmbedJob:
                 raise ConfigError(f"{name}: expected a whole number >= 1, got {value!r}")
 
     def choice(self) -> AdapterChoice:
-        """Return the adapter that embeds the texts, or the plain tower.
-
-        Raises:
-            ConfigError: no adapter has the name.
-            WeightsError: the path does not exist.
-        """
+        """Return the adapter that embeds the texts, or the plain tower; errors are those of `KnownAdapters`."""
         known = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
         return known.choose(self.adapter, self.source.text_language)
 
@@ -86,11 +71,8 @@ def run_job(job: EmbedJob, worker: "Worker") -> Embeddings:
 def started(job: EmbedJob, worker: "Worker") -> Iterator[list[int]]:
     """Lock a job's folder, write its plan, and yield the shards that are not there.
 
-    A failure before the first shard leaves nothing.
-
-    Raises:
-        OutputError: the folder holds other embeddings, or cannot be written.
-        BusyError: another process is at work on it.
+    A failure before the first shard leaves nothing. OutputError says that the folder holds other embeddings or cannot
+    be written, BusyError that another process is at work on it.
     """
     folder, plan = Path(job.out), worker.plan
     check_writable(folder)
@@ -127,11 +109,7 @@ def progress_bar(plan: Plan, missing: Sequence[int]) -> Bar:
 
 
 class Worker:
-    """Source and tower of a job, which compute one shard at a time. A caller may pass the opened source.
-
-    Raises:
-        PeclError: the job cannot be done; the message says why.
-    """
+    """Source and tower of a job, which compute one shard at a time. A caller may pass the opened source."""
 
     def __init__(self, job: EmbedJob, source: Texts | Pictures | None = None) -> None:
         self.job = job
@@ -141,9 +119,7 @@ class Worker:
         if is_image and job.adapter not in (None, PLAIN):
             raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
         tower = self.towers.image if is_image else self.towers.text
-        named = {"name": tower.name, "fingerprint": tower.fingerprint}
-        if not is_image:
-            named["precision"] = self.towers.text.precision
+        precision = {} if is_image else {"precision": self.towers.text.precision}
         self.choice = None if is_image else job.choice()
         file = None if self.choice is None else self.choice.read(self.towers.text)
         rows = len(self.source)
@@ -153,7 +129,7 @@ class Worker:
             source_digest=self.source.digest,
             rows=rows,
             shards=min(job.shards or -(-rows // ROWS), max(rows, 1)) or 1,
-            tower=named,
+            tower={"name": tower.name, "fingerprint": tower.fingerprint, **precision},
             adapter=None if file is None else {**_describe(file), "name": not_none(self.choice, "choice").name},
             normalize=job.normalize,
             ids_sha256=ids_digest(self.source.ids()),
@@ -168,23 +144,19 @@ class Worker:
         def batches() -> Iterator[torch.Tensor]:
             row = start
             for batch in self._embed(start, stop):
-                self._check_finite(batch, shard, row)
+                if bad := unusable_rows(batch):
+                    by = self.plan.tower["name"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
+                    rows = f"{len(bad)} of rows {row} to {row + len(batch) - 1}, the first {row + bad[0]}"
+                    raise DataError(
+                        f"{self.job.source.name}: the embeddings of {rows} (shard {shard}) hold NaN or infinity, as "
+                        f"{by} gives them: check its parameters"
+                    )
                 row += len(batch)
                 yield batch
                 if progress is not None:
                     progress(len(batch))
 
         Embeddings.write(self.plan.path(Path(self.job.out), shard), batches(), self.plan.metadata(shard))
-
-    def _check_finite(self, batch: torch.Tensor, shard: int, start: int) -> None:
-        bad = unusable_rows(batch)
-        if bad:
-            by = self.plan.tower["name"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
-            rows = f"{len(bad)} of rows {start} to {start + len(batch) - 1}, the first {start + bad[0]}"
-            raise DataError(
-                f"{self.job.source.name}: the embeddings of {rows} (shard {shard}) hold NaN or infinity, as {by} gives "
-                "them: check its parameters"
-            )
 
     def _embed(self, start: int, stop: int) -> Iterator[torch.Tensor]:
         source, normalize = self.source, self.job.normalize

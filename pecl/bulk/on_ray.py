@@ -22,17 +22,14 @@ from pecl.plugins import load_same, loaded_plugins
 
 
 class ShardWriter:
-    """A worker as Ray Data makes it, from the fields of a job and the plug-ins that were run before.
-
-    It gives the numbers of shards that it has written, with the number of their rows, or why one cannot be written.
-    """
+    """A worker as Ray Data makes it, from the fields of a job and the plug-ins that were run before."""
 
     def __init__(self, fields: dict[str, Any], plugins: dict[str, str]) -> None:
         load_same(plugins)
         self._worker = Worker(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Write the shards of a batch; those that another worker has written meanwhile are kept."""
+        """Write the shards of a batch; return them with the number of their rows, or why one cannot be written."""
         rows, failures = [], []
         for shard in batch["shard"].tolist():
             start, stop = self._worker.plan.part(shard)
@@ -47,12 +44,7 @@ class ShardWriter:
 
 
 def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
-    """Compute all shards that are not there on `workers` workers, and return the embeddings.
-
-    Raises:
-        PeclError: bad input, or ray is missing.
-        RunError: Ray gave up.
-    """
+    """Compute all shards that are not there on `workers` workers, and return the embeddings."""
     if workers < 1:
         raise ConfigError(f"ray_workers: expected a whole number >= 1, got {workers}")
     try:

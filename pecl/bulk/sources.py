@@ -5,7 +5,7 @@ are read long after the identity was taken, so each is compared with it: one tha
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES
 from pecl.data.registry import DATASETS, load_dataset
@@ -32,7 +31,7 @@ _DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
 
 
 class Pictures:
-    """Images of a folder or a data set.
+    """Images of a folder or a data set, with their names.
 
     Args:
         images: the images.
@@ -40,9 +39,6 @@ class Pictures:
         look: returns the identity of an image as JSON holds it, such as its size and time or its fingerprint, and a
             value that every write changes, even one that restores the identity.
         hashed: the identity is the fingerprint, which an image must have when it is read.
-
-    Raises:
-        DataError: an image cannot be looked at.
     """
 
     kind = IMAGES
@@ -57,9 +53,9 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.images)
 
-    def ids(self) -> Iterator[str]:
-        """Yield the name of each image."""
-        return iter(self.names)
+    def ids(self) -> Sequence[str]:
+        """Return the name of each image."""
+        return self.names
 
     def load(self, start: int, stop: int) -> Iterator[Image.Image]:
         """Yield the images of a part; DataError names one that cannot be read, or changed since the source was opened.
@@ -86,10 +82,10 @@ class Texts:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the texts."""
+        """SHA-256 of the texts, or of the bytes of their file."""
         return sha256_lines(self.texts)
 
-    def ids(self) -> Iterator[str]:
+    def ids(self) -> Iterable[str]:
         """Yield 1 to N."""
         return map(str, range(1, len(self) + 1))
 
@@ -99,11 +95,7 @@ class Texts:
 
 
 class Lines(Texts):
-    """The lines of a text file of any size, read where they lie; each is named by its number.
-
-    Raises:
-        DataError: the file is missing, empty, not UTF-8, or has an empty line; the line is named.
-    """
+    """The lines of a text file of any size, read where they lie; each is named by its number. None may be empty."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -125,7 +117,7 @@ class Lines(Texts):
         if len(ends) == 1:
             raise DataError(f"{path} is empty: expected one text per line")
         self._blocks.append(block.digest())
-        self._ends, self._digest = np.array(ends, np.int64), digest.hexdigest()
+        self._ends, self.digest = np.array(ends, np.int64), digest.hexdigest()
 
     def _decode(self, line: bytes, number: int) -> str:
         try:
@@ -136,17 +128,8 @@ class Lines(Texts):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the file."""
-        return self._digest
-
     def load(self, start: int, stop: int) -> list[str]:
-        """Return the lines of a part.
-
-        Raises:
-            DataError: the file cannot be read, or changed since the source was opened.
-        """
+        """Return the lines of a part; raise DataError if the file changed since the source was opened."""
         texts: list[str] = []
         try:
             with open_regular(self.path) as file:
@@ -167,16 +150,7 @@ class Lines(Texts):
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """A source as a command names it.
-
-    Attributes:
-        name: folder of images, file of lines (.txt), table, or data set.
-        kind: images or texts; None for a folder's images and all else's texts.
-        language: language of the texts, which decides the adapter; None if it is not named, or for the default language
-            of a table or data set.
-        column: texts of a table or a data set: target, english, english_to_target or target_to_english.
-        data_dir: folder of the data sets.
-    """
+    """A source as a command names it; its fields are arguments of `embed`."""
 
     name: str
     kind: str | None = None
@@ -202,11 +176,7 @@ class SourceSpec:
         return self.name in DATASETS or Path(self.name).suffix in TABLE_SUFFIXES
 
     def open(self) -> Texts | Pictures:
-        """Return the source.
-
-        Raises:
-            DataError: it is missing, damaged, or holds nothing of the kind.
-        """
+        """Return the source; raise DataError if it is missing, damaged, or holds nothing of the kind."""
         path = Path(self.name)
         if not self._has_columns():
             if path.is_dir():
@@ -218,9 +188,12 @@ class SourceSpec:
         language, text_only = self.language or _DEFAULT_LANGUAGE, self.kind != IMAGES
         need = (self.column,) if text_only and "_to_" in self.column else ()
         captions = load_dataset(self.name, language, data_dir=self.data_dir, need=need, text_only=text_only)
-        if self.kind != IMAGES:
+        if text_only:
             return Texts(getattr(captions, self.column))
-        return _pictures_of(captions)
+        images = captions.images
+        if images is None:
+            raise DataError(f"{captions.dataset} has no images here")
+        return Pictures(images, images.ids, lambda i: (images.fingerprint(i), None), hashed=True)
 
     def _folder(self, path: Path) -> Pictures:
         if self.kind == TEXTS:
@@ -242,10 +215,3 @@ class SourceSpec:
             return identity, (seen.st_ino, seen.st_ctime_ns)
 
         return Pictures(found.images(), names, look)
-
-
-def _pictures_of(captions: ParallelCaptions) -> Pictures:
-    images = captions.images
-    if images is None:
-        raise DataError(f"{captions.dataset} has no images here")
-    return Pictures(images, images.ids, lambda i: (images.fingerprint(i), None), hashed=True)

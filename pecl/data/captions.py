@@ -55,29 +55,27 @@ class ParallelCaptions:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        n = len(self.target)
+        n, place = len(self.target), f"{self.dataset}/{self.language}"
         for name in ("english", "english_to_target", "target_to_english", "image_index", "part", "subset"):
             column = getattr(self, name)
             if column is not None and len(column) != n:
-                raise DataError(
-                    f"{self.dataset}/{self.language}: {name} has {len(column)} entries, expected {n} as in target"
-                )
+                raise DataError(f"{place}: {name} has {len(column)} entries, expected {n} as in target")
         if self.images is not None and self.image_index is None:
             if len(self.images) != n:
-                raise DataError(f"{self.dataset}/{self.language}: {len(self.images)} images for {n} captions")
+                raise DataError(f"{place}: {len(self.images)} images for {n} captions")
             object.__setattr__(self, "image_index", tuple(range(n)))
         if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index or ()):
-            raise DataError(f"{self.dataset}/{self.language}: image_index: expected 0 to {len(self.images) - 1}")
+            raise DataError(f"{place}: image_index: expected 0 to {len(self.images) - 1}")
         for i, part in enumerate(self.part or ()):
             if part not in PARTS:
-                raise DataError(f"{self.dataset}/{self.language}: caption {i + 1}: {unknown('part', part, PARTS)}")
+                raise DataError(f"{place}: caption {i + 1}: {unknown('part', part, PARTS)}")
         for name in COLUMNS:
             column = getattr(self, name)
             for i, caption in enumerate(column if isinstance(column, tuple) else ()):  # others were checked when read
                 if not caption.strip():
-                    raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1} is empty")
+                    raise DataError(f"{place}: {name} caption {i + 1} is empty")
                 if not is_text(caption):
-                    raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1}: {HALF_CHARACTER}")
+                    raise DataError(f"{place}: {name} caption {i + 1}: {HALF_CHARACTER}")
 
     def __repr__(self) -> str:
         columns = ("english_to_target", "target_to_english", "part", "subset")
@@ -97,23 +95,14 @@ class ParallelCaptions:
                 return column.take(indices)
             return None if column is None else tuple(column[i] for i in indices)
 
-        image_index = take(self.image_index)
-        images = self.images
+        taken = {name: take(getattr(self, name)) for name in (*COLUMNS, "image_index", "part", "subset")}
+        images, image_index = self.images, taken["image_index"]
         if images is not None and image_index is not None:
             used = list(dict.fromkeys(image_index))  # by first use: one caption per image keeps 0..n-1
             position = {old: new for new, old in enumerate(used)}
-            images, image_index = images.subset(used), tuple(position[i] for i in image_index)
-        return replace(
-            self,
-            english=take(self.english),
-            target=take(self.target),
-            english_to_target=take(self.english_to_target),
-            target_to_english=take(self.target_to_english),
-            images=images,
-            image_index=image_index,
-            part=take(self.part),
-            subset=take(self.subset),
-        )
+            images = images.subset(used)
+            taken["image_index"] = tuple(position[i] for i in image_index)
+        return replace(self, images=images, **taken)
 
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column."""
@@ -153,19 +142,10 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named), or not `expected` lines.
     """
     path = resolve_captions_file(path)
-    captions = read_lines(path)
+    captions = tuple(stripped_lines(path, TEXT_LIMIT))
     if "" in captions:
         number = captions.index("") + 1
         raise DataError(f"{path}, line {number}: empty caption; every line must hold one")
     if expected is not None and len(captions) != expected:
         raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
     return captions
-
-
-def read_lines(path: str | Path) -> tuple[str, ...]:
-    """Return the lines of a text file as `read_captions` does, empty ones included.
-
-    Raises:
-        DataError: the file is missing, without any line, or not UTF-8.
-    """
-    return tuple(stripped_lines(resolve_captions_file(path), TEXT_LIMIT))

@@ -32,12 +32,7 @@ _TASK1 = ("multi30k", "multi30k-full")  # not every language has all their split
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The outcome of a check.
-
-    Attributes:
-        problems: all problems; empty for sound data.
-        summaries: counts by split, or under the name of the data without splits.
-    """
+    """All problems of a data set, and its counts by split, or under the name of the data without splits."""
 
     problems: list[Problem]
     summaries: dict[str, Summary]
@@ -53,13 +48,11 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
     if problems:
         return CheckReport(problems, {})
     table = read_table(find_table(path))
-    columns = table.columns
-    codes = [column for column in columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
+    codes = [column for column in table.columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
     languages = [one for one in codes if one not in COLUMN_WORDS or has_words(row[one] for _, row in table.rows)]
     for language in languages or ["en"]:
-        need = [
-            direction for direction, name in translation_names(language, TRANSLATION_FOLDERS).items() if name in columns
-        ]
+        names = translation_names(language, TRANSLATION_FOLDERS)
+        need = [direction for direction, name in names.items() if name in table.columns]
         try:
             captions = load_dataset(str(path), language, need=need, text_only=not open_images)
             if captions.part is not None:
@@ -121,14 +114,8 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
 
 
 def _load_problem(
-    name: str,
-    language: str,
-    split: str | None,
-    root: Path | None,
-    direction: str | None = None,
-    summary: Summary | None = None,
+    name: str, language: str, split: str | None, root: Path | None, *need: str, summary: Summary | None = None
 ) -> Iterator[str]:
-    need = () if direction is None else (direction,)
     try:
         captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
         if captions.part is not None:

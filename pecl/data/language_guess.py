@@ -100,11 +100,7 @@ def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
 
 
 def detectable(languages: Sequence[str]) -> tuple[str, ...]:
-    """Return the codes of languages by any of their names, for `guess_languages`.
-
-    Raises:
-        ConfigError: there are fewer than two different ones, or one is unknown or none of lingua's.
-    """
+    """Return the codes of languages by any of their names, for `guess_languages`; at least two, all known to lingua."""
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in languages))
     if len(codes) < 2:
         raise ConfigError(f"languages: expected at least two, such as cs,en, got {','.join(languages)!r}")
@@ -151,15 +147,10 @@ def _detector(isos: frozenset[str] | None) -> Any:
 
 
 def strange_languages(targets: Sequence[str], english: Sequence[str], language: str) -> str | None:
-    """Return a clause with counts if the languages of parallel text are not the expected ones, or None.
+    """Return a clause with counts if `targets` are not in `language`, or their translations not in English; else None.
 
     It says whether the columns are swapped, or one is mostly in another language, from `LOOKED_AT` pairs. It is None
     without lingua, for a language that lingua does not know, and for a handful of pairs.
-
-    Args:
-        targets: texts that should be in `language`.
-        english: their English translations.
-        language: code of the language.
     """
     if language == ENGLISH or len(targets) < _FEWEST or not can_guess() or not _codes([language]):
         return None
@@ -177,12 +168,7 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
             f"of {count} pairs looked at, {of_target} have English where {name} is expected and {of_english} have "
             f"{name} where English is: are the two swapped?"
         )
-    for is_strange, found, number, expected in (
-        (is_other, target, of_target, name),
-        (is_other_english, source, of_english, "English"),
-    ):
-        if is_strange:
-            return (
-                f"of {count} pairs looked at, {number} have {found} where {expected} is expected: is it the right file?"
-            )
-    return None
+    if not (is_other or is_other_english):
+        return None
+    number, found, expected = (of_target, target, name) if is_other else (of_english, source, "English")
+    return f"of {count} pairs looked at, {number} have {found} where {expected} is expected: is it the right file?"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from pecl.errors import DataError, is_text
-from pecl.files import open_regular, sha256_file
+from pecl.files import open_regular
 
 LONGEST = 1 << 20  # characters of a line
 CAPTIONS, TABLE = "caption file", "table of captions"  # kinds of files in error sentences
@@ -19,12 +19,7 @@ _BOM = codecs.BOM_UTF8.decode()
 
 
 class Line(NamedTuple):
-    """A line of a file.
-
-    Attributes:
-        text: the line with its line break; characters that are not UTF-8 are replaced.
-        wrong: the problem, or None.
-    """
+    """A line of a file with its line break, in which characters that are not UTF-8 are replaced, and its problem."""
 
     text: str
     wrong: str | None
@@ -32,11 +27,7 @@ class Line(NamedTuple):
 
 @contextlib.contextmanager
 def readable(path: Path, what: str) -> Iterator[None]:
-    """Turn errors of reading a file of the kind `what`, `CAPTIONS` or `TABLE`, into one sentence.
-
-    Raises:
-        DataError: the file is missing, cannot be read, or is gzipped and damaged.
-    """
+    """Turn errors of reading a file of the kind `what`, `CAPTIONS` or `TABLE`, into a DataError of one sentence."""
     try:
         yield
     except FileNotFoundError as error:
@@ -48,27 +39,13 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from error
 
 
-def digest_of(path: Path, what: str) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Raises:
-        DataError: as `readable`.
-    """
-    with readable(path, what):
-        return sha256_file(path)
-
-
 def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = None) -> Iterator[Line]:
-    r"""Yield the lines of a file, without a byte-order mark; `.gz` is unpacked.
+    r"""Yield the lines of a file of at most `limit` unpacked bytes, without a byte-order mark; `.gz` is unpacked.
 
-    Args:
-        path: the file.
-        what: its kind in error sentences.
-        newline: "\n", or "" to also end lines at "\r" and "\r\n"; neither is changed.
-        limit: largest number of unpacked bytes; None for any number.
+    Lines end at `newline`: "\n", or "" to also end them at "\r" and "\r\n"; neither is changed.
 
     Raises:
-        DataError: as `readable`, a line has more than `LONGEST` characters, or the file more than `limit`.
+        DataError: as `readable`, a line has more than `LONGEST` characters, or the file more than `limit` bytes.
     """
     packed = path.suffix.lower() == ".gz"
     with readable(path, what), open_regular(path) as file:
@@ -102,11 +79,7 @@ def _checked(text: str) -> Line:
 
 
 def stripped_lines(path: Path, limit: int | None = None) -> Iterator[str]:
-    """Yield the lines of a caption file, including empty ones, without spaces at their ends.
-
-    Raises:
-        DataError: as `lines_of`, the file has no line, or one is not UTF-8 (it is named).
-    """
+    """Yield the lines of a caption file, at least one, including empty ones, without spaces at their ends."""
     number = 0
     for number, line in enumerate(lines_of(path, CAPTIONS, limit=limit), 1):
         if line.wrong:

@@ -16,20 +16,13 @@ def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) ->
     """Write `content` to `path`, and `record` with its SHA-256 next to it.
 
     The record is written first: after a kill in between, it does not match the old file, which is detected.
-
-    Raises:
-        OutputError: the folder cannot be written.
     """
     write_json(provenance_file(path), record | {"sha256": sha256_bytes(content)})
     write_bytes(path, content)
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Return the record of `path`, or None if it is missing or does not match the file.
-
-    Raises:
-        DataError: the record cannot be read.
-    """
+    """Return the record of `path`, None if it is missing or does not match; raise DataError if it cannot be read."""
     record_file = provenance_file(path)
     if not record_file.exists():
         return None

@@ -16,7 +16,7 @@ def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     """Read caption files that are parallel line by line; keys are names of columns.
 
     Raises:
-        DataError: a file cannot be read, or two differ in length (both and their counts are named).
+        DataError: a file cannot be read, or two differ in length.
     """
     columns = {name: read_captions(path) for name, path in paths.items()}
     first, *others = columns
@@ -34,11 +34,7 @@ def read_listed(
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], dict[str, dict[str, str]]]:
     """Read captions in English and in the target language, and the file name of the image of each, line by line.
 
-    Returns:
-        The columns `english` and `target`, the names, and the record of each file, relative to `root`.
-
-    Raises:
-        DataError: as `read_parallel`.
+    Return the columns `english` and `target`, the names, and the record of each file, relative to `root`.
     """
     files = {"english": english, "target": target, "image_names": image_names}
     columns = read_parallel(files)
@@ -81,13 +77,9 @@ def describe_file(path: Path, root: Path) -> dict[str, str]:
 
 
 def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path) -> ParallelCaptions:
-    """Return `captions` with their image files `folder/name`; captions may share a name, and so an image.
+    """Return n `captions` with their image files `folder/name`, given the n names or paths relative to `folder`.
 
-    Args:
-        captions: n pairs without images.
-        names: n file names, or paths relative to `folder`, one per caption. Files may be missing: see
-            `leave_out_missing`.
-        folder: folder of the image files.
+    Captions may share a name, and so an image. Files may be missing: see `leave_out_missing`.
     """
     position = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return replace(

@@ -14,16 +14,9 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.published import multi30k
-from pecl.data.published.multi30k import (
-    TASK2_LANGUAGES,
-    TASK2_SPLITS,
-    TEST_SPLITS,
-    read_multi30k_full,
-    read_multi30k_task2,
-)
 from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
-from pecl.data.published.xflickrco import read_xflickrco, xflickrco_languages
-from pecl.data.published.xm3600 import read_xm3600, xm3600_languages
+from pecl.data.published.xflickrco import XFLICKRCO_LANGUAGES, read_xflickrco
+from pecl.data.published.xm3600 import XM3600_LANGUAGES, read_xm3600
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
 from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes, scene_languages
@@ -33,6 +26,7 @@ from pecl.files import is_path
 from pecl.languages import (
     LANGUAGES,
     any_language_code,
+    find_code,
     flores_languages,
     language_code,
     language_name,
@@ -54,7 +48,6 @@ class DatasetInfo:
         find_languages: returns the codes of its target languages.
         read: its reader.
         folders: folders of the data directory that it needs; empty for a generated set.
-        needs_images: whether images are required, unless `text_only`.
         splits: names of its splits, the default first; empty if it has none.
     """
 
@@ -63,7 +56,6 @@ class DatasetInfo:
     find_languages: Callable[[], Iterable[str]] = field(repr=False)
     read: Reader = field(repr=False)
     folders: tuple[str, ...] = ()
-    needs_images: bool = False
     splits: tuple[str, ...] = ()
 
     @property
@@ -72,7 +64,12 @@ class DatasetInfo:
         return tuple(self.find_languages())
 
 
-_PHOTOGRAPHS = "photographs under Flickr30k's terms, research only"
+def _known(codes: tuple[str, ...]) -> list[str]:
+    """Return pecl's codes of the languages whose `codes` a set has; `register_language` adds others."""
+    return [code for code in LANGUAGES if find_code(code, codes) in codes]
+
+
+_CAPTIONS = "captions without a stated licence; photographs under Flickr30k's terms, research only"
 
 DATASETS: dict[str, DatasetInfo] = {
     "scenes": DatasetInfo(
@@ -83,38 +80,34 @@ DATASETS: dict[str, DatasetInfo] = {
     ),
     "multi30k-1k": DatasetInfo(
         "1,000 training photographs of Multi30K with captions and both machine translations: the few-shot pool",
-        f"captions without a stated licence; {_PHOTOGRAPHS}; translations MIT",
+        f"{_CAPTIONS}; translations MIT",
         lambda: multi30k.ALL_LANGUAGES,
         multi30k.read_multi30k_pool,
         folders=("multi30k",),
-        needs_images=True,
     ),
     "multi30k": DatasetInfo(
         "Multi30K task 1: a caption per image and its human translations",
-        f"captions without a stated licence; {_PHOTOGRAPHS}",
+        _CAPTIONS,
         lambda: multi30k.ALL_LANGUAGES,
         multi30k.read_multi30k,
         folders=("multi30k",),
-        needs_images=True,
         splits=("test_2016_flickr", *(split for split in multi30k.SPLIT_LANGUAGES if split != "test_2016_flickr")),
     ),
     "multi30k-full": DatasetInfo(
         "Multi30K task 1 as it was published: 29,000 captions to train on, 1,014 to validate, a split to test",
-        f"captions without a stated licence; {_PHOTOGRAPHS}; translations MIT",
+        f"{_CAPTIONS}; translations MIT",
         lambda: multi30k.ALL_LANGUAGES,
-        read_multi30k_full,
+        multi30k.read_multi30k_full,
         folders=("multi30k",),
-        needs_images=True,
-        splits=TEST_SPLITS,
+        splits=multi30k.TEST_SPLITS,
     ),
     "multi30k-task2": DatasetInfo(
         "Multi30K task 2: five independent captions per image and language",
-        f"captions without a stated licence; {_PHOTOGRAPHS}",
-        lambda: TASK2_LANGUAGES,
-        read_multi30k_task2,
+        _CAPTIONS,
+        lambda: multi30k.TASK2_LANGUAGES,
+        multi30k.read_multi30k_task2,
         folders=("multi30k",),
-        needs_images=True,
-        splits=TASK2_SPLITS,
+        splits=multi30k.TASK2_SPLITS,
     ),
     "xtd10": DatasetInfo(
         "XTD10: 1,000 COCO photographs with captions in 11 languages; captions only if xtd10/images is absent",
@@ -126,18 +119,16 @@ DATASETS: dict[str, DatasetInfo] = {
     "xm3600": DatasetInfo(
         "Crossmodal-3600: 3,600 photographs with independent captions in each of 36 languages; a test set",
         "CC BY 4.0",
-        xm3600_languages,
+        lambda: _known(XM3600_LANGUAGES),
         read_xm3600,
         folders=("xm3600",),
-        needs_images=True,
     ),
     "xflickrco": DatasetInfo(
         "xFlickr&CO of IGLUE: 2,000 photographs with independent captions in each of eight languages; a test set",
-        f"captions as their repository says; {_PHOTOGRAPHS}, and COCO's",
-        xflickrco_languages,
+        "captions as their repository says; photographs under Flickr30k's terms, research only, and COCO's",
+        lambda: _known(XFLICKRCO_LANGUAGES),
         read_xflickrco,
         folders=("xflickrco",),
-        needs_images=True,
     ),
     "flickr30k200": DatasetInfo(
         "English captions of Flickr30k and their NLLB translations, for training on text only",
@@ -247,26 +238,12 @@ def load_dataset(
 def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = tuple) -> ParallelCaptions:
     """Check a request, read the data set, and drop missing or unreadable images if the request allows it.
 
-    Args:
-        request: the request.
-        decoded: returns the fingerprints of images that are known to decode; called only with `skip_unreadable`.
-
-    Raises:
-        DataError: as `load_dataset`.
-        ConfigError: as `load_dataset`.
+    `decoded` returns the fingerprints of images that are known to decode; only `skip_unreadable` needs them. Errors are
+    those of `load_dataset`.
     """
     read, request = _checked(request)
     captions = read(request)
-    _check_answer(captions, request)
-    if request.text_only or captions.images is None:
-        return replace(captions, images=None, image_index=None)
-    captions = leave_out_missing(captions, request.allow_missing_images or request.skip_unreadable)
-    return leave_out_unreadable(captions, decoded()) if request.skip_unreadable else captions
-
-
-def _check_answer(captions: object, request: DataRequest) -> None:
-    """Check the answer of a reader, which a user may have written."""
-    if not isinstance(captions, ParallelCaptions):
+    if not isinstance(captions, ParallelCaptions):  # a user may have written the reader
         raise DataError(
             f"reader of data set {request.dataset!r}: expected it to return ParallelCaptions, "
             f"got {type(captions).__name__}"
@@ -277,6 +254,10 @@ def _check_answer(captions: object, request: DataRequest) -> None:
                 f"data set {request.dataset!r} has no {direction.replace('_', ' ')} translations of "
                 f"{request.language!r}: choose a route that needs none"
             )
+    if request.text_only or captions.images is None:
+        return replace(captions, images=None, image_index=None)
+    captions = leave_out_missing(captions, request.allow_missing_images or request.skip_unreadable)
+    return leave_out_unreadable(captions, decoded()) if request.skip_unreadable else captions
 
 
 def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
@@ -291,7 +272,13 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
     info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
         raise DataError(f"{name} has no captions in {language_name(language)}: {_instead(name, language)}")
-    split = _check_split(name, request.split)
+    split = request.split
+    if split is None:
+        split = info.splits[0] if info.splits else None
+    elif not info.splits:
+        raise DataError(f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out")
+    elif split not in info.splits:
+        raise DataError(unknown(f"split of {name}", split, info.splits))
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, replace(request, language=language, split=split, data_dir=root)
 
@@ -304,11 +291,7 @@ def _instead(name: str, language: str) -> str:
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
-    """Return the root that holds data set `name`: `data_dir`, else $PECL_DATA_DIR, else `data`.
-
-    Raises:
-        DataError: a folder of the data set is missing there.
-    """
+    """Return the root that holds a data set: `data_dir`, else $PECL_DATA_DIR, else `data`; DataError if it does not."""
     root = Path(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_DATA_DIR)
     for folder in DATASETS[name].folders:
         if not (root / folder).is_dir():
@@ -317,14 +300,3 @@ def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
                 f"get it, and name another root with --data-dir or {ENVIRONMENT_VARIABLE}"
             )
     return root
-
-
-def _check_split(name: str, split: str | None) -> str | None:
-    splits = DATASETS[name].splits
-    if split is None:
-        return splits[0] if splits else None
-    if not splits:
-        raise DataError(f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out")
-    if split not in splits:
-        raise DataError(unknown(f"split of {name}", split, splits))
-    return split

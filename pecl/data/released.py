@@ -16,11 +16,7 @@ RELEASED = {
 
 
 def check_directions(need: Iterable[str]) -> tuple[str, ...]:
-    """Return the translation directions in `need`, without repeats, in the order of `TRANSLATION_FOLDERS`.
-
-    Raises:
-        ConfigError: one is not a direction.
-    """
+    """Return the translation directions in `need`, without repeats, in order; raise ConfigError if one is not any."""
     need = {need} if isinstance(need, str) else set(need)
     for direction in need - set(TRANSLATION_FOLDERS):
         raise ConfigError(unknown("translation direction", direction, TRANSLATION_FOLDERS))
@@ -28,14 +24,9 @@ def check_directions(need: Iterable[str]) -> tuple[str, ...]:
 
 
 def released_file(data_dir: Path, name: str, direction: str, language: str, split: str | None = None) -> Path:
-    """Return the file of a data set's translations of `language`.
+    """Return the file of the translations of `language`, which is not English, in a `data_dir` that holds `pectvlm`.
 
-    Args:
-        data_dir: folder that holds `pectvlm`.
-        name: a key of `RELEASED`.
-        direction: a key of `TRANSLATION_FOLDERS`.
-        language: code of the language that is not English.
-        split: name of the split, for data sets that have splits.
+    `name` is a key of `RELEASED`, and `direction` one of `TRANSLATION_FOLDERS`.
     """
     folder, pattern = RELEASED[name]
     return data_dir / folder / TRANSLATION_FOLDERS[direction] / pattern.format(language=language, split=split)

@@ -26,7 +26,7 @@ def few_shot_split(n: int, shots: int | None, seed: int = 42) -> Split:
     """Split `n` items by `torch.randperm(n)` seeded with `seed`: first `shots` train, next `shots` val, rest test.
 
     Raises:
-        DataError: as `check_shots`.
+        DataError: `shots` is not a number or less than 1, or too large to leave a single test item.
     """
     shots = check_shots(n, shots)
     order = _permutation(n, seed)
@@ -40,11 +40,7 @@ def _permutation(n: int, seed: int) -> list[int]:
 
 
 def check_split(captions: ParallelCaptions, shots: int | None) -> None:
-    """Make the checks of `split_captions`.
-
-    Raises:
-        DataError: as `split_captions`.
-    """
+    """Make the checks of `split_captions`."""
     if captions.part is not None:
         _check_published(captions, shots)
     else:
@@ -52,11 +48,7 @@ def check_split(captions: ParallelCaptions, shots: int | None) -> None:
 
 
 def check_shots(n: int, shots: int | None) -> int:
-    """Return `shots`; refuse a split that `n` items are too few for.
-
-    Raises:
-        DataError: `shots` is not a number or less than 1, or the pool is too small to leave a single test item.
-    """
+    """Return `shots`; refuse a split that `n` items are too few for."""
     if shots is None:
         raise DataError(
             "shots: expected a number, got all: these data were not published in training, validation and test parts"
@@ -79,13 +71,14 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
     published in parts stay in them, and `shots` of the training part are drawn (None: all of it).
 
     Raises:
-        DataError: as `check_shots`; or `shots` is None for captions without published parts, or more than the training
-            part holds; or a part is empty.
+        DataError: as `few_shot_split`, `shots` is more than the training part holds, or a part is empty.
     """
     if captions.part is not None:
         _check_published(captions, shots)
         train, val, test = (published_part(captions, part) for part in PARTS)
-        return Split(_draw(train, shots, seed), val, test)
+        if shots is not None:
+            train = tuple(train[i] for i in _permutation(len(train), seed)[:shots])
+        return Split(train, val, test)
     items = _items(captions)
     return Split(
         *(tuple(caption for i in part for caption in items[i]) for part in few_shot_split(len(items), shots, seed))
@@ -102,11 +95,7 @@ def _items(captions: ParallelCaptions) -> list[list[int]]:
 
 
 def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
-    """Return the indices of the captions that were published in `part`.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Return the indices of the captions that were published in `part`; raise DataError if there is none."""
     parts = not_none(captions.part, "part")
     found = tuple(i for i, name in enumerate(parts) if name == part)
     if not found:
@@ -116,11 +105,7 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
 
 
 def check_parts(captions: ParallelCaptions) -> None:
-    """Refuse published parts that nothing can be trained and tested on.
-
-    Raises:
-        DataError: a part is empty, or an image is in two.
-    """
+    """Refuse published parts that nothing can be trained and tested on: an empty one, or an image in two."""
     parts = not_none(captions.part, "part")
     sizes = {part: parts.count(part) for part in PARTS}
     if empty := [part for part, size in sizes.items() if not size]:
@@ -142,8 +127,3 @@ def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
         raise DataError(
             f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"
         )
-
-
-def _draw(indices: tuple[int, ...], count: int | None, seed: int) -> tuple[int, ...]:
-    """Return the first `count` of a seeded permutation, or all in their order."""
-    return indices if count is None else tuple(indices[i] for i in _permutation(len(indices), seed)[:count])

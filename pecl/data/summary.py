@@ -43,11 +43,7 @@ class Summary:
                     )
 
     def add_images(self, captions: ParallelCaptions) -> None:
-        """Count the images of a data set that has some.
-
-        Raises:
-            DataError: one cannot be read.
-        """
+        """Count the images of a data set that has some; raise DataError if one cannot be read."""
         images, image_index = not_none(captions.images, "images"), not_none(captions.image_index, "image_index")
         self.images = len(images)
         for rows in _galleries(captions):

@@ -63,7 +63,7 @@ class TextColumn(Sequence[str]):
 
 
 class TextWriter:
-    """Collects texts into a column."""
+    """Collects texts into a column; OutputError says that the cache cannot be written or the disk is full."""
 
     def __init__(self) -> None:
         self._content, self._offsets = _Bytes(), _Bytes()
@@ -72,11 +72,7 @@ class TextWriter:
         self._offsets.append(np.zeros(1, np.int64).tobytes())
 
     def append(self, text: bytes) -> None:
-        """Add a text as UTF-8.
-
-        Raises:
-            OutputError: the cache cannot be written or the disk is full.
-        """
+        """Add a text as UTF-8."""
         self._pending.append(text)
         if len(self._pending) == _TOGETHER:
             self._flush()
@@ -89,11 +85,7 @@ class TextWriter:
         self._pending = []
 
     def column(self) -> TextColumn:
-        """Finish and return the column.
-
-        Raises:
-            OutputError: as `append`.
-        """
+        """Finish and return the column."""
         if self._pending:
             self._flush()
         return TextColumn(self._content.value(), np.frombuffer(self._offsets.value(), np.int64))

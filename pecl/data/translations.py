@@ -28,20 +28,12 @@ COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of th
 
 @dataclass(frozen=True)
 class TranslationFolder:
-    """The translation files of one data set, and its caption files.
-
-    Attributes:
-        data_dir: folder that holds `pectvlm`; recorded file names are relative to it.
-        name: the data set, a key of `RELEASED`.
-        languages: codes of the languages of the release.
-        captions_file: returns the file of a language's human captions, parallel to its translations.
-        split: name of the split, for data sets that have splits.
-    """
+    """The translation files of one data set, and its caption files; for `data_dir` and `name` see `released_file`."""
 
     data_dir: Path
     name: str
-    languages: tuple[str, ...]
-    captions_file: Callable[[str], Path]
+    languages: tuple[str, ...]  # of the release
+    captions_file: Callable[[str], Path]  # of a language's human captions, parallel to its translations
     split: str | None = None
 
     def file(self, direction: str, language: str) -> Path:
@@ -52,17 +44,10 @@ class TranslationFolder:
 def read_translations(
     folder: TranslationFolder, request: DataRequest
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
-    """Read the needed directions.
+    """Read the needed directions; return columns and their provenance (translator, file, SHA-256) by direction.
 
-    English is its own translation: its captions are returned.
-
-    Args:
-        folder: the files.
-        request: gives `language`, `need` and `allow_copied_translations`: read a file that is a copy of another
-            language's, and record that in the provenance.
-
-    Returns:
-        Columns by direction, and their provenance by direction: translator, file, SHA-256.
+    English is its own translation: its captions are returned. With `allow_copied_translations` a file that is a copy of
+    another language's is read, and the provenance says so.
 
     Raises:
         DataError: a file is missing, of another length than the captions, or a copy of another language's.
@@ -74,7 +59,10 @@ def read_translations(
             columns[direction] = read_captions(folder.captions_file("en"))
             provenance[direction] = {"translator": "none: English is its own translation"}
             continue
-        file = _existing(folder.file(direction, language))
+        file = folder.file(direction, language)
+        if not resolve_captions_file(file).exists():
+            there = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
+            raise DataError(f"no machine translations {file}: {file.parent} holds {there} (see data/README.md)")
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # exists if `pecl data translate` wrote the file
@@ -94,13 +82,6 @@ def read_translations(
     return columns, provenance
 
 
-def _existing(file: Path) -> Path:
-    if not resolve_captions_file(file).exists():
-        there = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
-        raise DataError(f"no machine translations {file}: {file.parent} holds {there} (see data/README.md)")
-    return file
-
-
 def _copied_from(folder: TranslationFolder, direction: str, language: str, lines: Sequence[str]) -> Path | None:
     """Return the other language's file that `lines` repeat, or None if there is none or `lines` are the original."""
     for other in folder.languages:
@@ -108,15 +89,12 @@ def _copied_from(folder: TranslationFolder, direction: str, language: str, lines
         if other == language or not file.exists() or _share_equal(lines, read_captions(file)) < COPY_SHARE:
             continue
         # Both files hold the same text. Translations from English show their language; those to English do not.
-        if direction == "target_to_english" or not _is_nearer(lines, folder, language, other):
+        if direction == "target_to_english":
+            return file
+        own, rival = (_resemblance(lines, read_captions(folder.captions_file(code))) for code in (language, other))
+        if own <= rival:
             return file
     return None
-
-
-def _is_nearer(lines: Sequence[str], folder: TranslationFolder, language: str, other: str) -> bool:
-    """Say whether `lines` resemble the human captions of `language` more than those of `other`."""
-    own, rival = (read_captions(folder.captions_file(code)) for code in (language, other))
-    return _resemblance(lines, own) > _resemblance(lines, rival)
 
 
 def _share_equal(lines: Sequence[str], others: Sequence[str]) -> float:

@@ -32,10 +32,14 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     kept = captions
     if missing:
         known = set(present)
-        kept = captions.select(
-            [i for i, image in enumerate(not_none(captions.image_index, "image_index")) if image in known]
-        )
-        _check_parts(captions, kept, images)
+        image_index = not_none(captions.image_index, "image_index")
+        kept = captions.select([i for i, image in enumerate(image_index) if image in known])
+        lost = set(captions.part or ()).difference(kept.part or ())
+        for part in (part for part in PARTS if part in lost):
+            raise DataError(
+                f"{captions.dataset}: no image of the {part} part is in {_folder_of(images)}, so nothing is left of "
+                "it: put them there, or use only the captions (--gallery english --image-weight 0)"
+            )
     counts = {"total": len(images), "kept": len(present), "left_out": len(missing)}
     return replace(kept, provenance=captions.provenance | {"images": counts})
 
@@ -43,16 +47,6 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
 def _folder_of(files: ImageFiles) -> Path:
     """Return the common folder of all files."""
     return Path(os.path.commonpath([path.absolute().parent for path in files.paths]))
-
-
-def _check_parts(captions: ParallelCaptions, kept: ParallelCaptions, images: ImageFiles) -> None:
-    """Refuse to drop all captions of a published part."""
-    lost = set(captions.part or ()).difference(kept.part or ())
-    for part in (part for part in PARTS if part in lost):
-        raise DataError(
-            f"{captions.dataset}: no image of the {part} part is in {_folder_of(images)}, so nothing is left of it: "
-            "put them there, or use only the captions (--gallery english --image-weight 0)"
-        )
 
 
 def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], present: Sequence[int]) -> str:
@@ -88,13 +82,8 @@ def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = (
     if len(failed) == len(images):
         raise unreadable_error(images, failed)
     counts = captions.provenance.get("images", {"total": len(images), "left_out": 0})
-    counts = {
-        **counts,
-        "kept": len(images) - len(failed),
-        "left_out": counts["left_out"] + len(failed),
-        "damaged": len(failed),
-    }
-    kept = captions.select(
-        [i for i, image in enumerate(not_none(captions.image_index, "image_index")) if image not in failed]
-    )
+    left_out = counts["left_out"] + len(failed)
+    counts = {**counts, "kept": len(images) - len(failed), "left_out": left_out, "damaged": len(failed)}
+    image_index = not_none(captions.image_index, "image_index")
+    kept = captions.select([i for i, image in enumerate(image_index) if image not in failed])
     return replace(kept, provenance=captions.provenance | {"images": counts})

@@ -87,11 +87,6 @@ def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
     assert [share for _, share in unsure.shares] == sorted((share for _, share in unsure.shares), reverse=True)
 
 
-def test_only_one_loaded_language_is_no_reason_to_be_sure():
-    guesses = guess_languages(["een hond rent over het strand", "koira juoksee rannalla", "123"], ["cs"])
-    assert [guess.language for guess in guesses] == ["nl", "fi", None]
-
-
 def test_without_lingua_the_language_is_asked_for(monkeypatch):
     monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
     with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua: pip install"):

@@ -46,14 +46,16 @@ def test_leaves_the_global_generator_alone():
     assert torch.rand(1) == expected
 
 
-@pytest.mark.parametrize("n", [0, 10, 99, 100])
-def test_too_many_shots(n):
-    with pytest.raises(DataError, match=rf"shots: expected at most {max(0, (n - 1) // 2)} of a pool of {n}, .* got 50"):
-        few_shot_split(n, 50)
-
-
-def test_the_largest_number_of_shots_leaves_one():
-    assert len(few_shot_split(101, 50).test) == 1
+@pytest.mark.parametrize(
+    ("n", "shots", "said"),
+    [
+        *((n, 50, f"at most {most} of a pool of {n}, .* got 50") for n, most in ((0, 0), (10, 4), (99, 49), (100, 49))),
+        *((100, shots, f"a whole number >= 1, got {shots}") for shots in (0, -1)),
+    ],
+)
+def test_too_many_or_too_few_shots(n, shots, said):
+    with pytest.raises(DataError, match=f"shots: expected {said}"):
+        few_shot_split(n, shots)
 
 
 PUBLISHED = ("train",) * 40 + ("val",) * 5 + ("test",) * 12
@@ -100,12 +102,6 @@ def test_an_image_in_two_parts_would_be_trained_and_tested_on():
 def test_a_part_of_another_name_is_refused():
     with pytest.raises(DataError, match=r"caption 2: unknown part 'vall'.*did you mean 'val'"):
         published(("train", "vall", "test"))
-
-
-@pytest.mark.parametrize("shots", [0, -1])
-def test_too_few_shots(shots):
-    with pytest.raises(DataError, match=f"shots: expected a whole number >= 1, got {shots}"):
-        few_shot_split(100, shots)
 
 
 def test_split_captions_is_the_split_of_the_pairs():

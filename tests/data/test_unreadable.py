@@ -10,17 +10,7 @@ from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
-from pecl.files.images import ImageFiles, unreadable_images
-
-
-class CountingFiles(ImageFiles):
-    """Image files that count how often one is decoded."""
-
-    decoded = 0
-
-    def load(self, index, expected=None):
-        type(self).decoded += 1
-        return super().load(index, expected)
+from pecl.files.images import ImageFiles
 
 
 def write_images(folder, count):
@@ -36,15 +26,6 @@ def cut(path):
 
 def files_below(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def test_images_known_by_their_content_are_not_decoded_again(tmp_path):
-    images = CountingFiles(write_images(tmp_path, 4))
-    cut(images.paths[2])
-    known = {images.fingerprint(0), images.fingerprint(3)}
-    CountingFiles.decoded = 0
-    assert list(unreadable_images(images, known)) == [2]
-    assert CountingFiles.decoded == 2
 
 
 def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):

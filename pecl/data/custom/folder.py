@@ -23,32 +23,25 @@ from pecl.languages import CODE, COLUMN_WORDS, find_code, language_name
 
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
-_BARE = "; photographs without captions are for `pecl index` and `pecl search`"
-
 
 def find_table(path: str | Path) -> Path:
-    """Return the table that `path` names: itself, or the one `captions.*` in a folder.
-
-    Raises:
-        DataError: the folder holds none, or several.
-    """
+    """Return the table that `path` names: itself, or `captions.*` in a folder; raise DataError for none or several."""
     path = Path(path)
     if not path.is_dir():
         return path
     tables = [path / f"captions{suffix}" for suffix in TABLE_SUFFIXES if (path / f"captions{suffix}").is_file()]
     if len(tables) != 1:
         found = ", ".join(table.name for table in tables) or "none"
-        bare = "" if tables or not find_photographs(path).photographs else _BARE
+        is_bare = not tables and find_photographs(path).photographs
+        bare = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
         raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {found}{bare}")
     return tables[0]
 
 
 def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[Problem]:
-    """Return all problems of a table of captions, in the order of its lines; an empty list for a sound table.
+    """Return all problems of a table of captions, or of a folder that holds one, in the order of its lines.
 
-    Args:
-        path: the table, or a folder that holds it.
-        open_images: also read every image, which finds missing and damaged ones.
+    With `open_images`, every image is read, which finds missing and damaged ones.
 
     Raises:
         DataError: there is no such table.
@@ -70,12 +63,11 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
         DataError: a column is missing, or the table has problems in those that are read: the first is named and the
             rest counted (`check_captions_file` lists them all).
     """
-    path, language, need = Path(request.dataset), request.language, request.need
-    path = find_table(path)
+    path, language = find_table(request.dataset), request.language
     table = read_table(path)
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
     spelt = find_code(language, table.columns)
-    translation_columns = translation_names(spelt, need)
+    translation_columns = translation_names(spelt, request.need)
     columns = {"target": spelt, **translation_columns}
     if "en" in table.columns:
         columns["english"] = "en"

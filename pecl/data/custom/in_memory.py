@@ -18,13 +18,7 @@ from pecl.languages import find_code
 
 @dataclass(frozen=True)
 class RowImages:
-    """Images in a column of rows, read when asked for: Pillow images, or paths of files.
-
-    Attributes:
-        rows: any sequence of mappings.
-        column: name of the column that holds the images.
-        row_of: row of each image.
-    """
+    """Images in a column of rows, read when asked for: Pillow images, or paths of files. `row_of` has their rows."""
 
     rows: Sequence[Mapping[str, Any]]
     column: str

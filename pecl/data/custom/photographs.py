@@ -39,12 +39,7 @@ NO_STAMP = Stamp(0, 0, 0, 0)  # stamp of a file that cannot be looked at
 
 @dataclass(frozen=True)
 class Photograph:
-    """A file as its folder lists it.
-
-    Attributes:
-        name: path relative to the folder that was searched, with `/`.
-        stamp: state of the file, or of a link's target.
-    """
+    """A file by its path relative to the folder that was searched, with `/`; a link has the state of its target."""
 
     name: str
     stamp: Stamp
@@ -52,13 +47,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class PhotographFolder:
-    """The photographs of a folder.
-
-    Attributes:
-        root: the folder.
-        photographs: the files, sorted by name.
-        unreadable: the reason by name, for each file or folder below that could not be looked at.
-    """
+    """The photographs of a folder, sorted by name; and of what could not be looked at below it, the reason by name."""
 
     root: Path
     photographs: tuple[Photograph, ...]
@@ -73,13 +62,8 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
     """Return the photographs in a folder and all folders below.
 
     A photograph is a regular file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed
-    over, and links to folders are not followed.
-
-    Args:
-        folder: folder to search.
-        leave_out: skip folders below that hold a file of one of these names.
-        outside: follow links to files outside the folder. By default they are unreadable: a foreign folder could
-            otherwise expose any file of this machine.
+    over, and so are folders below that hold a file of a name in `leave_out`; links to folders are not followed. Links
+    to files outside the folder are unreadable, unless `outside`: a foreign folder could expose any file of the machine.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.

@@ -17,8 +17,9 @@ import numpy as np
 
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of
-from pecl.data.lines import CAPTIONS, TABLE, digest_of, stripped_lines
+from pecl.data.lines import CAPTIONS, TABLE, readable, stripped_lines
 from pecl.errors import ConfigError, DataError, not_none, suggest
+from pecl.files import sha256_file
 from pecl.languages import COLUMN_WORDS, LANGUAGES, find_code, find_codes, find_name
 
 TextPair = tuple[str, str]  # target, English
@@ -72,10 +73,7 @@ def read_source(
 ) -> tuple[Iterator[TextPair], dict[str, Any]]:
     """Return an iterator over the pairs of a source, including empty ones, and its record for results.
 
-    Args:
-        source: its name is one of `named`, or a path.
-        language: code of the target language.
-        named: readers of the sets that have a name.
+    The source's name is a key of `named`, readers of the sets that have a name, or a path.
 
     Raises:
         DataError: a file is missing or wrong, two aligned files differ in length, or a column is missing; some of
@@ -88,7 +86,7 @@ def read_source(
     if "=" in source.name:
         return _read_aligned(source.name)
     path = Path(source.name)
-    if path.suffix.lower() in TABLE_SUFFIXES or _ungzipped(path).suffix.lower() in TABLE_SUFFIXES:
+    if _ungzipped(path).suffix.lower() in TABLE_SUFFIXES:
         return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     raise DataError(
         f"text: expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
@@ -97,7 +95,11 @@ def read_source(
 
 
 def _record(what: str, *paths: Path) -> dict[str, Any]:
-    return {"files": [{"file": path.name, "sha256": digest_of(path, what)} for path in paths]}
+    files = []
+    for path in paths:
+        with readable(path, what):
+            files.append({"file": path.name, "sha256": sha256_file(path)})
+    return {"files": files}
 
 
 def _read_aligned(name: str) -> tuple[Iterator[TextPair], dict[str, Any]]:
@@ -219,5 +221,4 @@ def text_key(content: bytes) -> bytes:
 
 def normal_form(text: str) -> str:
     """Normalise a text so that case, spaces and punctuation do not matter."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _NEITHER.sub("", folded)
+    return _NEITHER.sub("", unicodedata.normalize("NFKC", text).casefold())

@@ -48,13 +48,7 @@ class Problem:
 
 @dataclass
 class CaptionTable:
-    """The readable part of a table, and its problems.
-
-    Attributes:
-        columns: names of the columns, in the file's order.
-        rows: the rows that could be read.
-        problems: the lines that could not be read.
-    """
+    """The readable part of a table, and its problems; columns are in the file's order."""
 
     columns: list[str] = field(default_factory=list)
     rows: list[TableRow] = field(default_factory=list)
@@ -62,27 +56,14 @@ class CaptionTable:
 
 
 def read_table(path: Path) -> CaptionTable:
-    """Read a table by its suffix; text may be gzipped.
-
-    Raises:
-        DataError: the file is missing, of another suffix, or cannot be read at all.
-    """
+    """Read a table by its suffix; raise DataError if it is missing, of another suffix, or cannot be read at all."""
     table = CaptionTable()
     table.rows += rows_of(path, table, TEXT_LIMIT)
     return table
 
 
 def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterator[TableRow]:
-    """Yield the rows of a table of any size; none is kept.
-
-    Args:
-        path: the table.
-        table: receives the columns and problems as they are read.
-        limit: largest number of bytes of a text file; None for any number.
-
-    Raises:
-        DataError: as `read_table`.
-    """
+    """Yield the rows of a table of at most `limit` bytes, if it is text; `table` receives only columns and problems."""
     suffix = kind_of(path)
     if suffix == ".parquet":
         with readable(path, TABLE):
@@ -93,11 +74,7 @@ def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterat
 
 
 def kind_of(path: Path) -> str:
-    """Return the member of `TABLE_SUFFIXES` that a table has, gzipped or not.
-
-    Raises:
-        DataError: another suffix, or gzipped parquet.
-    """
+    """Return the member of `TABLE_SUFFIXES` that a table has; DataError for another suffix, and for gzipped parquet."""
     gzipped = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
     if suffix not in TABLE_SUFFIXES or (gzipped and suffix == ".parquet"):

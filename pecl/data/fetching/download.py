@@ -1,9 +1,8 @@
 """Download data sets into the data directory: many small files in parallel, with a record of their hashes."""
 
-import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -56,7 +55,7 @@ def download(
     workers: int = 4,
     policy: FetchPolicy | None = None,
 ) -> DownloadReport:
-    """Download data sets; correct existing files are kept, so a second call resumes the first.
+    """Download data sets of `DOWNLOADS`; correct existing files are kept, so a second call resumes the first.
 
     Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
 
@@ -78,25 +77,25 @@ def download(
     check_mirror(mirror)
     plans = {name: caption_files(name, mirror) for name in names}
     total = sum(map(len, plans.values()))
-    with _lock(data_dir), Bar(desc="download", unit="file", total=total) as bar:
-        downloader = _Downloader(data_dir, overwrite, workers, policy, bar)
-        for name, files in plans.items():
-            downloader.fetch_all(name, files)
-            if name == "xtd10" and not text_only:
-                images = xtd10_images(data_dir, mirror)
-                bar.total += len(images)
-                downloader.fetch_all(name, images)
-            if note := find_download(name).note:
-                downloader.report.notes.append(note.format(folder=data_dir / name))
+    lock = locked(data_dir / ".download.lock", f"another download is running in {data_dir}")
+    try:
+        with lock, Bar(desc="download", unit="file", total=total) as bar:
+            downloader = _Downloader(data_dir, overwrite, workers, policy or FetchPolicy(), bar)
+            for name, files in plans.items():
+                downloader.fetch_all(name, files)
+                if name == "xtd10" and not text_only:
+                    images = xtd10_images(data_dir, mirror)
+                    bar.total += len(images)
+                    downloader.fetch_all(name, images)
+                if note := find_download(name).note:
+                    downloader.report.notes.append(note.format(folder=data_dir / name))
+    except BusyError as error:
+        raise OutputError(f"{error}: wait for it, or name another folder") from error
     return downloader.report
 
 
 def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord]:
-    """Return the records of downloaded files of a data set by path in `data_dir`; empty without records.
-
-    Raises:
-        DataError: the record cannot be read.
-    """
+    """Return the records of downloaded files of a data set by path; raise DataError if their file cannot be read."""
     path = data_dir / name / MANIFEST
     if not path.exists():
         return {}
@@ -118,7 +117,7 @@ def check_content(path: Path, sha256: str | None) -> None:
 
 
 def check_bytes(content: bytes, sha256: str | None) -> None:
-    """Raise DataError unless the content has this SHA-256 or, where none is known, is an image that decodes whole."""
+    """Do as `check_content` with the content of a file."""
     if sha256 is None:
         try:
             decode_picture(content)
@@ -133,37 +132,18 @@ def _compare(found: str, sha256: str) -> None:
         raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
 
 
-@contextlib.contextmanager
-def _lock(data_dir: Path) -> Iterator[None]:
-    """Keep a second download out of the folder, since both would fetch the same files."""
-    try:
-        with locked(data_dir / ".download.lock", f"another download is running in {data_dir}"):
-            yield
-    except BusyError as error:
-        raise OutputError(f"{error}: wait for it, or name another folder") from error
-
-
 class _Downloader:
     """Fetches lists of files into one data directory, and keeps the report and the records."""
 
-    def __init__(self, data_dir: Path, overwrite: bool, workers: int, policy: FetchPolicy | None, bar: Bar) -> None:
-        self.data_dir = data_dir
-        self.overwrite = overwrite
-        self.workers = workers
-        self.policy = policy or FetchPolicy()
-        self.bar = bar
+    def __init__(self, data_dir: Path, overwrite: bool, workers: int, policy: FetchPolicy, bar: Bar) -> None:
+        self.data_dir, self.overwrite, self.workers, self.policy, self.bar = data_dir, overwrite, workers, policy, bar
         self.report = DownloadReport()
         self._stopped = threading.Event()
         self._failures = 0
         self._counting = threading.Lock()
 
     def fetch_all(self, name: str, files: Sequence[RemoteFile]) -> None:
-        """Fetch those files of one data set that are not there yet.
-
-        Raises:
-            DataError: some could not be fetched; the others are there and recorded.
-            OutputError: the folder cannot be written.
-        """
+        """Fetch those files of one data set that are not there yet; DataError names those that could not be fetched."""
         records = read_download_records(self.data_dir, name)
         with ThreadPoolExecutor(self.workers) as executor:
             futures = {executor.submit(self._try_one, file): file for file in files}
@@ -230,11 +210,7 @@ class _Downloader:
         return outcome, record | {"sha256": sha256_file(target), "bytes": target.stat().st_size}
 
     def _found(self, file: RemoteFile, target: Path) -> str | None:
-        """Return "present" or "kept" for a file that is there and stays, None for one to fetch.
-
-        Raises:
-            FetchError: it differs from the owner's, and may not be replaced.
-        """
+        """Return "present" or "kept" for a file that is there and stays, None for one to fetch or to replace."""
         if not target.exists():
             return None
         try:

@@ -64,13 +64,10 @@ def check_address(url: str) -> None:
 
 
 def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped: threading.Event) -> bytes:
-    """Fetch the content of a file.
+    """Return the content of a file.
 
-    Args:
-        url: https address; http only to this machine. A redirect is followed to such an address only.
-        check: raises DataError for wrong content.
-        policy: time-outs and retries.
-        stopped: ends the fetch soon, once it is set.
+    A redirect is followed to an address that `check_address` takes; `check` raises DataError for wrong content;
+    `stopped` ends the fetch soon, once it is set.
 
     Raises:
         FetchError: the address is not https, the server refuses, the file is too large, or all attempts failed.

@@ -16,34 +16,21 @@ COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itse
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to fetch.
-
-    Attributes:
-        path: target, relative to the data directory, with forward slashes.
-        url: source.
-        sha256: hash of its content; None for a photograph, which must decode instead.
-    """
+    """One file to fetch, and its path relative to the data directory, with forward slashes."""
 
     path: str
     url: str
-    sha256: str | None = None
+    sha256: str | None = None  # None for a photograph, which must decode instead
 
 
 @dataclass(frozen=True)
 class Download:
-    """One row of the table of downloads; its name is also its folder in the data directory.
-
-    Attributes:
-        description: content, in one line.
-        base_url: address that the paths in `checksums` are relative to.
-        checksums: folder -> file name -> SHA-256.
-        note: remaining steps for the user, with `{folder}` for the data set's folder; may be empty.
-    """
+    """One row of the table of downloads; its name is also its folder in the data directory."""
 
     description: str
     base_url: str
-    checksums: Mapping[str, Mapping[str, str]]
-    note: str = ""
+    checksums: Mapping[str, Mapping[str, str]]  # folder, relative to `base_url` -> file name -> SHA-256
+    note: str = ""  # remaining steps for the user, with `{folder}` for the data set's folder
 
 
 _MULTI30K_NOTE = (
@@ -84,11 +71,7 @@ DOWNLOADS: dict[str, Download] = {
 
 
 def find_download(name: str) -> Download:
-    """Return the row of `DOWNLOADS` called `name`.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Return the row of `DOWNLOADS` called `name`; raise DataError if there is none."""
     if name not in DOWNLOADS:
         raise DataError(unknown("download", name, DOWNLOADS))
     return DOWNLOADS[name]
@@ -96,21 +79,18 @@ def find_download(name: str) -> Download:
 
 def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
     """Return the text files of the download `name`, from its owner or from a mirror (see `_url`)."""
-    base = find_download(name).base_url
+    row = find_download(name)
     files = []
-    for folder, checksums in find_download(name).checksums.items():
+    for folder, checksums in row.checksums.items():
         for file_name, sha256 in checksums.items():
             inner = (PurePosixPath(folder) / file_name).as_posix()
-            files.append(RemoteFile(f"{name}/{inner}", _url(f"{base}/{inner}", f"{name}/{inner}", mirror), sha256))
+            path = f"{name}/{inner}"
+            files.append(RemoteFile(path, _url(f"{row.base_url}/{inner}", path, mirror), sha256))
     return files
 
 
 def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
-    """Return the 1,000 photographs that XTD10's list names, each on its own: COCO's archives are 19 GB.
-
-    Raises:
-        DataError: the list is missing, or names something other than a photograph of COCO.
-    """
+    """Return the 1,000 photographs that XTD10's list names, each on its own: COCO's archives are 19 GB."""
     names_file = data_dir / "xtd10" / "XTD10" / "test_image_names.txt"
     files = []
     for number, name in enumerate(read_captions(names_file), 1):

@@ -32,23 +32,16 @@ IMAGES_FOLDER = Path("multi30k", "images")
 
 
 def read_multi30k(request: DataRequest) -> ParallelCaptions:
-    """Read a split of task 1: English captions and their human translations.
+    """Read a split of task 1: English captions and their human translations; not every language has all splits.
 
     The released machine translations cover train, val and test_2016_flickr.
-
-    Raises:
-        DataError: not every language has all splits; a file is missing, damaged or of another length.
     """
     captions, names = read_split(request)
     return attach_images(captions, names, request.root / IMAGES_FOLDER)
 
 
 def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
-    """Read `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each.
-
-    Raises:
-        DataError: as `read_multi30k`; or fewer than 1,000 of the training photographs are present.
-    """
+    """Read `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each."""
     captions, names = read_split(request, "train")
     ids = load_pool_ids(request.root)
     positions = {name: i for i, name in enumerate(names)}
@@ -65,9 +58,6 @@ def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCap
     """Read text for distillation: the training captions whose photograph is not in the pool, in the file's order.
 
     No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
-
-    Raises:
-        DataError: as `read_multi30k_pool`.
     """
     captions, names = read_split(replace(request, need=("english_to_target",)), "train")
     ids = load_pool_ids(request.root)
@@ -111,11 +101,7 @@ def present_training_images(data_dir: Path) -> list[str]:
 
 
 def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
-    """Return `pool_ids` of the training photographs that are in `data_dir`.
-
-    Raises:
-        DataError: fewer than 1,000 are there.
-    """
+    """Return `pool_ids` of the training photographs that are in `data_dir`."""
     return pool_ids(present_training_images(data_dir))
 
 
@@ -155,9 +141,6 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     """Read the splits train, val and the test split asked for, one after the other; `part` tells them apart.
 
     Translations that are needed must be there for every part.
-
-    Raises:
-        DataError: as `read_multi30k`.
     """
     splits = {"train": "train", "val": "val", "test": request.split}
     read = {part: read_split(request, split) for part, split in splits.items()}
@@ -190,9 +173,6 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
 
     Captions are listed image by image. Caption k in English and caption k in German describe the same photograph, but
     do not translate each other. Machine translations of them do not exist.
-
-    Raises:
-        DataError: a file is missing, damaged or of another length; machine translations are needed.
     """
     if request.need:
         raise DataError(f"multi30k-task2 has no machine translations ({request.need[0]}): use multi30k instead")
@@ -200,11 +180,8 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     folder = request.root / "multi30k" / "data" / "task2"
     numbers = range(1, CAPTIONS_PER_IMAGE + 1)
     files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
-    files |= {
-        f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}"
-        for code in dict.fromkeys(("en", language))
-        for k in numbers
-    }
+    for code in ("en", language):
+        files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for k in numbers}
     columns = read_parallel(files)
     names = columns["image_names"]
     english, target = (

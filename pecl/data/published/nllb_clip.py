@@ -25,15 +25,17 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     One trains on this text and tests on the pool `multi30k-1k`: captions of the pool's photographs, where there are
     any, are left out. `provenance["excluded"]` says how many were, and `provenance["multi30k_overlap"]` how many of the
     rest are of photographs in each of Multi30K's splits, where Multi30K is in the data directory.
-
-    Raises:
-        DataError: a file is missing, damaged or of another length; `target_to_english` is needed, which is not there.
     """
     columns, names, record = _read(request, "flickr30k200", "filenames.txt")
-    left_out = {f"{flickr_id}.jpg" for flickr_id in _pool(request.root)}
+    present = multi30k.present_training_images(request.root)
+    pool = multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()  # too few photographs for one
+    left_out = {f"{flickr_id}.jpg" for flickr_id in pool}
     kept = [i for i, name in enumerate(names) if name not in left_out]
     record["excluded"] = {"ids": len(left_out), "captions": len(names) - len(kept)}
-    record["multi30k_overlap"] = _overlap([names[i] for i in kept], request.root)
+    rest = {names[i] for i in kept}
+    files = {split: multi30k.split_file(request.root, split) for split in multi30k.SPLIT_LANGUAGES}
+    overlap = {split: len(rest.intersection(read_captions(file))) for split, file in files.items() if file.exists()}
+    record["multi30k_overlap"] = overlap or None
     return captions_from("flickr30k200", request.language, columns, provenance=record).select(kept)
 
 
@@ -41,9 +43,6 @@ def read_xtd200(request: DataRequest) -> ParallelCaptions:
     """Read the captions of one language and the English ones, parallel line by line.
 
     `provenance["coco_split"]` and `subset` are as in `read_xtd10`.
-
-    Raises:
-        DataError: a file is missing, damaged or of another length; `target_to_english` is needed, which is not there.
     """
     columns, names, record = _read(request, "xtd200", "test_image_names.txt")
     record["coco_split"] = coco_counts(names)
@@ -71,15 +70,3 @@ def _caption_file(folder: Path, language: str) -> Path:
     file = folder / f"{flores_languages()[language]}.txt"
     older_name = folder / "eng_captions.txt"  # name of the English file in some versions of the repository
     return older_name if language == "en" and older_name.exists() and not file.exists() else file
-
-
-def _pool(data_dir: Path) -> tuple[str, ...]:
-    """Return the Flickr ids of the pool; none where there are too few photographs for one."""
-    present = multi30k.present_training_images(data_dir)
-    return multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()
-
-
-def _overlap(names: list[str], data_dir: Path) -> dict[str, int] | None:
-    """Count the `names` in each split of Multi30K; None without Multi30K in `data_dir`."""
-    files = {split: multi30k.split_file(data_dir, split) for split in multi30k.SPLIT_LANGUAGES}
-    return {s: len({*read_captions(file)}.intersection(names)) for s, file in files.items() if file.exists()} or None

@@ -11,24 +11,15 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_json_lines
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
-from pecl.languages import LANGUAGES, find_code
+from pecl.languages import find_code
 
 XFLICKRCO_LANGUAGES = ("de", "en", "es", "id", "ja", "ru", "tr", "zh")
-
-
-def xflickrco_languages() -> list[str]:
-    """Return the codes of the set's languages that pecl knows; `register_language` adds others."""
-    return [code for code in LANGUAGES if find_code(code, XFLICKRCO_LANGUAGES) in XFLICKRCO_LANGUAGES]
 
 
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     """Read the test captions of one language, and the English captions.
 
     `subset` tells photographs of COCO's val2014 from those of Flickr30k (`other`).
-
-    Raises:
-        DataError: a file is missing or damaged, two list other photographs, or machine translations are needed, which
-            are not read.
     """
     if request.need:
         raise DataError(f"xflickrco has no machine translations ({request.need[0]}): choose a route that needs none")

@@ -12,17 +12,12 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images, describe_file, read_json_lines
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
-from pecl.languages import LANGUAGES, find_code
+from pecl.languages import find_code
 
 XM3600_LANGUAGES = (
     *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr", "he", "hi", "hr", "hu", "id", "it"),
     *("ja", "ko", "mi", "nl", "no", "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk", "vi", "zh"),
 )
-
-
-def xm3600_languages() -> list[str]:
-    """Return the codes of the set's languages that pecl knows; `register_language` adds others."""
-    return [code for code in LANGUAGES if find_code(code, XM3600_LANGUAGES) in XM3600_LANGUAGES]
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
@@ -31,9 +26,6 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
     Row k of a photograph has its k-th caption in the target language next to its k-th in English, or, where that has
     fewer, one from the beginning again: both describe the photograph, neither translates the other. Photographs
     without a caption in the language are left out, and `provenance["without_caption"]` counts them.
-
-    Raises:
-        DataError: a file is missing or damaged, or machine translations are needed, which do not exist.
     """
     if request.need:
         raise DataError(f"xm3600 has no machine translations ({request.need[0]}): choose a route that needs none")
@@ -48,7 +40,10 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
         texts, in_english = (_texts(path, number, line, one) for one in (code, "en"))
         without += not texts
         for k, text in enumerate(texts):
-            names.append(f"{_key(path, number, line)}.jpg")
+            key = line.get("image/key")
+            if not isinstance(key, str) or not key.isalnum():  # it names a file in a folder
+                raise DataError(f"{path}, line {number}: image/key: expected letters and digits, got {key!r}")
+            names.append(f"{key}.jpg")
             target.append(text)
             english += [in_english[k % len(in_english)]] if in_english else []
     record = {
@@ -59,14 +54,6 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
     whole = tuple(english) if len(english) == len(target) else None
     captions = ParallelCaptions("xm3600", request.language, whole, tuple(target), provenance=record)
     return attach_images(captions, names, folder / "images")
-
-
-def _key(path: Path, number: int, line: dict[str, Any]) -> str:
-    """Return the name of a photograph, which must be that of a file in its folder."""
-    key = line.get("image/key")
-    if not isinstance(key, str) or not key.isalnum():
-        raise DataError(f"{path}, line {number}: image/key: expected letters and digits, got {key!r}")
-    return key
 
 
 def _texts(path: Path, number: int, line: dict[str, Any], code: str) -> list[str]:

@@ -23,9 +23,6 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     `provenance["coco_split"]` counts the photographs of COCO's train2014 and val2014: models trained on COCO have seen
     the former. `subset` names the split of each, so that results tell them apart. The released `english_to_target` of
     Korean is Italian, and is refused.
-
-    Raises:
-        DataError: a file is missing, damaged or of another length.
     """
     root, language = request.root, request.language
     image_names = root / "xtd10" / "XTD10" / "test_image_names.txt"

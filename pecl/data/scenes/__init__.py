@@ -65,14 +65,10 @@ def scene_languages() -> tuple[str, ...]:
 
 
 def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
-    """Load scenes with English captions (phrasing A) and the language's own (phrasing B).
+    """Load the first `size` scenes, or all, with English captions (phrasing A) and the language's own (phrasing B).
 
     Every language describes the same pictures. For `en` the target is English phrasing B, and the translations are the
     captions themselves.
-
-    Args:
-        language: code or name.
-        size: how many, from the beginning; None for all 1,000.
 
     Raises:
         ConfigError: no such language.
@@ -107,10 +103,8 @@ def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
 def _table() -> dict[str, Any]:
     """Read the table; its scenes become `Scene`s."""
     table = parse_json(gzip.decompress(read_bytes_limited(TABLE)))
-    scenes = (_scene(row, f"{table['seed']}/{index}") for index, row in enumerate(table["scenes"]))
+    scenes = []
+    for index, (place, weather, first, second, relation) in enumerate(table["scenes"]):
+        groups = AnimalGroup(*first), None if second is None else AnimalGroup(*second)
+        scenes.append(Scene(place, weather, *groups, relation, f"{table['seed']}/{index}"))
     return {**table, "scenes": tuple(scenes)}
-
-
-def _scene(row: list[Any], key: str) -> Scene:
-    place, weather, first, second, relation = row
-    return Scene(place, weather, AnimalGroup(*first), None if second is None else AnimalGroup(*second), relation, key)

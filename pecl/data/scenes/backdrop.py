@@ -4,10 +4,9 @@ import hashlib
 
 from PIL import Image, ImageChops, ImageDraw
 
+from pecl.data.scenes.palette import Colour
 from pecl.data.scenes.places import PLACE_PAINTERS
 from pecl.data.scenes.scene import Dice
-
-Colour = tuple[int, int, int]
 
 _SKY: dict[str, tuple[Colour, Colour]] = {  # colours at the top and at the horizon
     "sunny": ((72, 152, 236), (206, 232, 250)),
@@ -32,12 +31,11 @@ _GROUND: dict[str, tuple[Colour, Colour]] = {  # colours far away and near
     "mountains": ((138, 150, 112), (112, 128, 88)),
     "room": ((176, 128, 84), (150, 102, 62)),
 }
-HORIZON = 0.46  # share of the image's height
 
 
 def paint_backdrop(place: str, weather: str, side: int, dice: Dice) -> Image.Image:
     """Return the empty place in its weather: an RGB image of side x side pixels."""
-    horizon = round(side * (HORIZON + dice.between(-0.02, 0.03)))
+    horizon = round(side * (0.46 + dice.between(-0.02, 0.03)))
     canvas = _gradient((side, side), *_SKY[weather])
     _paint_sky(canvas, weather, dice)
     land = Image.new("RGB", (side, side), 0)

@@ -8,15 +8,13 @@ from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.scenes.backdrop import paint_backdrop, paint_weather
 from pecl.data.scenes.layout import Spot, arrange
-from pecl.data.scenes.palette import COLOURS, PALETTE
+from pecl.data.scenes.palette import COLOURS, PALETTE, Colour
 from pecl.data.scenes.scene import FLYING, Dice, Scene
 from pecl.data.scenes.sprites import SPRITES
 
 IMAGE_SIZE = 224  # pixels, width and height
 _CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
 _TINTS = {"sunny": (255, 255, 255), "night": (208, 212, 240), "rain": (232, 236, 240), "sunset": (255, 238, 222)}
-
-Colour = tuple[int, int, int]
 
 
 def draw_scene(scene: Scene) -> Image.Image:
@@ -47,7 +45,7 @@ def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
     draw = ImageDraw.Draw(tile)
     colours = PALETTE | _shades(COLOURS[spot.group.colour], dice)
     for shape, colour, numbers in SPRITES[spot.group.kind]:
-        _SHAPES[shape](draw, colours[colour], numbers, side)
+        _draw_shape(draw, shape, colours[colour], numbers, side)
     light = Image.linear_gradient("L").point([255 - level // 4 for level in range(256)]).resize((side, side))
     lit = ImageChops.multiply(tile.convert("RGB"), Image.merge("RGB", (light, light, light)))
     lit = ImageChops.multiply(lit, Image.new("RGB", (side, side), tint))
@@ -68,41 +66,24 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def _scaled(numbers: list[float], side: int) -> list[float]:
-    return [number * (side - 1) for number in numbers]
-
-
-def _edge(side: int) -> int:
-    return max(1, round(side * 0.012))
-
-
-def _oval(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
-    draw.ellipse(_scaled(numbers, side), fill=colour, outline=mix(colour, PALETTE["ink"], 0.55), width=_edge(side))
-
-
-def _box(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, colour: Colour, numbers: list[float], side: int) -> None:
+    """Draw a shape of `sprites` on a square of `side` pixels."""
+    edge = max(1, round(side * 0.012))
+    if shape in ("ring", "line"):
+        edge, numbers = max(1, round(numbers[0] * side)), numbers[1:]
+    angles = numbers[4:] if shape == "pie" else []
+    points = [number * (side - 1) for number in numbers[: len(numbers) - len(angles)]]
     outline = mix(colour, PALETTE["ink"], 0.55)
-    draw.rounded_rectangle(_scaled(numbers, side), side * 0.03, fill=colour, outline=outline, width=_edge(side))
-
-
-def _pie(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
-    outline = mix(colour, PALETTE["ink"], 0.55)
-    draw.pieslice(_scaled(numbers[:4], side), *numbers[4:], fill=colour, outline=outline, width=_edge(side))
-
-
-def _ring(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
-    draw.ellipse(_scaled(numbers[1:], side), outline=colour, width=max(1, round(numbers[0] * side)))
-
-
-def _line(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
-    width = max(1, round(numbers[0] * side))
-    draw.line(_scaled(numbers[1:], side), fill=colour, width=width, joint="curve")
-
-
-def _poly(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
-    points = _scaled(numbers, side)
-    draw.polygon(points, fill=colour)
-    draw.line([*points, *points[:4]], fill=mix(colour, PALETTE["ink"], 0.55), width=_edge(side), joint="curve")
-
-
-_SHAPES = {"oval": _oval, "box": _box, "pie": _pie, "ring": _ring, "line": _line, "poly": _poly}
+    if shape == "oval":
+        draw.ellipse(points, fill=colour, outline=outline, width=edge)
+    elif shape == "box":
+        draw.rounded_rectangle(points, side * 0.03, fill=colour, outline=outline, width=edge)
+    elif shape == "pie":
+        draw.pieslice(points, *angles, fill=colour, outline=outline, width=edge)
+    elif shape == "ring":
+        draw.ellipse(points, outline=colour, width=edge)
+    elif shape == "line":
+        draw.line(points, fill=colour, width=edge, joint="curve")
+    else:
+        draw.polygon(points, fill=colour)
+        draw.line([*points, *points[:4]], fill=outline, width=edge, joint="curve")

@@ -1,7 +1,9 @@
 """Colours of the drawn scenes, in red, green and blue from 0 to 255."""
 
+Colour = tuple[int, int, int]
+
 # Fixed colours of parts: tyres, windows, stems.
-PALETTE: dict[str, tuple[int, int, int]] = {
+PALETTE: dict[str, Colour] = {
     "ink": (38, 34, 44),
     "paper": (250, 248, 242),
     "glass": (188, 222, 240),
@@ -16,7 +18,7 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 }
 
 # The colours that captions speak of.
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLOURS: dict[str, Colour] = {
     "red": (222, 38, 44),
     "blue": (36, 92, 222),
     "green": (40, 158, 66),

@@ -8,9 +8,9 @@ from math import sin
 
 from PIL import ImageDraw
 
+from pecl.data.scenes.palette import Colour
 from pecl.data.scenes.scene import Dice
 
-Colour = tuple[int, int, int]
 Draw = ImageDraw.ImageDraw
 
 

@@ -20,25 +20,18 @@ class TranslationCache:
     """A table of translations under a hash of the sentence and of all that determines its translation.
 
     SQLite is used because a batch is stored whole or not at all, whatever kills the process, and because several
-    processes may share the file.
+    processes may share the file. The file is made with its folder when something is first stored.
 
-    Attributes:
-        path: the file; made with its folder when something is first stored.
+    Raises:
+        DataError: in every call, if the file is not a cache.
+        OutputError: in every call, if the folder cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def get(self, identity: Mapping[str, Any], sentences: Iterable[str]) -> dict[str, str]:
-        """Return the translations that are known, by sentence.
-
-        Args:
-            identity: model, revision, direction and settings, as JSON.
-            sentences: source sentences.
-
-        Raises:
-            DataError: the file is not a cache.
-        """
+        """Return the known translations by sentence; `identity` has model, revision, direction and settings."""
         if not self.path.exists():
             return {}
         found = {}
@@ -55,12 +48,7 @@ class TranslationCache:
         return found
 
     def put(self, identity: Mapping[str, Any], translations: Mapping[str, str]) -> None:
-        """Store translations by sentence, all of them or, if the process is killed meanwhile, none.
-
-        Raises:
-            DataError: the file is not a cache.
-            OutputError: the folder cannot be written.
-        """
+        """Store translations by sentence, all of them or, if the process is killed meanwhile, none."""
         keys = {_key(identity, sentence): text for sentence, text in translations.items()}
         rows = [(key, text, _digest(key, text)) for key, text in keys.items()]
         with self._connected() as connection, connection:  # the second one commits

@@ -56,20 +56,14 @@ class TranslationConfig:
 
 
 class Translator:
-    """Translates sentences in one direction.
+    """Translates sentences in one direction; `identity` has all that determines a translation, for caches and records.
 
-    Attributes:
-        config: as given.
-        identity: key of a translation for caches and records: model, fixed revision, direction, settings.
+    Raises:
+        WeightsError: the model cannot be loaded, is damaged, or is not a translation model.
+        ConfigError: it does not translate in this direction, or there is no such device.
     """
 
     def __init__(self, config: TranslationConfig) -> None:
-        """Load the model.
-
-        Raises:
-            WeightsError: it cannot be loaded, is damaged, or is not a translation model.
-            ConfigError: it does not translate in this direction, or there is no such device.
-        """
         self.config = config
         revision = _fixed_revision(config)
         self._tokenizer, self._model = _load(config, revision)
@@ -79,19 +73,11 @@ class Translator:
             "model": config.model,
             "revision": revision,
             "family": self._languages.family,
-            "source": config.source,
-            "target": config.target,
-            "num_beams": config.num_beams,
-            "max_new_tokens": config.max_new_tokens,
-            "dtype": config.dtype,
+            **{name: getattr(config, name) for name in ("source", "target", "num_beams", "max_new_tokens", "dtype")},
         }
 
     def length(self, sentence: str) -> int:
-        """Return the length of a sentence in tokens.
-
-        Raises:
-            DataError: the model cannot read one that long.
-        """
+        """Return the length of a sentence in tokens; raise DataError if the model cannot read one that long."""
         length = len(self._tokenizer(self._languages.prefix + sentence)["input_ids"])
         if length > self._longest:
             raise DataError(f"{sentence[:40]!r}... has {length} tokens, and {self.config.model} reads {self._longest}")
@@ -111,14 +97,10 @@ class Translator:
             **({} if first is None else {"forced_bos_token_id": first}),
         )
         output = output[:, 1 if first is None else 2 :]  # (B, L - 1 or 2): without start token and language code
-        self._warn_of_cut_off(output)
-        return [" ".join(text.split()) for text in self._tokenizer.batch_decode(output, skip_special_tokens=True)]
-
-    def _warn_of_cut_off(self, output: torch.Tensor) -> None:
-        unfinished = int((output != self._tokenizer.eos_token_id).all(dim=1).sum())
-        if unfinished:
+        if unfinished := int((output != self._tokenizer.eos_token_id).all(dim=1).sum()):
             limit = self.config.max_new_tokens
             logger.warning("%d translations were cut off at max_new_tokens = %d: raise it", unfinished, limit)
+        return [" ".join(text.split()) for text in self._tokenizer.batch_decode(output, skip_special_tokens=True)]
 
 
 def _fixed_revision(config: TranslationConfig) -> str:

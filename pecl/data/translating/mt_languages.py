@@ -10,26 +10,15 @@ from pecl.languages import LANGUAGES, find_name, language_name
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    """Settings with which a model translates in one direction.
-
-    Attributes:
-        family: name of the family.
-        prefix: text to put before every sentence; empty if none is needed.
-        first_token_id: id of the token that every translation must begin with; None if none is needed.
-    """
+    """Settings with which a model of a family translates in one direction."""
 
     family: str
-    prefix: str = ""
-    first_token_id: int | None = None
+    prefix: str = ""  # text to put before every sentence
+    first_token_id: int | None = None  # id of the token that every translation must begin with
 
 
 def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    """Set `tokenizer` to the source language, and return the generation arguments for the target language.
-
-    Args:
-        tokenizer: tokenizer of a MarianMT (OPUS), M2M100 or NLLB model.
-        source: code of `LANGUAGES`.
-        target: code of `LANGUAGES`.
+    """Set the tokenizer of a model to the source language, and return the settings for the target language.
 
     Raises:
         ConfigError: the model does not translate in this direction.

@@ -31,18 +31,11 @@ _TABLES = (".csv", ".tsv", ".jsonl")
 
 @dataclass(frozen=True)
 class TranslationJob:
-    """Sentences to translate, and their output file.
-
-    Attributes:
-        sentences: the sentences.
-        output: file to write.
-        render: turns the translations, one per sentence, into the content of `output`.
-        origin: description of the sentences for the record.
-    """
+    """Sentences to translate, their description for the record, and their output file."""
 
     sentences: Sequence[str]
     output: Path
-    render: Callable[[Sequence[str]], bytes]
+    render: Callable[[Sequence[str]], bytes]  # turns the translations, one per sentence, into the content of `output`
     origin: dict[str, Any]
 
 
@@ -101,19 +94,16 @@ def file_job(path: str | Path, source: str, target: str, output: str | Path) -> 
 def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = False) -> dict[str, Any] | None:
     """Return the record of the job's output if it was made before with this model, None if it is still to be made.
 
-    Raises:
-        DataError: there is another file in its place, and `overwrite` is False.
+    Another file in its place is an error, unless `overwrite`.
     """
     if not job.output.exists():
         return None
     record = read_provenance(job.output)
     if record is not None and record.get("source_sha256") == sha256_lines(job.sentences):
         made_by = record.get("translator", {})
-        asked = ("model", "source", "target", "num_beams", "max_new_tokens", "dtype")
-        if all(made_by.get(name) == getattr(config, name) for name in asked) and config.revision in (
-            None,
-            made_by.get("revision"),
-        ):
+        asked = ["model", "source", "target", "num_beams", "max_new_tokens", "dtype"]
+        asked += ["revision"] if config.revision is not None else []
+        if all(made_by.get(name) == getattr(config, name) for name in asked):
             return record
     if not overwrite:
         raise DataError(f"{job.output} is there already; --overwrite replaces it")
@@ -123,12 +113,7 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
 def translate_job(
     job: TranslationJob, translator: Translator, cache: TranslationCache, batch_size: int = 16
 ) -> dict[str, Any]:
-    """Translate, write the output and its record, and return the record.
-
-    Raises:
-        DataError: a sentence is too long for the model, or a translation is empty.
-        OutputError: the output or the cache cannot be written.
-    """
+    """Translate as `translate` does, write the output and its record, and return the record."""
     translations = translate(job.sentences, translator, cache, batch_size)
     record = {
         "translator": translator.identity,

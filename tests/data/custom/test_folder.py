@@ -183,16 +183,6 @@ def test_any_language_that_has_a_column(tmp_path):
     assert captions.target == captions.english_to_target == captions.target_to_english == ("a dog",)
 
 
-def test_missing_images_of_a_table(tmp_path):
-    path = write_table(tmp_path / "mine.csv", ROWS)
-    write_image(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"1 of 2 images are missing .*\(sub/b\.png\)"):
-        load_folder(path, "de")
-    captions = load_folder(path, "de", allow_missing_images=True)
-    assert captions.english == (ROWS[0]["en"], ROWS[2]["en"])
-    assert captions.image_index == (0, 0)
-
-
 def test_a_column_of_numbers_is_no_language(tmp_path):
     """`id` is Indonesian only where it holds words; a check of all languages passes over it."""
     path = write_table(tmp_path / "mine.csv", [{"en": "a dog", "de": "ein Hund", "id": "17"}])

@@ -203,13 +203,6 @@ def test_a_file_with_an_at_in_its_name_is_pointed_out(tmp_path):
     assert list(read_source(parse_sources(f"{name}@1")[0], "de", {})[0]) == PAIRS
 
 
-@pytest.mark.parametrize("header", ["de\ten", "en\tde"])
-def test_the_columns_of_a_table_may_be_in_either_order(tmp_path, header):
-    rows = [pair if header.startswith("de") else pair[::-1] for pair in PAIRS[:1]]
-    (tmp_path / "a.tsv").write_text("\n".join([header, *("\t".join(row) for row in rows)]), "utf-8")
-    assert pairs_of(tmp_path / "a.tsv") == PAIRS[:1]
-
-
 def test_gzipped_files_that_are_cut_short_or_none_are_refused(tmp_path):
     whole = write_table(tmp_path / "a.tsv.gz").read_bytes()
     for content in (whole[:-9], b"en\tde\n"):

@@ -106,11 +106,6 @@ def test_no_more_files_at_once_than_workers(site, tmp_path):
     assert site.most_busy == 3
 
 
-def test_text_only_fetches_no_photographs(site, tmp_path):
-    download(["xtd10"], tmp_path, text_only=True, policy=FAST)
-    assert not (tmp_path / "xtd10" / "images").exists()
-
-
 def test_a_mirror_is_laid_out_as_a_data_directory(site, tmp_path):
     download(["xtd10", "multi30k"], tmp_path, mirror=f"{site.url}/mirror/", policy=FAST)
     assert len(read_download_records(tmp_path, "xtd10")) == 12

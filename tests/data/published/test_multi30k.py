@@ -1,6 +1,5 @@
 """Multi30K, whole and in its published parts, on tiny copies of its layout and on the real files where they are."""
 
-import gzip
 import hashlib
 
 import pytest
@@ -43,20 +42,6 @@ def test_task1(tmp_path, suffix):
     assert record["files"]["target"]["sha256"] == (
         hashlib.sha256((tmp_path / "multi30k/data/task1/raw" / f"val.fr{suffix}").read_bytes()).hexdigest()
     )
-
-
-def test_missing_images_are_an_error_unless_allowed(tmp_path):
-    make_multi30k(tmp_path, "val", n=6, images=(1, 4))
-    listed = r"\(100\.jpg, 102\.jpg, 103\.jpg, 105\.jpg\)"
-    with pytest.raises(DataError, match=rf"4 of 6 images are missing .*{listed}.*the 2 "):
-        load_multi30k(tmp_path, "de", "val")
-    captions = load_multi30k(tmp_path, "de", "val", BOTH, allow_missing_images=True)
-    assert captions.target == (sentence("de", 1), sentence("de", 4))
-    assert captions.target_to_english == tuple(sentence("en", i, "MT-translated_to_en-de") for i in (1, 4))
-    assert captions.images.ids == ("101.jpg", "104.jpg")
-    assert captions.provenance["images"] == {"total": 6, "kept": 2, "left_out": 4}
-    text = load_multi30k(tmp_path, "de", "val", text_only=True)
-    assert (len(text), text.images, text.image_index) == (6, None, None)
 
 
 def test_caption_numbers_are_cut_from_the_names_of_ambiguous_coco(tmp_path):
@@ -166,14 +151,6 @@ def test_real_task1_counts():
             assert (captions.english_to_target is None) == (not translated)
 
 
-def test_real_captions_are_the_files_lines():
-    path = real_data_dir() / "multi30k/data/task1/raw/test_2018_flickr.cs.gz"
-    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-    assert load_multi30k(real_data_dir(), "cs", "test_2018_flickr", text_only=True).target == tuple(
-        line.strip() for line in lines
-    )
-
-
 def test_real_task2_counts():
     root = real_data_dir()
     for split, images in zip(TASK2_SPLITS, (1000, 29000, 1014), strict=True):
@@ -196,16 +173,6 @@ def test_real_pool_and_the_rest():
     assert pool.images.ids == tuple(f"{i}.jpg" for i in ids)
     assert pool.english == tuple(whole.english[names.index(f"{i}.jpg")] for i in ids)
     assert pool.images.load(0).size == (224, 224)
-
-
-def test_real_partial_gallery_is_counted():
-    root = real_data_dir()
-    captions = load_multi30k(root, "de", "val", allow_missing_images=True)
-    counts = captions.provenance["images"]
-    there = {path.name for path in (root / "multi30k/images").iterdir()}
-    names = (root / "multi30k/data/task1/image_splits/val.txt").read_text().split()
-    assert len(captions) == counts["kept"] == len(there.intersection(names))
-    assert counts["kept"] + counts["left_out"] == counts["total"] == 1014
 
 
 SIZES = {"train": 7, "val": 3, "test_2016_flickr": 4}
@@ -257,8 +224,3 @@ def test_the_tests_of_other_years_have_no_machine_translations(data_dir):
     assert load_multi30k_full(data_dir, "de", "test_2018_flickr").part[-2:] == ("test", "test")
     with pytest.raises(DataError, match=r"test_2018_flickr"):
         load_multi30k_full(data_dir, "de", "test_2018_flickr", need=BOTH)
-
-
-def test_real_captions():
-    captions = load_multi30k_full(real_data_dir(), "cs", need=BOTH, text_only=True)
-    assert [len(part) for part in split_captions(captions, None)] == [29_000, 1_014, 1_000]

@@ -14,9 +14,8 @@ from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
 
 from pecl.data.scenes import GENERATOR_VERSION, IMAGE_SIZE, TABLE, SceneImages, load_scenes
 from pecl.data.scenes.layout import arrange
-from pecl.data.scenes.palette import COLOURS, PALETTE
+from pecl.data.scenes.palette import COLOURS
 from pecl.data.scenes.scene import AnimalGroup, Dice, Scene
-from pecl.data.scenes.sprites import SPRITES
 from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_lines
 
@@ -117,13 +116,6 @@ def test_subset_and_ids():
     assert len(set(images.ids)) == len({images.fingerprint(i) for i in range(1000)}) == 1000
 
 
-def test_selected_captions_keep_their_images():
-    captions = load_scenes("fr", 40)
-    chosen = captions.select([30, 10])
-    assert chosen.images.ids == ("scene-0-30", "scene-0-10")
-    assert chosen.target == (captions.target[30], captions.target[10])
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_and_weather_can_be_drawn(place):
     for weather in WEATHERS:
@@ -154,16 +146,6 @@ def _share_near(image, colour):
     ]
     mask = reduce(ImageChops.darker, bands)
     return ImageStat.Stat(mask).mean[0] / 255
-
-
-def test_sprites_name_known_shapes_and_colours():
-    assert set(SPRITES) == set(KINDS)
-    known = {*PALETTE, "main", "light", "dark"}
-    for shapes in SPRITES.values():
-        for shape, colour, numbers in shapes:
-            assert shape in ("oval", "box", "pie", "ring", "line", "poly")
-            assert colour in known
-            assert all(number >= 0 for number in numbers)
 
 
 @pytest.mark.parametrize(
