@@ -45,51 +45,24 @@ def _cache_of_its_own(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _bars_are_on(monkeypatch):
-    """Have bars whatever a test before asked for: `--quiet` sets them off in the environment, for all processes."""
-    monkeypatch.setenv(OFF, "0")
-
-
-@pytest.fixture(autouse=True)
-def _no_level_is_left():
-    """Have log lines of the level that a test asks for, whatever a command of a test before asked for."""
-    logging.getLogger("pecl").setLevel(logging.NOTSET)
-
-
-@pytest.fixture(autouse=True)
-def _no_line_comes_with_time(monkeypatch):
-    """Have no line of a bar in a file only because the machine is slow."""
+def _no_other_test_is_felt(monkeypatch):
+    """Have bars, levels of log lines and draws as in a new process, and no line in a file because time went by."""
+    monkeypatch.setenv(OFF, "0")  # `--quiet` sets bars off in the environment, for all processes
     monkeypatch.setattr("pecl.files.progress.EVERY", 1e9)
-
-
-@pytest.fixture(autouse=True)
-def _draws_begin_anew():
-    """Let each test draw the same numbers, whichever tests ran before it in the same process."""
+    logging.getLogger("pecl").setLevel(logging.NOTSET)
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
-def _threads_stay():
-    """Give back the threads that a test changes: cached embeddings are kept by their number."""
-    before = torch.get_num_threads()
+def _nothing_is_left():
+    """Give back threads, kill commands and forget towers."""
+    before = torch.get_num_threads()  # cached embeddings are kept by it
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def _no_command_is_left():
-    """Kill the commands that a test leaves: pytest would wait for them when it ends, forever for a frozen one."""
-    yield
-    Command.kill_all()
-
-
-@pytest.fixture(autouse=True)
-def _no_towers_are_left():
-    """Have no towers of a test before: of a pair that is loaded by halves, one may be real and the other one tiny."""
-    yield
-    _load_once.cache_clear()
+    Command.kill_all()  # pytest would wait for them when it ends, forever for a frozen one
+    _load_once.cache_clear()  # of a pair that is loaded by halves, one may be real and the other one tiny
 
 
 def pytest_collection_modifyitems(items):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, Role, fields_of, make_config, read_yaml
-from pecl.config.routes import ROUTES, route
+from pecl.config.routes import route
 from pecl.errors import ConfigError
 
 
@@ -43,8 +43,6 @@ def test_all_shots_are_no_number():
     assert make_config({"shots": "all"}).shots is None
     assert make_config(yaml.safe_load(yaml.safe_dump(ExperimentConfig(shots=None).to_dict()))).shots is None
     assert make_config({"shots": "12"}).shots == 12
-    with pytest.raises(ConfigError, match=r'shots: expected a whole number >= 1 or "all", got "al"$'):
-        make_config({"shots": "al"})
 
 
 def test_everything_wrong_is_said_at_once():
@@ -66,12 +64,8 @@ def test_everything_wrong_is_said_at_once():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"language": "germn"}, "did you mean 'German'"),
-        ({"dropout": "maybe"}, 'dropout: expected true or false, got "maybe"'),
-        ({"epochs": 1.5}, "epochs: expected a whole number from 1 to 1000000, got 1.5"),
         ({"joint": 3}, 'joint: expected text or "none", got 3'),
         ({"rank": True}, 'rank: expected a whole number >= 1 or "none", got true'),
-        ({"train_on": "pair"}, 'got "pair"; did you mean "pairs"'),
     ],
 )
 def test_wrong_values_name_the_field_and_what_was_expected(values, message):
@@ -127,14 +121,9 @@ def test_the_roles_of_fields(role):
     assert fields_of(role) == set(ROLES[role].split())
 
 
-@pytest.mark.parametrize("name", sorted(ALIGNMENTS) + sorted(ENGINES))
-def test_every_name_stands_for_something_that_can_be_called(name):
-    assert callable(ALIGNMENTS[name] if name in ALIGNMENTS else ENGINES[name])
-
-
-@pytest.mark.parametrize("name", TRAIN_ON)
-def test_every_training_text_has_a_loader_but_the_pairs(name):
-    assert (TRAIN_ON[name] is None) == (name == "pairs")
+@pytest.mark.parametrize("registry", [ALIGNMENTS, ENGINES, TRAIN_ON], ids=["alignment", "engine", "train_on"])
+def test_every_name_stands_for_something_that_can_be_called(registry):
+    assert {name for name in registry if not callable(registry[name])} == {"pairs"} & set(registry)
 
 
 TARGET, TO_ENGLISH, FROM_ENGLISH, ENGLISH = "target", "target_to_english", "english_to_target", "english"
@@ -162,16 +151,3 @@ def test_the_released_pairing_swaps_the_test_side():
     assert route("method3", "official-run-cross").test_query == TARGET
     with pytest.raises(ConfigError, match="with test_query official-run-cross, got 'method2'"):
         route("method2", "official-run-cross")
-
-
-def test_unknown_names_list_the_valid_ones_and_the_nearest():
-    with pytest.raises(
-        ConfigError, match=r"unknown route 'metod1': expected one of baseline1, .*did you mean 'method1'"
-    ):
-        route("metod1")
-    with pytest.raises(ConfigError, match="unknown test_query"):
-        route("method1", "both")
-
-
-def test_there_are_five():
-    assert len(ROUTES) == 5

@@ -155,7 +155,7 @@ def test_names_that_a_spec_or_a_list_would_split_are_refused(name):
 def test_a_name_is_given_once_unless_it_is_replaced():
     registry = Registry("thing", {"one": 1})
     registry.add("two", 2)
-    with pytest.raises(ConfigError, match='thing: "two" is registered already'):
+    with pytest.raises(ConfigError, match=r'thing: "two" is registered already: choose .* with replace=True$'):
         registry.add("two", 3)
     registry.add("two", 3, replace=True)
     assert registry["two"] == 3

@@ -16,13 +16,14 @@ import pytest
 import torch
 from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
 from helpers.project import ROOT
+from helpers.serving import write_adapters
 from helpers.tiny import tiny_tower
 
 import pecl
 import pecl.data.registry
 import pecl.experiment.run
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import describe, parse_adapter
 from pecl.cli import main
@@ -42,13 +43,7 @@ def table_of(folder):
 
 
 def adapters_of(folder):
-    paths = []
-    for language in ("de", "cs"):
-        tower = tiny_tower().eval()
-        adapter = filled(tower, "lora:r=2")
-        path = folder / f"{language}.safetensors"
-        paths.append(str(save_adapter(path, adapter.slot_state(0), adapter.configs, language, tower)))
-    return paths
+    return list(map(str, write_adapters(folder, ("de", "cs"), "lora:r=2")))
 
 
 # Example -> its arguments, made in a folder that has a table of captions; and a pattern of the last line it prints
@@ -77,8 +72,8 @@ def test_it_runs_as_a_script(name, small, photographs, tmp_path, monkeypatch, ca
     few = functools.partial(pecl.data.registry.load_scenes, size=50)
     monkeypatch.setattr(pecl.data.registry, "load_scenes", few)
     if name == "own_table":  # the shots of the example are more than the table of the tests has
-        fewer = {"shots": 6}
-        monkeypatch.setattr(pecl, "train", lambda values: pecl.experiment.run.train({**values, **fewer}), raising=False)
+        train = pecl.experiment.run.train
+        monkeypatch.setattr(pecl, "train", lambda values: train(values | {"shots": 6}), raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments(tmp_path)])
     runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
@@ -138,23 +133,6 @@ def test_workers_of_a_grid_are_not_sent_what_they_do_not_know(example, small, tm
     with pytest.raises(ConfigError, match='alignment: "gram" is registered in this process only'):
         run_grid([config], launcher=make_launcher("process", 2))
     assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("mse", '"mse" is built in'),
-        ("gram", '"gram" is registered already: choose another name, or register it with replace=True'),
-        ("gram+mse", 'expected a name of letters, digits and underscores that begins with a letter, got "gram.mse"'),
-        ("gram-2", 'got "gram-2"'),
-        ("", 'got ""'),
-        (3, "got 3"),
-    ],
-)
-def test_names_that_cannot_be_told_apart_are_refused(example, name, message):
-    gram = example("custom_loss").gram
-    with pytest.raises(ConfigError, match=message):
-        pecl.register_alignment(name)(gram)
 
 
 def test_a_loss_of_other_arguments_is_refused(registries):
@@ -278,23 +256,10 @@ def test_what_is_no_adapter_is_refused(ia3):
     pecl.register_adapter(replace=True)(ia3.IA3Config)
 
 
-DATA_EXAMPLES = ROOT / "examples"
-
-
-@pytest.mark.usefixtures("registries")
-def test_a_language_is_added_in_one_row(tmp_path, monkeypatch, capsys):
-    table = tmp_path / "captions.csv"
-    table.write_text("en,hsb\na dog,pos\n", "utf-8")
-    monkeypatch.setattr(sys, "argv", ["add_language.py", str(table)])
-    runpy.run_path(str(DATA_EXAMPLES / "add_language.py"), run_name="__main__")
-    assert capsys.readouterr().out.splitlines()[-1] == "pos"
-    assert pecl.make_config({"dataset": str(table), "language": "Hornjoserbsce"}).language == "hsb"
-
-
 @pytest.mark.usefixtures("registries")
 def test_a_registered_data_set_is_trained_on_and_listed(small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(DATA_EXAMPLES / "own_dataset.py"), run_name="__main__")
+    runpy.run_path(str(ROOT / "examples" / "own_dataset.py"), run_name="__main__")
     assert len(list((tmp_path / "swatches").glob("*.json"))) == 1
     capsys.readouterr()
     assert main(["data", "list"]) == 0
@@ -304,30 +269,8 @@ def test_a_registered_data_set_is_trained_on_and_listed(small, tmp_path, monkeyp
     assert main(["data", "check", "swatches"]) == 0
 
 
-def test_an_own_table_is_trained_on(example, small):
-    table, language = small["dataset"], small["language"]
-    rest = {name: value for name, value in small.items() if name not in ("dataset", "language")}
-    result = example("own_table").main(table, language, **rest)
-    assert (result.config.dataset, result.status) == (table, "complete")
-    assert result.adapter_path.exists()
-
-
 def test_a_bank_gives_each_text_the_adapter_of_its_language(example, tmp_path, monkeypatch):
     monkeypatch.setattr(pecl, "load_text_encoder", lambda name: tiny_tower().eval(), raising=False)
-    paths = []
-    for factor, language in enumerate(("de", "cs"), 1):
-        tower = tiny_tower().eval()
-        adapter = filled(tower, "lora:r=2")
-        path = tmp_path / f"{language}.safetensors"
-        state = {name: factor * value for name, value in adapter.slot_state(0).items()}
-        paths.append(str(save_adapter(path, state, adapter.configs, language, tower)))
-    found = example("bank").main(paths, ["ein Hund", "ein Hund"], ["de", "cs"])
+    found = example("bank").main(adapters_of(tmp_path), ["ein Hund", "ein Hund"], ["de", "cs"])
     assert not torch.allclose(found[0], found[1], atol=1e-4)
     assert torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-5)
-
-
-def test_a_search_gives_names_and_falling_scores(example, photographs):
-    build_index(photographs)
-    found = example("search").main(str(photographs), "ein Hund", "de", top=3)
-    assert len(found) == 3
-    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)

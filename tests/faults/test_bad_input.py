@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from faults.bad_input import CHECKED, SCRIPTS, SMALL, rows
 from helpers.playground import write_playground
-from helpers.project import ROOT
+from helpers.project import ROOT, copy_scripts
 from helpers.small_experiment import tiny_towers
 
 import pecl.adapters.ready
@@ -118,12 +117,7 @@ def test_a_dry_run_says_what_the_run_says(playground, line, said, capsys):
 @pytest.mark.parametrize(("line", "said"), SCRIPTS, ids=[line for line, _ in SCRIPTS])
 def test_bad_input_of_a_script_is_one_sentence_too(line, said, tmp_path):
     """In a copy of the project without results, whose Python is ours."""
-    for name in ("scripts", "configs"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    python.chmod(0o755)
+    copy_scripts(tmp_path, f'exec {shlex.quote(sys.executable)} "$@"')
     before = seen(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     finished = subprocess.run(

@@ -3,50 +3,34 @@
 import base64
 import contextlib
 import hashlib
-import http.server
 import json
-import threading
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
 
 import pecl.encoders.loading.hub
 import pecl.export.hub
+from helpers.loopback import LoopbackServer, QuietHandler, served
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Hub(http.server.ThreadingHTTPServer):
+class Hub(LoopbackServer):
     """Serves `models` (id -> {file name: bytes}); `refusals` (id -> (status, X-Error-Code)); `silent` never answers.
 
     `commits` (id -> {revision: commit}) are the revisions of a model next to `main`; all hold the same files.
     """
 
-    daemon_threads = True
-
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.models = {}
         self.commits = {}
         self.refusals = {}
         self.silent = False
-        self.closing = threading.Event()
         self.downloads = []  # (id, file name)
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def handle_error(self, request, client_address):
-        pass  # a client that gives up is part of the tests
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
+class Handler(QuietHandler):
     def do_HEAD(self):
         self.do_GET()
 
@@ -108,20 +92,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def running_hub(monkeypatch, cache):
     """Run a hub that huggingface_hub asks, and waits for next to much other work; files are kept in `cache`."""
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    template = server.url + constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
-    values = {"HUGGINGFACE_CO_URL_TEMPLATE": template, "ENDPOINT": server.url, "HF_HUB_OFFLINE": False}
-    for name, value in (values | {"HF_HUB_CACHE": str(cache), "HF_HUB_DOWNLOAD_TIMEOUT": 120}).items():
-        monkeypatch.setattr(constants, name, value)
-    for module in (pecl.encoders.loading.hub, pecl.export.hub):
-        monkeypatch.setattr(module, "TIMEOUT_SECONDS", 120.0)
-    yield server
-    server.closing.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(Hub()) as server:
+        template = server.url + constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+        values = {"HUGGINGFACE_CO_URL_TEMPLATE": template, "ENDPOINT": server.url, "HF_HUB_OFFLINE": False}
+        for name, value in (values | {"HF_HUB_CACHE": str(cache), "HF_HUB_DOWNLOAD_TIMEOUT": 120}).items():
+            monkeypatch.setattr(constants, name, value)
+        for module in (pecl.encoders.loading.hub, pecl.export.hub):
+            monkeypatch.setattr(module, "TIMEOUT_SECONDS", 120.0)
+        yield server
 
 
 def accept_writes(server):

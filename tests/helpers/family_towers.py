@@ -23,9 +23,9 @@ from transformers import (
     NllbTokenizer,
     SiglipConfig,
     SiglipModel,
-    XLMRobertaConfig,
 )
 
+from helpers.checkpoints import xlm_roberta_config
 from helpers.tiny import tiny_tokenizer
 
 LONG = "a caption that goes on and on until it is longer than any of these towers with seventy-seven tokens can take"
@@ -64,9 +64,7 @@ def _save(folder, model, config, **extra):
 
 def write_open_clip_xlm_r(folder):
     """open_clip's XLM-R with a head of two layers: xlm-roberta-base-ViT-B-32, frozen_laion5b."""
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    config = XLMRobertaConfig(**sizes, vocab_size=260, max_position_embeddings=114, type_vocab_size=1, pad_token_id=1)
-    config.save_pretrained(folder)
+    xlm_roberta_config().save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     text = {"hf_model_name": str(folder), "hf_tokenizer_name": str(folder), "hf_pooler_type": "mean_pooler"}
     torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""A web server on the loopback that misbehaves on demand, for the tests of downloading."""
+"""Web servers on the loopback, and one that misbehaves on demand, for the tests of downloading."""
 
 import contextlib
 import hashlib
@@ -10,42 +10,65 @@ from pecl.data.fetching.fetch import FetchPolicy
 FAST = FetchPolicy(timeout=60, attempts=3, backoff=0.01)
 
 
-class Server(http.server.ThreadingHTTPServer):
+class LoopbackServer(http.server.ThreadingHTTPServer):
+    """A server behind a free port; `closing` is set when it is to end."""
+
+    daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.closing = threading.Event()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request, client_address):
+        pass  # a client that gives up is part of the tests
+
+
+class QuietHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def served(server):
+    """Let a thread answer what a server is asked, and wait for the thread at the end."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Server(LoopbackServer):
     """Serves `files` (path -> bytes). `faults` (path -> list) are met one a request, then none.
 
     A fault is a function of the request handler and the content; it answers in place of the server. `pause` is called
     with the path before each answer; `busy` requests have come and not been answered, `most_busy` at most.
     """
 
-    daemon_threads = True
-
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.files = {}
         self.faults = {}
         self.requests = []  # (path, headers)
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
-        self.closing = threading.Event()
         self.pause = lambda path: None
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def seen(self, path):
         return [headers for asked, headers in self.requests if asked == path]
 
-    def handle_error(self, request, client_address):
-        pass  # a client that gives up is part of the tests
 
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
+class Handler(QuietHandler):
     def do_GET(self):
         server = self.server
         self.close_connection = True
@@ -107,18 +130,8 @@ def hang_up(handler, content):
     """A fault: close the connection without an answer."""
 
 
-@contextlib.contextmanager
 def running_server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return served(Server())
 
 
 def without_proxies(monkeypatch):

@@ -1,5 +1,6 @@
 """Where the project lies, and its scripts as modules."""
 
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -15,3 +16,13 @@ def script(name):
         return import_module(name)
     finally:
         sys.path.remove(str(ROOT / "scripts"))
+
+
+def copy_scripts(folder, program):
+    """Copy scripts and configs into `folder`, whose Python is `program`, a script of the shell."""
+    for name in ("scripts", "configs"):
+        shutil.copytree(ROOT / name, folder / name)
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{program}\n")
+    python.chmod(0o755)

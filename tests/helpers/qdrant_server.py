@@ -1,21 +1,16 @@
 """The part of Qdrant's REST interface that a search in a foreign collection asks for, over its client's own double."""
 
 import contextlib
-import http.server
 import json
-import threading
 
 from qdrant_client import QdrantClient
 from qdrant_client.http import models
 
+from helpers.loopback import LoopbackServer, QuietHandler, served
 
-class Handler(http.server.BaseHTTPRequestHandler):
+
+class Handler(QuietHandler):
     """Answers reads from `server.double`; `server.asked` holds the method and the path of each request."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
 
     def do_GET(self):
         _, _, *name = self.path.strip("/").partition("/")
@@ -51,13 +46,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def qdrant_server():
     """Yield the server, whose `double` takes collections and whose `url` answers."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.double, server.asked = QdrantClient(":memory:"), []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with served(LoopbackServer(Handler)) as server:
+        server.double, server.asked = QdrantClient(":memory:"), []
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -2,8 +2,9 @@
 
 import copy
 import json
-from statistics import mean, median
+from statistics import mean
 
+from helpers.retrieval import plain_metrics
 from pecl.config import make_config
 from pecl.results.result import Result
 
@@ -28,20 +29,8 @@ def both(image_to_text, text_to_image):
 
 def recalls(ranks):
     """Return the metrics that results hold, counted from direction -> ranks."""
-    directions = {
-        name: {
-            "queries": len(own),
-            "gallery": len(own),
-            "mean_rank": mean(own),
-            "median_rank": median(own),
-            **{f"{which}@{k}": sum(r <= k for r in own) / len(own) for which in _RECALLS for k in (1, 5, 10)},
-        }
-        for name, own in ranks.items()
-    }
+    directions = {name: plain_metrics([[rank] for rank in own], len(own)) for name, own in ranks.items()}
     return {**directions, **means([own[f"recall@{k}"] for k in (1, 5, 10) for own in directions.values()])}
-
-
-_RECALLS = ("recall", "true_recall")  # equal, for each query has one correct item
 
 
 def means(values):

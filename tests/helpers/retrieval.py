@@ -30,11 +30,15 @@ def _ranks(values, correct):
 def plain_metrics(ranks, gallery):
     """Return the metrics of one direction from the ranks of each query, as results hold them."""
     best = [own[0] for own in ranks]
+
+    def share(own, k):
+        return sum(rank <= k for rank in own) / len(own)
+
     return {
         "queries": len(ranks),
         "gallery": gallery,
-        **{f"recall@{k}": mean(rank <= k for rank in best) for k in (1, 5, 10)},
-        **{f"true_recall@{k}": mean(mean(rank <= k for rank in own) for own in ranks) for k in (1, 5, 10)},
+        **{f"recall@{k}": share(best, k) for k in (1, 5, 10)},
+        **{f"true_recall@{k}": sum(share(own, k) for own in ranks) / len(ranks) for k in (1, 5, 10)},
         "mean_rank": mean(best),
         "median_rank": median(best),
     }

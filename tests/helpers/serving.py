@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pecl.serving.adapters
-from helpers.adapter_towers import filled
+from helpers.adapter_towers import filled, states
 from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
@@ -30,32 +30,28 @@ LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "
 
 
 def plain_tower():
-    tower = tiny_towers().text
-    return tower.eval()
+    return tiny_towers().text.eval()
 
 
 @functools.cache
-def adapter_files(languages=LANGUAGES, spec="lora", seed=0):
+def adapter_files(languages=LANGUAGES, spec="lora"):
     """Adapters of random parameters, large enough that every language gives other embeddings."""
     tower = plain_tower()
-    adapter = filled(tower, spec, len(languages), seed)
-    found = [adapter.slot_state(slot) for slot in range(len(languages))]
-    adapter.remove()
+    found = zip(languages, states(tower, spec, len(languages)), strict=True)
+    trained_on = (tower.name, tower.fingerprint)
     return [
-        AdapterFile(
-            Path(f"{language}.safetensors"), language, parse_adapter(spec), state, tower.name, tower.fingerprint
-        )
-        for language, state in zip(languages, found, strict=True)
+        AdapterFile(Path(f"{language}.safetensors"), language, parse_adapter(spec), state, *trained_on)
+        for language, state in found
     ]
 
 
-def write_adapters(folder, languages=LANGUAGES, spec="lora", seed=0):
+def write_adapters(folder, languages=LANGUAGES, spec="lora"):
     """Write them as files, and return their paths."""
     tower = plain_tower()
     folder.mkdir(exist_ok=True)
     return [
         save_adapter(folder / file.path, file.state, file.configs, file.language, tower)
-        for file in adapter_files(languages, spec, seed)
+        for file in adapter_files(languages, spec)
     ]
 
 

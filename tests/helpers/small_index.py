@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,13 +14,6 @@ from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 
 COUNT = 12
-
-
-class Counted:
-    """How many pictures the image tower has embedded."""
-
-    def __init__(self):
-        self.pictures = 0
 
 
 def paint(path, seed):
@@ -50,8 +44,8 @@ def edit_entries(place, change):
 
 
 def counted_towers():
-    """Return a function that loads the tiny image tower, and the count of what it embeds."""
-    counted = Counted()
+    """Return a function that loads the tiny image tower, and an object whose `pictures` counts what it embeds."""
+    counted = SimpleNamespace(pictures=0)
 
     def load(*_, **__):
         image = tiny_towers().image

@@ -38,17 +38,19 @@ SHAPE = {
 }
 
 
-def _sentencepiece_model(size=80):
+def _sentencepiece_model():
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(SENTENCES), model_writer=model, vocab_size=size, hard_vocab_limit=False, minloglevel=2
+        sentence_iterator=iter(SENTENCES), model_writer=model, vocab_size=80, hard_vocab_limit=False, minloglevel=2
     )
     return model.getvalue()
 
 
 def _pieces(content):
+    """Return the pieces of a model that are parts of words."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=content)
-    return [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+    pieces = (processor.id_to_piece(i) for i in range(processor.get_piece_size()))
+    return [piece for piece in pieces if piece not in ("<unk>", "<s>", "</s>")]
 
 
 def _save(folder, tokenizer, model_class, config, pieces):
@@ -71,7 +73,7 @@ def make_marian(folder, codes=(), **tokenizer_options):
     folder.mkdir(parents=True)
     for name in ("source.spm", "target.spm"):
         (folder / name).write_bytes(content)
-    pieces = [piece for piece in _pieces(content) if piece not in ("<unk>", "<s>", "</s>")]
+    pieces = _pieces(content)
     vocabulary = {piece: i for i, piece in enumerate(["</s>", "<unk>", *pieces, *codes, "<pad>"])}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     tokenizer = MarianTokenizer(
@@ -88,7 +90,7 @@ def make_m2m100(folder):
     content = _sentencepiece_model()
     folder.mkdir(parents=True)
     (folder / "sentencepiece.bpe.model").write_bytes(content)
-    pieces = [piece for piece in _pieces(content) if piece not in ("<unk>", "<s>", "</s>")]
+    pieces = _pieces(content)
     vocabulary = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces])}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     tokenizer = M2M100Tokenizer(str(folder / "vocab.json"), str(folder / "sentencepiece.bpe.model"))

@@ -40,38 +40,34 @@ from one_run import ReleasedWay
         (0.1, "x", None, False),
     ],
 )
-def test_a_figure_worse_than_its_floor_has_regressed(monkeypatch, value, unit, floor, regressed):
+def test_a_figure_worse_than_its_floor_has_regressed(value, unit, floor, regressed):
     figure = Figure("name", value, unit, floor=floor)
     assert figure.regressed is regressed
     assert figure.to_json()["regressed"] is regressed
     assert ("REGRESSED" in figure.line()) is regressed
 
 
-def test_what_takes_turns_is_timed_part_by_part(monkeypatch):
+def test_what_takes_turns_is_timed_part_by_part():
     order = []
     took = by_turns({"a": lambda part: order.append(("a", part)), "b": lambda part: order.append(("b", part))}, [1, 2])
     assert order == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert set(took) == {"a", "b"}
 
 
-@pytest.mark.parametrize(("value", "arguments", "status"), [(1.0, ["--small"], 1), (2.0, ["--small"], 0), (1.0, [], 0)])
-def test_a_small_run_fails_on_a_regression(monkeypatch, capsys, value, arguments, status):
-    monkeypatch.setattr(benchmark, "measure", lambda part, small, device: [Figure("made up", value, floor=1.5)])
-    monkeypatch.setattr(sys, "argv", ["run.py", "peak", *arguments])
-    assert benchmark.main() == status
-    assert ("regressed: made up" in capsys.readouterr().err) is (value < 1.5)
+TRIED = [((1.0, 1.4, 1.6), 0), ((1.0, 1.6), 0), ((1.0, 1.4, 1.3), 1), ((1.6,), 0)]
 
 
 @pytest.mark.parametrize(
-    ("values", "status"), [((1.0, 1.4, 1.6), 0), ((1.0, 1.6), 0), ((1.0, 1.4, 1.3), 1), ((1.6,), 0)]
+    ("values", "flags", "status"), [*((values, ["--small"], status) for values, status in TRIED), ((1.0,), [], 0)]
 )
-def test_a_figure_has_regressed_if_it_is_worse_three_times(monkeypatch, values, status):
-    """And is measured no more often than that, nor once it is better."""
+def test_a_small_run_fails_on_a_figure_that_is_worse_three_times(monkeypatch, capsys, values, flags, status):
+    """And measures no more often than that, nor once it is better."""
     left = list(values)
     monkeypatch.setattr(benchmark, "measure", lambda *_: [Figure("one", left.pop(0), floor=1.5), Figure("two", 1.0)])
-    monkeypatch.setattr(sys, "argv", ["run.py", "peak", "--small"])
+    monkeypatch.setattr(sys, "argv", ["run.py", "peak", *flags])
     assert benchmark.main() == status
     assert left == []
+    assert ("regressed: one\n" in capsys.readouterr().err) is (values[-1] < 1.5)
 
 
 def test_one_thread_counts_what_the_processor_does(monkeypatch):

@@ -109,11 +109,8 @@ def completions(code):
     return {found.name for found in jedi.Script(code, project=jedi.Project(ROOT)).complete()}
 
 
-def test_a_static_analyser_sees_every_public_name():
+def test_a_static_analyser_sees_every_public_name_and_the_methods_of_a_bank():
     assert completions("import pecl\npecl.") >= {*pecl.__all__, "__version__"}
-
-
-def test_a_static_analyser_sees_the_methods_of_a_bank():
     methods = {name for name, _ in inspect.getmembers(pecl.AdapterBank) if not name.startswith("_")}
     assert methods > {"encode_text", "from_files", "languages"}
     assert completions("import pecl\npecl.AdapterBank.") >= methods
@@ -124,17 +121,8 @@ FOLDER = ROOT / "pecl"
 # Calls that read a file, or what a file holds, without limits. A bare name is a function or a method of that name.
 UNBOUNDED = {
     *("open", "read_text", "read_bytes", "fromfile", "memmap", "mmap.mmap", "safe_open", "load_file", "np.load"),
-    *(
-        "json.load",
-        "json.loads",
-        "yaml.load",
-        "yaml.safe_load",
-        "torch.load",
-        "read_parquet",
-        "ParquetFile",
-        "read_csv",
-    ),
-    *("gzip.open", "zipfile.ZipFile", "tarfile.open", "pickle.load", "sqlite3.connect"),
+    *("json.load", "json.loads", "yaml.load", "yaml.safe_load", "torch.load", "read_parquet", "ParquetFile"),
+    *("read_csv", "gzip.open", "zipfile.ZipFile", "tarfile.open", "pickle.load", "sqlite3.connect"),
 }
 OURS = "ours"  # a file of the package or the system, or no file at all: text made in this process, or an address
 LOOKED_AT = "looked at"  # `check_regular` or `open_regular` comes before, and what reads is a library within its limits
@@ -204,8 +192,8 @@ def test_what_is_looked_at_before_it_is_read():
 
 
 def test_a_bare_open_of_an_image_fails_lint():
-    tomllib = pytest.importorskip("tomllib")  # Python 3.11
     """Pillow's own `open` runs Ghostscript for PostScript, and bounds nothing; `pecl.files.pictures` is the door."""
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
     for source in ("from PIL import Image\n\nImage.open(1)\n", "from PIL import Image as P\n\nP.open(1)\n"):
         command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", "pecl/search/a.py", "-"]
         ran = subprocess.run(command, input=source, cwd=ROOT, capture_output=True, text=True, check=False)

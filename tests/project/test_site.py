@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-import yaml
+from helpers.browser import background
 from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
 
@@ -32,9 +32,7 @@ def site(tmp_path_factory):
 
 def show(driver, page, scheme):
     """Open a page of the site in a colour scheme of the system: light or dark."""
-    driver.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
+    background(driver, scheme)
     driver.get(page.as_uri())
     driver.execute_script("localStorage.clear()")  # the theme keeps the scheme that it showed last
     driver.get(page.as_uri())
@@ -170,9 +168,3 @@ def test_links_between_documents_lead_somewhere():
             if re.match(r"https?:|mailto:", link) or link in generated:
                 continue
             assert (path.parent / link).exists(), f"{path.relative_to(ROOT)}: {link}"
-
-
-def test_the_nav_is_valid_yaml_and_names_no_page_twice():
-    named = re.findall(r": (\w+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
-    assert len(named) == len(set(named))
-    assert yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["strict"] is True
