@@ -32,11 +32,7 @@ def lengths_of(token_ids: TokenIds) -> np.ndarray:
 
 
 def as_texts(texts: str | Iterable[str]) -> list[str]:
-    """Return one text, or any number of them, as a list.
-
-    Raises:
-        DataError: it is neither; the message shows the value.
-    """
+    """Return one text, or any number of them, as a list; a DataError shows a value that is neither."""
     if isinstance(texts, str):
         return [texts]
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
@@ -78,11 +74,7 @@ def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: flo
 
 
 class BatchedTexts(Sequence[list[int]]):
-    """Token ids (list[int]) of N texts whose batches are made once, at their first use, and kept.
-
-    Args:
-        token_ids: token ids of the texts; they must not change afterwards.
-    """
+    """Token ids (list[int]) of N texts, which must not change: batches are made once, at their first use, and kept."""
 
     def __init__(self, token_ids: TokenIds) -> None:
         self._token_ids = token_ids

@@ -18,11 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Bfloat16Linear(nn.Linear):
-    """A frozen linear layer with its weight (o, i) in bfloat16; input, output and bias keep their type.
-
-    Args:
-        plain: the layer whose values it takes; it stays as it is.
-    """
+    """A frozen linear layer with the weight (o, i) of `plain` in bfloat16; input, output and bias keep their type."""
 
     def __init__(self, plain: nn.Linear) -> None:
         nn.Module.__init__(self)  # nn.Linear's own would fill a weight with random numbers
@@ -46,11 +42,7 @@ class Bfloat16Linear(nn.Linear):
 
 
 def check_bfloat16(device: str | torch.device) -> None:
-    """Refuse a device that cannot multiply in bfloat16; warn of a CPU that does it slowly.
-
-    Raises:
-        ConfigError: the device cannot.
-    """
+    """Raise ConfigError for a device that cannot multiply in bfloat16; warn of a CPU that does it slowly."""
     device = torch.device(device)
     try:
         one = torch.ones(1, 1, dtype=torch.bfloat16, device=device)

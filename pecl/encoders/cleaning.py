@@ -21,11 +21,7 @@ CLEANINGS = (LOWER, WHITESPACE, CANONICALIZE)
 
 @cache
 def cleaning(name: str) -> Callable[[str], str]:
-    """Return the function of the cleaning `name`.
-
-    Raises:
-        WeightsError: no such cleaning, or open_clip, whose it is, is not installed.
-    """
+    """Return the function of the cleaning `name`; open_clip's own need that package."""
     if name == LOWER:
         return str.lower
     if name not in CLEANINGS:
@@ -42,10 +38,8 @@ def cleaning(name: str) -> Callable[[str], str]:
 def with_cleaning(tokenizer: Any, name: str) -> Any:
     """Return a copy of a tokenizer that cleans texts itself, for files that are used without pecl.
 
-    It does all of the cleaning `name` but open_clip's mending of encodings and HTML entities.
-
-    Raises:
-        ConfigError: the tokenizer is not one of the tokenizers library, the only one that can be changed.
+    It does all of the cleaning `name` but open_clip's mending of encodings and HTML entities. Only tokenizers of the
+    tokenizers library can be changed.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

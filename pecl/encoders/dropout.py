@@ -114,10 +114,7 @@ class RowDraws:
 class RowDropout(nn.Dropout):
     """A dropout of probability `p` that draws with the seeds of `draws` while there are any, and else as torch does.
 
-    Args:
-        p: probability.
-        draws: draws of the tower.
-        site: unique name of this dropout in the tower, such as its path.
+    `site` is a unique name of this dropout in the tower, such as its path.
     """
 
     def __init__(self, p: float, draws: RowDraws, site: str) -> None:
@@ -191,12 +188,9 @@ class _Drop(torch.autograd.Function):
 
 
 def kept_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:
-    """Return the mask of kept elements, uint8 0 or 1 of the shape of tokens * features.
+    """Return the mask of kept elements, uint8 0 or 1 of the shape of tokens * features, with p < 1.
 
-    Args:
-        tokens: int32 keys of tokens; the first dimension is that of the result.
-        features: odd int32 keys that `tokens` is multiplied with.
-        p: probability of dropping, below 1.
+    The first dimension of `tokens`, int32, is that of the result. `features` are odd, int32.
     """
     bound = min(round(p * 2**32) - 2**31, 2**31 - 1)
     if tokens.device.type != "cpu":

@@ -10,6 +10,7 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,11 +50,7 @@ class Part(NamedTuple):
 
 @contextlib.contextmanager
 def exported_folder(target: str | Path) -> Iterator[Path]:
-    """Yield a new folder for an export (see `new_folder`), which gets the checksums of its files when it is complete.
-
-    Raises:
-        OutputError: `target` exists already, or cannot be written; nothing is left then.
-    """
+    """Yield a new folder for an export (see `new_folder`), which gets checksums of its files when it is complete."""
     with new_folder(target) as folder:
         try:
             yield folder
@@ -82,50 +79,40 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
 
 
 def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
-    """Return the modules of a text tower: Transformer, Pooling, and the head's; or all of them as one Transformer.
-
-    Raises:
-        ConfigError: an adapter is attached, or the head has a layer that the layout cannot hold.
-    """
+    """Return the modules of a text tower: Transformer, Pooling, and the head's; or all of them as one Transformer."""
     if tower.adapter is not None:
         raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
     if tower.family is not None and tower.family.whole is not None:
-        return [Part("Transformer", lambda folder: write_whole(tower, folder)), unit_length()]
-    return [Part("Transformer", lambda folder: write_encoder(tower, folder)), *after_encoder(tower)]
+        return [Part("Transformer", partial(_write_whole, tower)), unit_length()]
+    return [Part("Transformer", partial(_write_encoder, tower)), *after_encoder(tower)]
 
 
 def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
-    """Return the modules behind the encoder: Pooling, those of the head, and the one that scales to length 1.
-
-    Raises:
-        ConfigError: the head has a layer that the layout cannot hold.
-    """
-    settings = {
-        "embedding_dimension": tower.backbone.config.hidden_size,
-        "pooling_mode": tower.pooling,
-        "include_prompt": True,
-    }
+    """Return the modules behind the encoder: Pooling, those of the head, and the one that scales to length 1."""
+    width = tower.backbone.config.hidden_size
+    settings = {"embedding_dimension": width, "pooling_mode": tower.pooling, "include_prompt": True}
     return [Part("Pooling", lambda folder: _write_settings(folder, settings)), *head_parts(tower.head), unit_length()]
 
 
 def head_parts(head: nn.Module) -> list[Part]:
-    """Return the modules that a tower's head needs: a Dense for each linear layer with its activation, Normalize.
-
-    Raises:
-        ConfigError: it has a layer that the layout cannot hold.
-    """
+    """Return the modules that a tower's head needs: a Dense for each linear layer with its activation, Normalize."""
     parts: list[Part] = []
-    activation: dict[str, str] = {}
+    settings: dict[str, Any] = {}  # of the last linear layer
     for layer in head if isinstance(head, nn.Sequential) else [head]:
         if isinstance(layer, nn.Identity):
             continue
         if isinstance(layer, nn.Linear):
-            activation = {"activation_function": "torch.nn.modules.linear.Identity"}
-            parts.append(_dense(layer, activation))
+            settings = {
+                "in_features": layer.in_features,
+                "out_features": layer.out_features,
+                "bias": layer.bias is not None,
+                "activation_function": "torch.nn.modules.linear.Identity",
+            }
+            parts.append(Part("Dense", partial(_write_dense, layer, settings)))
         elif isinstance(layer, Normalize):
             parts.append(Part("Normalize", lambda folder: _write_settings(folder, {})))
         elif parts and parts[-1].kind == "Dense" and isinstance(layer, nn.Tanh | nn.GELU | nn.ReLU):
-            activation["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
+            settings["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
         else:
             raise ConfigError(
                 f"a head with a {type(layer).__name__} cannot be written in sentence-transformers' layout"
@@ -138,21 +125,10 @@ def unit_length() -> Part:
     return Part("Normalize", lambda folder: _write_settings(folder, ADDED_BY_EXPORT))
 
 
-def _dense(layer: nn.Linear, activation: dict[str, str]) -> Part:
-    """Return the module of a linear layer; `activation` is read when it is written."""
-
-    def write(folder: Path) -> None:
-        settings = {
-            "in_features": layer.in_features,
-            "out_features": layer.out_features,
-            "bias": layer.bias is not None,
-            **activation,
-        }
-        _write_settings(folder, settings)
-        tensors = {f"linear.{name}": tensor for name, tensor in layer.state_dict().items()}
-        write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
-
-    return Part("Dense", write)
+def _write_dense(layer: nn.Linear, settings: dict[str, Any], folder: Path) -> None:
+    _write_settings(folder, settings)
+    tensors = {f"linear.{name}": tensor for name, tensor in layer.state_dict().items()}
+    write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
 
 
 def _write_settings(folder: Path, settings: dict[str, Any]) -> None:
@@ -173,20 +149,17 @@ def write_parts(parts: Sequence[Part], folder: Path) -> None:
         part.write(folder / place)
 
 
-def write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
-    """Write a text tower's backbone and tokenizer as a Transformer module, into an `exported_folder`."""
+def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
+    """Write a text tower's backbone and tokenizer as a Transformer module."""
     tower.backbone.save_pretrained(folder)
     tower.written_tokenizer().save_pretrained(folder)
     write_encoder_settings(tower, folder)
 
 
-def write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
-    """Write a text tower as the text half of transformers' model of both halves, into an `exported_folder`.
+def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
+    """Write a text tower as the text half of transformers' model of both halves.
 
     The image half is as small as can be, and all zeros. A tower that attends to padding gets all positions and no mask.
-
-    Raises:
-        ConfigError: the head is more than the one linear layer that such a model has.
     """
     family, config = not_none(tower.family, "family"), copy.deepcopy(tower.backbone.config)
     whole: Any = not_none(family.whole, "class of both halves")

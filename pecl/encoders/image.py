@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ Picture = str | Path | Image.Image
 def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
     """Yield one picture, or any number of them, in RGB mode; files are opened one by one.
 
-    Raises:
-        DataError: a file cannot be read, or an item is neither a path nor a picture; the message names it.
+    A DataError names a file that cannot be read, or an item that is neither a path nor a picture.
     """
     if isinstance(images, Picture):
         images = [images]
@@ -129,16 +129,10 @@ class ImageEncoder(nn.Module):
             >>> image.encode_image("dog.jpg").shape
             torch.Size([1, 256])
         """
-        batch_size = batch_size or self.default_batch_size
+        pixels = map(self.preprocess, as_pictures(images))  # (3, H, W) each
         batches: list[torch.Tensor] = []
-        pixels: list[torch.Tensor] = []
-        for picture in as_pictures(images):
-            pixels.append(self.preprocess(picture))  # (3, H, W)
-            if len(pixels) == batch_size:
-                batches.append(self.encode_pixels(pixels))
-                pixels = []
-        if pixels:
-            batches.append(self.encode_pixels(pixels))
+        while batch := list(islice(pixels, batch_size or self.default_batch_size)):
+            batches.append(self.encode_pixels(batch))
         embeddings = torch.cat(batches) if batches else torch.empty(0, self.embedding_dim)  # (N, D)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 

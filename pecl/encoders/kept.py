@@ -31,20 +31,16 @@ class KeptStates:
 
     Args:
         backbone: one that `can_pack`, in evaluation mode.
-        first: the lowest layer that is not among them, from 1; the number of layers for vectors pooled from the last
-            hidden states.
+        first: the lowest layer that is not among them, from 1; the number of layers for pooled vectors.
         pooling: name of a pooling.
         limit: bytes that are kept at most.
-
-    Attributes:
-        pools: whether pooled vectors are kept.
-        bytes: size of the kept states.
     """
 
     def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = KEPT_BYTES) -> None:
         self.backbone, self.first, self.limit = backbone, first, limit
-        self.pools, self._pool = first == backbone.config.num_hidden_layers, POOLINGS[pooling]
-        self.bytes = 0
+        self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are kept
+        self._pool = POOLINGS[pooling]
+        self.bytes = 0  # of the kept states
         like = next(backbone.parameters())
         self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
         self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
@@ -79,9 +75,7 @@ class KeptStates:
     def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the states of a batch's tokens in one row, (T, d), or its pooled vectors, (B, d); without gradients.
 
-        Args:
-            input_ids: (B, L) int64, on the CPU, or the CPU waits.
-            attention_mask: (B, L), 1 for tokens and 0 for padding.
+        The batch (B, L) is on the CPU, or the CPU waits.
         """
         lengths = attention_mask.sum(1).tolist()
         rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]

@@ -31,11 +31,7 @@ FOLDER = "tokens-3"
 
 
 def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
-    """Return the token ids of texts: a list, or a `TokenStore` of a long list, which is written once.
-
-    Raises:
-        OutputError: the cache cannot be written.
-    """
+    """Return the token ids of texts: a list, or a `TokenStore` of a long list, which is written once."""
     if len(texts) < LARGE:
         return tower.tokenize(texts)
     settings = [_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, tower.text_key(texts)]
@@ -76,14 +72,7 @@ def frozen_embeddings(
 ) -> torch.Tensor | Embeddings:
     """Return the embeddings (N, D) of texts by the tower without adapter: in memory, or those of a long list in files.
 
-    Args:
-        tower: tower without adapter.
-        texts: N texts.
-        store: the store of the tower; files of long lists lie next to its own.
-
-    Raises:
-        ValueError: the tower has an adapter.
-        OutputError: the cache cannot be written.
+    The files of long lists lie next to those of `store`, the tower's own.
     """
     if len(texts) < LARGE:
         return text_embeddings(tower, texts, store)

@@ -39,13 +39,8 @@ def knows_attention(backbone: PreTrainedModel) -> bool:
 def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
     """Return the positions that each position attends to, without reading the mask to see if one is needed.
 
-    Args:
-        backbone: one that `can_pack` or has our attention; the mask of another is returned as it is, to be read there.
-        attention_mask: (B, L), 1 for tokens and 0 for padding.
-        is_padded: whether it has a 0.
-
-    Returns:
-        (B, 1, L, L) bool, or None where all may be attended to.
+    The result is (B, 1, L, L) bool, or None where all may be attended to. The mask (B, L) of a backbone that cannot be
+    packed and has not our attention is returned as it is, to be read there.
     """
     ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # transformers knows no mask for it
     if not ours and not can_pack(backbone):
@@ -66,13 +61,7 @@ def packing_of(backbone: PreTrainedModel, attention_mask: torch.Tensor) -> Packi
 
 
 def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Packing) -> torch.Tensor:
-    """Return the input (1, T, d) of the first layer for the tokens of a padded batch.
-
-    Args:
-        backbone: one that `can_pack`.
-        input_ids: (B, L) int64; the tokens come first.
-        packing: packing of the batch.
-    """
+    """Return the input (1, T, d) of the first layer for the tokens of a padded batch (B, L)."""
     device, family = packing.device, _family(backbone)
     first = family.first_position(backbone.config)
     positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
@@ -91,14 +80,8 @@ def run_layers(
 ) -> torch.Tensor:
     """Take hidden states through the layers from `start` to before `stop`, and behind the last to the end.
 
-    Args:
-        backbone: one that `can_pack`.
-        hidden: (1, T, d) with a packing, else (B, L, d).
-        packing: packing of a packed batch.
-        start: number of a layer, from 0.
-        stop: likewise; None for all that follow.
-        mask: mask of a padded batch, as `attendable` returns it.
-        only_last: return only the last position, (B, 1, d), of a padded batch, where the family can.
+    The states are (1, T, d) with a packing, else (B, L, d); `mask` is that of a padded batch, as `attendable` returns
+    it. With `only_last`, the result is only the last position (B, 1, d) of a padded batch, where the family can.
     """
     family, more = _family(backbone), {} if packing is None else {"packing": packing}
     layers = family.layers_of(backbone)
@@ -118,14 +101,10 @@ def encode_padded(
     *,
     only_last: bool = False,
 ) -> torch.Tensor:
-    """Return the last hidden states (B, L, d) of a padded batch.
+    """Return the last hidden states (B, L, d) of a padded batch by any encoder; `only_last` as in `run_layers`.
 
-    Args:
-        backbone: any encoder.
-        mask: as `attendable` returns it.
-        input_ids: (B, L) int64, on the backbone's device.
-        words: (B, L, d) word embeddings in their place.
-        only_last: see `run_layers`.
+    The batch is on the backbone's device: `input_ids` (B, L) int64, or word embeddings `words` (B, L, d) instead.
+    `mask` is as `attendable` returns it.
     """
     if mask is not None and mask.dim() == 2:
         inputs = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
@@ -141,22 +120,17 @@ def encode_packed(
     backbone: PreTrainedModel,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
-    draws: RowDraws | None = None,
+    draws: RowDraws,
     states: torch.Tensor | None = None,
     start: int = 0,
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
-    Args:
-        backbone: one that `can_pack`.
-        input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
-        attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
-        draws: draws of the tower, whose dropouts need the places of the tokens.
-        states: (1, T, d) that layer `start` is given, where they are known.
-        start: number of a layer.
+    The batch (B, L), whose tokens come first, is on the CPU, or the CPU waits. The tower's dropouts get the places of
+    the tokens through `draws`. `states` (1, T, d) are those that layer `start` is given, where they are known.
     """
     packing = packing_of(backbone, attention_mask)
-    with draws.packed(packing) if draws is not None else nullcontext():
+    with draws.packed(packing):
         states = embed_packed(backbone, input_ids, packing) if states is None else states
         hidden = run_layers(backbone, states, packing, start)
     return packing.unpack(hidden)  # (B, L, d)

@@ -23,21 +23,13 @@ KEPT = 2**31 - 1  # bytes at most that stay with the process unused; glibc takes
 
 
 def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
-    """Refuse weights that do not fit into the memory that is available.
+    """Raise WeightsError unless weights, converted to `dtype`, fit into the memory that is available.
 
-    Args:
-        state: the weights by name; the largest are the word embeddings (V, d).
-        dtype: type that they get.
-        source: their folder or file; for errors.
-
-    Raises:
-        WeightsError: they need more memory than is available.
+    The largest are the word embeddings (V, d).
     """
     available = available_memory()
     largest = max(state.values(), key=torch.Tensor.numel, default=torch.empty(0))
-    needed, words = (
-        count * dtype.itemsize for count in (sum(map(torch.Tensor.numel, state.values())), largest.numel())
-    )
+    needed, words = dtype.itemsize * sum(map(torch.Tensor.numel, state.values())), dtype.itemsize * largest.numel()
     if available is not None and needed > available:
         raise WeightsError(
             f"{source} needs {_gib(needed)} of memory, {_gib(words)} of it for {len(largest):,} rows of words, and "

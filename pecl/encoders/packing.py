@@ -28,21 +28,13 @@ _LIKE = 0.75
 
 @dataclass(frozen=True, eq=False)
 class RowBatch:
-    """G rows of a packed batch that attention computes as one padded batch of length L.
+    """G rows of a packed batch that attention computes as one padded batch of length L."""
 
-    Attributes:
-        rows: (G,) int64 on the CPU, places in the whole batch.
-        length: length L of the longest row.
-        tokens: (t,) places of their tokens among the T packed ones; None for all, in order.
-        place: (t,) places of these tokens among the G * L positions.
-        mask: (G, 1, 1 or L, L) bool, the positions that each position attends to.
-    """
-
-    rows: torch.Tensor
-    length: int
-    tokens: torch.Tensor | None
-    place: torch.Tensor
-    mask: torch.Tensor
+    rows: torch.Tensor  # (G,) int64 on the CPU: places in the whole batch
+    length: int  # length L of the longest row
+    tokens: torch.Tensor | None  # (t,): places of their tokens among the T packed ones; None for all, in order
+    place: torch.Tensor  # (t,): places of these tokens among the G * L positions
+    mask: torch.Tensor  # (G, 1, 1 or L, L) bool: the positions that each position attends to
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """Return the tokens of these rows among (T, ...) as a padded batch, (G, L, ...), with zeros in the padding."""
@@ -60,13 +52,10 @@ class RowBatch:
 
 
 class Packing:
-    """The places of the T tokens of a padded batch.
+    """The places of the T tokens of a padded batch, by its mask (B, L): each row has tokens, and they come first.
 
-    Args:
-        attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token, and they come first. On the CPU,
-            or the CPU waits.
-        device: device of the batch; the mask's own unless given.
-        causal: whether a position attends only to itself and the positions before it.
+    The mask is on the CPU, or the CPU waits; the batch is on `device`, the mask's own unless given. With `causal`, a
+    position attends only to itself and the positions before it.
     """
 
     def __init__(
@@ -165,17 +154,8 @@ def attention_by_row(
 ) -> tuple[torch.Tensor, None]:
     """Attend within each row of a packed batch, by `attend` on padded ones; a padded batch is taken as it is.
 
-    Args:
-        module: the self-attention layer.
-        query: (1, h, T, d_head).
-        key: (1, h, T, d_head).
-        value: (1, h, T, d_head).
-        attention_mask: mask of a padded batch; `packing` knows the rows of a packed one.
-        packing: packing of the batch, or None.
-        kwargs: further arguments of `attend`.
-
-    Returns:
-        (1, T, h, d_head) and None.
+    Queries, keys and values of a packed batch are (1, h, T, d_head); the result is (1, T, h, d_head). `attention_mask`
+    is that of a padded batch.
     """
     if packing is None:
         return attend(module, query, key, value, attention_mask, **kwargs)
@@ -205,18 +185,9 @@ def attend(
     In bfloat16 on a CPU it multiplies matrices in place of PyTorch's fused kernel, whose backward pass is 4 to 8 times
     slower on captions (PyTorch 2.13).
 
-    Args:
-        module: the self-attention layer.
-        query: (B, h, L, d_head).
-        key: (B, h, K, d_head).
-        value: (B, h, K, d_head).
-        attention_mask: (B, 1, 1 or L, K), bool or added to the scores, or None: all positions are seen.
-        scaling: factor on the scores.
-        rows: which rows of a packed batch these are; None for those of a padded one.
-        kwargs: the SDPA function's further arguments.
-
-    Returns:
-        (B, L, h, d_head) and None.
+    Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head). `attention_mask` is
+    (B, 1, 1 or L, K), bool or added to the scores; without one all positions are seen. `rows` says which rows of a
+    packed batch these are; it is None for a padded one.
     """
     dropout = getattr(module, "dropout", None)
     drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None

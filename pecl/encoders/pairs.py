@@ -8,53 +8,40 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
 MINI = "mini"
 MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
 _TABLE = Path(__file__).with_name("pairs.tsv")
-_NONCOMMERCIAL = "CC-BY-NC-4.0"
 # Towers whose terms forbid commercial use, by their names
 _FORBIDDEN = re.compile(r"facebook/metaclip-2-.*|open_clip:(nllb-clip-|ViT-\w+-14-worldwide).*")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A text tower and the image tower whose space it was trained into: a row of `pairs.tsv`.
+    """A text tower and the image tower whose space it was trained into: a row of `pairs.tsv`."""
 
-    Attributes:
-        text: name of the text tower, see `load_text_encoder`.
-        image: name of the image tower, see `load_image_encoder`.
-        width: width of the embeddings.
-        parameters: number of parameters of the text tower, so that a list of pairs builds no tower.
-        vocabulary: name of the text tower's vocabulary, which decides the languages that it can spell.
-        licence: licence of the weights, as their pages state it.
-        repositories: those of both towers on the model hub; for open_clip's models, as its table has them.
-        description: description in one line.
-    """
-
-    text: str
-    image: str
-    width: int
-    parameters: int
-    vocabulary: str
-    licence: str
-    repositories: tuple[str, ...]
-    description: str
+    text: str  # as `load_text_encoder` takes it
+    image: str  # as `load_image_encoder` takes it
+    width: int  # width of the embeddings
+    parameters: int  # of the text tower, so that a list of pairs builds no tower
+    vocabulary: str  # the text tower's, which decides the languages that it can spell
+    licence: str  # licence of the weights, as their pages state it
+    repositories: tuple[
+        str, ...
+    ]  # those of both towers on the model hub; for open_clip's models, as its table has them
+    description: str  # in one line
 
 
 def _read_table() -> dict[str, Pair]:
     with _TABLE.open(encoding="utf-8", newline="") as file:
-        rows = {row.pop("name"): row for row in csv.DictReader(file, delimiter="\t")}
-    return {
-        name: Pair(
-            *(row["text"], row["image"], int(row["width"]), int(row["parameters"]), row["vocabulary"], row["licence"]),
-            repositories=tuple(row["repositories"].split()),
-            description=row["description"],
-        )
-        for name, row in rows.items()
-    }
+        rows: dict[str, dict[str, Any]] = {row.pop("name"): row for row in csv.DictReader(file, delimiter="\t")}
+    for row in rows.values():
+        row |= {"width": int(row["width"]), "parameters": int(row["parameters"])}
+        row["repositories"] = tuple(row["repositories"].split())
+    return {name: Pair(**row) for name, row in rows.items()}
 
 
 PAIRS: dict[str, Pair] = _read_table()
@@ -74,4 +61,4 @@ def is_cached(pair: Pair) -> bool:
 def warn_of_licence(name: str) -> None:
     """Log a warning if the terms of the tower `name` forbid commercial use."""
     if _FORBIDDEN.fullmatch(name):
-        logger.warning("%s is published under %s: no commercial use, nor of adapters on it", name, _NONCOMMERCIAL)
+        logger.warning("%s is published under CC-BY-NC-4.0: no commercial use, nor of adapters on it", name)

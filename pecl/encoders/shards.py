@@ -23,27 +23,14 @@ def hash_keys(keys: Sequence[str]) -> np.ndarray:
 
 
 def write_shard(path: Path, tower: str, hashes: np.ndarray, embeddings: np.ndarray) -> None:
-    """Write the embeddings (N, D) float32 of N distinct key hashes to `path`, atomically.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
+    """Write the embeddings (N, D) float32 of N distinct key hashes to `path`, atomically."""
     rows = np.argsort(hashes).astype(np.int64)
     keys = np.frombuffer(hashes[rows].tobytes(), np.uint8).reshape(-1, _HASH_BYTES)
     write_rows(path, _TENSORS, [{"rows": rows, "embeddings": embeddings, "keys": keys}], {"tower": tower})
 
 
 class Shard:
-    """The index of one file.
-
-    Args:
-        path: the file.
-        tower: identity of the tower whose embeddings it must hold.
-
-    Raises:
-        DamagedRowsError: the file is damaged, or of another tower.
-        DataError: it is missing or cannot be read.
-    """
+    """The index of one file, which must hold embeddings of `tower`; a damaged one raises a `DamagedRowsError`."""
 
     def __init__(self, path: Path, tower: str) -> None:
         self.path = path
@@ -67,10 +54,6 @@ class Shard:
         """Return the embeddings (N, D) float32 of N rows, in that order.
 
         The file is opened for each call, since a store may have more shards than a process may have open files.
-
-        Raises:
-            DamagedRowsError: a block that holds one of them has changed since it was written.
-            DataError: the file is missing or cannot be read.
         """
         tensors, metadata = open_rows(self.path, check=False)
         if metadata["digest"] != self._digest:

@@ -65,8 +65,7 @@ class EmbeddingStore:
 
         Args:
             keys: contents' names; may repeat.
-            compute: maps the places of missing keys in `keys` (each key once) to batches of places and their
-                embeddings (B, D); further elements of a batch are ignored.
+            compute: gets the places of missing keys (each key once); further elements of its batches are ignored.
             gaps: let `compute` leave places out, whose rows are NaN then; (N, 0) where it leaves out all.
 
         Raises:
@@ -215,11 +214,7 @@ def _store_of(identity: str, folder: Path) -> EmbeddingStore:
 
 
 def image_fingerprints(images: ImageSource) -> list[str]:
-    """Return the fingerprint of each of M images.
-
-    Raises:
-        DataError: images cannot be read; all are counted and the first ten are named.
-    """
+    """Return the fingerprint of each of M images; a DataError counts all that cannot be read, and names ten."""
     try:
         return [images.fingerprint(i) for i in range(len(images))]
     except DataError as error:
@@ -232,11 +227,7 @@ def image_embeddings(
 ) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store if they are there.
 
-    Args:
-        tower: image tower.
-        images: M images.
-        store: the store of the tower.
-        prints: fingerprints that the images must have, where they were made before.
+    Images must have the fingerprints `prints`, where these were made before.
 
     Raises:
         DataError: images cannot be read (all are counted and the first ten are named), or one changed after its
@@ -265,11 +256,7 @@ def _encode_images(
 def text_embeddings(
     tower: MultilingualTextEncoder, texts: Iterable[str], store: EmbeddingStore, batch_size: int = 64
 ) -> torch.Tensor:
-    """Return the embeddings (N, D) that the tower without any adapter gives to `texts`, from the store where there.
-
-    Raises:
-        ValueError: the tower has an adapter; its embeddings are not frozen.
-    """
+    """Return the embeddings (N, D) that the tower without any adapter gives to `texts`, from the store where there."""
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
     texts = list(texts)

@@ -12,7 +12,7 @@ from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning, with_cleaning
 from pecl.encoders.families import family_of
 from pecl.encoders.families.family import TextFamily, longest_sequence
-from pecl.encoders.tokens import around, beginning_with, cut_behind, filled_up
+from pecl.encoders.tokens import around, beginning_with
 from pecl.errors import ConfigError
 from pecl.files import sha256_lines
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
@@ -63,13 +63,10 @@ class Tokenizing:
     def text_key(self, texts: Sequence[str]) -> str:
         """Return the key of a list of texts, and of their language where the tower asks for it."""
         key = sha256_lines(texts)
-        return f"{key}-{self.language or self._own_language}" if self.names_languages else key
-
-    @property
-    def _own_language(self) -> str:
-        """The language that the tokenizer itself begins texts with: its code, or its token."""
-        token = self.tokenizer.convert_ids_to_tokens(around(self.tokenizer)[0][0])
-        return find_name(token, LANGUAGES) or token
+        if not self.names_languages:
+            return key
+        own = self.tokenizer.convert_ids_to_tokens(around(self.tokenizer)[0][0])  # which the tokenizer begins with
+        return f"{key}-{self.language or find_name(own, LANGUAGES) or own}"
 
     def written_tokenizer(self) -> Any:
         """Return a tokenizer for files that are used without pecl.
@@ -149,16 +146,14 @@ class Tokenizing:
         return token
 
     def tokens_of_languages(self, languages: Iterable[str]) -> set[int]:
-        """Return the tokens that begin the texts of `languages`; none where the tower takes all texts alike.
-
-        Raises:
-            ConfigError: as in `language_token`.
-        """
+        """Return the tokens that begin the texts of `languages`; none where the tower takes all texts alike."""
         return {self.language_token(language) for language in languages} if self.names_languages else set()
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
         """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
-        full = [i for i, row in enumerate(token_ids) if self._tokens_of(row) == self.max_length]
+        is_padded = self.family is not None and self.family.is_fixed
+        padding = self.tokenizer.pad_token_id if is_padded else -1  # which no row holds
+        full = [i for i, row in enumerate(token_ids) if len(row) - row.count(padding) == self.max_length]
         lengths = ((i, len(self.whole(texts[i]))) for i in full)
         return {i: length for i, length in lengths if length > self.max_length}
 
@@ -173,13 +168,9 @@ class Tokenizing:
 
     def _shaped(self, row: list[int]) -> list[int]:
         """Return the tokens of a text as the family takes them: cut behind its end, or padded to all positions."""
-        if self.family is None:
-            return row
-        if self.family.causal:
-            row = cut_behind(row, self.backbone.config.eos_token_id)
-        return filled_up(row, self.positions, self.tokenizer.pad_token_id) if self.family.is_fixed else row
-
-    def _tokens_of(self, row: list[int]) -> int:
-        """Return the number of tokens of a text without its padding."""
-        is_padded = self.family is not None and self.family.is_fixed
-        return len(row) - row.count(self.tokenizer.pad_token_id) if is_padded else len(row)
+        family = self.family
+        if family is not None and family.causal and (end := self.backbone.config.eos_token_id) in row:
+            row = row[: row.index(end) + 1]
+        if family is not None and family.is_fixed:
+            row = row + [self.tokenizer.pad_token_id] * (self.positions - len(row))
+        return row

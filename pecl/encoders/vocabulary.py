@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 class TrimmedEmbedding(nn.Embedding):
     """The rows `kept` of a frozen embedding; takes the ids of the whole one.
 
-    Attributes:
-        place: (V,) int32, the row of each id; K, which is beyond the last, for ids that were not kept.
-        left_out: number of parameters that were not kept.
-
     Args:
         plain: the whole embedding, (V, d); it stays as it is.
         kept: (K,) int64, ids in rising order.
     """
 
-    place: torch.Tensor
+    place: torch.Tensor  # (V,) int32: the row of each id; K, which is beyond the last, for ids that were not kept
 
     def __init__(self, plain: nn.Embedding, kept: torch.Tensor) -> None:
         nn.Module.__init__(self)  # nn.Embedding's own would fill a weight with random numbers
@@ -43,16 +39,12 @@ class TrimmedEmbedding(nn.Embedding):
         self.weight = nn.Parameter(weight, requires_grad=False)  # (K, d)
         place = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)
         place[kept] = torch.arange(len(kept), dtype=torch.int32)
-        self.register_buffer("place", place.to(weight.device), persistent=False)  # (V,)
-        self.left_out = plain.weight.numel() - weight.numel()
+        self.register_buffer("place", place.to(weight.device), persistent=False)
+        self.left_out = plain.weight.numel() - weight.numel()  # parameters
         self.training = plain.training
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Map ids of any shape to their rows (..., d).
-
-        Raises:
-            IndexError: the row of an id was not kept (on the CPU; a GPU stops with an assertion).
-        """
+        """Map ids of any shape to their rows (..., d); one that was not kept is an IndexError (a GPU stops instead)."""
         return F.embedding(self.place[input], self.weight)
 
 

@@ -127,26 +127,21 @@ def test_runs_in_bf16_are_other_runs(small):
     assert evaluate(weights).run_id != evaluate(make_config({**weights.to_dict(), "precision": "fp32"})).run_id
 
 
-@pytest.fixture
-def pinned(monkeypatch):
-    """What was copied to pinned memory, which is of the same strides, as torch does it; nothing is copied to a GPU."""
-    found = []
-
-    def pin_memory(tensor):
-        found.append(torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor))
-        return found[-1]
-
-    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
-    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_, **__: tensor)
-    return found
-
-
 @pytest.mark.parametrize(
     "tensor",
     [torch.arange(6), torch.ones(1, 3).expand(4, 3), torch.tensor([2]).expand(5), torch.arange(6.0).view(2, 3).T],
     ids=["whole", "rows that are one", "a number for all", "transposed"],
 )
-def test_whatever_its_strides_a_tensor_is_pinned_as_one_block(pinned, tensor):
+def test_whatever_its_strides_a_tensor_is_pinned_as_one_block(monkeypatch, tensor):
+    """Pinned memory is of the same strides, as torch makes it; nothing is copied to a GPU."""
+    pinned = []
+
+    def pin_memory(given):
+        pinned.append(torch.empty_strided(given.shape, given.stride(), dtype=given.dtype).copy_(given))
+        return pinned[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(torch.Tensor, "to", lambda given, *_, **__: given)
     found = to_device(tensor, torch.device("cuda"))
     assert torch.equal(found, tensor)
     assert len(pinned) == 1

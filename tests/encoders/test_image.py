@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.mini import HEADS
 from pecl.encoders.towers import PAIRS, Towers, check_pair, load_image_encoder, load_text_encoder
 from pecl.errors import ConfigError, DataError, WeightsError
 
@@ -63,10 +66,6 @@ def test_the_head_is_a_linear_layer_of_the_features():
     assert tower.encode_image(colours((1, 2, 3)), normalize=False).tolist() == [[4.5, 3.0]]  # 1 + 3 + 0.5, 2 * 2 - 1
 
 
-def test_without_a_head_the_width_is_that_of_the_features():
-    assert encoder().embedding_dim == 3
-
-
 def test_the_backbone_is_put_in_evaluation_mode_and_gives_no_gradients():
     backbone = nn.Sequential(MeanColour(), nn.Dropout(0.5)).train()
     tower = ImageEncoder(backbone, None, to_pixels, name="colours", preprocessing={})
@@ -90,12 +89,6 @@ def test_a_path_and_a_picture_are_one_image_and_may_stand_side_by_side(tmp_path)
     for images, expected in ((path, [red]), (str(path), [red]), (blue, both[1:]), ([path, blue], both)):
         assert tower.encode_image(images, normalize=False).tolist() == expected
     assert tower.encode_image((item for item in (str(path), blue)), normalize=False).tolist() == both
-
-
-def test_pictures_of_other_modes_become_rgb():
-    grey, see_through = Image.new("L", (8, 8), 77), Image.new("RGBA", (8, 8), (5, 6, 7, 255))
-    found = encoder().encode_image([grey, see_through], normalize=False)
-    assert found.tolist() == [[77.0, 77.0, 77.0], [5.0, 6.0, 7.0]]
 
 
 def test_no_images_give_no_rows():
@@ -176,38 +169,27 @@ def test_a_tower_is_loaded_once_and_only_when_asked_for():
 
 
 def test_a_tower_alone_is_found_by_the_name_of_its_pair_a_hub_id_or_a_folder(monkeypatch):
-    import pecl.encoders.loading.image
-    import pecl.encoders.loading.mini
-    import pecl.encoders.loading.text
-
     asked = []
-
-    def instead_of(module, function):
-        monkeypatch.setattr(module, function, lambda *args, **kwargs: asked.append((function, *args, kwargs)))
-
-    instead_of(pecl.encoders.loading.text, "load_text_checkpoint")
-    instead_of(pecl.encoders.loading.image, "load_image_checkpoint")
-    instead_of(pecl.encoders.loading.mini, "load_mini_text")
-    instead_of(pecl.encoders.loading.mini, "load_mini_image")
+    places = ("text.load_text_checkpoint", "image.load_image_checkpoint", "mini.load_mini_text", "mini.load_mini_image")
+    for place in places:
+        instead = partial(lambda function, *args, **kwargs: asked.append((function, *args, kwargs)), place)
+        monkeypatch.setattr(f"pecl.encoders.loading.{place}", instead)
     plain = {"device": "cpu", "dtype": torch.float32}
-    for name, function, *given in (
-        ("mini", "load_mini_text", {"heads": pecl.encoders.loading.mini.HEADS, **plain}),
-        ("mini-pooled", "load_mini_text", {"heads": None, **plain}),
-        ("labse", "load_text_checkpoint", "M-CLIP/LABSE-Vit-L-14", {**plain, "max_length": None, "pooling": None}),
-        ("some/model", "load_text_checkpoint", "some/model", {**plain, "max_length": None, "pooling": None}),
-        ("./labse", "load_text_checkpoint", "./labse", {**plain, "max_length": None, "pooling": None}),
+    text = {**plain, "max_length": None, "pooling": None}
+    for load, name, *expected in (
+        (load_text_encoder, "mini", "mini.load_mini_text", {"heads": HEADS, **plain}),
+        (load_text_encoder, "mini-pooled", "mini.load_mini_text", {"heads": None, **plain}),
+        (load_text_encoder, "labse", "text.load_text_checkpoint", "M-CLIP/LABSE-Vit-L-14", text),
+        (load_text_encoder, "some/model", "text.load_text_checkpoint", "some/model", text),
+        (load_text_encoder, "./labse", "text.load_text_checkpoint", "./labse", text),
+        (load_image_encoder, "mini", "mini.load_mini_image", plain),
+        (load_image_encoder, "paper", "image.load_image_checkpoint", "openai/clip-vit-large-patch14", plain),
+        (load_image_encoder, "./mini", "image.load_image_checkpoint", "./mini", plain),
     ):
-        load_text_encoder(name)
-        assert asked.pop() == (function, *given)
+        load(name)
+        assert asked.pop() == tuple(expected)
     load_text_encoder("paper", max_length=16, pooling="cls", dtype=torch.bfloat16)
     assert asked.pop()[2] == {"device": "cpu", "dtype": torch.bfloat16, "max_length": 16, "pooling": "cls"}
-    for name, function, *given in (
-        ("mini", "load_mini_image", plain),
-        ("paper", "load_image_checkpoint", "openai/clip-vit-large-patch14", plain),
-        ("./mini", "load_image_checkpoint", "./mini", plain),
-    ):
-        load_image_encoder(name)
-        assert asked.pop() == (function, *given)
 
 
 def test_the_settings_of_mini_are_fixed():

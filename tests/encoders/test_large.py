@@ -69,13 +69,6 @@ def test_frozen_embeddings_are_those_of_the_tower_and_go_on_where_they_were(all_
     assert torch.equal(found[2:9:3], found[[2, 5, 8]])
 
 
-def test_lists_that_read_alike_when_joined_are_two(all_are_long, tmp_path):
-    tower, store = tiny_tower(), EmbeddingStore("x" * 64, tmp_path / "stores")
-    for texts in (["ein\nHund", "zwei"], ["ein", "Hund\nzwei"]):
-        assert list(tokens_of(tower, texts)) == tower.tokenize(texts)
-        torch.testing.assert_close(frozen_embeddings(tower, texts, store)[:], tower.encode_text(texts, normalize=False))
-
-
 def test_files_that_changed_places_are_made_again(all_are_long, tmp_path, caplog):
     """Within a list, between two lists, and between their token ids."""
     tower, store = tiny_tower(), EmbeddingStore("x" * 64, tmp_path / "stores")

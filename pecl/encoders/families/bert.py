@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from pecl.encoders.families.family import TextFamily, first_position
+from pecl.encoders.families.family import TextFamily
 
 
 def _embed(
@@ -30,5 +30,4 @@ BERT = TextFamily(
     },
     at_top={"word_embeddings": "embeddings.word_embeddings", "pooler": "pooler.dense"},
     embed=_embed,
-    first_position=first_position,
 )

@@ -26,50 +26,30 @@ def longest_sequence(config: PretrainedConfig) -> int:
     return config.max_position_embeddings - first_position(config)
 
 
-def from_zero(config: PretrainedConfig) -> int:
-    """Return the position of the first token in an encoder that counts from 0."""
-    return 0
-
-
 @dataclass(frozen=True, eq=False)
 class TextFamily:
     """One architecture.
 
-    Attributes:
-        layers: path of the list of layers in the backbone.
-        in_layer: role -> path within a layer; see `adapters.roles` for the roles.
-        at_top: role -> path in the backbone of a module that is there once.
-        embed: the first step of a pass: (backbone, positions (B or 1, L) int64 from `first_position` on, input_ids
-            (B, L) int64 or None, words (B, L, d) in their place or None) -> states for the first layer, (B, L, d).
-        first_position: the position of the first token, by the backbone's config.
-        final_norm: path of the LayerNorm behind the last layer; None where each layer ends with its own.
-        causal: whether a position attends only to itself and the positions before it.
-        is_fixed: whether every text is padded to all positions, and padding is attended to.
-        names_languages: whether the first token of a text names its language.
-        pooling: name of the pooling.
-        clean: name of the cleaning of texts.
-        encoder: class of the text half in a checkpoint of both halves; None where `AutoModel` names it.
-        projection: name of the linear layer behind the pooling, in a checkpoint of both halves.
-        whole: class of both halves, where transformers has no `AutoModel` for the text half.
-        prepare: changes an encoder that was built, so that its layers hand on pecl's arguments to attention.
-        top: the last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
+    `embed` is the first step of a pass: (backbone, positions (B or 1, L) int64 from `first_position` on, input_ids
+    (B, L) int64 or None, words (B, L, d) in their place or None) -> states for the first layer, (B, L, d). `top` is the
+    last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
     """
 
-    layers: str
-    in_layer: Mapping[str, str]
-    at_top: Mapping[str, str]
+    layers: str  # path of the list of layers in the backbone
+    in_layer: Mapping[str, str]  # role -> path within a layer; see `adapters.roles` for the roles
+    at_top: Mapping[str, str]  # role -> path in the backbone of a module that is there once
     embed: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
-    first_position: Callable[[PretrainedConfig], int] = from_zero
-    final_norm: str | None = None
-    causal: bool = False
-    is_fixed: bool = False
-    names_languages: bool = False
-    pooling: str = "mean"
-    clean: str = ""
-    encoder: type[PreTrainedModel] | None = None
-    projection: str = ""
-    whole: type[PreTrainedModel] | None = None
-    prepare: Callable[[PreTrainedModel], None] | None = None
+    first_position: Callable[[PretrainedConfig], int] = first_position  # that of the first token
+    final_norm: str | None = None  # path of the LayerNorm behind the last layer; None where each ends with its own
+    causal: bool = False  # whether a position attends only to itself and the positions before it
+    is_fixed: bool = False  # whether every text is padded to all positions, and padding is attended to
+    names_languages: bool = False  # whether the first token of a text names its language
+    pooling: str = "mean"  # in `POOLINGS`
+    clean: str = ""  # in `CLEANINGS`
+    encoder: type[PreTrainedModel] | None = None  # the text half in a checkpoint of both; None where `AutoModel` has it
+    projection: str = ""  # the linear layer behind the pooling, in a checkpoint of both halves
+    whole: type[PreTrainedModel] | None = None  # both halves, where transformers has no `AutoModel` for the text half
+    prepare: Callable[[PreTrainedModel], None] | None = None  # lets built layers hand pecl's arguments on to attention
     top: Callable[[nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
     def layers_of(self, backbone: PreTrainedModel) -> nn.ModuleList:

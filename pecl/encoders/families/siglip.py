@@ -18,11 +18,7 @@ from pecl.encoders.families.pre_norm import PRE_NORM
 
 
 class Attention(SiglipAttention):
-    """SigLIP's attention, which hands further arguments on to the attention function; transformers' drops them.
-
-    Args:
-        plain: the attention whose layers it takes.
-    """
+    """SigLIP's attention, with the layers of `plain`. It hands further arguments on; transformers' drops them."""
 
     def __init__(self, plain: SiglipAttention) -> None:
         with torch.device("meta"):  # the layers are replaced at once

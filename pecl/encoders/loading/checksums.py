@@ -15,22 +15,14 @@ _LIMIT = 1 << 20  # bytes; a folder has a few dozen files
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the checksums of all files in `folder`.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
+    """Write the checksums of all files in `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_text(folder / CHECKSUMS, "".join(lines))
 
 
 def check_checksums(folder: Path) -> None:
-    """Refuse a folder with a file that has changed since it was exported; one without checksums passes.
-
-    Raises:
-        WeightsError: the file is missing or another, or the checksums cannot be read.
-    """
+    """Refuse a folder with a file that has changed since it was exported; one without checksums passes."""
     path = folder / CHECKSUMS
     try:
         text = read_bytes_limited(path, _LIMIT).decode("utf-8")

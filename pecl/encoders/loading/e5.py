@@ -14,10 +14,9 @@ The file is read as data: mapped into memory, checked, and dequantised to float3
 import mmap
 import struct
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -52,25 +51,16 @@ LAYER_MODULES = {
 }
 
 
-@dataclass(frozen=True)
-class E5Vocabulary:
-    """The Unigram tokenizer of an E5S1 file.
+class E5Vocabulary(NamedTuple):
+    """The Unigram tokenizer of an E5S1 file."""
 
-    Attributes:
-        pieces: text of each piece, in the order of the token ids.
-        scores: log-probability of each piece.
-        special: ids of the pieces "bos", "eos", "pad" and "unk".
-        normalization: replacement of each character that is not kept as it is, such as "１" -> "1".
-    """
-
-    pieces: list[str]
-    scores: list[float]
-    special: dict[str, int]
-    normalization: dict[str, str]
+    pieces: list[str]  # text of each piece, in the order of the token ids
+    scores: list[float]  # log-probability of each piece
+    special: dict[str, int]  # ids of the pieces "bos", "eos", "pad" and "unk"
+    normalization: dict[str, str]  # replacement of each character that is not kept as it is, such as "１" -> "1"
 
 
-@dataclass(frozen=True)
-class E5File:
+class E5File(NamedTuple):
     """A checked E5S1 file: the configuration of its BertModel, its tensors (float32) and its vocabulary."""
 
     config: BertConfig
@@ -112,11 +102,7 @@ class _Cursor:
 
 
 def read_e5(path: Path) -> E5File:
-    """Read and check an E5S1 file, its weights dequantised to float32 (0.5 GB for multilingual-e5-small).
-
-    Raises:
-        WeightsError: the file is missing, of another format or version, truncated, or lacks a tensor.
-    """
+    """Read and check an E5S1 file, its weights dequantised to float32 (0.5 GB for multilingual-e5-small)."""
     try:
         with open_regular(path) as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from pecl.encoders.loading.weights import WEIGHT_FILES
+from pecl.encoders.loading.weights import WEIGHT_FILES, first_line
 from pecl.errors import WeightsError, suggest
 
 logger = logging.getLogger(__name__)
@@ -32,16 +32,10 @@ OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("
 
 
 def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), *, weights: bool = True) -> Path:
-    """Return the folder of a model's files.
+    """Return the folder of a model's files, by a local folder, or `id` or `id@revision` on the model hub.
 
-    Args:
-        name_or_path: local folder, or `id` or `id@revision` on the model hub.
-        option: option by which a user gives a local folder; named in errors.
-        known: ids among which the nearest to a wrong one is suggested.
-        weights: whether to fetch the weights as well as the settings.
-
-    Raises:
-        WeightsError: no such folder, model or revision, no access to it, or nothing is cached and the hub out of reach.
+    Errors name `option`, by which a user gives a local folder, and suggest the nearest of the `known` ids. Without
+    `weights`, the settings alone are fetched.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
@@ -59,7 +53,8 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
         cached = _cached(name)
         if cached is None:
             raise WeightsError(explain(error, name, option, known)) from error
-        logger.warning("cannot ask %s for %s (%s); using the copy in %s", HfApi().endpoint, name, _brief(error), cached)
+        reason = first_line(error).rstrip(".")
+        logger.warning("cannot ask %s for %s (%s); using the copy in %s", HfApi().endpoint, name, reason, cached)
         return cached
 
 
@@ -103,14 +98,7 @@ def _cached(name: str) -> Path | None:
 
 
 def explain(error: Exception, repo_id: str, option: str, known: Collection[str] = ()) -> str:
-    """Return the sentence for an error of the hub.
-
-    Args:
-        error: error that huggingface_hub raised.
-        repo_id: `id` or `id@revision` that was asked for.
-        option: option by which a user gives a local folder.
-        known: ids among which the nearest to a wrong one is suggested.
-    """
+    """Return the sentence for an error of huggingface_hub; the other arguments are those of `resolve`."""
     hub = HfApi().endpoint
     local = f"{option} takes a local copy"
     hint = "" if repo_id in known else suggest(repo_id, known)
@@ -120,8 +108,5 @@ def explain(error: Exception, repo_id: str, option: str, known: Collection[str] 
         return f"{_split(repo_id)[0]} on {hub} has no revision {_split(repo_id)[1]}: expected a commit, tag or branch"
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
-    return f"cannot fetch {repo_id} from {hub} ({_brief(error)}); {local}, downloaded where there is a network{hint}"
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
+    return f"cannot fetch {repo_id} from {hub} ({reason}); {local}, downloaded where there is a network{hint}"

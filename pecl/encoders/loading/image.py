@@ -6,9 +6,8 @@ timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list be
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import timm
 import torch
@@ -19,7 +18,6 @@ from transformers import (
     AutoImageProcessor,
     CLIPVisionModelWithProjection,
     MetaClip2VisionModelWithProjection,
-    PretrainedConfig,
     PreTrainedModel,
     Siglip2VisionModel,
     SiglipVisionModel,
@@ -30,6 +28,7 @@ from pecl.encoders.loading.clip import PREFIX, load_open_clip
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.weights import (
     build_model,
+    first_line,
     read_config,
     read_json,
     read_state_dict,
@@ -54,19 +53,12 @@ IMAGE_MODELS = (
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
 
 
-@dataclass(frozen=True)
-class VisionArchitecture:
-    """The image half of a transformers checkpoint, as it is read.
-
-    Attributes:
-        model_class: transformers class of the image half.
-        other_half: beginnings of the names of weights that are not the image half's.
-        projection: name of the linear layer after the pooled features, or None.
-    """
+class VisionArchitecture(NamedTuple):
+    """The image half of a transformers checkpoint, as it is read."""
 
     model_class: type[PreTrainedModel]
-    other_half: tuple[str, ...]
-    projection: str | None
+    other_half: tuple[str, ...]  # beginnings of the names of weights that are not the image half's
+    projection: str | None  # name of the linear layer after the pooled features
 
 
 _CLIP = VisionArchitecture(
@@ -101,18 +93,13 @@ def load_image_checkpoint(
         encoder = load_open_clip(name, *name.removeprefix(PREFIX).partition("/")[::2])
     else:
         folder = resolve(name_or_path, IMAGE_OPTION, IMAGE_MODELS)
-        encoder = _reader(folder)(folder, name, dtype)
+        if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
+            encoder = load_open_clip(name, f"local-dir:{folder}")
+        elif "architecture" in read_json(folder / "config.json"):
+            encoder = _read_timm(folder, name, dtype)
+        else:
+            encoder = _read_transformers(folder, name, dtype)
     return encoder.to(device=device, dtype=dtype)
-
-
-def _reader(folder: Path) -> Callable[[Path, str, torch.dtype], ImageEncoder]:
-    if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
-        return _read_open_clip
-    return _read_timm if "architecture" in read_json(folder / "config.json") else _read_transformers
-
-
-def _read_open_clip(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
-    return load_open_clip(name, f"local-dir:{folder}")
 
 
 def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
@@ -126,7 +113,10 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
     state = {
         key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)
     }
-    model = build_model(architecture.model_class, _vision_config(config), state, folder, dtype)
+    vision = getattr(config, "vision_config", config)
+    if hasattr(config, "projection_dim"):
+        vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
+    model = build_model(architecture.model_class, vision, state, folder, dtype)
     head = None if architecture.projection is None else getattr(model, architecture.projection)
     is_flexible = architecture is _NAFLEX
     backbone = (_PooledPatches if is_flexible else _PooledFeatures)(model.vision_model if head is not None else model)
@@ -139,13 +129,6 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
             "two checkpoints"
         )
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
-
-
-def _vision_config(config: PretrainedConfig) -> PretrainedConfig:
-    vision = getattr(config, "vision_config", config)
-    if hasattr(config, "projection_dim"):
-        vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
-    return vision
 
 
 class _PooledFeatures(nn.Module):
@@ -171,8 +154,8 @@ class _Preprocess:
         try:
             self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
         except (OSError, ValueError, TypeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise WeightsError(f"{folder / 'preprocessor_config.json'} describes no preprocessing: {reason}") from error
+            path = folder / "preprocessor_config.json"
+            raise WeightsError(f"{path} describes no preprocessing: {first_line(error)}") from error
         self.settings = json.loads(self.processor.to_json_string())
 
     def __call__(self, image: Image.Image) -> torch.Tensor:

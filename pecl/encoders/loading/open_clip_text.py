@@ -25,23 +25,14 @@ LENGTH = 77  # tokens, where the config of a model does not say
 
 
 class OpenClipText(NamedTuple):
-    """The text half of a model of open_clip.
+    """The text half of a model of open_clip."""
 
-    Attributes:
-        source: the file of weights.
-        settings: `text_cfg` of the model's config.
-        width: width D of the embeddings.
-        is_quick: whether the activation is CLIP's fast GELU.
-        state: all weights of the text half, without the prefix `text.`.
-        tokenizer: folder of the tokenizer.
-    """
-
-    source: Path
-    settings: dict[str, Any]
-    width: int
-    is_quick: bool
-    state: dict[str, torch.Tensor]
-    tokenizer: Path
+    source: Path  # the file of weights
+    settings: dict[str, Any]  # `text_cfg` of the model's config
+    width: int  # width D of the embeddings
+    is_quick: bool  # whether the activation is CLIP's fast GELU
+    state: dict[str, torch.Tensor]  # all weights of the text half, without the prefix `text.`
+    tokenizer: Path  # its folder
 
     @property
     def clean(self) -> str:
@@ -60,22 +51,14 @@ def is_open_clip(folder: Path) -> bool:
 
 
 def read_folder(folder: Path) -> OpenClipText:
-    """Read the text half of a folder in open_clip's form, which holds the tokenizer as well.
-
-    Raises:
-        WeightsError: a file is missing or damaged.
-    """
+    """Read the text half of a folder in open_clip's form, which holds the tokenizer as well."""
     document = read_json(folder / CONFIG_FILE)
     source = next(folder / name for name in WEIGHT_FILES if (folder / name).exists())
     return _read(source, document.get("model_cfg", document), folder)
 
 
 def read_named(name: str) -> OpenClipText:
-    """Read the text half of `open_clip:<model>/<weights>`.
-
-    Raises:
-        WeightsError: open_clip is not installed, has no such model or weights, or they cannot be fetched or read.
-    """
+    """Read the text half of `open_clip:<model>/<weights>`."""
     config, source = locate(name, *name.removeprefix(PREFIX).partition("/")[::2], option="--text-model")
     return _read(source, config, None)
 
@@ -98,23 +81,15 @@ def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClip
 
 
 def encoder_config(text: OpenClipText) -> PretrainedConfig:
-    """Return the config of the transformers encoder in a tower of open_clip.
-
-    Raises:
-        WeightsError: its config cannot be fetched or read.
-    """
-    name = text.settings["hf_model_name"]
+    """Return the config of the transformers encoder in a tower of open_clip."""
     if (text.tokenizer / "config.json").exists():
         return read_config(text.tokenizer)
+    name = text.settings["hf_model_name"]
     return base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
 
 
 def encoder_parts(text: OpenClipText, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], nn.Module | None, str]:
-    """Return the encoder's weights, the head, and the pooling of a tower around a transformers encoder.
-
-    Raises:
-        WeightsError: the tower has a pooling that pecl lacks, or a weight that is neither encoder nor head.
-    """
+    """Return the encoder's weights, the head, and the pooling of a tower around a transformers encoder."""
     pooler = text.settings.get("hf_pooler_type") or "mean_pooler"
     if pooler not in POOLERS:
         raise WeightsError(f"{text.source}: {unknown('hf_pooler_type', pooler, POOLERS)}")

@@ -7,9 +7,8 @@ documentation, "Creating Custom Models".
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -44,31 +43,18 @@ class Normalize(nn.Module):
         return F.normalize(embeddings, dim=-1)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The settings in the folder.
+class Layout(NamedTuple):
+    """The settings in the folder."""
 
-    Attributes:
-        encoder: folder of the transformers checkpoint.
-        pooling: a name in `POOLINGS`; None where the encoder's checkpoint has pooling and head itself.
-        head: the layers after the pooling, a plain linear layer where that is all, or None.
-        text_prefix: the default prompt, put before every text.
-        max_length: longest sequence in tokens, or None where none is set.
-    """
-
-    encoder: Path
-    pooling: str | None
-    head: nn.Module | None
-    text_prefix: str
-    max_length: int | None
+    encoder: Path  # folder of the transformers checkpoint
+    pooling: str | None  # a name in `POOLINGS`; None where the encoder's checkpoint has pooling and head itself
+    head: nn.Module | None  # the layers after the pooling, a plain linear layer where that is all
+    text_prefix: str  # the default prompt, put before every text
+    max_length: int | None  # longest sequence in tokens, where one is set
 
 
 def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
-    """Read the folder of a sentence-transformers model, its encoder's weights left out.
-
-    Raises:
-        WeightsError: a file is missing or damaged, or pecl does not have a module or setting.
-    """
+    """Read the folder of a sentence-transformers model, its encoder's weights left out."""
     modules = _modules(folder)
     encoder = modules[0][1]
     pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
@@ -87,11 +73,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
 
 
 def encoder_folder(folder: Path) -> Path:
-    """Return the folder of the encoder's checkpoint: `folder` itself, or the one in its list of modules.
-
-    Raises:
-        WeightsError: the list is damaged.
-    """
+    """Return the folder of the encoder's checkpoint: `folder` itself, or the one in its list of modules."""
     return _modules(folder)[0][1] if (folder / "modules.json").exists() else folder
 
 
@@ -150,20 +132,17 @@ def _pooling(path: Path, text_prefix: str) -> str:
 def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> nn.Module | None:
     layers: list[nn.Module] = []
     for name, path in modules:
+        settings = path / "config.json"  # folders of others may have none for a Normalize
         if name == "Dense":
             layers += _dense(path, dtype)
         elif name == "Normalize":
-            layers += [] if _is_added(path / "config.json") else [Normalize()]
+            is_added = settings.exists() and read_json(settings) == ADDED_BY_EXPORT
+            layers += [] if is_added else [Normalize()]
         else:
             raise WeightsError(f"{folder / 'modules.json'}: {unknown('module', name, ('Dense', 'Normalize'))}")
     if len(layers) <= 1:
         return layers[0] if layers else None
     return nn.Sequential(*layers)
-
-
-def _is_added(path: Path) -> bool:
-    """Say whether a Normalize was put behind the tower by an export; folders of others may have no settings."""
-    return path.exists() and read_json(path) == ADDED_BY_EXPORT
 
 
 def _dense(folder: Path, dtype: torch.dtype) -> list[nn.Module]:

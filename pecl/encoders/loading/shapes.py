@@ -37,51 +37,22 @@ def xlm_roberta_base() -> XLMRobertaConfig:
 
 def _xlm_roberta(**sizes: Any) -> XLMRobertaConfig:
     """Return a shape with XLM-R's vocabulary and positions; `sizes` differ from those of its base."""
-    return XLMRobertaConfig(
-        vocab_size=250_002,
-        max_position_embeddings=514,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-        bos_token_id=0,
-        pad_token_id=1,
-        eos_token_id=2,
-        **sizes,
-    )
+    sizes |= {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+    return XLMRobertaConfig(bos_token_id=0, pad_token_id=1, eos_token_id=2, **sizes)
 
 
 def nllb(layers: int, wide: int) -> M2M100Config:
     """Return the shape of a distilled NLLB-200 with `layers` layers in its encoder and `wide` units between them."""
-    return M2M100Config(
-        vocab_size=256_206,
-        d_model=1024,
-        encoder_layers=layers,
-        decoder_layers=layers,
-        encoder_ffn_dim=wide,
-        decoder_ffn_dim=wide,
-        encoder_attention_heads=16,
-        decoder_attention_heads=16,
-        max_position_embeddings=1024,
-        activation_function="relu",
-        scale_embedding=True,
-        bos_token_id=0,
-        pad_token_id=1,
-        eos_token_id=2,
-    )
+    half = {"layers": layers, "ffn_dim": wide, "attention_heads": 16}
+    halves = {f"{name}_{key}": value for name in ("encoder", "decoder") for key, value in half.items()}
+    sizes: dict[str, Any] = {**halves, "vocab_size": 256_206, "d_model": 1024, "max_position_embeddings": 1024}
+    special: dict[str, Any] = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    return M2M100Config(**sizes, **special, activation_function="relu", scale_embedding=True)
 
 
 def labse() -> BertConfig:
     """Return the shape of LaBSE: 12 layers, 768 wide, 470,926,848 parameters with its pooler."""
-    return BertConfig(
-        vocab_size=501_153,
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        intermediate_size=3072,
-        max_position_embeddings=512,
-        type_vocab_size=2,
-        layer_norm_eps=1e-12,
-        pad_token_id=0,
-    )
+    return BertConfig(vocab_size=501_153)  # the rest is as in BERT's base
 
 
 def base_config(name: str) -> PretrainedConfig | None:
@@ -115,19 +86,12 @@ def _metaclip(layers: int, width: int, vocabulary: int = 901_629) -> "Shape":
 
 
 class Shape(NamedTuple):
-    """The shape of a text tower.
+    """The shape of a text tower."""
 
-    Attributes:
-        config: config of its encoder.
-        width: width D of its embeddings; None without a layer behind the pooling.
-        has_bias: whether the linear layer behind the pooling has a bias.
-        between: width between the two layers of a head of two.
-    """
-
-    config: PretrainedConfig
-    width: int | None
-    has_bias: bool = True
-    between: int | None = None
+    config: PretrainedConfig  # of its encoder
+    width: int | None  # width D of its embeddings; None without a layer behind the pooling
+    has_bias: bool = True  # whether the linear layer behind the pooling has a bias
+    between: int | None = None  # width between the two layers of a head of two
 
 
 _MT5 = 250_112

@@ -28,8 +28,16 @@ from pecl.encoders.loading.open_clip_text import (
 )
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.text_half import TextHalf, check_tokenizer, read_half, read_open_clip_half, text_config
-from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
+from pecl.encoders.loading.text_half import check_tokenizer, read_half, read_open_clip_half, text_config
+from pecl.encoders.loading.weights import (
+    build_model,
+    check_names,
+    first_line,
+    read_config,
+    read_json,
+    read_state_dict,
+    take_linear,
+)
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
@@ -99,11 +107,13 @@ def _read_parts(folder: Path, dtype: torch.dtype) -> TextParts:
 
 def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
     settings = read_json(folder / "config.json")
-    config = _base_config(folder, settings)
+    base = settings.get("modelBase")
+    if not isinstance(base, str):
+        raise WeightsError(f"{folder / 'config.json'} lacks modelBase, the name of the encoder that M-CLIP was made of")
+    config = base_config(base) or read_config(resolve(base, "modelBase of its config.json", weights=False))
     state = read_state_dict(folder)
-    groups = {name: name.split(".")[0] for name in state}
-    unknown_groups = {name for name, group in groups.items() if group not in ("transformer", "LinearTransformation")}
-    check_names((), unknown_groups, folder, "M-CLIP")
+    known = ("transformer", "LinearTransformation")
+    check_names((), {name for name in state if name.split(".")[0] not in known}, folder, "M-CLIP")
     head = take_linear(state, "LinearTransformation", folder, dtype)
     expected = (settings.get("numDims"), settings.get("transformerDimensions"))
     if tuple(head.weight.shape) != expected:
@@ -115,14 +125,6 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     backbone = build_model(_model_class(config), config, weights, folder, dtype, prefix=prefix)
     return TextParts(backbone, read_tokenizer(folder, config), head)
-
-
-def _base_config(folder: Path, settings: dict) -> PretrainedConfig:
-    """Return the shape of an M-CLIP checkpoint's encoder: a known one, or that of the base model, a folder or id."""
-    base = settings.get("modelBase")
-    if not isinstance(base, str):
-        raise WeightsError(f"{folder / 'config.json'} lacks modelBase, the name of the encoder that M-CLIP was made of")
-    return base_config(base) or read_config(resolve(base, "modelBase of its config.json", weights=False))
 
 
 def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
@@ -137,8 +139,7 @@ def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
 
 def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
     if not text.settings.get("hf_model_name"):
-        half = read_open_clip_half(text, dtype)
-        return _half_parts(half, text.tokenizer, clean=text.clean)
+        return _half_parts(*read_open_clip_half(text, dtype), text.tokenizer, text.clean)
     config = encoder_config(text)
     weights, head, pooling = encoder_parts(text, dtype)
     backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
@@ -147,22 +148,24 @@ def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
     return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
 
 
-def _half_parts(half: TextHalf, folder: Path, clean: str) -> TextParts:
-    tokenizer = read_tokenizer(folder, half.backbone.config)
-    check_tokenizer(tokenizer, half, folder)
-    return TextParts(half.backbone, tokenizer, half.head, half.family.pooling, clean=clean)
+def _half_parts(backbone: PreTrainedModel, head: nn.Linear | None, folder: Path, clean: str) -> TextParts:
+    tokenizer = read_tokenizer(folder, backbone.config)
+    check_tokenizer(tokenizer, backbone.config, folder)
+    return TextParts(backbone, tokenizer, head, FAMILIES[backbone.config.model_type].pooling, clean=clean)
 
 
 def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
     config = text_config(read_config(folder))
     family = FAMILIES.get(config.model_type)
     if family is not None and family.encoder is not None:
-        return _half_parts(read_half(folder, config, dtype), folder, family.clean)
+        return _half_parts(*read_half(folder, config, dtype), folder, family.clean)
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type
         raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text tower: {', '.join(FAMILIES)}")
-    model_class = _model_class(config)
-    backbone = build_model(model_class, config, _own_weights(read_state_dict(folder), model_class), folder, dtype)
+    model_class, state = _model_class(config), read_state_dict(folder)
+    prefix = f"{model_class.base_model_prefix}."  # of a checkpoint with task heads: `roberta.`, `bert.` etc.
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    backbone = build_model(model_class, config, own or state, folder, dtype)
     return TextParts(backbone, read_tokenizer(folder, config))
 
 
@@ -172,24 +175,12 @@ def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
     return own or cast("type[PreTrainedModel]", MODEL_MAPPING[type(config)])
 
 
-def _own_weights(state: dict[str, torch.Tensor], model_class: type[PreTrainedModel]) -> dict[str, torch.Tensor]:
-    """Return the encoder's weights of a checkpoint with task heads, which names them `roberta.…`, `bert.…` etc."""
-    prefix = f"{model_class.base_model_prefix}."
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return own or state
-
-
 def read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a checkpoint whose encoder has `config`.
-
-    Raises:
-        WeightsError: there is none, it has no padding token, or more entries than the encoder.
-    """
+    """Return the tokenizer of a checkpoint whose encoder has `config`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{folder} holds no tokenizer that transformers can read: {reason}") from error
+        raise WeightsError(f"{folder} holds no tokenizer that transformers can read: {first_line(error)}") from error
     if tokenizer.pad_token_id is None:
         raise WeightsError(f"the tokenizer in {folder} has no padding token, which batches need")
     if len(tokenizer) > config.vocab_size:

