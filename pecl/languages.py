@@ -23,38 +23,21 @@ COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes th
 
 @dataclass(frozen=True)
 class Language:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        code: its name in data sets, configs and results.
-        name: its English name.
-        flores: its FLORES-200 code, such as `nld_Latn`: for NLLB models, Flickr30k-200 and, as ISO 639-3, OPUS models.
-        iso: its ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row has it.
-        aliases: other names under which data sets and people know it.
-        opus: the names that OPUS models with several target languages have for it, likeliest first; by default its
-            other codes.
-        own: its name in the language itself; empty where CLDR has none.
-        iso3: its ISO 639-3 code; None if it is not known.
-        script: its ISO 15924 code, such as `Latn`.
-        region: the part of the world that most of its speakers live in.
-        pretrained: whether CC-100 has text in it, with which XLM-R and so the tower of `mini` were trained.
-        shared: codes that name this row and others, such as `no`.
-        m2m100: M2M100's code, where that is not `iso`.
-    """
-
-    code: str
-    name: str
-    flores: str | None = None
-    iso: str | None = None
-    aliases: tuple[str, ...] = ()
-    opus: tuple[str, ...] = ()
-    own: str = ""
-    iso3: str | None = None
-    script: str = ""
-    region: str = ""
-    pretrained: bool = False
-    shared: tuple[str, ...] = ()
-    m2m100: str | None = None
+    code: str  # its name in data sets, configs and results
+    name: str  # in English
+    flores: str | None = None  # FLORES-200 code (`nld_Latn`): for NLLB, Flickr30k-200 and, as ISO 639-3, OPUS models
+    iso: str | None = None  # ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row has it
+    aliases: tuple[str, ...] = ()  # other names under which data sets and people know it
+    opus: tuple[str, ...] = ()  # its names in OPUS models of several target languages, where these are not its codes
+    own: str = ""  # its name in the language itself; empty where CLDR has none
+    iso3: str | None = None  # ISO 639-3 code
+    script: str = ""  # ISO 15924 code, such as `Latn`
+    region: str = ""  # the part of the world that most of its speakers live in
+    pretrained: bool = False  # whether CC-100 has text in it, with which XLM-R and so the tower of `mini` were trained
+    shared: tuple[str, ...] = ()  # codes that name this row and others, such as `no`
+    m2m100: str | None = None  # M2M100's code, where that is not `iso`
 
     @property
     def opus_codes(self) -> tuple[str, ...]:

@@ -63,8 +63,7 @@ def option(
         more: further metadata.
     """
     known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
-    known |= {"weighted": weighted, "form": form, "pattern": pattern}
-    return field(default=default, metadata={**known, **more})
+    return field(default=default, metadata={**known, "weighted": weighted, "form": form, "pattern": pattern, **more})
 
 
 @functools.cache
@@ -113,7 +112,11 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
     if kind is tuple and (not value or len(set(value)) < len(value)):
         return _sentence(item, typed, value)
     if item.metadata.get("pattern") and is_pattern(value):
-        return _pattern_problem(value[0])
+        try:
+            re.compile(value[0])
+        except re.error as error:
+            return f"expected a regular expression, got {quoted(value[0])}: {error}"
+        return None
     if choices := item.metadata.get("choices", ()):
         names = value if kind is tuple else value.split("+") if item.metadata.get("joined") else (value,)
         if item.metadata.get("weighted"):
@@ -128,14 +131,6 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
 def is_pattern(names: tuple[str, ...]) -> bool:
     """Say whether a tuple is one regular expression: text that no name can be."""
     return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"\w*", names[0]) is None
-
-
-def _pattern_problem(pattern: str) -> str | None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"expected a regular expression, got {quoted(pattern)}: {error}"
-    return None
 
 
 def _is_weight(text: str) -> bool:

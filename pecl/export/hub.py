@@ -139,11 +139,10 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
 
 
 def _trained(folder: Path) -> list[Result]:
-    results = [one for one in collect([folder]) if one.kind == "train" and one.status == "complete"]
-    results = [one for one in results if one.adapter_path.exists()]
-    if not results:
+    trained = [one for one in collect([folder]) if one.kind == "train" and one.status == "complete"]
+    if not (found := [one for one in trained if one.adapter_path.exists()]):
         raise DataError(f"{folder} holds no complete training with its adapter: give the folder that `--out` named")
-    return results
+    return found
 
 
 def _result_of(file: AdapterFile) -> Result:

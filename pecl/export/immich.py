@@ -37,19 +37,12 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class ImmichModel(NamedTuple):
-    """A model of immich's list.
-
-    Attributes:
-        text: name of the text tower, see `load_text_encoder`.
-        image: name of the image tower, see `load_image_encoder`.
-        is_mclip: whether the textual graph has two inputs, ids and mask, as M-CLIP's models have.
-        profile: name of the pair in `PAIRS`, if one has it.
-    """
+    """A model of immich's list, by the names of its towers."""
 
     text: str
     image: str
-    is_mclip: bool = False
-    profile: str | None = None
+    is_mclip: bool = False  # whether the textual graph has two inputs, ids and mask, as M-CLIP's models have
+    profile: str | None = None  # name of the pair in `PAIRS`, if one has it
 
 
 _PAIRS = {
@@ -77,7 +70,7 @@ _OPEN_CLIP = (  # models whose halves are one checkpoint of open_clip
 MODELS: dict[str, ImmichModel] = {
     name: ImmichModel(PAIRS[pair].text, PAIRS[pair].image, PAIRS[pair].text.startswith("M-CLIP/"), pair)
     for name, pair in _PAIRS.items()
-} | {name: ImmichModel(*[f"open_clip:{name.replace('__', '/')}"] * 2) for name in _OPEN_CLIP}
+} | {name: ImmichModel(tower := f"open_clip:{name.replace('__', '/')}", tower) for name in _OPEN_CLIP}
 
 
 def names_of(profile: str, text_model: str | None) -> list[str]:
@@ -95,14 +88,10 @@ def export_immich(
     language: str | None = None,
     is_mclip: bool = False,
 ) -> Path:
-    """Write the folder of a model, and compare its textual graph with the tower.
+    """Write the folder of a model with an adapter merged into its text tower, and compare its graph with the tower.
 
-    Args:
-        text: a text tower, an adapter merged into it.
-        image: the image tower, or None for no `visual/`.
-        target: the folder to make.
-        language: language of the adapter, for towers whose texts begin with a token of their language.
-        is_mclip: see `ImmichModel`.
+    Without an image tower the folder has no `visual/`. `language` is that of the adapter, for towers whose texts begin
+    with a token of their language; for `is_mclip` see `ImmichModel`.
 
     Raises:
         ConfigError: packages are missing, or the image tower prepares images in a way that immich lacks.
@@ -119,13 +108,13 @@ def export_immich(
         shown = _preprocessing(image)
         settings["vision_cfg"] = {"image_size": shown["size"][0]}
     with exported_folder(target) as folder:
-        for name in (TEXTUAL, VISUAL) if image is not None else (TEXTUAL,):
-            (folder / name).mkdir()
+        (folder / TEXTUAL).mkdir()
         write_textual(text, folder / TEXTUAL / MODEL, length, language=language, is_mclip=is_mclip)
         tokenizer.model_max_length = length
         tokenizer.save_pretrained(folder / TEXTUAL)
         write_json(folder / CONFIG, settings)
         if image is not None and shown is not None:
+            (folder / VISUAL).mkdir()
             pixels = torch.zeros(1, 3, *shown["size"])  # (1, 3, H, W)
             write_graph(ImageModule(image).eval(), {"pixels": pixels}, None, folder / VISUAL / MODEL, ["image"])
             write_json(folder / VISUAL / "preprocess_cfg.json", shown)
@@ -212,7 +201,7 @@ class Textual:
         except Exception as error:  # the tokenizers library has no class of its own for a damaged file
             raise WeightsError(f"{folder / TEXTUAL}: cannot read its tokenizer ({one_line(error)})") from error
         try:
-            self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            self.session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class for each of its statuses, all below Exception
             raise WeightsError(f"onnxruntime cannot open {path}: {one_line(error)[:200]}") from error
         self.inputs = [one.name for one in self.session.get_inputs()]

@@ -44,7 +44,7 @@ def replace_textual(
         merged: the tower with an adapter in its weights.
         plain: the tower without adapter, which immich's file has to be.
         name: immich's name of the model, a key of `MODELS`.
-        cache: folder of the model in immich's cache, which holds `textual/model.onnx`.
+        cache: see `model_folder`.
         language: language of the adapter.
 
     Raises:

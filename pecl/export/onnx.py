@@ -39,13 +39,9 @@ _ONE_FILE = 1 << 30  # bytes of weights; larger weights go into a second file: O
 def export_onnx(
     text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | None, target: str | Path, int8: bool = False
 ) -> Path:
-    """Write towers as ONNX files.
+    """Write a text tower, an adapter merged into it, or a bank, and perhaps an image tower as ONNX files.
 
-    Args:
-        text: a plain text tower, an adapter merged into it, or a bank, whose file takes the slot of each text.
-        image: the image tower, or None for text only.
-        target: the folder to make.
-        int8: write the text tower with dynamically quantised weights as well.
+    The file of a bank takes the slot of each text; `int8` adds the text tower with dynamically quantised weights.
 
     Raises:
         ConfigError: the packages of the extra `export` are missing, or the tokenizer cannot be written by itself.

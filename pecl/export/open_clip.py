@@ -32,14 +32,9 @@ _TOLERANCE = 1e-5  # for W pinv(W) b against b, relative to the largest |b|
 
 
 def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target: str | Path) -> Path:
-    """Write both towers as a folder of open_clip.
+    """Write both towers, an adapter merged into that of text, as a folder of open_clip.
 
     The folder holds its own absolute path, by which open_clip finds the text tower's shape: it cannot be moved.
-
-    Args:
-        text: the text tower, an adapter merged into it.
-        image: the image tower, a model of timm with a linear layer.
-        target: the folder to make.
 
     Raises:
         ConfigError: open_clip has no such tower; the sentence names the part that it cannot hold.
@@ -118,8 +113,7 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
 def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     """Return the backbone with the head's bias in its last LayerNorm, and the head's weight (D, d).
 
-    Raises:
-        ConfigError: the head is not one linear layer, the pooling does not pass a constant on, or W has not full rank.
+    Raise ConfigError if the head is not one linear layer, the pooling passes no constant on, or W has not full rank.
     """
     if text.pooling not in POOLERS or not isinstance(text.head, nn.Linear):
         raise ConfigError(

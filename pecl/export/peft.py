@@ -30,14 +30,10 @@ BASE_OPTION = "--base"
 def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | None) -> Path:
     """Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, folder)` reads.
 
-    Args:
-        adapter: LoRA, with or without LayerNorms.
-        tower: its plain text tower.
-        target: the folder to make.
-        base: see `base_encoder`, whose errors are raised, too.
+    The adapter belongs to the plain text tower; for `base` see `base_encoder`, whose errors are raised, too.
 
     Raises:
-        ConfigError: the adapter has parts that PEFT cannot hold.
+        ConfigError: the adapter has other parts than LoRA and LayerNorms.
         OutputError: `target` exists already or cannot be written.
     """
     if beyond := [config for config in adapter.configs if not isinstance(config, LoraConfig | LayerNormConfig)]:
@@ -83,12 +79,10 @@ def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
 
 
 def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str:
-    """Return the folder or hub id from which AutoModel loads the encoder of `tower`.
+    """Return the folder or hub id from which AutoModel loads the encoder of a plain text tower.
 
-    Args:
-        base: folder that `pecl export sentence-transformers` wrote of the plain tower, or a hub id; None for the
-            checkpoint that the tower itself was loaded from.
-        tower: the plain text tower.
+    `base` is a folder that `pecl export sentence-transformers` wrote of the tower, or a hub id; None is the checkpoint
+    that the tower itself was loaded from.
 
     Raises:
         ConfigError: the tower was not loaded from a checkpoint that others can load.

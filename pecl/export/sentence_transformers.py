@@ -33,12 +33,7 @@ ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (tas
 
 
 def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, target: str | Path) -> Path:
-    """Write towers as a folder of sentence-transformers.
-
-    Args:
-        text: the text tower, an adapter merged into it.
-        image: the image tower, or None for text only.
-        target: the folder to make.
+    """Write a text tower, an adapter merged into it, and perhaps an image tower as a folder of sentence-transformers.
 
     Raises:
         ConfigError: a tower has a layer that the layout cannot hold.
@@ -81,16 +76,12 @@ def _write_router(routes: dict[str, list[Part]], folder: Path) -> None:
 
 
 def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | Path) -> Path:
-    """Write one adapter as a folder of sentence-transformers, whose encoder is another folder's.
+    """Write one adapter as a folder of sentence-transformers, whose encoder is that of `base`.
 
-    Args:
-        adapter: LoRA, with or without LayerNorms and a head.
-        tower: its plain text tower.
-        target: the folder to make.
-        base: folder that `export_towers` wrote of the plain tower, or a hub id.
+    `base` is a folder that `export_towers` wrote of the plain `tower`, or a hub id.
 
     Raises:
-        ConfigError: the adapter has parts that PEFT cannot hold; the sentence names them.
+        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the sentence names them.
         WeightsError: `base` holds another tower.
         OutputError: `target` exists already or cannot be written.
     """

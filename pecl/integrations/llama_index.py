@@ -51,10 +51,9 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
         return await asyncio.to_thread(self._get_text_embedding, query)
 
     def _get_image_embedding(self, img_file_path: Any) -> list[float]:
-        in_memory = isinstance(img_file_path, BytesIO)
-        return self._embedder.embed_images([decode_picture(img_file_path.getvalue()) if in_memory else img_file_path])[
-            0
-        ]
+        if isinstance(img_file_path, BytesIO):
+            img_file_path = decode_picture(img_file_path.getvalue())
+        return self._embedder.embed_images([img_file_path])[0]
 
     async def _aget_image_embedding(self, img_file_path: Any) -> list[float]:
         return await asyncio.to_thread(self._get_image_embedding, img_file_path)

@@ -13,6 +13,7 @@ from helpers.small_experiment import PAIRS
 import pecl.experiment.fleet
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
+from pecl.commands.options import language_configs
 
 
 def test_train_prints_the_path_of_the_result_last_and_no_carriage_return_into_a_file(small, capfd):
@@ -34,14 +35,12 @@ def test_json_is_one_document_on_standard_output(small, capsys):
     assert result["data"]["gallery"]["size"] == PAIRS
 
 
-def test_flags_win_over_later_files_over_earlier_files(small, tmp_path, capsys):
+def test_flags_win_over_later_files_over_earlier_files(tmp_path):
     (tmp_path / "a.yaml").write_text("lr: 1e-3\nseed: 3\nepochs: 1\n")
     (tmp_path / "b.yaml").write_text("seed: 4\neval-every: 3\n")
-    arguments = ["--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml")]
-    kept = {k: v for k, v in small.items() if k not in ("lr", "epochs", "eval_every")}
-    assert main(["train", *arguments, *flags(kept), "--epochs", "2", "--json"]) == 0
-    config = json.loads(capsys.readouterr().out)["config"]
-    assert (config["lr"], config["seed"], config["epochs"], config["eval_every"]) == (1e-3, 4, 2, 3)
+    files = ["--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml")]
+    (config,) = language_configs(build_parser(["train"]).parse_args(["train", *files, "--epochs", "2"]))
+    assert (config.lr, config.seed, config.epochs, config.eval_every) == (1e-3, 4, 2, 3)
 
 
 def test_grid_trains_each_run_once_and_report_reads_the_files(small, capsys):

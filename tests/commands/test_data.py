@@ -82,12 +82,6 @@ def test_download_from_a_mirror_into_another_folder(pecl, server, tmp_path):
     assert [path for path, _ in server.requests] == ["/mirror/multi30k/raw/train.de"]
 
 
-def test_download_that_fails_names_the_file_and_the_ways_out(pecl, server):
-    server.files.clear()
-    with pytest.raises(DataError, match=r"/owner/raw/train\.de \(HTTP 404.*--base-url.*--data-dir"):
-        pecl("download multi30k --attempts 1")
-
-
 def test_check_prints_every_problem_of_a_table_with_its_line(pecl, tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("image,en,de,note\n1.jpg,a dog,Hund,x\n2.jpg,,Katze,x\n3.jpg,a,b\n", "utf-8")
@@ -105,13 +99,6 @@ def test_check_prints_every_problem_of_a_table_with_its_line(pecl, tmp_path):
     assert [problem["line"] for problem in document["problems"]] == [1, 3, 4]
 
 
-def test_check_of_a_sound_table(pecl, tmp_path):
-    path = tmp_path / "own.jsonl"
-    path.write_text('{"en": "a dog", "de": "ein Hund"}\n')
-    counts = "1 rows, languages en de; no parts; duplicates: none"
-    assert pecl(f"check {path}") == (0, f"{path}: no problems\n{path}: {counts}\n")
-
-
 def test_check_of_a_table_says_what_is_there_and_what_occurs_twice_in_a_gallery(pecl, tmp_path):
     """c.png is b.png again; a.png too, but of another part. Equal captions of one image are no matter."""
     for name, colour in (("a", 1), ("b", 1), ("c", 1), ("d", 2)):
@@ -122,9 +109,9 @@ def test_check_of_a_table_says_what_is_there_and_what_occurs_twice_in_a_gallery(
     path.write_text("\n".join(["image,part,en,de", *lines]))
     status, printed = pecl(f"check {path}")
     assert status == 0
-    assert printed.splitlines()[1] == (
-        f"{path}: 6 rows, 4 images, languages en de; parts train 1, val 1, test 4; "
-        "duplicates: en 1 (row 6 as 4), de 1 (row 6 as 4), images 1 (c.png as b.png)"
+    assert printed == (
+        f"{path}: no problems\n{path}: 6 rows, 4 images, languages en de; parts train 1, val 1, test 4; "
+        "duplicates: en 1 (row 6 as 4), de 1 (row 6 as 4), images 1 (c.png as b.png)\n"
     )
     summary = json.loads(pecl(f"check {path} --json")[1])["summaries"][str(path)]
     assert (summary["rows"], summary["images"], summary["parts"]) == (6, 4, {"train": 1, "val": 1, "test": 4})

@@ -1,4 +1,4 @@
-"""Every call, command, server and export gives embeddings of length 1, and the same ones; for ONNX see `test_onnx`."""
+"""Every call, command and server gives embeddings of length 1, and the same ones; exports have tests of their own."""
 
 import base64
 import json
@@ -17,9 +17,6 @@ from pecl.adapters.banks import Banks
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
-from pecl.encoders.towers import load_text_encoder
-from pecl.export.sentence_transformers import export_adapter
-from pecl.export.sentence_transformers import export_towers as export_sentence_transformers
 from pecl.search.queries import QueryEncoder
 from pecl.serving.models import Models
 from pecl.serving.service import Service
@@ -69,25 +66,6 @@ def by_index(queries=None, language=None):
         return np.array(index.embeddings) if queries is None else index.embed(queries, language)
 
 
-def open_picture(path):
-    return Image.open(path).convert("RGB")
-
-
-def by_sentence_transformers(inputs, adapter_only=False):
-    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
-    if adapter_only:
-        base = export_sentence_transformers(text_tower(), None, "base")
-        folder = export_adapter(load_adapter_file("cs.safetensors"), text_tower(), "st", base)
-    else:
-        folder = export_sentence_transformers(merged(), image_tower(), "st")
-    return library.SentenceTransformer(str(folder), device="cpu").encode(inputs)
-
-
-def read_back():
-    folder = export_sentence_transformers(merged(), None, "st")
-    return load_text_encoder(folder).encode_text(LINES)
-
-
 def merged():
     return merge_adapter(load_adapter_file("cs.safetensors"), text_tower())
 
@@ -105,9 +83,6 @@ TEXT_WAYS = {
     "embed": lambda: pecl.embed(LINES, "embedded", adapter="cs.safetensors")[:],
     "embed, the command": lambda: by_command("lines.txt", "--adapter", "cs.safetensors"),
     "server": lambda: served(LINES, "cs"),
-    "sentence-transformers": lambda: by_sentence_transformers(LINES),
-    "sentence-transformers, the adapter only": lambda: by_sentence_transformers(LINES, adapter_only=True),
-    "sentence-transformers, read by pecl": read_back,
 }
 IMAGE_WAYS = {
     "tower": lambda: image_tower().encode_image(pictures()),
@@ -117,7 +92,6 @@ IMAGE_WAYS = {
     "embed": lambda: pecl.embed("photographs", "embedded")[:],
     "embed, the command": lambda: by_command("photographs"),
     "server": lambda: served([{"image": data_uri(path.read_bytes())} for path in pictures()]),
-    "sentence-transformers": lambda: by_sentence_transformers([open_picture(path) for path in pictures()]),
 }
 
 
@@ -143,13 +117,11 @@ def test_texts(place, way):
 def test_images(place, way):
     with torch.no_grad():
         tower = image_tower()
-        raw = tower(torch.stack([tower.preprocess(open_picture(path)) for path in pictures()]))
+        raw = tower(torch.stack([tower.preprocess(Image.open(path).convert("RGB")) for path in pictures()]))
     check(IMAGE_WAYS[way](), raw)
 
 
-def test_embeddings_of_two_lengths_are_two_folders(place, capsys):
-    pecl.embed("lines.txt", "embedded", normalize=False)
-    assert main(["embed", "lines.txt", "--out", "embedded"]) == 2
-    assert "normalize: False, not True" in capsys.readouterr().err
+def test_the_command_keeps_the_lengths_of_the_tower(place, capsys):
     assert main(["embed", "lines.txt", "--out", "embedded", "--no-normalize", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["normalize"] is False
+    assert np.abs(np.linalg.norm(pecl.open_embeddings("embedded")[:], axis=1) - 1).min() > 0.01
