@@ -34,7 +34,7 @@ class _Worker:
 
 
 class Processes:
-    """Carries out tasks in `jobs` processes, which take the visible GPUs of these numbers in turn; empty for all."""
+    """Carries out tasks in `jobs` processes, which take `gpus`, numbers of visible GPUs, in turn; empty for all."""
 
     separate = True
 

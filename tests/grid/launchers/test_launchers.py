@@ -13,6 +13,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from helpers.checkpoints import write_base, write_clip, write_mclip
+from helpers.folders import flags
 from helpers.small_experiment import SMALL, write_folder
 from helpers.waiting import wait_until
 from hypothesis import given
@@ -373,8 +374,7 @@ def test_ray_gives_what_this_process_gives(here, on_disk):
 
 
 def start(values, *arguments):
-    flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, "-m", "pecl", "grid", *flags, *arguments]
+    command = [sys.executable, "-m", "pecl", "grid", *flags(values), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
