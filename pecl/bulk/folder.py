@@ -97,12 +97,7 @@ class Plan:
 
 
 def check_plan(folder: Path, plan: Plan) -> None:
-    """Check whether a plan can be carried out in a folder.
-
-    Raises:
-        OutputError: the folder holds other embeddings, or files of another program that would be replaced.
-        DataError: a plan or `ids.jsonl` is there that cannot be read, or is damaged.
-    """
+    """Refuse a plan for a folder of other embeddings, or with files of another program that would be replaced."""
     known = read_plan(folder) if (folder / PLAN).exists() else None
     if known is not None and known.identity == plan.identity:
         return

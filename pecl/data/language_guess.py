@@ -21,17 +21,13 @@ _MOST_STRANGE = 0.5  # share of them that may seem to be of another language
 class LanguageGuess(NamedTuple):
     """A guess of the language of a text.
 
-    Attributes:
-        language: its code; None for a text without words, such as digits.
-        confidence: 0 to 1, relative to the other languages that were considered.
-        name: its English name; empty without a language.
-        shares: codes of the likeliest languages, each with its share of the text's embedding, largest first. Shares are
-            proportional to squared confidences and sum to 1; one language has all where the guess leaves no doubt.
+    `shares` has the codes of the likeliest languages, each with its share of the text's embedding, largest first.
+    Shares are proportional to squared confidences and sum to 1; one language has all where the guess leaves no doubt.
     """
 
-    language: str | None
-    confidence: float
-    name: str = ""
+    language: str | None  # code; None for a text without words, such as digits
+    confidence: float  # 0 to 1, relative to the other languages that were considered
+    name: str = ""  # in English
     shares: tuple[tuple[str, float], ...] = ()
 
     @property
@@ -60,15 +56,11 @@ def guess_languages(
     """Return the likeliest language of each text.
 
     lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
-    preferred language counts more than another, since Czech and Slovak, say, share many phrases.
-
-    Args:
-        texts: N texts.
-        preferred: codes of the languages that are likelier than others, see `Banks.preferred`.
-        among: codes of the candidate languages, see `detectable`; None: all that lingua knows.
+    preferred language (see `Banks.preferred`) counts more than another, since Czech and Slovak, say, share many
+    phrases. `among` has the codes of the candidates (see `detectable`); by default all that lingua knows.
 
     Raises:
-        ConfigError: lingua is not installed; name the language then.
+        ConfigError: lingua is not installed.
     """
     if not can_guess():
         raise ConfigError("language: expected one, since detecting it needs lingua: pip install 'pecl[search]'")

@@ -40,23 +40,14 @@ DEFAULT_DATA_DIR = Path("data")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One row of the table of data sets.
-
-    Attributes:
-        description: content, in one line.
-        licence: terms of use, in one line.
-        find_languages: returns the codes of its target languages.
-        read: its reader.
-        folders: folders of the data directory that it needs; empty for a generated set.
-        splits: names of its splits, the default first; empty if it has none.
-    """
+    """One row of the table of data sets; description and terms of use are one line each."""
 
     description: str
     licence: str
     find_languages: Callable[[], Iterable[str]] = field(repr=False)
     read: Reader = field(repr=False)
-    folders: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()  # folders of the data directory that it needs
+    splits: tuple[str, ...] = ()  # the default first
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -271,7 +262,10 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         return read_folder, replace(request, language=any_language_code(request.language))
     info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
-        raise DataError(f"{name} has no captions in {language_name(language)}: {_instead(name, language)}")
+        others = [other for other, row in DATASETS.items() if row.folders and language in row.languages]
+        way = f"it is in {', '.join(others)}" if others else way_to_adapter(language)
+        known = listed(sorted(info.languages))
+        raise DataError(f"{name} has no captions in {language_name(language)}: expected one of {known}; {way}")
     split = request.split
     if split is None:
         split = info.splits[0] if info.splits else None
@@ -281,13 +275,6 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         raise DataError(unknown(f"split of {name}", split, info.splits))
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, replace(request, language=language, split=split, data_dir=root)
-
-
-def _instead(name: str, language: str) -> str:
-    """Return the words for the languages of a data set, and for the data sets that have the one that it lacks."""
-    others = [other for other, info in DATASETS.items() if info.folders and language in info.languages]
-    way = f"it is in {', '.join(others)}" if others else way_to_adapter(language)
-    return f"expected one of {listed(sorted(DATASETS[name].languages))}; {way}"
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:

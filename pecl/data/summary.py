@@ -14,18 +14,13 @@ _MOST_SHOWN = 12  # languages that are named, and whose duplicates are
 class Summary:
     """Counts of one split, filled language by language.
 
-    Attributes:
-        rows: number of captions of each language.
-        images: number of images; None if they were not read.
-        languages: codes.
-        parts: number of rows of each published part, or None.
-        duplicates: repeats of earlier items of the same part, for images and each language: "b.png as a.png".
+    `duplicates` are repeats of earlier items of the same part, for images and each language: "b.png as a.png".
     """
 
     rows: int = 0
-    images: int | None = None
+    images: int | None = None  # None if they were not read
     languages: list[str] = field(default_factory=list)
-    parts: dict[str, int] | None = None
+    parts: dict[str, int] | None = None  # rows of each published part
     duplicates: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, captions: ParallelCaptions) -> None:
@@ -78,11 +73,9 @@ def _galleries(captions: ParallelCaptions) -> Iterator[Sequence[int]]:
 
 
 def find_repeats(contents: Sequence[str], owners: Sequence[int] | None = None) -> dict[int, int]:
-    """Return the index of each repeated item, with the index of its first occurrence.
+    """Return the index of each repeated caption or hash of an image, with the index of its first occurrence.
 
-    Args:
-        contents: captions, or hashes of images.
-        owners: image of each caption; equal captions of one image do not count.
+    `owners` has the image of each caption; equal captions of one image do not count.
     """
     first: dict[str, int] = {}
     repeats = {}

@@ -19,18 +19,11 @@ IMAGE_SUFFIXES = (
 
 
 class Stamp(NamedTuple):
-    """The state of a file as its folder lists it. A change of its content or its permissions changes the stamp.
+    """The state of a file as its folder lists it. A change of its content or its permissions changes the stamp."""
 
-    Attributes:
-        size: bytes.
-        mtime_ns: time of the last change of the content, in nanoseconds; any program can set it.
-        ctime_ns: time of the last change of content, name or permissions, which only the system sets.
-        inode: number of the file in its file system.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    size: int  # bytes
+    mtime_ns: int  # last change of the content; any program can set it
+    ctime_ns: int  # last change of content, name or permissions; only the system sets it
     inode: int
 
 

@@ -39,11 +39,7 @@ class TextSource:
 
 
 def parse_sources(text: str) -> tuple[TextSource, ...]:
-    """Return the sources that a text names.
-
-    Raises:
-        ConfigError: an empty name, the same source twice, or a weight that is not a number in (0, 100].
-    """
+    """Return the sources that a text names, each once, with a weight in (0, 100]."""
     sources = []
     for part in text.split(","):
         name, at, weight = part.strip().rpartition("@") if "@" in part else (part.strip(), "", "")

@@ -29,16 +29,10 @@ TableRow = tuple[int, dict[str, str]]  # line number and fields; a field that th
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of a table.
+    """One problem of a table, and the expected content."""
 
-    Attributes:
-        line: line of the file, counted from 1 (row, in parquet); None for the whole file.
-        field: name of the column; None for the whole line.
-        message: the problem, and the expected content.
-    """
-
-    line: int | None
-    field: str | None
+    line: int | None  # counted from 1 (row, in parquet); None for the whole file
+    field: str | None  # name of the column; None for the whole line
     message: str
 
     def __str__(self) -> str:

@@ -30,19 +30,12 @@ Futures = dict[Future[tuple[str, DownloadRecord]], RemoteFile]
 
 @dataclass
 class DownloadReport:
-    """The outcome of a download; paths are relative to the data directory.
-
-    Attributes:
-        fetched: files that were fetched.
-        present: files that were there and right.
-        kept: files that were there and made here (see `provenance`), and so are not the owner's.
-        notes: remaining steps for the user.
-    """
+    """The outcome of a download; paths are relative to the data directory."""
 
     fetched: list[str] = field(default_factory=list)
-    present: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)  # there and right
+    kept: list[str] = field(default_factory=list)  # there and made here (see `provenance`), so not the owner's
+    notes: list[str] = field(default_factory=list)  # remaining steps for the user
 
 
 def download(
@@ -58,15 +51,8 @@ def download(
     """Download data sets of `DOWNLOADS`; correct existing files are kept, so a second call resumes the first.
 
     Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
-
-    Args:
-        names: keys of `DOWNLOADS`.
-        data_dir: the data directory; made if it is missing.
-        mirror: address of a data directory on the web, to use instead of the owners' servers.
-        text_only: fetch no photographs.
-        overwrite: replace text files that differ from the owner's, those made here included.
-        workers: files fetched at the same time.
-        policy: time-outs and retries.
+    `mirror` is the address of a data directory on the web, to use instead of the owners' servers. `overwrite` replaces
+    text files that differ from the owner's, those made here included.
 
     Raises:
         DataError: unknown name; files could not be fetched, or differ from the owner's and `overwrite` is False.

@@ -40,18 +40,11 @@ class _BrokenError(Exception):
 
 @dataclass(frozen=True)
 class FetchPolicy:
-    """Time-outs and retries of a fetch.
+    """Time-outs and retries of a fetch."""
 
-    Attributes:
-        timeout: seconds for which a server may stay silent.
-        attempts: attempts at one file, the first included.
-        backoff: seconds before the second attempt; doubled before each further one, up to 8.
-        max_bytes: largest size of a file.
-    """
-
-    timeout: float = 30.0
-    attempts: int = 5
-    backoff: float = 1.0
+    timeout: float = 30.0  # seconds for which a server may stay silent
+    attempts: int = 5  # the first included
+    backoff: float = 1.0  # seconds before the second attempt; doubled before each further one, up to 8
     max_bytes: int = 1 << 26  # many times the largest published file
 
 

@@ -8,7 +8,7 @@ captions, as `scripts/make_scenes.py` wrote them; pictures are drawn when they a
 
 import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class SceneImages:
 
     def fingerprint(self, index: int) -> str:
         """Return a hash of the scene's description and the generator's version; nothing is drawn for it."""
-        return sha256_json([GENERATOR_VERSION, self.scenes[index].description()])
+        return sha256_json([GENERATOR_VERSION, asdict(self.scenes[index])])
 
     def subset(self, indices: Sequence[int]) -> "SceneImages":
         """Return the pictures at `indices`, in that order."""

@@ -3,8 +3,8 @@
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -66,7 +66,3 @@ class Scene:
     second: AnimalGroup | None = None
     relation: str | None = None
     key: str = field(default="", compare=False)
-
-    def description(self) -> dict[str, Any]:
-        """Return the scene as plain data, key included."""
-        return asdict(self)

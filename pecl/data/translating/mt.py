@@ -25,26 +25,15 @@ _MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".model", ".spm", ".txt")
 
 @dataclass(frozen=True)
 class TranslationConfig:
-    """A translation model and how it is used.
+    """A translation model and how it is used, from the language `source` into `target` (codes of pecl)."""
 
-    Attributes:
-        model: name on the Hugging Face Hub, or a local folder.
-        source: code of the language translated from.
-        target: code of the language translated into.
-        revision: commit, branch or tag on the Hub; None for its main branch.
-        num_beams: width of the beam search; 1 is greedy.
-        max_new_tokens: length at which a translation is cut off, in tokens.
-        dtype: name of the weights' type, a key of `DTYPES`.
-        device: torch device.
-    """
-
-    model: str
+    model: str  # name on the Hugging Face Hub, or a local folder
     source: str
     target: str
-    revision: str | None = None
-    num_beams: int = 4
-    max_new_tokens: int = 256
-    dtype: str = "float32"
+    revision: str | None = None  # commit, branch or tag on the Hub; None for its main branch
+    num_beams: int = 4  # 1 is greedy
+    max_new_tokens: int = 256  # length at which a translation is cut off
+    dtype: str = "float32"  # of the weights, a key of `DTYPES`
     device: str = "cpu"
 
     def __post_init__(self) -> None:

@@ -45,10 +45,6 @@ def dataset_job(
     """Return the job that makes the translations of `xtd10` or `multi30k`, from English or into it.
 
     Its output is the file of the release: `translated_from_en/<target>` or `translated_to_en/<source>`.
-
-    Raises:
-        DataError: the data set has no place for translations, or its captions cannot be read.
-        ConfigError: neither language is English.
     """
     if name not in RELEASED:
         raise DataError(unknown("data set with translations", name, RELEASED))
@@ -72,9 +68,6 @@ def file_job(path: str | Path, source: str, target: str, output: str | Path) -> 
     """Return the job for a file of the user: one caption per line, or a table (see `folder`).
 
     A table is written again with a column `<source>_to_<target>`, made of its column `<source>`.
-
-    Raises:
-        DataError: the file is missing or has problems, or is a table whose kind cannot be written.
     """
     path, output = Path(path), Path(output)
     origin = {"file": path.name}

@@ -149,17 +149,10 @@ def test_a_share_is_drawn_by_the_name_of_the_source_and_keeps_the_order():
 
 
 @given(st.integers(0, 300))
-def test_the_order_of_all_runs_is_a_permutation_and_always_the_same(count):
-    order = shuffled(count).tolist()
-    assert sorted(order) == list(range(count))
-    assert order == shuffled(count).tolist()
-    assert count < 10 or order != sorted(order)
-
-
-def test_orders_are_those_of_earlier_versions():
+def test_orders_are_those_of_earlier_versions(count):
     """What is held out, and so a run's data, depends on them: by the SHA-256 of "pecl/text/NAME/PLACE"."""
-    by_hand = sorted(range(300), key=lambda i: hashlib.sha256(f"pecl/text/order/{i}".encode()).digest())
-    assert shuffled(300).tolist() == by_hand
+    by_hand = sorted(range(count), key=lambda i: hashlib.sha256(f"pecl/text/order/{i}".encode()).digest())
+    assert shuffled(count).tolist() == by_hand
 
 
 # --- files that are wrong
@@ -174,7 +167,6 @@ def test_orders_are_those_of_earlier_versions():
             "en;de\na dog;ein Hund\n",
             "got en;de: a .csv has commas between its columns and a .tsv tabs, not semi",
         ),
-        ("a.csv", "en\tde\na dog\tein Hund\n", "got en\tde: a .csv has .* not tabs"),
         ("a.tsv", "en,de\na dog,ein Hund\n", "got en,de: a .csv has .* not commas"),
         ("a.tsv", "a dog\tein Hund\na cat\teine Katze\n", "got a dog, ein Hund: the first line must name the columns"),
         ("a.tsv", "source\ttarget\na\tb\n", "got source, target: the first line must name the .* such as en and de"),
@@ -183,7 +175,6 @@ def test_orders_are_those_of_earlier_versions():
         ("a.tsv", "en\tnemec\na\tb\n", "expected a column de, got en, nemec$"),
         ("a.tsv", "en\tde\tde\na\tb\tc\n", "expected one column de, got de and de: rename or remove one$"),
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
-        ("a.csv", "eng_Latn,de,English\na,b,c\n", "expected one column en, got eng_Latn and English:"),
         ("a.tsv", 'en\tde\n"a" b\tc\n', r"line 2: malformed line.*\(1 such\); or give two aligned files"),
         ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
         ("a.jsonl", '[{"en": "a", "de": "b"}]\n', r"line 1: expected a JSON object, got list"),

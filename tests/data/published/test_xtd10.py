@@ -1,7 +1,6 @@
 """Readers of XTD10, XTD200, Flickr30k-200, Crossmodal-3600 and xFlickr&CO, on copies of their layouts and real ones."""
 
 import json
-import re
 
 import pytest
 from helpers.layouts import (
@@ -61,7 +60,6 @@ def test_real_xtd10_has_a_thousand_in_every_language():
     assert {code: len(text) for code, text in texts.items()} == dict.fromkeys(XTD10_LANGUAGES, 1000)
     assert len(set(texts.values())) == 11
     assert load_xtd10(root, "ko", text_only=True).provenance["coco_split"] == {"train2014": 800, "val2014": 200}
-    assert load_xtd10(root, "ko", text_only=True).subset.count("train2014") == 800
 
 
 def test_flickr30k200_leaves_out_the_pool_once_there_are_photographs_for_one(tmp_path, monkeypatch):
@@ -186,40 +184,26 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("load", "line", "said"),
     [
-        ("no JSON", "line 2: not JSON in UTF-8"),
-        ("[1]", "line 2: expected a JSON object, got list"),
-        ('{"image/key": "../x", "de": {"caption": ["a"]}, "en": {"caption": ["b"]}}', "line 2: image/key: expected l"),
-        ('{"image/key": "a1", "de": ["a"], "en": {"caption": ["b"]}}', "line 2: de: expected an object with a list"),
-        ('{"image/key": "a1", "de": {"caption": [5]}, "en": {"caption": ["b"]}}', "line 2: de: expected an object"),
-        ('{"image/key": "a1", "en": {"caption": ["b"]}}', "line 2: de: expected an object with a list of texts"),
+        (load_xm3600, "\nno JSON", "line 2: not JSON in UTF-8"),
+        (load_xm3600, "[1]", "line 1: expected a JSON object, got list"),
+        (load_xm3600, '{"image/key": "../x", "de": {"caption": ["a"]}, "en": {"caption": []}}', "line 1: image/key: e"),
+        (load_xm3600, '{"image/key": "a1", "de": ["a"]}', "line 1: de: expected an object with a list"),
+        (load_xm3600, '{"image/key": "a1", "de": {"caption": [5]}}', "line 1: de: expected an object with a list"),
+        (load_xflickrco, '{"img_path": "../x.jpg", "sentences": ["a"]}', "line 1: img_path: expected the name of a f"),
+        (load_xflickrco, '{"sentences": ["a"]}', "line 1: img_path: expected the name of a file, got None"),
+        (load_xflickrco, '{"img_path": "x.jpg", "sentences": "a"}', "line 1: sentences: expected a list of texts"),
+        (load_xflickrco, '{"img_path": "x.jpg", "sentences": []}', "line 1: sentences: expected a list of texts"),
+        (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other photographs, or in another order"),
     ],
 )
-def test_what_is_wrong_with_a_line_of_xm3600(tmp_path, line, said):
-    make_xm3600(tmp_path)
-    path = tmp_path / "xm3600" / "captions.jsonl"
-    first, *_ = path.read_text("utf-8").splitlines()
-    write_lines(path, [first, line])
-    with pytest.raises(DataError, match=said):
-        load_xm3600(tmp_path, "de")
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"img_path": "../x.jpg", "sentences": ["a"]}', "line 1: img_path: expected the name of a file, got '.."),
-        ('{"sentences": ["a"]}', "line 1: img_path: expected the name of a file, got None"),
-        ('{"img_path": "x.jpg", "sentences": "a"}', "line 1: sentences: expected a list of texts"),
-        ('{"img_path": "x.jpg", "sentences": []}', "line 1: sentences: expected a list of texts"),
-        ('{"img_path": "x.jpg", "sentences": ["a"]}', "list other photographs, or in another order"),
-    ],
-)
-def test_what_is_wrong_with_a_line_of_xflickrco(tmp_path, line, said):
+def test_what_is_wrong_with_a_line(tmp_path, load, line, said):
     make_xflickrco(tmp_path)
+    write_lines(tmp_path / "xm3600" / "captions.jsonl", [line])
     write_lines(tmp_path / "xflickrco" / "annotations" / "de" / "test.jsonl", [line])
-    with pytest.raises(DataError, match=re.escape(said)):
-        load_xflickrco(tmp_path, "de")
+    with pytest.raises(DataError, match=said):
+        load(tmp_path, "de")
 
 
 @pytest.mark.parametrize("load", [load_xm3600, load_xflickrco])

@@ -81,10 +81,6 @@ def test_the_direction_that_an_opus_model_states_is_checked(tmp_path, stated):
             Translator(config(model, source, target))
 
 
-def test_half_precision_gives_text_too(translation_models):
-    assert Translator(config(translation_models["nllb"], dtype="bfloat16")).translate(SENTENCES[:2])
-
-
 def bert(folder):
     BertModel(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
