@@ -50,10 +50,16 @@ def expected_corrections(gallery, references):
     return WEIGHT * soft_maximum / SHARPNESS
 
 
-def corrected_ranking(index, query, references):
-    """Return names and scores by sorting whole columns in double precision."""
+def indexed(photographs):
+    """Make or renew the index of a folder, and open it."""
+    build_index(photographs)
+    return pecl.ImageIndex.open(photographs)
+
+
+def corrected_ranking(index, references):
+    """Return names and scores for `QUERY` by sorting whole columns in double precision."""
     matrix = np.asarray(index.embeddings, np.float64)
-    scores = matrix @ query.astype(np.float64) - expected_corrections(matrix, references)
+    scores = matrix @ tiny_tower().encode_text(QUERY)[0].double().numpy() - expected_corrections(matrix, references)
     return [(index.paths[i], scores[i]) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))]
 
 
@@ -70,11 +76,10 @@ def test_two_bits_a_number_hold_its_sign_and_whether_it_is_large():
 
 
 def test_texts_are_corrected_and_nothing_else(photographs, references):
-    build_index(photographs)
-    index = pecl.ImageIndex.open(photographs)
+    index = indexed(photographs)
     assert index.uncorrected == ""
     text = tiny_tower().encode_text(QUERY)[0].numpy()
-    expected = corrected_ranking(index, text, references)
+    expected = corrected_ranking(index, references)
     plain = index.search(QUERY, "en", top=COUNT, corrected=False)[0]
     assert [hit.path for hit in plain] != [path for path, _ in expected]
     check(index.search(QUERY, "en", top=COUNT)[0], expected)
@@ -92,8 +97,7 @@ def test_texts_are_corrected_and_nothing_else(photographs, references):
 def test_an_index_made_before_gets_corrections_without_embedding_anything(photographs, references, towers, capsys):
     place = hubs.REFERENCES / "mini.safetensors"
     place.rename(place.with_suffix(".later"))
-    build_index(photographs)
-    assert pecl.ImageIndex.open(photographs).uncorrected.startswith("no reference captions are known")
+    assert indexed(photographs).uncorrected.startswith("no reference captions are known")
     place.with_suffix(".later").rename(place)
     old = pecl.ImageIndex.open(photographs)
     assert old.uncorrected == f"the index was made without corrections: run `pecl index {photographs}`"
@@ -105,8 +109,7 @@ def test_an_index_made_before_gets_corrections_without_embedding_anything(photog
     assert build_index(photographs).changed == 0
     assert towers.pictures == embedded
     index = pecl.ImageIndex.open(photographs)
-    text = tiny_tower().encode_text(QUERY)[0].numpy()
-    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, text, references))
+    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, references))
     generation = index.head.generation
     assert build_index(photographs).changed == 0
     assert pecl.ImageIndex.open(photographs).head.generation == generation  # nothing was left to do
@@ -115,20 +118,16 @@ def test_an_index_made_before_gets_corrections_without_embedding_anything(photog
 def test_corrections_follow_photographs_and_references(photographs, references):
     build_index(photographs)
     (photographs / "00.png").unlink()
-    build_index(photographs)
-    index = pecl.ImageIndex.open(photographs)
-    text = tiny_tower().encode_text(QUERY)[0].numpy()
-    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, text, references))
+    index = indexed(photographs)
+    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, references))
     others = write_references(hubs.REFERENCES, seed=1)
-    build_index(photographs)
-    index = pecl.ImageIndex.open(photographs)
-    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, text, others))
+    index = indexed(photographs)
+    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, others))
 
 
 def test_reference_captions_of_other_towers_correct_nothing(photographs, references):
     write_references(hubs.REFERENCES, image="0" * 64)
-    build_index(photographs)
-    index = pecl.ImageIndex.open(photographs)
+    index = indexed(photographs)
     assert index.uncorrected == "no reference captions are known for these towers (mini)"
     assert index.search(QUERY, "en") == index.search(QUERY, "en", corrected=False)
     with pytest.raises(ConfigError, match="no reference captions are known"):
@@ -136,10 +135,7 @@ def test_reference_captions_of_other_towers_correct_nothing(photographs, referen
 
 
 def test_a_server_corrects_texts_and_says_so(photographs, references):
-    build_index(photographs)
-    index = pecl.ImageIndex.open(photographs)
-    text = tiny_tower().encode_text(QUERY)[0].numpy()
-    expected = corrected_ranking(index, text, references)
+    expected = corrected_ranking(indexed(photographs), references)
     with client_of(make_service(photographs=Photographs(photographs, tiny_towers().image))) as client:
         found = client.post("/search", json={"query": QUERY, "language": "en", "top": COUNT}).json()
         both = client.post("/search", json={"query": QUERY, "minus": "pan", "language": "en"}).json()
@@ -148,8 +144,7 @@ def test_a_server_corrects_texts_and_says_so(photographs, references):
 
 
 def test_the_command_corrects_texts_and_says_so(photographs, references, capsys):
-    build_index(photographs)
-    index = pecl.ImageIndex.open(photographs)
+    index = indexed(photographs)
     for flags, corrected in (
         ((QUERY,), True),
         ((QUERY, "--no-correct-hubs"), False),
