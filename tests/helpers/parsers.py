@@ -75,7 +75,7 @@ def make_parsers(folder):
     result = _result()
     split = sha256_json(MANIFEST)[:16]
     read = Result.from_json(result | {"data": result["data"] | {"manifest": split}}, Path("de.json"))
-    embedded = made.embedded()
+    embedded, peft = made.embedded(), made.peft()
     pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
@@ -98,7 +98,7 @@ def make_parsers(folder):
         ),
         "captions": Parser("captions.txt", (CAPTIONS,), read_captions),
         "gzip": Parser("captions.txt.gz", (gzip.compress(CAPTIONS),), read_captions),
-        "downloads": Parser("xtd10/download.json", (_json(DOWNLOADS),), lambda path: _downloads(path)),
+        "downloads": Parser("xtd10/download.json", (_json(DOWNLOADS),), _downloads),
         "provenance": Parser(
             "de.txt.provenance.json",
             (_json({"sha256": sha256_bytes(CAPTIONS), "translator": "opus"}),),
@@ -107,12 +107,7 @@ def make_parsers(folder):
         ),
         "state": Parser("state.safetensors", (made.state(),), lambda path: load_state(path, "me")),
         "adapter": Parser("de.safetensors", (made.adapter("lora"), made.adapter("soft_prompt")), load_adapter_file),
-        "peft config": Parser(
-            "adapter_config.json", (made.peft()[0],), made.read_peft, {"adapter_model.safetensors": made.peft()[1]}
-        ),
-        "peft weights": Parser(
-            "adapter_model.safetensors", (made.peft()[1],), made.read_peft, {"adapter_config.json": made.peft()[0]}
-        ),
+        **{name: Parser(path, (peft[path],), made.read_peft, _without(peft, path)) for name, path in PEFT_PATHS},
         "released": Parser(
             "best.ckpt",
             (made.file("a.ckpt", partial(torch.save, OrderedDict(a=torch.ones(2)))),),
@@ -130,19 +125,7 @@ def make_parsers(folder):
             {"model-1.safetensors": model},
         ),
         "model config": Parser("config.json", (_json(MODEL),), lambda path: read_config(path.parent)),
-        "modules": Parser("modules.json", (_json(MODULES),), _read_layout, {"1_Pooling/config.json": _json(POOLING)}),
-        "pooling": Parser(
-            "1_Pooling/config.json",
-            (_json(POOLING),),
-            lambda path: _read_layout(path.parent),
-            {"modules.json": _json(MODULES)},
-        ),
-        "prompts": Parser(
-            "config_sentence_transformers.json",
-            (_json(PROMPTS),),
-            _read_layout,
-            {"1_Pooling/config.json": _json(POOLING), "modules.json": _json(MODULES)},
-        ),
+        **{name: Parser(path, (LAYOUT[path],), _read_layout, _without(LAYOUT, path)) for name, path in LAYOUT_PATHS},
         "shard": Parser("rows.safetensors", (made.shard(),), _read_shard),
         "embeddings": Parser("rows.safetensors", (made.embeddings(),), lambda path: Embeddings(path)[:]),
         "plan": Parser(PLAN, (embedded[PLAN],), lambda path: open_embeddings(path.parent), _without(embedded, PLAN)),
@@ -245,9 +228,7 @@ class _Made:
         self.adapter("lora")
         file = load_adapter_file(self.folder / "a.safetensors")
         write_peft(self.folder / "peft", file.state, file.configs, self.tower)
-        return [
-            (self.folder / "peft" / name).read_bytes() for name in ("adapter_config.json", "adapter_model.safetensors")
-        ]
+        return {path: (self.folder / "peft" / path).read_bytes() for _, path in PEFT_PATHS}
 
     def read_peft(self, path):
         return read_adapter(path.parent, self.tower)
@@ -306,23 +287,21 @@ def _read_shard(path):
 
 
 def _read_layout(path):
-    return read_layout(path.parent, torch.float32)
+    """Read the layout of the folder that holds `path`, or holds its folder."""
+    folder = path.parents[1] if path.parent.name == "1_Pooling" else path.parent
+    return read_layout(folder, torch.float32)
 
 
+LAYOUT = {
+    "modules.json": _json(MODULES),
+    "1_Pooling/config.json": _json(POOLING),
+    "config_sentence_transformers.json": _json(PROMPTS),
+}
+LAYOUT_PATHS = tuple(zip(("modules", "pooling", "prompts"), LAYOUT, strict=True))
+PEFT_PATHS = (("peft config", "adapter_config.json"), ("peft weights", "adapter_model.safetensors"))
 TOKENS = (
-    *(
-        b"9" * 5000,
-        b"[" * 5000,
-        b'{"a":' * 3000,
-        b"\\ud800",
-        b"NaN",
-        b"-Infinity",
-        b"1e999",
-        b"null",
-        b"true",
-        b"{}",
-        b"[]",
-    ),
+    *(b"9" * 5000, b"[" * 5000, b'{"a":' * 3000, b"\\ud800", b"NaN", b"-Infinity", b"1e999", b"null", b"true", b"{}"),
+    b"[]",
     *(b"&a [*a, *a]", b"*a", b"!!python/object/apply:os.system [x]", b"!!int x", b"<<: ", b"2001-99-99", b"1:99:99.5"),
     *(b"? [a]", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b'"', b"'", b",", b"\t", b"\x1b[2J", b"../../x"),
     *(b"\xed\xa0\x80", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", b"\xff" * 8, b"\x00" * 8),

@@ -53,11 +53,7 @@ def test_a_row_says_what_the_result_of_the_adapter_says(language):
     assert (language_name(language).partition(" (")[0] in made) is (made is not ROWS[OTHERS][0])
     text = result["data"]["translations"]
     sources = [source["source"] for source in text["provenance"]["sources"]]
-    assert sources == [
-        {"cs": "multi30k-translations", "de": "multi30k-translations", "fr": "multi30k-translations"}.get(
-            language, "flickr30k200"
-        )
-    ]
+    assert sources == ["multi30k-translations" if language in ("cs", "de", "fr") else "flickr30k200"]
     assert result["config"]["image_weight"] == 0  # no photograph
     assert sources == trained_on(decode_config(result["config"], "config"))
     assert "without a stated licence" in terms_of(sources[0]) or "none stated" in terms_of(sources[0])
@@ -118,14 +114,6 @@ def test_terms_of_a_pair_are_those_that_towers_list_names():
     config = replace(result.config, profile="nllb-base")
     assert tower_terms(config) == "nllb-base (CC-BY-NC-4.0, as its pages state)"
     assert "not recorded" in tower_terms(replace(config, text_model="someone/tower"))
-
-
-def test_wheels_of_pecl_take_the_page_along():
-    """setuptools' own patterns for files of licences take it in."""
-    from fnmatch import fnmatch
-
-    assert fnmatch("LICENSE-WEIGHTS.md", "LICEN[CS]E*")
-    assert "license-files" not in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
 LOCKS = ("requirements.lock", "requirements-torch.lock")
@@ -189,7 +177,7 @@ def installed(tmp_path_factory):
     parent = tmp_path_factory.mktemp("home")
     checkout, site = parent / "pecl", parent.with_name("site-packages")
     checkout.mkdir()
-    for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md"):
+    for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE-WEIGHTS.md"):
         shutil.copy(ROOT / name, checkout)
     shutil.copytree(ROOT / "pecl", checkout / "pecl", ignore=shutil.ignore_patterns("__pycache__"))
     with build("build_editable", checkout, site) as wheel:
@@ -222,16 +210,9 @@ def test_the_metadata_name_every_requirement_and_the_command(installed):
     lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
     required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {Requirement(line) for line in lines if line}
-    assert set(metadata.get_all("Provides-Extra")) == {
-        "openclip",
-        "slurm",
-        "ray",
-        "search",
-        "serve",
-        "export",
-        "harness",
-        "docs",
-    }
+    extras = "openclip slurm ray search serve export harness docs"
+    assert set(metadata.get_all("Provides-Extra")) == set(extras.split())
+    assert metadata.get_all("License-File") == ["LICENSE-WEIGHTS.md"]
     assert "pecl = pecl.cli:main" in (folder / "entry_points.txt").read_text()
 
 

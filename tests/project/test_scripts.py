@@ -182,17 +182,13 @@ def test_the_figures_are_of_the_shipped_reference_captions():
     assert FIGURES["settings"] == {**shipped, "weight": float(metadata["weight"])}
 
 
-@pytest.mark.parametrize("language", SEARCHED)
-def test_corrected_recall_of_whole_captions_is_not_below_plain_recall(language):
-    rows = {row["method"]: row for row in FIGURES["hubs"] if row["language"] == language}
-    assert rows["corrected"]["recall@1"] >= rows["plain"]["recall@1"]
-    assert rows["corrected"]["recall@10"] > rows["plain"]["recall@10"]
-
-
-def test_the_interval_of_corrected_recall_at_1_is_above_plain_recall_in_three_languages():
-    lows = [row["low@1"] for row in FIGURES["hubs"] if row["method"] == "corrected"]
-    assert len(lows) == len(SEARCHED)
-    assert sum(low > 0 for low in lows) >= 3
+def test_corrected_recall_of_whole_captions_is_not_below_plain_recall_and_surely_above_it_in_three_languages():
+    rows = {(row["language"], row["method"]): row for row in FIGURES["hubs"]}
+    for language in SEARCHED:
+        plain, corrected = rows[language, "plain"], rows[language, "corrected"]
+        assert corrected["recall@1"] >= plain["recall@1"]
+        assert corrected["recall@10"] > plain["recall@10"]
+    assert sum(row["low@1"] > 0 for (_, method), row in rows.items() if method == "corrected") >= 3
 
 
 def test_the_shipped_setting_is_the_best_one_on_the_validation_photographs():
@@ -201,14 +197,10 @@ def test_the_shipped_setting_is_the_best_one_on_the_validation_photographs():
 
 
 @pytest.mark.parametrize("words", [1, 2, 3])
-def test_adapters_do_not_lower_recall_of_short_queries(words):
+def test_adapters_do_not_lower_recall_of_short_queries_nor_does_a_language_that_is_detected(words):
     gains = [recall(words, "adapted", one) - recall(words, "plain", one) for one in SEARCHED[1:]]
     assert min(gains) >= 0
     assert mean(gains) > 0
-
-
-@pytest.mark.parametrize("words", [1, 2, 3])
-def test_a_detected_language_finds_as_much_as_a_named_one(words):
     for way in ("detected", "detected of four"):
         lost = mean(recall(words, "corrected", one) - recall(words, way, one) for one in SEARCHED)
         assert lost <= 0.01, way
