@@ -29,9 +29,7 @@ class Pair:
     parameters: int  # of the text tower, so that a list of pairs builds no tower
     vocabulary: str  # the text tower's, which decides the languages that it can spell
     licence: str  # licence of the weights, as their pages state it
-    repositories: tuple[
-        str, ...
-    ]  # those of both towers on the model hub; for open_clip's models, as its table has them
+    repositories: tuple[str, ...]  # of both towers on the model hub; for open_clip's models, as its table has them
     description: str  # in one line
 
 
