@@ -130,12 +130,8 @@ class Banks:
     ) -> torch.Tensor:
         """Return the embeddings of N texts, (N, D) float32 on the CPU, each with the adapter of its language.
 
-        Args:
-            texts: one text (N = 1) or N texts.
-            language: language of all texts, or of each. The plain tower embeds None, and languages without adapter
-                unless they are limited.
-            batch_size: texts in one pass.
-            normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
+        The plain tower embeds texts of the language None, and of languages without adapter unless they are limited.
+        Arguments are those of `AdapterBank.encode_text`.
 
         Raises:
             ConfigError: there are not as many languages as texts, or a language is neither loaded nor plain.

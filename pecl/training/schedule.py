@@ -10,27 +10,16 @@ import torch
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length of a training. The learning rate rises in the warm-up and then decays to zero along a cosine.
+    """Length of a training. The learning rate rises in the warm-up and then decays to zero along a cosine."""
 
-    Attributes:
-        epochs: passes over the pairs.
-        batch_size: pairs per step.
-        eval_every: steps between validations.
-        dropout: whether training applies the tower's own dropout.
-        warmup: warm-up steps W, in which the learning rate rises linearly: step w, from 1, has w / W of it.
-        ema: decay of the moving average of the weights, which is validated and kept; 0 for none.
-        patience: early-stopping patience, in evaluations; None for all steps.
-        last: keep the last weights instead of the best.
-    """
-
-    epochs: int
-    batch_size: int
-    eval_every: int
-    dropout: bool = True
-    warmup: int = 0
-    ema: float = 0.0
-    patience: int | None = None
-    last: bool = False
+    epochs: int  # passes over the pairs
+    batch_size: int  # pairs per step
+    eval_every: int  # steps between validations
+    dropout: bool = True  # whether training applies the tower's own dropout
+    warmup: int = 0  # steps W in which the learning rate rises linearly: step w, from 1, has w / W of it
+    ema: float = 0.0  # decay of the moving average of the weights, which is validated and kept; 0 for none
+    patience: int | None = None  # early-stopping patience, in evaluations; None for all steps
+    last: bool = False  # keep the last weights instead of the best
 
     def rate(self, step: int, total: int) -> float:
         """Return the share of the learning rate at `step`, counted from 0, of `total`."""
@@ -54,26 +43,16 @@ class SolvedHead:
 
 @dataclass
 class SlotRecord:
-    """What a training records of one slot.
+    """Losses, scores and best weights of one slot; steps count from 1."""
 
-    Attributes:
-        losses: (step, mean loss since the step before) at each validation.
-        scores: (step, validation score) at each validation; steps count from 1.
-        best_step: step of the best score; ties go to the later one.
-        best: parameters at `best_step`.
-        stopped: step after which the slot was dropped; None if it trained to the end.
-        diverged: the reason for a drop because a loss or embedding was not finite.
-        solved: heads that were solved in closed form, in order.
-    """
-
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    scores: list[tuple[int, float]] = field(default_factory=list)
-    best_step: int = 0
+    losses: list[tuple[int, float]] = field(default_factory=list)  # at each validation, the mean since the one before
+    scores: list[tuple[int, float]] = field(default_factory=list)  # at each validation
+    best_step: int = 0  # of equal scores the later one's
     best_score: float = -math.inf
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    stopped: int | None = None
-    diverged: str | None = None
-    solved: list[SolvedHead] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)  # parameters at `best_step`
+    stopped: int | None = None  # step after which the slot was dropped; None if it trained to the end
+    diverged: str | None = None  # the reason for a drop because a loss or embedding was not finite
+    solved: list[SolvedHead] = field(default_factory=list)  # heads that were solved in closed form, in order
 
     @property
     def learns(self) -> bool:

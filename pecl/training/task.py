@@ -36,26 +36,16 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class SlotTask:
-    """The n training pairs of a slot, in memory or in files (`TokenStore`, `Embeddings`).
+    """The n training pairs of a slot, in memory or in files (`TokenStore`, `Embeddings`)."""
 
-    Attributes:
-        query: token ids of the n queries.
-        anchor: token ids of the n anchors (a student anchor: gradients flow through it), their embeddings (n, D)
-            (a frozen anchor), or None.
-        images: (n, D) image embeddings, or None in training on text.
-        objective: the loss.
-        lr: peak learning rate (after warm-up).
-        seed: seed of the order of the pairs and of dropout (tasks of one slot use the first one's).
-        photographs: captioned images for the image-text loss, or None.
-    """
-
-    query: TokenIds
+    query: TokenIds  # token ids of the n queries
+    # Token ids of a student anchor, through which gradients flow, or embeddings (n, D) of a frozen one
     anchor: TokenIds | torch.Tensor | Embeddings | None
-    images: torch.Tensor | Embeddings | None
+    images: torch.Tensor | Embeddings | None  # (n, D); None in training on text
     objective: AlignmentObjective
-    lr: float
-    seed: int
-    photographs: ImageTask | None = None
+    lr: float  # peak learning rate, after warm-up
+    seed: int  # of the order of the pairs and of dropout; for dropout, tasks of one slot use the first one's
+    photographs: ImageTask | None = None  # captioned images for the image-text loss
 
     def __len__(self) -> int:
         return len(self.query)

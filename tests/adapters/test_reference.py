@@ -416,14 +416,3 @@ def test_states_that_do_not_fit_are_refused_before_anything_is_written(change, m
     with pytest.raises(WeightsError, match=message):
         adapter.load_slot_state(0, state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in adapter.slot_state(0).items())
-
-
-def test_rearranged_slots_keep_their_values():
-    tower = tower_of("xlm-roberta")
-    adapter = filled(tower, "lora+soft_prompt+prefix+head", slots=3)
-    outputs = [tower(*batch_of(tower), torch.full((6,), slot)) for slot in range(3)]
-    adapter.rearrange([2, 0], new=1)
-    adapter.reset_slot(2, seed=0)
-    assert adapter.num_slots == 3
-    for new, old in enumerate((2, 0)):
-        assert torch.equal(tower(*batch_of(tower), torch.full((6,), new)), outputs[old])
