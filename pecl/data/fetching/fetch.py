@@ -109,7 +109,10 @@ def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
             if answer is None:
                 raise UnreachableError(f"no connection: {str(error) or type(error).__name__}") from error
             raise FetchError(f"HTTP {answer.status_code} {answer.reason_phrase}") from error
-        except RuntimeError as error:  # the client is shared, and a failed connection of another thread closes it
+        except (RuntimeError, AttributeError) as error:
+            # The client is shared. A failed connection of another thread closes it; `get_session` may return None then.
+            if isinstance(error, AttributeError) and error.obj is not None:
+                raise
             raise _BrokenError(f"the connection broke: {error}") from error
     raise FetchError(f"the server redirects more than {_REDIRECTS} times")
 

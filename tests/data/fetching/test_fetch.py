@@ -57,7 +57,8 @@ def test_a_stalled_file_is_tried_again(server):
     assert fetch(server, replace(SILENT, attempts=20)) == CONTENT
 
 
-def test_a_client_that_another_thread_closed_is_replaced(server, monkeypatch):
+@pytest.mark.parametrize("is_none", [False, True])
+def test_a_client_that_another_thread_closed_is_replaced(server, monkeypatch, is_none):
     """All threads share the client of huggingface_hub, which a failed connection of one of them closes."""
     plain, sessions = http.get_session, []
 
@@ -65,6 +66,7 @@ def test_a_client_that_another_thread_closed_is_replaced(server, monkeypatch):
         sessions.append(plain())
         if len(sessions) == 1:
             http.close_session()
+            return None if is_none else sessions[0]
         return sessions[-1]
 
     monkeypatch.setattr(http, "get_session", closed_at_first)

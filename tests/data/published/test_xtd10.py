@@ -31,19 +31,15 @@ load_xtd10, load_flickr30k200 = loader("xtd10"), loader("flickr30k200")
 
 
 @pytest.mark.parametrize("language", XTD10_LANGUAGES)
-def test_every_language_without_photographs(tmp_path, language):
-    make_xtd10(tmp_path)
+def test_every_language_without_photographs_with_contamination_by_item(tmp_path, language):
+    make_xtd10(tmp_path, n=10)
     captions = load_xtd10(tmp_path, language)
-    assert captions.english == tuple(sentence("en", i) for i in range(5))
-    assert captions.target == tuple(sentence(language, i) for i in range(5))
+    assert captions.english == tuple(sentence("en", i) for i in range(10))
+    assert captions.target == tuple(sentence(language, i) for i in range(10))
     assert captions.images is None
     assert captions.provenance["images"] == "none: captions alone"
-
-
-def test_contamination_is_counted_and_told_by_item(tmp_path):
-    make_xtd10(tmp_path, n=10)
-    assert load_xtd10(tmp_path, "de").provenance["coco_split"] == {"train2014": 8, "val2014": 2}
-    assert load_xtd10(tmp_path, "de").subset == (("train2014",) * 4 + ("val2014",)) * 2
+    assert captions.provenance["coco_split"] == {"train2014": 8, "val2014": 2}
+    assert captions.subset == (("train2014",) * 4 + ("val2014",)) * 2
 
 
 def test_photographs_are_used_where_they_are(tmp_path):
@@ -73,15 +69,11 @@ def test_flickr30k200_leaves_out_the_pool_once_there_are_photographs_for_one(tmp
     assert captions.provenance["excluded"] == {"ids": 2, "captions": 1}
 
 
-def test_flickr30k200_knows_the_older_name_of_its_english_file(tmp_path):
+def test_flickr30k200_counts_its_overlap_with_multi30k_and_knows_the_older_name_of_its_english_file(tmp_path):
     folder = make_flickr30k200(tmp_path) / "flickr30k200"
+    assert load_flickr30k200(tmp_path, "ko").provenance["multi30k_overlap"] is None
     (folder / "eng_Latn.txt").rename(folder / "eng_captions.txt")
     assert load_flickr30k200(tmp_path, "ko").english == tuple(sentence("en", i) for i in range(4))
-
-
-def test_flickr30k200_counts_its_overlap_with_multi30k(tmp_path):
-    make_flickr30k200(tmp_path)
-    assert load_flickr30k200(tmp_path, "ko").provenance["multi30k_overlap"] is None
     for split, names in (("train", ["100.jpg", "9.jpg"]), ("test_2016_flickr", ["102.jpg", "103.jpg"])):
         make_multi30k(tmp_path, split, n=2, names=names)
     overlap = load_flickr30k200(tmp_path, "ko").provenance["multi30k_overlap"]
@@ -212,14 +204,11 @@ def test_missing_and_empty_files_and_translations(tmp_path, load):
     make_xflickrco(tmp_path)
     with pytest.raises(DataError, match=r"has no machine translations \(english_to_target\)"):
         load(tmp_path, "de", need=["english_to_target"])
-    for path in (*tmp_path.rglob("captions.jsonl"), *tmp_path.rglob("test.jsonl")):
-        path.write_text("")
-    with pytest.raises(DataError, match="is empty"):
-        load(tmp_path, "de")
-    for path in (*tmp_path.rglob("captions.jsonl"), *tmp_path.rglob("test.jsonl")):
-        path.unlink()
-    with pytest.raises(DataError, match="is missing"):
-        load(tmp_path, "de")
+    for said, spoil in (("is empty", lambda path: path.write_text("")), ("is missing", lambda path: path.unlink())):
+        for path in sorted(tmp_path.rglob("*.jsonl")):
+            spoil(path)
+        with pytest.raises(DataError, match=said):
+            load(tmp_path, "de")
 
 
 def test_check_evaluate_and_report(tmp_path, small, capsys):
