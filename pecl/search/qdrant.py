@@ -72,14 +72,11 @@ class QdrantStore:
         with _failing(self._collection.url):
             answers = self._client.query_batch_points(self._collection.name, requests)
         check_scores(np.array([point.score for answer in answers for point in answer.points]), _named(self._collection))
-        return [
-            [
-                Match(self.entries[self._by_point[str(point.id)]], float(point.score))
-                for point in answer.points
-                if str(point.id) in self._by_point
-            ][:top]
-            for answer in answers
-        ]
+        found: list[list[Match]] = []
+        for answer in answers:
+            rows = [(self._by_point.get(str(point.id)), point.score) for point in answer.points]
+            found.append([Match(self.entries[row], float(score)) for row, score in rows if row is not None][:top])
+        return found
 
     def close(self) -> None:
         """See `Engine`."""
@@ -146,9 +143,8 @@ class Qdrant:
         for block in in_blocks(len(rows), _BATCH):
             own = rows[block.start : block.stop]
             ids = _points_of(head, [renewal.entries[row] for row in own])
-            points = [
-                PointStruct(id=point, vector=renewal.fresh[row].tolist()) for point, row in zip(ids, own, strict=True)
-            ]
+            vectors = [renewal.fresh[row].tolist() for row in own]
+            points = [PointStruct(id=point, vector=vector) for point, vector in zip(ids, vectors, strict=True)]
             client.upsert(head.collection, points, wait=True)
 
     def clean(self, head: Head, entries: Sequence[Entry]) -> None:
@@ -190,9 +186,7 @@ def _points_of(head: Head, entries: Sequence[Entry]) -> list[str]:
 def _points_in(client: QdrantClient, collection: str) -> list[str]:
     found, offset = [], None
     while True:
-        points, offset = client.scroll(
-            collection, limit=_BATCH * 4, offset=offset, with_payload=False, with_vectors=False
-        )
+        points, offset = client.scroll(collection, limit=1024, offset=offset, with_payload=False, with_vectors=False)
         found += [str(point.id) for point in points]
         if offset is None:
             return found

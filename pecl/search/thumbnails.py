@@ -54,15 +54,9 @@ def read_thumbnail(path: Path) -> bytes | None:
 
 
 def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: bool = False) -> int:
-    """Make the small pictures that are missing, remove those of photographs that left, and return the number made.
+    """Make the small pictures that are missing, or all `again`, remove those of others, and return the number made.
 
-    A photograph that can no longer be read is passed over, with a warning; the next renewal of the index lists it.
-
-    Args:
-        folder: folder of the index.
-        root: folder of the photographs.
-        entries: photographs whose small pictures the index keeps.
-        again: whether all are made again.
+    A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
 
     Raises:
         DataError: a folder of small pictures is a link.

@@ -73,6 +73,7 @@ class Models:
     def __init__(self, name: str, tower: MultilingualTextEncoder) -> None:
         self.name = name
         self.tower = tower
+        self.dim = tower.embedding_dim  # D
         self.banks = Banks(tower)
         self._since: dict[str, int] = {name: int(time.time())}
 
@@ -85,11 +86,6 @@ class Models:
     def names(self) -> list[str]:
         """Name of each model in requests: the plain tower first."""
         return [self.model_of(name) for name in (None, *self.adapters)]
-
-    @property
-    def dim(self) -> int:
-        """Width D of the embeddings."""
-        return self.tower.embedding_dim
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name; see `Banks.add`."""
@@ -129,7 +125,7 @@ class Models:
             Refusal: 404, there is none of this name.
         """
         base, colon, adapter = model.partition(":")
-        found = self.find(adapter)
+        found = self.banks.find(adapter)
         if base == self.name and (found or not colon):
             return found
         sentence = f"model: expected one of {', '.join(self.names)}, got {model[:200]!r}"
@@ -141,14 +137,10 @@ class Models:
         Raises:
             Refusal: there is none for it.
         """
-        found = self.find(language)
+        found = self.banks.find(language)
         if found is None and language.strip().lower() not in LANGUAGES[ENGLISH].names():
             raise bad(f"language: {self.banks.missing(language[:100])}", "language")
         return found
-
-    def find(self, name: str | None) -> str | None:
-        """Return the adapter of this name, or for this language; see `Banks.find`."""
-        return self.banks.find(name)
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or the error that it ended in, which does not affect other jobs."""

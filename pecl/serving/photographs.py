@@ -29,14 +29,10 @@ _KEPT_BYTES = 64 << 20  # bytes of pictures in memory
 
 
 class Photographs:
-    """An index, opened again when it was updated. Safe for several threads.
-
-    Args:
-        folder: folder of the index, or of photographs that have been indexed there.
-        tower: image tower of the server.
+    """The index in a folder, opened again when it was updated. Safe for several threads.
 
     Raises:
-        DataError: there is no index, it is damaged, or another image tower made it.
+        DataError: there is no index, it is damaged, or another image tower than `tower` made it.
     """
 
     def __init__(self, folder: str | Path, tower: ImageEncoder) -> None:
