@@ -133,13 +133,6 @@ def test_an_unfinished_run_is_found_but_not_complete(config, status):
     assert complete_result(config, lambda _: pytest.fail("data were read")) is None
 
 
-def test_a_result_is_found_by_its_config_and_folder(config, tmp_path):
-    write(config)
-    assert find_result(make_config({"out": config.out, "seed": 2})) is None
-    assert find_result(make_config({"out": str(tmp_path / "elsewhere")})) is None
-    assert find_result(make_config({"out": config.out, "data_dir": "elsewhere"})).run_id == config.run_id()
-
-
 def test_results_are_collected_by_run_each_once(tmp_path):
     configs = [make_config({"seed": seed, "out": str(tmp_path / "all" / f"part{seed % 2}")}) for seed in range(6)]
     for config in configs:
@@ -156,6 +149,7 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
     path = write(config)
     for name in (
         "splits/0123456789abcdef.json",
+        "retrieved/0123456789abcdef.json",
         ".hidden/0123456789abcdef.json",
         "tables.json",
         "0123456789abcde.json",
@@ -198,12 +192,12 @@ def on_text(small, monkeypatch):
     """Return a config that trains on translated text, and a function that changes that text in one language."""
     texts = {}
 
-    def use(seed, language="de"):
+    def use(seed, language):
         columns = [tuple(sentences(9, seed=seed + i)) for i in range(2)]
         texts[language] = ParallelCaptions("text", language, *columns)
         return texts[language]
 
-    use(30)
+    use(30, "de")
     use(40, "fr")
     monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda config: texts[config.language])
     values = {"train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
@@ -217,21 +211,11 @@ def test_a_training_on_text_is_complete_for_that_text_alone(on_text):
     with counted_steps() as steps:
         assert train(config).metrics == first.metrics
         assert not steps
-        text = use(50)
+        text = use(50, "de")
         second = train(config)
     assert len(steps) == second.steps == 12
     assert second.data.translations.sha256 == text.hashes() != first.data.translations.sha256
     assert second.curve != first.curve
-
-
-def test_a_training_on_text_does_not_go_on_with_other_text(on_text):
-    config, use = on_text
-    with interrupted_after(3):
-        train(config)
-    use(50)
-    with counted_steps() as steps:
-        train(config)
-    assert len(steps) == 12
 
 
 def test_a_fleet_does_not_go_on_with_other_text_of_any_run(on_text):
