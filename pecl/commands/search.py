@@ -78,8 +78,7 @@ def run(parsed: argparse.Namespace) -> int:
         query = np.sum([index.embed([part], spoken) for part in parts], axis=0)
         if parsed.minus is not None:
             query = query - index.embed([parsed.minus], spoken)
-        is_text = spoken is not None and parsed.minus is None and parsed.image is None
-        corrects = parsed.correct_hubs and is_text
+        corrects = parsed.correct_hubs and spoken is not None and parsed.minus is None and parsed.image is None
         if corrects and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
         corrected = corrects and not index.uncorrected

@@ -16,8 +16,6 @@ EVERY = 10.0  # seconds between two lines outside a terminal
 OFF = "TQDM_DISABLE"  # environment variable, so that the processes of a grid have it too
 _PLAIN = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _BAR = re.compile(r"\|?\{bar[^}]*\}\|?")
-
-
 _watcher: ContextVar[Callable[[float], None] | None] = ContextVar("watcher", default=None)
 
 
