@@ -83,38 +83,25 @@ def test_the_command_prints_it_as_text_json_and_csv(tmp_path, capsys):
     assert "expected one of --table, --paper and --summary" in capsys.readouterr().err
 
 
-@pytest.fixture
-def pipe(tmp_path):
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    return path
-
-
-@pytest.fixture
-def results(tmp_path):
-    return write(tmp_path / "results", train(4, 6))
-
-
 def refused(capsys, *arguments):
     assert main([str(argument) for argument in arguments]) == 2
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["--html", "--plots", "--out"])
-def test_report_leaves_a_pipe_in_place_of_its_folder(results, pipe, capsys, flag):
-    assert str(pipe) in refused(capsys, "report", results, flag, pipe)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-
-
-@pytest.mark.parametrize(("flag", "name"), [("--html", "index.html"), ("--plots", "recall.png"), ("--out", "runs.txt")])
-def test_report_leaves_a_pipe_in_place_of_its_file(results, tmp_path, capsys, flag, name):
+@pytest.mark.parametrize(
+    ("flag", "folder", "name"),
+    [("--html", "", "index.html"), ("--plots", "", "recall.png"), ("--out", "", "runs.txt"), ("--out", "pipe", "pipe")],
+)
+def test_report_leaves_a_pipe_in_place_of_its_folder_or_file(tmp_path, capsys, flag, folder, name):
+    results = write(tmp_path / "results", train(4, 6))
     os.mkfifo(tmp_path / name)
-    assert name in refused(capsys, "report", results, flag, tmp_path)
+    assert name in refused(capsys, "report", results, flag, tmp_path / folder)
     assert stat.S_ISFIFO((tmp_path / name).stat().st_mode)
 
 
-def test_search_leaves_a_pipe_in_place_of_its_page(photographs, pipe, capsys):
+def test_search_leaves_a_pipe_in_place_of_its_page(photographs, tmp_path, capsys):
     build_index(photographs)
-    said = refused(capsys, "search", photographs, "a dog", "--language", "en", "--html", pipe)
-    assert f"cannot write {pipe}" in said
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert f"cannot write {pipe}" in refused(capsys, "search", photographs, "a dog", "--language", "en", "--html", pipe)
     assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -174,9 +174,7 @@ def test_dark_is_respected(page):
     assert background(page, "dark") == "rgb(22, 24, 27)"
 
 
-def test_what_was_retrieved_comes_first_and_gains_before_losses(page):
-    sections = [section.get_attribute("id") for section in page.find_elements(By.CSS_SELECTOR, "main > section")]
-    assert sections == ["gallery", "plots", "tables", "commands", "versions"]
+def test_gains_come_before_losses(page):
     kinds = [card.get_attribute("class").split()[-1] for card in cards(page)]
     assert kinds == sorted(kinds, key=["gained", "lost", "unchanged"].index)
     assert len(set(kinds)) > 1

@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers.folders import exchange
 from helpers.made_results import made_result, write_table
 from helpers.report_results import changed, train, write
 from hypothesis import given
@@ -88,12 +89,8 @@ def test_a_column_of_numbers_sorts_by_its_first_raw_value():
 
 
 def test_change_is_counted_at_the_border():
-    assert [change(6, 5, 5), change(5, 6, 5), change(5, 1, 5), change(6, 50, 5)] == [
-        "gained",
-        "lost",
-        "unchanged",
-        "unchanged",
-    ]
+    found = [change(before, after, 5) for before, after in ((6, 5), (5, 6), (5, 1), (6, 50))]
+    assert found == ["gained", "lost", "unchanged", "unchanged"]
     assert count_changes([1, 2, 9], [2, 1, 9])[1] == {"gained": 1, "lost": 1, "unchanged": 1}
 
 
@@ -125,8 +122,9 @@ class _Collector(HTMLParser):
         ]
 
 
-def test_nothing_is_fetched_and_captions_are_text(made, tmp_path):
+def test_equal_results_give_an_equal_page_nothing_is_fetched_and_captions_are_text(made, tmp_path):
     html = page_of(tmp_path / "html", made, captions=20)
+    assert page_of(tmp_path / "again", made, captions=20) == html
     parser = _Collector()
     parser.feed(html)
     assert parser.scripts == 2  # the data and the page's own
@@ -137,11 +135,7 @@ def test_nothing_is_fetched_and_captions_are_text(made, tmp_path):
     assert "default-src 'none'; img-src data:" in unescape(html)
 
 
-def test_equal_results_give_an_equal_page(made, tmp_path):
-    assert page_of(tmp_path / "a", made, captions=5) == page_of(tmp_path / "b", made, captions=5)
-
-
-def test_cards_hold_what_was_retrieved(made, tmp_path):
+def test_cards_hold_what_was_retrieved_and_each_picture_stands_once_and_is_small(made, tmp_path):
     gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
     (german,) = [group for group in gallery["groups"] if group["language"] == "de"]
     result = next(result for result in made if result.config.language == "de")
@@ -151,10 +145,6 @@ def test_cards_hold_what_was_retrieved(made, tmp_path):
         assert card["ranks"] == [before, after]
         assert (card["wanted"] in card["before"]) == (before <= 5)
         assert (card["after"].index(card["wanted"]) + 1 if after <= 5 else after) == after
-
-
-def test_each_picture_stands_once_and_is_small(made, tmp_path):
-    gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
     assert len(gallery["pictures"]) == len(set(gallery["pictures"])) <= 60
     content = base64.b64decode(gallery["pictures"][0].removeprefix("data:image/jpeg;base64,"))
     with Image.open(io.BytesIO(content)) as image:
@@ -231,9 +221,7 @@ def test_exchanged_adapters_are_said_where_the_numbers_are(tmp_path, capsys, cap
     page = ["report", str(folder), "--html", str(tmp_path / "html"), "--gallery-captions", "0"]
     assert main(page) == 0
     assert "is not the adapter" not in caplog.text + (tmp_path / "html" / "index.html").read_text("utf-8")
-    files[0].rename(tmp_path / "one")
-    files[1].rename(files[0])
-    (tmp_path / "one").rename(files[1])
+    exchange(*files)
     assert main(page) == 0
     html = (tmp_path / "html" / "index.html").read_text("utf-8")
     for path in files:

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pecl.config.routes import ROUTES
-from pecl.report.methods import LOOKS
+from pecl.report.methods import LOOKS, method_labels, method_of
 from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
 from pecl.report.plots.style import moved_apart
 
@@ -44,11 +44,8 @@ def drawing(grid):
 
 
 def test_every_plot_that_has_its_data_is_drawn(drawing):
-    assert {plot.name.split("-captions")[0].split("-no-")[0] for plot in drawing.plots} >= {
-        "parameters",
-        "shots",
-        "heat-map",
-    }
+    names = {plot.name.split("-captions")[0].split("-no-")[0] for plot in drawing.plots}
+    assert names >= {"parameters", "shots", "heat-map"}
     assert set(drawing.not_drawn) == {"gap-closed"}
     assert "--language en" in drawing.not_drawn["gap-closed"]
 
@@ -115,12 +112,15 @@ def drawn(results, name):
     return next(plot for plot in draw_plots(results).plots if plot.name == name)
 
 
+def connections(axes):
+    """Return the lines between the points before and after training."""
+    return [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6]
+
+
 def test_recall_shows_the_scores_before_and_after():
     # 4 of 20 before, 9 of 20 after, in both directions
     plot = drawn([train(4, 9, language="de")], "recall")
-    (connection,) = [
-        line for line in plot.figure.axes[0].lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6
-    ]
+    (connection,) = connections(plot.figure.axes[0])
     assert list(connection.get_xdata()) == pytest.approx([0.2, 0.45])
 
 
@@ -193,14 +193,6 @@ def test_shots_are_drawn_as_gains_with_their_galleries():
     assert list(line.get_ydata()) == pytest.approx([5.0, 20.0])
 
 
-def test_training_curves_begin_with_the_plain_tower():
-    plot = drawn([train(4, 9, language="de")], "training")
-    losses, scores = (axes.lines[0] for axes in plot.figure.axes)
-    assert list(losses.get_xdata()) == [5, 10]
-    assert list(scores.get_xdata()) == [0, 5, 10]
-    assert list(scores.get_ydata()) == [0.3, 0.4, 0.5]
-
-
 def test_one_colour_a_route_in_every_figure():
     names = ("baseline1", "method1", "method2")
     results = [
@@ -209,17 +201,16 @@ def test_one_colour_a_route_in_every_figure():
         for adapter, count in (("lora", 1000), ("bottleneck", 2000))
     ]
     plots = {plot.name: plot.figure.axes for plot in draw_plots([*results, train(18, 18, language="en")]).plots}
-    recall = {text.get_text(): line for text, line in zip(plots["recall"][0].texts, _connections(plots), strict=True)}
+    recall = {
+        text.get_text(): line
+        for text, line in zip(plots["recall"][0].texts, connections(plots["recall"][0]), strict=True)
+    }
     by_title = {(name, axes.get_title()): axes for name in ("training", "parameters") for axes in plots[name]}
     for name in names:
         colour = LOOKS[name].colour
         assert recall[name].get_color() == colour
         assert by_title["training", name].lines[0].get_color() == colour
         assert by_title["parameters", f"German (de), {name}"].containers[0].lines[0].get_color() == colour
-
-
-def _connections(plots):
-    return [line for line in plots["recall"][0].lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6]
 
 
 def test_methods_have_different_colours_and_markers_that_colour_blind_readers_distinguish():
@@ -238,15 +229,20 @@ def test_languages_are_ordered_by_gain():
     assert [label.get_text()[-3:-1] for label in ticks] == ["fr", "cs", "de"]
 
 
-def test_routes_are_named_beside_their_points_and_no_legend_is_drawn():
-    tested_on = {"baseline2": "target_to_english", "method3": "target_to_english"}
-    results = [train(4, 9, route=r) for r in ROUTES if r not in tested_on]
-    results += [train(4, 9, train_on=text) for text in ("multi30k-translations", "flickr30k200")]
+def test_methods_are_named_by_what_differs_between_them():
+    text, photographs = {"dataset": "text", "sha256": {}, "provenance": {}}, {"data.translations.photographs": 50}
+    single = changed(train(4, 8, text="corpus.tsv", image_weight=0.0), {"data.translations": text})
+    for results, names in (
+        ([train(4, 9, route=r) for r in ("method2", "baseline1")], ["baseline1", "method2"]),
+        ([train(4, 9, shots=shots) for shots in (3200, 50)], ["method1 (50 pairs)", "method1 (3,200 pairs)"]),
+        ([single, changed(single, photographs)], ["method1 (text)", "method1 (text, photographs)"]),
+    ):
+        assert list(method_labels(map(method_of, results)).values()) == names
+    results = [train(4, 9)] + [train(4, 9, train_on=text) for text in ("multi30k-translations", "flickr30k200")]
     plot = drawn(results, "recall")
     assert plot.figure.legends == []
-    assert [text.get_text() for text in plot.figure.axes[0].texts] == [
-        "baseline1", "method1", "method1 (text 1)", "method1 (text 2)", "method2",
-    ]  # fmt: skip
+    names = [text.get_text() for text in plot.figure.axes[0].texts]
+    assert names == ["method1", "method1 (text 1)", "method1 (text 2)"]
     assert "Text 1: distilled from flickr30k200. Text 2: distilled from multi30k-translations." in plot.caption
 
 
@@ -260,17 +256,13 @@ METHODS = {
 }
 
 
-@pytest.fixture
-def of_all_methods():
-    """One run of German per method, the n-th of which finds 4 + n of 20; distillation is best in validation."""
-    return [train(4, 5 + n, val=0.5 + 0.01 * n, **values) for n, values in enumerate(METHODS.values())]
-
-
-def test_no_figure_gives_the_score_of_one_method_to_another(of_all_methods):
-    plots = {plot.name: plot.figure.axes for plot in draw_plots([*of_all_methods, evaluate(18, language="en")]).plots}
+def test_no_figure_gives_the_score_of_one_method_to_another():
+    """The n-th run of German finds 5 + n of 20; distillation is best in validation."""
+    results = [train(4, 5 + n, val=0.5 + 0.01 * n, **values) for n, values in enumerate(METHODS.values())]
+    plots = {plot.name: plot.figure.axes for plot in draw_plots([*results, evaluate(18, language="en")]).plots}
     expected = {name: (5 + n) / 20 for n, name in enumerate(METHODS)}
     named = [text.get_text() for text in plots["recall"][0].texts]
-    recalls = [line.get_xdata()[1] for line in _connections(plots)]
+    recalls = [line.get_xdata()[1] for line in connections(plots["recall"][0])]
     found = dict(zip(named, recalls, strict=True))
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     shares = [patch.get_width() for patch in plots["gap-closed"][0].patches]
@@ -279,22 +271,7 @@ def test_no_figure_gives_the_score_of_one_method_to_another(of_all_methods):
     assert {axes.get_title() for axes in plots["training"]} == {*expected, "method1"}
 
 
-def test_text_with_photographs_is_a_method_of_its_own():
-    single, together = (train(4, after, text="corpus.tsv", image_weight=w) for after, w in ((8, 0.0), (6, 0.01)))
-    text = {"dataset": "text", "sha256": {}, "provenance": {}}
-    results = [changed(single, {"data.translations": text})]
-    results += [changed(together, {"data.translations": {**text, "photographs": 50}})]
-    axes = drawn(results, "recall").figure.axes[0]
-    assert [text.get_text() for text in axes.texts] == ["method1 (text)", "method1 (text, photographs)"]
-
-
-def test_few_shots_in_different_numbers_are_named_by_them():
-    results = [train(4, after, shots=shots) for shots, after in ((50, 6), (3200, 9))]
-    texts = drawn(results, "recall").figure.axes[0].texts
-    assert [text.get_text() for text in texts] == ["method1 (50 pairs)", "method1 (3,200 pairs)"]
-
-
-def test_a_curve_and_its_ring_are_of_one_score(of_all_methods):
+def test_a_curve_and_its_ring_are_of_one_score():
     """Recall on validation captions begins with the plain tower's; that of text has its own start."""
     by_text = changed(
         train(4, 9, choose="text", language="fr"),
@@ -302,6 +279,7 @@ def test_a_curve_and_its_ring_are_of_one_score(of_all_methods):
     )
     by_validation = train(4, 9, language="de")
     axes = drawn([by_text, by_validation], "training").figure.axes
+    assert [list(one.lines[0].get_xdata()) for one in axes[::2]] == [[5, 10]] * 2  # losses
     rights = {one.get_ylabel(): [list(zip(*line.get_data(), strict=True)) for line in one.lines] for one in axes[1::2]}
     assert rights == {
         "validation R@1": [[(0, 0.3), (5, 0.4), (10, 0.5)], [(10, 0.5)]],
