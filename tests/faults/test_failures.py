@@ -144,8 +144,11 @@ def output(monkeypatch):
             file.close()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("arguments", [["adapters", "show", "lora"], ["adapters", "list", "--json"], ["--version"]])
+with_full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+
+
+@with_full_disk
+@pytest.mark.parametrize("arguments", [["adapters", "show", "lora"], ["adapters", "list", "--json"]])
 def test_a_full_disk_under_standard_output_is_said(arguments, output, capsys):
     output(open("/dev/full", "w", buffering=16))  # noqa: SIM115 (the fixture closes it)
     assert main(arguments) == 1
@@ -171,14 +174,9 @@ def test_an_encoding_without_a_character_shows_it_as_an_escape(arguments, writte
     assert written in content.getvalue().decode()
 
 
-SHELL = [
-    ("--version > /dev/full", 1, "pecl: cannot write to standard output: No space left on device\n"),
-    ("data list | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", 0, ""),
-]
-
-
-@pytest.mark.parametrize(("line", "status", "said"), SHELL, ids=[line for line, _, _ in SHELL])
-def test_in_a_shell(line, status, said):
-    command = ["bash", "-c", f"{sys.executable} -m pecl {line}"]
-    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=600)
-    assert (finished.returncode, finished.stderr) == (status, said)
+@with_full_disk
+def test_a_full_disk_is_said_in_a_shell_too():
+    command = ["bash", "-c", f"{sys.executable} -m pecl --version > /dev/full"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    said = "pecl: cannot write to standard output: No space left on device\n"
+    assert (finished.returncode, finished.stderr) == (1, said)

@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.small_index import COUNT, edit_head, paint
+from helpers.small_index import COUNT, edit_head, paint_album
 from PIL import Image
 
 import pecl
@@ -84,9 +84,7 @@ DAMAGES = {
 def two(photographs, towers):
     """An index with small pictures, and another of equal names: each photograph has the next one's colours."""
     build_index(photographs, options=IndexOptions(thumbnails=True))
-    other = photographs.parent / "other"
-    for i in range(COUNT):
-        paint(other / ("", "2019", "2019/summer")[i % 3] / f"{i:02}.png", seed=(i + 1) % COUNT)
+    other = paint_album(photographs.parent / "other", shift=1)
     build_index(other, options=IndexOptions(thumbnails=True))
     return photographs / ".pecl-index", other / ".pecl-index"
 

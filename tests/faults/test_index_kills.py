@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 from helpers.grid_processes import Command, killed_at_random, with_writing
-from helpers.small_index import COUNT, counted_towers, paint
+from helpers.small_index import counted_towers, paint, paint_album
 from helpers.tiny import tiny_tower
 
 import pecl
@@ -58,8 +58,7 @@ class Bench:
         """Return a new folder with photographs, indexed where the command is an update."""
         self.made += 1
         place = self.folder / f"place-{self.made}"
-        for i in range(COUNT):
-            paint(place / "album" / ("", "2019", "2019/summer")[i % 3] / f"{i:02}.png", seed=i)
+        paint_album(place / "album")
         self.monkeypatch.setenv("PECL_CACHE_DIR", str(place / "cache"))
         if self.before is not None:
             assert main(["index", str(place / "album"), *self.before, "-q"]) == 0

@@ -44,9 +44,9 @@ def write_base(folder, seed=0, model_class=XLMRobertaModel, config=None):
     return model.eval()
 
 
-def write_mclip(folder, base, dim=8, seed=1):
+def write_mclip(folder, base, dim=8):
     """An M-CLIP checkpoint as published: weights of its own names, and a config that names the base model."""
-    torch.manual_seed(seed)
+    torch.manual_seed(1)
     encoder = XLMRobertaModel(xlm_roberta_config())
     linear = torch.nn.Linear(encoder.config.hidden_size, dim)
     state = {f"transformer.{name}": tensor for name, tensor in encoder.state_dict().items()}
@@ -87,15 +87,15 @@ def write_weights(folder, state, layout):
     (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
-def write_clip(folder, seed=2, dim=12):
+def write_clip(folder):
     """A whole CLIP, both halves, as OpenAI's are published for transformers."""
-    torch.manual_seed(seed)
+    torch.manual_seed(2)
     tokenizer = clip_tokenizer()
-    half = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "projection_dim": dim}
+    half = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "projection_dim": 12}
     text = {**half, "hidden_size": 24, "vocab_size": len(tokenizer), "max_position_embeddings": 20}
     text |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
     vision = {**half, "hidden_size": 32, "image_size": 32, "patch_size": 8}
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=dim)).eval()
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).eval()
     model.save_pretrained(folder)
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -108,9 +108,9 @@ def clip_tokenizer():
     return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], model_max_length=20)
 
 
-def write_siglip(folder, seed=3):
+def write_siglip(folder):
     """A whole SigLIP of fixed resolution; SigLIP 2's are of the same format."""
-    torch.manual_seed(seed)
+    torch.manual_seed(3)
     half = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     text = {**half, "vocab_size": 60, "max_position_embeddings": 16, "projection_size": 32}
     text |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}

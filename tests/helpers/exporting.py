@@ -46,13 +46,11 @@ def export_towers(*_, **__):
 def write_adapters(folder, spec="lora+head"):
     """Write an adapter of each language into `folder` and return the files by language."""
     tower = text_tower()
-    found = states(tower, spec, len(LANGUAGES))
-    return {
-        language: load_adapter_file(
-            save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
-        )
-        for language, state in zip(LANGUAGES, found, strict=True)
-    }
+    written = {}
+    for language, state in zip(LANGUAGES, states(tower, spec, len(LANGUAGES)), strict=True):
+        path = save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
+        written[language] = load_adapter_file(path)
+    return written
 
 
 def pictures(count=6):

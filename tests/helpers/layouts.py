@@ -59,15 +59,15 @@ def make_multi30k(root, split="train", n=6, languages=("en", "de", "fr", "cs"), 
     return root
 
 
-def make_task2(root, split="test_2016", n=3, images=()):
+def make_task2(root, images=()):
+    """Task 2 of three lines with five captions of each language; `images` are the positions that have a file."""
     task2 = root / "multi30k" / "data" / "task2"
-    names = [f"{100 + i}.jpg" for i in range(n)]
-    write_lines(task2 / "image_splits" / f"{split}_images.txt", names)
+    names = [f"{100 + i}.jpg" for i in range(3)]
+    write_lines(task2 / "image_splits" / "test_2016_images.txt", names)
     for code in ("en", "de"):
         for k in range(1, 6):
-            write_lines(
-                task2 / "raw" / f"{split}.{k}.{code}.gz", [f"{code} caption {k} of image {i}" for i in range(n)]
-            )
+            lines = [f"{code} caption {k} of image {i}" for i in range(3)]
+            write_lines(task2 / "raw" / f"test_2016.{k}.{code}.gz", lines)
     for i in images:
         write_image(root / "multi30k" / "images" / names[i])
     return root

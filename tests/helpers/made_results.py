@@ -92,14 +92,14 @@ def made_result(out, *, learned=0.25, trainable=165_888, **values):
     return read_result(write_result(out, Result.from_json(document)))
 
 
-def write_table(folder, languages=("de", "cs"), size=60, special=None):
-    """Write `size` small pictures and invented captions into `folder`; `special` is index -> caption."""
+def write_table(folder, languages=("de", "cs"), special=None):
+    """Write 60 small pictures and invented captions into `folder`; `special` is index -> caption."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = ["en", *languages, *(f"{code}_to_en" for code in languages)]
     with open(folder / "captions.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", *columns])
-        for i in range(size):
+        for i in range(60):
             Image.new("RGB", (160, 90), (4 * i, 255 - 4 * i, 128)).save(folder / f"{i}.png")
             captions = [(special or {}).get(i, f"{code} caption number {i}") for code in columns]
             writer.writerow([f"{i}.png", *captions])

@@ -70,10 +70,13 @@ def towers(monkeypatch, tmp_path):
     return counted
 
 
+def paint_album(folder, shift=0):
+    """Paint twelve photographs at three depths, each in the colours of the one that is `shift` places behind it."""
+    for i in range(COUNT):
+        paint(folder / ("", "2019", "2019/summer")[i % 3] / f"{i:02}.png", seed=(i + shift) % COUNT)
+    return folder
+
+
 @pytest.fixture
 def photographs(tmp_path, towers):
-    """A folder of twelve photographs, at three depths."""
-    folder = tmp_path / "photographs"
-    for i in range(COUNT):
-        paint(folder / ("", "2019", "2019/summer")[i % 3] / f"{i:02}.png", seed=i)
-    return folder
+    return paint_album(tmp_path / "photographs")

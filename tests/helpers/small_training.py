@@ -18,7 +18,7 @@ PAIRS = 12
 CONFIGS = (LoraConfig(r=2), LayerNormConfig())
 
 
-def task(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
+def task(tower, seed=1, lr=1e-2, anchor="student"):
     queries, anchors = sentences(PAIRS, seed=10 + seed), sentences(PAIRS, seed=20 + seed)
     images = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(seed))
     ids = tower.tokenize(anchors)
@@ -27,7 +27,7 @@ def task(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
         tower.tokenize(queries),
         ids if anchor == "student" else frozen if anchor == "frozen" else None,
         images,
-        AlignmentObjective(("mse",), weight),
+        AlignmentObjective(("mse",), 0.5),
         lr,
         seed,
     )
