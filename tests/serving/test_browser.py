@@ -99,9 +99,13 @@ def ids(part):
     return [image.get_attribute("src").rpartition("/")[2] for image in part.find_elements(By.CSS_SELECTOR, ".shot img")]
 
 
-def wanted(service, text, adapter, top=12):
+def hits_of(service, text, adapter, top=12):
     (answer,) = service.models.embed([TextJob([text], [adapter])])
-    return [hit.id for hit in service.photographs.search(answer.embeddings[0], top, is_text=False)[0]]
+    return service.photographs.search(answer.embeddings[0], top, is_text=False)[0]
+
+
+def wanted(service, text, adapter, top=12):
+    return [hit.id for hit in hits_of(service, text, adapter, top)]
 
 
 def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, service):
@@ -224,8 +228,7 @@ def test_a_grid_grows_at_its_end_and_the_slider_leaves_the_closest(page, service
         page.execute_script("window.scrollTo(0, 0); window.scrollTo(0, document.body.scrollHeight)")
     wait_until(lambda: len(ids(column)) == PHOTOGRAPHS, 120, "the rest")
     assert ids(column) == wanted(service, "ka lopi", "cs", PHOTOGRAPHS)
-    (answer,) = service.models.embed([TextJob(["ka lopi"], ["cs"])])
-    scores = [hit.score for hit in service.photographs.search(answer.embeddings[0], PHOTOGRAPHS, is_text=False)[0]]
+    scores = [hit.score for hit in hits_of(service, "ka lopi", "cs", PHOTOGRAPHS)]
     slider = page.find_element(By.ID, "closest")
     for value in (75, 100, 0):
         page.execute_script(
@@ -273,8 +276,7 @@ def test_examples_are_searched_with_at_a_click(page, service):
 
 def test_file_and_folder_are_shown_and_scores_on_request(page, service):
     column = found(page)
-    (answer,) = service.models.embed([TextJob(["ka lopi"], ["cs"])])
-    hits, _ = service.photographs.search(answer.embeddings[0], 12, is_text=False)
+    hits = hits_of(service, "ka lopi", "cs")
     captions = column.find_elements(By.CLASS_NAME, "caption")
     assert [one.text.split("\n") for one in captions] == [[hit.path.name, "summer"] for hit in hits]
     assert not any(one.is_displayed() for one in page.find_elements(By.CLASS_NAME, "score"))
@@ -348,7 +350,7 @@ def test_a_picture_is_chosen_by_a_button(page, service):
 def test_a_deleted_file_is_said(page, service):
     """In the grid and in the viewer; the photographs next to it are shown as ever."""
     write(page, 0, "santu", "de")
-    hit = service.photographs.index().find(wanted(service, "santu", "de")[0])
+    hit = hits_of(service, "santu", "de")[0]
     away = hit.path.with_suffix(".away")
     hit.path.rename(away)
     service.photographs._kept.clear()
@@ -413,9 +415,10 @@ def test_an_address_repeats_a_search(page, address, service):
     page.get(f"{address}/")
     wait_until(lambda: rows(page), 120, "the page's start")
     page.get(kept)
-    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".column"), 120, "the search")
-    columns = page.find_elements(By.CSS_SELECTOR, ".column")
-    assert [ids(column) for column in columns] == [wanted(service, "santu", "fr"), wanted(service, "belo", "zh")]
+    assert [ids(column) for column in first_columns(page)] == [
+        wanted(service, "santu", "fr"),
+        wanted(service, "belo", "zh"),
+    ]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -427,10 +430,8 @@ def test_nothing_is_wider_than_the_window_or_too_small_for_a_finger(browser, pag
         write(page, 0, "ka", "de")
         write(page, 1, "a query of words that are many, andofwhichonewordisverylongindeedbeyondallmeasure", "cs")
         page.find_element(By.ID, "compare").click()
-        columns = search(page)
-        assert len(columns) == 2
-        script = "return [document.documentElement.scrollWidth, window.innerWidth]"
-        scroll, inner = page.execute_script(script)
+        assert len(search(page)) == 2
+        scroll, inner = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
         assert inner == width
         assert scroll <= width
         for control in page.find_elements(By.CSS_SELECTOR, "form button, form select, form input[type=search], .shot"):

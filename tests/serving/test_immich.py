@@ -128,8 +128,9 @@ def embedding(answer):
     return torch.tensor(json.loads(answer.json()["clip"]))
 
 
-def check_texts(address, count):
-    """Ask for texts of all languages by many clients; compare each answer with a tower of its language only."""
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_texts_of_twelve_languages_by_many_clients_are_the_banks(address, count):
+    """Each answer is compared with a tower of its language only."""
     texts = sentences(count, seed=5)
     languages = [random.Random(i).choice(LANGUAGES) for i in range(count)]
     limits = httpx.Limits(max_connections=CLIENTS)
@@ -140,15 +141,6 @@ def check_texts(address, count):
 
         rows = torch.stack(list(pool.map(ask, texts, languages)))
     torch.testing.assert_close(rows, expected(texts, languages), rtol=0, atol=1e-5)
-
-
-def test_texts_of_many_clients_are_the_banks(address):
-    check_texts(address, 40)
-
-
-@pytest.mark.slow
-def test_a_thousand_texts_of_twelve_languages_are_the_banks(address):
-    check_texts(address, 1000)
 
 
 @pytest.mark.parametrize(
@@ -216,23 +208,17 @@ def test_a_wrong_text_gets_no_vector(address, upstream, request_, sentence):
     assert len(upstream.bodies) == before  # whose vector would be another tower's
 
 
-def test_a_slow_service_is_said(address, upstream):
-    upstream.slow = 1.5
-    try:
-        answer = httpx.post(f"{address}/predict", **form(VISUAL, image=b"x"), timeout=30)
-    finally:
-        upstream.slow = 0.0
+def test_a_slow_service_is_said(address, upstream, monkeypatch):
+    monkeypatch.setattr(upstream, "slow", 1.5)
+    answer = httpx.post(f"{address}/predict", **form(VISUAL, image=b"x"), timeout=30)
     assert answer.status_code == 504
     assert "does not answer in time" in answer.json()["error"]["message"]
 
 
-def test_a_service_that_breaks_off_gives_half_an_answer_and_no_whole_one(address, upstream):
-    upstream.broken = True
-    try:
-        with pytest.raises(httpx.HTTPError):
-            httpx.post(f"{address}/predict", **form(VISUAL, image=b"x"))
-    finally:
-        upstream.broken = False
+def test_a_service_that_breaks_off_gives_half_an_answer_and_no_whole_one(address, upstream, monkeypatch):
+    monkeypatch.setattr(upstream, "broken", True)
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"{address}/predict", **form(VISUAL, image=b"x"))
 
 
 def test_a_service_that_is_gone_is_said_and_texts_are_answered():

@@ -37,13 +37,6 @@ def test_a_mixed_pass_gives_what_each_adapter_gives_alone(models):
     assert distances.min() > 1e-3  # every language is another
 
 
-def test_jobs_of_one_pass_get_their_own_rows(models):
-    jobs = [TextJob([TEXTS[i], TEXTS[i + 1]], [LANGUAGES[i], None]) for i in range(6)]
-    answers = models.embed(jobs)
-    for job, answer in zip(jobs, answers, strict=True):
-        torch.testing.assert_close(answer.embeddings, expected(job.texts, job.adapters), rtol=0, atol=1e-5)
-
-
 def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(models):
     more = [*adapter_files(("x1", "x2"), "bottleneck"), *adapter_files(("x3",), "lora:r=2")]
     before = embed(models, TEXTS, ADAPTERS).embeddings
