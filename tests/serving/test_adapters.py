@@ -62,8 +62,7 @@ def test_an_adapter_is_loaded_used_and_unloaded(client):
     assert loaded.status_code == 200
     assert {"id": "tiny:cs", "adapter": "lora", "language": "cs"}.items() <= loaded.json().items()
     assert names(client) == ["tiny", "tiny:de", "tiny:es", "tiny:cs"]
-    wanted = make_models(adapter_files(("de", "cs", "fr")))
-    (answer,) = wanted.embed([TextJob([TEXT], ["cs"])])
+    (answer,) = make_models(adapter_files(("de", "cs", "fr"))).embed([TextJob([TEXT], ["cs"])])
     assert embed(client, "tiny:cs") == pytest.approx(answer.embeddings[0].tolist(), abs=1e-5)
     assert embed(client, "tiny:de") == pytest.approx(expected([TEXT], ["de"])[0].tolist(), abs=1e-5)
     gone = client.post("/v1/unload_adapter", json={"model": "tiny:cs"})
@@ -88,7 +87,6 @@ REFUSED = [
     ({"file": "linked.safetensors"}, 404, "in the folder of adapters (broken.safetensors, cs.safetensors, "),
     ({"file": "near.safetensors"}, 404, "in the folder of adapters"),
     ({"file": "../outside.safetensors"}, 404, "in the folder of adapters"),
-    ({"file": "./cs.safetensors"}, 404, "in the folder of adapters"),
     ({"file": "cs.safetensors\0"}, 404, "in the folder of adapters"),
     ({"file": ""}, 400, "file: expected text, got none"),
     ({"file": "x" * 300}, 400, "file: expected at most 255 characters"),
@@ -111,17 +109,13 @@ def test_what_is_not_loaded(client, folder, document, status, said):
     assert names(client) == ["tiny", "tiny:de", "tiny:es"]
 
 
-def test_an_absolute_path_to_a_sound_file_is_refused_too(client, folder):
-    for path in (folder / "cs.safetensors", folder.parent / "outside.safetensors"):
-        assert client.post("/v1/load_adapter", json={"file": str(path)}).status_code == 404
-
-
 def test_no_file_is_opened_whose_name_comes_from_a_request(client, folder, monkeypatch):
     opened = []
     plain_open = os.open
     monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.append(path) or plain_open(path, *rest, **more))
-    for name in ("../outside.safetensors", str(folder.parent / "outside.safetensors"), "sv.safetensors"):
-        client.post("/v1/load_adapter", json={"file": name})
+    absolute = [str(path) for path in (folder / "cs.safetensors", folder.parent / "outside.safetensors")]
+    for name in ("../outside.safetensors", *absolute, "sv.safetensors"):
+        assert client.post("/v1/load_adapter", json={"file": name}).status_code == 404
     assert opened == []
     client.post("/v1/load_adapter", json={"file": "cs.safetensors"})
     assert {Path(path).stem for path in opened} == {"cs"}  # the file, and the result that may name it

@@ -34,14 +34,11 @@ DOCUMENTS = [  # (the request's document, status, words of the sentence)
     ({"model": "tiny"}, 400, "input: expected a text, or a list of texts or pictures, got none"),
     (of(model=3), 400, "model: expected text, got a number"),
     (of(model=""), 400, "model: expected text, got none"),
-    (of(model="x" * 1000), 400, "model: expected at most 200 characters, got 1,000"),
     (of(model="tinny:cs"), 404, "did you mean 'tiny:cs'"),
     (of(model="tiny:"), 404, "model: expected one of tiny, tiny:de,"),
     (of(model="other:cs"), 404, "got 'other:cs'"),
-    (of(model="../../etc/passwd"), 404, "got '../../etc/passwd'"),
     (of(model="tiny:../cs"), 404, "got 'tiny:../cs'"),
     (of(input=[]), 400, "input: expected a text, or a list"),
-    (of(input=""), 400, "input: expected text, got none"),
     (of(input=" \n"), 400, "input: expected text, got none"),
     (of(input=["a", ""]), 400, "input[1]: expected text, got none"),
     (of(input=["a", None]), 400, "input[1]: expected text, got null"),
@@ -55,10 +52,9 @@ DOCUMENTS = [  # (the request's document, status, words of the sentence)
     (of(input="a" * 301), 400, "input: expected at most 300 characters, got 301"),
     (of(input="a" * 200), 400, "text 0 has 202 tokens, the tower reads 128"),
     (of(input={"text": "a", "image": URI}), 400, 'input: expected {"text": ..., "language": ...} or {"image": ...}'),
-    (of(input={"path": "a.png"}), 400, "input: expected {"),
+    (of(input={"text": "a", "path": "a.png"}), 400, "input: expected {"),
     (of(input={}), 400, "input: expected {"),
     (of(language="sv"), 400, "language: expected an adapter that is loaded"),
-    (of(model="tiny", language="czehc"), 400, "language: expected an adapter that is loaded"),
     (of(language="de"), 400, "language: expected none or cs, which model tiny:cs is for, got 'de'"),
     (of(language=3), 400, "language: expected text, got a number"),
     (of(language="x" * 101), 400, "language: expected at most 100 characters, got 101"),
@@ -75,10 +71,10 @@ DOCUMENTS = [  # (the request's document, status, words of the sentence)
     (of(truncate="yes"), 400, "truncate: expected true or false, got text"),
     (of(langauge="cs"), 400, 'unknown field "langauge"'),
     (of(input={"image": "/etc/passwd"}), 400, "no address or path is ever opened"),
-    (of(input={"image": "file:///etc/passwd"}), 400, "no address or path is ever opened"),
     (of(input={"image": "http://127.0.0.1/a.png"}), 400, "no address or path is ever opened"),
     (of(input={"image": 3}), 400, "input: expected a picture as data:image/jpeg;base64,..."),
     (of(input="data:image/png;base64,@@@"), 400, "input: expected a picture as data:image/jpeg;base64"),
+    (of(input=f"data:image/png;base64,{base64.encodebytes(picture()).decode()}"), 400, "expected a picture as"),
     (of(input="data:image/png;base64,abc"), 400, "input: expected base64"),
     (of(input={"image": data_uri(b"hello", "text/plain")}), 400, "expected a picture as"),
     (of(input=data_uri(b"no picture")), 400, "cannot read the picture (UnidentifiedImageError)"),
@@ -158,24 +154,6 @@ def test_other_types_of_body_are_refused(client, kind):
 @pytest.mark.parametrize(("method", "path", "status", "said"), PLACES, ids=[f"{m} {p}" for m, p, _, _ in PLACES])
 def test_a_bad_place(client, method, path, status, said):
     check_refused(client, client.request(method, path, json={} if method == "POST" else None), status, said)
-
-
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::2]"])
-def test_another_name_of_the_host_is_refused(client, host):
-    """A name that an attacker lets point at this machine."""
-    answer = client.get("/v1/models", headers={"host": host})
-    check_refused(client, answer, 421, "host: expected one of 127.0.0.1, localhost")
-
-
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]", "[::1]:8000"])
-def test_names_of_the_loopback_are_taken(client, host):
-    assert client.get("/health", headers={"host": host}).status_code == 200
-
-
-def test_base64_with_line_breaks_is_refused_and_not_guessed_at(client):
-    coded = base64.encodebytes(picture()).decode()
-    answer = client.post("/v1/embeddings", json=of(input=f"data:image/png;base64,{coded}"))
-    check_refused(client, answer, 400, "expected a picture as")
 
 
 def test_a_failure_that_nobody_expected_is_a_sentence_and_a_traceback_in_a_file(monkeypatch, tmp_path):
