@@ -166,7 +166,9 @@ def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
     different = varying_fields(candidates)
     found = intervals([candidate.gains for candidate in candidates])
-    return [_row(candidate, *ends, different) for candidate, ends in zip(candidates, found.tolist(), strict=True)]
+    return [
+        _row(candidate, low, high, different) for candidate, (low, high) in zip(candidates, found.tolist(), strict=True)
+    ]
 
 
 def alignment_of(config: ExperimentConfig) -> Row:
