@@ -5,8 +5,9 @@
     pecl distil --config configs/distil_mini_layers.yaml --language sw,fi --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
-The folder must hold one result per language. A language is shipped if the interval of its gain on the test captions is
-above zero. `pecl distil` trains only the languages whose result is missing, so all commands can be repeated.
+Files of LoRA of rank 1 were made with --largest 39500. The folder must hold one result per language. A language is
+shipped if the interval of its gain on the test captions is above zero. `pecl distil` trains only the languages whose
+result is missing, so all commands can be repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from pecl.report.tables.statistics import gain, intervals
 from pecl.results.result import Result, collect
 from pecl.results.verify import verify
 
-LARGEST = 97_000  # bytes of one adapter file, so that a wheel with all of them has less than 15 MB
 STEPS = (0.24, 0.26, 0.28, 0.29, 0.3, 0.31, 0.32, 0.33, 0.35, 0.4, 0.5)  # of `pack`: the first that fits
 
 
@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder with the results and adapter files of `pecl distil`")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
     parser.add_argument("--keep", type=Path, help="folder for the results of all languages, with their ranks")
+    parser.add_argument(
+        "--largest", type=int, default=97_000, help="bytes of one adapter file, so that the wheel has less than 15 MB"
+    )
     parsed = parser.parse_args()
     results = [result for result in collect([parsed.results]) if result.kind == "train"]
     languages = [result.config.language for result in results]
@@ -46,7 +49,7 @@ def main() -> None:
         low = float(intervals([gain(result)])[0, 0])
         said = f"not shipped: the interval of its gain begins at {low:+.3f}"
         if low > 0:
-            path = write(result, parsed.out)
+            path = write(result, parsed.out, parsed.largest)
             said = f"{path} ({path.stat().st_size:,} bytes)"
         if parsed.keep is not None:
             keep(result, parsed.keep)
@@ -55,7 +58,7 @@ def main() -> None:
         remove_older(results, parsed.keep)
 
 
-def write(result: Result, out: Path) -> Path:
+def write(result: Result, out: Path, largest: int) -> Path:
     """Write the adapter of a result in a few bits a parameter, and a result that names this file next to it."""
     file = load_adapter_file(result.adapter_path)
     metadata = read_tensors(file.path)[1]
@@ -64,11 +67,11 @@ def write(result: Result, out: Path) -> Path:
     path = folder / f"{result.config.language}.safetensors"
     for step in STEPS:
         write_tensors(path, pack(file.state, step), metadata)
-        if path.stat().st_size <= LARGEST:
+        if path.stat().st_size <= largest:
             break
     else:
         path.unlink()
-        raise SystemExit(f"{file.path} has more than {LARGEST:,} bytes in steps of {step} deviations")
+        raise SystemExit(f"{file.path} has more than {largest:,} bytes in steps of {step} deviations")
     shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
     document = _in_place(shipped)
     document.pop("ranks", None)  # the kept result has them
