@@ -75,7 +75,7 @@ def write(result: Result, out: Path, largest: int) -> Path:
     shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
     document = _in_place(shipped)
     document.pop("ranks", None)  # the kept result has them
-    write_json(path.with_suffix(".json"), with_digest(document))
+    write_json(path.with_suffix(".json"), with_digest(document), indent=None)
     return path
 
 
