@@ -13,8 +13,9 @@ bash scripts/install.sh
 echo "== distilled: Polish on drawn scenes, from the shipped adapter, which was trained only on translated text;"
 echo "   one epoch on 50 scenes; recall before and after"
 ready=pecl/adapters/shipped/mini/pl
-.venv/bin/pecl train --dataset scenes --language pl --start "$ready.safetensors" --epochs 1 --no-dropout \
-    --adapter "$(sed -n 's/^ *"spec": "\(.*\)",*$/\1/p' "$ready.json")" --out results/quickstart
+spec=$(.venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["adapter"]["spec"])' < "$ready.json")
+.venv/bin/pecl train --dataset scenes --language pl --start "$ready.safetensors" --epochs 1 --no-dropout --adapter "$spec" \
+    --out results/quickstart
 echo "== few-shot: German (route method1) on 50 drawn scenes, a grid of three learning rates"
 bash scripts/grid_method1/de.sh
 echo "== report: 900 test captions before and after training, Polish and German; open this file in a browser"
