@@ -9,6 +9,8 @@ from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
 from pecl.search.plan import IndexOptions
 
+_SHOWN = 10  # unreadable files that are named
+
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
@@ -59,6 +61,6 @@ def _described(report: IndexReport) -> str:
     lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
     if report.unreadable:
         lines.append(f"{len(report.unreadable)} cannot be read:")
-        lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:10]]
-        lines += ["  ... (all of them: --json)"] * (len(report.unreadable) > 10)
+        lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:_SHOWN]]
+        lines += ["  ... (all of them: --json)"] * (len(report.unreadable) > _SHOWN)
     return "\n".join(lines)

@@ -65,8 +65,10 @@ class Tokenizing:
         key = sha256_lines(texts)
         if not self.names_languages:
             return key
+        if self.language:
+            return f"{key}-{self.language}"
         own = self.tokenizer.convert_ids_to_tokens(around(self.tokenizer)[0][0])  # which the tokenizer begins with
-        return f"{key}-{self.language or find_name(own, LANGUAGES) or own}"
+        return f"{key}-{find_name(own, LANGUAGES) or own}"
 
     def written_tokenizer(self) -> Any:
         """Return a tokenizer for files that are used without pecl.
@@ -152,8 +154,9 @@ class Tokenizing:
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
         """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
         is_padded = self.family is not None and self.family.is_fixed
-        padding = self.tokenizer.pad_token_id if is_padded else -1  # which no row holds
-        full = [i for i, row in enumerate(token_ids) if len(row) - row.count(padding) == self.max_length]
+        padding = self.tokenizer.pad_token_id
+        sizes = (len(row) - (row.count(padding) if is_padded else 0) for row in token_ids)
+        full = [i for i, size in enumerate(sizes) if size == self.max_length]
         lengths = ((i, len(self.whole(texts[i]))) for i in full)
         return {i: length for i, length in lengths if length > self.max_length}
 
