@@ -7,11 +7,11 @@ from pecl.commands.options import (
     add_command,
     add_config_flags,
     add_switch,
-    config_values,
     counted,
     differences,
     print_json,
     print_text,
+    training_values,
 )
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
@@ -106,7 +106,7 @@ def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     whole = fields_of(Role.COMMAS)  # their values may hold commas themselves; YAML gives several as a list
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in whole else value
-        for name, value in config_values(parsed).items()
+        for name, value in training_values(parsed).items()
     }
 
 

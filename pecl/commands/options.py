@@ -123,12 +123,12 @@ def add_config_flags(
             groups[heading].add_argument(flag, default=None, metavar=item.name.upper(), help=text)
 
 
-def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Merge `defaults`, YAML files and flags, flags last; values are not parsed yet.
+def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Merge YAML files and flags, flags last; values are not parsed yet.
 
     Raise ConfigError if a YAML file is missing or wrong, or has an unknown key.
     """
-    values: dict[str, Any] = dict(defaults or {})
+    values: dict[str, Any] = {}
     for path in parsed.config:
         document = read_yaml(path)
         make_config({k: v for k, v in document.items() if not isinstance(v, list)}, where=path)
@@ -137,15 +137,25 @@ def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None
     return values | {name: value for name, value in flags.items() if value is not None}
 
 
+def training_values(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return `config_values` of a training; where they name a start file and no adapter, the adapter is the file's."""
+    values = config_values(parsed)
+    if "start" not in values:
+        return values
+    from pecl.experiment.start import with_adapter_of_start
+
+    return with_adapter_of_start(values)
+
+
 def config_of(parsed: argparse.Namespace, only: Collection[str]) -> ExperimentConfig:
     """Return the config of the fields `only` that files and flags give, and of defaults."""
     values = {name: value for name, value in config_values(parsed).items() if name in only}
     return make_config(values, where="command line")
 
 
-def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+def language_values(parsed: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the values of each language in --language, separated by commas."""
-    values = config_values(parsed, defaults)
+    values = training_values(parsed)
     if "language" in values:
         languages = values["language"]
         names = languages if isinstance(languages, list) else str(languages).split(",")

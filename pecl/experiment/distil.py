@@ -9,6 +9,7 @@ from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import train_fleet
+from pecl.experiment.start import with_adapter_of_start
 from pecl.results.result import Result
 from pecl.retrieval.measures import difference_interval
 
@@ -32,7 +33,7 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
         >>> result = pecl.distil("cs", "captions.tsv", dataset="multi30k-1k")
         >>> result.recall(stage="zero_shot"), result.recall()
     """
-    given = {"language": language, **values} | ({} if text is None else {"text": text})
+    given = with_adapter_of_start({"language": language, **values} | ({} if text is None else {"text": text}))
     inputs = TrainingInputs()
     return run_together([distil_config(given, inputs, images)], inputs)[0]
 

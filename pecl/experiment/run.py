@@ -28,7 +28,7 @@ from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.shape import has_no_values, with_shape, without_words
-from pecl.experiment.start import check_start, start_slots
+from pecl.experiment.start import check_start, start_slots, with_adapter_of_start
 from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
@@ -246,7 +246,7 @@ def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
         raise ConfigError(
             f'config: expected fields such as {{"language": "de"}}, or pecl.make_config(...), got {config!r:.200}'
         )
-    return make_config(config)
+    return make_config(with_adapter_of_start(config))
 
 
 def _phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -> list[Callable[[], object]]:

@@ -1,5 +1,8 @@
 """`--start`: begin a training with the parameters of an adapter file."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.spec import describe
@@ -7,6 +10,18 @@ from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.shape import has_no_values
+
+
+def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a config, with the adapter of the start file where they name one and no adapter.
+
+    Raises:
+        DataError, WeightsError: as `load_adapter_file`.
+    """
+    start = values.get("start")
+    if not isinstance(start, str) or "adapter" in values:
+        return dict(values)
+    return {**values, "adapter": describe(load_adapter_file(start).configs)}
 
 
 def check_start(adapter: Adapter, config: ExperimentConfig) -> None:

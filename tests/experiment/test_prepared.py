@@ -10,6 +10,9 @@ from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.inputs
+from pecl.cli import build_parser
+from pecl.commands.grid import grid_values
+from pecl.commands.options import language_configs
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import load_dataset
@@ -83,6 +86,19 @@ def starts(small, tmp_path):
     start = tmp_path / "start.safetensors"
     shutil.copy(files[0], start)
     return start, files, {**small, "start": str(start)}
+
+
+def test_a_start_file_states_the_adapter_where_none_is_named(starts):
+    start, _, values = starts
+    del values["rank"]
+    parser, flags = build_parser(), ["--dataset", values["dataset"], "--start", str(start)]
+    spec = train(values).config.adapter
+    assert spec == "lora:r=2"
+    assert [one.adapter for one in language_configs(parser.parse_args(["train", *flags]))] == [spec]
+    assert grid_values(parser.parse_args(["grid", *flags]))["adapter"] == spec
+    assert grid_values(parser.parse_args(["grid", *flags, "--adapter", "head"]))["adapter"] == "head"
+    with pytest.raises(ConfigError, match='start: expected an adapter "lora:r=3", got .* with "lora:r=2"'):
+        train({**values, "adapter": "lora:r=3"})
 
 
 def test_another_start_under_the_same_path_is_another_run(starts, caplog):

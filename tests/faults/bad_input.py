@@ -177,7 +177,7 @@ DISTILLATION = [
     ("--adapter head:rank=0", "head: rank: expected a whole number >= 1"),
     ("--start nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
     ("--start truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
-    ("--start sound.safetensors", 'start: expected an adapter "lora.*head:rank=3", got sound.safetensors with "lora'),
+    ("--adapter lora+head --start sound.safetensors", 'start: expected an adapter "lora.*head", got sound.*with "lora'),
     ("--ema 1", "ema: expected a number from 0 to 0.9999, got 1.0"),
     ("--ema -0.1", "ema: expected a number from 0 to 0.9999"),
     ("--warmup -1", "warmup: expected a whole number >= 0"),

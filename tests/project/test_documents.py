@@ -83,7 +83,6 @@ def _write_adapters(folder):
     folder.mkdir(parents=True)
     for language, state in zip(ADAPTERS, states(tower, spec, len(ADAPTERS)), strict=True):
         save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
-        (folder / f"{language}.json").write_text(f'{{\n    "spec": "{spec}"\n}}\n')
     (state,) = states(tower, "lora", 1)
     save_adapter(folder.parent / "cs-lora.safetensors", state, parse_adapter("lora"), "cs", tower)
 

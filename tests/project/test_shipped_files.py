@@ -12,7 +12,7 @@ from helpers.project import ROOT
 
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
-from pecl.commands.options import config_values
+from pecl.commands.options import training_values
 from pecl.config import make_config, read_yaml
 from pecl.config.routes import ROUTES
 from pecl.data.scenes import scene_languages
@@ -28,7 +28,7 @@ def opening_configs(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     command = path.read_text().splitlines()[0].partition("(or:")[0]
     parsed = build_parser().parse_args(shlex.split(command)[2:])
-    return expand(grid_values(parsed) if parsed.command == "grid" else config_values(parsed))
+    return expand(grid_values(parsed) if parsed.command == "grid" else training_values(parsed))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
