@@ -18,6 +18,7 @@ from pecl.files import parse_json
 
 CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
+_STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
 _MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
 
@@ -77,8 +78,8 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         numbers = np.frombuffer(_decompressed(codes[at : at + size], count, name), np.uint8)
         if len(numbers) != count:
             raise ValueError(f"{name}: expected {count} codes, got {len(numbers)}")
-        values = mean + (numbers.astype(np.float32) - _ZERO) * np.float32(step)
-        state[name] = torch.from_numpy(values.astype(np.float32)).reshape(*shape)
+        value_of = np.float32(mean) + _STEPS * np.float32(step)  # (256,)
+        state[name] = torch.from_numpy(value_of[numbers].reshape(shape))
         at += size
     if at != len(codes):
         raise ValueError(f"expected {at} bytes of codes, got {len(codes)}")
