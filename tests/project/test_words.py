@@ -11,7 +11,7 @@ from helpers.project import ROOT
 CELLS = {
     "pecl/adapters/spec.py": {"notebook's cell"},
     "pecl/training/losses.py": {"notebook cell"},
-    "pecl/data/scenes/layout.py": {"of its cell that a thing fills", "cell = ", "min(cell,", "* cell", "slack, cell)"},
+    "pecl/data/scenes/draw.py": {"of its cell that a thing fills", "cell = ", "min(cell,", "* cell", "slack, cell)"},
     "pecl/report/page/static/page.js": {"row.cells["},
 }
 TURNS = (

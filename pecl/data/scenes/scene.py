@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 T = TypeVar("T")
+Colour = tuple[int, int, int]  # red, green and blue, from 0 to 255
 
 FLYING = frozenset({"bird", "butterfly", "plane", "balloon", "kite"})  # kinds of things that are drawn in the air
 

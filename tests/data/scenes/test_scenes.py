@@ -12,8 +12,7 @@ from PIL import ImageChops, ImageStat
 from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
 
 from pecl.data.scenes import GENERATOR_VERSION, IMAGE_SIZE, TABLE, SceneImages, load_scenes
-from pecl.data.scenes.layout import arrange
-from pecl.data.scenes.palette import COLOURS
+from pecl.data.scenes.draw import COLOURS, arrange
 from pecl.data.scenes.scene import AnimalGroup, Dice, Scene
 from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_lines
