@@ -145,16 +145,7 @@ class Adapter:
 
     def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Raise WeightsError unless a state has this adapter's names and shapes, and finite values."""
-        mine = dict(self.named_parameters())
-        if missing := sorted(mine.keys() - state.keys()):
-            raise WeightsError(f"adapter state lacks {len(missing)} of {len(mine)} parameters, first {missing[0]!r}")
-        if surplus := sorted(state.keys() - mine.keys()):
-            raise WeightsError(f"adapter state has {len(surplus)} unknown parameters, first {surplus[0]!r}")
-        for name, parameter in mine.items():
-            if state[name].shape != parameter.shape[1:]:
-                shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape[1:])}"
-                raise WeightsError(f"adapter parameter {name!r} has shape {shapes}")
-        check_finite(state)
+        check_state(state, {name: parameter.shape[1:] for name, parameter in self.named_parameters()})
 
     @property
     def works_on_tokens(self) -> bool:
@@ -228,6 +219,19 @@ def attach(
     tower.adapter = adapter
     set_trainable(tower, adapter.parameters())
     return adapter
+
+
+def check_state(state: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Size]) -> None:
+    """Raise WeightsError unless a state has these names and shapes, and finite values."""
+    if missing := sorted(shapes.keys() - state.keys()):
+        raise WeightsError(f"adapter state lacks {len(missing)} of {len(shapes)} parameters, first {missing[0]!r}")
+    if surplus := sorted(state.keys() - shapes.keys()):
+        raise WeightsError(f"adapter state has {len(surplus)} unknown parameters, first {surplus[0]!r}")
+    for name, shape in shapes.items():
+        if state[name].shape != shape:
+            found = f"{tuple(state[name].shape)}, expected {tuple(shape)}"
+            raise WeightsError(f"adapter parameter {name!r} has shape {found}")
+    check_finite(state)
 
 
 def check_finite(state: Mapping[str, torch.Tensor]) -> None:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from pecl.encoders.families import FAMILIES
-from pecl.encoders.families.family import TextFamily
+from pecl.encoders.families import FAMILIES, TextFamily
 from pecl.errors import ConfigError, WeightsError, unknown
 from pecl.options import is_pattern, quoted
 

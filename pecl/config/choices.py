@@ -19,7 +19,7 @@ ALIGNMENTS = Registry(
 WITH_BANK = ("match",)  # alignments that compare with a bank of frozen anchors
 ENGINES = Registry(
     "engine",  # attach(tower, configs, seeds): puts an adapter on a tower, one slot per seed
-    {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.engines:attach_with_opendelta"},
+    {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.opendelta.adapter:attach_opendelta"},
 )
 TRAIN_ON = Registry(
     "training text",  # load(config), the text that is trained on in place of the few-shot pairs

@@ -1,177 +1,194 @@
-"""OpenDelta's own deltas on a transformers encoder: the reference that pecl's slot modules are compared with.
+"""The engine opendelta: OpenDelta's own deltas on a text tower, the reference for pecl's slot modules.
 
-`attach_opendelta` builds LoRA, bottleneck adapter, compacter or soft prompt through OpenDelta's classes, with the
-options and defaults of pecl's configs and the choices of the method's released code. For the formula
-of each see docs/opendelta.md.
+LoRA, bottleneck adapter, compacter and soft prompt have the options of pecl's configs and the choices of the method's
+released code. For the formula of each see docs/opendelta.md. OpenDelta knows one adapter at a time, so its engine has
+one slot. An adapter file has pecl's names: it does not tell which engine trained it.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from pecl.adapters.adapter import set_trainable
+from pecl.adapters.adapter import check_state, set_trainable
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.soft_prompt import DEFAULT_TOKENS
 from pecl.adapters.opendelta.compat import import_opendelta
-from pecl.adapters.roles import NORM_ROLES, paths_of
-from pecl.errors import ConfigError, WeightsError, unknown
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from pecl.adapters.spec import describe
+from pecl.encoders.row_adapter import PromptedInputs
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+from pecl.machine import FP32
+from pecl.options import format_option
 
 PROMPT_STD = 0.02  # standard deviation of a fresh prompt in the released code
-_FEED_FORWARD = ("attention_output", "output")
 
 
 class _Kind(NamedTuple):
-    """Conversion of pecl's options to the arguments of one OpenDelta class."""
+    """OpenDelta's class for one kind of adapter."""
 
     class_name: str
-    options: dict[str, tuple[str, Any]]  # pecl's name -> (OpenDelta's name, default)
-    target_modules: tuple[str, ...] = ()  # roles; empty: the delta has a place of its own
-    fixed: Mapping[str, Any] = {}
-    layer_norms: bool = True
+    names: dict[str, str]  # pecl's option -> OpenDelta's
+    fixed: dict[str, Any]  # arguments that are the same unless an option names them
 
 
 KINDS = {
-    "lora": _Kind(
-        "LoraModel",
-        {"r": ("lora_r", 8), "lora_alpha": ("lora_alpha", 16.0), "lora_dropout": ("lora_dropout", 0.0)},
-        target_modules=("query", "value"),
-    ),
-    "bottleneck": _Kind(
-        "AdapterModel",
-        {"bottleneck_dim": ("bottleneck_dim", 24)},
-        target_modules=_FEED_FORWARD,
-        fixed={"non_linearity": "gelu_new"},
-    ),
+    "lora": _Kind("LoraModel", {"r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout"}, {}),
+    "bottleneck": _Kind("AdapterModel", {"bottleneck_dim": "bottleneck_dim"}, {"non_linearity": "gelu_new"}),
     "compacter": _Kind(
         "CompacterModel",
-        {"reduction_factor": ("reduction_factor", 16), "phm_dim": ("hypercomplex_division", 4)},
-        target_modules=_FEED_FORWARD,
-        fixed={"non_linearity": "relu"},  # AutoDeltaConfig's value, not the class's own default
+        {"reduction_factor": "reduction_factor", "phm_dim": "hypercomplex_division"},
+        {"non_linearity": "relu"},  # AutoDeltaConfig's value, not the class's own default
     ),
     "soft_prompt": _Kind(
         "SoftPromptModel",
-        {"num_virtual_tokens": ("soft_token_num", 4)},
-        fixed={"token_init": False},
-        layer_norms=False,
+        {"num_virtual_tokens": "soft_token_num"},
+        {"token_init": False, "soft_token_num": DEFAULT_TOKENS},
     ),
 }
 
 
-class OpenDelta:
-    """An OpenDelta delta on a backbone; `delta` is OpenDelta's own object. Made by `attach_opendelta`."""
+class OpenDeltaAdapter:
+    """OpenDelta's delta on a tower, with the methods of `Adapter` that training and evaluation use; one slot.
 
-    def __init__(self, kind: str, backbone: PreTrainedModel, delta: Any, layer_norms: list[str]) -> None:
-        self.kind, self.backbone, self.delta = kind, backbone, delta
+    Parameters have OpenDelta's names in the backbone, and no slot dimension. Initial values are drawn on the CPU,
+    whatever the device.
+    """
+
+    num_slots = 1
+    works_on_tokens = False  # OpenDelta's modules see batches as the released code gives them
+    first_layer = 0  # OpenDelta does not say where its modules are
+
+    def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seed: int) -> None:
+        adapter, arguments = _opendelta_arguments(configs)
+        if tower.precision != FP32:
+            raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
+        _ = tower.fingerprint  # taken while the tower is plain
+        self.tower, self.configs = tower, configs
+        backbone: Any = tower.backbone
+        norms = [path for one in configs if isinstance(one, LayerNormConfig) for path in _targets(one, tower)]
         # OpenDelta trains the backbone's own LayerNorms; these copies bring them back.
         self._plain_layer_norms = {
             path: {name: tensor.clone() for name, tensor in backbone.get_submodule(path).state_dict().items()}
-            for path in layer_norms
+            for path in norms
         }
+        if paths := _targets(adapter, tower):
+            arguments["modified_modules"] = paths
+        make = getattr(import_opendelta(), KINDS[adapter.kind].class_name)
+        home, training = backbone.device, backbone.training
+        backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
+        backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.default_generator.manual_seed(seed)
+                self.delta = make(backbone, **arguments)
+                if adapter.kind == "soft_prompt":
+                    _follow_release(self.delta.delta_modules[0])
+            if self.delta._need_pseudo_data:
+                self._repeat_sizing_pass(adapter.kind)
+        finally:
+            backbone.to(home).train(training)
+        trained = [parameter for path in norms for parameter in backbone.get_submodule(path).parameters()]
+        # OpenDelta's freeze_module cannot unfreeze a LayerNorm, and does not see the head
+        set_trainable(tower, [*self.delta.parameters(), *trained])
+        tower.adapter = self
+
+    @torch.no_grad()
+    def _repeat_sizing_pass(self, kind: str) -> None:
+        """Run once more the pass in which OpenDelta sizes its modules, for the errors that it swallows there."""
+        backbone: Any = self.tower.backbone
+        try:
+            backbone(**backbone.dummy_inputs)
+        except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+            self.remove()
+            raise ConfigError(f"OpenDelta's {kind} does not fit the backbone: {error}") from error
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the trainable parameters, LayerNorms among them, with their names in the backbone."""
-        return ((name, parameter) for name, parameter in self.backbone.named_parameters() if parameter.requires_grad)
+        return ((name, one) for name, one in self.tower.backbone.named_parameters() if one.requires_grad)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Return the trainable parameters, for an optimiser."""
+        """Return the trainable parameters."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def num_parameters(self) -> int:
         """Return the number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return a copy of the trainable parameters under OpenDelta's names."""
+    def learning_rate_scales(self) -> dict[str, float]:
+        """Return 1 for each parameter."""
+        return {name: 1.0 for name, _ in self.named_parameters()}
+
+    def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
+        """Return a copy of the parameters."""
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Put back parameters that `state_dict` returned, or raise WeightsError for other names or shapes."""
+    def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Put back parameters that `slot_state` returned; raise WeightsError for other names, shapes or NaN."""
         mine = dict(self.named_parameters())
-        if odd := sorted(mine.keys() ^ state.keys()):
-            where = "is missing from" if odd[0] in mine else "is not known to"
-            raise WeightsError(f"parameter {odd[0]!r} {where} the {self.kind} state ({len(odd)} such names)")
+        check_state(state, {name: parameter.shape for name, parameter in mine.items()})
         for name, parameter in mine.items():
-            if parameter.shape != state[name].shape:
-                shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape)}"
-                raise WeightsError(f"parameter {name!r} has shape {shapes}")
             parameter.data.copy_(state[name])
 
-    def detach(self) -> None:
+    def file_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a state under the names of pecl's adapter files."""
+        return from_opendelta_state_dict(state)[1]
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """See `RowAdapter`; every row uses the one slot."""
+
+    def pack(self, lengths: torch.Tensor | None) -> None:
+        """See `RowAdapter`; never called, since `works_on_tokens` is false."""
+
+    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+        """See `RowAdapter`; OpenDelta's prompt lengthens sequence and mask within the backbone."""
+        return None
+
+    def remove(self) -> None:
         """Take the delta off, freeze the backbone and give its LayerNorms their former values.
 
-        OpenDelta cannot put a delta on again; build a new one and load `state_dict` into it.
+        OpenDelta cannot put a delta on again; make a new one and load the state into it.
         """
+        backbone = self.tower.backbone
         self.delta.detach(reset_state_dict=False)
-        for module in self.backbone.modules():
+        for module in backbone.modules():
             # OpenDelta leaves these behind; with them, the next delta would get other parameter names.
             for leftover in ("_delta_infos", "forward", "_replicate_for_data_parallel"):
                 vars(module).pop(leftover, None)
         for path, values in self._plain_layer_norms.items():
-            self.backbone.get_submodule(path).load_state_dict(values)
-        set_trainable(self.backbone, [])
+            backbone.get_submodule(path).load_state_dict(values)
+        set_trainable(backbone, [])
+        self.tower.adapter = None
 
 
-def attach_opendelta(
-    backbone: PreTrainedModel,
-    kind: str,
-    *,
-    seed: int = 1,
-    layer_norms: bool | None = None,
-    target_modules: tuple[str, ...] | None = None,
-    **options: Any,
-) -> OpenDelta:
-    """Put OpenDelta's delta on an XLM-R or BERT encoder and make it, with the LayerNorms, all that trains.
-
-    Initial values are drawn on the CPU, whatever the device. `layer_norms` also trains both LayerNorms of every layer,
-    `target_modules` are roles of the adapted layers, `options` have pecl's names; all default to those of the kind.
-
-    Raises:
-        ConfigError: unknown kind or option, options that do not fit the backbone, or OpenDelta is not installed.
-        WeightsError: unknown architecture or role.
-    """
-    if kind not in KINDS:
-        raise ConfigError(unknown("OpenDelta kind", kind, KINDS))
-    row = KINDS[kind]
-    for name in options:
-        if name not in row.options:
-            raise ConfigError(unknown(f"option of OpenDelta's {kind}", name, row.options))
-    if target_modules and not row.target_modules:
-        raise ConfigError(f"target_modules does not apply to {kind}: its place is the input")
-    train_norms = row.layer_norms if layer_norms is None else layer_norms
-    norms = _paths(backbone, NORM_ROLES if train_norms else ())
-    arguments = {theirs: options.get(ours, default) for ours, (theirs, default) in row.options.items()}
-    if row.target_modules:
-        arguments["modified_modules"] = _paths(backbone, target_modules or row.target_modules)
-    make = getattr(import_opendelta(), row.class_name)
-    return _build(backbone, kind, seed, norms, lambda: make(backbone, **row.fixed, **arguments))
+def _targets(config: Any, tower: MultilingualTextEncoder) -> list[str]:
+    """Return the paths of the layers that a config names; none for one whose place is the input."""
+    return config.layer_paths(tower, getattr(config, "target_modules", ()))
 
 
-def _paths(backbone: PreTrainedModel, roles: tuple[str, ...]) -> list[str]:
-    return [path for role in roles for path in paths_of(backbone, role)]
-
-
-def _build(backbone: Any, kind: str, seed: int, layer_norms: list[str], make: Callable[[], Any]) -> OpenDelta:
-    """Make the delta on the CPU, in evaluation mode and with its own seed, and set what trains."""
-    home, training = backbone.device, backbone.training
-    backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
-    backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(seed)
-        delta = make()
-        if kind == "soft_prompt":
-            _follow_release(delta.delta_modules[0])
-    attached = OpenDelta(kind, backbone, delta, layer_norms)
-    if delta._need_pseudo_data:
-        _repeat_sizing_pass(attached)
-    norms = [parameter for path in layer_norms for parameter in backbone.get_submodule(path).parameters()]
-    set_trainable(backbone, [*delta.parameters(), *norms])  # OpenDelta's freeze_module cannot unfreeze a LayerNorm
-    backbone.to(home).train(training)
-    return attached
+def _opendelta_arguments(configs: tuple[AdapterConfig, ...]) -> tuple[AdapterConfig, dict[str, Any]]:
+    """Return the config next to LayerNorms and its arguments of OpenDelta, or raise ConfigError for what that lacks."""
+    adapters = [config for config in configs if not isinstance(config, LayerNormConfig)]
+    if len(adapters) != 1 or adapters[0].kind not in KINDS:
+        kinds = "+".join(config.kind for config in adapters) or "layernorm"
+        raise ConfigError(f"engine opendelta: expected one of {', '.join(KINDS)}, got {kinds}")
+    (adapter,) = adapters
+    kind = KINDS[adapter.kind]
+    arguments = dict(kind.fixed)
+    for item in fields(adapter):
+        value = getattr(adapter, item.name)
+        if item.name in kind.names:
+            arguments |= {} if value is None else {kind.names[item.name]: value}
+        elif item.name != "target_modules" and value != item.default:
+            expected, got = format_option(item.default), format_option(value)
+            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={expected}, got {got}")
+    if (norms := [config for config in configs if config is not adapter]) and norms != [LayerNormConfig()]:
+        raise ConfigError(f"engine opendelta: expected layernorm as it is, got {describe(norms)}")
+    return adapter, arguments
 
 
 def _follow_release(layer: Any) -> None:
@@ -192,11 +209,10 @@ def _follow_release(layer: Any) -> None:
     layer.pre_forward = after_first_token
 
 
-@torch.no_grad()
-def _repeat_sizing_pass(attached: OpenDelta) -> None:
-    """Run once more the pass in which OpenDelta sizes its modules, for the errors that it swallows there."""
-    try:
-        attached.backbone(**cast("dict[str, Any]", attached.backbone.dummy_inputs))
-    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
-        attached.detach()
-        raise ConfigError(f"OpenDelta's {attached.kind} does not fit the backbone: {error}") from error
+def attach_opendelta(
+    tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]
+) -> OpenDeltaAdapter:
+    """Put an adapter of OpenDelta on `tower`, as `attach` does; raise ConfigError for what OpenDelta lacks."""
+    if len(seeds) != 1:
+        raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
+    return OpenDeltaAdapter(tower, tuple(configs), seeds[0])

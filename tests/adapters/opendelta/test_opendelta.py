@@ -2,61 +2,46 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers.tiny import sentences, tiny_tower
 from torch.nn import functional as F
-from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
 from pecl.adapters.opendelta import compat as opendelta_compat
-from pecl.adapters.opendelta.adapter import attach_opendelta
 from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.adapters.spec import parse_adapter
+from pecl.config import ENGINES, make_config
+from pecl.data.registry import load_dataset
+from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, WeightsError
+from pecl.experiment.run import train
 
 if importlib.util.find_spec("opendelta") is None:
     pytest.skip(f"OpenDelta is not installed: {opendelta_compat.INSTALL_COMMAND}", allow_module_level=True)
 
-KINDS = {
-    "lora": {"r": 2},
-    "bottleneck": {"bottleneck_dim": 6},
-    "compacter": {"reduction_factor": 4},
-    "soft_prompt": {"num_virtual_tokens": 3},
-}
-WIDTH = 32
+SPECS = (
+    *("lora:r=2", "bottleneck:bottleneck_dim=6", "compacter:reduction_factor=4", "soft_prompt:num_virtual_tokens=3"),
+)
 INPUT_IDS = torch.tensor([[0, 5, 6, 7, 9, 2], [0, 8, 12, 2, 1, 1], [0, 11, 3, 4, 2, 1]])  # (3, 6), padded with 1
 
 
-def tiny_backbone(layers=2, width=WIDTH, model=XLMRobertaModel, config=XLMRobertaConfig, **options):
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 40, "intermediate_size": 2 * width, "max_position_embeddings": 30, "pad_token_id": 1}
-    shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4}
-    return model(config(**(sizes | shape | options)), add_pooling_layer=False).eval()
+def attach_opendelta(tower, spec, seed=1):
+    return ENGINES["opendelta"](tower, parse_adapter(spec), seeds=[seed])
 
 
-def mask():
-    return (INPUT_IDS != 1).long()  # made again each time: OpenDelta's soft prompt writes into it
+def embed(tower):
+    return tower(INPUT_IDS, (INPUT_IDS != 1).long())  # a new mask each time: OpenDelta's soft prompt writes into it
 
 
-def hidden(backbone, attention_mask=None):
-    attention_mask = mask() if attention_mask is None else attention_mask
-    return backbone(input_ids=INPUT_IDS, attention_mask=attention_mask).last_hidden_state  # (3, 6, 32)
-
-
-def embed(backbone):
-    """The masked mean, over the mask as the backbone leaves it: M-CLIP's pooling."""
-    attention_mask = mask()
-    states = hidden(backbone, attention_mask)
-    return (states * attention_mask.unsqueeze(-1)).sum(1) / attention_mask.sum(1, keepdim=True)
-
-
-def randomise(attached):
+def randomise(adapter):
     """Move every trainable parameter away from its start, so that no term of a formula is zero."""
     generator = torch.Generator().manual_seed(5)
-    for parameter in attached.parameters():
+    for parameter in adapter.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
 
 
@@ -90,156 +75,137 @@ class TestImport:
             import_opendelta()
 
 
-# kind -> pecl's adapter that starts as OpenDelta does
-STARTS = {
-    "lora": "lora-only",
-    "bottleneck": "bottleneck-only:identity_start=false",
-    "compacter": "compacter-only:identity_start=false",
-    "soft_prompt": "soft_prompt",
-}
+@pytest.mark.parametrize("spec", SPECS)
+def test_seed_decides_whatever_the_mode_and_the_global_generator(spec):
+    states = []
+    for training, seed in [(False, 3), (True, 3), (False, 4)]:
+        tower = tiny_tower().train(training)
+        before = torch.get_rng_state()
+        adapter = attach_opendelta(tower, spec, seed)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert tower.backbone.training == training
+        states.append(torch.cat([tensor.flatten() for tensor in adapter.slot_state(0).values()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
 
 
-class TestStart:
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_seed_decides_whatever_the_mode_and_the_global_generator(self, kind):
-        states = []
-        for training, seed in [(False, 3), (True, 3), (False, 4)]:
-            backbone = tiny_backbone().train(training)
-            before = torch.get_rng_state()
-            attached = attach_opendelta(backbone, kind, seed=seed, **KINDS[kind])
-            assert torch.equal(torch.get_rng_state(), before)
-            assert backbone.training == training
-            states.append(torch.cat([tensor.flatten() for tensor in attached.state_dict().values()]))
-        assert torch.equal(states[0], states[1])
-        assert not torch.equal(states[0], states[2])
-
-    @pytest.mark.parametrize(("kind", "spec"), STARTS.items())
-    def test_pecl_draws_from_the_same_distributions(self, kind, spec):
-        """Kolmogorov and Smirnov's distance between the values of each name in five seeds."""
-        backbone, tower = tiny_backbone(layers=1, width=256), tiny_tower()
-        tower.backbone, tower.max_length = backbone, 16
-        drawn = [{}, {}]
-        for seed in range(5):
-            reference = attach_opendelta(backbone, kind, seed=seed, layer_norms=False)
-            theirs = from_opendelta_state_dict(reference.state_dict())[1]
-            reference.detach()
-            adapter = attach(tower, parse_adapter(spec), seeds=(seed,))
-            ours = adapter.slot_state(0)
-            adapter.remove()
-            assert ours.keys() == theirs.keys()
-            for values, state in zip(drawn, (ours, theirs), strict=True):
-                for name, tensor in state.items():
-                    values.setdefault(name.rpartition(".")[2], []).append(tensor.flatten())
-        for name in drawn[0]:
-            one, other = (torch.cat(values[name]).sort().values for values in drawn)
-            assert len(one) == len(other)
-            both = torch.cat([one, other])
-            below = [torch.searchsorted(values, both, right=True) / len(one) for values in (one, other)]
-            assert (below[0] - below[1]).abs().max() < 1.95 * (2 / len(one)) ** 0.5, name
+@pytest.mark.parametrize("spec", SPECS)
+def test_pecl_draws_from_the_same_distributions(spec):
+    """Kolmogorov and Smirnov's distance between the values of each name in twenty seeds."""
+    tower, drawn = tiny_tower(layers=1), [{}, {}]
+    kind, options = spec.split(":")
+    start = ",identity_start=false" if kind in ("bottleneck", "compacter") else ""  # as OpenDelta's do
+    for seed in range(20):
+        theirs = attach_opendelta(tower, spec, seed)
+        states = [theirs.file_state(theirs.slot_state(0))]
+        theirs.remove()
+        ours = attach(tower, parse_adapter(f"{kind}:{options}{start}"), seeds=(seed,))
+        states.append(ours.slot_state(0))
+        ours.remove()
+        assert states[0].keys() == states[1].keys()
+        for values, state in zip(drawn, states, strict=True):
+            for name, tensor in state.items():
+                values.setdefault(name.rpartition(".")[2], []).append(tensor.flatten())
+    for name in drawn[0]:
+        one, other = (torch.cat(values[name]).sort().values for values in drawn)
+        assert len(one) == len(other)
+        both = torch.cat([one, other])
+        below = [torch.searchsorted(values, both, right=True) / len(one) for values in (one, other)]
+        assert (below[0] - below[1]).abs().max() < 1.95 * (2 / len(one)) ** 0.5, name
 
 
-@pytest.mark.parametrize("kind", KINDS)
-class TestTraining:
-    def test_only_the_delta_and_layer_norms_change(self, kind):
-        backbone = tiny_backbone()
-        attached = attach_opendelta(backbone, kind, **KINDS[kind])
-        before = {name: parameter.detach().clone() for name, parameter in backbone.named_parameters()}
-        goal = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(1))
-        optimiser = torch.optim.Adam(attached.parameters(), lr=1e-2)
-        for _ in range(2):  # a factor is zero at first
-            optimiser.zero_grad()
-            F.mse_loss(embed(backbone), goal).backward()
-            optimiser.step()
-        changed = {name for name, parameter in backbone.named_parameters() if not torch.equal(parameter, before[name])}
-        delta = ("lora_", "adapter.", "compactor.", "soft_embeds")
-        norms = () if kind == "soft_prompt" else ("output.LayerNorm",)
-        assert changed == {name for name in before if any(part in name for part in delta + norms)}
-        assert changed == dict(attached.named_parameters()).keys()
-
-    def test_state_restores_and_detach_gives_the_plain_backbone_back(self, kind):
-        backbone = tiny_backbone()
-        plain, names = hidden(backbone), list(backbone.state_dict())
-        attached = attach_opendelta(backbone, kind, **KINDS[kind])
-        randomise(attached)
-        state, trained = attached.state_dict(), hidden(backbone)
-        attached.detach()
-        assert torch.equal(hidden(backbone), plain)
-        assert list(backbone.state_dict()) == names
-        assert not any(parameter.requires_grad for parameter in backbone.parameters())
-        again = attach_opendelta(backbone, kind, **KINDS[kind])
-        again.load_state_dict(state)  # under the same names as the first
-        assert torch.equal(hidden(backbone), trained)
+@pytest.mark.parametrize("spec", SPECS)
+def test_only_the_delta_and_layer_norms_change(spec):
+    tower = tiny_tower()
+    adapter = attach_opendelta(tower, spec)
+    before = {name: parameter.detach().clone() for name, parameter in tower.named_parameters()}
+    goal = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    optimiser = torch.optim.Adam(adapter.parameters(), lr=1e-2)
+    for _ in range(2):  # a factor is zero at first
+        optimiser.zero_grad()
+        F.mse_loss(embed(tower), goal).backward()
+        optimiser.step()
+    changed = {name for name, parameter in tower.named_parameters() if not torch.equal(parameter, before[name])}
+    delta = ("lora_", "adapter.", "compactor.", "soft_embeds")
+    norms = () if "soft_prompt" in spec else ("output.LayerNorm",)
+    assert changed == {name for name in before if any(part in name for part in delta + norms)}
+    assert changed == {f"backbone.{name}" for name, _ in adapter.named_parameters()}
 
 
-class TestErrors:
-    @pytest.mark.parametrize(
-        ("kind", "options", "message"),
-        [
-            ("lora_", {}, "unknown OpenDelta kind 'lora_'.*did you mean 'lora'"),
-            ("lora", {"rank": 3}, "unknown option of OpenDelta's lora 'rank': expected one of lora_alpha"),
-            ("soft_prompt", {"target_modules": ("query",)}, "does not apply to soft_prompt"),
-            ("compacter", {"reduction_factor": 5}, "OpenDelta's compacter does not fit the backbone: .*out_features"),
-        ],
-    )
-    def test_one_sentence(self, kind, options, message):
-        with pytest.raises(ConfigError, match=message):
-            attach_opendelta(tiny_backbone(), kind, **options)
-
-    def test_backbone_that_a_delta_does_not_fit_stays_plain(self):
-        backbone = tiny_backbone()
-        plain = hidden(backbone)
-        with pytest.raises(ConfigError):
-            attach_opendelta(backbone, "compacter", phm_dim=5)
-        assert torch.equal(hidden(backbone), plain)
-
-    def test_state_of_another_delta(self):
-        attached = attach_opendelta(tiny_backbone(), "lora", r=2)
-        other = attach_opendelta(tiny_backbone(), "lora", r=3).state_dict()
-        with pytest.raises(WeightsError, match=r"lora_A' has shape \(3, 32\), expected \(2, 32\)"):
-            attached.load_state_dict(other)
-        del other["encoder.layer.0.output.LayerNorm.bias"]
-        with pytest.raises(
-            WeightsError, match=r"'encoder\.layer\.0\.output\.LayerNorm\.bias' is missing from the lora"
-        ):
-            attached.load_state_dict(other)
+@pytest.mark.parametrize("spec", SPECS)
+def test_state_restores_and_removal_gives_the_plain_tower_back(spec):
+    tower = tiny_tower()
+    plain, names = embed(tower), list(tower.state_dict())
+    adapter = attach_opendelta(tower, spec)
+    randomise(adapter)
+    state, trained = adapter.slot_state(0), embed(tower)
+    adapter.remove()
+    assert torch.equal(embed(tower), plain)
+    assert list(tower.state_dict()) == names
+    assert not any(parameter.requires_grad for parameter in tower.parameters())
+    again = attach_opendelta(tower, spec)
+    again.load_slot_state(0, state)  # under the same names as the first
+    assert torch.equal(embed(tower), trained)
 
 
-def configs_of(kind):
-    """pecl's adapter with the options of `KINDS`."""
-    return parse_adapter(f"{kind}:" + ",".join(f"{name}={value}" for name, value in KINDS[kind].items()))
+@pytest.mark.parametrize(
+    ("spec", "seeds", "message"),
+    [
+        ("prefix", [1], "engine opendelta: expected one of lora, bottleneck, compacter, soft_prompt"),
+        ("lora+bottleneck", [1], "got lora\\+bottleneck"),
+        ("soft_prompt:pool_prompt=false", [1], "soft_prompt: expected pool_prompt=true, got false"),
+        ("lora:layers=top-1", [1], "lora: expected layers=none, got top-1"),
+        ("lora+layernorm:layers=top-1", [1], "expected layernorm as it is, got layernorm:layers=top-1"),
+        ("lora", [1, 2], "fleet: expected 1 .* got 2"),
+        ("compacter:reduction_factor=5", [1], "OpenDelta's compacter does not fit the backbone: .*out_features"),
+        ("compacter:reduction_factor=4,phm_dim=5", [1], "OpenDelta's compacter does not fit the backbone"),
+    ],
+)
+def test_what_opendelta_cannot_do_is_said_and_the_tower_stays_plain(spec, seeds, message):
+    tower = tiny_tower()
+    plain = embed(tower)
+    with pytest.raises(ConfigError, match=message):
+        ENGINES["opendelta"](tower, parse_adapter(spec), seeds=seeds)
+    assert tower.adapter is None
+    assert torch.equal(embed(tower), plain)
+
+
+def test_state_of_another_delta():
+    adapter = attach_opendelta(tiny_tower(), "lora:r=2")
+    other = attach_opendelta(tiny_tower(), "lora:r=3").slot_state(0)
+    with pytest.raises(WeightsError, match=r"lora_A' has shape \(3, 32\), expected \(2, 32\)"):
+        adapter.load_slot_state(0, other)
 
 
 @pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("spec", SPECS)
 class TestParity:
     """pecl's own modules against OpenDelta's, from the same initial values."""
 
     @staticmethod
-    def both(kind, architecture):
-        """Return a tower with OpenDelta's delta and an equal one with pecl's, and the two deltas."""
+    def both(spec, architecture):
+        """Return a tower with OpenDelta's delta and an equal one with pecl's, and the two adapters."""
         theirs, ours = tiny_tower(architecture), tiny_tower(architecture)
-        reference = attach_opendelta(theirs.backbone, kind, **KINDS[kind])
-        theirs.head.requires_grad_(False)
-        converted_kind, state = from_opendelta_state_dict(reference.state_dict())
-        assert converted_kind == kind
-        assert infer_configs(kind, state) == configs_of(kind)
-        adapter = attach(ours, configs_of(kind))
+        reference = attach_opendelta(theirs, spec)
+        kind, state = from_opendelta_state_dict(reference.slot_state(0))
+        assert infer_configs(kind, state) == parse_adapter(spec)
+        adapter = attach(ours, parse_adapter(spec))
         adapter.load_slot_state(0, state)
         return theirs, ours, reference, adapter
 
-    def test_outputs(self, kind, architecture):
-        theirs, ours, reference, adapter = self.both(kind, architecture)
+    def test_outputs(self, spec, architecture):
+        theirs, ours, reference, adapter = self.both(spec, architecture)
         assert reference.num_parameters() == adapter.num_parameters()
+        texts = sentences(7)
         for change in (lambda _: None, randomise):
             change(reference)
-            adapter.load_slot_state(0, from_opendelta_state_dict(reference.state_dict())[1])
-            torch.testing.assert_close(ours(INPUT_IDS, mask()), theirs(INPUT_IDS, mask()), atol=1e-5, rtol=0)
-            texts = sentences(7)
+            adapter.load_slot_state(0, reference.file_state(reference.slot_state(0)))
+            torch.testing.assert_close(embed(ours), embed(theirs), atol=1e-5, rtol=0)
             torch.testing.assert_close(ours.encode_text(texts, 3), theirs.encode_text(texts, 3), atol=1e-5, rtol=0)
 
     @pytest.mark.parametrize("training", [False, True], ids=["no-dropout", "dropout"])
-    def test_loss_over_20_steps(self, kind, architecture, training):
-        theirs, ours, reference, adapter = self.both(kind, architecture)
+    def test_loss_over_20_steps(self, spec, architecture, training):
+        theirs, ours, reference, adapter = self.both(spec, architecture)
         goal = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
         losses = []
         for tower, parameters in ((theirs, reference.parameters()), (ours, adapter.parameters())):
@@ -249,10 +215,29 @@ class TestParity:
             torch.manual_seed(9)  # the same dropout for both
             losses.append([])
             for _ in range(21):
-                loss = F.mse_loss(tower(INPUT_IDS, mask()), goal)
+                loss = F.mse_loss(embed(tower), goal)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 losses[-1].append(loss.item())
         assert losses[1] == pytest.approx(losses[0], abs=1e-4)
         assert training or losses[0][20] < losses[0][0] - 1e-3  # the steps did something
+
+
+@pytest.mark.parametrize("kind", ["lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt"])
+def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small):
+    config = make_config({**small, "rank": None, "adapter": kind, "engine": "opendelta", "gallery": "english"})
+    result = train(config)
+    assert result.status == "complete"
+    assert result.adapter.trainable == train(replace(config, engine="pecl")).adapter.trainable
+    tower, data = tiny_tower(), load_dataset(config.dataset, "de")
+    test = few_shot_split(len(data), config.shots).test
+    gallery = F.normalize(tower.encode_text([data.english[i] for i in test]), dim=1)
+    bank = AdapterBank.from_files(tower, [result.adapter_path])
+    similarity = F.normalize(bank.encode_text([data.target[i] for i in test], language="de"), dim=1) @ gallery.T
+    recorded = torch.tensor(result.ranks("text_to_english", stage="best"))
+    closer = similarity - similarity.diagonal()[:, None]  # (test, test): by how much each is nearer than the right one
+    closer.fill_diagonal_(-torch.inf)
+    assert ((closer > 1e-4).sum(dim=1) < recorded).all()  # the engines differ in the last bits
+    assert ((closer > -1e-4).sum(dim=1) + 1 >= recorded).all()
+    assert tuple(recorded.tolist()) != result.ranks("text_to_english", stage="zero_shot")
