@@ -32,10 +32,9 @@ from pecl.search.catalogue import (
     write_head,
 )
 from pecl.search.engines import Renewal
-from pecl.search.ownership import remove_generation, remove_others
 from pecl.search.plan import IndexOptions, Plan, check_profile, plan, references_of
 from pecl.search.thumbnails import renew_thumbnails
-from pecl.search.trust import Collection, is_own_folder, write_record
+from pecl.search.trust import Collection, is_own_folder, remove_generation, remove_others, write_record
 
 if TYPE_CHECKING:
     import torch
@@ -175,21 +174,17 @@ class _Renewer:
     def _renew(self, known: dict[str, Entry], suspects: list[Photograph], failed: dict[str, Unreadable]) -> IndexReport:
         hashed, refused = _fingerprints(self.found, suspects)
         failed |= refused
-        kept = {name: self.entries[name][0] for name in known}
+        readable = known | {entry.name: entry for entry in hashed}
+        kept = {name: self.entries[name][0] for name, entry in readable.items() if self._is_held(entry)}
         fresh: dict[str, np.ndarray] = {}
-        changed = [entry for entry in hashed if not self._is_held(entry)]
-        kept |= {entry.name: self.entries[entry.name][0] for entry in hashed if self._is_held(entry)}
-        if changed:
+        if len(kept) < len(readable):
             tower = self._tower()
             if self.before is not None and self.head.towers != self.before.towers:
                 self.again = "the image tower has changed since the index was made"
-                changed, kept = [*known.values(), *hashed], {}
-            fresh, refused = _embed(tower, self.found.root, changed)
+                kept = {}
+            fresh, refused = _embed(tower, self.found.root, [readable[name] for name in readable if name not in kept])
             failed |= refused
-        entries = sorted(
-            (entry for entry in {**known, **{e.name: e for e in hashed}}.values() if entry.name not in failed),
-            key=lambda entry: entry.name,
-        )
+        entries = [readable[name] for name in sorted(readable) if name not in failed]
         if not entries:
             first = next(iter(failed.values()))
             raise DataError(f"{self.found.root}: none of {len(failed)} photographs can be read ({first.reason})")
@@ -241,10 +236,8 @@ class _Renewer:
 
     def _record(self) -> None:
         """Record the folder of photographs and the collection, before the head names them."""
-        collections = self.plan.record.collections if self.plan.record else ()
-        if self.plan.url is not None:
-            own = Collection(self.plan.url, self.head.collection)
-            collections = (*(one for one in collections if one != own), own)
+        earlier, own = self._collections()
+        collections = (*(one for one in earlier if one not in own), *own)
         if collections or self.plan.record or not is_own_folder(self.place, self.head):
             write_record(self.place, self.found.root, collections)
 
@@ -252,15 +245,19 @@ class _Renewer:
         """Remove everything of other generations, and bring the small pictures up to date."""
         remove_others(self.place, self.head.generation)
         self.plan.kind.clean(self.head, entries)
-        earlier = self.plan.record.collections if self.plan.record else ()
+        earlier, own = self._collections()
         if unused := [one for one in earlier if one.name != self.head.collection]:
             from pecl.search.qdrant import drop_collections
 
-            left = drop_collections(unused)
-            own = [] if self.plan.url is None else [Collection(self.plan.url, self.head.collection)]
-            write_record(self.place, self.found.root, (*left, *own))
+            write_record(self.place, self.found.root, (*drop_collections(unused), *own))
         if self.head.thumbnails:
             renew_thumbnails(self.place, self.found.root, entries, again=self.options.rebuild)
+
+    def _collections(self) -> tuple[tuple[Collection, ...], tuple[Collection, ...]]:
+        """Return the collections that were recorded before, and that of the new generation if it has one."""
+        earlier = self.plan.record.collections if self.plan.record else ()
+        own = () if self.plan.url is None else (Collection(self.plan.url, self.head.collection),)
+        return earlier, own
 
     def _report(self, entries: list[Entry], new: int, changed: int, failed: dict[str, Unreadable]) -> IndexReport:
         removed = len(self.entries.keys() - {entry.name for entry in entries})

@@ -11,7 +11,6 @@ refused, and `trust` decides which folder and which server it may name.
 import hmac
 import json
 import re
-import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,11 +82,6 @@ def photograph_id(salt: str, name: str) -> str:
     Nobody without the index's salt can tell an id from a path, or a path from an id.
     """
     return hmac.digest(salt.encode("ascii"), name.encode("utf-8", "surrogateescape"), "sha256").hex()[:32]
-
-
-def new_generation() -> str:
-    """Return a name that no generation has."""
-    return secrets.token_hex(8)
 
 
 def photographs_file(folder: Path, generation: str) -> Path:

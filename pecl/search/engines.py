@@ -13,23 +13,16 @@ from pecl.search.catalogue import Entry, Head
 _TOLERANCE = 1e-3  # excess of a similarity over 1: rounding of float32 stays far below
 
 
-class Match(NamedTuple):
-    """A photograph that was found, and its cosine similarity to the query, minus its correction if that was asked."""
-
-    entry: Entry
-    score: float
-
-
 class Engine(Protocol):
     """The embeddings of an open index, and the list of its photographs."""
 
     entries: Sequence[Entry]
 
-    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
+    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[tuple[int, float]]]:
         """Return the `top` nearest photographs of each of Q queries, (Q, D) of length 1, nearest first.
 
-        Where `corrected`, (Q,) bool, is True, the photographs' corrections are subtracted from the similarities to the
-        query. All are False where the head names no reference captions.
+        Each is its place among `entries`, and its cosine similarity. Where `corrected`, (Q,) bool, is True, corrections
+        are subtracted from the similarities. All are False where the head names no reference captions.
 
         Raises:
             DataError: a similarity is outside -1 to 1, so the embeddings are damaged.

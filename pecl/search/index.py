@@ -197,7 +197,7 @@ class ImageIndex:
         else:
             chosen = np.full(len(embedded), bool(corrected))
         found = self._engine.nearest(embedded, top, chosen)
-        return [[self._hit(match.entry, match.score) for match in matches] for matches in found]
+        return [[self._hit(self._engine.entries[row], score) for row, score in matches] for matches in found]
 
     def embed(
         self,

@@ -13,10 +13,9 @@ from pecl.data.custom.photographs import PhotographFolder
 from pecl.data.language_guess import detectable
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.retrieval.hubs import find_references
-from pecl.search.catalogue import HEAD, Head, damaged, new_generation, read_head
+from pecl.search.catalogue import HEAD, Head, damaged, read_head
 from pecl.search.engines import ENGINES, EngineKind, engine_kind
-from pecl.search.ownership import check_own, has_head
-from pecl.search.trust import Record, check_hidden, named_root, read_record
+from pecl.search.trust import Record, check_hidden, check_own, has_head, named_root, read_record
 
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
@@ -144,7 +143,7 @@ def _check_same(place: Path, root: Path, earlier: Head, own_url: str | None, opt
 def _new_head(root: Path, place: Path, earlier: Head | None, engine: str, options: IndexOptions) -> Head:
     """Return the head of a new generation; towers, width and count of an earlier one are kept until they change."""
     kept = None if options.rebuild else earlier
-    collection = kept.collection if kept else f"pecl-{new_generation()}" if engine == "qdrant" else ""
+    collection = kept.collection if kept else f"pecl-{secrets.token_hex(8)}" if engine == "qdrant" else ""
     return Head(
         root=os.path.relpath(root, place.resolve()) if place.resolve().is_relative_to(root) else str(root),
         profile=options.profile or (earlier.profile if earlier else "mini"),
@@ -156,7 +155,7 @@ def _new_head(root: Path, place: Path, earlier: Head | None, engine: str, option
         thumbnails=bool(earlier and earlier.thumbnails) if options.thumbnails is None else options.thumbnails,
         decoders=_decoders(),
         salt=kept.salt if kept else secrets.token_hex(16),
-        generation=new_generation(),
+        generation=secrets.token_hex(8),
         languages=_languages(earlier, options.languages),
     )
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from pecl.errors import ConfigError, DataError, OutputError, one_line
 from pecl.search.catalogue import HEAD, Entry, Head, photograph_id, read_entries
-from pecl.search.engines import Match, Renewal, check_scores, in_blocks
+from pecl.search.engines import Renewal, check_scores, in_blocks
 from pecl.search.trust import Collection
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class QdrantStore:
                 )
             for point in own:
                 found[self._by_point[str(point.id)]] = cast("list[float]", point.vector)
-        check_scores((found * found).sum(axis=1), _named(self._collection))
+        check_scores((found * found).sum(axis=1), self._collection)
         return found
 
-    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
+    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[tuple[int, float]]]:
         """See `Engine`; a server may answer approximately, and corrects nothing."""
         from qdrant_client.models import QueryRequest
 
@@ -71,11 +71,11 @@ class QdrantStore:
         requests = [QueryRequest(query=query.tolist(), limit=limit, with_payload=False) for query in queries]
         with _failing(self._collection.url):
             answers = self._client.query_batch_points(self._collection.name, requests)
-        check_scores(np.array([point.score for answer in answers for point in answer.points]), _named(self._collection))
-        found: list[list[Match]] = []
+        check_scores(np.array([point.score for answer in answers for point in answer.points]), self._collection)
+        found: list[list[tuple[int, float]]] = []
         for answer in answers:
             rows = [(self._by_point.get(str(point.id)), point.score) for point in answer.points]
-            found.append([Match(self.entries[row], float(score)) for row, score in rows if row is not None][:top])
+            found.append([(row, float(score)) for row, score in rows if row is not None][:top])
         return found
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Qdrant:
                 count = client.count(collection.name, exact=True).count if found else 0
             if count < head.count:
                 raise DataError(
-                    f"{_named(collection)} has {count} of the {head.count} photographs of {folder / HEAD}: "
+                    f"{collection} has {count} of the {head.count} photographs of {folder / HEAD}: "
                     f"`pecl index FOLDER` embeds the others again"
                 )
         except BaseException:
@@ -127,25 +127,21 @@ class Qdrant:
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
         """See `EngineKind`; sends new points."""
+        from qdrant_client.models import Distance, PointStruct, VectorParams
+
+        ids = _points_of(head, renewal.entries)
+        rows = list(renewal.fresh)
         try:
             with self.client() as client:
-                self._send(client, head, renewal)
+                if not client.collection_exists(head.collection):
+                    client.create_collection(head.collection, VectorParams(size=head.width, distance=Distance.DOT))
+                for block in in_blocks(len(rows), _BATCH):
+                    own = rows[block.start : block.stop]
+                    points = [PointStruct(id=ids[row], vector=renewal.fresh[row].tolist()) for row in own]
+                    client.upsert(head.collection, points, wait=True)
         except DataError as error:
             raise OutputError(str(error)) from error
         return {}
-
-    def _send(self, client: QdrantClient, head: Head, renewal: Renewal) -> None:
-        from qdrant_client.models import Distance, PointStruct, VectorParams
-
-        if not client.collection_exists(head.collection):
-            client.create_collection(head.collection, VectorParams(size=head.width, distance=Distance.DOT))
-        rows = list(renewal.fresh)
-        for block in in_blocks(len(rows), _BATCH):
-            own = rows[block.start : block.stop]
-            ids = _points_of(head, [renewal.entries[row] for row in own])
-            vectors = [renewal.fresh[row].tolist() for row in own]
-            points = [PointStruct(id=point, vector=vector) for point, vector in zip(ids, vectors, strict=True)]
-            client.upsert(head.collection, points, wait=True)
 
     def clean(self, head: Head, entries: Sequence[Entry]) -> None:
         """See `EngineKind`; removes the points of photographs that left."""
@@ -173,7 +169,7 @@ def drop_collections(collections: Iterable[Collection]) -> list[Collection]:
             with Qdrant(collection.url).client() as client:
                 client.delete_collection(collection.name)
         except DataError as error:
-            logger.warning("%s is no longer used, and cannot be deleted: %s", _named(collection), error)
+            logger.warning("%s is no longer used, and cannot be deleted: %s", collection, error)
             left.append(collection)
     return left
 
@@ -216,7 +212,3 @@ def _failing(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise DataError(f"qdrant at {url}: {one_line(error) or type(error).__name__}") from error
-
-
-def _named(collection: Collection) -> str:
-    return f"collection {collection.name} of qdrant at {collection.url}"

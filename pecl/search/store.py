@@ -15,7 +15,7 @@ from pecl.errors import ConfigError, DataError
 from pecl.files.rows import DamagedRowsError, open_rows, write_rows
 from pecl.retrieval.hubs import References, find_references
 from pecl.search.catalogue import Entry, Head, damaged, read_entries
-from pecl.search.engines import Match, Renewal, check_scores, in_blocks
+from pecl.search.engines import Renewal, check_scores, in_blocks
 
 _SCORES = 1 << 24  # similarities that are in memory at a time
 _BLOCK = 1 << 12  # rows that are written together
@@ -39,9 +39,9 @@ class ExactStore:
         """See `Engine`; read-only."""
         return self.matrix
 
-    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
+    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[tuple[int, float]]]:
         """See `Engine`; ties go to the first name."""
-        found: list[list[Match]] = []
+        found: list[list[tuple[int, float]]] = []
         for block in in_blocks(len(queries), max(1, _SCORES // len(self.matrix))):
             with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are reported below
                 scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
@@ -50,7 +50,7 @@ class ExactStore:
                 scores[corrected[block.start : block.stop]] -= self.corrections
             for own in scores:
                 rows = _best(own, min(top, len(own)))
-                found.append([Match(self.entries[row], float(own[row])) for row in rows.tolist()])
+                found.append(list(zip(rows.tolist(), own[rows].tolist(), strict=True)))
         return found
 
     def close(self) -> None:

@@ -15,14 +15,13 @@ from pecl.errors import DataError
 from pecl.files import read_bytes_limited, remove_abandoned_files, write_bytes
 from pecl.files.progress import Bar
 from pecl.search.catalogue import Entry
-from pecl.search.ownership import real_folder, regular_files
+from pecl.search.trust import real_folder, regular_files, target_of
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "thumbnails"
 SIZE = 320  # pixels: the longer side; about 20 KiB per photograph
 _OWN = re.compile(r"(?P<fingerprint>[0-9a-f]{64})\.jpg", re.ASCII)
-_TEMPORARY = re.compile(r"\.(?P<target>[0-9a-f]{64}\.jpg)\.[0-9a-f]{16}\.tmp", re.ASCII)
 _DIGEST = 32  # bytes
 
 
@@ -53,8 +52,8 @@ def read_thumbnail(path: Path) -> bytes | None:
     return jpeg
 
 
-def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: bool = False) -> int:
-    """Make the small pictures that are missing, or all `again`, remove those of others, and return the number made.
+def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: bool = False) -> None:
+    """Make the small pictures that are missing, or all `again`, and remove those of other photographs.
 
     A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
 
@@ -68,7 +67,6 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
     name_of = {entry.fingerprint: entry.name for entry in entries}
     there = set(_tidied(folder, set(name_of)))
     missing = [fingerprint for fingerprint in name_of if again or fingerprint not in there]
-    made = 0
     for fingerprint in Bar(missing, desc="thumbnails", unit="image", leave=False, disable=not missing):
         try:
             picture = ImageFiles((root / name_of[fingerprint],)).load(0, fingerprint)
@@ -77,8 +75,6 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
             continue
         jpeg = small_jpeg(picture, SIZE)
         write_bytes(thumbnail_file(folder, fingerprint), jpeg + _digest(fingerprint, jpeg))
-        made += 1
-    return made
 
 
 def _tidied(folder: Path, wanted: set[str]) -> Iterator[str]:
@@ -93,11 +89,13 @@ def _tidied(folder: Path, wanted: set[str]) -> Iterator[str]:
         if not real_folder(below):
             continue
         for name in regular_files(below):
-            if abandoned := _TEMPORARY.fullmatch(name):
-                remove_abandoned_files(below, abandoned["target"])
-            elif (found := _OWN.fullmatch(name)) and name.startswith(below.name):
-                if found["fingerprint"] in wanted:
-                    yield found["fingerprint"]
+            target = target_of(name)
+            own = _OWN.fullmatch(target)
+            if own and target != name:
+                remove_abandoned_files(below, target)
+            elif own and name.startswith(below.name):
+                if own["fingerprint"] in wanted:
+                    yield own["fingerprint"]
                 else:
                     (below / name).unlink(missing_ok=True)
         with suppress(OSError):  # it is not empty

@@ -1,9 +1,9 @@
 """`make_app`: the application, its addresses, and the rules for all of them."""
 
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +19,6 @@ from pecl.serving.adapters import list_models, load_adapter, show_model, unload_
 from pecl.serving.embeddings import embeddings
 from pecl.serving.immich import ping, predict
 from pecl.serving.keys import CHALLENGES, check_key
-from pecl.serving.page import page_routes
 from pecl.serving.refusals import Refusal, answer_error
 from pecl.serving.search import photograph, search, search_by_address, thumbnail
 from pecl.serving.service import Service
@@ -30,6 +29,18 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",  # no page of another site shows a photograph of this one
+}
+# Scripts, styles and pictures come only from this server, and no other page may show this one within itself.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FILES = {  # address -> file of the package, and its type
+    "/": ("page.html", "text/html"),
+    "/static/page.css": ("page.css", "text/css"),
+    "/static/page.js": ("page.js", "text/javascript"),
+    "/static/results.js": ("results.js", "text/javascript"),
+    "/openapi.json": ("openapi.json", "application/json"),
 }
 _GONE = 499  # status in logs of web servers for a client that did not wait
 
@@ -56,25 +67,32 @@ def make_app(
         Route("/search", search, methods=["POST"]),
         Route("/thumbnails/{id}", thumbnail),
         Route("/photographs/{id}", photograph),
-        *page_routes(),
+        *(_file_route(address, *about) for address, about in _FILES.items()),
         *([] if service.immich is None else [Route("/ping", ping), Route("/predict", predict, methods=["POST"])]),
         Route("/health", health),
         Route("/metrics", metrics),
     ]
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with service.running():
-            yield
-        if service.immich is not None:
-            await service.immich.close()
-
     frame = Middleware(Frame, service=service, hosts=hosts, key=key, access_log=access_log)
     app = Starlette(
-        routes=routes, middleware=[frame], lifespan=lifespan, exception_handlers={HTTPException: answer_error}
+        routes=routes,
+        middleware=[frame],
+        lifespan=lambda _: service.running(),
+        exception_handlers={HTTPException: answer_error},
     )
     app.state.service = service
     return app
+
+
+def _file_route(address: str, name: str, kind: str) -> Route:
+    """Return the route of a file, which is read once: nothing in a request leads to a file."""
+    content = (files("pecl.serving") / "static" / name).read_bytes()
+    headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
+
+    async def page(request: Request) -> Response:
+        return Response(content, media_type=kind, headers=headers)
+
+    return Route(address, page)
 
 
 async def health(request: Request) -> JSONResponse:

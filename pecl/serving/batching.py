@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Executor
 from typing import Generic, NamedTuple, TypeVar
 
+from pecl.serving.limits import Limits
 from pecl.serving.refusals import Refusal
 
 Job = TypeVar("Job", bound=Sized)  # its length is the number of texts or pictures that it brings
@@ -28,25 +29,15 @@ class Batcher(Generic[Job, Answer]):
     Args:
         process: called with the jobs of a pass; returns for each its answer, or the error that it ended in.
         executor: calls `process`; one thread if several batchers must not compute side by side.
-        window: seconds from a job's arrival in which others may join its pass.
-        most_waiting: texts (or pictures) that may wait.
-        most_together: texts (or pictures) of one pass; a job that has more is a pass of its own.
+        limits: its `window`, `waiting` and `together` apply; a job of more than `together` is a pass of its own.
     """
 
     def __init__(
-        self,
-        process: Callable[[list[Job]], Sequence[Answer | Exception]],
-        executor: Executor,
-        *,
-        window: float,
-        most_waiting: int,
-        most_together: int,
+        self, process: Callable[[list[Job]], Sequence[Answer | Exception]], executor: Executor, limits: Limits
     ) -> None:
         self._process = process
         self._executor = executor
-        self._window = window
-        self._most_waiting = most_waiting
-        self._most_together = most_together
+        self._limits = limits
         self._queue: deque[_Waiting[Job, Answer]] = deque()
         self.waiting = 0  # texts (or pictures) that wait for their pass
         self._arrived = asyncio.Event()  # something waits
@@ -59,15 +50,16 @@ class Batcher(Generic[Job, Answer]):
             Refusal: 429, since too much waits already.
             Exception: the error that `process` returned for this job.
         """
-        if self.waiting + len(job) > self._most_waiting:
-            sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {self._most_waiting:,}; try again"
+        most = self._limits.waiting
+        if self.waiting + len(job) > most:
+            sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {most:,}; try again"
             raise Refusal(429, sentence, code="queue_full", headers={"retry-after": "1"})
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time())
         self._queue.append(waiting)
         self.waiting += len(job)
         self._arrived.set()
-        if self.waiting >= self._most_together:
+        if self.waiting >= self._limits.together:
             self._enough.set()
         return await waiting.answer
 
@@ -76,7 +68,7 @@ class Batcher(Generic[Job, Answer]):
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            await self._collect(self._queue[0].since + self._window - loop.time())
+            await self._collect(self._queue[0].since + self._limits.window - loop.time())
             taken = self._take()
             try:
                 jobs = [waiting.job for waiting in taken]
@@ -93,7 +85,7 @@ class Batcher(Generic[Job, Answer]):
 
     async def _collect(self, seconds: float) -> None:
         """Wait until the oldest job's window is over, or a whole pass has come."""
-        if seconds > 0 and self.waiting < self._most_together:
+        if seconds > 0 and self.waiting < self._limits.together:
             self._enough.clear()
             waiter = asyncio.ensure_future(self._enough.wait())
             await asyncio.wait([waiter], timeout=seconds)
@@ -103,7 +95,7 @@ class Batcher(Generic[Job, Answer]):
         """Take the jobs of a pass off the queue, in the order in which they came."""
         taken = [self._queue.popleft()]
         size = len(taken[0].job)
-        while self._queue and size + len(self._queue[0].job) <= self._most_together:
+        while self._queue and size + len(self._queue[0].job) <= self._limits.together:
             taken.append(self._queue.popleft())
             size += len(taken[-1].job)
         self.waiting -= size

@@ -12,7 +12,7 @@ file machine-learning/immich_ml/main.py.
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -32,14 +32,15 @@ _HEAD = 64 << 10  # bytes of a form in which `entries` has to be
 
 async def ping(request: Request) -> PlainTextResponse:
     """Answer `GET /ping`: immich marks a service as healthy by it."""
-    service: Service = request.app.state.service
-    await _immich(service).pong()
+    immich: Immich = request.app.state.service.immich
+    await immich.pong()
     return PlainTextResponse("pong")
 
 
 async def predict(request: Request) -> Response:
     """Answer `POST /predict`: a text for CLIP here, everything else by immich's service."""
     service: Service = request.app.state.service
+    immich: Immich = request.app.state.service.immich
     stream = _patient(request, service.limits.patience)
     boundary = _boundary(request.headers.get("content-type", ""))
     head, entries = bytearray(), None
@@ -52,37 +53,30 @@ async def predict(request: Request) -> Response:
     if asked is None:
         if head.startswith(b"--" + boundary) and b'name="text"' in head.partition(b"\r\n\r\n")[0]:
             raise bad("entries: expected it in the first 64 KiB of the form, before a long text", "entries")
-        return await _immich(service).send(request, _joined(bytes(head), stream))
+        return await immich.send(request, _joined(bytes(head), stream))
     async for part in stream:
         head += part
         if len(head) > service.limits.body_bytes:
             raise Refusal(413, f"body: expected at most {service.limits.body_bytes:,} bytes, got more")
-    return await _embed(service, asked, _fields(head, boundary).get("text"))
-
-
-class _Asked(NamedTuple):
-    """The model that a request names for its text, and the language, as they were written."""
-
-    model: Any
-    language: Any
-
-
-async def _embed(service: Service, asked: _Asked, content: bytes | None) -> JSONResponse:
-    """Return the embedding of a text in immich's form: JSON in which the vector is text."""
-    expected = _immich(service).model
-    if asked.model != expected:
+    model, language = asked
+    if model != immich.model:
         raise bad(
-            f"modelName: expected {expected}, whose text tower this server has, got {quoted(str(asked.model)[:100])}: "
-            f"choose {expected} in immich, or start the server with that tower",
+            f"modelName: expected {immich.model}, whose text tower this server has, got {quoted(str(model)[:100])}: "
+            f"choose {immich.model} in immich, or start the server with that tower",
             "modelName",
         )
+    return await _embed(service, language, _fields(head, boundary).get("text"))
+
+
+async def _embed(service: Service, named: Any, content: bytes | None) -> JSONResponse:
+    """Return the embedding of a text in immich's form: JSON in which the vector is text."""
     if content is None:
         raise bad("text: expected a text, got none", "text")
     try:
         text = as_text(content.decode("utf-8"), "text", service.limits.characters)
     except UnicodeDecodeError as error:
         raise bad("text: expected UTF-8", "text") from error
-    language, adapter = await _language(service.models, text, asked.language)
+    language, adapter = await _language(service.models, text, named)
     job = TextJob([text], [adapter], "text", truncate=True, language=language)
     row = (await service.embed_texts(job)).embeddings[0].numpy()  # (D,)
     return JSONResponse({"clip": f"[{','.join(map(str, row))}]"})
@@ -107,8 +101,8 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
     return language, models.banks.find(language)
 
 
-def _textual(entries: bytes) -> _Asked | None:
-    """Return the model and language for a form's text; None if only immich's service can answer or read the form.
+def _textual(entries: bytes) -> tuple[Any, Any] | None:
+    """Return the model and language that a form names for its text; None if only immich's service can answer it.
 
     Raises:
         Refusal: it asks for a text and more, and this server could answer only a part.
@@ -128,7 +122,7 @@ def _textual(entries: bytes) -> _Asked | None:
     if len(tasks) > 1 or not isinstance(entry, dict):
         raise bad('entries: expected only {"clip": {"textual": {"modelName": ..., "options": ...}}}', "entries")
     options = entry.get("options")
-    return _Asked(entry.get("modelName"), options.get("language") if isinstance(options, dict) else None)
+    return entry.get("modelName"), options.get("language") if isinstance(options, dict) else None
 
 
 def _boundary(content_type: str) -> bytes:
@@ -168,9 +162,3 @@ async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
     yield head
     async for part in rest:
         yield part
-
-
-def _immich(service: Service) -> Immich:
-    if service.immich is None:
-        raise Refusal(404, "this server was started without --immich-upstream", code="no_immich")
-    return service.immich

@@ -5,7 +5,7 @@ Texts of all requests that wait are embedded together, in one pass per spec of a
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -51,13 +51,7 @@ class Embedded:
     tokens: int = 0  # number of tokens that the tower read
 
 
-@dataclass
-class _Rows:
-    """The texts of a pass that go through one bank."""
-
-    token_ids: list[list[int]] = field(default_factory=list)
-    slots: list[int] = field(default_factory=list)
-    places: list[tuple[int, int]] = field(default_factory=list)  # number of the job, place in it
+Row = tuple[int, int, list[int], int]  # number of a text's job, its place there, its token ids, slot of its adapter
 
 
 class Models:
@@ -75,7 +69,7 @@ class Models:
         self.tower = tower
         self.dim = tower.embedding_dim  # D
         self.banks = Banks(tower)
-        self._since: dict[str, int] = {name: int(time.time())}
+        self._since: dict[str | None, int] = {None: int(time.time())}  # by adapter, None for the plain tower
 
     @property
     def adapters(self) -> list[str]:
@@ -90,13 +84,13 @@ class Models:
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name; see `Banks.add`."""
         name = self.banks.add(file, name)
-        self._since[f"{self.name}:{name}"] = int(time.time())
+        self._since[name] = int(time.time())
         return name
 
     def remove(self, name: str) -> None:
         """Remove an adapter; see `Banks.remove`."""
         self.banks.remove(name)
-        del self._since[f"{self.name}:{name}"]
+        del self._since[name]
 
     def describe(self) -> list[dict[str, str | int | None]]:
         """Return the models in OpenAI's form; `adapter` is the spec, None of the plain tower."""
@@ -105,7 +99,7 @@ class Models:
             {
                 "id": self.model_of(name),
                 "object": "model",
-                "created": self._since.get(self.model_of(name), 0),
+                "created": self._since.get(name, 0),
                 "owned_by": "pecl",
                 "tower": self.tower.name,
                 "language": name,
@@ -145,20 +139,20 @@ class Models:
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or the error that it ended in, which does not affect other jobs."""
         answers: list[Embedded | Exception] = []
-        rows_of: dict[AdapterBank | None, _Rows] = {}
+        rows_of: dict[AdapterBank | None, list[Row]] = {}
         for number, job in enumerate(jobs):
             try:
                 answers.append(self._prepare(number, job, rows_of))
             except (Refusal, PeclError) as error:
                 answers.append(error)
         for bank, rows in rows_of.items():
-            for (number, place), embedding in zip(rows.places, self._pass(bank, rows), strict=True):
+            for (number, place, *_), embedding in zip(rows, self._pass(bank, rows), strict=True):
                 answer = answers[number]
                 if isinstance(answer, Embedded):
                     answer.embeddings[place] = embedding
         return [_checked(answer, jobs[number]) for number, answer in enumerate(answers)]
 
-    def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, _Rows]) -> Embedded:
+    def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, list[Row]]) -> Embedded:
         """Put a job's texts among the rows of their banks; return the answer, whose embeddings are still to come."""
         try:
             banks = [None if name is None else self.banks.bank_of(name) for name in job.adapters]
@@ -170,16 +164,15 @@ class Models:
             got = f"text {job.first + place} has {length} tokens, the tower reads {self.tower.max_length}"
             raise bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
         for place, (bank, ids, name) in enumerate(zip(banks, token_ids, job.adapters, strict=True)):
-            rows = rows_of.setdefault(bank, _Rows())
-            rows.token_ids.append(ids)
-            rows.slots.append(0 if bank is None or name is None else bank.slot(name))
-            rows.places.append((number, place))
+            slot = 0 if bank is None or name is None else bank.slot(name)
+            rows_of.setdefault(bank, []).append((number, place, ids, slot))
         return Embedded(torch.empty(len(job), self.dim), sum(map(len, token_ids)))
 
-    def _pass(self, bank: AdapterBank | None, rows: _Rows) -> torch.Tensor:
+    def _pass(self, bank: AdapterBank | None, rows: list[Row]) -> torch.Tensor:
         """Return the embeddings (R, D), of length 1, of the rows of one bank."""
-        tower, slots = (self.tower, None) if bank is None else (bank.tower, torch.tensor(rows.slots))  # (R,)
-        return F.normalize(tower.encode_token_ids(rows.token_ids, _BATCH, slots), dim=1)
+        _, _, token_ids, slots = zip(*rows, strict=True)
+        tower, own_slots = (self.tower, None) if bank is None else (bank.tower, torch.tensor(slots))  # (R,)
+        return F.normalize(tower.encode_token_ids(token_ids, _BATCH, own_slots), dim=1)
 
 
 def _checked(answer: Embedded | Exception, job: TextJob) -> Embedded | Exception:

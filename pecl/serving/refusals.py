@@ -45,27 +45,27 @@ def bad(sentence: str, param: str | None = None) -> Refusal:
     return Refusal(400, sentence, param)
 
 
-def answer_refusal(refusal: Refusal) -> JSONResponse:
-    """Return a refusal in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`."""
+async def answer_error(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer for the error of a request; write the traceback of an unexpected one to a file.
+
+    It has OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
+    """
+    if isinstance(error, Refusal):
+        refusal = error
+    elif isinstance(error, HTTPException):
+        refusal = Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
+    elif isinstance(error, PeclError):
+        refusal = bad(str(error))
+    elif isinstance(error, RunError):
+        refusal = Refusal(500, str(error))
+    else:
+        path = log_traceback(error)
+        logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
+        refusal = Refusal(500, "the server failed at this request; its log says more")
     kinds = {404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(refusal.status, "invalid_request_error" if refusal.status < 500 else "server_error")
     sentence = one_line(refusal.sentence)
     if len(sentence) > 500:  # characters: it may repeat the content of a request
         sentence = f"{sentence[:500]}..."
-    error = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
-    return JSONResponse({"error": error}, refusal.status, refusal.headers)
-
-
-async def answer_error(request: Request, error: Exception) -> JSONResponse:
-    """Return the answer for the error of a request; write the traceback of an unexpected one to a file."""
-    if isinstance(error, Refusal):
-        return answer_refusal(error)
-    if isinstance(error, HTTPException):
-        return answer_refusal(Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail)))
-    if isinstance(error, PeclError):
-        return answer_refusal(bad(str(error)))
-    if isinstance(error, RunError):
-        return answer_refusal(Refusal(500, str(error)))
-    path = log_traceback(error)
-    logger.error("%s %s: unexpected %s; the traceback is in %s", request.method, request.url.path, repr(error), path)
-    return answer_refusal(Refusal(500, "the server failed at this request; its log says more"))
+    document = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
+    return JSONResponse({"error": document}, refusal.status, refusal.headers)

@@ -1,4 +1,7 @@
-"""`Service`: models, image tower, the two queues in front of them, limits and metrics, for all endpoints."""
+"""`Service`: models, image tower, the two queues in front of them, limits and metrics, for all endpoints.
+
+Metrics are in Prometheus' form.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.nn.functional as F
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pecl.encoders.image import ImageEncoder
 from pecl.serving.batching import Batcher
 from pecl.serving.limits import Limits
-from pecl.serving.metrics import Metrics
 from pecl.serving.models import Embedded, Models, TextJob
 from pecl.serving.photographs import Photographs
 from pecl.serving.pictures import decode_picture
@@ -27,9 +30,36 @@ if TYPE_CHECKING:
     from pecl.serving.upstream import Immich
 
 T = TypeVar("T")
-
-
 PictureJob = list[torch.Tensor]  # the pictures of one request, (3, H, W) each
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Counters of one application, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        seconds = functools.partial(Histogram, buckets=_SECONDS, registry=own)
+        sizes = functools.partial(Histogram, buckets=_SIZES, registry=own)
+        self.requests = Counter("pecl_requests_total", "Requests answered", ["endpoint", "status"], registry=own)
+        self.request_seconds = seconds("pecl_request_seconds", "Seconds of a request", ["endpoint"])
+        self.open_requests = Gauge("pecl_open_requests", "Requests being worked on", registry=own)
+        self.passes = sizes("pecl_pass_inputs", "Texts or pictures of a pass", ["kind"])
+        self.pass_requests = sizes("pecl_pass_requests", "Requests of a pass", ["kind"])
+        languages = "Adapters in a pass of texts, the plain tower counted as one"
+        self.pass_languages = sizes("pecl_pass_languages", languages)
+        self.pass_seconds = seconds("pecl_pass_seconds", "Seconds of a pass", ["kind"])
+        self.tokens = Counter("pecl_tokens_total", "Tokens read", registry=own)
+
+    def watch(self, name: str, what: str, read: Callable[[], float]) -> None:
+        """Add a number that is read when the metrics are asked for."""
+        Gauge(name, what, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        """Return all of them in Prometheus' text form."""
+        return generate_latest(self.registry)
 
 
 class Service:
@@ -64,19 +94,15 @@ class Service:
         self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads
         self._decode = ThreadPoolExecutor(2, "pecl-decode")
         self._json = ThreadPoolExecutor(1, "pecl-json")
-        self._texts: Batcher[TextJob, Embedded]
-        self._pictures: Batcher[PictureJob, Embedded]
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Compute submitted jobs within the body."""
-        limits = self.limits
-        sizes = {"window": limits.window, "most_waiting": limits.waiting, "most_together": limits.together}
-        self._texts = Batcher(self._embed_texts, self._compute, **sizes)
-        self._pictures = Batcher(self._embed_pictures, self._compute, **sizes)
+        self._texts = Batcher(self._embed_texts, self._compute, self.limits)
+        self._pictures = Batcher(self._embed_pictures, self._compute, self.limits)
         self.metrics.watch("pecl_waiting_texts", "Texts that wait for a pass", lambda: self._texts.waiting)
         self.metrics.watch("pecl_waiting_pictures", "Pictures that wait for a pass", lambda: self._pictures.waiting)
         self.metrics.watch("pecl_adapters", "Adapters that are loaded", lambda: len(self.models.adapters))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Compute submitted jobs within the body; close the connections to immich's service after it."""
         tasks = [asyncio.create_task(batcher.run()) for batcher in (self._texts, self._pictures)]
         try:
             yield
@@ -86,6 +112,8 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             for executor in (self._decode, self._json, self._compute):
                 executor.shutdown()
+            if self.immich is not None:
+                await self.immich.close()
 
     async def embed_texts(self, job: TextJob) -> Embedded:
         """Return the embeddings of texts, computed together with those of other requests.

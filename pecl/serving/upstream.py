@@ -33,12 +33,13 @@ class Immich:
     """
 
     def __init__(self, upstream: str, model: str, patience: float = 300.0) -> None:
+        wanted = f"expected an address such as http://immich-machine-learning:3003, got {quoted(upstream)}"
         try:
             address = httpx.URL(upstream)
         except httpx.InvalidURL as error:
-            raise ConfigError(f"immich_upstream: {_wanted(upstream)} ({error})") from error
+            raise ConfigError(f"immich_upstream: {wanted} ({error})") from error
         if address.scheme not in ("http", "https") or not address.host or address.query:
-            raise ConfigError(f"immich_upstream: {_wanted(upstream)}")
+            raise ConfigError(f"immich_upstream: {wanted}")
         self.upstream = str(address).rstrip("/")
         self.model = model
         self.timeout = httpx.Timeout(patience, connect=_CONNECT)
@@ -106,10 +107,6 @@ class Immich:
         is_slow = isinstance(error, httpx.TimeoutException)
         what = "does not answer in time" if is_slow else "cannot be reached, or broke off"
         return Refusal(504 if is_slow else 502, f"immich's service at {self.upstream} {what} ({_reason(error)})")
-
-
-def _wanted(got: str) -> str:
-    return f"expected an address such as http://immich-machine-learning:3003, got {quoted(got)}"
 
 
 def _reason(error: Exception) -> str:

@@ -10,15 +10,16 @@ import pytest
 from helpers.loop_clock import Worker, run_by_its_clock
 
 from pecl.serving.batching import Batcher
+from pecl.serving.limits import Limits
 from pecl.serving.refusals import Refusal
 
 
 def run(scenario, process, seconds=0.0, **options):
     """Run `scenario(batcher)` with a batcher in front of `process`, whose passes take `seconds`."""
-    sizes = {"window": 0.02, "most_waiting": 100, "most_together": 10, **options}
+    limits = Limits(**{"texts": 1, "pictures": 1, "window": 0.02, "waiting": 100, "together": 10, **options})
 
     async def body():
-        batcher = Batcher(process, Worker(seconds), **sizes)
+        batcher = Batcher(process, Worker(seconds), limits)
         task = asyncio.create_task(batcher.run())
         try:
             return await scenario(batcher)
@@ -69,12 +70,12 @@ def test_a_full_pass_does_not_wait_for_its_window():
 
     async def scenario(batcher):
         first = asyncio.create_task(batcher.submit([0]))
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         await asyncio.gather(first, *(batcher.submit([i]) for i in range(1, 10)))
 
-    run(scenario, recorder, window=5)
+    run(scenario, recorder, window=1)
     assert [len(jobs) for jobs in recorder.passes] == [10]
-    assert recorder.ended == [1]
+    assert recorder.ended == [0.5]
 
 
 def test_a_pass_holds_no_more_than_it_may_and_keeps_the_order():
@@ -119,7 +120,7 @@ def test_a_full_queue_refuses_at_once_and_takes_requests_again_later():
         answers = await asyncio.gather(first, waiting, last)
         return answers, await batcher.submit([2, 2])
 
-    assert run(scenario, Recorder(), seconds=5, most_waiting=6) == ([1, 5, 7], 4)
+    assert run(scenario, Recorder(), seconds=5, waiting=6) == ([1, 5, 7], 4)
 
 
 def test_a_job_that_fails_leaves_the_others_their_answers():
