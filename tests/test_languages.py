@@ -9,7 +9,7 @@ from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as
 from pecl.cli import main
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.data.scenes import load_scenes
-from pecl.data.translating.mt_languages import language_settings
+from pecl.data.translating.mt import language_settings
 from pecl.errors import ConfigError, DataError
 from pecl.languages import (
     LANGUAGES,

@@ -13,10 +13,10 @@ from pecl.data.fetching.fetch import FetchPolicy
 from pecl.data.fetching.remote import DOWNLOADS
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
-from pecl.data.released import RELEASED
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
+from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import default_cache_dir
 from pecl.languages import language_code, listed

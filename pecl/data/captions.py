@@ -18,7 +18,8 @@ from pecl.errors import DataError, is_text, unknown
 from pecl.files import HALF_CHARACTER, TEXT_LIMIT, sha256_lines
 from pecl.files.images import ImageSource
 
-COLUMNS = ("english", "target", "english_to_target", "target_to_english")
+DIRECTIONS = ("english_to_target", "target_to_english")  # columns of machine translations
+COLUMNS = ("english", "target", *DIRECTIONS)
 PARTS = ("train", "val", "test")
 LOOKED_AT = 100  # texts of a column
 Column = tuple[str, ...] | TextColumn

@@ -17,10 +17,10 @@ from pecl.data.fetching.remote import DOWNLOADS, caption_files
 from pecl.data.provenance import read_provenance
 from pecl.data.published.multi30k import SPLIT_LANGUAGES
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
-from pecl.data.released import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.data.scenes import SceneImages
 from pecl.data.splits import check_parts
 from pecl.data.summary import Summary
+from pecl.data.translations import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.errors import DataError, PeclError, not_none, unknown
 from pecl.files.images import unreadable_images
 from pecl.languages import CODE, COLUMN_WORDS

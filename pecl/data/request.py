@@ -1,11 +1,19 @@
 """`DataRequest`: a request for a data set, from a config or `load_dataset` to the reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pecl.data.captions import ParallelCaptions
-from pecl.data.released import check_directions
+from pecl.data.captions import DIRECTIONS, ParallelCaptions
+from pecl.errors import ConfigError, unknown
+
+
+def check_directions(need: Iterable[str]) -> tuple[str, ...]:
+    """Return the translation directions in `need`, without repeats, in order; raise ConfigError if one is not any."""
+    need = {need} if isinstance(need, str) else set(need)
+    for direction in need.difference(DIRECTIONS):
+        raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
+    return tuple(direction for direction in DIRECTIONS if direction in need)
 
 
 @dataclass(frozen=True)

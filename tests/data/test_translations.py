@@ -3,7 +3,7 @@
 import pytest
 from helpers.layouts import loader, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.released import check_directions
+from pecl.data.request import check_directions
 from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_file
 

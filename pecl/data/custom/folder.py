@@ -14,8 +14,7 @@ from pecl.data.captions import PARTS, ParallelCaptions, captions_from, has_words
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
 from pecl.data.reading import attach_images, describe_file
-from pecl.data.released import check_directions
-from pecl.data.request import DataRequest
+from pecl.data.request import DataRequest, check_directions
 from pecl.errors import DataError, is_text, suggest, unknown
 from pecl.files import HALF_CHARACTER
 from pecl.files.images import ImageFiles

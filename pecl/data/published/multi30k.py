@@ -1,7 +1,7 @@
 """Multi30K task 1 (one caption per image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
 
 Layout (a clone of multi30k/dataset, with photographs next to it): `multi30k/data/task1/raw/*` plain or gzipped,
-`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations as in `released`.
+`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations as in `translations`.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from pecl.data.captions import COLUMNS, Column, ParallelCaptions, captions_from, read_captions
 from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_listed, read_parallel
 from pecl.data.request import DataRequest
-from pecl.data.translations import TranslationFolder, read_translations
+from pecl.data.translations import read_translations
 from pecl.errors import DataError, not_none, unknown
 from pecl.files import sha256_lines
 
@@ -127,8 +127,7 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     columns, listed, described = read_listed(data_dir, *files)
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in listed]
-    translation_folder = TranslationFolder(data_dir, "multi30k", ALL_LANGUAGES, captions_file, split)
-    translations, translation_record = read_translations(translation_folder, request)
+    translations, translation_record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
     record = {"split": split, "files": described, "translations": translation_record, "coco_split": coco_counts(names)}
     subset = coco_subset(names)
     return captions_from("multi30k", language, columns | translations, subset=subset, provenance=record), names

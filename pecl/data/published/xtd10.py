@@ -11,7 +11,7 @@ from pathlib import Path
 from pecl.data.captions import ParallelCaptions, captions_from
 from pecl.data.reading import attach_images, coco_counts, coco_subset, read_listed
 from pecl.data.request import DataRequest
-from pecl.data.translations import TranslationFolder, read_translations
+from pecl.data.translations import read_translations
 
 XTD10_LANGUAGES = ("en", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
 _OTHER_SOURCES = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}
@@ -27,8 +27,9 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     root, language = request.root, request.language
     image_names = root / "xtd10" / "XTD10" / "test_image_names.txt"
     columns, names, files = read_listed(root, captions_file(root, "en"), captions_file(root, language), image_names)
-    translation_folder = TranslationFolder(root, "xtd10", XTD10_LANGUAGES, partial(captions_file, root))
-    translations, translation_record = read_translations(translation_folder, request)
+    translations, translation_record = read_translations(
+        request, "xtd10", XTD10_LANGUAGES, partial(captions_file, root)
+    )
     record = {
         "files": files,
         "translations": translation_record,

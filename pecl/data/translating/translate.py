@@ -17,9 +17,9 @@ from pecl.data.custom.folder import check_captions_file
 from pecl.data.custom.tables import CaptionTable, read_table
 from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
-from pecl.data.released import RELEASED, released_file
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
+from pecl.data.translations import RELEASED, released_file
 from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.files import sha256_lines
 from pecl.files.progress import Bar

@@ -15,10 +15,10 @@ from helpers.translation_models import config
 from pecl.data.captions import read_captions
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.data.registry import load_dataset
-from pecl.data.released import TRANSLATION_FOLDERS
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import Translator
 from pecl.data.translating.translate import completed, dataset_job, file_job, translate, translate_job
+from pecl.data.translations import TRANSLATION_FOLDERS
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import sha256_file, sha256_lines
 
