@@ -43,11 +43,11 @@ class Handler(QuietHandler):
         model = "/".join(parts[2:4] if about_model else parts[:2])
         if model in self.server.refusals:
             status, code = self.server.refusals[model]
-            self.answer(status, b"{}", {"X-Error-Code": code})
+            self.give({}, status, x_error_code=code)
         elif model not in self.server.models:
-            self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            self.give({}, 404, x_error_code="RepoNotFound")
         elif self.commit(model, parts) is None:
-            self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            self.give({}, 404, x_error_code="RevisionNotFound")
         elif about_model:
             self.describe(self.commit(model, parts), model, self.server.models[model], parts[4:])
         else:
@@ -66,27 +66,20 @@ class Handler(QuietHandler):
                 {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
                 for name, content in files.items()
             ]
-            self.answer(200, json.dumps(entries).encode())
+            self.give(entries)
         else:
             siblings = [{"rfilename": name} for name in files]
-            self.answer(200, json.dumps({"id": model, "sha": commit, "siblings": siblings}).encode())
+            self.give({"id": model, "sha": commit, "siblings": siblings})
 
     def send_file(self, commit, model, name):
         content = self.server.models[model][name]
-        tag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": commit}
         if self.command == "GET":
             self.server.downloads.append((model, name))
-        self.answer(200, content, tag)
+        tag = f'"{hashlib.sha1(content).hexdigest()}"'
+        self.answer(200, content, content_type="application/json", etag=tag, x_repo_commit=commit)
 
-    def answer(self, status, body, headers=None):
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+    def give(self, document, status=200, **headers):
+        self.answer(status, json.dumps(document).encode(), content_type="application/json", **headers)
 
 
 @contextlib.contextmanager
@@ -118,18 +111,18 @@ class WritableHandler(Handler):
             asked = json.loads(body)
             name = "/".join(part for part in (asked.get("organization"), asked["name"]) if part)
             if name in self.server.refusals:
-                self.answer(self.server.refusals[name][0], b'{"error": "not yours"}')
+                self.give({"error": "not yours"}, self.server.refusals[name][0])
                 return
             self.server.uploads.setdefault(name, {})
-            self.answer(200, json.dumps({"url": f"{self.server.url}/{name}"}).encode())
+            self.give({"url": f"{self.server.url}/{name}"})
         elif parts == ["api", "validate-yaml"]:
-            self.answer(200, b'{"errors": [], "warnings": []}')
+            self.give({"errors": [], "warnings": []})
         elif parts[4] == "preupload":
             files = [
                 {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False}
                 for one in json.loads(body)["files"]
             ]
-            self.answer(200, json.dumps({"files": files}).encode())
+            self.give({"files": files})
         else:
             self.commit_files(model, body)
 
@@ -140,5 +133,4 @@ class WritableHandler(Handler):
                 content = base64.b64decode(entry["value"]["content"])
                 self.server.uploads[model][entry["value"]["path"]] = content
         self.server.models[model] = self.server.uploads[model]
-        done = {"commitUrl": f"{self.server.url}/{model}/commit/{COMMIT}", "commitOid": COMMIT, "success": True}
-        self.answer(200, json.dumps(done).encode())
+        self.give({"commitUrl": f"{self.server.url}/{model}/commit/{COMMIT}", "commitOid": COMMIT, "success": True})

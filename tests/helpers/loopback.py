@@ -33,6 +33,17 @@ class QuietHandler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def answer(self, status, body=b"", length=None, **headers):
+        """Answer with a body, which HEAD leaves out, and promise `length` bytes of it, by default all."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+            self.wfile.flush()
+
 
 @contextlib.contextmanager
 def served(server):
@@ -90,15 +101,6 @@ class Handler(QuietHandler):
             self.answer(404)
         else:
             self.answer(200, content)
-
-    def answer(self, status, body=b"", length=None, **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
 
 
 def status(code, **headers):

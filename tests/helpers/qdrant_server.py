@@ -14,33 +14,26 @@ class Handler(QuietHandler):
 
     def do_GET(self):
         _, _, *name = self.path.strip("/").partition("/")
-        self.answer(self.server.double.get_collection(name[0]) if name[0] else self.server.double.get_collections())
+        self.give(self.server.double.get_collection(name[0]) if name[0] else self.server.double.get_collections())
 
     def do_POST(self):
         _, name, _, verb = self.path.split("?")[0].strip("/").split("/")
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if verb == "query":
             asked = models.QueryRequest(**body)
-            self.answer(
-                self.server.double.query_points(
-                    name, asked.query, using=asked.using, limit=asked.limit, with_payload=asked.with_payload
-                )
-            )
+            options = {"using": asked.using, "limit": asked.limit, "with_payload": asked.with_payload}
+            self.give(self.server.double.query_points(name, asked.query, **options))
         else:
             asked = models.ScrollRequest(**body)
             points, after = self.server.double.scroll(
                 name, limit=asked.limit, with_payload=asked.with_payload, with_vectors=asked.with_vector
             )
-            self.answer(models.ScrollResult(points=points, next_page_offset=after))
+            self.give(models.ScrollResult(points=points, next_page_offset=after))
 
-    def answer(self, result):
+    def give(self, result):
         self.server.asked.append((self.command, self.path))
         body = json.dumps({"result": result.model_dump(mode="json"), "status": "ok", "time": 0.0}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(200, body, content_type="application/json")
 
 
 @contextlib.contextmanager
