@@ -12,8 +12,7 @@ from transformers import PreTrainedModel
 
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
-from pecl.encoders.families import family_of
-from pecl.encoders.families.family import TextFamily
+from pecl.encoders.families import TextFamily, family_of
 from pecl.encoders.packing import ATTENTION_BY_ROW, Packing, seen_by
 from pecl.errors import not_none
 

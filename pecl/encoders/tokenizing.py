@@ -10,8 +10,7 @@ from transformers import PreTrainedModel
 
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning, with_cleaning
-from pecl.encoders.families import family_of
-from pecl.encoders.families.family import TextFamily, longest_sequence
+from pecl.encoders.families import TextFamily, family_of, longest_sequence
 from pecl.encoders.tokens import around, beginning_with
 from pecl.errors import ConfigError
 from pecl.files import sha256_lines

@@ -20,8 +20,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from pecl.encoders.families import FAMILIES, finish_backbone
-from pecl.encoders.families.family import longest_sequence
+from pecl.encoders.families import FAMILIES, finish_backbone, longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder
 
 

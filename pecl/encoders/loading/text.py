@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from pecl.encoders.families import FAMILIES, finish_backbone
-from pecl.encoders.families.family import longest_sequence
+from pecl.encoders.families import FAMILIES, finish_backbone, longest_sequence
 from pecl.encoders.loading.checksums import check_checksums
 from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve

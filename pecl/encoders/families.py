@@ -1,0 +1,296 @@
+"""Architectures of text towers: a `TextFamily` each, and the table of them by `model_type` of the backbone's config.
+
+A pass embeds the tokens, runs the layers and ends, with the final LayerNorm where the architecture has one. Pooling and
+projection follow in the tower. Adapters name modules by role, so a family also says where each role is.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import (
+    MetaClip2Model,
+    MetaClip2TextModel,
+    PretrainedConfig,
+    PreTrainedModel,
+    SiglipModel,
+    SiglipTextModel,
+)
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
+from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_attention_forward
+
+from pecl.encoders.cleaning import LOWER
+
+# Model types that count positions from behind the padding token's id
+_AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})
+
+
+def first_position(config: PretrainedConfig) -> int:
+    """Return the position of the first token in an encoder of `config`."""
+    return config.pad_token_id + 1 if config.model_type in _AFTER_PADDING else 0
+
+
+def longest_sequence(config: PretrainedConfig) -> int:
+    """Return the number of positions that an encoder of `config` has for tokens."""
+    return config.max_position_embeddings - first_position(config)
+
+
+@dataclass(frozen=True, eq=False)
+class TextFamily:
+    """One architecture.
+
+    `embed` is the first step of a pass: (backbone, positions (B or 1, L) int64 from `first_position` on, input_ids
+    (B, L) int64 or None, words (B, L, d) in their place or None) -> states for the first layer, (B, L, d). `top` is the
+    last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
+    """
+
+    layers: str  # path of the list of layers in the backbone
+    in_layer: Mapping[str, str]  # role -> path within a layer; see `adapters.roles` for the roles
+    at_top: Mapping[str, str]  # role -> path in the backbone of a module that is there once
+    embed: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
+    first_position: Callable[[PretrainedConfig], int] = first_position  # that of the first token
+    final_norm: str | None = None  # path of the LayerNorm behind the last layer; None where each ends with its own
+    causal: bool = False  # whether a position attends only to itself and the positions before it
+    is_fixed: bool = False  # whether every text is padded to all positions, and padding is attended to
+    names_languages: bool = False  # whether the first token of a text names its language
+    pooling: str = "mean"  # in `POOLINGS`
+    clean: str = ""  # in `CLEANINGS`
+    encoder: type[PreTrainedModel] | None = None  # the text half in a checkpoint of both; None where `AutoModel` has it
+    projection: str = ""  # the linear layer behind the pooling, in a checkpoint of both halves
+    whole: type[PreTrainedModel] | None = None  # both halves, where transformers has no `AutoModel` for the text half
+    prepare: Callable[[PreTrainedModel], None] | None = None  # lets built layers hand pecl's arguments on to attention
+    top: Callable[[nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
+
+    def layers_of(self, backbone: PreTrainedModel) -> nn.ModuleList:
+        """Return the layers, lowest first."""
+        return cast("nn.ModuleList", backbone.get_submodule(self.layers))
+
+    def finish(self, backbone: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the last hidden states (B, L, d) from the output of the last layer."""
+        return hidden if self.final_norm is None else backbone.get_submodule(self.final_norm)(hidden)
+
+
+def _embed_by_module(
+    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+) -> torch.Tensor:
+    return cast("nn.Module", backbone.embeddings)(input_ids=input_ids, position_ids=positions, inputs_embeds=words)
+
+
+# LaBSE, RoBERTa and XLM-R too, and with them M-CLIP's, E5's and open_clip's XLM-R towers
+BERT = TextFamily(
+    layers="encoder.layer",
+    in_layer={
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        "intermediate": "intermediate.dense",
+        "output": "output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "output_norm": "output.LayerNorm",
+        "self_attention": "attention.self",
+    },
+    at_top={"word_embeddings": "embeddings.word_embeddings", "pooler": "pooler.dense"},
+    embed=_embed_by_module,
+)
+
+# --8<-- [start:distilbert]
+# The text tower of sentence-transformers' clip-ViT-B-32-multilingual-v1
+DISTILBERT = TextFamily(
+    layers="transformer.layer",
+    in_layer={
+        "query": "attention.q_lin",
+        "key": "attention.k_lin",
+        "value": "attention.v_lin",
+        "attention_output": "attention.out_lin",
+        "intermediate": "ffn.lin1",
+        "output": "ffn.lin2",
+        "attention_norm": "sa_layer_norm",
+        "output_norm": "output_layer_norm",
+        "self_attention": "attention",
+    },
+    at_top={"word_embeddings": "embeddings.word_embeddings"},
+    embed=_embed_by_module,
+)
+# --8<-- [end:distilbert]
+
+
+def _embed_scaled(
+    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+) -> torch.Tensor:
+    encoder = cast(Any, backbone)
+    states: torch.Tensor = encoder.embed_tokens(input_ids) if words is None else words
+    scale = math.sqrt(encoder.config.d_model) if encoder.config.scale_embedding else 1.0
+    return states * scale + encoder.embed_positions.weights[positions].to(states.dtype)
+
+
+def _prepare_nllb(backbone: PreTrainedModel) -> None:
+    """Take the scale out of the word embeddings, so that prompts and trimming meet a plain layer; and the dropout."""
+    encoder = cast(Any, backbone)
+    scaled = encoder.embed_tokens
+    encoder.embed_tokens = nn.Embedding.from_pretrained(scaled.weight, freeze=False, padding_idx=scaled.padding_idx)
+    for layer in encoder.layers:
+        layer.dropout = layer.activation_dropout = layer.self_attn.dropout = 0.0
+
+
+# NLLB-CLIP: the encoder of the translation model NLLB (transformers' M2M100), whose first token names the language and
+# is pooled. transformers drops elements in these layers by functions, which cannot be drawn by row, so the layers have
+# no dropout here.
+NLLB = TextFamily(
+    layers="layers",
+    in_layer={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.out_proj",
+        "intermediate": "fc1",
+        "output": "fc2",
+        "attention_norm": "self_attn_layer_norm",
+        "output_norm": "final_layer_norm",
+        "self_attention": "self_attn",
+    },
+    at_top={"word_embeddings": "embed_tokens"},
+    embed=_embed_scaled,
+    first_position=lambda config: config.pad_token_id + 1,
+    final_norm="layer_norm",
+    pooling="cls",
+    names_languages=True,
+    encoder=M2M100Encoder,
+    prepare=_prepare_nllb,
+)
+
+
+def _embed_plain(
+    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+) -> torch.Tensor:
+    """Return words plus positions, (B, L, d). transformers' own refuses tokens packed in one row."""
+    embeddings = cast(Any, backbone.embeddings)
+    words = embeddings.token_embedding(input_ids) if words is None else words
+    return words + embeddings.position_embedding(positions)
+
+
+# The common part of MetaCLIP 2 and SigLIP, transformers' pre-LN encoders of CLIP's kind
+PRE_NORM = TextFamily(
+    layers="encoder.layers",
+    in_layer={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.out_proj",
+        "intermediate": "mlp.fc1",
+        "output": "mlp.fc2",
+        "attention_norm": "layer_norm1",
+        "output_norm": "layer_norm2",
+        "self_attention": "self_attn",
+    },
+    at_top={"word_embeddings": "embeddings.token_embedding"},
+    embed=_embed_plain,
+    final_norm="final_layer_norm",
+    pooling="lasttoken",
+)
+
+# Causal, and pooled at the first end-of-text token. Tokens behind that token never reach it, so a text is cut there and
+# packed without a change of its embedding.
+METACLIP = replace(
+    PRE_NORM, causal=True, encoder=MetaClip2TextModel, projection="text_projection", whole=MetaClip2Model
+)
+
+
+class Attention(SiglipAttention):
+    """SigLIP's attention, with the layers of `plain`. It hands further arguments on; transformers' drops them."""
+
+    def __init__(self, plain: SiglipAttention) -> None:
+        with torch.device("meta"):  # the layers are replaced at once
+            super().__init__(plain.config)
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            setattr(self, name, getattr(plain, name))
+        self.training = plain.training
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        asking: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend from every position of (B, L, d), or from the positions `asking` (B, Q, d), to every position."""
+        plain = type(self.k_proj) is type(self.v_proj) is nn.Linear and attention_mask is None and not kwargs
+        if asking is not None and plain:
+            return self._ask(hidden_states, asking), None
+        asking = hidden_states if asking is None else asking
+
+        def by_head(states: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+            return layer(states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # (B, h, L, d_head)
+
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
+        attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
+        return self.out_proj(attended.flatten(-2)), None
+
+    def _ask(self, hidden: torch.Tensor, asking: torch.Tensor) -> torch.Tensor:
+        """Attend from (B, 1, d) to (B, L, d) without keys and values of each position: the query meets their matrices.
+
+        A bias of the keys adds the same to all scores of a head, so softmax drops it.
+        """
+        key, value = (layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.k_proj, self.v_proj))
+        query = self.q_proj(asking[:, 0]).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)  # (h, B, d_head)
+        scores = ((query * self.scale) @ key).transpose(0, 1) @ hidden.mT  # key (h, d_head, d) -> (B, h, L)
+        seen = (scores.softmax(-1) @ hidden).transpose(0, 1)  # (h, B, d)
+        attended = (seen @ value.mT).transpose(0, 1).flatten(1) + self.v_proj.bias  # (B, d)
+        return self.out_proj(attended).unsqueeze(1)
+
+
+def _prepare_siglip(backbone: PreTrainedModel) -> None:
+    cast(Any, backbone).head = nn.Identity()  # the tower has a head of its own, behind the pooling
+    for layer in cast(Any, backbone).encoder.layers:
+        layer.self_attn = Attention(layer.self_attn)
+
+
+def _top_siglip(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    normed = layer.layer_norm1(hidden)  # (B, L, d)
+    mask = None if mask is None else mask[:, :, -1:]  # (B, 1, 1, L)
+    attended, _ = layer.self_attn(normed, mask, asking=normed[:, -1:])  # (B, 1, d)
+    state = hidden[:, -1:] + attended
+    return state + layer.mlp(layer.layer_norm2(state))
+
+
+# SigLIP, SigLIP 2 and mSigLIP: every text has 64 positions, all are attended to, and the last one is pooled. It is
+# usually padding, so padding cannot be left out. In the last layer only that position needs a query, an output and a
+# feed-forward layer, which saves most of the layer exactly.
+SIGLIP = replace(
+    PRE_NORM,
+    is_fixed=True,
+    clean=LOWER,
+    encoder=SiglipTextModel,
+    projection="head",
+    whole=SiglipModel,
+    prepare=_prepare_siglip,
+    top=_top_siglip,
+)
+
+FAMILIES: dict[str, TextFamily] = {
+    "bert": BERT,  # LaBSE is a BERT
+    "roberta": BERT,
+    "xlm-roberta": BERT,
+    "distilbert": DISTILBERT,
+    "m2m_100": NLLB,
+    "metaclip_2_text_model": METACLIP,
+    "siglip_text_model": SIGLIP,
+}
+
+
+def family_of(config: PretrainedConfig) -> TextFamily | None:
+    """Return the family of encoders of `config`; None for an architecture that pecl runs only as a whole."""
+    return FAMILIES.get(config.model_type)
+
+
+def finish_backbone(backbone: PreTrainedModel) -> None:
+    """Apply the changes of its family to a newly built backbone."""
+    family = family_of(backbone.config)
+    if family is not None and family.prepare is not None:
+        family.prepare(backbone)
