@@ -134,19 +134,17 @@ def resolve_captions_file(path: str | Path) -> Path:
     return gzipped if gzipped.exists() and not path.exists() else path
 
 
-def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, ...]:
+def read_captions(path: str | Path) -> tuple[str, ...]:
     """Return the captions of a text file, one per line, plain or gzipped; also finds `path` + ".gz".
 
     CRLF, a byte-order mark and a missing final newline are accepted; spaces at the ends are dropped.
 
     Raises:
-        DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named), or not `expected` lines.
+        DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named).
     """
     path = resolve_captions_file(path)
     captions = tuple(stripped_lines(path, TEXT_LIMIT))
     if "" in captions:
         number = captions.index("") + 1
         raise DataError(f"{path}, line {number}: empty caption; every line must hold one")
-    if expected is not None and len(captions) != expected:
-        raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
     return captions

@@ -8,7 +8,7 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 from pecl.errors import DataError, is_text
 from pecl.files import open_regular
@@ -16,13 +16,6 @@ from pecl.files import open_regular
 LONGEST = 1 << 20  # characters of a line
 CAPTIONS, TABLE = "caption file", "table of captions"  # kinds of files in error sentences
 _BOM = codecs.BOM_UTF8.decode()
-
-
-class Line(NamedTuple):
-    """A line of a file with its line break, in which characters that are not UTF-8 are replaced, and its problem."""
-
-    text: str
-    wrong: str | None
 
 
 @contextlib.contextmanager
@@ -39,8 +32,10 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from error
 
 
-def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = None) -> Iterator[Line]:
+def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = None) -> Iterator[tuple[str, str | None]]:
     r"""Yield the lines of a file of at most `limit` unpacked bytes, without a byte-order mark; `.gz` is unpacked.
+
+    With each comes its problem, if any: characters that are not UTF-8 are replaced in it.
 
     Lines end at `newline`: "\n", or "" to also end them at "\r" and "\r\n"; neither is changed.
 
@@ -66,24 +61,24 @@ def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = Non
             yield line
 
 
-def _checked(text: str) -> Line:
+def _checked(text: str) -> tuple[str, str | None]:
     """Return a line whose bytes outside UTF-8 were escaped, with its problem."""
     if text.isascii() or is_text(text):
-        return Line(text, None)
+        return text, None
     content = text.encode("utf-8", "surrogateescape")
     try:
         content.removesuffix(b"\n").decode("utf-8")
     except UnicodeDecodeError as error:
-        return Line(content.decode("utf-8", "replace"), f"not UTF-8 ({error.reason}); convert the file to UTF-8")
-    return Line(text, None)
+        return content.decode("utf-8", "replace"), f"not UTF-8 ({error.reason}); convert the file to UTF-8"
+    return text, None
 
 
 def stripped_lines(path: Path, limit: int | None = None) -> Iterator[str]:
     """Yield the lines of a caption file, at least one, including empty ones, without spaces at their ends."""
     number = 0
-    for number, line in enumerate(lines_of(path, CAPTIONS, limit=limit), 1):
-        if line.wrong:
-            raise DataError(f"{path}, line {number}: {line.wrong}")
-        yield line.text.strip()
+    for number, (text, wrong) in enumerate(lines_of(path, CAPTIONS, limit=limit), 1):
+        if wrong:
+            raise DataError(f"{path}, line {number}: {wrong}")
+        yield text.strip()
     if not number:
         raise DataError(f"{CAPTIONS} {path} is empty")

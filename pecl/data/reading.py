@@ -1,14 +1,12 @@
 """Shared code of readers: files that are parallel line by line, galleries of image files, and records of files."""
 
-import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pecl.data.captions import ParallelCaptions, read_captions, resolve_captions_file
-from pecl.errors import DataError, one_line
-from pecl.files import parse_json, read_bytes_limited, sha256_file
+from pecl.errors import DataError
+from pecl.files import sha256_file
 from pecl.files.images import ImageFiles
 
 
@@ -40,34 +38,6 @@ def read_listed(
     columns = read_parallel(files)
     names = columns.pop("image_names")
     return columns, names, {name: describe_file(path, root) for name, path in files.items()}
-
-
-def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Return each line of a JSONL file, an object, with its number counted from 1; blank lines are passed over.
-
-    Raises:
-        DataError: the file is missing or empty, or a line is something else (it is named).
-    """
-    try:
-        content = read_bytes_limited(path)
-    except FileNotFoundError as error:
-        raise DataError(f"caption file {path} is missing") from error
-    except OSError as error:
-        raise DataError(f"cannot read caption file {path}: {error.strerror or error}") from error
-    found: list[tuple[int, dict[str, Any]]] = []
-    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            document = parse_json(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not JSON in UTF-8 ({one_line(error)})") from error
-        if not isinstance(document, dict):
-            raise DataError(f"{path}, line {number}: expected a JSON object, got {type(document).__name__}")
-        found.append((number, document))
-    if not found:
-        raise DataError(f"caption file {path} is empty")
-    return found
 
 
 def describe_file(path: Path, root: Path) -> dict[str, str]:

@@ -14,9 +14,8 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.published import multi30k
+from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES, read_xflickrco, read_xm3600
 from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
-from pecl.data.published.xflickrco import XFLICKRCO_LANGUAGES, read_xflickrco
-from pecl.data.published.xm3600 import XM3600_LANGUAGES, read_xm3600
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
 from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes, scene_languages

@@ -79,11 +79,11 @@ def kind_of(path: Path) -> str:
 def _lines(path: Path, suffix: str, problems: list[Problem], limit: int | None) -> Iterator[str]:
     """Yield the lines; a line outside UTF-8 becomes a problem, and gets replacement characters."""
     number = 1
-    for line in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else "", limit):
-        if line.wrong:
-            problems.append(Problem(number, None, line.wrong))
-        number += line.text.endswith("\n")
-        yield line.text
+    for text, wrong in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else "", limit):
+        if wrong:
+            problems.append(Problem(number, None, wrong))
+        number += text.endswith("\n")
+        yield text
 
 
 def _delimited_rows(lines: Iterator[str], delimiter: str, table: CaptionTable) -> Iterator[TableRow]:

@@ -21,8 +21,7 @@ import pecl
 from pecl.cli import main
 from pecl.data.custom.sources import normal_form
 from pecl.data.published import multi30k
-from pecl.data.published.xflickrco import XFLICKRCO_LANGUAGES
-from pecl.data.published.xm3600 import XM3600_LANGUAGES
+from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES
 from pecl.data.registry import load_dataset
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.inputs import load_training_inputs

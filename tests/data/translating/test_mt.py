@@ -4,8 +4,7 @@ import contextlib
 
 import pytest
 import torch
-from helpers.tiny_mt import FAMILIES, SENTENCES, make_marian
-from helpers.translation_models import config
+from helpers.translation_models import FAMILIES, SENTENCES, config, make_marian
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertConfig, BertModel
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB

@@ -9,8 +9,7 @@ import sys
 
 import pytest
 from helpers.layouts import make_multi30k, make_xtd10, sentence
-from helpers.tiny_mt import SENTENCES
-from helpers.translation_models import config
+from helpers.translation_models import SENTENCES, config
 
 from pecl.data.captions import read_captions
 from pecl.data.provenance import provenance_file, read_provenance
