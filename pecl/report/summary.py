@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pecl.errors import not_none
-from pecl.languages import ENGLISH
 from pecl.report.methods import Method, method_labels, method_of
-from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method
-from pecl.report.tables.disparity import find_english
+from pecl.report.tables.candidates import Candidate, best_of_methods
+from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import Group, by_group, grouped
 from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
-from pecl.report.tables.statistics import hits, intervals
+from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import SHORT_ID, Row, Table, difference, mean_and_std, numbers, words
 from pecl.results.result import Result
 
@@ -77,13 +76,13 @@ def _fitting(tables: Sequence[Table], room: int) -> tuple[Sequence[Table], list[
 
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[Row]:
-    found = best_of_methods(candidates_by_method(runs))
+    found = best_of_methods(runs)
     labels = method_labels(method for methods in found.values() for method in methods)
     english = find_english(results, group)
     rows = [
         _row(candidate, method, labels[method], runs, english)
         for methods in found.values()
-        for method, candidate in sorted(methods.items(), key=lambda item: item[0].order)
+        for method, candidate in methods.items()
     ]
     most = {row["language"]: max(one["gain"] for one in rows if one["language"] == row["language"]) for row in rows}
     return sorted(rows, key=lambda row: (-most[row["language"]], row["language"]))
@@ -91,7 +90,7 @@ def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) ->
 
 def _row(candidate: Candidate, method: Method, label: str, runs: Sequence[Result], english: Result | None) -> Row:
     low, high = intervals([candidate.gains])[0].tolist()
-    gain = candidate.mean - candidate.zero_shot
+    gap = gap_to_english(candidate, english)
     return {
         "language": candidate.language,
         "method": label,
@@ -100,22 +99,14 @@ def _row(candidate: Candidate, method: Method, label: str, runs: Sequence[Result
         "zero_shot": candidate.zero_shot,
         "mean": candidate.mean,
         "std": candidate.std,
-        "gain": gain,
+        "gain": candidate.gain,
         "gain_low": low,
         "gain_high": high,
-        "share_closed": gain / gap if (gap := _gap(candidate, english)) else float("nan"),
+        "share_closed": candidate.gain / gap if gap else float("nan"),
         "seeds": candidate.seeds,
         "runs": sum(run.config.language == candidate.language and method_of(run) == method for run in runs),
         "run_ids": candidate.run_ids,
     }
-
-
-def _gap(candidate: Candidate, english: Result | None) -> float | None:
-    """Return English's zero-shot score less the language's; None where it is within noise, or there is no English."""
-    if english is None or candidate.language == ENGLISH:
-        return None
-    gaps = hits(english, "zero_shot") - hits(candidate.runs[0], "zero_shot")
-    return float(gaps.mean()) if intervals([gaps])[0, 0] > 0 else None
 
 
 def _evaluated(results: Sequence[Result]) -> list[Row]:

@@ -1,26 +1,36 @@
 """Choose test captions, and describe the items that they retrieved before and after training for the page's script.
 
-The page shows the captions that changed most, gains and losses alike, and a sample of the others.
+The page shows the captions that changed most, gains and losses alike, and a sample of the others. Captions and pictures
+are read from the data sets, since results hold only indices, and only where the data are those of the run.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import not_none
+from pecl.config import Role, fields_of, make_config
+from pecl.data.captions import ParallelCaptions
+from pecl.errors import DataError, not_none
+from pecl.experiment.inputs import load_captions
 from pecl.files.images import ImageSource
 from pecl.files.pictures import jpeg_uri, small_jpeg
 from pecl.files.progress import Bar
 from pecl.languages import language_name
-from pecl.report.methods import look_name, method_labels
-from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
-from pecl.report.tables import BEST
+from pecl.report.methods import Method, look_name, method_labels
+from pecl.report.tables import BEST, best_of_methods, by_group
+from pecl.report.tables.table import SHORT_ID
 from pecl.results.result import Result
+from pecl.results.side_files import Nearest, read_manifest, read_retrieved
+from pecl.retrieval.measures import DIRECTIONS
 
 FOUND_AT = (1, 5, 10)  # a caption is found if its item is among the first k
 _CHANGED_SHARE = 0.75  # share of the captions shown
+_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB per photograph
+MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
+ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
 
 
 def change(before: int, after: int, k: int) -> str:
@@ -68,11 +78,6 @@ def _weight(before: int, after: int) -> float:
     return 100 * crossed + abs(math.log(before / after))
 
 
-_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB per photograph
-MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
-ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
-
-
 @dataclass
 class Gallery:
     """Groups of cards, one per language and method; the pictures they name by number; reasons for runs left out.
@@ -101,6 +106,35 @@ class Gallery:
         return found
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run with its data, the indices of its test captions in the data, and the items that they retrieved."""
+
+    result: Result
+    method: Method
+    data: ParallelCaptions
+    test: list[int]
+    retrieved: Nearest
+
+    @property
+    def kind(self) -> str:
+        """Kind of the gallery: images, or english."""
+        return self.result.data.gallery.kind
+
+    def ranks(self, stage: str) -> Sequence[int]:
+        """Return the ranks of the right items of the test captions, `zero_shot` or `best`."""
+        return self.result.ranks(DIRECTIONS[self.kind][1], stage=stage)
+
+    def item(self, caption: int) -> int:
+        """Return the gallery item that a caption should find."""
+        return caption if self.kind == "english" else not_none(self.data.image_index, "image_index")[caption]
+
+    def items(self, place: int) -> set[int]:
+        """Return all items that the card of the test caption at `place` shows."""
+        found = self.retrieved
+        return {self.item(self.test[place]), *found["zero_shot"][place], *found[BEST][place]}
+
+
 def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:
     """Return the items that the best candidate of each language and method retrieved, for `captions` test captions.
 
@@ -109,7 +143,7 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
     Raises:
         DataError: the data found are not those that a run was made with, or an image is damaged.
     """
-    runs, notes = find_gallery_runs(results, data_dir)
+    runs, notes = _gallery_runs(results, data_dir)
     gallery = Gallery(notes=notes)
     limit = captions
     while limit > 1 and _count_pictures(runs, limit) > MAX_PICTURES:
@@ -124,7 +158,7 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
     return gallery
 
 
-def _count_pictures(runs: Sequence[GalleryRun], limit: int) -> int:
+def _count_pictures(runs: Sequence[_Run], limit: int) -> int:
     needed: set[tuple[str, int]] = set()
     for run in runs:
         if run.kind == "images":
@@ -134,7 +168,7 @@ def _count_pictures(runs: Sequence[GalleryRun], limit: int) -> int:
     return len(needed)
 
 
-def _group(run: GalleryRun, label: str, limit: int, gallery: Gallery) -> dict[str, Any]:
+def _group(run: _Run, label: str, limit: int, gallery: Gallery) -> dict[str, Any]:
     """Return the cards of a run and what is said of them; its pictures are added to the gallery."""
     result, data = run.result, run.data
     config, before, after = result.config, run.ranks("zero_shot"), run.ranks(BEST)
@@ -161,7 +195,7 @@ def _group(run: GalleryRun, label: str, limit: int, gallery: Gallery) -> dict[st
     }
 
 
-def _card(run: GalleryRun, place: int, shown: dict[int, int]) -> dict[str, Any]:
+def _card(run: _Run, place: int, shown: dict[int, int]) -> dict[str, Any]:
     caption, found = run.test[place], run.retrieved
     query = run.result.data.query["test"]
     card = {
@@ -175,3 +209,75 @@ def _card(run: GalleryRun, place: int, shown: dict[int, int]) -> dict[str, Any]:
     if query != "target":  # the query is another text than the caption
         card["query"] = getattr(run.data, query)[caption]
     return card
+
+
+def _gallery_runs(results: Sequence[Result], data_dir: str | Path | None) -> tuple[list[_Run], list[str]]:
+    """Return the best run of each language and route with its data, and a sentence for each reason to leave runs out.
+
+    Raises:
+        DataError: the data found are not those that a run was made with.
+    """
+    load = cache(load_captions)  # routes of a language share their data
+    found: list[_Run] = []
+    left_out: dict[str, list[str]] = {}  # reason -> runs
+    for method, result in _chosen(results):
+        try:
+            found.append(_with_data(method, result, load, data_dir))
+        except _NotAtHand as reason:
+            left_out.setdefault(str(reason), []).append(result.run_id[:SHORT_ID])
+    notes = [f"{reason}; left out: run{'s' * (len(runs) > 1)} {', '.join(runs)}" for reason, runs in left_out.items()]
+    return found, notes
+
+
+class _NotAtHand(Exception):
+    """A part of a run is missing, so that it cannot be shown; the message names it."""
+
+
+def _chosen(results: Sequence[Result]) -> list[tuple[Method, Result]]:
+    """Return (method, result) of the candidate that validation chose for each group, language and method.
+
+    The group with the most runs comes first.
+    """
+    trained = [result for result in results if result.status == "complete" and result.kind == "train"]
+    return [
+        (method, candidate.chosen_run)
+        for runs in sorted(by_group(trained).values(), key=len, reverse=True)
+        for methods in best_of_methods(runs).values()
+        for method, candidate in methods.items()
+    ]
+
+
+def _with_data(
+    method: Method, result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None
+) -> _Run:
+    """Return a run with its data; raise _NotAtHand where something is missing."""
+    config = result.config
+    manifest, retrieved = read_manifest(result), read_retrieved(result)
+    if manifest is None or retrieved is None:
+        missing = "The manifest of the split is" if manifest is None else "The retrieved items are"
+        raise _NotAtHand(f"{missing} not kept next to the results: train again to see captions here")
+    query = result.data.query["test"]
+    try:
+        values = {field: getattr(config, field) for field in fields_of(Role.DATA)}
+        data_dir = data_dir or config.data_dir
+        data = load(make_config({**values, "data_dir": data_dir and str(data_dir)}), (query,))
+    except DataError as error:
+        raise _NotAtHand(
+            f"The data of {result.data.dataset} cannot be read, so their captions are left out: {error}"
+        ) from error
+    _check_data(result, manifest, data)
+    return _Run(result, method, data, manifest["indices"]["test"], retrieved)
+
+
+def _check_data(result: Result, manifest: dict[str, Any], data: ParallelCaptions) -> None:
+    """Raise DataError unless `data` are those that the result was made from."""
+    found = data.hashes()
+    wrong = [name for name, sha in result.data.sha256.items() if sha and found[name] and sha != found[name]]
+    shown, ids = manifest["gallery"], data.images.ids if data.images else ()
+    if shown["kind"] == "images" and [ids[i] for i in shown["items"]] != shown["ids"]:
+        wrong.append("gallery")
+    if wrong:
+        raise DataError(
+            f"{data.dataset}/{data.language} is not what run {result.run_id} was made with: its {wrong[0]} differs; "
+            "point --data-dir at the data it was made with, or leave the gallery out with --gallery-captions 0"
+        )

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from pecl.report.methods import Method, method_labels, methods_remark
 from pecl.report.plots.estimates import by_gain, plot_groups, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
-from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method
+from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
@@ -37,7 +37,7 @@ def draw_curves(results: Sequence[Result]) -> list[Plot]:
 @styled
 def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     chosen: dict[_Row, dict[str, Candidate]] = {}  # row -> language -> candidate
-    for code, methods in best_of_methods(candidates_by_method(runs)).items():
+    for code, methods in best_of_methods(runs).items():
         for method, candidate in methods.items():
             chosen.setdefault(_Row(method, candidate.chosen_run.config.choose == "text"), {})[code] = candidate
     rows = sorted(chosen, key=lambda row: (row.method.order, row.by_text))

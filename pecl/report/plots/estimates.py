@@ -66,8 +66,7 @@ def by_gain(candidates: Iterable[Candidate]) -> list[str]:
     """Return the languages of candidates, the one whose best candidate gained most first."""
     best: dict[str, float] = {}
     for candidate in candidates:
-        own = candidate.mean - candidate.zero_shot
-        best[candidate.language] = max(own, best.get(candidate.language, own))
+        best[candidate.language] = max(candidate.gain, best.get(candidate.language, candidate.gain))
     return sorted(best, key=lambda code: (-best[code], code))
 
 

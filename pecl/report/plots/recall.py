@@ -19,9 +19,8 @@ from pecl.report.plots.estimates import (
     zero_shot,
 )
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_at, panels, styled
-from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, hits
-from pecl.report.tables.disparity import find_english
-from pecl.report.tables.statistics import intervals
+from pecl.report.tables import Candidate, Group, best_of_methods
+from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.results.result import Result
 
 _ROW = 0.17  # inches: height of one method's row
@@ -45,7 +44,7 @@ def draw_gap_closed(results: Sequence[Result]) -> list[Plot]:
 
 @styled
 def _recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
-    rows, ticks = _rows(best_of_methods(candidates_by_method(runs)))
+    rows, ticks = _rows(best_of_methods(runs))
     reference = find_english(results, group)
     english = reference and zero_shot(reference)
     drawn = [(y, method, zero_shot(one.runs[0]), trained(one)) for y, method, one in rows]
@@ -83,7 +82,7 @@ def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     reference = find_english(results, group)
     if reference is None:
         raise NotDrawn(f"no result of English with the gallery {group.gallery} of {group.dataset}: train --language en")
-    best = best_of_methods(candidates_by_method(runs))
+    best = best_of_methods(runs)
     names = method_labels(method for methods in best.values() for method in methods)
     kept, level = _behind(best, reference)
     if not kept:
@@ -117,8 +116,8 @@ def _rows(languages: dict[str, dict[Method, Candidate]]) -> tuple[list[Row], dic
     rows: list[Row] = []
     ticks, y = {}, 0.0
     for code in by_gain(one for methods in languages.values() for one in methods.values()):
-        methods = sorted(languages[code].items(), key=lambda item: item[0].order)
-        rows += [(y + place, method, candidate) for place, (method, candidate) in enumerate(methods)]
+        methods = languages[code]
+        rows += [(y + place, method, candidate) for place, (method, candidate) in enumerate(methods.items())]
         ticks[code] = y + (len(methods) - 1) / 2
         y += len(methods) + _BETWEEN
     return rows, ticks
@@ -138,14 +137,10 @@ def _behind(
     """Split `languages` into those behind English by more than the noise, and (language, method) of the rest."""
     kept: dict[str, dict[Method, Candidate]] = {}
     level = []
-    reference = hits(english, "zero_shot")
     for code, methods in languages.items():
-        for method, candidate in sorted(methods.items(), key=lambda item: item[0].order):
-            if code == ENGLISH:
-                continue
-            gaps = reference - hits(candidate.runs[0], "zero_shot")  # (N,)
-            if intervals([gaps])[0, 0] > 0:
-                kept.setdefault(code, {})[method] = candidate
-            else:
+        for method, candidate in methods.items() if code != ENGLISH else ():
+            if gap_to_english(candidate, english) is None:
                 level.append((code, method))
+            else:
+                kept.setdefault(code, {})[method] = candidate
     return kept, level

@@ -111,14 +111,9 @@ class Candidate:
         return float(np.mean(self.scores))
 
     @property
-    def mean_recall_before(self) -> float:
-        """Mean over both directions of recall@1, 5 and 10 of the tower without adapter."""
-        return self.runs[0].measured(stage="zero_shot").mean_recall
-
-    @property
-    def mean_recall(self) -> float:
-        """The same after training, mean over seeds."""
-        return float(np.mean([run.measured(stage=BEST).mean_recall for run in self.runs]))
+    def gain(self) -> float:
+        """Mean score after training less the score before."""
+        return self.mean - self.zero_shot
 
     @property
     def std(self) -> float:
@@ -233,10 +228,10 @@ def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
     return [candidate for _, own in found for candidate in chosen_candidates(own)]
 
 
-def best_of_methods(candidates: Sequence[Candidate]) -> dict[str, dict[Method, Candidate]]:
-    """Return language -> method -> the candidate with the best validation score, whatever its adapter."""
+def best_of_methods(results: Sequence[Result]) -> dict[str, dict[Method, Candidate]]:
+    """Return language -> method, in order -> the candidate with the best validation score, whatever its adapter."""
     found: dict[str, dict[Method, Candidate]] = {}
-    for candidate in candidates:
+    for candidate in candidates_by_method(results):
         methods = found.setdefault(candidate.language, {})
         best = methods.setdefault(candidate.method, candidate)
         if candidate.validation > best.validation:

@@ -5,7 +5,7 @@ The tables raise DataError where results were not measured alike, see `one_group
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pecl.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import Group, group_of, grouped, one_group
 from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
-from pecl.report.tables.statistics import disparity, hits, intervals, share_closed
+from pecl.report.tables.statistics import hits, intervals
 from pecl.report.tables.table import Column, Row, Table, intervals_of, numbers, words
 from pecl.results.result import Result
 
@@ -31,29 +31,8 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class _Condition:
-    """One row: scores by language, and the zero-shot condition that training started from."""
-
-    name: str
-    before: str
-    scores: dict[str, float] = field(default_factory=dict)
-    hits: dict[str, np.ndarray] = field(default_factory=dict)  # hits of each test item, (N,)
-
-    def enter(self, language: str, score: float, hits: np.ndarray) -> None:
-        """Add a language with its score, which is the mean of `hits`."""
-        self.scores[language], self.hits[language] = score, hits
-
-    def gap_interval(self, english: np.ndarray | None) -> tuple[float, float]:
-        """Return the bootstrap interval of English's score less the mean of the others', paired by test item.
-
-        Not numbers where there is no English or no other language.
-        """
-        others = [own for language, own in self.hits.items() if language != ENGLISH]
-        if english is None or not others:
-            return float("nan"), float("nan")
-        low, high = intervals([english - np.mean(others, axis=0)])[0].tolist()
-        return low, high
+# Language -> its score, and the hits (N,) of the test items, whose mean it is
+_Scores = dict[str, tuple[float, np.ndarray]]
 
 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
@@ -61,7 +40,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
     A language enters where all routes of its setting have a result for it, so that all rows are over the same
     languages; None where no setting has two. A route with fewer than two languages other than English does not enter.
-    English's score is looked up among `results`, see `find_english`; for the formulas see `Disparity`, `share_closed`.
+    English's score is looked up among `results`, see `find_english`; for the formulas see `_rows`.
     """
     group = one_group(runs_of(candidates))
     english = find_english(results, group_of(candidates[0].runs[0]))
@@ -70,7 +49,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     if not kept:
         return None
     different = varying(kept)
-    rows = [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(_conditions(own), english)]
+    rows = [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(*_conditions(own), english)]
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
@@ -98,16 +77,15 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
         return None
     group = one_group(plain)
     english = find_english(plain, group)
-    found: dict[str, _Condition] = {}
+    found: dict[str, _Scores] = {}
     for result in plain:
-        name = ZERO_SHOT[result.data.query["test"]]
-        condition = found.setdefault(name, _Condition(name, name))
-        condition.enter(result.config.language, result.recall(stage="zero_shot"), hits(result, "zero_shot"))
-    conditions = [condition for condition in found.values() if len(condition.scores) > 1]
+        scores = found.setdefault(ZERO_SHOT[result.data.query["test"]], {})
+        scores[result.config.language] = result.recall(stage="zero_shot"), hits(result, "zero_shot")
+    conditions = {name: scores for name, scores in found.items() if len(scores) > 1}
     if not conditions:
         return None
     remarks = _remarks(english)[:1]  # nothing was closed
-    return Table("disparity", TITLE, group, _rows(conditions, english), _COLUMNS, tuple(plain), remarks)
+    return Table("disparity", TITLE, group, _rows(conditions, {}, english), _COLUMNS, tuple(plain), remarks)
 
 
 def languages_of(candidates: Sequence[Candidate]) -> list[str]:
@@ -134,6 +112,14 @@ def find_english(results: Sequence[Result], group: Group) -> Result | None:
     return None
 
 
+def gap_to_english(candidate: Candidate, english: Result | None) -> float | None:
+    """Return English's zero-shot score less the language's; None where it is within noise, or there is no English."""
+    if english is None or candidate.language == ENGLISH:
+        return None
+    gaps = hits(english, "zero_shot") - hits(candidate.runs[0], "zero_shot")
+    return float(gaps.mean()) if intervals([gaps])[0, 0] > 0 else None
+
+
 def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates of the languages that have every route which two languages other than English have."""
     count = Counter(candidate.route for candidate in candidates if candidate.language != ENGLISH)
@@ -153,41 +139,57 @@ def _left_out(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> lis
     return remarks + ([f"routes left out, since they have only one language: {', '.join(routes)}"] if routes else [])
 
 
-def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
-    """Return zero-shot on each test text, and each route after training."""
-    found = [_Condition(name, name) for query, name in ZERO_SHOT.items() if any(c.query == query for c in candidates)]
-    routes = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}
-    found += [_Condition(name, routes[name]) for name in ROUTES if name in routes]
-    by_name = {condition.name: condition for condition in found}
+def _conditions(candidates: Sequence[Candidate]) -> tuple[dict[str, _Scores], dict[str, str]]:
+    """Return the scores of zero-shot on each test text and of each route; and route -> its zero-shot."""
+    starts = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}
+    plain = [name for name in ZERO_SHOT.values() if name in starts.values()]
+    found: dict[str, _Scores] = {name: {} for name in (*plain, *ROUTES) if name in (*plain, *starts)}
     for candidate in candidates:
         code, before = candidate.language, hits(candidate.runs[0], "zero_shot")
-        by_name[ZERO_SHOT[candidate.query]].enter(code, candidate.zero_shot, before)
-        by_name[candidate.route].enter(code, candidate.mean, candidate.trained_hits)
-    return found
+        found[starts[candidate.route]][code] = candidate.zero_shot, before
+        found[candidate.route][code] = candidate.mean, candidate.trained_hits
+    return found, starts
 
 
-def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]:
-    reference = english.recall(stage="zero_shot") if english else None
-    measured = {condition.name: disparity(condition.scores, reference) for condition in conditions}
-    english_hits = hits(english, "zero_shot") if english else None
-    gaps = {condition.name: condition.gap_interval(english_hits) for condition in conditions}
-    return [
-        {
-            "condition": condition.name,
-            "languages": sorted(condition.scores),
-            "mean": (own := measured[condition.name]).mean,
-            "std_population": own.std,
-            "max_minus_min": own.max_minus_min,
-            "english_zero_shot": float("nan") if reference is None else reference,
-            "gap_to_english": own.gap,
-            "gap_low": gaps[condition.name][0],
-            "gap_high": gaps[condition.name][1],
-            "share_closed": share_closed(measured[condition.before], own)
-            if condition.name != condition.before and gaps[condition.before][0] > 0
-            else float("nan"),
-        }
-        for condition in conditions
-    ]
+def _rows(conditions: dict[str, _Scores], starts: dict[str, str], english: Result | None) -> list[Row]:
+    """Return a row per condition; `starts` names the zero-shot condition of each route.
+
+    The share that a route closed is 1 - its gap / the gap of its zero-shot, where the interval of the latter is above
+    0: else that gap is within noise.
+    """
+    rows = {name: _row(name, scores, english) for name, scores in conditions.items()}
+    for name, row in rows.items():
+        before = rows[starts.get(name, name)]
+        counts = before is not row and before["gap_low"] > 0
+        row["share_closed"] = 1 - row["gap_to_english"] / before["gap_to_english"] if counts else float("nan")
+    return list(rows.values())
+
+
+def _row(name: str, scores: _Scores, english: Result | None) -> Row:
+    """Return the inequality between the scores of languages.
+
+    The deviation is of the population, for the languages are all there are. The gap is English's zero-shot score less
+    the mean of the languages other than English; its bootstrap interval is paired by test item.
+    """
+    values = np.array([score for score, _ in scores.values()])
+    reference = gap = low = high = float("nan")
+    if english is not None:
+        others = [own for language, own in scores.items() if language != ENGLISH]
+        reference = english.recall(stage="zero_shot")
+        gap = reference - float(np.mean([score for score, _ in others]))
+        gaps = hits(english, "zero_shot") - np.mean([own for _, own in others], axis=0)
+        low, high = intervals([gaps])[0].tolist()
+    return {
+        "condition": name,
+        "languages": sorted(scores),
+        "mean": float(values.mean()),
+        "std_population": float(values.std()),
+        "max_minus_min": float(np.ptp(values)),
+        "english_zero_shot": reference,
+        "gap_to_english": gap,
+        "gap_low": low,
+        "gap_high": high,
+    }
 
 
 def _remarks(english: Result | None) -> tuple[str, ...]:

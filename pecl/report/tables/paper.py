@@ -33,7 +33,7 @@ from pecl.report.tables.scores import (
     varying_fields,
     with_several,
 )
-from pecl.report.tables.table import Column, Row, Table, missing, numbers, words
+from pecl.report.tables.table import Column, Row, Table, numbers, words
 from pecl.results.result import Result
 
 _METHODS = {
@@ -174,7 +174,7 @@ def _by_language(
     rows = [
         {**{key: row.get(key) for key in keys}, AVERAGE: _mean(row, others), "run_ids": row["run_ids"]} for row in rows
     ]
-    best = [best_places(_comparable(rows, column.name), (among,), column.name, column.name) for column in scores]
+    best = [best_places(rows, (among,), column.name, column.name) for column in scores]
     averaged = _AVERAGED if len(others) > 1 else ""
     remarks = tuple(filter(None, ["in per cent", "candidates chosen by validation", shared, averaged]))
     runs, marked = runs_of(candidates), frozenset().union(*best)
@@ -184,11 +184,6 @@ def _by_language(
 def _mean(row: Row, codes: Sequence[str]) -> float | None:
     """Return the mean score of the languages `codes`; None where one is missing, or there are none."""
     return float(np.mean([row[code] for code in codes])) if codes and all(code in row for code in codes) else None
-
-
-def _comparable(rows: Sequence[Row], column: str) -> list[Row]:
-    """Return the rows with a score below all others where one is missing, so that it is the best of nothing."""
-    return [{**row, column: -1.0 if missing(row[column]) else row[column]} for row in rows]
 
 
 def _pairs(count: float) -> str:

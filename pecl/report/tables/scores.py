@@ -9,11 +9,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import group_of, grouped, one_group
-from pecl.report.tables.statistics import intervals
+from pecl.report.tables.statistics import BEST, intervals
 from pecl.report.tables.table import (
     MEAN_RECALL,
     Column,
@@ -22,6 +24,7 @@ from pecl.report.tables.table import (
     difference,
     gallery_column,
     mean_and_std,
+    missing,
     numbers,
     words,
 )
@@ -216,9 +219,12 @@ def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: s
     A row that compares with no other is not the best of anything.
     """
     groups = grouped(range(len(rows)), lambda place: str([rows[place].get(name) for name in among]))
-    several = [own for own in groups.values() if len(own) > 1]
-    best = [(own, max(rows[place][score] for place in own)) for own in several]
-    return frozenset((place, column) for own, most in best for place in own if rows[place][score] == most)
+    best = set()
+    for own in groups.values():
+        scores = {place: rows[place][score] for place in own if not missing(rows[place][score])}
+        if len(own) > 1:
+            best |= {(place, column) for place, value in scores.items() if value == max(scores.values())}
+    return frozenset(best)
 
 
 def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]) -> Row:
@@ -232,11 +238,11 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
         "zero_shot": candidate.zero_shot,
         "mean": candidate.mean,
         "std": candidate.std,
-        "gain": candidate.mean - candidate.zero_shot,
+        "gain": candidate.gain,
         "gain_low": low,
         "gain_high": high,
-        "mean_recall_before": candidate.mean_recall_before,
-        "mean_recall": candidate.mean_recall,
+        "mean_recall_before": candidate.runs[0].measured(stage="zero_shot").mean_recall,
+        "mean_recall": float(np.mean([run.measured(stage=BEST).mean_recall for run in candidate.runs])),
         "val": candidate.validation,
         "lr": candidate.config.lr,
         **alignment_of(candidate.config),

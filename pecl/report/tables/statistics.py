@@ -1,12 +1,10 @@
-"""Numbers of tables: hits of test items and their intervals, deviation over seeds, disparity over languages."""
+"""Numbers of tables: hits of test items and their intervals, and deviation over seeds."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from pecl.errors import not_none
-from pecl.languages import ENGLISH
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
@@ -62,36 +60,3 @@ def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
 def sample_std(values: Sequence[float]) -> float:
     """Return the sample standard deviation sqrt(sum (x - mean)^2 / (n - 1)); not a number where n is 1."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-
-
-@dataclass(frozen=True)
-class Disparity:
-    """Inequality between languages; scores x_l of languages l = 1 ... L, x_en English's zero-shot score.
-
-    Attributes:
-        mean: sum x_l / L.
-        std: population standard deviation, sqrt(sum (x_l - mean)^2 / L): the languages are all there are, no sample.
-        max_minus_min: max x_l - min x_l.
-        gap: x_en - mean of x_l over the languages other than English; not a number without x_en or such a language.
-    """
-
-    mean: float
-    std: float
-    max_minus_min: float
-    gap: float
-
-
-def disparity(scores: Mapping[str, float], english: float | None) -> Disparity:
-    """Return the disparity of the `scores` of languages; `english` is English's zero-shot score on the same gallery."""
-    values = np.array(list(scores.values()))
-    others = [score for language, score in scores.items() if language != ENGLISH]
-    gap = float("nan") if english is None or not others else english - float(np.mean(others))
-    return Disparity(float(values.mean()), float(values.std()), float(np.ptp(values)), gap)
-
-
-def share_closed(before: Disparity, after: Disparity) -> float:
-    """Return 1 - gap after / gap before: the share of the gap to English that training closed.
-
-    `before` is zero-shot with the same test text. Not a number where there was no gap.
-    """
-    return 1 - after.gap / before.gap if before.gap > 0 else float("nan")

@@ -1,7 +1,5 @@
 """Tables in a terminal: nothing twice, nothing empty, never wider than 100 letters; their statistics."""
 
-import math
-
 import numpy as np
 import pytest
 from helpers.project import ROOT
@@ -10,7 +8,7 @@ from helpers.report_results import both, changed, evaluate, made, ranked, train
 from pecl.report.tables import FORMATS, TextColumn, report, text_table
 from pecl.report.tables.layout import laid_out, reported, shortened, without_repetition
 from pecl.report.tables.paper import paper_tables
-from pecl.report.tables.statistics import _BLOCK, disparity, gain, hits, intervals, share_closed
+from pecl.report.tables.statistics import _BLOCK, gain, hits, intervals
 from pecl.report.tables.table import Table, words
 from pecl.results.result import collect
 from pecl.retrieval.measures import bootstrap_intervals
@@ -177,14 +175,3 @@ def test_the_interval_of_a_paired_difference_is_narrower_than_of_unpaired_scores
     ((low, high), (_, unpaired_high)) = intervals([after - before, after])
     assert 0 < low < 0.05 < high  # 5 of 100 gained, none lost
     assert high - low < unpaired_high - after.mean() + 0.01
-
-
-def test_english_counts_in_the_mean_but_not_in_its_own_gap():
-    measured = disparity({"en": 0.8, "de": 0.4}, english=0.7)
-    assert (measured.mean, measured.gap) == pytest.approx((0.6, 0.3))
-
-
-def test_no_gap_has_no_share_and_no_english_no_gap():
-    assert math.isnan(share_closed(disparity({"de": 0.8}, 0.7), disparity({"de": 0.9}, 0.7)))
-    assert math.isnan(disparity({"de": 0.8}, None).gap)
-    assert math.isnan(disparity({"en": 0.8}, 0.8).gap)
