@@ -75,9 +75,7 @@ def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = (
     Raises:
         DataError: no image can be read.
     """
-    images = captions.images
-    if images is None:
-        return captions
+    images = not_none(captions.images, "images")
     failed = unreadable_images(images, decoded)
     if len(failed) == len(images):
         raise unreadable_error(images, failed)

@@ -47,34 +47,27 @@ def test_round_trip(tmp_path_factory, lines):
     assert read_captions(path)[1:] == tuple(lines)
 
 
-def test_names_the_line_that_is_not_utf8(tmp_path):
-    path = tmp_path / "latin.de"
-    path.write_bytes(b"gut\n" + "Hügel\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"latin\.de, line 2: not UTF-8.*convert"):
-        read_captions(path)
+GZIPPED = gzip.compress(b"a long enough text " * 100)
 
 
-@pytest.mark.parametrize("content", [b"a\n\nb\n", b"a\n \t\r\n", b"a\n\n"])
-def test_names_the_empty_line(tmp_path, content):
-    path = tmp_path / "x.de"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"x\.de, line 2: empty caption"):
-        read_captions(path)
-
-
-def test_missing_short_and_damaged_files(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.de", b"gut\n" + "Hügel\n".encode("latin-1"), r"x\.de, line 2: not UTF-8.*convert"),
+        *(("x.de", text, r"x\.de, line 2: empty caption") for text in (b"a\n\nb\n", b"a\n \t\r\n", b"a\n\n")),
+        ("x.de", b"", r"x\.de is empty"),
+        *(
+            ("x.de.gz", damaged, r"cannot read caption file .*x\.de\.gz")
+            for damaged in (GZIPPED[:-12], GZIPPED[:15] + b"\xff" * 5 + GZIPPED[20:], b"no gzip at all")
+        ),
+    ],
+)
+def test_a_wrong_file_and_its_line_are_named(tmp_path, name, content, said):
     with pytest.raises(DataError, match=r"x\.de is missing"):
         read_captions(tmp_path / "x.de")
-    (tmp_path / "e.de").touch()
-    with pytest.raises(DataError, match=r"e\.de is empty"):
-        read_captions(tmp_path / "e.de")
-    whole = gzip.compress(b"a long enough text " * 100)
-    damaged = bytearray(whole)
-    damaged[15:20] = b"\xff" * 5
-    for content in (whole[:-12], bytes(damaged), b"no gzip at all"):
-        (tmp_path / "z.de.gz").write_bytes(content)
-        with pytest.raises(DataError, match=r"cannot read caption file .*z\.de\.gz"):
-            read_captions(tmp_path / "z.de")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_captions(tmp_path / "x.de")
     with pytest.raises(DataError, match="cannot read caption file"):
         read_captions(tmp_path)
 

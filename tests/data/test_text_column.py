@@ -1,12 +1,11 @@
 """Texts in a column, rows in memory and files read by lines give what a list of texts gives."""
 
-import gzip
 import logging
 import tracemalloc
 
 import numpy as np
 import pytest
-from helpers.layouts import write_image
+from helpers.layouts import write_image, write_lines, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -76,8 +75,7 @@ def test_a_pair_of_a_training_text_takes_a_few_bytes_of_memory(monkeypatch, tmp_
     monkeypatch.setattr(text_column, "IN_MEMORY", 1 << 16)
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     for code in ("en", "de"):
-        lines = "".join(f"{code} {i}: {'word ' * 10}\n" for i in range(pairs))
-        (tmp_path / f"c.{code}.gz").write_bytes(gzip.compress(lines.encode()))
+        write_lines(tmp_path / f"c.{code}.gz", [f"{code} {i}: {'word ' * 10}" for i in range(pairs)])
     config = ExperimentConfig(text=f"{tmp_path}/c.en.gz={tmp_path}/c.de.gz", clean=True)
     load_text(config, {})  # what is imported and made once is not the text's
     tracemalloc.start()
@@ -169,17 +167,10 @@ def source(tmp_path):
     """Return a function of a kind: a source of 50 pairs."""
 
     def write(kind, english=ENGLISH):
-        rows = list(zip(english, GERMAN, strict=True))
-        contents = {
-            "aligned": {"c.en": "\n".join(english), "c.de": "\n".join(GERMAN)},
-            "csv": {"c.csv": "\n".join(["en,de", *map(",".join, rows)])},
-            "tsv.gz": {"c.tsv.gz": "\n".join(["en\tde", *map("\t".join, rows)])},
-            "jsonl": {"c.jsonl": "\n".join(f'{{"en": "{en}", "de": "{de}"}}' for en, de in rows)},
-        }[kind]
-        for name, text in contents.items():
-            content = text.encode()
-            (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-        return "=".join(str(tmp_path / name) for name in contents)
+        if kind == "aligned":
+            return f"{write_lines(tmp_path / 'c.en', english)}={write_lines(tmp_path / 'c.de', GERMAN)}"
+        rows = [{"en": one, "de": other} for one, other in zip(english, GERMAN, strict=True)]
+        return str(write_table(tmp_path / f"c.{kind}", rows))
 
     return write
 

@@ -1,5 +1,6 @@
 """Tiny copies of the data sets' layouts, in invented sentences, and the way to the real ones."""
 
+import csv
 import gzip
 import json
 import os
@@ -33,6 +34,25 @@ def write_lines(path, lines, end="\n", final=True, bom=False):
     data = b"\xef\xbb\xbf" * bom + content.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_table(path, rows):
+    """Write rows as a table of the kind that the name says, gzipped if it says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        pytest.importorskip("pandas").DataFrame(rows).to_parquet(path)
+        return path
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", newline="", encoding="utf-8") as file:
+        if kind == "jsonl":
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if kind == "tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
     return path
 
 

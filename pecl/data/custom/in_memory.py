@@ -100,11 +100,17 @@ def from_dataset(
     Raises:
         DataError: a column is missing, holds something other than texts, or one more than another in some row.
     """
-    spelt = find_code(language, _column_names(dataset))
+    if len(dataset) == 0:
+        raise DataError("the data set has no rows")
+    there = getattr(dataset, "column_names", None) or list(dataset[0])
+    spelt = find_code(language, there)
     target = english_column if language == "en" and english_column else target_column or spelt
     names = translation_names(spelt, need)
     translations = {d: english_column if c == "en" and english_column else c for d, c in names.items()}
     columns = {"target": target, **translations} | ({} if english_column is None else {"english": english_column})
+    for column in (*columns.values(), image_column, part_column):
+        if column is not None and column not in there:
+            raise DataError(f"the data set has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
     texts = {
         column: [_as_texts(value, column, row) for row, value in enumerate(_column(dataset, column))]
         for column in dict.fromkeys(columns.values())
@@ -114,8 +120,6 @@ def from_dataset(
             if len(value) != len(first):
                 raise DataError(f"row {row}: {len(value)} texts in {column!r} but {len(first)} in {target!r}")
     image_index = tuple(row for row, captions in enumerate(texts[target]) for _ in captions)
-    if image_column is not None:
-        _require_column(dataset, image_column)
     part = None if part_column is None else list(_column(dataset, part_column))
     captions = {key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()}
     return captions_from(
@@ -129,21 +133,7 @@ def from_dataset(
     )
 
 
-def _column_names(dataset: Sequence[Mapping[str, Any]]) -> list[str]:
-    if len(dataset) == 0:
-        raise DataError("the data set has no rows")
-    return getattr(dataset, "column_names", None) or list(dataset[0])
-
-
-def _require_column(dataset: Sequence[Mapping[str, Any]], wanted: str) -> None:
-    """Raise DataError unless the rows have the column `wanted`."""
-    names = _column_names(dataset)
-    if wanted not in names:
-        raise DataError(f"the data set has no column {wanted!r}: it has {', '.join(names)}{suggest(wanted, names)}")
-
-
 def _column(dataset: Sequence[Mapping[str, Any]], name: str) -> Iterable[Any]:
-    _require_column(dataset, name)
     if hasattr(dataset, "column_names"):  # a datasets.Dataset: reading rows would decode every image
         return cast("Mapping[str, Iterable[Any]]", dataset)[name]
     return [row.get(name) for row in dataset]

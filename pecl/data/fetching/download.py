@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, UnreachableError, fetch
-from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
+from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, UnreachableError, check_address, fetch
+from pecl.data.fetching.remote import DOWNLOADS, RemoteFile, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
-from pecl.errors import DataError, OutputError
+from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import BusyError, load_json, locked, sha256_bytes, sha256_file, write_bytes, write_json
-from pecl.files.images import ImageFiles
-from pecl.files.pictures import decode_picture
+from pecl.files.pictures import decode_picture, read_picture
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -60,7 +59,11 @@ def download(
         OutputError: the folder cannot be written, or another download is running in it.
     """
     data_dir = Path(data_dir)
-    check_mirror(mirror)
+    if mirror is not None:
+        try:
+            check_address(mirror)
+        except FetchError as error:
+            raise ConfigError(f"--base-url: {error}") from error
     plans = {name: caption_files(name, mirror) for name in names}
     total = sum(map(len, plans.values()))
     lock = locked(data_dir / ".download.lock", f"another download is running in {data_dir}")
@@ -73,7 +76,7 @@ def download(
                     images = xtd10_images(data_dir, mirror)
                     bar.total += len(images)
                     downloader.fetch_all(name, images)
-                if note := find_download(name).note:
+                if note := DOWNLOADS[name].note:
                     downloader.report.notes.append(note.format(folder=data_dir / name))
     except BusyError as error:
         raise OutputError(f"{error}: wait for it, or name another folder") from error
@@ -94,28 +97,17 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
 
-def check_content(path: Path, sha256: str | None) -> None:
-    """Raise DataError unless the file has this SHA-256 or, where none is known, is an image that decodes whole."""
-    if sha256 is None:
-        ImageFiles((path,)).load(0)
-    else:
-        _compare(sha256_file(path), sha256)
-
-
-def check_bytes(content: bytes, sha256: str | None) -> None:
-    """Do as `check_content` with the content of a file."""
-    if sha256 is None:
-        try:
-            decode_picture(content)
-        except Exception as error:  # Pillow raises any exception
-            raise DataError(f"it cannot be read as an image: {error}") from error
-    else:
-        _compare(sha256_bytes(content), sha256)
-
-
-def _compare(found: str, sha256: str) -> None:
-    if found != sha256:
-        raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
+def check_content(file: Path | bytes, sha256: str | None) -> None:
+    """Raise DataError unless a file, or its bytes, has this SHA-256 or, where none is known, is a whole image."""
+    if sha256 is not None:
+        found = sha256_bytes(file) if isinstance(file, bytes) else sha256_file(file)
+        if found != sha256:
+            raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
+        return
+    try:
+        decode_picture(file if isinstance(file, bytes) else read_picture(file))
+    except Exception as error:  # Pillow raises any exception
+        raise DataError(f"it cannot be read as an image: {error}") from error
 
 
 class _Downloader:
@@ -189,7 +181,7 @@ class _Downloader:
         outcome = self._found(file, target)
         record: DownloadRecord = {}
         if outcome is None:
-            content = fetch(file.url, partial(check_bytes, sha256=file.sha256), self.policy, self._stopped)
+            content = fetch(file.url, partial(check_content, sha256=file.sha256), self.policy, self._stopped)
             write_bytes(target, content)
             provenance_file(target).unlink(missing_ok=True)  # record of the replaced file
             outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}

@@ -6,9 +6,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from pecl.data.captions import read_captions
-from pecl.data.fetching.fetch import FetchError, check_address
 from pecl.data.reading import coco_split
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import DataError, unknown
 from pecl.files import load_json
 
 COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
@@ -70,17 +69,11 @@ DOWNLOADS: dict[str, Download] = {
 }
 
 
-def find_download(name: str) -> Download:
-    """Return the row of `DOWNLOADS` called `name`; raise DataError if there is none."""
-    if name not in DOWNLOADS:
-        raise DataError(unknown("download", name, DOWNLOADS))
-    return DOWNLOADS[name]
-
-
 def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
     """Return the text files of the download `name`, from its owner or from a mirror (see `_url`)."""
-    row = find_download(name)
-    files = []
+    if name not in DOWNLOADS:
+        raise DataError(unknown("download", name, DOWNLOADS))
+    row, files = DOWNLOADS[name], []
     for folder, checksums in row.checksums.items():
         for file_name, sha256 in checksums.items():
             inner = (PurePosixPath(folder) / file_name).as_posix()
@@ -100,15 +93,6 @@ def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
         path = f"xtd10/images/{name}"
         files.append(RemoteFile(path, _url(f"{COCO_IMAGES}/{split}/{name}", path, mirror)))
     return files
-
-
-def check_mirror(mirror: str | None) -> None:
-    """Raise ConfigError unless `mirror` is None or an address that `check_address` takes."""
-    if mirror is not None:
-        try:
-            check_address(mirror)
-        except FetchError as error:
-            raise ConfigError(f"--base-url: {error}") from error
 
 
 def _url(owner_url: str, path: str, mirror: str | None) -> str:

@@ -1,10 +1,7 @@
 """One's own data: tables of every kind, and all their problems at once."""
 
-import csv
-import json
-
 import pytest
-from helpers.layouts import write_image
+from helpers.layouts import write_image, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,23 +19,6 @@ ROWS = [
 ]
 BOTH = ("english_to_target", "target_to_english")
 KINDS = ["csv", "tsv", "jsonl", "parquet"]
-
-
-def write_table(path, rows):
-    """Write rows with another library than the reader's where there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif path.suffix == ".parquet":
-        pandas = pytest.importorskip("pandas")
-        pytest.importorskip("pyarrow")
-        pandas.DataFrame(rows).to_parquet(path)
-    else:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
-            writer.writeheader()
-            writer.writerows(rows)
-    return path
 
 
 def load_folder(path, language, need=(), **options):

@@ -1,13 +1,11 @@
 """Sources of training text: named sets, tables of every kind and aligned files, with weights."""
 
-import csv
-import gzip
 import hashlib
-import json
 from collections import Counter
 
 import numpy as np
 import pytest
+from helpers.layouts import write_lines, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,29 +17,10 @@ PAIRS = [("ein Hund", "a dog"), ('eine "Katze", müde', 'a "cat", tired'), ("", 
 ENGLISH, GERMAN = [english for _, english in PAIRS], [german for german, _ in PAIRS]
 
 
-def write_table(path, columns=("en", "de")):
+def write_pairs(path, columns=("en", "de")):
     """Write PAIRS as a table by its suffix, with a column that nobody asks for between the two."""
-    rows = [dict(zip((columns[0], "image", columns[1]), (e, f"{i}.png", g))) for i, (g, e) in enumerate(PAIRS)]  # noqa: B905
-    kind = path.name.removesuffix(".gz").rpartition(".")[2]
-    if kind == "parquet":
-        pandas = pytest.importorskip("pandas")
-        pandas.DataFrame(rows).to_parquet(path)
-        return path
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "wt", newline="", encoding="utf-8") as file:
-        if kind == "jsonl":
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        else:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if kind == "tsv" else ",")
-            writer.writeheader()
-            writer.writerows(rows)
-    return path
-
-
-def write_lines(path, lines):
-    text = "".join(f"{line}\n" for line in lines).encode()
-    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
-    return str(path)
+    english, german = columns
+    return write_table(path, [{english: e, "image": f"{i}.png", german: g} for i, (g, e) in enumerate(PAIRS)])
 
 
 def pairs_of(name, language="de"):
@@ -50,7 +29,7 @@ def pairs_of(name, language="de"):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.gz", "a.jsonl.gz"])
 def test_a_table_of_every_kind(tmp_path, name):
-    found, record = read_source(TextSource(str(write_table(tmp_path / name))), "de", {})
+    found, record = read_source(TextSource(str(write_pairs(tmp_path / name))), "de", {})
     assert list(found) == PAIRS
     ((file,),) = (record["files"],)
     assert (file["file"], len(file["sha256"])) == (name, 64)
@@ -58,7 +37,7 @@ def test_a_table_of_every_kind(tmp_path, name):
 
 @pytest.mark.parametrize("columns", [("English", "German"), ("eng_Latn", "deu_Latn"), ("EN", "De")])
 def test_columns_may_have_any_name_of_their_language(tmp_path, columns):
-    assert pairs_of(write_table(tmp_path / "a.tsv", columns)) == PAIRS
+    assert pairs_of(write_pairs(tmp_path / "a.tsv", columns)) == PAIRS
 
 
 def test_of_several_columns_of_a_language_the_one_with_its_code_is_taken(tmp_path):
@@ -73,23 +52,20 @@ def test_a_column_of_numbers_with_the_name_of_a_language_gives_way(tmp_path):
         pairs_of(tmp_path / "a.csv", "fi")
 
 
-@pytest.mark.parametrize("suffixes", [("", ""), (".gz", ""), (".gz", ".gz")])
+@pytest.mark.parametrize(
+    ("suffixes", "asked"),
+    [(there, there) for there in (("", ""), (".gz", ""), (".gz", ".gz"))] + [((".gz", ".gz"), ("", ""))],
+)
 @pytest.mark.parametrize("english_first", [True, False])
-def test_aligned_files_in_either_direction(tmp_path, suffixes, english_first):
-    english = write_lines(tmp_path / f"corpus.en{suffixes[0]}", ENGLISH)
-    german = write_lines(tmp_path / f"corpus.de{suffixes[1]}", GERMAN)
-    name = f"{english}={german}" if english_first else f"{german}={english}"
-    found, record = read_source(TextSource(name), "de", {})
+def test_aligned_files_in_either_direction(tmp_path, suffixes, asked, english_first):
+    """Plain or gzipped; a gzipped file is also found by its plain name."""
+    names = []
+    for code, lines, suffix, asked_suffix in zip(("en", "de"), (ENGLISH, GERMAN), suffixes, asked, strict=True):
+        write_lines(tmp_path / f"corpus.{code}{suffix}", lines)
+        names.append(f"{tmp_path}/corpus.{code}{asked_suffix}")
+    found, record = read_source(TextSource("=".join(names if english_first else names[::-1])), "de", {})
     assert list(found) == PAIRS
     assert {file["file"] for file in record["files"]} == {f"corpus.en{suffixes[0]}", f"corpus.de{suffixes[1]}"}
-
-
-def test_aligned_files_are_found_where_only_their_gzipped_form_is_there(tmp_path):
-    for name, lines in (("corpus.en.gz", ENGLISH), ("corpus.de.gz", GERMAN)):
-        write_lines(tmp_path / name, lines)
-    found, record = read_source(TextSource(f"{tmp_path}/corpus.en={tmp_path}/corpus.de"), "de", {})
-    assert list(found) == PAIRS
-    assert [file["file"] for file in record["files"]] == ["corpus.en.gz", "corpus.de.gz"]
 
 
 def test_a_named_set_gives_its_two_columns():
@@ -188,14 +164,14 @@ def test_what_is_wrong_with_a_table_is_said_with_what_helps(tmp_path, name, cont
 
 
 def test_a_file_with_an_at_in_its_name_is_pointed_out(tmp_path):
-    name = write_table(tmp_path / "a@b.tsv")
+    name = write_pairs(tmp_path / "a@b.tsv")
     with pytest.raises(ConfigError, match=rf'for {tmp_path}/a, got "b.tsv"; a file of that name is {name}@1'):
         parse_sources(str(name))
     assert list(read_source(parse_sources(f"{name}@1")[0], "de", {})[0]) == PAIRS
 
 
 def test_gzipped_files_that_are_cut_short_or_none_are_refused(tmp_path):
-    whole = write_table(tmp_path / "a.tsv.gz").read_bytes()
+    whole = write_pairs(tmp_path / "a.tsv.gz").read_bytes()
     for content in (whole[:-9], b"en\tde\n"):
         (tmp_path / "a.tsv.gz").write_bytes(content)
         with pytest.raises(DataError, match=r"cannot read .*a\.tsv\.gz: .*; it is cut short, damaged or not gzipped"):

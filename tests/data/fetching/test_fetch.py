@@ -9,7 +9,7 @@ import pytest
 from helpers.loopback import FAST, hang_up, running_server, sha, stall, status, truncate, without_proxies, wrong
 from huggingface_hub.utils import _http as http
 
-from pecl.data.fetching.download import check_bytes
+from pecl.data.fetching.download import check_content
 from pecl.data.fetching.fetch import FetchError, StoppedError, UnreachableError
 from pecl.data.fetching.fetch import fetch as fetch_file
 
@@ -28,7 +28,7 @@ def server(monkeypatch):
 
 def fetch(server, policy=FAST, stopped=None):
     return fetch_file(
-        server.url + PATH, lambda content: check_bytes(content, sha(CONTENT)), policy, stopped or threading.Event()
+        server.url + PATH, lambda content: check_content(content, sha(CONTENT)), policy, stopped or threading.Event()
     )
 
 

@@ -65,15 +65,6 @@ def test_bad_arguments():
         load_scenes("xx", 10)
 
 
-def test_dice_keep_to_weights_and_bounds():
-    dice = Dice("test")
-    draws = [dice.weighted({"a": 3.0, "b": 1.0}) for _ in range(4000)]
-    assert draws.count("a") / 4000 == pytest.approx(0.75, abs=0.03)
-    assert all(2 <= dice.between(2, 5) < 5 for _ in range(100))
-    assert {dice.pick("xyz") for _ in range(100)} == set("xyz")
-    assert [Dice(1, "k").chance(0.5) for _ in range(3)] == [Dice(1, "k").chance(0.5)] * 3
-
-
 def test_load_is_deterministic_and_rgb():
     images = load_scenes("en", 1000).images
     first, again = images.load(5), load_scenes("de", 10).images.load(5)
