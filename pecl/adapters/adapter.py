@@ -18,7 +18,7 @@ from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import check_combination, describe
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.tokens import around, cut_to
+from pecl.encoders.tokenizing import around, cut_to
 from pecl.errors import ConfigError, WeightsError
 
 _LEAST = 8  # tokens of a text for which prompts leave room in a tower with few positions

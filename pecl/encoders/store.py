@@ -6,13 +6,18 @@ the hash of its file, and embedded from the very bytes that have this hash. A te
 there: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and one
 list must give the same bits for any earlier content of the cache.
 
-On disk, one folder per tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
-hundred embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of
-processes may share a store. Reading checks shards; a shard that is proven wrong is dropped with a warning and its
-embeddings are computed again.
+On disk, one folder per tower with shards: a writer adds a shard of its own, atomically, after every few hundred
+embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of processes
+may share a store. Reading checks shards; a shard that is proven wrong is dropped with a warning and its embeddings are
+computed again.
+
+A shard is a file of rows (`pecl.files.rows`): `rows` (N,) int64, the row of each key; `embeddings` (N, D) float32 in
+the order they were made; and `keys` (N, 32) uint8, the SHA-256 of each key in ascending order. The metadata names the
+tower. The index, keys and rows, is held in memory (40 bytes per embedding). The embeddings stay on disk.
 """
 
 import contextlib
+import hashlib
 import logging
 import secrets
 import time
@@ -24,13 +29,12 @@ import numpy as np
 import torch
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.shards import Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
 from pecl.files import check_writable, default_cache_dir, remove_abandoned_files, sha256_bytes, sha256_json
 from pecl.files.images import CLOCK_RESOLUTION_NS, ImageSource, unreadable_error, unreadable_images
 from pecl.files.progress import Bar
-from pecl.files.rows import DamagedRowsError
+from pecl.files.rows import DamagedRowsError, open_rows, write_rows
 from pecl.machine import FP32
 
 logger = logging.getLogger(__name__)
@@ -40,9 +44,59 @@ IMAGE_BATCH = 32
 # Raised when the meaning of a key or the form of a shard changes. Before 2, an image was read once for its key and
 # again for its embedding.
 FOLDER = "embeddings-3"
+_HASH_BYTES = 32
+_TENSORS = ("rows", "embeddings", "keys")
 
 # Places of missing keys -> batches of places and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
+
+
+def hash_keys(keys: Sequence[str]) -> np.ndarray:
+    """Return the SHA-256 of each of N keys, (N,) of 32 bytes each."""
+    return np.array([hashlib.sha256(key.encode("utf-8")).digest() for key in keys], dtype=f"S{_HASH_BYTES}")
+
+
+def write_shard(path: Path, tower: str, hashes: np.ndarray, embeddings: np.ndarray) -> None:
+    """Write the embeddings (N, D) float32 of N distinct key hashes to `path`, atomically."""
+    rows = np.argsort(hashes).astype(np.int64)
+    keys = np.frombuffer(hashes[rows].tobytes(), np.uint8).reshape(-1, _HASH_BYTES)
+    write_rows(path, _TENSORS, [{"rows": rows, "embeddings": embeddings, "keys": keys}], {"tower": tower})
+
+
+class Shard:
+    """The index of one file, which must hold embeddings of `tower`; a damaged one raises a `DamagedRowsError`."""
+
+    def __init__(self, path: Path, tower: str) -> None:
+        self.path = path
+        tensors, metadata = open_rows(path, check=False)
+        self._digest = metadata["digest"]
+        lengths = {len(rows) for rows in tensors.values()}
+        if metadata.get("tower") != tower:
+            raise DamagedRowsError(path, "it belongs to another tower")
+        if tensors.keys() != set(_TENSORS) or len(lengths) != 1:
+            raise DamagedRowsError(path, "it is not a shard")
+        self.width: int = tensors["embeddings"].shape[1]
+        self._rows = tensors["rows"].load()
+        self._hashes = tensors["keys"].load().reshape(-1).view(f"S{_HASH_BYTES}")
+
+    def find(self, hashes: np.ndarray) -> np.ndarray:
+        """Return the row of each of N key hashes, (N,) int64; -1 for those that are not here."""
+        places = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
+        return np.where(self._hashes[places] == hashes, self._rows[places], -1)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings (N, D) float32 of N rows, in that order.
+
+        The file is opened for each call, since a store may have more shards than a process may have open files.
+        """
+        tensors, metadata = open_rows(self.path, check=False)
+        if metadata["digest"] != self._digest:
+            raise DamagedRowsError(self.path, "it has changed since it was opened")
+        return tensors["embeddings"].take(rows)
+
+    def all(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all key hashes (N,) and their embeddings (N, D)."""
+        return self._hashes, self.read(self._rows)
 
 
 class EmbeddingStore:

@@ -19,7 +19,7 @@ from torch import nn
 
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.open_clip_text import LENGTH
+from pecl.encoders.loading.open_clip import LENGTH
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair

@@ -15,9 +15,8 @@ from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.spec import describe
 from pecl.encoders.export import exported_folder
 from pecl.encoders.fingerprint import fingerprint_module
-from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
-from pecl.encoders.loading.open_clip_text import is_open_clip
+from pecl.encoders.loading.open_clip import PREFIX, is_open_clip
 from pecl.encoders.loading.sentence_transformers import encoder_folder
 from pecl.encoders.loading.weights import read_json
 from pecl.encoders.text import MultilingualTextEncoder

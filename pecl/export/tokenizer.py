@@ -6,7 +6,7 @@ from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.tokens import around
+from pecl.encoders.tokenizing import around
 from pecl.errors import ConfigError
 
 _PROBES = ("a", "1 a", "A b.")

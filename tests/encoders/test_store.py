@@ -18,8 +18,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.encoders import store as store_module
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.shards import hash_keys, write_shard
-from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
+from pecl.encoders.store import EmbeddingStore, hash_keys, image_embeddings, text_embeddings, write_shard
 from pecl.errors import DataError, OutputError
 from pecl.files import rows
 from pecl.files.images import ImageFiles

@@ -35,7 +35,7 @@ from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
-from pecl.encoders.shards import Shard, hash_keys, write_shard
+from pecl.encoders.store import Shard, hash_keys, write_shard
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.files.digests import with_digest

@@ -7,7 +7,7 @@ timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list be
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.clip import PREFIX, load_open_clip
+from pecl.encoders.loading import open_clip
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.weights import (
     build_model,
@@ -53,29 +53,17 @@ IMAGE_MODELS = (
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
 
 
-class VisionArchitecture(NamedTuple):
-    """The image half of a transformers checkpoint, as it is read."""
+# Beginnings of the names of a transformers checkpoint's weights that are not the image half's
+TEXT_PARTS = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
 
-    model_class: type[PreTrainedModel]
-    other_half: tuple[str, ...]  # beginnings of the names of weights that are not the image half's
-    projection: str | None  # name of the linear layer after the pooled features
-
-
-_CLIP = VisionArchitecture(
-    CLIPVisionModelWithProjection, ("text_model.", "text_projection.", "logit_scale"), "visual_projection"
-)
-_METACLIP = VisionArchitecture(MetaClip2VisionModelWithProjection, _CLIP.other_half, _CLIP.projection)
-_SIGLIP = VisionArchitecture(SiglipVisionModel, ("text_model.", "logit_scale", "logit_bias"), None)
-_NAFLEX = VisionArchitecture(Siglip2VisionModel, _SIGLIP.other_half, None)  # variable resolution
-
-IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
-    "clip": _CLIP,
-    "clip_vision_model": _CLIP,
-    "siglip": _SIGLIP,  # SigLIP 2 with a fixed resolution says so too
-    "siglip_vision_model": _SIGLIP,
-    "siglip2": _NAFLEX,
-    "metaclip_2": _METACLIP,
-    "metaclip_2_vision_model": _METACLIP,
+IMAGE_ARCHITECTURES: dict[str, type[PreTrainedModel]] = {
+    "clip": CLIPVisionModelWithProjection,
+    "clip_vision_model": CLIPVisionModelWithProjection,
+    "siglip": SiglipVisionModel,  # SigLIP 2 with a fixed resolution says so too
+    "siglip_vision_model": SiglipVisionModel,
+    "siglip2": Siglip2VisionModel,  # variable resolution
+    "metaclip_2": MetaClip2VisionModelWithProjection,
+    "metaclip_2_vision_model": MetaClip2VisionModelWithProjection,
 }
 
 
@@ -89,12 +77,12 @@ def load_image_checkpoint(
     path of a weights file, and `@<SHA-256>` behind it has that file checked.
     """
     name = str(name_or_path)
-    if name.startswith(PREFIX):
-        encoder = load_open_clip(name, *name.removeprefix(PREFIX).partition("/")[::2])
+    if name.startswith(open_clip.PREFIX):
+        encoder = open_clip.load_image(name, *name.removeprefix(open_clip.PREFIX).partition("/")[::2])
     else:
         folder = resolve(name_or_path, IMAGE_OPTION, IMAGE_MODELS)
         if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
-            encoder = load_open_clip(name, f"local-dir:{folder}")
+            encoder = open_clip.load_image(name, f"local-dir:{folder}")
         elif "architecture" in read_json(folder / "config.json"):
             encoder = _read_timm(folder, name, dtype)
         else:
@@ -104,21 +92,19 @@ def load_image_checkpoint(
 
 def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     config = read_config(folder)
-    architecture = IMAGE_ARCHITECTURES.get(config.model_type)
-    if architecture is None:
+    model_class = IMAGE_ARCHITECTURES.get(config.model_type)
+    if model_class is None:
         raise WeightsError(
             f"{folder} holds the architecture {config.model_type!r}, expected an image tower: "
             f"one of {', '.join(IMAGE_ARCHITECTURES)}, or timm's or open_clip's"
         )
-    state = {
-        key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)
-    }
+    state = {key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(TEXT_PARTS)}
     vision = getattr(config, "vision_config", config)
     if hasattr(config, "projection_dim"):
         vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
-    model = build_model(architecture.model_class, vision, state, folder, dtype)
-    head = None if architecture.projection is None else getattr(model, architecture.projection)
-    is_flexible = architecture is _NAFLEX
+    model = build_model(model_class, vision, state, folder, dtype)
+    head: nn.Linear | None = getattr(model, "visual_projection", None)  # after the pooled features
+    is_flexible = model_class is Siglip2VisionModel
     backbone = (_PooledPatches if is_flexible else _PooledFeatures)(model.vision_model if head is not None else model)
     preprocess = (_Patches if is_flexible else _Preprocess)(folder)
     if ("spatial_shapes" in preprocess.processor.model_input_names) != is_flexible:

@@ -19,8 +19,7 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.e5 import build_bert, read_e5
-from pecl.encoders.loading.e5_tokenizer import build_tokenizer
+from pecl.encoders.loading.e5 import build_bert, build_tokenizer, read_e5
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
 from pecl.files import check_regular, check_sha256, read_tensors

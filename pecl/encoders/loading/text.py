@@ -11,23 +11,22 @@ from typing import cast
 
 import torch
 from torch import nn
-from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_MAPPING,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    SiglipTextConfig,
+)
 
 from pecl.encoders.families import FAMILIES, finish_backbone, longest_sequence
+from pecl.encoders.loading import open_clip
 from pecl.encoders.loading.checksums import check_checksums
-from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
-from pecl.encoders.loading.open_clip_text import (
-    OpenClipText,
-    encoder_config,
-    encoder_parts,
-    is_open_clip,
-    read_folder,
-    read_named,
-)
+from pecl.encoders.loading.open_clip_names import from_open_clip, transformer_config
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.text_half import check_tokenizer, read_half, read_open_clip_half, text_config
 from pecl.encoders.loading.weights import (
     build_model,
     check_names,
@@ -47,6 +46,7 @@ MCLIP_MODELS = (
     "M-CLIP/LABSE-Vit-L-14",
 )
 TEXT_OPTION = "--text-model PATH"
+IMAGE_PARTS = ("vision_model.", "visual_projection.", "logit_scale", "logit_bias")  # of a checkpoint of both halves
 DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
 
 
@@ -75,8 +75,8 @@ def load_text_checkpoint(
 
     It is named by a hub id, such as one of `MCLIP_MODELS`, a local folder, or `open_clip:<model>/<weights>`.
     """
-    if (name := str(name_or_path)).startswith(PREFIX):
-        parts = _read_open_clip(read_named(name), dtype)
+    if (name := str(name_or_path)).startswith(open_clip.PREFIX):
+        parts = _read_open_clip(open_clip.read_named(name), dtype)
     else:
         folder = resolve(name_or_path, TEXT_OPTION, MCLIP_MODELS)
         check_checksums(folder)
@@ -97,8 +97,8 @@ def load_text_checkpoint(
 def _read_parts(folder: Path, dtype: torch.dtype) -> TextParts:
     if (folder / "modules.json").exists():
         return _read_sentence_transformers(folder, dtype)
-    if is_open_clip(folder):
-        return _read_open_clip(read_folder(folder), dtype)
+    if open_clip.is_open_clip(folder):
+        return _read_open_clip(open_clip.read_folder(folder), dtype)
     if read_json(folder / "config.json").get("model_type") == "M-CLIP":
         return _read_mclip(folder, dtype)
     return _read_encoder(folder, dtype)
@@ -123,7 +123,7 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
     prefix = "transformer."
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     backbone = build_model(_model_class(config), config, weights, folder, dtype, prefix=prefix)
-    return TextParts(backbone, read_tokenizer(folder, config), head)
+    return TextParts(backbone, _read_tokenizer(folder, config), head)
 
 
 def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
@@ -136,28 +136,24 @@ def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
     return parts
 
 
-def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
+def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> TextParts:
     if not text.settings.get("hf_model_name"):
-        return _half_parts(*read_open_clip_half(text, dtype), text.tokenizer, text.clean)
-    config = encoder_config(text)
-    weights, head, pooling = encoder_parts(text, dtype)
+        config = transformer_config(text.settings, text.width, text.is_quick, text.source)
+        state = from_open_clip(text.state, text.source)
+        return _half_parts(config, state, text.source, dtype, text.tokenizer, text.clean)
+    config = open_clip.encoder_config(text)
+    weights, head, pooling = open_clip.encoder_parts(text, dtype)
     backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
     finish_backbone(backbone)
-    tokenizer = read_tokenizer(text.tokenizer, config)
+    tokenizer = _read_tokenizer(text.tokenizer, config)
     return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
 
 
-def _half_parts(backbone: PreTrainedModel, head: nn.Linear | None, folder: Path, clean: str) -> TextParts:
-    tokenizer = read_tokenizer(folder, backbone.config)
-    check_tokenizer(tokenizer, backbone.config, folder)
-    return TextParts(backbone, tokenizer, head, FAMILIES[backbone.config.model_type].pooling, clean=clean)
-
-
 def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
-    config = text_config(read_config(folder))
+    config = _text_config(read_config(folder))
     family = FAMILIES.get(config.model_type)
     if family is not None and family.encoder is not None:
-        return _half_parts(*read_half(folder, config, dtype), folder, family.clean)
+        return _half_parts(config, _half_of(folder, config), folder, dtype, folder, family.clean)
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type
         raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text tower: {', '.join(FAMILIES)}")
@@ -165,7 +161,69 @@ def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
     prefix = f"{model_class.base_model_prefix}."  # of a checkpoint with task heads: `roberta.`, `bert.` etc.
     own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     backbone = build_model(model_class, config, own or state, folder, dtype)
-    return TextParts(backbone, read_tokenizer(folder, config))
+    return TextParts(backbone, _read_tokenizer(folder, config))
+
+
+def _text_config(config: PretrainedConfig) -> PretrainedConfig:
+    """Return the config of the text half of a checkpoint of both halves; that of any other encoder as it is.
+
+    The text half of a SigLIP 2 of variable resolution (NaFlex) is that of a SigLIP.
+    """
+    text = getattr(config, "text_config", config)
+    if text.model_type not in (*FAMILIES, "siglip2_text_model"):
+        return config
+    if text.model_type == "siglip2_text_model":
+        text = SiglipTextConfig(**{k: v for k, v in text.to_dict().items() if k != "model_type"})
+    if hasattr(config, "projection_dim") and text is not config:
+        text.projection_dim = config.projection_dim  # the whole model's is the one that both halves were made with
+    return text
+
+
+def _half_of(folder: Path, config: PretrainedConfig) -> dict[str, torch.Tensor]:
+    """Return the weights of the text half in a folder of transformers; `projection.…` is the head."""
+    state = {
+        name.removeprefix("text_model."): value
+        for name, value in read_state_dict(folder).items()
+        if not name.startswith(IMAGE_PARTS)
+    }
+    prefix = f"{FAMILIES[config.model_type].projection}."
+    return {
+        f"projection.{name.removeprefix(prefix)}" if name.startswith(prefix) else name: value
+        for name, value in state.items()
+    }
+
+
+def _half_parts(
+    config: PretrainedConfig, state: dict[str, torch.Tensor], source: Path, dtype: torch.dtype, folder: Path, clean: str
+) -> TextParts:
+    """Return the parts of a text half, by its weights of the file or folder `source`, and the tokenizer in `folder`."""
+    projection = {name: state.pop(name) for name in list(state) if name.startswith("projection.")}
+    head = take_linear(projection, "projection", source, dtype) if projection else None
+    config.attention_dropout = 0.0  # torch would draw it for a whole batch; the published towers have none
+    if isinstance(config, SiglipTextConfig):  # transformers puts a head into the encoder, which pecl does not use
+        d, width = config.hidden_size, config.projection_size or config.hidden_size
+        state |= {"head.weight": torch.zeros(width, d, dtype=dtype), "head.bias": torch.zeros(width, dtype=dtype)}
+    backbone = build_model(_model_class(config), config, state, source, dtype)
+    finish_backbone(backbone)
+    tokenizer = _read_tokenizer(folder, backbone.config)
+    _check_ends(tokenizer, backbone.config, folder)
+    return TextParts(backbone, tokenizer, head, FAMILIES[config.model_type].pooling, clean=clean)
+
+
+def _check_ends(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, folder: Path) -> None:
+    """Refuse a tokenizer that does not end a text as the encoder was trained with, or pads at the wrong end."""
+    family, last = FAMILIES[config.model_type], tokenizer("a")["input_ids"][-1:]
+    end = config.eos_token_id if family.causal else tokenizer.eos_token_id
+    if end is None or last != [end]:
+        raise WeightsError(
+            f"the tokenizer in {folder} ends a text with the token {last[0] if last else None}, expected the end of "
+            f"text, {end}: set its add_eos_token"
+        )
+    if family.is_fixed and tokenizer.padding_side != "right":
+        raise WeightsError(
+            f"the tokenizer in {folder} pads on the {tokenizer.padding_side}, and the text tower pools the last "
+            'position: expected the padding_side "right"'
+        )
 
 
 def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
@@ -174,8 +232,7 @@ def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
     return own or cast("type[PreTrainedModel]", MODEL_MAPPING[type(config)])
 
 
-def read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a checkpoint whose encoder has `config`."""
+def _read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -15,8 +15,14 @@ from helpers.tiny_e5 import FEED_FORWARD, HEADS, HIDDEN, PIECES, TABLE, tiny_ten
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pecl.encoders.loading.e5 import EMBEDDING_NAMES, LAYER_MODULES, build_bert, read_e5
-from pecl.encoders.loading.e5_tokenizer import build_normalizer, build_tokenizer
+from pecl.encoders.loading.e5 import (
+    EMBEDDING_NAMES,
+    LAYER_MODULES,
+    build_bert,
+    build_normalizer,
+    build_tokenizer,
+    read_e5,
+)
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
 from pecl.errors import WeightsError
 
