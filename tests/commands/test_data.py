@@ -7,7 +7,7 @@ import shlex
 import pytest
 from helpers.layouts import make_multi30k, make_xtd10, sentence, write_image, write_lines
 from helpers.loopback import running_server, sha, without_proxies
-from helpers.tiny_mt import make_m2m100
+from helpers.translation_models import make_m2m100
 
 from pecl.commands import data
 from pecl.data.fetching.remote import DOWNLOADS, Download

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
-from helpers.export_processes import files_of_at_most, on_tiny_towers
 from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
 from helpers.folders import exchange
-from helpers.grid_processes import Command, killed_at_random
+from helpers.grid_processes import Command, files_of_at_most, killed_at_random, on_tiny_towers
 from helpers.report_results import train
 
 import pecl.commands.adapters_hub

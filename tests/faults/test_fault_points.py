@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 from helpers.folders import listing, measured
-from helpers.half_written import HalfWritten
+from helpers.grid_processes import HalfWritten
 
 import pecl.training.trainer
 from pecl import files

@@ -13,7 +13,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from helpers.half_written import HalfWritten
 from helpers.waiting import wait_until
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -37,6 +36,7 @@ CONTEXT.set_forkserver_preload(
 def _main(arguments, output, environment, setup):
     import torch
 
+    import pecl.data.language_guess
     import pecl.encoders.store
     import pecl.experiment.run
     import pecl.training.trainer
@@ -50,6 +50,7 @@ def _main(arguments, output, environment, setup):
     torch.set_num_threads(1)
     pecl.experiment.run.load_towers = lambda *_: tiny_towers()
     pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
+    pecl.data.language_guess.can_guess = lambda: False  # reading its models would take seconds of each process
     pecl.encoders.store.SHARD_ROWS = pecl.encoders.store.IMAGE_BATCH = 4
     if setup is not None:
         setup()
@@ -118,6 +119,18 @@ def allow_small_files_only():
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
 
 
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Let no file of this process grow beyond `size` bytes in the body: a write fails half-way, as on a full disk."""
+    before, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, action)
+
+
 def signal_itself(number, at, part):
     """Send this process signal `number` at its `at`-th operation on files whose path contains `part`.
 
@@ -176,6 +189,39 @@ def _on_operations(part, on_operation):
     sys.addaudithook(on_event)
 
 
+def on_tiny_towers(setup):
+    """Let `pecl adapters` and `pecl export` load tiny towers in this process, and call `setup` with writes counted."""
+    import pecl.commands.adapters_hub
+    import pecl.commands.export
+    from helpers.exporting import export_towers
+
+    for module in (pecl.commands.adapters_hub, pecl.commands.export):
+        module.load_towers = export_towers
+    with_writing(setup)
+
+
+class HalfWritten:
+    """A binary file that calls `at_half` with itself when half of what is written to it is on disk."""
+
+    def __init__(self, file, at_half):
+        self._file, self._at_half = file, at_half
+
+    def write(self, content):
+        self._file.write(content[: len(content) // 2])
+        self._file.flush()
+        self._at_half(self._file)
+        self._file.write(content[len(content) // 2 :])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
 def with_writing(setup):
     """Count two points of each atomic write as operations, too: when half is written, and when all is.
 
@@ -196,12 +242,11 @@ def with_writing(setup):
 
 
 def _open_half_written(path, mode="r", *arguments, **options):
+    def tell_half(file):
+        sys.audit("pecl.half written", os.readlink(f"/proc/self/fd/{file.fileno()}"))
+
     file = open(path, mode, *arguments, **options)  # noqa: SIM115 (whoever called closes it)
-    return HalfWritten(file, _tell_half) if mode == "wb" else file
-
-
-def _tell_half(file):
-    sys.audit("pecl.half written", os.readlink(f"/proc/self/fd/{file.fileno()}"))
+    return HalfWritten(file, tell_half) if mode == "wb" else file
 
 
 _FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "pecl.written", "pecl.half written")

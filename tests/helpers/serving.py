@@ -6,22 +6,29 @@ import contextlib
 import functools
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
 
+import httpx
+import pytest
 import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
 import pecl.serving.adapters
 from helpers.adapter_towers import filled, states
+from helpers.loopback import without_proxies
+from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.serving.app import make_app
 from pecl.serving.models import Models
+from pecl.serving.photographs import Photographs
 from pecl.serving.server import Server, serve
 from pecl.serving.service import Service
 from pecl.serving.sockets import LOOPBACK, open_socket
@@ -62,8 +69,11 @@ def make_models(files=None, name="tiny"):
     return models
 
 
-def make_service(models=None, **options):
-    return Service(models or make_models(), tiny_towers().image, **options)
+def make_service(models=None, index=None, **options):
+    """Return a service with the tiny image tower, which searches in the index of this folder."""
+    image = tiny_towers().image
+    photographs = None if index is None else Photographs(index, image)
+    return Service(models or make_models(), image, photographs=photographs, **options)
 
 
 @contextlib.contextmanager
@@ -75,11 +85,16 @@ def client_of(service, hosts=LOOPBACK, **options):
         yield client
 
 
-@contextlib.contextmanager
 def running(service, **options):
-    """Yield the address of a real server on the loopback, run by a thread."""
-    with open_socket("127.0.0.1", 0) as listening:
-        server = Server(service, LOOPBACK, **options)
+    """Yield the address of a real server on the loopback."""
+    return run_server(Server(service, LOOPBACK, **options))
+
+
+@contextlib.contextmanager
+def run_server(server):
+    """Yield the address of one of uvicorn's servers on the loopback, run by a thread."""
+    with open_socket("127.0.0.1", 0) as listening, pytest.MonkeyPatch.context() as patch:
+        without_proxies(patch)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
         thread.start()
         try:
@@ -89,6 +104,34 @@ def running(service, **options):
             server.should_exit = True
             thread.join(120)
             assert not thread.is_alive()
+
+
+_SOURCE = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from helpers.serving import make_service
+from pecl.serving.limits import Limits
+from pecl.serving.server import serve
+from pecl.serving.sockets import open_socket
+%s
+with open_socket("127.0.0.1", 0) as listening:
+    print(listening.getsockname()[1], flush=True)
+    serve(service, listening, "127.0.0.1")
+print("stopped", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def server_process(setup):
+    """Yield a process that serves the `service` which these lines of Python make, and its port, once it answers."""
+    command = [sys.executable, "-c", _SOURCE % setup]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            port = int(process.stdout.readline())
+            httpx.get(f"http://127.0.0.1:{port}/health", timeout=120, trust_env=False).raise_for_status()
+            yield process, port
+        finally:
+            process.kill()
 
 
 def picture(colour=(200, 30, 30), size=(6, 6), format="PNG"):

@@ -4,6 +4,7 @@ import hashlib
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -41,6 +42,18 @@ def edit_entries(place, change):
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     files = json.loads((place / "pecl-index.json").read_text())["files"]
     edit_head(place, {"files": files | {"photographs": hashlib.sha256(path.read_bytes()).hexdigest()}})
+
+
+def unit(rows):
+    """Return rows in double precision, each scaled to length 1."""
+    rows = np.asarray(rows, np.float64)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def check_hits(hits, expected):
+    """Compare what a search found with (path, score) in their order."""
+    assert [hit.path for hit in hits] == [path for path, _ in expected]
+    np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-5)
 
 
 def counted_towers():
