@@ -10,8 +10,7 @@ import pytest
 import torch
 from helpers.folders import flags
 from helpers.interrupted import interrupted_after
-from helpers.small_experiment import tiny_towers
-from helpers.small_text import DISTILLATION, HELD_OUT, TEXT_PAIRS, write_text
+from helpers.small_experiment import DISTILLATION, HELD_OUT, TEXT_PAIRS, tiny_towers, write_text
 from helpers.tiny import sentences
 from safetensors.torch import load_file
 

@@ -7,8 +7,7 @@ import torch
 from helpers.family_towers import WIDTH, WRITERS
 from helpers.layouts import make_multi30k, write_lines
 from helpers.run_by_hand import embed, mean_recall, ranks_of, recorded_ranks, run_by_hand
-from helpers.small_experiment import Colours, _pixels, tiny_towers
-from helpers.small_text import DISTILLATION, write_text
+from helpers.small_experiment import DISTILLATION, Colours, _pixels, tiny_towers, write_text
 from helpers.tiny import sentences
 
 import pecl

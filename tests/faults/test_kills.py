@@ -9,8 +9,7 @@ from functools import partial
 import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, killed_at_random, with_writing
-from helpers.small_experiment import SMALL, write_folder
-from helpers.small_text import DISTILLATION, write_text
+from helpers.small_experiment import DISTILLATION, SMALL, write_folder, write_text
 
 KILLS = 4  # of each command: 24 in all
 

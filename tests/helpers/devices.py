@@ -6,12 +6,11 @@ import torch
 import pecl.encoders.store
 import pecl.experiment.run
 from helpers.small_experiment import tiny_towers
-from helpers.small_training import task
+from helpers.small_training import task, trainer
 from helpers.tiny import tiny_tower
-from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.towers import Towers
-from pecl.training.trainer import AlignmentTrainer, Schedule
+from pecl.training.trainer import Schedule
 
 LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
 
@@ -29,10 +28,9 @@ def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="studen
     count, slot_of = LAYOUTS[layout]
     tower = tiny_tower(architecture).to(device)
     tasks = [task(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
-    tasks = [change(one) for one in tasks]
-    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in tasks])
     schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout, **schedule)
-    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: [0.5] * len(slots), slot_of=slot_of, **more)
+    seeds = [1] if slot_of else None
+    return trainer(tower, [*map(change, tasks)], schedule, parse_adapter(spec), seeds, slot_of=slot_of, **more)
 
 
 def trained(run):

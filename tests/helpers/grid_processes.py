@@ -22,7 +22,7 @@ CONTEXT.set_forkserver_preload(
         "helpers.small_experiment",
         "helpers.exporting",
         "pecl.experiment.run",
-        "pecl.commands.adapters_hub",
+        "pecl.commands.adapters",
         "pecl.commands.export",
         "pecl.export.open_clip",
         "pecl.export.peft",
@@ -191,11 +191,11 @@ def _on_operations(part, on_operation):
 
 def on_tiny_towers(setup):
     """Let `pecl adapters` and `pecl export` load tiny towers in this process, and call `setup` with writes counted."""
-    import pecl.commands.adapters_hub
+    import pecl.commands.adapters
     import pecl.commands.export
     from helpers.exporting import export_towers
 
-    for module in (pecl.commands.adapters_hub, pecl.commands.export):
+    for module in (pecl.commands.adapters, pecl.commands.export):
         module.load_towers = export_towers
     with_writing(setup)
 

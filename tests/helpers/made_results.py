@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from PIL import Image
 
-from helpers.report_results import recalls
+from helpers.report_results import document
 from helpers.retrieval import cosine_similarity
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
@@ -22,12 +22,6 @@ from pecl.retrieval.measures import DIRECTIONS
 load = cache(load_dataset)
 
 NOISE = {"en": 0.5, "de": 0.9, "fr": 1.0, "cs": 1.4, "jp": 2.0}  # of the plain tower
-SOFTWARE = {
-    "versions": {"python": "3.11.7", "pecl": "0.1.0", "torch": "2.13.0"},
-    "machine": {"platform": "Linux", "threads": 1},
-    "commit": "0123456789abcdef0123456789abcdef01234567",
-    "dirty": False,
-}
 
 
 def made_result(out, *, learned=0.25, trainable=165_888, **values):
@@ -53,43 +47,32 @@ def made_result(out, *, learned=0.25, trainable=165_888, **values):
     }
     directions = DIRECTIONS[config.gallery]
     ranks = {name: _ranks(similarity, directions) for name, similarity in found.items()}
-    run_id = config.run_id()
     manifest = write_manifest(out, _manifest(config, parts, [data.images.ids[i] for i in test]))
-    write_retrieved(out, run_name(config, run_id), retrieved)
+    write_retrieved(out, run_name(config, config.run_id()), retrieved)
     steps = config.epochs * (config.shots // config.batch_size)
-    measured = {name: recalls(own) for name, own in ranks.items()}
-    document = {
-        "schema": 1,
-        "kind": "train",
-        "run_id": run_id,
-        "status": "complete",
+    made = document("train", ranks, **values, out=str(out))
+    scores = made["metrics"]["test"]
+    made["metrics"]["val"] = scores
+    made["data"] |= {
+        "captions": len(data),
+        "split": {part: len(indices) for part, indices in parts.items()},
+        "query": dict.fromkeys(parts, "target"),
+        "sha256": data.hashes(),
+        "provenance": data.provenance,
+        "manifest": manifest,
+    }
+    adapter = {"spec": config.adapter, "trainable": trainable, "total": 10**8, "share": trainable / 10**8}
+    first, last = (scores[name]["mean_recall@1"] for name in ("zero_shot", "best"))
+    made |= {
+        "run_id": config.run_id(),
         "config": config.to_record(),
-        "data": {
-            "dataset": data.dataset,
-            "language": data.language,
-            "captions": len(data),
-            "split": {part: len(indices) for part, indices in parts.items()},
-            "query": dict.fromkeys(parts, "target"),
-            "sha256": data.hashes(),
-            "provenance": data.provenance,
-            "gallery": {"kind": config.gallery, "size": len(test)},
-            "manifest": manifest,
-        },
-        "towers": {name: {"name": name, "fingerprint": "0" * 64} for name in ("text", "image")},
-        "metrics": {"val": measured, "test": measured},
-        "ranks": {"test": ranks},
-        "adapter": {"spec": config.adapter, "trainable": trainable, "total": 10**8, "share": trainable / 10**8},
+        "adapter": adapter,
         "steps": steps,
         "best_step": steps,
-        "fleet": {"size": 1, "slot": 0},
         "seconds": {"train": 10.0, "per_step": 10.0 / steps},
-        "peak_memory_mb": 1700.0,
-        "curve": _curve(
-            steps, config.eval_every, config.lr, *(measured[n]["mean_recall@1"] for n in ("zero_shot", "best"))
-        ),
-        **SOFTWARE,
+        "curve": _curve(steps, config.eval_every, config.lr, first, last),
     }
-    return read_result(write_result(out, Result.from_json(document)))
+    return read_result(write_result(out, Result.from_json(made)))
 
 
 def write_table(folder, languages=("de", "cs"), special=None):

@@ -9,8 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from helpers.folders import without_digest
-from helpers.small_experiment import SMALL, write_folder
-from helpers.small_text import write_text
+from helpers.small_experiment import SMALL, write_folder, write_text
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 from pecl.files import write_tensors

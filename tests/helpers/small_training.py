@@ -33,8 +33,8 @@ def task(tower, seed=1, lr=1e-2, anchor="student"):
     )
 
 
-def trainer(tower, tasks, schedule=None, configs=CONFIGS, **options):
-    adapter = attach(tower, configs, seeds=[c.seed for c in tasks])
+def trainer(tower, tasks, schedule=None, configs=CONFIGS, seeds=None, **options):
+    adapter = attach(tower, configs, seeds=seeds or [one.seed for one in tasks])
     schedule = schedule or Schedule(epochs=3, batch_size=5, eval_every=2, dropout=False)
     return AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: [0.5] * len(slots), **options)
 
