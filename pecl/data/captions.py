@@ -121,6 +121,20 @@ def has_words(texts: Iterable[str]) -> bool:
     return any(character.isalpha() for text in islice(texts, LOOKED_AT) for character in text)
 
 
+def find_repeats(contents: Sequence[str], owners: Sequence[int] | None = None) -> dict[int, int]:
+    """Return the index of each repeated caption or hash of an image, with the index of its first occurrence.
+
+    `owners` has the image of each caption; equal captions of one image do not count.
+    """
+    first: dict[str, int] = {}
+    repeats = {}
+    for place, content in enumerate(contents):
+        earlier = first.setdefault(content, place)
+        if earlier != place and (owners is None or owners[earlier] != owners[place]):
+            repeats[place] = earlier
+    return repeats
+
+
 def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:
     """Return the SHA-256 of each caption column of concatenated sets; None for a missing column."""
     columns = {name: [getattr(part, name) or () for part in parts] for name in COLUMNS}

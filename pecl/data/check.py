@@ -3,13 +3,12 @@
 A user's own table is read as in training and evaluation.
 """
 
-import logging
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pecl.data.captions import has_words
+from pecl.data.captions import PARTS, ParallelCaptions, find_repeats, has_words
 from pecl.data.custom.folder import check_captions_file, find_table, translation_names
 from pecl.data.custom.tables import Problem, read_table
 from pecl.data.fetching.download import check_content, read_download_records
@@ -19,13 +18,73 @@ from pecl.data.published.multi30k import SPLIT_LANGUAGES
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
 from pecl.data.scenes import SceneImages
 from pecl.data.splits import check_parts
-from pecl.data.summary import Summary
 from pecl.data.translations import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.errors import DataError, PeclError, not_none, unknown
-from pecl.files.images import unreadable_images
+from pecl.files.images import some_names, unreadable_images
 from pecl.languages import CODE, COLUMN_WORDS
 
-logger = logging.getLogger(__name__)
+_MOST_SHOWN = 12  # languages that are named, and whose duplicates are
+
+
+@dataclass
+class Summary:
+    """Counts of one split, filled language by language.
+
+    `duplicates` are repeats of earlier items of the same part, for images and each language: "b.png as a.png".
+    """
+
+    rows: int = 0
+    images: int | None = None  # None if they were not read
+    languages: list[str] = field(default_factory=list)
+    parts: dict[str, int] | None = None  # rows of each published part
+    duplicates: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, captions: ParallelCaptions) -> None:
+        """Count the captions of a language and, once, the English captions."""
+        self.rows = len(captions)
+        self.parts = {part: captions.part.count(part) for part in PARTS} if captions.part else None
+        for language, texts in (("en", captions.english), (captions.language, captions.target)):
+            if texts is not None and language not in self.languages:
+                self.languages.append(language)
+                for rows in _galleries(captions):
+                    owners = captions.image_index and [captions.image_index[row] for row in rows]
+                    repeats = find_repeats([texts[row] for row in rows], owners)
+                    self._note(
+                        language, [f"row {rows[one] + 1} as {rows[first] + 1}" for one, first in repeats.items()]
+                    )
+
+    def add_images(self, captions: ParallelCaptions) -> None:
+        """Count the images of a data set that has some; raise DataError if one cannot be read."""
+        images, image_index = not_none(captions.images, "images"), not_none(captions.image_index, "image_index")
+        self.images = len(images)
+        for rows in _galleries(captions):
+            shown = list(dict.fromkeys(image_index[row] for row in rows))
+            repeats = find_repeats([images.fingerprint(image) for image in shown])
+            names = [(images.ids[shown[one]], images.ids[shown[first]]) for one, first in repeats.items()]
+            self._note("images", [f"{one} as {first}" for one, first in names])
+
+    def _note(self, kind: str, repeats: list[str]) -> None:
+        if repeats:
+            self.duplicates.setdefault(kind, []).extend(repeats)
+
+    def __str__(self) -> str:
+        images = [] if self.images is None else [f"{self.images} images"]
+        parts = ", ".join(f"{part} {count}" for part, count in (self.parts or {}).items())
+        shown = list(self.duplicates.items())[:_MOST_SHOWN]
+        found = ", ".join(f"{kind} {len(one)} ({some_names(one)})" for kind, one in shown)
+        found += f", ... of {len(self.duplicates)}" * (len(self.duplicates) > len(shown))
+        few = len(self.languages) <= _MOST_SHOWN
+        languages = f"languages {' '.join(self.languages)}" if few else f"{len(self.languages)} languages"
+        counts = ", ".join([f"{self.rows} rows", *images, languages])
+        return "; ".join([counts, f"parts {parts}" if parts else "no parts", f"duplicates: {found or 'none'}"])
+
+
+def _galleries(captions: ParallelCaptions) -> Iterator[Sequence[int]]:
+    if captions.part is None:
+        yield range(len(captions))
+    else:
+        for part in PARTS:
+            yield [row for row, name in enumerate(captions.part) if name == part]
 
 
 @dataclass(frozen=True)
@@ -106,23 +165,19 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
     for split in DATASETS[name].splits or (None,):
         has_gaps = name in ("multi30k", "multi30k-full")  # not every language has all their splits
         for language in SPLIT_LANGUAGES[split] if split and has_gaps else DATASETS[name].languages:
-            yield from _load_problem(name, language, split, root, summary=summaries[split or name])
+            needs: list[tuple[str, ...]] = [()]
             for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
                 if released_file(not_none(root, "root"), name, direction, language, split).exists():
-                    yield from _load_problem(name, language, split, root, direction)
-
-
-def _load_problem(
-    name: str, language: str, split: str | None, root: Path | None, *need: str, summary: Summary | None = None
-) -> Iterator[str]:
-    try:
-        captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
-        if captions.part is not None:
-            check_parts(captions)
-        if summary is not None:
-            summary.add(captions)
-    except DataError as error:
-        yield str(error)
+                    needs.append((direction,))
+            for need in needs:
+                try:
+                    captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
+                    if captions.part is not None:
+                        check_parts(captions)
+                    if not need:
+                        summaries[split or name].add(captions)
+                except DataError as error:
+                    yield str(error)
 
 
 def _image_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:

@@ -74,7 +74,7 @@ def guess_languages(
         values = _confidences(likelier.union(others), text)
         weighted = {iso: value * (_PRIOR if iso in likelier else 1) for iso, value in values.items()}
         total = sum(weighted.values())
-        if total == 0:
+        if total == 0:  # no word of any language
             found.append(LanguageGuess(None, 0.0))
             continue
         best = max(weighted, key=lambda iso: weighted[iso])
@@ -119,10 +119,7 @@ def _codes(among: Sequence[str]) -> dict[str, str]:
 
 
 def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
-    """Return the confidence of each language of `isos`, by lingua's large models; None: all languages, by the small.
-
-    All are 0 where the text has no word.
-    """
+    """Return the confidence of each language of `isos`, by lingua's large models; None: all languages, by the small."""
     values = _detector(isos).compute_language_confidence_values(text)
     return {one.language.iso_code_639_1.name.lower(): float(one.value) for one in values}
 

@@ -251,7 +251,6 @@ def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = t
 
 
 def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
-    """Return the reader of the data set, and the completed request."""
     name = request.dataset
     if name not in DATASETS:
         if not is_path(name):

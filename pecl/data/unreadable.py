@@ -45,7 +45,6 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
 
 
 def _folder_of(files: ImageFiles) -> Path:
-    """Return the common folder of all files."""
     return Path(os.path.commonpath([path.absolute().parent for path in files.paths]))
 
 

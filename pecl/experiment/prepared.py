@@ -13,9 +13,8 @@ import torch
 
 from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
-from pecl.data.captions import ParallelCaptions
+from pecl.data.captions import ParallelCaptions, find_repeats
 from pecl.data.splits import published_part, split_captions
-from pecl.data.summary import find_repeats
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import frozen_embeddings, tokens_of

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, one_line
-from pecl.files import TEXT_LIMIT, check_regular, read_bytes_limited
+from pecl.files import check_regular, read_bytes_limited
 
 _BLOCK = 1 << 16  # rows that are compared at a time
 _LENGTH = 0.01  # largest difference of a row's length from 1: rows of 16 bits are rounded
@@ -156,7 +156,7 @@ def _array(path: Path) -> np.ndarray:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return read_bytes_limited(path, TEXT_LIMIT).decode("utf-8").splitlines()
+        return read_bytes_limited(path).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
 

@@ -66,7 +66,6 @@ def lock_holder(path: Path) -> str | None:
 
 
 def _acquire(path: Path, busy: str, wait: bool) -> int:
-    """Return an open descriptor of `path` that holds its lock."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
             with contextlib.ExitStack() as stack:

@@ -190,12 +190,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def small_jpeg(image: Image.Image, size: int, quality: int = 72) -> bytes:
+def small_jpeg(image: Image.Image, size: int) -> bytes:
     """Return an RGB image, at most `size` pixels wide and high, as a JPEG without metadata."""
     small = image.copy()
     small.thumbnail((size, size), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=quality, optimize=True)
+    small.save(buffer, "JPEG", quality=72, optimize=True)
     return buffer.getvalue()
 
 

@@ -52,9 +52,9 @@ def check_regular(path: str | Path) -> None:
     open_regular(path).close()
 
 
-def load_json(path: str | Path, limit: int = JSON_LIMIT, *, follow: bool = True) -> Any:
+def load_json(path: str | Path) -> Any:
     """Return the document in a JSON file; raise OSError as `read_bytes_limited`, and ValueError as `parse_json`."""
-    return parse_json(read_bytes_limited(path, limit, follow=follow))
+    return parse_json(read_bytes_limited(path, JSON_LIMIT))
 
 
 def parse_json(text: str | bytes, halves: bool = False) -> Any:
@@ -101,7 +101,6 @@ def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
 
 
 def _check_json(document: Any, halves: bool) -> None:
-    """Raise ValueError for deep nesting, a whole number beyond 64 bits or, without `halves`, half a character."""
     level = [[document]]  # the values of all lists and objects at one depth
     for _ in range(_DEPTH + 1):
         deeper: list[list[Any]] = []

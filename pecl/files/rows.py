@@ -118,7 +118,6 @@ def write_rows(
 
 
 def _finish(file: BinaryIO, writers: list[RowWriter], metadata: Mapping[str, str]) -> str:
-    """Write checksums and header, and return the digest."""
     checksums = b"".join(checksum for writer in writers for checksum in writer.checksums())
     file.write(checksums)
     header: dict[str, Any] = {}

@@ -68,7 +68,6 @@ _EXPECTED = {
 
 
 def _sentence(error: ValidationError, prefix: str) -> str:
-    """Return the first problem in words."""
     first = error.errors(include_url=False)[0]
     kind, path = first["type"], ".".join(map(str, [*([prefix] if prefix else []), *first["loc"]]))
     if kind in ("missing", "lacks"):  # the latter from `lacking`

@@ -11,10 +11,8 @@ from PIL import Image
 
 from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.custom.in_memory import from_dataset
-from pecl.data.reading import attach_images
 from pecl.data.scenes import load_scenes
 from pecl.data.splits import few_shot_split
-from pecl.data.unreadable import leave_out_missing
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
 
@@ -136,22 +134,3 @@ def test_truncated_missing_and_false_images_are_named(tmp_path):
     for access in (missing.load, missing.fingerprint):
         with pytest.raises(DataError, match=r"cannot read image .*no\.jpg"):
             access(0)
-
-
-def test_attached_images_are_shared_and_missing_ones_left_out_and_counted(tmp_path):
-    names = ["a.jpg", "b.jpg", "a.jpg", "sub/c.jpg"]
-    texts = tuple(f"text {name} {i}" for i, name in enumerate(names))
-    captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
-    assert (len(captions.images), captions.image_index) == (3, (0, 1, 0, 2))
-    for name in ("a.jpg", "sub/c.jpg"):
-        write_image(tmp_path / name)
-    with pytest.raises(DataError, match=r"1 of 3 images are missing from .*\(b\.jpg\).*--allow-missing-images.*the 2 "):
-        leave_out_missing(captions)
-    kept = leave_out_missing(captions, allowed=True)
-    assert kept.english == (texts[0], texts[2], texts[3])
-    assert kept.image_index == (0, 0, 1)
-    assert kept.images.paths == (tmp_path / "a.jpg", tmp_path / "sub/c.jpg")
-    assert kept.provenance["images"] == {"total": 3, "kept": 2, "left_out": 1}
-    none = attach_images(captions, names, tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"3 of 3 images are missing from .*nowhere \(a\.jpg, .*: put them there"):
-        leave_out_missing(none, allowed=True)

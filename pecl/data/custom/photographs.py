@@ -94,11 +94,6 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
 
 
 def _stamp(root: Path, entry: os.DirEntry[str], outside: bool) -> Stamp:
-    """Return the state of a file.
-
-    Raises:
-        OSError: it is not a regular file, or is a link that leads to no file, or (unless `outside`) out of the folder.
-    """
     if entry.is_symlink() and not os.path.exists(entry.path):
         raise OSError("a link that leads to no file")
     if entry.is_symlink() and not outside and not is_inside(root, entry.path):

@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -24,7 +24,6 @@ MANIFEST = "download.json"
 MAX_FAILURES = 10  # files that may fail before the rest is not tried: the fault is then the server's
 MAX_NAMED = 3  # failed files that the error names; all of them are logged
 DownloadRecord = dict[str, Any]
-Futures = dict[Future[tuple[str, DownloadRecord]], RemoteFile]
 
 
 @dataclass
@@ -123,47 +122,37 @@ class _Downloader:
     def fetch_all(self, name: str, files: Sequence[RemoteFile]) -> None:
         """Fetch those files of one data set that are not there yet; DataError names those that could not be fetched."""
         records = read_download_records(self.data_dir, name)
+        failed: dict[RemoteFile, DataError] = {}
+        not_tried = 0
         with ThreadPoolExecutor(self.workers) as executor:
             futures = {executor.submit(self._try_one, file): file for file in files}
             try:
-                failed = self._collect(futures, records)
+                for future in as_completed(futures):
+                    file = futures[future]
+                    try:
+                        outcome, record = future.result()
+                    except StoppedError:
+                        not_tried += 1
+                    except DataError as error:
+                        logger.warning("%s: %s", file.url, error)
+                        failed[file] = error
+                    else:
+                        self.bar.update()
+                        getattr(self.report, outcome).append(file.path)
+                        if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
+                            records[file.path] = record
             except BaseException:  # Ctrl-C or a full disk: end the attempts under way, then pass it on
-                self._stop(futures)
+                self._stopped.set()
                 raise
             finally:
                 write_json(self.data_dir / name / MANIFEST, {"files": dict(sorted(records.items()))})
         if failed:
-            raise DataError(_failure_sentence(name, failed, futures))
-
-    def _collect(self, futures: Futures, records: dict[str, DownloadRecord]) -> dict[RemoteFile, DataError]:
-        """Wait for all files and note each in the report and in `records`; return those that failed, and why."""
-        failed: dict[RemoteFile, DataError] = {}
-        for future in as_completed(futures):
-            file = futures[future]
-            if future.cancelled():
-                continue
-            try:
-                outcome, record = future.result()
-            except DataError as error:
-                if not isinstance(error, StoppedError):
-                    logger.warning("%s: %s", file.url, error)
-                    failed[file] = error
-                if self._stopped.is_set():
-                    self._stop(futures)
-                continue
-            self.bar.update()
-            getattr(self.report, outcome).append(file.path)
-            if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
-                records[file.path] = record
-        return failed
-
-    def _stop(self, futures: Futures) -> None:
-        self._stopped.set()
-        for future in futures:
-            future.cancel()
+            raise DataError(_failure_sentence(name, len(files), failed, not_tried))
 
     def _try_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Do `_fetch_one`; a failure is counted here, in its thread, so that no thread asks on before it is noticed."""
+        if self._stopped.is_set():
+            raise StoppedError("stopped")
         try:
             return self._fetch_one(file)
         except StoppedError:
@@ -202,13 +191,12 @@ class _Downloader:
             raise FetchError(f"{target} is there but not the owner's file: {error}; --overwrite replaces it") from error
 
 
-def _failure_sentence(name: str, failed: dict[RemoteFile, DataError], futures: Futures) -> str:
-    skipped = sum(future.cancelled() or isinstance(future.exception(), StoppedError) for future in futures)
+def _failure_sentence(name: str, count: int, failed: Mapping[RemoteFile, DataError], not_tried: int) -> str:
     causes = "; ".join(f"{file.url} ({error})" for file, error in list(failed.items())[:MAX_NAMED])
     more = "; ..." if len(failed) > MAX_NAMED else ""
-    not_tried = f", {skipped} were not tried" if skipped else ""
+    skipped = f", {not_tried} were not tried" if not_tried else ""
     return (
-        f"{name}: {len(failed)} of {len(futures)} files could not be fetched{not_tried}: {causes}{more}. The "
+        f"{name}: {len(failed)} of {count} files could not be fetched{skipped}: {causes}{more}. The "
         "others are kept, and the same command continues; --base-url names a mirror, --data-dir a copy that you have "
         "(a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
     )

@@ -82,7 +82,6 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
 
 
 def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
-    """Request a file, follow its redirects and read it."""
     from huggingface_hub.errors import HTTPError  # here, because it takes a quarter of a second
     from huggingface_hub.utils import http_stream_backoff
 
@@ -118,7 +117,6 @@ def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
 
 
 def _read(response: Any, policy: FetchPolicy, stopped: threading.Event) -> bytes:
-    """Read the body of an answer."""
     from huggingface_hub.errors import HTTPError
 
     if not response.is_success:

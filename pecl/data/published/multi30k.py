@@ -157,7 +157,6 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
 
 
 def _joined(columns: Sequence[Column | None]) -> tuple[str, ...] | None:
-    """Concatenate columns; None if a part has none."""
     present = [column for column in columns if column is not None]
     return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None
 

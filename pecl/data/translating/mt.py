@@ -199,7 +199,6 @@ _FAMILIES: dict[str, Callable[[Any, str, str], LanguageSettings]] = {  # by the 
 
 
 def _first_known(candidates: Iterable[str | None], known: Iterable[str], language: str) -> str:
-    """Return the first of `candidates`, codes of `language`, that the model knows."""
     codes = [code for code in candidates if code is not None]
     for code in codes:
         if code in known:
