@@ -6,8 +6,9 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, add_switch, check_languages, language_values
 from pecl.commands.train import add_dry_run, print_plans, print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
-from pecl.experiment.distil import distil_config, plan_distillation, run_together
+from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.plan import plan_runs
 
 
 def add_parser(commands: Any) -> None:
@@ -35,7 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
     check_languages(configs)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run or len(configs) > 1:  # report problems of all languages before the first is trained
-        plans = [one for fleet in fleets for one in plan_distillation(fleet, inputs)]
+        plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]
         if parsed.dry_run:
             print_plans(configs, plans, parsed.json)
             return 0

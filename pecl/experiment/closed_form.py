@@ -58,7 +58,7 @@ class HeadSolver:
                 equations.add(features, anchors[places])
         held_out = [self._whole(slot, member) for member in members]
         features, anchors = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-        ridge, _ = choose_ridge(equations, prior, features, anchors)
+        ridge = choose_ridge(equations, prior, features, anchors)
         self._put(slot, equations, base, prior, ridge)
         found = _linear(self.head.merged(slot))  # possibly of low rank
         error = float((found(features) - anchors.double()).square().mean())
@@ -82,8 +82,7 @@ class HeadSolver:
 
     def _put(self, slot: int, equations: NormalEquations, base: LinearMap, prior: LinearMap, ridge: float) -> None:
         if isinstance(self.head, SlotLowRankLinear):
-            change = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
-            values = {"down": change.down, "up": change.up, "shift": change.shift}
+            values = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
         else:
             found = equations.solve(prior, ridge)
             values = {"weight": found.weight, "bias": found.bias}

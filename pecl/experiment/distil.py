@@ -7,7 +7,6 @@ from typing import Any
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import train_fleet
 from pecl.experiment.start import with_adapter_of_start
 from pecl.results.result import Result
@@ -52,45 +51,28 @@ def distil_config(
     config = make_config({**defaults, **given}, where)
     if images and not config.image_weight:
         raise ConfigError("image_weight: expected a number > 0 with images, got 0")
+    if config.text is None and config.train_on == "pairs":
+        raise ConfigError(
+            "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
+            "multi30k-translations, flickr30k200"
+        )
     if set(SCHEDULE_FIELDS) <= set(given):
         return config
-    _check(config)
     _, text = inputs(config)
     pairs = len(not_none(text, "text").train)
     return make_config({**defaults, **schedule_for(pairs), **given}, where)
 
 
 def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result]:
-    """Train configs together, such as the languages of a joint training; log a warning if recall fell.
+    """Train configs of `distil_config` together, such as languages of a joint training; warn if recall fell.
 
     Raises:
-        PeclError: bad input, no text to train on, or configs that cannot be trained together; nothing was written.
+        PeclError: bad input, or configs that cannot be trained together; nothing was written.
     """
-    for config in configs:
-        _check(config)
     results = train_fleet(configs, inputs=inputs)
     for result in results:
         _warn(result)
     return results
-
-
-def plan_distillation(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[RunPlan]:
-    """Return one plan per config of distillations that are trained together; write nothing.
-
-    Raises:
-        PeclError: as `run_together` before its first step.
-    """
-    for config in configs:
-        _check(config)
-    return plan_runs(configs, inputs)
-
-
-def _check(config: ExperimentConfig) -> None:
-    if config.text is None and config.train_on == "pairs":
-        raise ConfigError(
-            "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
-            "multi30k-translations, flickr30k200"
-        )
 
 
 def _warn(result: Result) -> None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pecl.config import TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import TRANSLATIONS, route
@@ -100,27 +100,25 @@ def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
     return TrainingInputs().hashes(config)
 
 
-class _ByInputs(Generic[T]):
-    """Cache of a function of a config, one entry per set of data; data must not change meanwhile."""
+def _set_of_data(config: ExperimentConfig) -> tuple[Any, ...]:
+    """Return what names the set of data that a training of a config reads."""
+    return config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
+
+
+class TrainingInputs:
+    """`load_training_inputs` with a cache, one entry per set of data; data must not change meanwhile."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], T] = {}
-
-    def _once(self, config: ExperimentConfig, read: Callable[[], T]) -> T:
-        key = (config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS))
-        if key not in self._known:
-            self._known[key] = read()
-        return self._known[key]
-
-
-class TrainingInputs(_ByInputs[tuple[ParallelCaptions, TrainingText | None]]):
-    """`load_training_inputs` with a cache, one entry per set of data."""
+        self._known: dict[tuple[Any, ...], tuple[ParallelCaptions, TrainingText | None]] = {}
 
     def __call__(
         self, config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
     ) -> tuple[ParallelCaptions, TrainingText | None]:
         """Return the data set of a config, and its text."""
-        return self._once(config, lambda: load_training_inputs(config, decoded))
+        key = _set_of_data(config)
+        if key not in self._known:
+            self._known[key] = load_training_inputs(config, decoded)
+        return self._known[key]
 
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return `hashes_of_inputs` of a config.
@@ -133,12 +131,18 @@ class TrainingInputs(_ByInputs[tuple[ParallelCaptions, TrainingText | None]]):
         return hashes_of_inputs(data, text)
 
 
-class DataHashes(_ByInputs[dict[str, Any]]):
+class DataHashes:
     """`training_hashes` with a cache, one entry per set of data; the data are not kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def __call__(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return the hashes of a config's data."""
-        return self._once(config, lambda: training_hashes(config))
+        key = _set_of_data(config)
+        if key not in self._known:
+            self._known[key] = training_hashes(config)
+        return self._known[key]
 
 
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:

@@ -9,7 +9,7 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,15 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
-from pecl.experiment.shape import has_no_values, with_shape, without_words
-from pecl.experiment.start import check_start, start_slots, with_adapter_of_start
-from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
+from pecl.experiment.start import start_slots, with_adapter_of_start
+from pecl.experiment.text_tower import (
+    check_trimming,
+    has_no_values,
+    own_tokens_of,
+    trim_to_texts,
+    with_shape,
+    without_words,
+)
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
@@ -39,63 +45,6 @@ from pecl.training.follow import follow, set_up
 from pecl.training.trainer import AlignmentTrainer
 
 logger = logging.getLogger(__name__)
-
-
-def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
-    """Measure the recall of the plain tower, or of the adapter `config.weights`, on the whole data set.
-
-    Args:
-        config: the run, or its fields as `make_config` takes them.
-
-    Raises:
-        PeclError: bad input; nothing has been written.
-    """
-    config, choice = with_adapter(as_config(config))
-    with use_threads(config.threads):
-        return _evaluate(config, choice)
-
-
-def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
-    """Return the config of an evaluation, with the adapter's name as results use it, and the adapter.
-
-    `weights` None evaluates the plain tower, even if an adapter of the language is known.
-
-    Raises:
-        PeclError: no adapter has the name, or the path does not exist.
-    """
-    known = KnownAdapters(config.profile, text_model=config.text_model)
-    if config.weights is not None:
-        choice = known.choose(config.weights, config.language)
-        return replace(config, weights=choice.name), choice
-    other = known.for_language(config.language)
-    way = f"--adapter {other.name} evaluates the adapter of this language" if other.path else other.reason
-    return config, replace(known.choose(PLAIN, None), reason=f"the plain tower; {way}")
-
-
-def _evaluate(config: ExperimentConfig, choice: AdapterChoice) -> Result:
-    towers = towers_of(config, trims=config.trim_vocabulary)
-    prepared = prepare_evaluation(config, towers)
-    check_writable(config.out)
-    file = choice.read(towers.text)
-    logger.info("%s: %s", config.language, choice.sentence)
-    if config.trim_vocabulary:
-        _trim(prepared, () if file is None else file.configs)
-    evaluator = prepared.evaluator("test")
-    described, total = None, size_of(towers.text)
-    if file is None:
-        evaluation = evaluator(prepared.zero_shot("test"))
-    else:
-        if file.language not in (None, config.language):
-            logger.warning("%s was trained for %s and is evaluated on %s", file.path, file.language, config.language)
-        adapter = attach(towers.text, file.configs)
-        try:
-            adapter.load_slot_state(0, file.state)
-            evaluation = evaluator(embed_queries(adapter, 0, prepared.tokens("test")))
-            described = describe_adapter(adapter, total, file.path)
-        finally:
-            adapter.remove()
-    stage = "zero_shot" if file is None else "best"
-    return record_evaluation(prepared, {"test": {stage: evaluation}}, described)
 
 
 def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
@@ -175,22 +124,6 @@ def _train_fleet(
         return [not_none(find_result(config), "result") for config in configs]
 
 
-def check_run(
-    configs: Sequence[ExperimentConfig], share: int | None = None, inputs: TrainingInputs | None = None
-) -> list[Prepared]:
-    """Make all checks of `train_fleet` before its first step, and write nothing: a dry run.
-
-    Weights are not loaded if the shape of the text tower is known. Images are not opened.
-
-    Raises:
-        PeclError: as `train_fleet`, which has the same arguments, before its first step.
-    """
-    check_fleet(configs)
-    with use_threads(configs[0].threads):
-        towers = with_shape(towers_of(configs[0]), configs[0])
-        return _prepare(configs, share, inputs or TrainingInputs(), towers, trims=False)[0]
-
-
 def _prepare(
     configs: Sequence[ExperimentConfig], share: int | None, inputs: TrainingInputs, towers: Towers, trims: bool = True
 ) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
@@ -212,6 +145,27 @@ def _prepare(
     return members, adapters, most
 
 
+def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], trims: bool) -> tuple[int, int]:
+    """Check the adapter, and trim the tower if `trims`; return parameters of a slot and bytes of cached layers."""
+    config, tower = members[0].config, members[0].towers.text
+    seeds = [config.seed]
+    if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
+        adapters, seeds = without_words(adapters), []
+    adapter = ENGINES[config.engine](tower, adapters, seeds=seeds)
+    try:
+        if "closed-form" in config.solvers:
+            HeadSolver(adapter, (), ())  # refuses an adapter without a head
+        if config.start is not None:
+            start_slots(adapter, config.start)
+        own_tokens = own_tokens_of(adapter) if trims else []
+        found = adapter.num_parameters(), KEPT_BYTES if adapters and adapter.first_layer else 0
+    finally:
+        adapter.remove()
+    if trims:
+        trim_to_texts(members, own_tokens)
+    return found
+
+
 def _train_together(
     members: list[Prepared], adapters: Sequence[AdapterConfig], processes: ProcessGroup
 ) -> list[Result]:
@@ -227,8 +181,7 @@ def _train_together(
         if processes.size > 1:
             set_up(processes, fleet.setup(adapter))
         with tower.keeping(fleet.encoded_often()):
-            for phase in _phases(trainer, fleet, config):
-                phase()
+            _train_phases(trainer, fleet, config)
             measured = fleet.measure(adapter, trainer.records)
         return fleet.record(adapter, trainer, measured)
     except KeyboardInterrupt:
@@ -236,6 +189,106 @@ def _train_together(
         raise
     finally:
         adapter.remove()
+
+
+def _train_phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -> None:
+    """Train and solve in the order of `config.solvers`; a saved state resumes in the gradient phase."""
+    phases = config.solvers
+    solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in phases else None
+    if trainer.is_saved:
+        phases = phases[phases.index("gradient") :]
+    else:
+        if config.start is not None:
+            start_slots(trainer.adapter, config.start)
+        if config.choose == "text":  # the initial weights are a candidate, too
+            trainer.measure(0)
+    for phase in phases:
+        if solver is None or phase == "gradient":
+            trainer.run()
+        else:
+            solver.solve(trainer.records)
+            trainer.measure(trainer.step + 1 if trainer.step else 0)  # scored as weights of the next step
+
+
+def check_run(
+    configs: Sequence[ExperimentConfig], share: int | None = None, inputs: TrainingInputs | None = None
+) -> list[Prepared]:
+    """Make all checks of `train_fleet` before its first step, and write nothing: a dry run.
+
+    Weights are not loaded if the shape of the text tower is known. Images are not opened.
+
+    Raises:
+        PeclError: as `train_fleet`, which has the same arguments, before its first step.
+    """
+    check_fleet(configs)
+    with use_threads(configs[0].threads):
+        towers = with_shape(towers_of(configs[0]), configs[0])
+        return _prepare(configs, share, inputs or TrainingInputs(), towers, trims=False)[0]
+
+
+def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
+    """Measure the recall of the plain tower, or of the adapter `config.weights`, on the whole data set.
+
+    Args:
+        config: the run, or its fields as `make_config` takes them.
+
+    Raises:
+        PeclError: bad input; nothing has been written.
+    """
+    config, choice = with_adapter(as_config(config))
+    with use_threads(config.threads):
+        towers = towers_of(config, trims=config.trim_vocabulary)
+        prepared = prepare_evaluation(config, towers)
+        check_writable(config.out)
+        file = choice.read(towers.text)
+        logger.info("%s: %s", config.language, choice.sentence)
+        if config.trim_vocabulary:
+            _trim(prepared, () if file is None else file.configs)
+        evaluator = prepared.evaluator("test")
+        described, total = None, size_of(towers.text)
+        if file is None:
+            evaluation = evaluator(prepared.zero_shot("test"))
+        else:
+            if file.language not in (None, config.language):
+                trained = (file.path, file.language)
+                logger.warning("%s was trained for %s and is evaluated on %s", *trained, config.language)
+            adapter = attach(towers.text, file.configs)
+            try:
+                adapter.load_slot_state(0, file.state)
+                evaluation = evaluator(embed_queries(adapter, 0, prepared.tokens("test")))
+                described = describe_adapter(adapter, total, file.path)
+            finally:
+                adapter.remove()
+        stage = "zero_shot" if file is None else "best"
+        return record_evaluation(prepared, {"test": {stage: evaluation}}, described)
+
+
+def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
+    """Return the config of an evaluation, with the adapter's name as results use it, and the adapter.
+
+    `weights` None evaluates the plain tower, even if an adapter of the language is known.
+
+    Raises:
+        PeclError: no adapter has the name, or the path does not exist.
+    """
+    known = KnownAdapters(config.profile, text_model=config.text_model)
+    if config.weights is not None:
+        choice = known.choose(config.weights, config.language)
+        return replace(config, weights=choice.name), choice
+    other = known.for_language(config.language)
+    way = f"--adapter {other.name} evaluates the adapter of this language" if other.path else other.reason
+    return config, replace(known.choose(PLAIN, None), reason=f"the plain tower; {way}")
+
+
+def _trim(prepared: Prepared, configs: Sequence[AdapterConfig]) -> None:
+    """Trim the text tower to the captions of an evaluation and the prompts of an adapter of `configs`, if any."""
+    check_trimming("pecl", configs)
+    own_tokens: list[int] = []
+    if configs:
+        adapter = attach(prepared.towers.text, configs)
+        own_tokens = own_tokens_of(adapter)
+        adapter.remove()
+    trim_to_texts([prepared], own_tokens)
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
@@ -249,45 +302,13 @@ def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
     return make_config(with_adapter_of_start(config))
 
 
-def _phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -> list[Callable[[], object]]:
-    """Return the remaining phases of a training in order; a saved state skips the completed ones."""
-    solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in config.solvers else None
-    phases: list[Callable[[], object]] = [
-        trainer.run if solver is None or name == "gradient" else partial(_solve, solver, trainer)
-        for name in config.solvers
-    ]
-    if trainer.is_saved:  # in a gradient phase
-        return phases[config.solvers.index("gradient") :]
-    begin: list[Callable[[], object]] = []
-    if config.start is not None:
-        begin.append(partial(start_slots, trainer.adapter, config.start))
-    if config.choose == "text":  # the initial weights are a candidate, too
-        begin.append(partial(trainer.measure, 0))
-    return begin + phases
-
-
-def _solve(solver: HeadSolver, trainer: AlignmentTrainer) -> None:
-    """Solve the heads in closed form, and score them as weights of the next step."""
-    solver.solve(trainer.records)
-    trainer.measure(trainer.step + 1 if trainer.step else 0)
-
-
-def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], trims: bool) -> tuple[int, int]:
-    """Check the adapter, and trim the tower if `trims`; return parameters of a slot and bytes of cached layers."""
-    config, tower = members[0].config, members[0].towers.text
-    seeds = [config.seed]
-    if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
-        adapters, seeds = without_words(adapters), []
-    adapter = ENGINES[config.engine](tower, adapters, seeds=seeds)
-    try:
-        check_start(adapter, config)
-        own_tokens = own_tokens_of(adapter) if trims else []
-        found = adapter.num_parameters(), KEPT_BYTES if adapters and adapter.first_layer else 0
-    finally:
-        adapter.remove()
-    if trims:
-        trim_to_texts(members, own_tokens)
-    return found
+def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result] | None:
+    """Return the results of `configs` if all are complete."""
+    done = [result for config in configs if (result := complete_result(config, inputs.hashes)) is not None]
+    if len(done) < len(configs):
+        return None
+    logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
+    return done
 
 
 def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:
@@ -309,23 +330,3 @@ def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
 @lru_cache(maxsize=1)
 def _load_once(load: Callable[..., Towers], *arguments: Any) -> Towers:
     return load(*arguments)
-
-
-def _trim(prepared: Prepared, configs: Sequence[AdapterConfig]) -> None:
-    """Trim the text tower to the captions of an evaluation and the prompts of an adapter of `configs`, if any."""
-    check_trimming("pecl", configs)
-    own_tokens: list[int] = []
-    if configs:
-        adapter = attach(prepared.towers.text, configs)
-        own_tokens = own_tokens_of(adapter)
-        adapter.remove()
-    trim_to_texts([prepared], own_tokens)
-
-
-def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result] | None:
-    """Return the results of `configs` if all are complete."""
-    done = [result for config in configs if (result := complete_result(config, inputs.hashes)) is not None]
-    if len(done) < len(configs):
-        return None
-    logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
-    return done

@@ -6,10 +6,8 @@ from typing import Any
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.spec import describe
-from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
-from pecl.experiment.closed_form import HeadSolver
-from pecl.experiment.shape import has_no_values
+from pecl.experiment.text_tower import has_no_values
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,18 +20,6 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(start, str) or "adapter" in values:
         return dict(values)
     return {**values, "adapter": describe(load_adapter_file(start).configs)}
-
-
-def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
-    """Refuse a closed form or a start file that does not fit the adapter.
-
-    Raises:
-        PeclError: the adapter has no head, or as `start_slots`.
-    """
-    if "closed-form" in config.solvers:
-        HeadSolver(adapter, (), ())
-    if config.start is not None:
-        start_slots(adapter, config.start)
 
 
 def start_slots(adapter: Adapter, path: str) -> None:

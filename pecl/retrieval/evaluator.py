@@ -59,8 +59,6 @@ class RetrievalEvaluator:
         ValueError: another kind is named.
     """
 
-    primary_metric = METRIC
-
     def __init__(
         self,
         gallery: torch.Tensor,

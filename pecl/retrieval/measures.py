@@ -77,9 +77,7 @@ def _score_interval(share: float, queries: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / queries), (middle + half) / (1 + z * z / queries)
 
 
-def bootstrap_intervals(
-    per_query: np.ndarray, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
-) -> np.ndarray:
+def bootstrap_intervals(per_query: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
     """Return (K, 2): for each row of (K, Q) the percentile bootstrap interval of its mean over queries.
 
     Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Rows of one length see the same resamples.
@@ -87,14 +85,12 @@ def bootstrap_intervals(
     """
     means = _resamples(per_query.shape[1], samples, seed) @ per_query.T  # (samples, K), large: changed in place below
     means /= per_query.shape[1]
-    return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0, overwrite_input=True).T
+    return np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, overwrite_input=True).T
 
 
-def bootstrap_interval(
-    per_query: np.ndarray, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
-) -> tuple[float, float]:
+def bootstrap_interval(per_query: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> tuple[float, float]:
     """Return `bootstrap_intervals` of one row (Q,)."""
-    low, high = bootstrap_intervals(per_query[None], level, samples, seed)[0]
+    low, high = bootstrap_intervals(per_query[None], samples, seed)[0]
     return float(low), float(high)
 
 

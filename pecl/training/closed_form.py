@@ -34,19 +34,6 @@ class LinearMap:
         return features.to(self.weight) @ self.weight.T + self.bias
 
 
-@dataclass(frozen=True)
-class LowRankChange:
-    """A change of a linear map: up (D, r) times down (r, d) for the weight, shift (D,) for the bias."""
-
-    down: torch.Tensor
-    up: torch.Tensor
-    shift: torch.Tensor
-
-    def of(self, base: LinearMap) -> LinearMap:
-        """Return `base` with the change."""
-        return LinearMap(base.weight + self.up @ self.down, base.bias + self.shift)
-
-
 class NormalEquations:
     """Sums over pairs of features, d wide, and anchors, D wide, for the ridge solution.
 
@@ -78,8 +65,11 @@ class NormalEquations:
         metric, residual = self._system(prior, ridge)
         return self._with_bias(prior.weight.double() + torch.cholesky_solve(residual, metric).T)
 
-    def solve_low_rank(self, base: LinearMap, prior: LinearMap, ridge: float, rank: int) -> LowRankChange:
-        """Return the change of `base` of rank `rank` whose outputs are nearest to those of `solve(prior, ridge)`."""
+    def solve_low_rank(self, base: LinearMap, prior: LinearMap, ridge: float, rank: int) -> dict[str, torch.Tensor]:
+        """Return the change of `base` of rank `rank` whose outputs are nearest to those of `solve(prior, ridge)`.
+
+        It is `up` (D, r) times `down` (r, d) for the weight, and `shift` (D,) for the bias.
+        """
         metric, residual = self._system(prior, ridge)  # lower triangular L (d, d) with L L^T = M; (d, D)
         found = prior.weight.double().T + torch.cholesky_solve(residual, metric)  # (d, D)
         change = metric.T @ (found - base.weight.double().T)  # (d, D): Frobenius norm = norm in the metric M
@@ -88,7 +78,7 @@ class NormalEquations:
         down = torch.linalg.solve_triangular(metric.T, u[:, :rank] * root, upper=True).T  # (r, d)
         up = vh[:rank].T * root  # (D, r)
         whole = self._with_bias(base.weight.double() + up @ down)
-        return LowRankChange(down, up, whole.bias - base.bias.double())
+        return {"down": down, "up": up, "shift": whole.bias - base.bias.double()}
 
     def _system(self, prior: LinearMap, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the Cholesky factor (d, d) of the covariance with ridge, and the residual (d, D) of `prior`."""
@@ -127,8 +117,8 @@ def choose_ridge(
     features: torch.Tensor,
     anchors: torch.Tensor,
     ridges: Iterable[float] = RIDGES,
-) -> tuple[float, dict[float, float]]:
-    """Return the strength with the smallest mean squared error on held-out pairs, and the error of each strength.
+) -> float:
+    """Return the strength with the smallest mean squared error on held-out pairs.
 
     `equations` are sums over the training pairs; features (m, d) and anchors (m, D) are those of the held-out pairs. If
     errors are equal, the larger strength wins.
@@ -141,4 +131,4 @@ def choose_ridge(
     errors = {
         ridge: float((equations.solve(prior, ridge)(features) - anchors.double()).square().mean()) for ridge in ridges
     }
-    return min(sorted(errors, reverse=True), key=errors.__getitem__), errors
+    return min(sorted(errors, reverse=True), key=errors.__getitem__)

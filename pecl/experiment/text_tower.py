@@ -1,17 +1,46 @@
-"""`--trim-vocabulary`: which tokens the texts of some runs use."""
+"""The text tower before its adapter: only its shape, for dry runs, or trimmed to the texts of some runs.
+
+The parameters of a shape are on the device `meta`, without memory or checkpoint. It has no tokenizer: only the real run
+checks prompts of words and the number of runs that fit into memory.
+"""
 
 from collections.abc import Sequence
 from itertools import chain
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.kind import AdapterConfig
+from pecl.config import ExperimentConfig
 from pecl.data.captions import COLUMNS, Column
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import PAIRS, Towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 from pecl.languages import ENGLISH
 
 _TOGETHER = 16_384  # texts that are tokenised together
+
+
+def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
+    """Replace the text tower of a config by its shape, if the shape is known.
+
+    Engines other than pecl's read the weights and keep the tower.
+    """
+    from pecl.encoders.loading.shapes import known_tower  # transformers' models, which take seconds
+
+    name = config.text_model or PAIRS[config.profile].text
+    shape = known_tower(name) if config.engine == "pecl" else None
+    return towers if shape is None else Towers(lambda: shape, lambda: towers.image)
+
+
+def has_no_values(tower: MultilingualTextEncoder) -> bool:
+    """Return whether a tower is only a shape."""
+    return tower.device.type == "meta"
+
+
+def without_words(adapters: Sequence[AdapterConfig]) -> list[AdapterConfig]:
+    """Return the adapters that need no tokenizer."""
+    return [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None]
 
 
 def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
