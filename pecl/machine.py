@@ -7,6 +7,8 @@ or bf16, and so does the run id. A run with `auto` on a machine of bf16 has the 
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -66,10 +68,17 @@ def gpus_needed(device: str) -> int:
     return number + 1 if kind == "cuda" else 0
 
 
-def start_ray(cpus: int) -> None:
-    """Connect with the cluster that `RAY_ADDRESS` names, or start a Ray of `cpus` cores on this machine."""
+@contextmanager
+def running_ray(cpus: int) -> Iterator[None]:
+    """Connect with the cluster that `RAY_ADDRESS` names, or start a Ray of `cpus` cores here; end it with the body.
+
+    A Ray that is running already is used, and goes on.
+    """
     import ray
 
+    if ray.is_initialized():
+        yield
+        return
     environment = {name: value for name, value in os.environ.items() if name.startswith(("PECL_", "PYTHONPATH"))}
     cluster = "RAY_ADDRESS" in os.environ
     ray.init(
@@ -79,3 +88,7 @@ def start_ray(cpus: int) -> None:
         logging_level=logging.ERROR,
         include_dashboard=None if cluster else False,
     )
+    try:
+        yield
+    finally:
+        ray.shutdown()

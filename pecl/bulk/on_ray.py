@@ -17,7 +17,7 @@ from pecl.bulk.sources import SourceSpec
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
 from pecl.files.progress import Bar
-from pecl.machine import FP32, gpus_needed, resolve_precision, start_ray
+from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
 from pecl.plugins import load_same, loaded_plugins
 
 
@@ -69,29 +69,23 @@ def _write(job: EmbedJob, missing: list[int], workers: int, bar: Bar) -> None:
     import ray
     from ray.exceptions import RayError
 
-    ours = not ray.is_initialized()
-    if ours:
-        start_ray(max(len(os.sched_getaffinity(0)), workers))
     try:
-        done = ray.data.from_items(
-            [{"shard": shard} for shard in missing], override_num_blocks=len(missing)
-        ).map_batches(
-            ShardWriter,
-            fn_constructor_args=(asdict(job), loaded_plugins()),
-            batch_size=1,
-            concurrency=min(workers, len(missing)),
-            num_gpus=gpus_needed(str(job.towers.get("device", "cpu"))) or None,
-        )
-        for row in done.iter_rows():
-            if row["failure"]:
-                raise PeclError(row["failure"])
-            bar.update(row["rows"])
+        with running_ray(max(len(os.sched_getaffinity(0)), workers)):
+            rows = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
+            done = rows.map_batches(
+                ShardWriter,
+                fn_constructor_args=(asdict(job), loaded_plugins()),
+                batch_size=1,
+                concurrency=min(workers, len(missing)),
+                num_gpus=gpus_needed(str(job.towers.get("device", "cpu"))) or None,
+            )
+            for row in done.iter_rows():
+                if row["failure"]:
+                    raise PeclError(row["failure"])
+                bar.update(row["rows"])
     except RayError as error:
         last = str(error).strip().splitlines()[-1]
         raise RunError(f"Ray gave up ({type(error).__name__}: {last}); the same command goes on from here") from error
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 def _absolute(job: EmbedJob) -> EmbedJob:

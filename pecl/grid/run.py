@@ -21,9 +21,8 @@ from pecl.files import BusyError, check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, fleets
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
-from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.processes import Processes
-from pecl.grid.launchers.worker import record_failure
+from pecl.grid.launchers.worker import Inline, record_failure
 from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
 from pecl.results.locks import hold, holder, remove_abandoned_locks

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from pecl.errors import ConfigError, unknown
 from pecl.grid.launchers.base import Launcher, parse_options
-from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.processes import Processes, parse_devices
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.slurm import Slurm
+from pecl.grid.launchers.worker import Inline
 
 # name -> launcher, given the number of jobs (None if not given) and the options as key=value
 LAUNCHERS: dict[str, Callable[[int | None, Sequence[str]], Launcher]] = {

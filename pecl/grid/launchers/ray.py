@@ -10,7 +10,7 @@ from typing import Any
 from pecl.errors import ConfigError
 from pecl.grid.launchers.base import Event, Task, end_of
 from pecl.grid.launchers.worker import run_text
-from pecl.machine import gpus_needed, start_ray
+from pecl.machine import gpus_needed, running_ray
 
 _OPTIONS = ("num_cpus", "num_gpus", "memory")
 
@@ -43,27 +43,26 @@ class Ray:
         """See `Launcher.run`."""
         import ray
 
-        ours = not ray.is_initialized()
-        if ours:
-            start_ray(max(self.cores, self.jobs))
         needed = gpus_needed(tasks[0].configs[0].device)  # Ray hides all GPUs from a task that asks for none
         gpus = {"num_gpus": needed} if needed else {}
-        remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
         waiting: dict[Any, Task] = {}
-        try:
-            for task in tasks:
-                waiting[remote.remote(task.to_yaml())] = task
-                yield Event("started", task)
-            while waiting:
-                ended, _ = ray.wait(list(waiting), timeout=1.0)
-                for reference in ended:
-                    yield _ended(reference, waiting.pop(reference))
-                if not ended:
-                    yield Event("tick")
-        finally:
-            _stop(list(waiting))
-            if ours:
-                ray.shutdown()
+        with running_ray(max(self.cores, self.jobs)):
+            remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
+            try:
+                for task in tasks:
+                    waiting[remote.remote(task.to_yaml())] = task
+                    yield Event("started", task)
+                while waiting:
+                    ended, _ = ray.wait(list(waiting), timeout=1.0)
+                    for reference in ended:
+                        yield _ended(reference, waiting.pop(reference))
+                    if not ended:
+                        yield Event("tick")
+            finally:  # running tasks save their state
+                for reference in waiting:
+                    ray.cancel(reference)  # raises KeyboardInterrupt there
+                if waiting:
+                    ray.wait(list(waiting), num_returns=len(waiting), timeout=30.0)
 
 
 def _ended(reference: Any, task: Task) -> Event:
@@ -75,13 +74,3 @@ def _ended(reference: Any, task: Task) -> Event:
     except RayError as error:
         last = str(error).strip().splitlines()[-1]
         return end_of(task, 1, f"the Ray task ended without a result ({type(error).__name__}: {last})")
-
-
-def _stop(references: Sequence[Any]) -> None:
-    """Interrupt tasks, which then save their state, and wait for them."""
-    import ray
-
-    for reference in references:
-        ray.cancel(reference)  # raises KeyboardInterrupt there
-    if references:
-        ray.wait(list(references), num_returns=len(references), timeout=30.0)

@@ -1,4 +1,4 @@
-"""`work(configs)`: train runs and write their results, in this process or a worker.
+"""`work(configs)`: train runs and write their results, in this process (`Inline`) or a worker.
 
 As a process, `python -m pecl.grid.launchers.worker FILE` (or `-` for standard input) reads a task's config file.
 Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process
@@ -14,13 +14,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.files import BusyError, read_bytes_limited
 from pecl.files.failures import describe_failure
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, TaskFile
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, TaskFile
 from pecl.results.locks import hold
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,25 @@ def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> Non
         for config in configs:
             if complete_result(config, training_hashes) is None:
                 write_unfinished(config, "failed", error="".join(traceback.format_exception_only(error)).strip())
+
+
+class Inline:
+    """The default launcher: tasks run one by one in this process, which keeps towers and caches."""
+
+    separate = False
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
+        """See `Launcher.run`."""
+        for task in tasks:
+            yield Event("started", task)
+            try:
+                work(task.configs, task.share)
+            except BusyError:
+                yield Event("busy", task)
+            except PeclError as error:
+                yield Event("finished", task, error)
+            else:
+                yield Event("finished", task)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
