@@ -1,13 +1,13 @@
-"""`pecl search`: find photographs of an index by text, by picture, or by both."""
+"""`pecl search`: find photographs by text, by picture, or by both, in an index or in another program's embeddings."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pecl.commands import search_rows
 from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
@@ -18,9 +18,12 @@ from pecl.commands.options import (
     print_text,
     threads_of,
 )
-from pecl.errors import ConfigError, is_text, one_line
+from pecl.encoders.pairs import PAIRS
+from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
+from pecl.files.image_rows import ImageRows
 from pecl.languages import any_language_code, language_code
+from pecl.search.collection import UNNAMED, CollectionRows
 from pecl.search.index import ImageIndex, check_top
 
 _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
@@ -33,7 +36,20 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, "search", _EXAMPLE)
     add_path(parser, "index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?")
     parser.add_argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed")
-    search_rows.add_flags(parser)
+    add_path(
+        parser,
+        "--embeddings",
+        metavar="FILE",
+        help="in place of INDEX: embeddings by another program with the image tower of --profile, as .npy (with "
+        "--paths), parquet, or a folder of clip-retrieval",
+    )
+    add_path(parser, "--paths", "path of each row of an array, per line", "FILE")
+    parser.add_argument(
+        "--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"
+    )
+    parser.add_argument("--collection", metavar="NAME", help="collection of the server at --url, for --engine qdrant")
+    parser.add_argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names")
+    parser.add_argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)")
     parser.add_argument("--language", help="language of the text (default: detected from it)")
     add_path(parser, "--image", "similar picture; with TEXT, both count alike", "FILE")
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
@@ -56,17 +72,59 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Search and print scores and paths, best first."""
-    without_index = search_rows.is_asked(parsed)
-    words = [*([parsed.index] if parsed.index and without_index else []), *parsed.text]
+    in_rows = _has_rows(parsed)
+    words = [*([parsed.index] if parsed.index and in_rows else []), *parsed.text]
     parsed.text = " ".join(words) if words else None
     picture = None if parsed.image is None else Path(parsed.image)
-    if not without_index and (parsed.index is None or parsed.paths or parsed.profile):
+    if not in_rows and (parsed.index is None or parsed.paths or parsed.profile):
         raise ConfigError(
             "search: expected an INDEX, or --embeddings FILE (with --paths and --profile) or --collection NAME"
         )
     _check(parsed)
-    if without_index:
-        return search_rows.run(parsed, picture)
+    hits, document, note = (_search_rows if in_rows else _search_index)(parsed, picture)
+    if parsed.json:
+        print_json(document)
+        return 0
+    if note:
+        sys.stderr.write(f"{note}\n")
+    print_text("\n".join(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
+    return 0
+
+
+def _has_rows(parsed: argparse.Namespace) -> bool:
+    """Say whether to search in rows of another program; raise ConfigError where flags lack each other."""
+    if parsed.engine not in (None, "qdrant"):
+        raise ConfigError(unknown("engine", parsed.engine, ["qdrant"]))
+    of_server = (parsed.engine, parsed.collection)
+    if any(of_server) or parsed.vector is not None:
+        if not (all(of_server) and parsed.url):
+            raise ConfigError("search: expected --engine qdrant, --url URL and --collection NAME together")
+        if parsed.embeddings is not None or parsed.paths is not None:
+            raise ConfigError("--collection: expected neither --embeddings nor --paths with it")
+    elif parsed.embeddings is not None and parsed.url is not None:
+        raise ConfigError("--embeddings: expected no --url with it")
+    return parsed.embeddings is not None or parsed.collection is not None
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    """Raise ConfigError where the flags do not make a query, before any tower is loaded."""
+    if parsed.text is None and parsed.image is None:
+        raise ConfigError("search: expected a TEXT, or a picture with --image")
+    for name in ("text", "minus"):
+        value = getattr(parsed, name)
+        if value is not None and not (value.strip() and is_text(value)):
+            raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
+    check_top(parsed.top)
+    if parsed.language is not None:  # the language of an adapter may have no code
+        (any_language_code if parsed.adapter else language_code)(parsed.language)
+    if parsed.html is not None:
+        if Path(parsed.html).is_dir():
+            raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")
+        check_writable(Path(parsed.html).parent)
+
+
+def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
+    """Return hits in the index, what --json prints of them, and the note on their language, adapter and hubs."""
     with (
         threads_of(parsed),
         ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device, url=parsed.url) as index,
@@ -87,36 +145,41 @@ def run(parsed: argparse.Namespace) -> int:
             from pecl.search.page import write_search_page
 
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
-    if parsed.json:
-        document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
-        about = (
-            {"language": None, "confidence": None, "adapter": None, "mixed": {}} if spoken is None else spoken.to_json()
-        )
-        print_json(
-            {"query": _heading(parsed), **about, "note": note, "hubs_corrected": corrected, "photographs": document}
-        )
-        return 0
-    if note:
-        sys.stderr.write(f"{note}\n")
-    print_text("\n".join(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
-    return 0
+    document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
+    nothing = {"language": None, "confidence": None, "adapter": None, "mixed": {}}
+    about = nothing if spoken is None else spoken.to_json()
+    said = {"query": _heading(parsed), **about, "note": note, "hubs_corrected": corrected, "photographs": document}
+    return hits, said, note
 
 
-def _check(parsed: argparse.Namespace) -> None:
-    """Raise ConfigError where the flags do not make a query, before any tower is loaded."""
-    if parsed.text is None and parsed.image is None:
-        raise ConfigError("search: expected a TEXT, or a picture with --image")
-    for name in ("text", "minus"):
-        value = getattr(parsed, name)
-        if value is not None and not (value.strip() and is_text(value)):
-            raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
-    check_top(parsed.top)
-    if parsed.language is not None:  # the language of an adapter may have no code
-        (any_language_code if parsed.adapter else language_code)(parsed.language)
+def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
+    """Return the same of embeddings that another program has computed."""
+    from pecl.search.queries import QueryEncoder
+
+    profile = parsed.profile or "mini"
+    if profile not in PAIRS:
+        raise ConfigError(unknown("profile", profile, PAIRS))
     if parsed.html is not None:
-        if Path(parsed.html).is_dir():
-            raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")
-        check_writable(Path(parsed.html).parent)
+        raise ConfigError("--html: expected an INDEX, neither --embeddings nor --collection")
+    if parsed.collection is not None:
+        rows = CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
+    else:
+        rows = ImageRows(parsed.embeddings, parsed.paths)
+    with threads_of(parsed):
+        queries = QueryEncoder(profile, parsed.adapter, parsed.device)
+        rows.check(queries.plain.embedding_dim, profile)
+        texts = [text for text in (parsed.text, parsed.minus) if text is not None]
+        spoken = queries.language_of(" ".join(texts), parsed.language) if texts else None
+        query = np.zeros(queries.plain.embedding_dim, np.float32)  # (D,)
+        for text, sign in ((parsed.text, 1), (parsed.minus, -1)):
+            if text is not None and spoken is not None:
+                query += sign * queries.encode_text([text], spoken)[0].numpy()
+        if picture is not None:
+            query += queries.encode_image([picture])[0].numpy()
+        hits = rows.nearest(query / np.linalg.norm(query), parsed.top)
+    about = {} if spoken is None else spoken.to_json()
+    said = {**about, "images": [hit._asdict() for hit in hits]}
+    return hits, said, "" if spoken is None else spoken.sentence
 
 
 def _heading(parsed: argparse.Namespace) -> str:

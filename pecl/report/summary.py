@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pecl.errors import not_none
-from pecl.report.methods import Method, method_labels, method_of
+from pecl.report.methods import method_labels, method_of
 from pecl.report.tables.candidates import Candidate, best_of_methods
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import Group, by_group, grouped
@@ -77,24 +77,20 @@ def _fitting(tables: Sequence[Table], room: int) -> tuple[Sequence[Table], list[
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[Row]:
     found = best_of_methods(runs)
-    labels = method_labels(method for methods in found.values() for method in methods)
+    labels = method_labels(candidate.method for candidate in found)
     english = find_english(results, group)
-    rows = [
-        _row(candidate, method, labels[method], runs, english)
-        for methods in found.values()
-        for method, candidate in methods.items()
-    ]
+    rows = [_row(candidate, labels[candidate.method], runs, english) for candidate in found]
     most = {row["language"]: max(one["gain"] for one in rows if one["language"] == row["language"]) for row in rows}
     return sorted(rows, key=lambda row: (-most[row["language"]], row["language"]))
 
 
-def _row(candidate: Candidate, method: Method, label: str, runs: Sequence[Result], english: Result | None) -> Row:
+def _row(candidate: Candidate, label: str, runs: Sequence[Result], english: Result | None) -> Row:
     low, high = intervals([candidate.gains])[0].tolist()
     gap = gap_to_english(candidate, english)
     return {
         "language": candidate.language,
         "method": label,
-        "text": method.text,
+        "text": candidate.method.text,
         "adapter": candidate.runs[0].adapter.spec,
         "zero_shot": candidate.zero_shot,
         "mean": candidate.mean,
@@ -104,7 +100,7 @@ def _row(candidate: Candidate, method: Method, label: str, runs: Sequence[Result
         "gain_high": high,
         "share_closed": candidate.gain / gap if gap else float("nan"),
         "seeds": candidate.seeds,
-        "runs": sum(run.config.language == candidate.language and method_of(run) == method for run in runs),
+        "runs": sum((run.config.language, method_of(run)) == (candidate.language, candidate.method) for run in runs),
         "run_ids": candidate.run_ids,
     }
 

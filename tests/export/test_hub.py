@@ -13,7 +13,7 @@ from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 from huggingface_hub import ModelCard
 
-import pecl.commands.adapters_hub
+import pecl.commands.adapters
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
@@ -29,7 +29,7 @@ TEXTS = ["ka lopi", "zumo"]
 @pytest.fixture
 def trained(small, monkeypatch):
     """Results of German and French, trained for two passes, in one folder."""
-    monkeypatch.setattr(pecl.commands.adapters_hub, "load_towers", lambda *_, **__: tiny_towers())
+    monkeypatch.setattr(pecl.commands.adapters, "load_towers", lambda *_, **__: tiny_towers())
     return [train(make_config({**small, "language": code, "epochs": 2})) for code in ("de", "fr")]
 
 

@@ -103,9 +103,9 @@ def model(tmp_path_factory):
 @pytest.fixture
 def pecl(model, monkeypatch, capsys):
     """Run `pecl export immich` on the tower; return status, output and error."""
-    from pecl.commands import export_immich
+    from pecl.commands import export
 
-    monkeypatch.setattr(export_immich, "load_towers", lambda *_: Towers(lambda: model[0], image_tower))
+    monkeypatch.setattr(export, "load_towers", lambda *_: Towers(lambda: model[0], image_tower))
 
     def run(*words):
         status = main(["export", "immich", *map(str, words)])

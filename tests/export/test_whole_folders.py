@@ -15,7 +15,7 @@ from helpers.folders import exchange
 from helpers.grid_processes import Command, files_of_at_most, killed_at_random, on_tiny_towers
 from helpers.report_results import train
 
-import pecl.commands.adapters_hub
+import pecl.commands.adapters
 import pecl.commands.export
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
@@ -67,7 +67,7 @@ def write_results(out):
 
 
 def in_this_process(patch):
-    for module in (pecl.commands.adapters_hub, pecl.commands.export):
+    for module in (pecl.commands.adapters, pecl.commands.export):
         patch.setattr(module, "load_towers", export_towers)
 
 

@@ -15,7 +15,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.adapters.ready
 import pecl.bulk.job
-import pecl.commands.adapters_hub
+import pecl.commands.adapters
 import pecl.commands.export
 import pecl.encoders.towers
 import pecl.experiment.run
@@ -55,7 +55,7 @@ def playground(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (
             pecl.experiment.run,
-            pecl.commands.adapters_hub,
+            pecl.commands.adapters,
             pecl.commands.export,
             pecl.bulk.job,
             pecl.encoders.towers,

@@ -12,6 +12,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from helpers.waiting import wait_until
 
@@ -31,6 +32,14 @@ CONTEXT.set_forkserver_preload(
         "pecl.report.page",
     ]
 )
+
+
+class Forked(CONTEXT.Process):
+    """A process of the server of forks; the server imports from where this process does, which Python does not do."""
+
+    def start(self):
+        with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+            super().start()
 
 
 def _main(arguments, output, environment, setup):
@@ -67,8 +76,8 @@ class Command:
 
     def __init__(self, arguments, output, setup=None):
         self.output = Path(output)
-        environment = {"PECL_CACHE_DIR": os.environ["PECL_CACHE_DIR"]}
-        self.process = CONTEXT.Process(target=_main, args=(arguments, str(output), environment, setup))
+        environment = {name: os.environ.get(name, "") for name in ("PECL_CACHE_DIR", "PYTHONPATH")}
+        self.process = Forked(target=_main, args=(arguments, str(output), environment, setup))
         self.process.start()
         self.started.append(self)
 

@@ -11,11 +11,10 @@ from helpers.report_results import train as made
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 
-import pecl.commands.adapters_hub
+import pecl.commands.adapters
 import pecl.commands.export
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.files import load_adapter_file
-from pecl.adapters.formats.named import check_adapter_file
+from pecl.adapters.formats.files import check_adapter_file, load_adapter_file
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import DataError, WeightsError
@@ -48,7 +47,7 @@ def test_a_training_names_its_adapter_by_the_sha_256_of_the_file(results):
 def test_an_evaluation_names_the_file_that_it_measured(small, results):
     values = {name: small[name] for name in ("dataset", "out")}
     found = evaluate(make_config({**values, "language": "de", "weights": str(results[0].adapter_path)}))
-    assert found.adapter.sha256 == results[0].adapter.sha256
+    assert found.adapter.sha256 == results[0].adapter.sha256 == found.data.files["weights"]
     verify(read_result(found.path))
 
 
@@ -69,7 +68,7 @@ def test_exchanged_adapter_files_are_refused(results):
 def test_nothing_is_measured_trained_or_written_with_an_exchanged_adapter(
     small, results, tmp_path, capsys, monkeypatch
 ):
-    for module in (pecl.commands.adapters_hub, pecl.commands.export):
+    for module in (pecl.commands.adapters, pecl.commands.export):
         monkeypatch.setattr(module, "load_towers", lambda *_, **__: tiny_towers())
     exchange(*(result.adapter_path for result in results))
     weights, message = str(results[0].adapter_path), "is not the adapter that"

@@ -220,9 +220,12 @@ def _gallery_runs(results: Sequence[Result], data_dir: str | Path | None) -> tup
     load = cache(load_captions)  # routes of a language share their data
     found: list[_Run] = []
     left_out: dict[str, list[str]] = {}  # reason -> runs
-    for method, result in _chosen(results):
+    trained = [result for result in results if result.status == "complete" and result.kind == "train"]
+    groups = sorted(by_group(trained).values(), key=len, reverse=True)
+    for candidate in (candidate for runs in groups for candidate in best_of_methods(runs)):
+        result = candidate.chosen_run
         try:
-            found.append(_with_data(method, result, load, data_dir))
+            found.append(_with_data(candidate.method, result, load, data_dir))
         except _NotAtHand as reason:
             left_out.setdefault(str(reason), []).append(result.run_id[:SHORT_ID])
     notes = [f"{reason}; left out: run{'s' * (len(runs) > 1)} {', '.join(runs)}" for reason, runs in left_out.items()]
@@ -231,20 +234,6 @@ def _gallery_runs(results: Sequence[Result], data_dir: str | Path | None) -> tup
 
 class _NotAtHand(Exception):
     """A part of a run is missing, so that it cannot be shown; the message names it."""
-
-
-def _chosen(results: Sequence[Result]) -> list[tuple[Method, Result]]:
-    """Return (method, result) of the candidate that validation chose for each group, language and method.
-
-    The group with the most runs comes first.
-    """
-    trained = [result for result in results if result.status == "complete" and result.kind == "train"]
-    return [
-        (method, candidate.chosen_run)
-        for runs in sorted(by_group(trained).values(), key=len, reverse=True)
-        for methods in best_of_methods(runs).values()
-        for method, candidate in methods.items()
-    ]
 
 
 def _with_data(

@@ -11,8 +11,8 @@ from pecl.report.plots.estimates import (
     SCORE,
     by_gain,
     describe,
+    for_each_group,
     gain,
-    plot_groups,
     run_ids,
     trained,
     trainings,
@@ -47,11 +47,6 @@ class _Panel:
         return next(iter(self.lines.values()))[0]
 
 
-def draw_parameters(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot per group: recall after training of each adapter, by trained parameters, a panel per language."""
-    return plot_groups(results, _parameters)
-
-
 def draw_shots(results: Sequence[Result]) -> list[Plot]:
     """Return a plot for each data set and tower: gain against the number of training pairs, a line per language.
 
@@ -67,20 +62,18 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
     return with_names(plots)
 
 
-@styled
-def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+@for_each_group
+def draw_parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    """Draw recall after training of each adapter, by trained parameters, a panel per language."""
     found = _panels(candidates_by_method(runs), "adapter", _trainable)
     if not found:
         raise NotDrawn("no language and route was trained with adapters of two sizes")
     candidates = _all_candidates(found)
     drawn = [(panel, code, panel.lines[code]) for panel in found for code in by_gain(_all_candidates([panel]))]
-    points = {id(one): trained(one) for one in candidates}
-    before = {id(line): zero_shot(line[0].runs[0]) for _, _, line in drawn}
-    shown = [*before.values(), *points.values()]
     methods = [panel.method for panel in found]
     caption = (
         "A point per adapter, fewest trained parameters first; dotted: zero-shot; all panels on one axis. "
-        f"Candidates chosen by validation. {describe(group, candidates, shown)} {methods_remark(methods)}"
+        f"Candidates chosen by validation. {describe(group, candidates, plain=True)} {methods_remark(methods)}"
     )
     # whole specs and parameters, in lines of at most `_LETTERS` where they can be broken
     names = {id(one): _in_lines([*_adapter_parts(one), f"  {_trainable(one):,}"], _LETTERS) for one in candidates}
@@ -88,11 +81,10 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     figure, axes = panels([0.75 + _LINE * sum(own) + _APART * len(own) for own in deep], caption)
     titles = _titles(found)
     for place, (panel, code, line), own in zip(axes, drawn, deep, strict=True):
-        place.axvline(before[id(line)].mean, color=GREY, linestyle=":", linewidth=0.9)
+        place.axvline(zero_shot(line[0].runs[0]).mean, color=GREY, linestyle=":", linewidth=0.9)
         heights = _middles(own)
         for y, one in zip(heights, line, strict=True):
-            point = points[id(one)]
-            style = look(panel.method, linestyle="none", elinewidth=0.7)
+            point, style = trained(one), look(panel.method, linestyle="none", elinewidth=0.7)
             place.errorbar(point.mean, y, xerr=point.error, **style)
         place.set_yticks(heights, [names[id(one)] for one in line], fontsize=_NAMES)
         bottom = _LINE * sum(own) + _APART * len(own)
@@ -100,7 +92,7 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         place.grid(axis="y", visible=False)
     axes[-1].set_xlabel(SCORE)
     same_limits(axes, up=False)
-    return Plot("parameters", "Recall by module and trained parameters", caption, run_ids(shown), figure)
+    return Plot("parameters", "Recall by module and trained parameters", caption, run_ids(candidates), figure)
 
 
 def _middles(lines: Sequence[int]) -> list[float]:
@@ -123,10 +115,9 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
     galleries = {candidate.pairs: group_of(candidate.runs[0]).gallery_size for candidate in candidates}
     ticks = sorted(galleries)
     gains = {id(candidate): gain(candidate).scaled(100) for candidate in candidates}
-    shown = list(gains.values())
     caption = (
         "Gains, each on the gallery of its own number of shots; candidates chosen by validation; all panels on the "
-        f"same axes. {describe(family, candidates, shown)}"
+        f"same axes. {describe(family, candidates)}"
     )
     figure, axes = panels(2.3, caption, rows=len(found))
     for place, panel, said in zip(axes, found, _titles(found).values(), strict=True):
@@ -150,7 +141,7 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
     for place, panel in zip(axes, found, strict=True):
         ends = [(line[-1].pairs, gains[id(line[-1])].mean, language_name(code)) for code, line in panel.lines.items()]
         name_ends(place, ends)
-    return Plot("shots", "Gain against shots", caption, run_ids(shown), figure)
+    return Plot("shots", "Gain against shots", caption, run_ids(candidates), figure)
 
 
 def _panels(candidates: Sequence[Candidate], field: str, x: Callable[[Candidate], int]) -> list[_Panel]:

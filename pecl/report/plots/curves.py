@@ -2,64 +2,50 @@
 
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pecl.report.methods import Method, method_labels, methods_remark
-from pecl.report.plots.estimates import by_gain, plot_groups, where_text
-from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
+from pecl.report.plots.estimates import by_gain, for_each_group, where_text
+from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits
 from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
 _OF_TEXT, _OF_PHOTOGRAPHS = "held-out text R@1", "validation R@1"
+_Row = tuple[Method, str]  # of panels: a method, and the score that weights were kept by
 
 
-class _Row(NamedTuple):
-    """One row of panels: a method, and the score that weights were kept by."""
-
-    method: Method
-    by_text: bool
-
-    @property
-    def score(self) -> str:
-        """Name of the score."""
-        return _OF_TEXT if self.by_text else _OF_PHOTOGRAPHS
-
-
-def draw_curves(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot per group: loss (left) and the score that weights were kept by (right), by step."""
-    return plot_groups(results, _curves)
-
-
-@styled
-def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+@for_each_group
+def draw_curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    """Draw loss (left) and the score that weights were kept by (right), by step."""
+    candidates = best_of_methods(runs)
     chosen: dict[_Row, dict[str, Candidate]] = {}  # row -> language -> candidate
-    for code, methods in best_of_methods(runs).items():
-        for method, candidate in methods.items():
-            chosen.setdefault(_Row(method, candidate.chosen_run.config.choose == "text"), {})[code] = candidate
-    rows = sorted(chosen, key=lambda row: (row.method.order, row.by_text))
-    candidates = [candidate for lines in chosen.values() for candidate in lines.values()]
+    for candidate in candidates:
+        score = _OF_TEXT if candidate.chosen_run.config.choose == "text" else _OF_PHOTOGRAPHS
+        chosen.setdefault((candidate.method, score), {})[candidate.language] = candidate
+    rows = sorted(chosen, key=lambda row: (row[0].order, row[1] == _OF_TEXT))
     shown = [candidate.chosen_run for candidate in candidates]
     if all(len(run.curve.loss) < 2 for run in shown):
         raise NotDrawn("every run has fewer than two validations")
     caption = _caption(group, candidates, rows)
-    names = method_labels(row.method for row in rows)
+    names = method_labels(method for method, _ in rows)
     heights = [max(1.5, 0.6 + 0.14 * len(chosen[row])) for row in rows]  # so that the names of lines fit
     figure, axes = panels(heights, caption, columns=2, width=2 * COLUMN)
-    for place, row in enumerate(rows):
+    for place, (method, score) in enumerate(rows):
         left, right = axes[2 * place : 2 * place + 2]
-        for code in by_gain(chosen[row].values()):
-            _draw(left, right, row.method, chosen[row][code].chosen_run)
+        lines = chosen[method, score]
+        for code in by_gain(lines.values()):
+            _draw(left, right, method, lines[code].chosen_run)
         for panel in (left, right):
             panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             panel.margins(x=0.02)
-        left.set(ylabel="training loss", xlabel="step", title=names[row.method])
-        right.set(ylabel=row.score, xlabel="step", title=names[row.method])
+        left.set(ylabel="training loss", xlabel="step", title=names[method])
+        right.set(ylabel=score, xlabel="step", title=names[method])
     for score in (_OF_TEXT, _OF_PHOTOGRAPHS):
-        if alike := [axes[2 * place + 1] for place, row in enumerate(rows) if row.score == score]:
+        if alike := [axes[2 * place + 1] for place, row in enumerate(rows) if row[1] == score]:
             same_limits(alike, across=False)
     figure.draw_without_rendering()  # the sizes of panels are known from here on
     for place, row in enumerate(rows):
@@ -88,14 +74,15 @@ def _caption(group: Group, candidates: Sequence[Candidate], rows: Sequence[_Row]
     shown = [candidate.chosen_run for candidate in candidates]
     sizes = ", ".join(f"{size:,}" for size in sorted({run.data.split["val"] for run in shown}))
     scores = [f"{_OF_PHOTOGRAPHS}: {group.metric} among the {sizes} validation captions, at step 0 the plain tower"]
-    scores += [f"{_OF_TEXT}: text-to-text recall of held-out pairs, at step 0 the start"] * any(r.by_text for r in rows)
+    if any(score == _OF_TEXT for _, score in rows):
+        scores.append(f"{_OF_TEXT}: text-to-text recall of held-out pairs, at step 0 the start")
     return (
         "Loss: mean over the steps since the evaluation before. "
         f"{'. '.join(one[0].upper() + one[1:] for one in scores)}. "
         "Each score has one axis in all rows; ringed: the step whose weights were kept. "
         "Candidates chosen by validation, one run each. "
         f"Data: {where_text(group, (candidate.captions for candidate in candidates))}; "
-        f"{seeds_text(candidate.seed for candidate in candidates)}. {methods_remark(row.method for row in rows)}"
+        f"{seeds_text(candidate.seed for candidate in candidates)}. {methods_remark(method for method, _ in rows)}"
     )
 
 

@@ -1,14 +1,15 @@
-"""Numbers that plots show, each with its error bar, seeds and runs; captions; one plot for each group of results."""
+"""Numbers that plots show, each with its error bar; captions; one plot for each group of results."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 
 import numpy as np
 
-from pecl.report.plots.style import NotDrawn, Plot
+from pecl.report.plots.style import NotDrawn, Plot, styled
 from pecl.report.tables import Candidate, Group, by_group, hits
-from pecl.report.tables.statistics import intervals, sample_std
+from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
@@ -17,16 +18,11 @@ SCORE = "mean R@1"
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over test items and seeds: `low` and `high` bound its 95 % interval, or one standard deviation.
-
-    `seeds` is empty for the plain tower.
-    """
+    """A mean over test items and seeds: `low` and `high` bound its 95 % interval, or one standard deviation."""
 
     mean: float
     low: float
     high: float
-    seeds: tuple[int, ...]
-    runs: tuple[str, ...]
 
     @property
     def error(self) -> list[list[float]]:
@@ -35,12 +31,12 @@ class Estimate:
 
     def scaled(self, factor: float) -> "Estimate":
         """Return it with all its values times a positive `factor`."""
-        return Estimate(self.mean * factor, self.low * factor, self.high * factor, self.seeds, self.runs)
+        return Estimate(self.mean * factor, self.low * factor, self.high * factor)
 
 
 def zero_shot(result: Result) -> Estimate:
     """Return the score of the plain tower that `result` holds, with its bootstrap interval over test items."""
-    return _bootstrapped(hits(result, "zero_shot"), (), (result.run_id,))
+    return _bootstrapped(hits(result, "zero_shot"))
 
 
 def trained(candidate: Candidate) -> Estimate:
@@ -71,16 +67,15 @@ def by_gain(candidates: Iterable[Candidate]) -> list[str]:
 
 
 def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> Estimate:
-    seeds, runs = tuple(candidate.seeds), tuple(candidate.run_ids)
-    if len(seeds) == 1:
-        return _bootstrapped(per_item, seeds, runs)
-    mean, std = candidate.mean - less, sample_std(candidate.scores)
-    return Estimate(mean, mean - std, mean + std, seeds, runs)
+    if len(candidate.runs) == 1:
+        return _bootstrapped(per_item)
+    mean, std = candidate.mean - less, candidate.std
+    return Estimate(mean, mean - std, mean + std)
 
 
-def _bootstrapped(per_item: np.ndarray, seeds: tuple[int, ...], runs: tuple[str, ...]) -> Estimate:
+def _bootstrapped(per_item: np.ndarray) -> Estimate:
     low, high = intervals([per_item])[0].tolist()
-    return Estimate(float(per_item.mean()), low, high, seeds, runs)
+    return Estimate(float(per_item.mean()), low, high)
 
 
 def where_text(group: Group, captions: Iterable[int]) -> str:
@@ -92,21 +87,24 @@ def where_text(group: Group, captions: Iterable[int]) -> str:
     return f"{name}, gallery {gallery}, n = {n} test captions, text tower {group.text_tower}"
 
 
-def describe(group: Group, candidates: Sequence[Candidate], estimates: Sequence[Estimate]) -> str:
-    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars."""
+def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False) -> str:
+    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars.
+
+    `plain` says that the plot shows scores of the plain tower, too.
+    """
     metric = group.metric[0].upper() + group.metric[1:]
-    seeds = seeds_text(seed for one in estimates for seed in one.seeds)
-    counts = {len(one.seeds) for one in estimates}
-    bars = ["95 % bootstrap interval over test items"] if counts & {0, 1} else []
-    if counts - {0, 1}:
+    seeds = seeds_text(seed for one in candidates for seed in one.seeds)
+    several = {len(one.runs) > 1 for one in candidates}
+    bars = ["95 % bootstrap interval over test items"] if plain or False in several else []
+    if True in several:
         bars.append("± one standard deviation over seeds" + (" where a candidate has several" if bars else ""))
     where = where_text(group, (candidate.captions for candidate in candidates))
     return f"{metric}; {where}; {seeds}. Bars: {'; '.join(bars)}."
 
 
-def run_ids(estimates: Iterable[Estimate]) -> tuple[str, ...]:
-    """Return the ids of all runs that the estimates come from, sorted."""
-    return tuple(sorted({run for one in estimates for run in one.runs}))
+def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]:
+    """Return the ids of the runs of candidates, and of other results, sorted."""
+    return tuple(sorted({run.run_id for one in candidates for run in one.runs} | {run.run_id for run in others}))
 
 
 def trainings(results: Sequence[Result]) -> list[Result]:
@@ -121,23 +119,29 @@ def trainings(results: Sequence[Result]) -> list[Result]:
     return found
 
 
-def plot_groups(results: Sequence[Result], draw: Callable[[Group, list[Result], Sequence[Result]], Plot]) -> list[Plot]:
-    """Return a plot for each group in which something was trained and that has the data for it.
+def for_each_group(
+    draw: Callable[[Group, list[Result], Sequence[Result]], Plot],
+) -> Callable[[Sequence[Result]], list[Plot]]:
+    """Decorate a function that draws a group's plot from the group, its trainings and all results.
 
-    `draw` takes a group, its trainings and all results. If several groups have a plot, its name tells them apart.
-
-    Raises:
-        NotDrawn: no group has; the reasons are joined.
+    The new one takes all results and returns the plots of the groups that have the data for one; if there are several,
+    their names tell them apart. It raises NotDrawn if no group has; the reasons are joined.
     """
-    plots, reasons = [], []
-    for group, runs in by_group(trainings(results)).items():
-        try:
-            plots.append((group, draw(group, runs, results)))
-        except NotDrawn as reason:
-            reasons.append(str(reason))
-    if not plots:
-        raise NotDrawn("; ".join(dict.fromkeys(reasons)))
-    return with_names(plots)
+
+    @wraps(draw)
+    @styled
+    def draw_groups(results: Sequence[Result]) -> list[Plot]:
+        plots, reasons = [], []
+        for group, runs in by_group(trainings(results)).items():
+            try:
+                plots.append((group, draw(group, runs, results)))
+            except NotDrawn as reason:
+                reasons.append(str(reason))
+        if not plots:
+            raise NotDrawn("; ".join(dict.fromkeys(reasons)))
+        return with_names(plots)
+
+    return draw_groups
 
 
 def with_names(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:

@@ -1,7 +1,7 @@
 """The heat map of a grid: gain by learning rate and weight of the alignment, a panel per language and method."""
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,10 +9,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from pecl.config import ExperimentConfig
 from pecl.languages import language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, Estimate, beyond_noise, by_gain, gain, plot_groups, run_ids, where_text
-from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
+from pecl.report.plots.estimates import SCORE, beyond_noise, by_gain, for_each_group, run_ids, where_text
+from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels
 from pecl.report.tables import Candidate, Group, candidates_by_method
 from pecl.report.tables.groups import grouped
 from pecl.report.tables.table import seeds_text
@@ -24,13 +25,9 @@ _ACROSS = 3  # panels next to each other
 Place = tuple[float, float]  # (lr, lambda)
 
 
-def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot per group: gain on the test part by lambda and lr; the choice of validation is framed."""
-    return plot_groups(results, _heat_map)
-
-
-@styled
-def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+@for_each_group
+def draw_heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    """Draw the gain on the test part by lambda and lr; the choice of validation is framed."""
     grids = _grids(runs)
     codes = by_gain(candidate for grid in grids.values() for candidate in grid.values())
     grids = dict(sorted(grids.items(), key=lambda item: codes.index(item[0][0])))
@@ -38,23 +35,21 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
     chosen = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
     candidates = [candidate for grid in grids.values() for candidate in grid.values()]
-    gains = {key: {place: gain(candidate) for place, candidate in grid.items()} for key, grid in grids.items()}
-    shown = [one for grid in gains.values() for one in grid.values()]
     caption = (
         f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
         f"{where_text(group, (candidate.captions for candidate in candidates))}; "
-        f"{seeds_text(seed for one in shown for seed in one.seeds)}. Grey: within noise, the 95 % bootstrap interval "
-        "over test items holds 0; colours on one scale in all panels. Framed: chosen by validation. "
+        f"{seeds_text(seed for one in candidates for seed in one.seeds)}. "
+        "Grey: within noise, the 95 % bootstrap interval over test items holds 0; colours on one scale in all panels. "
+        "Framed: chosen by validation. "
         f"{methods_remark(candidate.method for candidate in candidates)}"
     )
     methods = {candidate.method for candidate in candidates}
     across = min(_ACROSS, len(methods) if len(methods) > 1 else len(grids))  # a row per language, where that fits
-    most = max(abs(one.mean) for one in shown) * 100 or 1.0
+    most = max(abs(candidate.gain) for candidate in candidates) * 100 or 1.0
     figure, axes = panels(1.45, caption, across, math.ceil(len(grids) / across), COLUMN * min(across, 2))
     titles = _titles([next(iter(grid.values())) for grid in grids.values()])
     for place, (axis, (key, grid)) in enumerate(zip(axes, grids.items(), strict=False)):
-        noise = {place for place, candidate in grid.items() if not beyond_noise(candidate)}
-        _panel(axis, gains[key], noise, _place(chosen[key]), most)
+        _panel(axis, grid, chosen[key].config, most)
         axis.set(
             title=titles[place],
             xlabel="learning rate" if place >= len(grids) - across else "",  # equal labels are only at the edges
@@ -64,9 +59,8 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         unused.set_axis_off()
     scale = ScalarMappable(Normalize(-most, most), _COLOURS)
     figure.colorbar(scale, ax=axes, label="gain, points", shrink=0.9, pad=0.02)
-    return Plot(
-        "heat-map", f"Gain in {SCORE} by learning rate and weight of the alignment", caption, run_ids(shown), figure
-    )
+    title = f"Gain in {SCORE} by learning rate and weight of the alignment"
+    return Plot("heat-map", title, caption, run_ids(candidates), figure)
 
 
 def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
@@ -90,10 +84,6 @@ def _panel_key(candidate: Candidate) -> tuple:
     return candidate.language, candidate.method.order, candidate.setting
 
 
-def _place(candidate: Candidate) -> Place:
-    return candidate.config.lr, candidate.config.alignment_weight
-
-
 def _titles(candidates: Sequence[Candidate]) -> list[str]:
     """Return language and method of each panel, and below them the adapter where panels differ in it."""
     adapters = [one.runs[0].adapter.spec for one in candidates]
@@ -103,11 +93,12 @@ def _titles(candidates: Sequence[Candidate]) -> list[str]:
     return [f"{head}\n{rest}" if rest else head for head, rest in zip(heads, below, strict=True)]
 
 
-def _panel(axes: Axes, gains: dict[Place, Estimate], noise: Set[Place], chosen: Place, most: float) -> None:
-    rates, weights = (sorted(set(values)) for values in zip(*gains, strict=True))
+def _panel(axes: Axes, grid: dict[Place, Candidate], chosen: ExperimentConfig, most: float) -> None:
+    rates, weights = (sorted(set(values)) for values in zip(*grid, strict=True))
+    noise = {place for place, candidate in grid.items() if not beyond_noise(candidate)}
     values = np.full((len(weights), len(rates)), np.nan)  # (lambda, lr)
-    for (rate, weight), one in gains.items():
-        values[weights.index(weight), rates.index(rate)] = one.mean * 100
+    for (rate, weight), candidate in grid.items():
+        values[weights.index(weight), rates.index(rate)] = candidate.gain * 100
     axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
     for rate, weight in noise:
         corner = (rates.index(rate) - 0.5, weights.index(weight) - 0.5)
@@ -117,7 +108,7 @@ def _panel(axes: Axes, gains: dict[Place, Estimate], noise: Set[Place], chosen: 
         quiet = (rates[column], weights[row]) in noise
         colour = "white" if abs(value) > 0.65 * most and not quiet else "black"  # a comparison with nan is false
         axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
-    corner = (rates.index(chosen[0]) - 0.5, weights.index(chosen[1]) - 0.5)
+    corner = (rates.index(chosen.lr) - 0.5, weights.index(chosen.alignment_weight) - 0.5)
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))
     axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates])
     axes.set_yticks(range(len(weights)), [_short(weight) for weight in weights])

@@ -228,15 +228,14 @@ def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
     return [candidate for _, own in found for candidate in chosen_candidates(own)]
 
 
-def best_of_methods(results: Sequence[Result]) -> dict[str, dict[Method, Candidate]]:
-    """Return language -> method, in order -> the candidate with the best validation score, whatever its adapter."""
-    found: dict[str, dict[Method, Candidate]] = {}
+def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
+    """Return the candidate with the best validation score, whatever its adapter, of each language and method."""
+    found: dict[tuple[str, Method], Candidate] = {}
     for candidate in candidates_by_method(results):
-        methods = found.setdefault(candidate.language, {})
-        best = methods.setdefault(candidate.method, candidate)
-        if candidate.validation > best.validation:
-            methods[candidate.method] = candidate
-    return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
+        key = candidate.language, candidate.method
+        if key not in found or candidate.validation > found[key].validation:
+            found[key] = candidate
+    return sorted(found.values(), key=lambda one: (language_name(one.language), one.method.order))
 
 
 def _choose(candidates: list[tuple[Result, ...]]) -> Candidate:

@@ -10,7 +10,7 @@ import torch
 from helpers.adapter_towers import states, tower_of
 from helpers.exporting import export_towers
 
-import pecl.commands.adapters_hub
+import pecl.commands.adapters
 import pecl.commands.export
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
@@ -105,7 +105,7 @@ def test_commands_write_nothing(tmp_path, monkeypatch, capsys):
     path = save_adapter(
         tmp_path / "de.safetensors", state | {name: state[name] * torch.nan}, parse_adapter("lora"), "de", tower
     )
-    for module in (pecl.commands.adapters_hub, pecl.commands.export):
+    for module in (pecl.commands.adapters, pecl.commands.export):
         monkeypatch.setattr(module, "load_towers", export_towers)
     monkeypatch.chdir(tmp_path)
     for line in (
