@@ -56,14 +56,6 @@ PRESETS: dict[str, str] = {
 C = TypeVar("C", bound=AdapterConfig)
 
 
-class UnknownKindError(ConfigError):
-    """A kind of adapter that this process does not know, such as one of a plug-in that was not named."""
-
-    def __init__(self, kind: object, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 @overload
 def register_adapter(config_class: type[C], *, replace: bool = False) -> type[C]: ...
 
@@ -288,15 +280,14 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
     """Return the configs that `configs_to_json` wrote.
 
     Raises:
-        UnknownKindError: a kind that is not registered.
-        ConfigError: an unknown option, or a wrong value.
+        ConfigError: an unknown kind or option, or a wrong value.
     """
     configs = []
     for entry in document:
         options = dict(entry)
         kind = options.pop("kind", None)
         if kind not in KINDS:
-            raise UnknownKindError(kind, unknown("adapter", kind, KINDS))
+            raise ConfigError(unknown("adapter", kind, KINDS))
         for name in options:
             _check_name(KINDS[kind], name)
         lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.adapters.formats.convert import SUFFIX
-from pecl.adapters.formats.files import UnknownAdapterError, load_adapter_file
-from pecl.adapters.formats.named import check_adapter_file
+from pecl.adapters.formats.files import UnknownAdapterError, check_adapter_file, load_adapter_file
 from pecl.adapters.ready import SHIPPED
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig

@@ -21,7 +21,7 @@ from pecl.encoders.loading.open_clip_names import to_open_clip
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
-from pecl.export.image_parts import timm_name
+from pecl.export.sentence_transformers import timm_name
 from pecl.export.tokenizer import with_prefix
 from pecl.files import write_json, write_tensors
 

@@ -3,9 +3,16 @@
 Both towers lie in one Router, which sends texts through the text tower and pictures through the image tower. Text only
 has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter only names the encoder
 that it belongs to; a head, which it changes behind the encoder, is written whole.
+
+The image tower is a Transformer over transformers' classes and a Dense: timm's models go into `timm_wrapper`, the
+vision halves of CLIP and SigLIP as they are. open_clip's own towers have no class in transformers.
 """
 
 from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import CLIPVisionModel, PreTrainedModel, SiglipVisionModel
 
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
@@ -14,8 +21,12 @@ from pecl.encoders.export import (
     Part,
     after_encoder,
     exported_folder,
+    head_parts,
     part_folders,
+    save_text_encoder,
     text_parts,
+    transformer_settings,
+    unit_length,
     write_encoder_settings,
     write_modules,
     write_parts,
@@ -25,10 +36,13 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
-from pecl.export.image_parts import image_parts
 from pecl.export.peft import write_encoder_adapter
-from pecl.files import write_json
+from pecl.files import write_json, write_tensors
 
+_VISION: dict[str, type[PreTrainedModel]] = {
+    "clip_vision_model": CLIPVisionModel,
+    "siglip_vision_model": SiglipVisionModel,
+}
 ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (task, modality) as the library spells it
 
 
@@ -40,16 +54,12 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
     """
-    routes = {"text": text_parts(text)}
-    if image is not None:
-        check_pair(text, image)
-        routes["image"] = image_parts(image)
+    if image is None:
+        return save_text_encoder(text, target)
+    check_pair(text, image)
+    routes = {"text": text_parts(text), "image": _image_parts(image)}
     with exported_folder(target) as folder:
-        if image is None:
-            write_parts(routes["text"], folder)
-            write_modules(part_folders(routes["text"]), folder)
-        else:
-            _write_router(routes, folder)
+        _write_router(routes, folder)
         write_prompts(text.text_prefix, folder)
     return Path(target)
 
@@ -91,13 +101,72 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
             "sentence-transformers reads as one model of both halves: leave --adapter-only out"
         )
     merged = merge_adapter(adapter, tower)
-    parts = after_encoder(merged)
-    with exported_folder(target) as folder:
+
+    def write_encoder(folder: Path) -> None:
         encoder = write_encoder_adapter(folder, adapter, tower, base)
         write_encoder_settings(tower, folder, tokenizer=None if tower.names_languages else encoder)
-        places = part_folders([Part("Transformer", lambda _: None), *parts])
-        for place, part in zip(list(places)[1:], parts, strict=True):
-            part.write(folder / place)
+
+    parts = [Part("Transformer", write_encoder), *after_encoder(merged)]
+    with exported_folder(target) as folder:
+        write_parts(parts, folder)
         write_prompts(merged.text_prefix, folder)
-        write_modules(places, folder)
+        write_modules(part_folders(parts), folder)
     return Path(target)
+
+
+def _image_parts(tower: ImageEncoder) -> list[Part]:
+    """Return the modules of an image tower: Transformer, those of the head, and the one that scales to length 1.
+
+    Raise ConfigError if its backbone has no class in transformers.
+    """
+    if timm_name(tower) is None and _transformers_model(tower) is None:
+        raise ConfigError(
+            f"image tower {tower.name} cannot be written for sentence-transformers: expected a model of timm, or the "
+            "image half of a CLIP or SigLIP of transformers; leave it out with --text-only"
+        )
+    backbone = Part("Transformer", lambda folder: _write_backbone(tower, folder))
+    return [backbone, *head_parts(tower.head), unit_length()]
+
+
+def timm_name(tower: ImageEncoder) -> str | None:
+    """Return the name of the tower's architecture in timm, or None for a model of another library."""
+    settings = getattr(tower.backbone, "pretrained_cfg", None)
+    name = settings.get("architecture") if isinstance(settings, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _write_backbone(tower: ImageEncoder, folder: Path) -> None:
+    if (name := timm_name(tower)) is not None:
+        config = {
+            "architecture": name,
+            "num_classes": 0,
+            "num_features": tower.backbone.get_submodule("").num_features,
+            "do_pooling": True,
+            "model_type": "timm_wrapper",
+            "pretrained_cfg": {**tower.preprocessing, "architecture": name},
+        }
+        write_json(folder / "config.json", config)
+        write_tensors(folder / "model.safetensors", tower.backbone.state_dict(), {"format": "pt"})
+    else:
+        _write_vision(tower, folder)
+    settings = transformer_settings("image", "pooler_output", "sentence_embedding")
+    settings["processor_kwargs"] = {"backend": "pil"}  # torchvision's resizing gives other pixels
+    write_json(folder / "sentence_bert_config.json", settings)
+
+
+def _transformers_model(tower: ImageEncoder) -> Any:
+    """Return the vision model of transformers within the tower, or None."""
+    model = getattr(tower.backbone, "model", None)
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    return model if isinstance(model, nn.Module) and model_type in _VISION else None
+
+
+def _write_vision(tower: ImageEncoder, folder: Path) -> None:
+    model = _transformers_model(tower)
+    whole = model
+    if not isinstance(model, tuple(_VISION.values())):  # CLIP's tower holds the vision model inside
+        whole = _VISION[model.config.model_type](model.config)
+        whole.vision_model = model
+    whole.save_pretrained(folder)
+    processor: Any = tower.preprocess
+    processor.processor.save_pretrained(folder)

@@ -3,27 +3,51 @@
 Needs `pip install langchain-core`.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from langchain_core.embeddings import Embeddings
 
-from pecl.integrations.embedder import Embedder
+from pecl.search.queries import QueryEncoder
 
 
-class PeclEmbeddings(Embedder, Embeddings):
-    """LangChain's embeddings; arguments as in `Embedder`.
+class PeclEmbeddings(Embeddings):
+    """LangChain's embeddings, of length 1.
+
+    Args:
+        profile: name of the pair of towers.
+        language: language of all texts; None detects it in each text, and `none` leaves texts to the plain tower.
+        adapters: adapters that are added to the shipped ones: paths, one per language.
+        device: device of the towers.
+
+    Raises:
+        ConfigError: no such profile, device or adapter.
+        WeightsError: weights or adapters cannot be used.
 
     Example:
         >>> embeddings = PeclEmbeddings("mini", language="cs")
         >>> store = InMemoryVectorStore(embeddings)
     """
 
+    def __init__(
+        self,
+        profile: str = "mini",
+        *,
+        language: str | None = None,
+        adapters: Iterable[str | Path] = (),
+        device: str = "cpu",
+    ) -> None:
+        self.language = language
+        self.encoder = QueryEncoder(profile, adapters, device)
+
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return the embeddings of N texts."""
-        return self.embed_texts(texts)
+        return self.encoder.encode_text(texts, self.language).tolist()
 
     def embed_query(self, text: str) -> list[float]:
         """Return the embedding of a text."""
-        return self.embed_texts([text])[0]
+        return self.embed_documents([text])[0]
 
     def embed_image(self, uris: list[str]) -> list[list[float]]:
         """Return the embeddings of N image files, as vector stores of LangChain ask for them."""
-        return self.embed_images(uris)
+        return self.encoder.encode_image([Path(one) for one in uris]).tolist()

@@ -13,13 +13,14 @@ from llama_index.core.bridge.pydantic import PrivateAttr  # pyright: ignore[repo
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding  # pyright: ignore[reportMissingImports]
 
 from pecl.files.pictures import decode_picture
-from pecl.integrations.embedder import Embedder
+from pecl.search.queries import QueryEncoder
 
 
 class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUntypedBaseClass]
-    """LlamaIndex's embedding; arguments as in `Embedder`, and `options` of LlamaIndex."""
+    """LlamaIndex's embedding, of length 1; arguments as LangChain's `PeclEmbeddings`, and `options` of LlamaIndex."""
 
-    _embedder: Embedder = PrivateAttr()
+    _encoder: QueryEncoder = PrivateAttr()
+    _language: str | None = PrivateAttr()
 
     def __init__(
         self,
@@ -31,7 +32,8 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
         **options: Any,
     ) -> None:
         super().__init__(model_name=profile, **options)
-        self._embedder = Embedder(profile, language=language, adapters=adapters, device=device)
+        self._encoder = QueryEncoder(profile, adapters, device)
+        self._language = language
 
     @classmethod
     def class_name(cls) -> str:
@@ -39,10 +41,10 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
         return cls.__name__
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return self._embedder.embed_texts(texts)
+        return self._encoder.encode_text(texts, self._language).tolist()
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return self._embedder.embed_texts([text])[0]
+        return self._get_text_embeddings([text])[0]
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._get_text_embedding(query)
@@ -52,8 +54,10 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
 
     def _get_image_embedding(self, img_file_path: Any) -> list[float]:
         if isinstance(img_file_path, BytesIO):
-            img_file_path = decode_picture(img_file_path.getvalue())
-        return self._embedder.embed_images([img_file_path])[0]
+            image = decode_picture(img_file_path.getvalue())
+        else:
+            image = Path(img_file_path) if isinstance(img_file_path, str) else img_file_path
+        return self._encoder.encode_image([image]).tolist()[0]
 
     async def _aget_image_embedding(self, img_file_path: Any) -> list[float]:
         return await asyncio.to_thread(self._get_image_embedding, img_file_path)

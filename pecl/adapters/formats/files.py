@@ -2,6 +2,9 @@
 
 The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
 it was trained on. A file that the package ships has its parameters in few bits, see `packed`. A file never holds code.
+
+The result of a training names its adapter file by its SHA-256. Where both are there, every file that is loaded is
+compared, so that two files that were swapped are never used.
 """
 
 import json
@@ -9,17 +12,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pecl.adapters.adapter import check_finite
-from pecl.adapters.formats.named import check_adapter_file
 from pecl.adapters.formats.packed import is_packed, unpack
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.spec import UnknownKindError, configs_from_json, configs_to_json, describe
+from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import WeightsError
-from pecl.files import DamagedFileError, parse_json, read_tensors, write_tensors
+from pecl.errors import DataError, WeightsError, not_the_adapter_of
+from pecl.files import DamagedFileError, check_sha256, load_json, parse_json, read_tensors, write_tensors
+from pecl.files.digests import check_digest
+from pecl.files.typed_json import Text, decode
 
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
@@ -106,13 +111,16 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
             f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
         )
     try:
-        configs = configs_from_json(parse_json(metadata["configs"]))
+        document: Any = parse_json(metadata["configs"])
+        if unknown := [config["kind"] for config in document if config["kind"] not in KINDS]:
+            raise UnknownAdapterError(path, metadata["language"], unknown[0])
+        configs = configs_from_json(document)
         state = unpack(state) if is_packed(state) else state
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
-    except UnknownKindError as error:
-        raise UnknownAdapterError(path, metadata["language"], error.kind) from error
+    except UnknownAdapterError:
+        raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
     check_values(path, state)
@@ -128,3 +136,46 @@ def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
         check_finite(state)
     except WeightsError as error:
         raise WeightsError(f"adapter {path} cannot be used: {error}") from error
+
+
+def check_adapter_file(path: str | Path) -> Path | None:
+    """Check an adapter file against the result of its training, where that lies next to it.
+
+    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. The result of a file elsewhere has its
+    name with the suffix `.json`, as for shipped adapters.
+
+    Returns:
+        The result that names the file by its SHA-256; None if there is no result, or it names no file.
+
+    Raises:
+        DataError: the result is damaged.
+        WeightsError: the result names another file, or the file cannot be read.
+    """
+    path = Path(path)
+    in_results = path.parent.name == "adapters"
+    neighbour = path.parent.parent / f"{path.stem}.json" if in_results else path.with_suffix(".json")
+    named = _read_named(neighbour, in_results)
+    if named is None:
+        return None
+    check_sha256(path, named, *not_the_adapter_of(neighbour))
+    return neighbour
+
+
+def _read_named(path: Path, must_be_result: bool) -> str | None:
+    """Return the SHA-256 of the adapter in a result; None if there is no result, or it names no adapter."""
+    try:
+        document = load_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        if must_be_result:
+            raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+        return None  # a file of the user's own under this name
+    if not isinstance(document, dict) or "run_id" not in document:
+        return None
+    try:
+        check_digest(document)
+        adapter = document.get("adapter")
+        return decode(Text | None, adapter.get("sha256") if isinstance(adapter, dict) else None, "adapter.sha256")
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}; delete the file and run it again") from error
