@@ -122,16 +122,6 @@ def test_what_is_beyond_the_limit_is_computed_in_each_pass():
         assert len(kept) == 2
 
 
-def test_half_precision_gives_what_it_gives_without_keeping():
-    tower = tiny_tower(dropout=0.0)
-    tower.use_bfloat16()
-    filled(tower, "lora:layers=top-1+head")
-    expected = tower.encode_text(TEXTS)
-    with tower.keeping([tower.tokenize(TEXTS)]) as kept:
-        assert len(kept) == len(TEXTS)
-        torch.testing.assert_close(tower.encode_text(TEXTS), expected, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("spec", "attention"), [("lora", "sdpa"), ("soft_prompt+head", "sdpa"), (None, "sdpa"), ("head", "eager")]
 )
@@ -158,25 +148,15 @@ def test_passes_with_dropout_draw_it_in_every_layer():
     assert (found - plain).abs().max() > 1e-3
 
 
-def learned(architecture="xlm-roberta", keep=True, spec="lora:layers=top-1+head", change=None, **options):
-    """Losses and final parameters of a fleet, with or without keeping."""
-    tower = tiny_tower(architecture)
+def learned(change=lambda run: None, **options):
+    """Losses and final parameters of a fleet that keeps states."""
+    tower = tiny_tower()
     tasks = [task(tower, seed=seed, lr=1e-2 / seed) for seed in (1, 2)]
-    run = trainer(tower, tasks, Schedule(4, 5, 3, dropout=False), parse_adapter(spec), **options)
-    if change is not None:
-        change(run)
-    texts = [column for one in tasks for column in one.texts]
-    with tower.keeping(texts) if keep else contextlib.nullcontext():
+    run = trainer(tower, tasks, Schedule(4, 5, 3, dropout=False), parse_adapter("lora:layers=top-1+head"), **options)
+    change(run)
+    with tower.keeping([column for one in tasks for column in one.texts]):
         records = run.run()
     return [one.losses for one in records], [run.adapter.slot_state(slot) for slot in range(2)]
-
-
-@pytest.mark.parametrize("spec", ["lora:layers=top-1+head", "prefix:layers=top-1"])
-@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
-def test_a_training_learns_what_it_learns_without_keeping(architecture, spec):
-    (losses, states), (expected, others) = (learned(architecture, keep, spec) for keep in (True, False))
-    torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(states, others, rtol=1e-3, atol=1e-4)  # Adam makes much of rounding
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path, monkeypatch):

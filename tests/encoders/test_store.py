@@ -6,10 +6,9 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 import torch
-from helpers.grid_processes import CONTEXT
+from helpers.grid_processes import Forked
 from helpers.killed import fill_store
 from helpers.tiny import sentences, tiny_tower
 from PIL import Image
@@ -90,15 +89,6 @@ def test_a_shard_of_another_tower_is_not_believed(images, tmp_path, caplog):
     assert "another tower" in caplog.text
 
 
-def test_texts_are_encoded_once_a_list(tmp_path, monkeypatch):
-    tower = tiny_tower()
-    texts = sentences(7)
-    first = text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path))
-    torch.testing.assert_close(first, tower.encode_text(texts, normalize=False))
-    monkeypatch.setattr(tower, "encode_batches", lambda *_, **__: pytest.fail("encoded again"))
-    assert torch.equal(text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path)), first)
-
-
 def test_an_adapted_tower_has_no_frozen_embeddings(tmp_path):
     tower = tiny_tower()
     attach(tower, LoraConfig(r=1))
@@ -133,22 +123,6 @@ def test_images_overwritten_between_hash_and_decoding_are_not_kept_under_their_h
     assert torch.equal(image_embeddings(tower, images, store), expected)
 
 
-def test_what_was_kept_under_the_name_of_before_is_not_read(images, tmp_path):
-    """It may hold an embedding under the hash of another image."""
-    tower = image_tower()
-    store = EmbeddingStore(tower.fingerprint, tmp_path)
-    image_embeddings(tower, images, store)
-    store.folder.parent.rename(tmp_path / "embeddings")
-    kept(tower, images, tmp_path)
-    assert tower.backbone.seen == 10
-
-
-def test_lists_that_read_alike_when_joined_are_two(tmp_path):
-    tower, store = tiny_tower(), EmbeddingStore("t", tmp_path)
-    for texts in (["ein\nHund", "zwei"], ["ein", "Hund\nzwei"], ["ein", "Hund", "zwei"]):
-        torch.testing.assert_close(text_embeddings(tower, texts, store), tower.encode_text(texts, normalize=False))
-
-
 def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images, tmp_path):
     (tmp_path / "file").write_text("in the way")
     tower = image_tower()
@@ -156,16 +130,18 @@ def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images,
         kept(tower, images, tmp_path / "file")
 
 
-def test_each_list_has_embeddings_of_its_own(tmp_path):
+def test_each_list_has_embeddings_of_its_own(tmp_path, monkeypatch):
     """Padding makes the last bits of an embedding depend on its neighbours, so a text in two lists has two."""
     tower = tiny_tower()
     one, two = sentences(7), sentences(9, seed=3)
     lists = [one, two, one[:4], one[::-1], [one[0], *two]]
-    store = EmbeddingStore(tower.fingerprint, tmp_path)
+    lists += [["ein\nHund", "zwei"], ["ein", "Hund\nzwei"], ["ein", "Hund", "zwei"]]  # which read alike when joined
+    expected = [tower.encode_text(texts, 64, normalize=False) for texts in lists]
     for _ in range(2):  # computed, then read
-        for texts in lists:
-            assert torch.equal(text_embeddings(tower, texts, store), tower.encode_text(texts, 64, normalize=False))
         store = EmbeddingStore(tower.fingerprint, tmp_path)
+        for texts, embeddings in zip(lists, expected, strict=True):
+            assert torch.equal(text_embeddings(tower, texts, store), embeddings)
+        monkeypatch.setattr(tower, "encode_batches", lambda *_, **__: pytest.fail("encoded again"))
 
 
 def test_each_tower_has_embeddings_of_its_own(images, tmp_path):
@@ -212,13 +188,6 @@ def refuse(missing):
     pytest.fail(f"computed again: {missing}")
 
 
-def test_any_order_and_repetition_gives_each_key_its_own_embedding(tmp_path):
-    EmbeddingStore("t", tmp_path).get(keys_of(3000), compute_in_batches)
-    places = np.random.default_rng(0).integers(0, 3000, 500).tolist()
-    found = EmbeddingStore("t", tmp_path).get([f"key {i}" for i in places], refuse)
-    assert torch.equal(found, vectors(places))
-
-
 def test_two_that_compute_the_same_leave_each_other_alone(tmp_path, monkeypatch):
     """Both begin with nothing; one ends, and so joins and removes its shards, before the last batch of the other."""
     monkeypatch.setattr(store_module, "SHARD_ROWS", 4)
@@ -247,7 +216,7 @@ def test_two_that_compute_the_same_leave_each_other_alone(tmp_path, monkeypatch)
 
 
 def test_a_killed_process_leaves_what_it_made(tmp_path):
-    killed = CONTEXT.Process(target=fill_store, args=(tmp_path, 1000, 560))
+    killed = Forked(target=fill_store, args=(tmp_path, 1000, 560))
     killed.start()
     killed.join(600)
     assert killed.exitcode == -signal.SIGKILL

