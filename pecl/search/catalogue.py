@@ -90,11 +90,7 @@ def photographs_file(folder: Path, generation: str) -> Path:
 
 
 def write_entries(folder: Path, generation: str, entries: list[Entry]) -> str:
-    """Write the list of photographs of a generation and return the SHA-256 of the file.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write the list of photographs of a generation and return the SHA-256 of the file."""
     lines = (json.dumps([e.name, *e.stamp, e.fingerprint], separators=(",", ":")) for e in entries)
     content = "".join(f"{line}\n" for line in lines).encode("ascii")
     write_bytes(photographs_file(folder, generation), content)
@@ -102,11 +98,7 @@ def write_entries(folder: Path, generation: str, entries: list[Entry]) -> str:
 
 
 def write_head(folder: Path, head: Head) -> None:
-    """Write the head, which makes its generation the one that is read.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write the head, which makes its generation the one that is read."""
     unreadable = [[one.name, *one.stamp, one.reason] for one in head.unreadable]
     document = {"format": FORMAT, "version": VERSION, **asdict(head), "unreadable": unreadable}
     signed = {**document, "sha256": _digest(document)}

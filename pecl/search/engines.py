@@ -83,11 +83,7 @@ class EngineKind(Protocol):
         ...
 
     def clean(self, head: Head, entries: Sequence[Entry]) -> None:
-        """Remove the embeddings of other generations outside the index's folder, after the head was written.
-
-        Raises:
-            DataError: the server does not answer.
-        """
+        """Remove the embeddings of other generations outside the index's folder, after the head was written."""
         ...
 
 

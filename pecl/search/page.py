@@ -44,9 +44,6 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
     """Write the photographs that were found to `path`, atomically, and return it.
 
     The query is the heading, the note a line below it. A file that can no longer be read is listed without its picture.
-
-    Raises:
-        OutputError: it cannot be written.
     """
     # Autoescape: queries and names of files are text, whatever is in them.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)

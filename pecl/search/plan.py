@@ -82,11 +82,7 @@ def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
 
 
 def _earlier(place: Path, rebuild: bool) -> Head | None:
-    """Return the head of the existing index; None where there is none, or for a rebuild none that is sound.
-
-    Raises:
-        DataError: it is damaged.
-    """
+    """Return the head of the existing index; None where there is none, or for a rebuild none that is sound."""
     if not has_head(place):
         return None
     try:

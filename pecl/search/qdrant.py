@@ -84,11 +84,7 @@ class QdrantStore:
 
 
 class Qdrant:
-    """See `EngineKind`.
-
-    Raises:
-        ConfigError: there is no address.
-    """
+    """See `EngineKind`."""
 
     def __init__(self, url: str | None) -> None:
         if not url:
@@ -189,12 +185,6 @@ def _points_in(client: QdrantClient, collection: str) -> list[str]:
 
 
 def _connect(url: str) -> QdrantClient:
-    """Return a client of a server.
-
-    Raises:
-        ConfigError: its package is missing.
-        DataError: the address is malformed.
-    """
     try:
         from qdrant_client import QdrantClient
     except ImportError as error:

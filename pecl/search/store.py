@@ -67,11 +67,7 @@ def _best(scores: np.ndarray, top: int) -> np.ndarray:
 
 
 class Store:
-    """See `EngineKind`.
-
-    Raises:
-        ConfigError: there is an address.
-    """
+    """See `EngineKind`."""
 
     def __init__(self, url: str | None = None) -> None:
         if url is not None:

@@ -56,10 +56,6 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
     """Make the small pictures that are missing, or all `again`, and remove those of other photographs.
 
     A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
-
-    Raises:
-        DataError: a folder of small pictures is a link.
-        OutputError: the index cannot be written.
     """
     from pecl.files.images import ImageFiles
     from pecl.files.pictures import small_jpeg

@@ -59,11 +59,7 @@ def read_record(folder: Path) -> Record | None:
 
 
 def write_record(folder: Path, root: Path, collections: tuple[Collection, ...] = ()) -> None:
-    """Record an index, unless the record says all that already.
-
-    Raises:
-        OutputError: the folder of caches cannot be written.
-    """
+    """Record an index, unless the record says all that already."""
     record = Record(_digest(root), collections)
     if record != read_record(folder):
         write_json(_record_file(folder), asdict(record))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -108,21 +109,19 @@ async def metrics(request: Request) -> Response:
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
+@dataclass
 class Frame:
     """The rules for every request: the name of the host, the key, the form of errors, the count, and the headers.
 
     Its arguments are those of `make_app`, behind the application that answers.
     """
 
-    def __init__(
-        self, app: ASGIApp, service: Service, hosts: Sequence[str] | None, key: bytes | None, access_log: bool
-    ) -> None:
-        self.app = app
-        self.service = service
-        self.hosts = hosts
-        self.key = key
-        self.access_log = access_log
-        self.open = 0
+    app: ASGIApp
+    service: Service
+    hosts: Sequence[str] | None
+    key: bytes | None
+    access_log: bool
+    open: int = 0  # requests under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

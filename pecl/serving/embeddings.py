@@ -69,11 +69,7 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
 
 
 def _inputs(document: dict[str, Any], adapter: str | None, models: Models, limits: Limits) -> tuple[Texts, Pictures]:
-    """Return the inputs of a request whose model names `adapter`.
-
-    Raises:
-        Refusal: an input is neither a text nor a picture, there are too many, or a language has no adapter.
-    """
+    """Return the inputs of a request whose model names `adapter`."""
     given = document.get("input")
     items = given if isinstance(given, list) else [given]
     if given is None or not items:

@@ -11,11 +11,7 @@ _LEAST = 8  # connections of a server that is of any use
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one request may ask for, and how much may wait; each field is a flag of `pecl serve`.
-
-    Raises:
-        ConfigError: a value is outside its range.
-    """
+    """How much one request may ask for, and how much may wait; each field is a flag of `pecl serve`."""
 
     body_bytes: int = option(16 << 20, "most bytes of a request's body", low=1024)
     values: int = option(1 << 17, "most values in the JSON of a request's body, names of fields among them", low=64)

@@ -126,11 +126,7 @@ class Models:
         raise Refusal(404, f"{sentence}{suggest(model[:200], self.names)}", "model", "model_not_found")
 
     def adapter_for(self, language: str) -> str | None:
-        """Return the adapter for a language by any of its names; None for English without an adapter of its own.
-
-        Raises:
-            Refusal: there is none for it.
-        """
+        """Return the adapter for a language by any of its names; None for English without an adapter of its own."""
         found = self.banks.find(language)
         if found is None and language.strip().lower() not in LANGUAGES[ENGLISH].names():
             raise bad(f"language: {self.banks.missing(language[:100])}", "language")

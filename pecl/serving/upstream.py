@@ -27,9 +27,6 @@ class Immich:
         upstream: its address.
         model: immich's name of the model whose text tower is served.
         patience: seconds that the service may take for its next bytes; the first time it fetches models.
-
-    Raises:
-        ConfigError: expected an address of HTTP.
     """
 
     def __init__(self, upstream: str, model: str, patience: float = 300.0) -> None:
@@ -92,11 +89,7 @@ class Immich:
         return response
 
     async def pong(self) -> None:
-        """Ask the service for its `pong`.
-
-        Raises:
-            Refusal: 502 or 504, it does not give it.
-        """
+        """Ask the service for its `pong`; raise Refusal without it."""
         try:
             answer = await self.client.get(f"{self.upstream}/ping", timeout=_PING)
             answer.raise_for_status()

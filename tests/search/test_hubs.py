@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.serving import client_of, make_service
 from helpers.small_experiment import tiny_towers
-from helpers.small_index import COUNT, edit_head
+from helpers.small_index import COUNT, check_hits, edit_head, unit
 from helpers.tiny import tiny_tower
 
 import pecl
@@ -17,14 +17,9 @@ from pecl.retrieval import hubs
 from pecl.retrieval.hubs import ROWS, find_references, packed, unpacked
 from pecl.search.build import build_index
 from pecl.search.plan import IndexOptions
-from pecl.serving.photographs import Photographs
 
 SHARPNESS, WEIGHT = 7.0, 0.5
 QUERY = "ka lopi zumo"
-
-
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @pytest.fixture
@@ -63,11 +58,6 @@ def corrected_ranking(index, references):
     return [(index.paths[i], scores[i]) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))]
 
 
-def check(hits, expected):
-    assert [hit.path for hit in hits] == [path for path, _ in expected]
-    np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-5)
-
-
 def test_two_bits_a_number_hold_its_sign_and_whether_it_is_large():
     rows = np.array([[1, -4, 5, -1, 0, 0.5, -3, 2], [-1, 1, -1, 1, -1, 1, -9, 9]])  # means of sizes: 2.0625 and 3
     read = unpacked(packed(rows))
@@ -82,10 +72,10 @@ def test_texts_are_corrected_and_nothing_else(photographs, references):
     expected = corrected_ranking(index, references)
     plain = index.search(QUERY, "en", top=COUNT, corrected=False)[0]
     assert [hit.path for hit in plain] != [path for path, _ in expected]
-    check(index.search(QUERY, "en", top=COUNT)[0], expected)
-    check(index.search(text[None], top=COUNT, corrected=True)[0], expected)
+    check_hits(index.search(QUERY, "en", top=COUNT)[0], expected)
+    check_hits(index.search(text[None], top=COUNT, corrected=True)[0], expected)
     mixed = index.search([QUERY, index.paths[2]], "en", top=COUNT)
-    check(mixed[0], expected)
+    check_hits(mixed[0], expected)
     assert mixed[1][0].path == index.paths[2]
     assert mixed[1][0].score == pytest.approx(1, abs=1e-6)
     assert index.search(text[None], top=COUNT)[0] == plain
@@ -109,7 +99,7 @@ def test_an_index_made_before_gets_corrections_without_embedding_anything(photog
     assert build_index(photographs).changed == 0
     assert towers.pictures == embedded
     index = pecl.ImageIndex.open(photographs)
-    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, references))
+    check_hits(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, references))
     generation = index.head.generation
     assert build_index(photographs).changed == 0
     assert pecl.ImageIndex.open(photographs).head.generation == generation  # nothing was left to do
@@ -119,10 +109,10 @@ def test_corrections_follow_photographs_and_references(photographs, references):
     build_index(photographs)
     (photographs / "00.png").unlink()
     index = indexed(photographs)
-    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, references))
+    check_hits(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, references))
     others = write_references(hubs.REFERENCES, seed=1)
     index = indexed(photographs)
-    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, others))
+    check_hits(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, others))
 
 
 def test_reference_captions_of_other_towers_correct_nothing(photographs, references):
@@ -136,7 +126,7 @@ def test_reference_captions_of_other_towers_correct_nothing(photographs, referen
 
 def test_a_server_corrects_texts_and_says_so(photographs, references):
     expected = corrected_ranking(indexed(photographs), references)
-    with client_of(make_service(photographs=Photographs(photographs, tiny_towers().image))) as client:
+    with client_of(make_service(index=photographs)) as client:
         found = client.post("/search", json={"query": QUERY, "language": "en", "top": COUNT}).json()
         both = client.post("/search", json={"query": QUERY, "minus": "pan", "language": "en"}).json()
     assert (found["hubs_corrected"], both["hubs_corrected"]) == (True, False)

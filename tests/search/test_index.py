@@ -9,7 +9,7 @@ import pillow_heif
 import pytest
 import torch
 from helpers.adapter_towers import filled
-from helpers.small_index import COUNT
+from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
 from PIL import Image
 
@@ -26,11 +26,6 @@ from pecl.search.queries import QueryEncoder
 from pecl.search.store import ExactStore
 
 
-def unit(rows):
-    rows = np.asarray(rows, np.float64)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
 @pytest.fixture
 def index(photographs):
     build_index(photographs)
@@ -44,17 +39,12 @@ def ranking(index, query):
     return [(index.paths[i], scores[i]) for i in order]
 
 
-def check(hits, expected):
-    assert [hit.path for hit in hits] == [path for path, _ in expected]
-    np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-6)
-
-
 @pytest.mark.parametrize("top", [1, 5, COUNT, 10 * COUNT])
 def test_texts_find_what_is_nearest_to_their_embeddings(index, top):
     texts = ["ein Hund", "a dog", "pes"]
     found = index.search(texts, "de", top=top)
     for text, hits in zip(texts, found, strict=True):
-        check(hits, ranking(index, tiny_tower().encode_text(text)[0])[:top])
+        check_hits(hits, ranking(index, tiny_tower().encode_text(text)[0])[:top])
 
 
 def test_a_picture_finds_itself(index):
@@ -69,17 +59,17 @@ def test_a_picture_finds_itself(index):
 def test_texts_pictures_and_embeddings_in_one_search(index):
     text = tiny_tower().encode_text(["a dog"])
     mixed = index.search(["a dog", index.paths[5]], "en")
-    check(mixed[0], ranking(index, text[0])[:10])
+    check_hits(mixed[0], ranking(index, text[0])[:10])
     assert mixed[1][0].path == index.paths[5]
     for query in (text, text.numpy(), 7 * text):
-        check(index.search(query)[0], ranking(index, text[0])[:10])
+        check_hits(index.search(query)[0], ranking(index, text[0])[:10])
 
 
 def test_text_minus_text_is_the_difference_of_directions(index):
     dog, beach = unit(tiny_tower().encode_text(["a dog", "a beach"]))
-    check(index.search("a dog", "en", minus="a beach", top=COUNT)[0], ranking(index, dog - beach))
+    check_hits(index.search("a dog", "en", minus="a beach", top=COUNT)[0], ranking(index, dog - beach))
     by_each = index.search(["a dog", "a dog"], "en", minus=["a beach", "a dog "], top=1)
-    check(by_each[0], ranking(index, dog - beach)[:1])
+    check_hits(by_each[0], ranking(index, dog - beach)[:1])
 
 
 def test_a_hit_is_found_again_by_its_id_alone(index):
@@ -94,28 +84,16 @@ def test_a_hit_is_found_again_by_its_id_alone(index):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_equal_similarities_come_in_the_order_of_names(seed):
+def test_equal_similarities_come_in_the_order_of_names_whatever_is_compared_at_once(seed, monkeypatch):
+    monkeypatch.setattr("pecl.search.store._SCORES", 450)  # two queries in a block
     generator = np.random.default_rng(seed)
     matrix = unit(generator.integers(-1, 2, (200, 3)) + 1e-9).astype(np.float32)  # many are equal
     store = ExactStore([Entry(f"{i:03}", NO_STAMP, "") for i in range(200)], matrix)
-    query = unit(generator.normal(size=(1, 3))).astype(np.float32)
-    scores = (query @ matrix.T)[0]
+    queries = unit(generator.normal(size=(5, 3))).astype(np.float32)
+    rows = [own for i in (0, 2, 4) for own in queries[i : i + 2] @ matrix.T]
     for top in (1, 7, 50, 199, 200):
-        expected = sorted(range(200), key=lambda i: (-scores[i], i))[:top]
-        assert [row for row, _ in store.nearest(query, top, np.array([False]))[0]] == expected
-
-
-def test_many_queries_are_answered_in_blocks(monkeypatch):
-    generator = np.random.default_rng(1)
-    matrix, queries = (unit(generator.normal(size=(rows, 4))).astype(np.float32) for rows in (50, 33))
-    store = ExactStore([Entry(f"{i:03}", NO_STAMP, "") for i in range(50)], matrix)
-
-    def names():
-        return [[row for row, _ in own] for own in store.nearest(queries, 3, np.zeros(33, bool))]
-
-    whole = names()
-    monkeypatch.setattr("pecl.search.store._SCORES", 120)  # two queries in a block
-    assert names() == whole
+        for scores, found in zip(rows, store.nearest(queries, top, np.zeros(5, bool)), strict=True):
+            assert [row for row, _ in found] == sorted(range(200), key=lambda i: (-scores[i], i))[:top]
 
 
 @pytest.fixture
@@ -147,9 +125,9 @@ def test_each_language_goes_through_its_adapter_and_english_through_the_plain_to
     expected = {"cs": through(adapters["cs"], text), "de": through(adapters["de"], text), "en": plain, "nl": plain}
     found = opened.search([text] * 4, list(expected), top=COUNT)
     for hits, embedding in zip(found, expected.values(), strict=True):
-        check(hits, ranking(index, embedding.numpy()))
+        check_hits(hits, ranking(index, embedding.numpy()))
     assert len({hits[0].score for hits in found[:3]}) == 3
-    check(opened.search(text, "German")[0], ranking(index, expected["de"].numpy())[:10])
+    check_hits(opened.search(text, "German")[0], ranking(index, expected["de"].numpy())[:10])
     bits = opened.queries.encode_text([text], "en")
     assert torch.equal(bits, plain.unsqueeze(0))
 
@@ -166,7 +144,7 @@ def test_the_language_is_detected_and_its_adapter_or_the_plain_tower_embeds_it(i
     assert [one.language for one in opened.guess_languages(list(languages))] == list(languages.values())
     for text, code in languages.items():
         expected = through(adapters[code], text) if code in adapters else tiny_tower().encode_text(text)[0]
-        check(opened.search(text)[0], ranking(index, expected.numpy())[:10])
+        check_hits(opened.search(text)[0], ranking(index, expected.numpy())[:10])
 
 
 def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shares(index, adapters, towers):
@@ -179,10 +157,10 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
     tower = sum(share for code, share in shares.items() if code not in adapters)  # other languages have no adapter
     mixed = tower * tiny_tower().encode_text("pan")[0]
     mixed = mixed + sum(shares[code] * through(path, "pan") for code, path in adapters.items())
-    check(opened.search("pan")[0], ranking(index, mixed.numpy())[:10])
+    check_hits(opened.search("pan")[0], ranking(index, mixed.numpy())[:10])
     sure = through(adapters["de"], "der Hund läuft am Strand")
     for hits, embedding in zip(opened.search(["pan", "der Hund läuft am Strand"]), (mixed, sure), strict=True):
-        check(hits, ranking(index, embedding.numpy())[:10])
+        check_hits(hits, ranking(index, embedding.numpy())[:10])
     build_index(index.root, options=IndexOptions(languages=("Czech", "de")))
     named = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
     assert named.head.languages == ("cs", "de")

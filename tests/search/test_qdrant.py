@@ -98,27 +98,22 @@ def test_a_renewal_writes_its_points_before_its_head_and_removes_others_after_it
     check_equal(both, ["a dog", "a cat"], COUNT)
 
 
-def test_a_lost_collection_is_said_and_embedded_again(both, photographs, servers, towers):
-    (name,) = servers.names()
-    servers[URL].delete_collection(name)
-    with pytest.raises(DataError, match=rf"{name} .* has 0 of the {COUNT} photographs of .*pecl-index.json"):
-        pecl.ImageIndex.open(both[1])
-    paint(photographs / "new.png", 81)
-    for place in both:
-        report = build_index(photographs, place)
-    assert (report.new, report.again) == (1, f"{COUNT} embeddings were missing from the qdrant index")
-    check_equal(both, ["a dog"], COUNT + 1)
-
-
-def test_points_that_are_missing_are_said_and_embedded_again(both, photographs, servers):
+@pytest.mark.parametrize("lost", [COUNT, 3])
+def test_points_that_are_missing_are_said_and_embedded_again(both, photographs, servers, lost):
+    """All with their collection, or three."""
     from qdrant_client.models import PointIdsList
 
     (name,) = servers.names()
-    points, _ = servers[URL].scroll(name, limit=3)
+    points, _ = servers[URL].scroll(name, limit=lost)
     servers[URL].delete(name, PointIdsList(points=[point.id for point in points]))
-    with pytest.raises(DataError, match=f"has {COUNT - 3} of the {COUNT} photographs"):
+    if lost == COUNT:
+        servers[URL].delete_collection(name)
+    with pytest.raises(
+        DataError, match=rf"{name} .* has {COUNT - lost} of the {COUNT} photographs of .*pecl-index.json"
+    ):
         pecl.ImageIndex.open(both[1])
-    assert "3 embeddings were missing" in build_index(photographs, both[1]).again  # with nothing new
+    again = build_index(photographs, both[1]).again  # with nothing new
+    assert again == f"{lost} embeddings were missing from the qdrant index"
     check_equal(both, ["a dog"], COUNT)
     assert build_index(photographs, both[1]).again == ""
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from helpers.grid_processes import CONTEXT
+from helpers.grid_processes import CONTEXT, Forked
 from helpers.serving import (
     adapter_files,
     client_of,
@@ -18,7 +18,6 @@ from helpers.serving import (
     write_adapters,
 )
 from helpers.tiny import sentences
-from helpers.waiting import wait_until
 
 from pecl.serving.models import TextJob
 
@@ -147,14 +146,13 @@ def test_a_server_that_is_killed_while_it_loads_an_adapter_leaves_nothing(client
     """Neither a file nor a lock: its folder and its cache are as before, and another server loads the adapter."""
     before = contents(tmp_path)
     said, saying = CONTEXT.Pipe(duplex=False)
-    server = CONTEXT.Process(target=serve_and_stop_in_a_load, args=(folder, tmp_path, saying))
+    server = Forked(target=serve_and_stop_in_a_load, args=(folder, tmp_path, saying))
     server.start()
     try:
         port = said.recv()
         body = b'{"file": "cs.safetensors"}'
         head = b"POST /v1/load_adapter HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        one = wait_until(lambda: connected(port), 120, "the server's start")
-        with one:
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as one:  # it waits for the server's start
             one.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
             assert said.recv() == "loading"
             server.kill()
@@ -163,13 +161,6 @@ def test_a_server_that_is_killed_while_it_loads_an_adapter_leaves_nothing(client
         server.kill()
     assert contents(tmp_path) == before
     assert client.post("/v1/load_adapter", json={"file": "cs.safetensors"}).status_code == 200
-
-
-def connected(port):
-    try:
-        return socket.create_connection(("127.0.0.1", port), timeout=120)
-    except ConnectionRefusedError:
-        return None
 
 
 def contents(folder):

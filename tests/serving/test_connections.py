@@ -1,19 +1,14 @@
 """Connections: whoever keeps the server waiting is cut off, by the loop's own clock; too many lock nobody out."""
 
 import asyncio
+import contextlib
 import functools
-import os
 import socket
-import subprocess
-import sys
 
 import httpx
 import pytest
 from helpers.loop_clock import run_by_its_clock
-from helpers.loopback import without_proxies
-from helpers.project import ROOT
-from helpers.serving import make_service, running
-from helpers.waiting import wait_until
+from helpers.serving import make_service, running, server_process
 from uvicorn.server import ServerState
 
 from pecl.errors import ConfigError
@@ -23,11 +18,6 @@ from pecl.serving.server import make_config
 
 HEAD = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
 ANSWER = 300_000  # bytes
-
-
-@pytest.fixture(autouse=True)
-def _loopback(monkeypatch):
-    without_proxies(monkeypatch)
 
 
 class Transport(asyncio.Transport):
@@ -213,48 +203,24 @@ def test_a_head_that_does_not_come_is_given_up_by_a_real_server():
             assert silent.recv(1000) == b""
 
 
-SERVER = """
-import resource, sys
+OF_256_FILES = """
+import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-sys.path[:0] = [{root!r}, {tests!r}]
-from helpers.serving import make_service
-from pecl.serving.server import serve
-from pecl.serving.sockets import open_socket
-with open_socket("127.0.0.1", 0) as listening:
-    print(listening.getsockname()[1], flush=True)
-    serve(make_service(), listening, "127.0.0.1")
+service = make_service()
 """
 
 
 def test_260_idle_connections_lock_nobody_out_of_a_server_of_256_files():
-    source = SERVER.format(root=str(ROOT), tests=str(ROOT / "tests"))
-    server = subprocess.Popen(
-        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    idle = []
-    try:
-        port = int(server.stdout.readline())
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
-            wait_until(lambda: answers(client), 120, "the server's start")
+    with server_process(OF_256_FILES) as (server, port), contextlib.ExitStack() as stack:
+        idle = []
         for i in range(260):
-            idle.append(socket.create_connection(("127.0.0.1", port), timeout=120))
+            idle.append(stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=120)))
             idle[-1].sendall(HEAD if i % 2 else b"")
         document = {"model": "tiny:cs", "input": "a"}
         for _ in range(3):  # each over a connection of its own
-            answer = httpx.post(f"http://127.0.0.1:{port}/v1/embeddings", json=document, timeout=120)
+            answer = httpx.post(f"http://127.0.0.1:{port}/v1/embeddings", json=document, timeout=120, trust_env=False)
             assert answer.status_code == 200
         assert idle[0].recv(1000) == b""  # which was idle for longest
         server.terminate()
         assert server.wait(120) == 0
         assert "out of system resource" not in server.stderr.read()  # what the loop says when it may open no more
-    finally:
-        server.kill()
-        for one in idle:
-            one.close()
-
-
-def answers(client):
-    try:
-        return client.get("/health").status_code == 200
-    except httpx.ConnectError:
-        return False

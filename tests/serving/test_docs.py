@@ -7,14 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from helpers.loopback import without_proxies
 from helpers.project import ROOT
 from helpers.serving import adapter_files, client_of, make_models, make_service, running
-from helpers.small_experiment import tiny_towers
 
 from pecl.cli import build_parser
 from pecl.search.build import build_index
-from pecl.serving.photographs import Photographs
 
 TEXT = (ROOT / "docs" / "serving.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
@@ -32,8 +29,7 @@ def test_every_flag_that_is_named_is_there():
     assert {flag for flag in named if flag not in known} == set()
 
 
-def test_the_python_example_runs(monkeypatch):
-    without_proxies(monkeypatch)
+def test_the_python_example_runs():
     (example,) = blocks("python")
     service = make_service(make_models(adapter_files()[:3] + adapter_files(("cs",)), "mini"))
     with running(service) as address:
@@ -46,10 +42,7 @@ def test_the_search_is_answered(photographs):
     build_index(photographs)
     (command,) = (block for block in blocks("bash") if block.startswith("curl"))
     body = shlex.split(command.replace("\\\n", " "))[-1]
-    service = make_service(
-        make_models(adapter_files(), "mini"), photographs=Photographs(photographs, tiny_towers().image)
-    )
-    with client_of(service) as client:
+    with client_of(make_service(make_models(adapter_files(), "mini"), photographs)) as client:
         answer = client.post("/search", json=json.loads(body)).json()
     assert len(answer["photographs"]) == 3
     for field in ("language", "detected", "confidence", "model", "photographs", *answer["photographs"][0]):

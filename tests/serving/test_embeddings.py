@@ -84,18 +84,6 @@ def test_pictures_and_texts_keep_their_places(client):
     assert (found[0] - found[2]).norm() > 0.1
 
 
-def test_a_photograph_is_turned_as_its_exif_says(client):
-    upright = Image.new("RGB", (8, 4), "white")
-    upright.paste((200, 0, 0), (0, 0, 4, 4))
-    turned = upright.transpose(Image.Transpose.ROTATE_90)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    out = io.BytesIO()
-    turned.save(out, "PNG", exif=exif)
-    wanted = tiny_towers().image.encode_image(upright)
-    close(vectors(post(client, model="tiny", input=data_uri(out.getvalue()))), wanted)
-
-
 def test_models_are_listed_and_shown(client):
     listed = client.get("/v1/models").json()
     assert listed["object"] == "list"

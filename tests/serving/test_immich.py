@@ -1,7 +1,6 @@
 """A server in front of immich's machine learning service: texts are answered by the bank, all else is passed on."""
 
 import asyncio
-import contextlib
 import json
 import random
 import socket
@@ -13,25 +12,15 @@ import numpy as np
 import pytest
 import torch
 import uvicorn
-from helpers.loopback import without_proxies
-from helpers.serving import LANGUAGES, expected, make_models, make_service, running
+from helpers.serving import LANGUAGES, expected, make_models, make_service, run_server, running
 from helpers.tiny import sentences
-from helpers.waiting import wait_until
 
 from pecl.data.language_guess import LanguageGuess
 from pecl.errors import ConfigError
-from pecl.serving.sockets import open_socket
 from pecl.serving.upstream import Immich
 
 MODEL = "XLM-Roberta-Large-Vit-B-32"
 CLIENTS = 32
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _loopback():
-    with pytest.MonkeyPatch.context() as patch:
-        without_proxies(patch)
-        yield
 
 
 class Upstream:
@@ -67,20 +56,6 @@ class Upstream:
         await send({"type": "http.response.body", "body": content[5:]})
 
 
-@contextlib.contextmanager
-def upstream_at(app):
-    with open_socket("127.0.0.1", 0) as listening:  # without Nagle's delay, unlike `socket.create_server`
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical"))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
-        thread.start()
-        wait_until(lambda: server.started, 60, "the stand-in for immich's service")
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(60)
-
-
 @pytest.fixture(scope="module")
 def upstream():
     return Upstream()
@@ -88,7 +63,7 @@ def upstream():
 
 @pytest.fixture(scope="module")
 def own(upstream):
-    with upstream_at(upstream) as address:
+    with run_server(uvicorn.Server(uvicorn.Config(upstream, lifespan="off", log_level="critical"))) as address:
         yield address
 
 

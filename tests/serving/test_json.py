@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from helpers.loopback import without_proxies
 from helpers.serving import make_service, running
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +17,10 @@ JSON = {"content-type": "application/json"}
 LARGE = 16 << 20
 
 
-@pytest.fixture(autouse=True)
-def _loopback(monkeypatch):
-    without_proxies(monkeypatch)
+@pytest.fixture(scope="module")
+def address():
+    with running(make_service()) as address:
+        yield address
 
 
 def values(document):
@@ -47,27 +47,20 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_of_millions_of_values_is_refused_before_it_is_read(name, monkeypatch):
+def test_a_body_of_millions_of_values_is_refused_before_it_is_read(name, address, monkeypatch):
     read = []
     monkeypatch.setattr(pecl.serving.requests, "parse_json", read.append)
-    with running(make_service()) as address:
-        answer = httpx.post(f"{address}/v1/embeddings", content=BODIES[name], headers=JSON, timeout=120)
-        assert answer.status_code == 400
-        sentence = answer.json()["error"]["message"]
-        assert sentence == "body: expected JSON: it holds more than 131,072 values"
-        assert httpx.get(f"{address}/health", timeout=120).status_code == 200
+    answer = httpx.post(f"{address}/v1/embeddings", content=BODIES[name], headers=JSON, timeout=120)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "body: expected JSON: it holds more than 131,072 values"
+    assert httpx.get(f"{address}/health", timeout=120).status_code == 200
     assert read == []
 
 
 @pytest.mark.parametrize(
-    ("module", "act"),
-    [
-        (pecl.serving.requests, "parse_json"),
-        (pecl.serving.requests, "_parse"),
-        (pecl.serving.embeddings, "write_answer"),
-    ],
+    ("module", "act"), [(pecl.serving.requests, "_parse"), (pecl.serving.embeddings, "write_answer")]
 )
-def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, monkeypatch):
+def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, address, monkeypatch):
     """Reading and writing go on only once another request has been answered."""
     begun, answered = threading.Event(), threading.Event()
     plain = getattr(module, act)
@@ -79,7 +72,7 @@ def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(modul
 
     monkeypatch.setattr(module, act, slow)
     document = {"model": "tiny:cs", "input": ["a"] * 2048}
-    with running(make_service()) as address, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool:
         large = pool.submit(httpx.post, f"{address}/v1/embeddings", json=document, timeout=120)
         assert begun.wait(120)
         assert httpx.get(f"{address}/health", timeout=60).status_code == 200

@@ -118,17 +118,15 @@ def test_a_language_is_known_by_all_its_names(models, language, adapter):
     assert models.adapter_for(language) == adapter
 
 
-def test_english_with_an_adapter_of_its_own_uses_it():
-    models = make_models(adapter_files(("en",)))
-    assert models.adapter_for("English") == "en"
-
-
 def test_models_without_adapters_say_so():
     models = Models("tiny", plain_tower())
     with pytest.raises(Refusal, match="none yet"):
         models.adapter_for("de")
     with pytest.raises(Refusal, match="model: expected one of tiny, got 'tiny:de'; did you mean 'tiny'"):
         models.adapter_of("tiny:de")
+    assert models.adapter_for("English") is None
+    models.add(adapter_files(("en",))[0])
+    assert models.adapter_for("English") == "en"
 
 
 @pytest.mark.parametrize("changed", ["rounded", "trimmed"])

@@ -5,13 +5,11 @@ import re
 import jsonschema
 import pytest
 from helpers.serving import client_of, data_uri, make_service, picture, write_adapters
-from helpers.small_experiment import tiny_towers
 from openapi_spec_validator import validate
 
 from pecl.search.build import build_index
 from pecl.serving import embeddings, search
 from pecl.serving.limits import Limits
-from pecl.serving.photographs import Photographs
 
 TEXT = {"text": "pes", "language": "cs"}
 
@@ -22,8 +20,7 @@ def client(photographs, tmp_path):
     folder = tmp_path / "adapters"
     folder.mkdir()
     write_adapters(folder, ("x1",), "bottleneck")
-    service = make_service(photographs=Photographs(photographs, tiny_towers().image), adapters_dir=folder)
-    with client_of(service) as client:
+    with client_of(make_service(index=photographs, adapters_dir=folder)) as client:
         yield client
 
 
