@@ -79,12 +79,11 @@ def log_traceback(error: BaseException) -> Path | None:
     temporary = f"pecl-logs-{os.getuid()}"
     for find in (lambda: default_cache_dir() / "logs", lambda: Path(tempfile.gettempdir()) / temporary):
         with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
-            return _write_log(find, content)
+            return _write_log(find(), content)
     return None
 
 
-def _write_log(find: Callable[[], Path], content: bytes) -> Path:
-    folder = find()
+def _write_log(folder: Path, content: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     prefix = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}-"
     descriptor, name = tempfile.mkstemp(".log", prefix, folder)
