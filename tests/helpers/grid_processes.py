@@ -35,7 +35,7 @@ CONTEXT.set_forkserver_preload(
 
 
 class Forked(CONTEXT.Process):
-    """A process of the server of forks; the server imports from where this process does, which Python does not do."""
+    """A process of the server of forks, which would not find the helpers: Python 3.11 starts it without `sys.path`."""
 
     def start(self):
         with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):

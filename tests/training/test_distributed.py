@@ -8,7 +8,7 @@ import cloudpickle
 import pytest
 import torch
 import torch.distributed as dist
-from helpers.grid_processes import CONTEXT
+from helpers.grid_processes import CONTEXT, Forked
 from helpers.small_training import CONFIGS, task
 from helpers.tiny import tiny_tower
 from helpers.together import call_pickled, meeting_point, set_place
@@ -42,7 +42,7 @@ def in_processes(size, do):
     for rank in range(size):
         receive, send = CONTEXT.Pipe(duplex=False)
         arguments = (cloudpickle.dumps(_process), send, rank, size, store.port, cloudpickle.dumps(do))
-        process = CONTEXT.Process(target=call_pickled, args=arguments, daemon=True)
+        process = Forked(target=call_pickled, args=arguments, daemon=True)
         process.start()
         started.append((process, receive))
     for process, receive in started:
