@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from helpers.grid_processes import CONTEXT
+from helpers.grid_processes import Forked
 from helpers.small_training import CONFIGS, PAIRS, task, train_and_die, trainer
 from helpers.tiny import sentences, tiny_tower
 from safetensors.torch import load_file
@@ -230,7 +230,7 @@ def run_worker(folder, deaths=()):
     folder.mkdir()
     for step, place in (*deaths, (0, "never")):
         assert not (folder / "out").exists()
-        process = CONTEXT.Process(target=train_and_die, args=(folder, step, place))
+        process = Forked(target=train_and_die, args=(folder, step, place))
         process.start()
         process.join(600)
         assert process.exitcode == (-signal.SIGKILL if step else 0), f"in step {step}, {place}"
