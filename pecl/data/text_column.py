@@ -30,9 +30,6 @@ class TextColumn(Sequence[str]):
     def __init__(self, content: bytes | mmap.mmap, offsets: np.ndarray, places: np.ndarray | None = None) -> None:
         self._content, self._offsets, self._places = content, offsets, places
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(texts={len(self):_})"
-
     def __len__(self) -> int:
         return len(self._offsets) - 1 if self._places is None else len(self._places)
 

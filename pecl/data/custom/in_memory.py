@@ -36,12 +36,7 @@ class RowImages:
         return len(self.row_of)
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` in RGB mode.
-
-        Raises:
-            DataError: the row holds neither an image nor a path of one, or the image is damaged or not the `expected`
-                one.
-        """
+        """Return image `index` in RGB mode; raise DataError as `ImageSource`."""
         image = self._read(index)
         if expected is not None and _fingerprint(image) != expected:
             raise DataError(f"{self._place(index)}: the image changed while it was read; run again")

@@ -127,7 +127,7 @@ def test_outside_the_pool_is_the_rest_in_machine_translation(pool_dir):
 REAL_COUNTS = dict(zip(SPLIT_LANGUAGES, (29000, 1014, 1000, 1000, 461, 1071), strict=True))
 
 
-def test_real_task1_counts():
+def test_real_counts():
     root = real_data_dir()
     for split, languages in SPLIT_LANGUAGES.items():
         translated = BOTH if split in ("train", "val", "test_2016_flickr") else ()
@@ -135,10 +135,6 @@ def test_real_task1_counts():
             captions = load_multi30k(root, code, split, translated, text_only=True)
             assert len(captions) == REAL_COUNTS[split]
             assert (captions.english_to_target is None) == (not translated)
-
-
-def test_real_task2_counts():
-    root = real_data_dir()
     for split, images in zip(TASK2_SPLITS, (1000, 29000, 1014), strict=True):
         assert len(load_multi30k_task2(root, "de", split, text_only=True)) == 5 * images
 

@@ -11,8 +11,8 @@ from make_scenes import make_table
 from PIL import ImageChops, ImageStat
 from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
 
-from pecl.data.scenes import GENERATOR_VERSION, IMAGE_SIZE, TABLE, SceneImages, load_scenes
-from pecl.data.scenes.draw import COLOURS, arrange
+from pecl.data.scenes import GENERATOR_VERSION, TABLE, SceneImages, load_scenes
+from pecl.data.scenes.draw import COLOURS, IMAGE_SIZE, arrange
 from pecl.data.scenes.scene import AnimalGroup, Dice, Scene
 from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_lines
