@@ -134,6 +134,8 @@ def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, row
 def test_only_plain_evaluations_take_them(small, rows, capsys):
     with pytest.raises(ConfigError, match="expected neither in a training"):
         train({**small, **write_npy(*rows)})
+    with pytest.raises(ConfigError, match="weights: expected none"):
+        train({**small, "weights": "a.safetensors"})
     command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--embeddings", "images.npy"]
     assert main([*command, "--paths", "paths.txt", "--correct-hubs"]) == 2
     assert "--correct-hubs: expected no --embeddings with it" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.prepared import prepare_training
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.run import train
 from pecl.results.named_files import file_hashes
 from pecl.results.result import Result, read_result, write_result
 
@@ -39,11 +39,6 @@ def test_frozen_embeddings_are_those_of_the_parts_captions_and_images(small):
         )
         assert prepared.tokens(part) == towers.text.tokenize(texts)
         torch.testing.assert_close(prepared.evaluator(part).gallery, images[list(getattr(split, part))])
-
-
-def test_a_training_takes_no_weights_of_an_evaluation(small):
-    with pytest.raises(ConfigError, match="weights: expected none"):
-        prepare_training(make_config({**small, "weights": "a.safetensors"}), tiny_towers())
 
 
 @pytest.mark.parametrize(("gallery", "image_weight"), [("english", 1.0), ("images", 0.0), ("english", 0.0)])
@@ -97,7 +92,7 @@ def test_a_start_file_states_the_adapter_where_none_is_named(starts):
     assert [one.adapter for one in language_configs(parser.parse_args(["train", *flags]))] == [spec]
     assert grid_values(parser.parse_args(["grid", *flags]))["adapter"] == spec
     assert grid_values(parser.parse_args(["grid", *flags, "--adapter", "head"]))["adapter"] == "head"
-    with pytest.raises(ConfigError, match='start: expected an adapter "lora:r=3", got .* with "lora:r=2"'):
+    with pytest.raises(ConfigError, match=r'start: expected an adapter "lora:r=3", got .* with "lora:r=2"'):
         train({**values, "adapter": "lora:r=3"})
 
 
@@ -143,13 +138,6 @@ def test_an_older_result_that_names_no_file_is_taken(starts):
     assert "files" not in json.loads(path.read_text())["data"]
 
 
-def test_an_evaluation_says_which_file_it_measured(starts, small):
-    start, _, _ = starts
-    values = {name: small[name] for name in ("dataset", "language", "out")}
-    assert evaluate(make_config({**values, "weights": str(start)})).data.files == {"weights": sha256(start)}
-    assert evaluate(make_config(values)).data.files is None
-
-
 def test_files_and_folders_by_hand(tmp_path):
     (tmp_path / "tower" / "1_Pooling").mkdir(parents=True)
     (tmp_path / "tower" / ".git").mkdir()
@@ -165,13 +153,6 @@ def test_files_and_folders_by_hand(tmp_path):
     assert file_hashes(config)["text_model"] == folder
     (tmp_path / "tower" / "config.json").write_text("another size")
     assert file_hashes(config)["text_model"] != folder
-
-
-@pytest.mark.parametrize("values", [{}, {"text_model": "owner/name"}, {"image_model": "mini"}, {"start": "nowhere"}])
-def test_what_is_no_local_file_is_left_out(values):
-    assert file_hashes(ExperimentConfig(**values)) == {}
-
-
-def test_what_is_no_regular_file_is_one_sentence():
+    assert file_hashes(ExperimentConfig(text_model="owner/name", image_model="mini", start="nowhere")) == {}
     with pytest.raises(DataError, match=r"start: cannot read /dev/null: expected a regular file"):
         file_hashes(ExperimentConfig(start="/dev/null"))

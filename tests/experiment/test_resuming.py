@@ -8,22 +8,20 @@ import pytest
 import torch
 from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import Colours, _pixels, tiny_towers
+from helpers.small_training import task, trainer
 from helpers.tiny import tiny_tower
 from PIL import Image
 
 import pecl.experiment.run
-from pecl.adapters.adapter import attach
-from pecl.adapters.kinds.lora import LoraConfig
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
 from pecl.errors import WeightsError
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.run import train, train_fleet
-from pecl.results.folder import complete_result, state_path
+from pecl.results.folder import complete_result
 from pecl.results.result import read_result, result_path
-from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+from pecl.training.trainer import Schedule
 
 STEPS = 8  # of a training of the small experiment
 COMPARED = ("metrics", "all_ranks", "curve", "best_step", "steps")
@@ -162,37 +160,17 @@ def test_a_state_under_the_name_of_another_is_refused(small):
         train(config)
 
 
-def test_the_path_of_a_state_tells_runs_their_order_and_their_data_apart():
-    calls = [
-        ("a", ["r1"], "x", 1),
-        ("b", ["r1"], "x", 1),
-        ("a", ["r2"], "x", 1),
-        ("a", ["r1"], "y", 1),
-        ("a", ["r1", "r2"], "x", 1),
-        ("a", ["r1", "r3"], "x", 1),
-        ("a", ["r1"], "x", 2),
-    ]
-    assert len({state_path(*call) for call in calls}) == len(calls)
-    assert all(state_path(*call).name.startswith(f"{call[1][0]}-") for call in calls)
-
-
 # --- the trainer's own state
 
 
-def make_trainer(state, identity="mine"):
+def make_trainer(state):
     """Return a trainer of two slots with dropout, whose validation score depends on the weights."""
     tower = tiny_tower()
-    adapter = attach(tower, LoraConfig(r=2), seeds=[1, 2])
-    texts = tower.tokenize([f"ka {i}" for i in range(6)])
-    images = torch.randn(6, tower.embedding_dim, generator=torch.Generator().manual_seed(4))
-    tasks = [SlotTask(texts, texts[::-1], images, AlignmentObjective(("mse",), 1.0), 0.05, seed) for seed in (1, 2)]
-    first = adapter.parameters()[0]
-
-    def scores(slots):
-        return first.detach().sin().flatten(1).mean(dim=1).tolist()
-
-    schedule = Schedule(epochs=3, batch_size=3, eval_every=2, dropout=True)  # six steps
-    return AlignmentTrainer(tower, adapter, tasks, schedule, scores, state, identity)
+    tasks = [task(tower, seed=seed, lr=0.05) for seed in (1, 2)]
+    run = trainer(tower, tasks, Schedule(epochs=2, batch_size=4, eval_every=2), state_path=state, identity="mine")
+    first = run.adapter.parameters()[0]
+    run.validate = lambda slots: first.detach().sin().flatten(1).mean(dim=1).tolist()
+    return run
 
 
 def outcome(trainer):

@@ -125,30 +125,6 @@ def test_text_alone_loads_no_image(small, monkeypatch):
     assert result.towers.image is None
 
 
-MIXED = [  # languages, routes, anchors, losses, learning rates and seeds in one fleet
-    {"seed": 3},
-    {"language": "fr", "route": "method2", "lr": 3e-3, "alignment": "mse+contrastive"},
-    {"route": "baseline1", "seed": 2},
-    {"language": "fr", "anchor": "frozen", "alignment_weight": 0.3},
-    {"alignment_weight": 0.0, "split_seed": 43},
-    {"route": "method3", "image_weight": 0.5},
-]
-
-
-def test_a_run_in_a_fleet_equals_the_run_alone(small, tmp_path):
-    """With dropout, over 20 steps: losses to 1e-5, and the same recall."""
-    small = {**small, "epochs": 10, "lr": 1e-3, "eval_every": 10}
-    fleet = train_fleet([make_config({**small, **values}) for values in MIXED])
-    for result, values in zip(fleet, MIXED, strict=True):
-        single = train(make_config({**small, **values, "out": str(tmp_path / "alone")}))
-        assert single.run_id == result.run_id
-        assert single.steps == 20
-        assert [loss for _, loss in result.curve.loss] == pytest.approx(
-            [loss for _, loss in single.curve.loss], abs=1e-5
-        )
-        assert result.metrics == single.metrics
-
-
 def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkeypatch):
     loaded = []
     monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: loaded.append(tiny_towers()) or loaded[-1])

@@ -149,6 +149,8 @@ def test_a_fleet_gives_each_run_what_it_gets_alone(small, tmp_path):
         by_hand_values(small, lr=2e-2, seed=1),
         by_hand_values(small, route="method3", test_query="official-run-cross", anchor="frozen", seed=3),
         by_hand_values(small, route="baseline1", language="fr", split_seed=7, image_weight=0.5),
+        by_hand_values(small, route="method2", language="fr", alignment="mse+contrastive"),
+        by_hand_values(small, alignment_weight=0.0),
     ]
     configs = [make_config(values) for values in runs]
     fleet = train_fleet(configs)
@@ -157,7 +159,7 @@ def test_a_fleet_gives_each_run_what_it_gets_alone(small, tmp_path):
         assert single.run_id == config.run_id() == result.run_id  # equal but for the last digits
         for name in ("metrics", "all_ranks", "best_step"):
             assert getattr(result, name) == getattr(single, name)
-        assert result.fleet == FleetRecord(4, slot)
+        assert result.fleet == FleetRecord(6, slot)
         state, alone_state = (load_adapter_file(one.adapter_path).state for one in (result, single))
         for name, value in alone_state.items():
             torch.testing.assert_close(state[name], value, rtol=1e-2, atol=1e-3)

@@ -13,7 +13,7 @@ import pecl.experiment.inputs
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
-from pecl.experiment.run import train, train_fleet
+from pecl.experiment.run import train_fleet
 from pecl.results.folder import (
     complete_result,
     find_result,
@@ -184,46 +184,17 @@ def test_what_killed_writers_left_is_removed_from_the_folder_and_those_below(tmp
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"a.json"}
 
 
-# --- text to train on in place of the pairs
+def test_a_fleet_does_not_go_on_with_other_text_of_any_run(small, monkeypatch):
+    def text(language, seed):
+        return ParallelCaptions("text", language, *(tuple(sentences(9, seed=seed + i)) for i in range(2)))
 
-
-@pytest.fixture
-def on_text(small, monkeypatch):
-    """Return a config that trains on translated text, and a function that changes that text in one language."""
-    texts = {}
-
-    def use(seed, language):
-        columns = [tuple(sentences(9, seed=seed + i)) for i in range(2)]
-        texts[language] = ParallelCaptions("text", language, *columns)
-        return texts[language]
-
-    use(30, "de")
-    use(40, "fr")
+    texts = {"de": text("de", 30), "fr": text("fr", 40)}
     monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda config: texts[config.language])
-    values = {"train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
-    return make_config({**small, **values}), use
-
-
-def test_a_training_on_text_is_complete_for_that_text_alone(on_text):
-    config, use = on_text
-    first = train(config)
-    assert first.data.split["train"] == 9
-    with counted_steps() as steps:
-        assert train(config).metrics == first.metrics
-        assert not steps
-        text = use(50, "de")
-        second = train(config)
-    assert len(steps) == second.steps == 12
-    assert second.data.translations.sha256 == text.hashes() != first.data.translations.sha256
-    assert second.curve != first.curve
-
-
-def test_a_fleet_does_not_go_on_with_other_text_of_any_run(on_text):
-    config, use = on_text
-    configs = [config, replace(config, language="fr")]
+    values = {**small, "train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
+    configs = [make_config({**values, "language": language}) for language in texts]
     with interrupted_after(3):
         train_fleet(configs)
-    use(60, "fr")
+    texts["fr"] = text("fr", 60)
     with counted_steps() as steps:
         train_fleet(configs)
     assert len(steps) == 12
