@@ -8,6 +8,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
@@ -46,13 +47,9 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
 
 def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int) -> Batch:
     """Return the texts at `indices` as one batch, filled with the token id `padding`."""
-    rows = [token_ids[int(i)] for i in indices]
-    longest = max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), longest), padding)  # (B, L)
-    attention_mask = torch.zeros_like(input_ids)  # (B, L)
-    for i, row in enumerate(rows):
-        input_ids[i, : len(row)] = torch.tensor(row)
-        attention_mask[i, : len(row)] = 1
+    rows = [torch.tensor(token_ids[int(i)], dtype=torch.int64) for i in indices]
+    input_ids = pad_sequence(rows, batch_first=True, padding_value=padding)  # (B, L)
+    attention_mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)  # (B, L)
     return Batch(torch.as_tensor(indices), input_ids, attention_mask)
 
 

@@ -5,20 +5,15 @@ Large. Token ids do not change: tokenizers, positions, padding and prompts know 
 same bits. A token whose row was freed is an error, never another token's row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from pecl.encoders.memory import release_freed_memory
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pecl.encoders.text import MultilingualTextEncoder
 
 
 class TrimmedEmbedding(nn.Embedding):

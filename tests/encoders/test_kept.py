@@ -90,36 +90,26 @@ def test_layers_below_compute_each_text_once(spec):
         assert all(tokens >= 3 * expected for tokens in counted.tokens[adapter.first_layer :])
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
-def test_behind_all_layers_a_pooled_vector_is_kept_of_each_text(pooling):
+@pytest.mark.parametrize(
+    ("spec", "pooling"), [("lora:layers=top-1", "mean"), ("head", "mean"), ("head", "cls"), ("head", "lasttoken")]
+)
+def test_what_is_beyond_the_limit_is_computed_in_each_pass(spec, pooling):
+    """States of tokens are kept, or one pooled vector of each text behind all layers."""
     tower = tower_of("xlm-roberta", torch.float32)
     tower.pooling = pooling
-    adapter = filled(tower, "head", slots=3)
+    parameters = filled(tower, spec, slots=3).parameters()
     texts, slots = tower.tokenize(TEXTS), torch.tensor(MIXED)
-    expected, parameters = tower.encode_token_ids(texts, slots=slots), adapter.parameters()
-    reference = embedded(tower, parameters, slots=slots)
+    expected, reference = tower.encode_token_ids(texts, slots=slots), embedded(tower, parameters, slots=slots)
     counted = Counted(tower)
-    with tower.keeping([texts[:5], texts], limit=7 * 32 * 4) as kept:
-        assert (len(kept), kept.bytes) == (7, 7 * 32 * 4)  # a vector of 32 numbers each, not one a token
+    limit = 32 * 4 * (7 if spec == "head" else sum(map(len, texts[:7])))
+    with tower.keeping([texts[:5], texts], limit) as kept:
+        assert (len(kept), kept.bytes) == (7, limit)
         before = counted.tokens[0]
-        torch.testing.assert_close(tower.encode_token_ids(texts, slots=slots), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(tower.encode_token_ids(texts, slots=slots), expected, rtol=1e-5, atol=1e-5)
         assert counted.tokens[0] - before == sum(map(len, texts[7:]))
         torch.testing.assert_close(embedded(tower, parameters, slots=slots), reference, rtol=1e-5, atol=1e-5)
-
-
-def test_what_is_beyond_the_limit_is_computed_in_each_pass():
-    tower = tower_of("bert", torch.float32)
-    filled(tower, "lora:layers=top-1")
-    texts = tower.tokenize(TEXTS)
-    expected, counted = tower.encode_token_ids(texts), Counted(tower)
-    limit = 32 * 4 * sum(map(len, texts[:3]))
-    with tower.keeping([texts], limit) as kept:
-        assert (len(kept), kept.bytes) == (3, limit)
-        before = counted.tokens[0]
-        torch.testing.assert_close(tower.encode_token_ids(texts), expected, rtol=1e-5, atol=1e-5)
-        assert counted.tokens[0] - before == sum(map(len, texts[3:]))
     with tower.keeping([texts], limit - 1) as kept:
-        assert len(kept) == 2
+        assert len(kept) == 6
 
 
 @pytest.mark.parametrize(

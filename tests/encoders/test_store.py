@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -174,7 +175,10 @@ def vectors(places):
     return torch.tensor(places, dtype=torch.float32).unsqueeze(1) + torch.arange(4) / 10
 
 
-def compute_in_batches(places, size=50):
+def compute_in_batches(places, size=50, asked=None):
+    """Yield batches of places and their embeddings; the list `asked` notes the places."""
+    if asked is not None:
+        asked.extend(places)
     for start in range(0, len(places), size):
         batch = places[start : start + size]
         yield batch, vectors(batch)
@@ -221,12 +225,7 @@ def test_a_killed_process_leaves_what_it_made(tmp_path):
     killed.join(600)
     assert killed.exitcode == -signal.SIGKILL
     asked = []
-
-    def compute(missing):
-        asked.extend(missing)
-        return compute_in_batches(missing)
-
-    found = EmbeddingStore("t", tmp_path).get(keys_of(1000), compute)
+    found = EmbeddingStore("t", tmp_path).get(keys_of(1000), partial(compute_in_batches, asked=asked))
     assert torch.equal(found, vectors(list(range(1000))))
     assert asked == list(range(520, 1000))  # 256 or a few more were saved twice
 
@@ -266,13 +265,8 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, monkeypatch, place):
     content[header + end - 1 - (end - start) // 7] ^= 1
     path.write_bytes(content)
     again = []
-
-    def compute(missing):
-        again.extend(missing)
-        return compute_in_batches(missing)
-
     with caplog.at_level(logging.WARNING):
-        found = EmbeddingStore("t", tmp_path).get(keys_of(600), compute)
+        found = EmbeddingStore("t", tmp_path).get(keys_of(600), partial(compute_in_batches, asked=again))
     assert torch.equal(found, expected)
     assert len(again) == 600
     assert "damaged" in caplog.text

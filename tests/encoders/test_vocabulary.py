@@ -8,8 +8,6 @@ import pytest
 import torch
 from helpers.adapter_towers import TEXTS, filled, tower_of
 from helpers.small_experiment import tiny_towers
-from helpers.small_training import task, trainer
-from helpers.tiny import tiny_tower
 from safetensors.torch import load_file, save_file
 
 import pecl.experiment.run
@@ -201,22 +199,3 @@ def test_what_ends_early_leaves_no_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(OutputError, match="cannot write"):
         TokenStore.write(tmp_path / "file" / "ids", IDS)
-
-
-def test_a_training_on_files_gives_the_bits_of_one_in_memory(tmp_path):
-    states = []
-    for anchor in ("student", "frozen"):
-        for stored in (False, True):
-            tower = tiny_tower()
-            pairs = task(tower, anchor=anchor)
-            if stored:
-                files = {"query": TokenStore.write(tmp_path / "query", pairs.query)}
-                files["images"] = Embeddings.write(tmp_path / "images", [pairs.images])
-                write = TokenStore.write if anchor == "student" else lambda path, rows: Embeddings.write(path, [rows])
-                files["anchor"] = write(tmp_path / anchor, pairs.anchor)
-                pairs = type(pairs)(**{**pairs.__dict__, **files})
-            run = trainer(tower, [pairs])
-            run.run()
-            states.append(run.adapter.slot_state(0))
-    for plain, stored in (states[:2], states[2:]):
-        assert all(torch.equal(value, stored[name]) for name, value in plain.items())

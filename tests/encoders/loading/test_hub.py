@@ -54,18 +54,6 @@ def test_the_cached_copy_serves_where_the_hub_is_gone(published, caplog):
     assert f"cannot ask {published.url} for {MODEL}" in caplog.text
 
 
-def test_a_repository_without_weights_and_a_cached_file_cut_short_are_named(published):
-    published.models["M-CLIP/empty"] = {**published.models[MODEL]}
-    del published.models["M-CLIP/empty"]["pytorch_model.bin"]
-    with pytest.raises(WeightsError, match=r"holds no weights: .*; fetch the whole checkpoint"):
-        load("M-CLIP/empty")
-    load(MODEL)
-    weights = resolve(MODEL, "--text-model PATH") / "pytorch_model.bin"
-    weights.write_bytes(weights.read_bytes()[:2000])
-    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged or cut short .*fetch it again"):
-        load(MODEL)
-
-
 GATED = r"M-CLIP/XLM-Roberta-Large-Vit-L-14 on http://127.0.0.1:\d+ is gated: ask for access .*--text-model PATH"
 
 

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from pecl.data.registry import load_dataset
 from pecl.encoders.loading import mini
 from pecl.encoders.loading.mini import HEADS, load_mini_image, load_mini_text, mini_status, read_head
-from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
 from pecl.files import sha256_file
 
@@ -128,19 +127,6 @@ def test_preprocessing_keeps_the_whole_picture(image):
     picture = Image.effect_mandelbrot((320, 240), (-2, -1, 1, 1), 50).convert("RGB")
     pixels = torch.from_numpy(np.array(picture.resize((224, 224), Image.Resampling.BICUBIC))).permute(2, 0, 1)
     assert torch.allclose(image.preprocess(picture), pixels / 127.5 - 1, atol=1e-6)
-
-
-@pytest.mark.weights
-def test_pooled_is_the_text_tower_without_its_head(text):
-    towers = load_towers("mini", "mini-pooled")
-    texts = ["ein Hund", "a dog runs on the grass"]
-    pooled = towers.text.encode_text(texts, normalize=False)
-    assert pooled.shape == (2, 384)
-    with torch.inference_mode():
-        torch.testing.assert_close(text.head(pooled), text.encode_text(texts, normalize=False))
-    assert towers.text.fingerprint != text.fingerprint
-    with pytest.raises(WeightsError, match="mini-pooled embeds into 384 dimensions and image tower mini into 256"):
-        _ = towers.image
 
 
 @pytest.mark.weights
