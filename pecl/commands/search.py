@@ -14,8 +14,7 @@ from pecl.commands.options import (
     add_path,
     add_switch,
     add_threads,
-    print_json,
-    print_text,
+    print_answer,
     threads_of,
 )
 from pecl.encoders.pairs import PAIRS
@@ -23,8 +22,8 @@ from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
 from pecl.files.image_rows import ImageRows
 from pecl.languages import any_language_code, language_code
-from pecl.search.collection import UNNAMED, CollectionRows
 from pecl.search.index import ImageIndex, check_top
+from pecl.search.qdrant import UNNAMED, CollectionRows
 
 _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
          pecl search ~/Pictures "a dog" --minus "a beach" --language en --top 5
@@ -82,12 +81,9 @@ def run(parsed: argparse.Namespace) -> int:
         )
     _check(parsed)
     hits, document, note = (_search_rows if in_rows else _search_index)(parsed, picture)
-    if parsed.json:
-        print_json(document)
-        return 0
-    if note:
+    if note and not parsed.json:
         sys.stderr.write(f"{note}\n")
-    print_text("\n".join(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
+    print_answer(parsed, document, *(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
     return 0
 
 

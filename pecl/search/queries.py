@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.banks import Banks, of_each
+from pecl.adapters.bank import of_each
+from pecl.adapters.banks import Banks
 from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.languages import ENGLISH, any_language_code, language_name

@@ -12,9 +12,8 @@ from helpers.serving import make_service, running, server_process
 from uvicorn.server import ServerState
 
 from pecl.errors import ConfigError
-from pecl.serving.connections import Connection
 from pecl.serving.limits import Limits
-from pecl.serving.server import make_config
+from pecl.serving.server import Connection, make_config
 
 HEAD = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
 ANSWER = 300_000  # bytes
