@@ -37,6 +37,9 @@ def read(name):
         faiss = pytest.importorskip("faiss", reason="faiss-cpu is not there")
         index = faiss.read_index("out/embeddings.faiss")
         return ids, index.reconstruct_n(0, index.ntotal)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    types = [str(field.type) for field in parquet.read_schema("out/embeddings.parquet")]
+    assert types == ["string", "fixed_size_list<element: float>[8]"]
     table = pd.read_parquet("out/embeddings.parquet")
     return table["id"].tolist(), np.stack(table["embedding"])
 
@@ -53,16 +56,6 @@ def test_the_file_holds_the_rows_and_their_names(name, capsys):
         assert np.array_equal(rows, pecl.open_embeddings("out")[:])
     assert main(command) == 0
     assert capsys.readouterr().out == f"out: 11 embeddings of width 8 in 3 shards, and out/embeddings.{name}\n"
-
-
-def test_parquet_has_a_list_of_one_length():
-    parquet = pytest.importorskip("pyarrow.parquet")
-    pecl.embed("lines.txt", "out", format="parquet")
-    schema = parquet.read_schema("out/embeddings.parquet")
-    assert [str(schema.field(name).type) for name in ("id", "embedding")] == [
-        "string",
-        "fixed_size_list<element: float>[8]",
-    ]
 
 
 @pytest.mark.parametrize("name", ["npy", "parquet"])

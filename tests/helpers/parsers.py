@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from helpers.project import ROOT
 from helpers.report_results import both, document, ranked
 from helpers.tiny import tiny_tower
 from helpers.tiny_e5 import write_tiny
@@ -48,7 +49,7 @@ from pecl.search import catalogue
 from pecl.search.index import ImageIndex
 from pecl.training.state import load_state, save_state
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = tuple((ROOT / "configs" / name).read_bytes() for name in ("mini.yaml", "grid_mini.yaml"))
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ def make_parsers(folder):
     pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
-        "yaml": Parser("config.yaml", _configs(), lambda path: expand(read_yaml(path), str(path))),
+        "yaml": Parser("config.yaml", CONFIGS, lambda path: expand(read_yaml(path), str(path))),
         "task": Parser(
-            "task.yaml", (_task(),), lambda path: TaskFile.from_yaml(path.read_text("utf-8", "replace")).task()
+            "task.yaml",
+            (Task((make_config({"language": "de"}), make_config({"seed": 2}))).to_yaml().encode(),),
+            lambda path: TaskFile.from_yaml(path.read_text("utf-8", "replace")).task(),
         ),
         "result": Parser("result.json", (_json(result),), read_result),
         "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))),
@@ -105,7 +108,11 @@ def make_parsers(folder):
             lambda path: read_provenance(path.with_name("de.txt")),
             {"de.txt": CAPTIONS},
         ),
-        "state": Parser("state.safetensors", (made.state(),), lambda path: load_state(path, "me")),
+        "state": Parser(
+            "state.safetensors",
+            (made.file("state", lambda path: save_state(path, {"a": torch.ones(2)}, PROGRESS, "me")),),
+            lambda path: load_state(path, "me"),
+        ),
         "adapter": Parser("de.safetensors", (made.adapter("lora"), made.adapter("soft_prompt")), load_adapter_file),
         **{name: Parser(path, (peft[path],), made.read_peft, _without(peft, path)) for name, path in PEFT_PATHS},
         "released": Parser(
@@ -117,7 +124,11 @@ def make_parsers(folder):
         "bin": Parser(
             "pytorch_model.bin", (made.file("a.bin", partial(torch.save, {"a": torch.ones(2)})),), read_tensors
         ),
-        "heads": Parser("heads.safetensors", (made.heads(),), lambda path: read_head(path, "text_head", 4)),
+        "heads": Parser(
+            "heads.safetensors",
+            (made.file("heads", lambda path: write_tensors(path, HEADS, {})),),
+            lambda path: read_head(path, "text_head", 4),
+        ),
         "index": Parser(
             "model.safetensors.index.json",
             (_json({"weight_map": {"a": "model-1.safetensors"}}),),
@@ -126,8 +137,14 @@ def make_parsers(folder):
         ),
         "model config": Parser("config.json", (_json(MODEL),), lambda path: read_config(path.parent)),
         **{name: Parser(path, (LAYOUT[path],), _read_layout, _without(LAYOUT, path)) for name, path in LAYOUT_PATHS},
-        "shard": Parser("rows.safetensors", (made.shard(),), _read_shard),
-        "embeddings": Parser("rows.safetensors", (made.embeddings(),), lambda path: Embeddings(path)[:]),
+        "shard": Parser(
+            "rows.safetensors",
+            (made.file("shard", lambda path: write_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE)),),
+            lambda path: Shard(path, "tower").all(),
+        ),
+        "embeddings": Parser(
+            "rows.safetensors", (embedded["shard-00000-of-00001.safetensors"],), lambda path: Embeddings(path)[:]
+        ),
         "plan": Parser(PLAN, (embedded[PLAN],), lambda path: open_embeddings(path.parent), _without(embedded, PLAN)),
         "ids": Parser(IDS, (embedded[IDS],), lambda path: read_ids(path.parent), {PLAN: embedded[PLAN]}),
         "search index": Parser(
@@ -168,6 +185,8 @@ HEAD = catalogue.Head(
     salt="0" * 32,
     files={"photographs": sha256_bytes(PHOTOGRAPHS)},
 )
+PROGRESS = {"step": 3, "curve": [[1, 0.5]], "best": None}
+HEADS = {"text_head.weight": torch.ones(3, 4), "text_head.bias": torch.ones(3)}
 PROMPTS = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
 
 
@@ -186,10 +205,6 @@ class _Made:
         write(self.folder / name)
         return (self.folder / name).read_bytes()
 
-    def state(self):
-        progress = {"step": 3, "curve": [[1, 0.5]], "best": None}
-        return self.file("state", lambda path: save_state(path, {"a": torch.ones(2)}, progress, "me"))
-
     def matrix(self):
         return self.file("matrix", lambda path: write_rows(path, ("embeddings",), [{"embeddings": ROWS_OF_TWO}], {}))
 
@@ -198,13 +213,6 @@ class _Made:
         files = HEAD.files | {"embeddings": open_rows(self.folder / "matrix")[1]["digest"]}
         catalogue.write_head(self.folder, replace(HEAD, files=files))
         return (self.folder / catalogue.HEAD).read_bytes()
-
-    def shard(self):
-        return self.file("shard", lambda path: write_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE))
-
-    def embeddings(self):
-        blocks = [torch.from_numpy(ROWS_OF_THREE)]
-        return self.file("embeddings", lambda path: Embeddings.write(path, blocks, {"plan": "x"}))
 
     def embedded(self):
         """Name -> content of the files of a folder of three embeddings in one shard."""
@@ -233,10 +241,6 @@ class _Made:
     def read_peft(self, path):
         return read_adapter(path.parent, self.tower)
 
-    def heads(self):
-        heads = {"text_head.weight": torch.ones(3, 4), "text_head.bias": torch.ones(3)}
-        return self.file("heads", lambda path: write_tensors(path, heads, {}))
-
 
 def _without(files, name):
     return {other: content for other, content in files.items() if other != name}
@@ -260,14 +264,6 @@ def _at(result, path):
     return replace(result, path=path.parents[1] / "de.json")
 
 
-def _configs():
-    return tuple((CONFIGS / name).read_bytes() for name in ("mini.yaml", "grid_mini.yaml"))
-
-
-def _task():
-    return Task((make_config({"language": "de"}), make_config({"seed": 2}))).to_yaml().encode()
-
-
 def _table(delimiter):
     return "\n".join(delimiter.join(row) for row in [ROWS[0].keys(), *(row.values() for row in ROWS)])
 
@@ -280,10 +276,6 @@ def _downloads(path):
 def _check_table(path):
     if problems := check_captions_file(path):
         raise DataError(f"{path}, {problems[0]}")
-
-
-def _read_shard(path):
-    Shard(path, "tower").all()
 
 
 def _read_layout(path):
