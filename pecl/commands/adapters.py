@@ -22,6 +22,7 @@ from pecl.commands.options import (
     add_switch,
     config_of,
     in_columns,
+    print_answer,
     print_json,
     print_text,
 )
@@ -72,10 +73,7 @@ def _list(parsed: argparse.Namespace) -> int:
         kinds, shipped = _method_rows(), [{"name": name, **_row(one)} for name, one in shipped_adapters().items()]
         document = {"kinds": kinds, "shipped": shipped}
         text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
-    if parsed.json:
-        print_json(document)
-    else:
-        print_text(text)
+    print_answer(parsed, document, text)
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_json, print_text
+from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_answer
 from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
@@ -61,15 +61,14 @@ def _list(parsed: argparse.Namespace) -> int:
         {"name": name, "found": (root / name).is_dir(), "description": row.description}
         for name, row in DOWNLOADS.items()
     ]
-    if parsed.json:
-        print_json({"data_dir": str(root), "datasets": rows, "downloads": downloads})
-        return 0
-    print_text(f"data sets in {root}")
-    print_text(
-        in_columns([[r["name"], _state(r), listed(r["languages"]).replace(", ", " "), r["description"]] for r in rows])
+    print_answer(
+        parsed,
+        {"data_dir": str(root), "datasets": rows, "downloads": downloads},
+        f"data sets in {root}",
+        in_columns([[r["name"], _state(r), listed(r["languages"]).replace(", ", " "), r["description"]] for r in rows]),
+        "\npecl data download fetches",
+        in_columns([[r["name"], _state(r), r["description"]] for r in downloads]),
     )
-    print_text("\npecl data download fetches")
-    print_text(in_columns([[r["name"], _state(r), r["description"]] for r in downloads]))
     return 0
 
 
@@ -104,13 +103,9 @@ def _download(parsed: argparse.Namespace) -> int:
         workers=parsed.workers,
         policy=FetchPolicy(timeout=parsed.timeout, attempts=parsed.attempts),
     )
-    if parsed.json:
-        print_json(asdict(report))
-        return 0
     counts = f"{len(report.fetched)} files fetched, {len(report.present)} were there"
-    print_text(f"{counts}; {len(report.kept)} made here were kept" if report.kept else counts)
-    for note in report.notes:
-        print_text(f"\n{note}")
+    counts += f"; {len(report.kept)} made here were kept" if report.kept else ""
+    print_answer(parsed, asdict(report), counts, *(f"\n{note}" for note in report.notes))
     return 0
 
 
@@ -132,14 +127,15 @@ def _check(parsed: argparse.Namespace) -> int:
     else:
         raise DataError(f"no file {target!r}, and {unknown('data set', target, DATASETS)}")
     problems = report.problems
-    if parsed.json:
-        summaries = {} if problems else {name: asdict(summary) for name, summary in report.summaries.items()}
-        print_json({"target": target, "problems": [asdict(problem) for problem in problems], "summaries": summaries})
-        return 2 if problems else 0
+    summaries = {} if problems else report.summaries
+    document = {
+        "target": target,
+        "problems": [asdict(problem) for problem in problems],
+        "summaries": {name: asdict(summary) for name, summary in summaries.items()},
+    }
     lines = [f"{place}{problem}" for problem in problems]
-    print_text("\n".join([*lines, f"{target}: {len(lines) or 'no'} problem{'s' * (len(lines) != 1)}"]))
-    for name, summary in report.summaries.items() if not problems else ():
-        print_text(f"{name}: {summary}")
+    lines.append(f"{target}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
+    print_answer(parsed, document, *lines, *(f"{name}: {summary}" for name, summary in summaries.items()))
     return 2 if problems else 0
 
 
@@ -175,10 +171,8 @@ def _translate(parsed: argparse.Namespace) -> int:
     if record is None:
         cache = TranslationCache(default_cache_dir() / "translations.sqlite")
         record = translate_job(job, Translator(config), cache, parsed.batch_size)
-    if parsed.json:
-        print_json({"output": str(job.output), **record})
-    else:
-        print_text(f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}")
+    said = f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}"
+    print_answer(parsed, {"output": str(job.output), **record}, said)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pecl.commands.options import add_command, add_path, add_switch, print_json, print_text
+from pecl.commands.options import add_command, add_path, add_switch, print_answer
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError
@@ -71,20 +71,16 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the findings; exit status 1 when something needed is missing."""
+    plugins = sorted(installed_plugins().items())
     findings = [
         *_packages(),
-        *(
-            Finding(f"plug-in {name}", "ok", f"--plugin {name} ({point.module})")
-            for name, point in sorted(installed_plugins().items())
-        ),
+        *(Finding(f"plug-in {name}", "ok", f"--plugin {name} ({point.module})") for name, point in plugins),
         *(Finding(*row) for row in mini_status()),
         *_data(parsed.data_dir),
         *_machine(),
     ]
-    if parsed.json:
-        print_json([finding._asdict() for finding in findings])
-    else:
-        print_text("\n".join(f"{f.state:8} {f.what:34} {f.detail}" for f in findings))
+    lines = (f"{finding.state:8} {finding.what:34} {finding.detail}" for finding in findings)
+    print_answer(parsed, [finding._asdict() for finding in findings], *lines)
     return int(any(finding.state == "missing" for finding in findings))
 
 

@@ -13,6 +13,7 @@ from pecl.commands.options import (
     differences,
     language_configs,
     path_argument,
+    print_answer,
     print_json,
     print_text,
 )
@@ -103,9 +104,6 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
 def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
     """Print the figures of another package next to those of pecl."""
     rows = [row.to_json(parsed.harness) for row in evaluate_with(parsed.harness, configs)]
-    if parsed.json:
-        print_json(rows)
-    else:
-        columns = [numbers(name, name) if "recall@" in name else words(name) for name in rows[0]]
-        print_text(text_table([column.as_text(rows) for column in columns]))
+    columns = [numbers(name, name) if "recall@" in name else words(name) for name in rows[0]]
+    print_answer(parsed, rows, text_table([column.as_text(rows) for column in columns]))
     return 0

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from pecl.commands.options import add_command, add_path, add_switch, add_threads, print_json, print_text, threads_of
+from pecl.commands.options import add_command, add_path, add_switch, add_threads, print_answer, threads_of
 from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
 from pecl.search.plan import IndexOptions
@@ -48,14 +48,11 @@ def run(parsed: argparse.Namespace) -> int:
     options = IndexOptions(*made, languages)
     with threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
-    if parsed.json:
-        print_json({**asdict(report), "folder": str(report.folder)})
-    else:
-        print_text(_described(report))
+    print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
     return 0
 
 
-def _described(report: IndexReport) -> str:
+def _described(report: IndexReport) -> list[str]:
     counts = f"{report.new} new, {report.changed} changed, {report.removed} removed"
     lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
     lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
@@ -63,4 +60,4 @@ def _described(report: IndexReport) -> str:
         lines.append(f"{len(report.unreadable)} cannot be read:")
         lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:_SHOWN]]
         lines += ["  ... (all of them: --json)"] * (len(report.unreadable) > _SHOWN)
-    return "\n".join(lines)
+    return lines

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pecl.adapters.ready import ready_adapters
-from pecl.commands.options import add_command, add_switch, in_columns, print_json, print_text
+from pecl.commands.options import add_command, add_switch, in_columns, print_answer
 from pecl.data.registry import DATASETS
 from pecl.encoders.pairs import MINI
 from pecl.errors import ConfigError, unknown
@@ -33,14 +33,12 @@ def run(parsed: argparse.Namespace) -> int:
         if wanted is not None:
             rows = _only(rows, field, wanted)
     ready = ready_adapters(MINI)
-    if parsed.json:
-        print_json([_document(row, row.code in ready) for row in rows])
-    elif parsed.names:
+    if parsed.names:
         notes = [note for name in parsed.names if (note := shared_code(name))]
-        print_text("\n\n".join([*(_described(row, row.code in ready) for row in rows), *notes]))
+        parts = [*(_described(row, row.code in ready) for row in rows), *notes]
     else:
-        count = f"{len(rows)} languages; * has a ready adapter for {MINI}"
-        print_text(f"{_grouped(rows, parsed.by, set(ready))}\n\n{count}")
+        parts = [_grouped(rows, parsed.by, set(ready)), f"{len(rows)} languages; * has a ready adapter for {MINI}"]
+    print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
     return 0
 
 

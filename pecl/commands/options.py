@@ -220,6 +220,14 @@ def print_json(document: Any) -> None:
     write_output(text + "\n")
 
 
+def print_answer(parsed: argparse.Namespace, document: Any, *texts: str) -> None:
+    """Print the document with --json, and the texts without, one below the other."""
+    if parsed.json:
+        print_json(document)
+    else:
+        print_text("\n".join(texts))
+
+
 def print_text(text: str) -> None:
     """Print text on standard output, its control characters escaped."""
     write_output(printable(text).rstrip("\n") + "\n")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_json, print_text
+from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_answer
 from pecl.encoders.pairs import PAIRS, is_cached
 from pecl.errors import PeclError, WeightsError
 
@@ -44,9 +44,6 @@ def _list(parsed: argparse.Namespace) -> int:
         }
         for name, pair in PAIRS.items()
     ]
-    if parsed.json:
-        print_json(rows)
-        return 0
     lines = [("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description")]
     for row in rows:
         millions, memory = f"{row['text_parameters'] / 1e6:.0f} M", f"{row['text_bytes'] / 2**30:.1f} GiB"
@@ -55,41 +52,33 @@ def _list(parsed: argparse.Namespace) -> int:
             (row["name"], millions, width, memory, row["vocabulary"], row["licence"], cached, row["description"])
         )
     note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves that of its matrices"
-    print_text(f"{in_columns(lines)}\n\n{note}")
+    print_answer(parsed, rows, in_columns(lines), "", note)
     return 0
-
-
-class Half(NamedTuple):
-    """One half (`text tower`, `image tower` or `pair`), whether it can be used, and what it is, or why it cannot."""
-
-    half: str
-    fits: bool
-    detail: str
 
 
 def _check(parsed: argparse.Namespace) -> int:
     from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder  # torch, which takes seconds
 
-    towers, found = [], []
+    towers: list[Any] = []
+    found = []  # (half or `pair`, whether it can be used, what it is, or why it cannot)
     for half, load, describe in (
         ("text tower", load_text_encoder, _text_detail),
         ("image tower", load_image_encoder, lambda tower: f"{tower.embedding_dim} wide"),
     ):
         try:
             towers.append(load(parsed.tower))
-            found.append(Half(half, True, describe(towers[-1])))
+            found.append((half, True, describe(towers[-1])))
         except PeclError as error:
-            found.append(Half(half, False, str(error)))
+            found.append((half, False, str(error)))
     if len(towers) == 2:
         try:
             check_pair(*towers)
         except WeightsError as error:
-            found.append(Half("pair", False, str(error)))
-    if parsed.json:
-        print_json([half._asdict() for half in found])
-    else:
-        print_text(in_columns([(half.half, "fits" if half.fits else "does not fit", half.detail) for half in found]))
-    return 0 if found[0].fits and found[-1].half != "pair" else 2
+            found.append(("pair", False, str(error)))
+    document = [{"half": half, "fits": fits, "detail": detail} for half, fits, detail in found]
+    lines = [(half, "fits" if fits else "does not fit", detail) for half, fits, detail in found]
+    print_answer(parsed, document, in_columns(lines))
+    return 0 if all(fits or half == "image tower" for half, fits, _ in found) else 2
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:

@@ -128,8 +128,6 @@ def test_the_command_prints_and_writes_them(tmp_path, capsys):
     assert main(["report", folder, "--paper", "--format", "latex", "--out", str(tmp_path / "t")]) == 0
     written = [path.rsplit("/", 1)[-1] for path in capsys.readouterr().out.split()]
     assert written == ["paper-few-shot.tex", "paper-disparity.tex"]
-    assert main(["report", folder, "--paper", "--table", "routes"]) == 2
-    assert "expected one of --table, --paper and --summary, got 2" in capsys.readouterr().err
 
 
 PAPER = (PAIRS["paper"].text, PAIRS["paper"].image)
@@ -205,12 +203,6 @@ def test_what_was_measured_otherwise_never_enters(result):
         assert "1 of our runs on xtd10 kept out" in table.note
 
 
-def test_the_table_is_part_of_a_report_on_demand():
-    results = [evaluate(9, language="en")]
-    assert not report(results).named("published")
-    assert report(results, against="published").all_of("published")[0].title.startswith("Published")
-
-
 def grid(scores, seeds=(1,)):
     """Return one training for each learning rate and seed; `scores` is lr -> validation score."""
     return [train(5, 8, lr=lr, val=score, seed=seed) for lr, score in scores.items() for seed in seeds]
@@ -271,12 +263,6 @@ def test_seeds_that_equally_many_candidates_have_go_by_the_lowest():
     results = [train(5, 8, lr=lr, seed=seed, val=val) for lr, found in seeds.items() for seed, val in found.items()]
     (candidate,) = chosen_candidates(results)
     assert (candidate.seed, candidate.config.lr, candidate.compared, candidate.aside) == (2, 4e-4, 2, 1)
-
-
-def test_a_candidate_without_the_seed_stands_aside_and_is_counted():
-    results = [*grid({1e-4: 0.3, 2e-4: 0.4}), train(5, 8, lr=4e-4, seed=7, val=0.9)]
-    (candidate,) = chosen_candidates(results)
-    assert (candidate.config.lr, candidate.compared, candidate.aside) == (2e-4, 2, 1)
 
 
 APART = {"language": "fr", "route": "baseline1", "adapter": "bottleneck", "shots": 25, "split_seed": 7}
