@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -197,9 +198,7 @@ class AdapterBank:
             DataError: `texts` is neither a text nor several.
         """
         texts = as_texts(texts)
-        names = [language] * len(texts) if isinstance(language, str) else list(language)
-        if len(names) != len(texts):
-            raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one per text")
+        names = of_each(language, len(texts))
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
         token_ids = self.tower.tokenize(texts, names)  # all at once: one warning says how many were cut
@@ -253,6 +252,14 @@ def name_of(file: AdapterFile, name: str | None = None) -> str:
     if name is None:
         raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
     return name
+
+
+def of_each(language: str | Sequence[Any] | None, count: int) -> list[Any]:
+    """Return the language of each of `count` texts, given one for all or one for each; else raise ConfigError."""
+    languages = [language] * count if language is None or isinstance(language, str) else list(language)
+    if len(languages) != count:
+        raise ConfigError(f"{len(languages)} languages for {count} texts: expected one language, or one per text")
+    return languages
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.bank import AdapterBank, name_of
+from pecl.adapters.bank import AdapterBank, name_of, of_each
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe, in_order
@@ -163,11 +163,3 @@ class Banks:
         if find_name(language, self._plain) is None:
             raise ConfigError(f"language: {self.missing(language)}")
         return None
-
-
-def of_each(language: str | Sequence[str | None] | None, count: int) -> list[str | None]:
-    """Return the language of each of `count` texts, given one for all or one for each; else raise ConfigError."""
-    languages = [language] * count if language is None or isinstance(language, str) else list(language)
-    if len(languages) != count:
-        raise ConfigError(f"{len(languages)} languages for {count} texts: expected one language, or one per text")
-    return languages

@@ -96,14 +96,13 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
         folder, pinned = Path(source).expanduser(), {"source": str(source), "revision": None}
     else:
         folder, pinned = _fetch(source.removeprefix(HUB))
-    index = read_index(folder)
-    check_published(folder, tower)
+    paths = check_published(folder, tower)
     with new_folder(target) as made:
-        for name in (CARD, *(one["file"] for one in index["adapters"])):
-            if (folder / name).exists():
-                shutil.copyfile(folder / name, made / name)
-        write_json(made / INDEX, with_digest({**index, **pinned}))
-    return _files(target, index)
+        for path in (folder / CARD, *paths):
+            if path.exists():
+                shutil.copyfile(path, made / path.name)
+        write_json(made / INDEX, with_digest({**read_index(folder), **pinned}))
+    return [target / path.name for path in paths]
 
 
 def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
@@ -253,13 +252,9 @@ def check_published(
             raise OutputError(
                 f"{folder} holds {held} already, not {same_as}: choose another folder, or delete it first"
             )
-    for one in index["adapters"]:
-        path = folder / one["file"]
+    paths = [folder / one["file"] for one in index["adapters"]]
+    for path, one in zip(paths, index["adapters"], strict=True):
         file = load_adapter_file(path, tower)
         if sha256_file(path) != one["sha256"] or file.language != one["language"]:
             raise WeightsError(f"{path} is not the file that {INDEX} names: pull it again, into another folder")
-    return _files(folder, index)
-
-
-def _files(folder: Path, index: dict[str, Any]) -> list[Path]:
-    return [folder / one["file"] for one in index["adapters"]]
+    return paths

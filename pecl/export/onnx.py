@@ -137,24 +137,9 @@ class ImageModule(nn.Module):
         return F.normalize(self.image(pixels), dim=1)
 
 
-@contextlib.contextmanager
-def _gathered(adapter: Adapter | None, rows: GatheredRows | None) -> Iterator[None]:
-    """Let the modules of an adapter ask `rows` in the body."""
-    if adapter is None or rows is None:
-        yield
-        return
-    own = adapter.rows
-    try:
-        for _, module, _ in adapter.modules:
-            module.rows = rows
-        yield
-    finally:
-        for _, module, _ in adapter.modules:
-            module.rows = own
-
-
 def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: Path) -> None:
     module = TextModule(tower, adapter).eval()
+    rows: Any = module.rows
     texts, length = torch.export.Dim("texts"), torch.export.Dim("tokens", max=tower.max_length)
     example = tower.pad(tower.tokenize(["a", "a b c"]), range(2))
     inputs = {"input_ids": example.input_ids, "attention_mask": example.attention_mask}
@@ -162,7 +147,10 @@ def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: P
     if adapter is not None:
         inputs["slots"] = torch.tensor([0, adapter.num_slots - 1])  # (B,)
         shapes["slots"] = {0: texts}
-    with _gathered(adapter, module.rows):
+    with contextlib.ExitStack() as stack:
+        for _, one, _ in () if adapter is None else adapter.modules:
+            stack.callback(setattr, one, "rows", one.rows)  # the bank itself stays as it is
+            one.rows = rows
         write_graph(module, inputs, shapes, path)
 
 
