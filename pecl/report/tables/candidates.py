@@ -111,6 +111,16 @@ class Candidate:
         return float(np.mean(self.scores))
 
     @property
+    def mean_recall_before(self) -> float:
+        """Mean over both directions of recall@1, 5 and 10 of the tower without adapter."""
+        return self.runs[0].measured(stage="zero_shot").mean_recall
+
+    @property
+    def mean_recall(self) -> float:
+        """The same after training, mean over seeds."""
+        return float(np.mean([run.measured(stage=BEST).mean_recall for run in self.runs]))
+
+    @property
     def gain(self) -> float:
         """Mean score after training less the score before."""
         return self.mean - self.zero_shot

@@ -9,13 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import group_of, grouped, one_group
-from pecl.report.tables.statistics import BEST, intervals
+from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import (
     MEAN_RECALL,
     Column,
@@ -241,8 +239,8 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
         "gain": candidate.gain,
         "gain_low": low,
         "gain_high": high,
-        "mean_recall_before": candidate.runs[0].measured(stage="zero_shot").mean_recall,
-        "mean_recall": float(np.mean([run.measured(stage=BEST).mean_recall for run in candidate.runs])),
+        "mean_recall_before": candidate.mean_recall_before,
+        "mean_recall": candidate.mean_recall,
         "val": candidate.validation,
         "lr": candidate.config.lr,
         **alignment_of(candidate.config),
