@@ -96,7 +96,7 @@ class Fleet:
         )
 
     def setup(self, adapter: Adapter) -> Setup:
-        """Return the setup of the followers."""
+        """Return what the followers load before the first batch."""
         config = self.members[0].config
         return Setup(
             tower_arguments(config),
@@ -165,8 +165,9 @@ class Fleet:
 
     def record_interruption(self, step: int) -> None:
         """Record unfinished runs; the same command resumes from the last saved state, of `step`."""
-        for member in (member for member in self.members if not _is_complete(member)):
-            write_unfinished(member.config, "interrupted", steps=step)
+        for member in self.members:
+            if not _is_complete(member):
+                write_unfinished(member.config, "interrupted", steps=step)
 
     def _validate(self, adapter: Adapter, slots: Sequence[int]) -> list[float]:
         """Return the validation score of each slot, the mean of its runs; NaN for diverged weights."""
@@ -196,7 +197,6 @@ def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
 
 
 def _failed(config: ExperimentConfig, record: SlotRecord) -> Result:
-    """Record that a run diverged, and at which step."""
     said = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
     return read_result(write_unfinished(config, "failed", error=said, steps=not_none(record.stopped, "stopped")))
 

@@ -254,7 +254,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingI
 
 
 def _check_training(prepared: Prepared) -> None:
-    """Refuse data or training text without the columns and images that the loss of a route needs."""
+    """Refuse inputs that the loss of the config cannot be computed from."""
     config, chosen, data, text = prepared.config, prepared.route, prepared.data, prepared.translations
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
@@ -290,11 +290,7 @@ def _check_training(prepared: Prepared) -> None:
 
 
 def check_joint(members: Sequence[Prepared]) -> None:
-    """Refuse languages of a joint training that have different numbers of pairs.
-
-    Raises:
-        ConfigError: the sentence names the numbers.
-    """
+    """Refuse languages of a joint training that have different numbers of pairs, by a ConfigError that names them."""
     joint = members[0].config.joint
     sizes = {member.config.language: len(member.train) for member in members}
     if joint is not None and len(set(sizes.values())) > 1:

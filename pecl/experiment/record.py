@@ -114,7 +114,7 @@ def _describe_text(prepared: Prepared) -> parts.TrainingTextRecord | None:
     if text is None:
         return None
     photographs = len(prepared.parts["train"]) if prepared.config.image_weight else None
-    return parts.TrainingTextRecord(text.train.dataset, text.hashes, text.provenance, photographs)
+    return parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, photographs)
 
 
 def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterDescription:

@@ -55,11 +55,6 @@ class TrainingText:
         """SHA-256 of each column over all parts, as `ParallelCaptions.hashes` gives it."""
         return hashes_of(self.parts)
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Description of the text for a result."""
-        return self.train.provenance
-
 
 def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], ParallelCaptions]]) -> ParallelCaptions:
     """Return the pairs of `config.text`: `english` and `target`.
@@ -82,7 +77,8 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
         parts.append((source, places))
         records.append({"source": source.name, "weight": source.weight, **counts, **record})
-    text = ParallelCaptions("text", config.language, *writer.columns(), provenance={"sources": records})
+    columns = writer.english.column(), writer.target.column()
+    text = ParallelCaptions("text", config.language, *columns, provenance={"sources": records})
     for source, places in parts:
         if source.name not in named and len(places):
             looked_at = text.select(places)
@@ -143,10 +139,6 @@ class _PairWriter:
         chosen = np.sort(distinct) if clean else np.arange(full)
         counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
         return first + chosen, counts | ({"equal": equal} if equal else {})
-
-    def columns(self) -> tuple[Any, Any]:
-        """Finish and return both columns, English first."""
-        return self.english.column(), self.target.column()
 
 
 def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str) -> ParallelCaptions:

@@ -58,10 +58,6 @@ class Checkpoint:
         self.path = None if path is None else Path(path)
         self.identity = identity
 
-    def exists(self) -> bool:
-        """Return whether the file is there."""
-        return self.path is not None and self.path.exists()
-
     def save(
         self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
     ) -> None:

@@ -90,7 +90,7 @@ class AlignmentTrainer:
     @property
     def is_saved(self) -> bool:
         """Whether a saved state exists."""
-        return self.checkpoint.exists()
+        return self.checkpoint.path is not None and self.checkpoint.path.exists()
 
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record per slot.

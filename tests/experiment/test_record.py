@@ -99,13 +99,6 @@ def test_an_interruption_keeps_complete_results(small, monkeypatch):
     assert [read_result(result_path(c.out, c.run_id())).status for c in configs] == ["complete", "interrupted"]
 
 
-def test_lists_of_numbers_take_one_line(small):
-    result = train(make_config(small))
-    ranks = result.ranks("text_to_image")
-    assert f'"text_to_image": [{",".join(map(str, ranks))}]\n' in result.path.read_text("utf-8")
-    assert min(ranks) >= 1
-
-
 def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     result = train(make_config(small))
     other = tmp_path / "other" / f"{result.run_id}.json"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers.adapter_towers import filled
 from helpers.folders import flags
-from helpers.retrieval import cosine_similarity
+from helpers.run_by_hand import mean_recall, ranks_of, recorded_ranks
 from helpers.small_experiment import tiny_towers
 
 import pecl.encoders.batches
@@ -30,14 +30,6 @@ from pecl.results.result import collect, read_result, result_path
 from pecl.results.side_files import read_manifest
 
 
-def recall_by_hand(texts, images):
-    """Mean over both directions of the share of items whose own counterpart is strictly the nearest."""
-    similarity = cosine_similarity(texts, images)
-    own = similarity.diagonal()
-    others = similarity.clone().fill_diagonal_(-2)
-    return ((own > others.max(dim=1).values).double().mean() + (own > others.max(dim=0).values).double().mean()) / 2
-
-
 def test_a_result_holds_everything(small):
     result = train(make_config(small))
     path = result_path(small["out"], result.run_id)
@@ -56,7 +48,9 @@ def test_a_result_holds_everything(small):
     assert result.steps == 8
     assert {"torch", "transformers", "pecl", "python"} <= set(result.environment.versions)
     assert result.towers.text.name == "tiny-xlm-roberta"
-    assert len(result.ranks("text_to_image")) == 12
+    ranks = result.ranks("text_to_image")
+    assert len(ranks) == 12
+    assert f'"text_to_image": [{",".join(map(str, ranks))}]\n' in path.read_text("utf-8")  # in one line
     assert not (Path(small["out"]) / ".state").exists()
 
 
@@ -111,8 +105,9 @@ def test_an_evaluation_takes_the_whole_data_set(small):
     assert result.stages == ("zero_shot",)
     data, towers = load_dataset(small["dataset"], "de"), tiny_towers()
     images = towers.image.encode_image(data.images.load(i) for i in range(24))
-    expected = recall_by_hand(towers.text.encode_text(data.target), images)
-    assert result.recall("test", "zero_shot") == pytest.approx(float(expected))
+    expected = ranks_of(towers.text.encode_text(data.target), images)
+    assert recorded_ranks(result) == {"zero_shot": expected}
+    assert result.recall("test", "zero_shot") == pytest.approx(mean_recall(expected, [1]))
 
 
 def test_text_alone_loads_no_image(small, monkeypatch):

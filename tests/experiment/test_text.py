@@ -165,7 +165,7 @@ def test_no_english_caption_is_held_out_and_trained_on(pairs, held_out):
         return
     val, train = parts.held_out, parts.train
     assert not set(val.english) & set(train.english)
-    assert len(set(val.english)) == len(val) == held_out == parts.provenance["held_out"]
+    assert len(set(val.english)) == len(val) == held_out == train.provenance["held_out"]
     assert set(pairs_of(val)) | set(pairs_of(train)) <= set(pairs_of(text))
     left = [pair for pair in pairs_of(text) if pair[1] not in set(val.english)]
     assert sorted(pairs_of(train)) == sorted(left)

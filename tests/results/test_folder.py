@@ -17,10 +17,7 @@ from pecl.experiment.run import train_fleet
 from pecl.results.folder import (
     complete_result,
     find_result,
-    has_states,
-    remove_states,
     remove_unfinished_files,
-    state_path,
 )
 from pecl.results.result import DamagedResultError, collect, read_result, result_path, write_result
 
@@ -158,21 +155,6 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
         other.parent.mkdir(exist_ok=True)
         other.write_text("[]")
     assert [result.run_id for result in collect([config.out])] == [config.run_id()]
-
-
-def test_states_are_removed_by_run(tmp_path):
-    assert not has_states(tmp_path)
-    mine = [state_path(tmp_path, runs, data, 1) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
-    other = state_path(tmp_path, ["r2", "r1"], "x", 1)
-    for path in (*mine, other):
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-    remove_states(tmp_path, "r1")
-    assert [path.exists() for path in (*mine, other)] == [False, False, False, True]
-    assert has_states(tmp_path)
-    remove_states(tmp_path, "r2")
-    remove_states(tmp_path, "r2")
-    assert not has_states(tmp_path)
 
 
 def test_what_killed_writers_left_is_removed_from_the_folder_and_those_below(tmp_path):
