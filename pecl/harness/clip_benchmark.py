@@ -111,8 +111,8 @@ def load(
     return ClipModel(text, towers.image).eval(), towers.image.preprocess, Tokenizer(text)
 
 
-def register() -> None:
-    """Make `pecl` a type of model in CLIP_benchmark's command line, for this process.
+def main() -> None:
+    """Run CLIP_benchmark's command line, in which `pecl` is a type of model.
 
     Raises:
         ConfigError: CLIP_benchmark is not installed.
@@ -121,11 +121,6 @@ def register() -> None:
     models.TYPE2FUNC["pecl"] = load
     if "pecl" not in models.MODEL_TYPES:
         models.MODEL_TYPES.append("pecl")
-
-
-def main() -> None:
-    """Run CLIP_benchmark's command line."""
-    register()
     _import("clip_benchmark.cli").main()
 
 

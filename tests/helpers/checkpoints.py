@@ -16,22 +16,13 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from helpers.tiny import tiny_tokenizer
+from helpers.tiny import SIZES, tiny_tokenizer
 
 TEXTS = ["ein Hund", "a", "ein sehr langer Satz über zwei Hunde im Schnee", "犬が走る", "."]
 
 
 def xlm_roberta_config(**changes):
-    sizes = {
-        "vocab_size": 260,
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 48,
-        "max_position_embeddings": 114,
-        "type_vocab_size": 1,
-        "pad_token_id": 1,
-    }
+    sizes = {**SIZES, "num_hidden_layers": 2, "max_position_embeddings": 114, "type_vocab_size": 1}
     return XLMRobertaConfig(**{**sizes, **changes})
 
 

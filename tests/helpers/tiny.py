@@ -7,6 +7,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobe
 from pecl.encoders.text import MultilingualTextEncoder
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+SIZES = {"vocab_size": 260, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "pad_token_id": 1}
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -24,17 +25,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_tower(architecture: str = "xlm-roberta", seed: int = 0, dim: int = 8, dropout: float = 0.1, layers: int = 2):
-    sizes = {
-        "vocab_size": 260,
-        "hidden_size": 32,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 4,
-        "intermediate_size": 48,
-        "max_position_embeddings": 140,
-        "pad_token_id": 1,
-        "hidden_dropout_prob": dropout,
-        "attention_probs_dropout_prob": dropout,
-    }
+    sizes = {**SIZES, "num_hidden_layers": layers, "max_position_embeddings": 140}
+    sizes |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     torch.manual_seed(seed)
     if architecture == "xlm-roberta":
         backbone = XLMRobertaModel(XLMRobertaConfig(**sizes), add_pooling_layer=False)
