@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,24 +131,15 @@ PARTS: dict[str, tuple[Callable[[Path], None] | None, Callable[[Path], Figures]]
 }
 
 
-def _work(part: str, step: int, folder: Path, answer: Connection) -> None:
-    function = PARTS[part][step]
-    answer.send(function and function(folder))
-
-
 def in_own_process(part: str, step: int, folder: Path) -> Any:
     """Run a step of a part in a fresh process and return its figures."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(part, step, folder, sender))
-    process.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    except EOFError:
-        raise SystemExit(f"{part} failed") from None
-    finally:
-        process.join()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_carry_out, part, step, folder).result()
+
+
+def _carry_out(part: str, step: int, folder: Path) -> Figures | None:
+    function = PARTS[part][step]
+    return function and function(folder)
 
 
 def main() -> None:

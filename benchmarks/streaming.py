@@ -11,23 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
+from text_files import anonymous_mib, in_own_process
+
 BATCH, MADE = 8, 1_000
 
 
-def anonymous_mib() -> float:
-    """Return the anonymous memory of this process, in MiB."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")) / 2**10
-
-
-def measure(pairs: int, languages: int, steps: int, frozen: bool, folder: Path) -> dict[str, float]:
+def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) -> dict[str, float]:
     """Train on pairs of each language in files; return times and memory."""
     import torch
     from figures import seconds
@@ -83,21 +76,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--frozen", action="store_true", help="read anchors as embeddings from a file, not as texts")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
-    if parsed.one:
-        with tempfile.TemporaryDirectory() as folder:
-            one = parsed.pairs[0], parsed.languages[0]
-            print(json.dumps(measure(*one, parsed.steps, parsed.frozen, Path(folder))))
-        return
     least = (min(parsed.pairs), 1)
     sizes = dict.fromkeys([*((pairs, 1) for pairs in parsed.pairs), *((least[0], n) for n in parsed.languages)])
     found = []
     for pairs, languages in sizes:
-        command = [sys.executable, __file__, "--one", "--pairs", f"{pairs}", "--languages", f"{languages}"]
-        command += ["--steps", str(parsed.steps), *["--frozen"] * parsed.frozen]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found.append({"pairs": pairs, "languages": languages, **json.loads(done.stdout.splitlines()[-1])})
+        measured = in_own_process(measure, pairs, languages, parsed.steps, parsed.frozen)
+        found.append({"pairs": pairs, "languages": languages, **measured})
         if not parsed.json:
             print("  ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in found[-1].items()), flush=True)
     if parsed.json:

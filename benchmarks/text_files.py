@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 BATCH = 64
@@ -57,7 +58,7 @@ def write_sentences(folder: Path, pairs: int) -> str:
     return f"{folder}/made.en={folder}/made.de"
 
 
-def measure(pairs: int, steps: int, folder: Path) -> dict[str, float]:
+def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     """Train on pairs in text files; return the time and memory of each stage."""
     import torch
 
@@ -101,23 +102,25 @@ def measure(pairs: int, steps: int, folder: Path) -> dict[str, float]:
     return found
 
 
+def in_own_process(measure: Callable[..., dict[str, float]], *values: object) -> dict[str, float]:
+    """Call `measure` with an empty folder and `values` in a fresh process."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+    ):
+        return pool.submit(measure, Path(folder), *values).result()
+
+
 def main() -> None:
     """Print the figures per number of pairs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", default="10000,1000000")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parsed = parser.parse_args()
-    if parsed.one is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(parsed.one, parsed.steps, Path(folder))))
-        return
     found = {}
     for pairs in map(int, parsed.pairs.split(",")):
-        command = [sys.executable, __file__, "--one", str(pairs), "--steps", str(parsed.steps)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[pairs] = json.loads(done.stdout.splitlines()[-1])
+        found[pairs] = in_own_process(measure, pairs, parsed.steps)
         if not parsed.json:
             print(f"{pairs:>12,} pairs  " + "  ".join(f"{name} {value:,.2f}" for name, value in found[pairs].items()))
     if parsed.json:

@@ -14,6 +14,7 @@ import shlex
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from statistics import mean, pstdev
 
@@ -69,10 +70,11 @@ def candidates(runs: Sequence[Result]) -> list[Candidate]:
     return [one for own in alike.values() for one in chosen_candidates(own)]
 
 
-def gap_candidates() -> list[Candidate]:
+@cache
+def gap_candidates() -> tuple[Candidate, ...]:
     """Return the distillations sorted by language, pairs, parameters and schedule; seeds are grouped."""
     found, order = candidates(gap_runs()), PHOTOGRAPHS.index
-    return sorted(found, key=lambda one: (order(one.language), one.pairs, parameters(one), one.config.solver))
+    return tuple(sorted(found, key=lambda one: (order(one.language), one.pairs, parameters(one), one.config.solver)))
 
 
 def share(one: Candidate) -> float:

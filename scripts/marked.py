@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from pecl.files import write_text
@@ -44,9 +45,10 @@ def trained(folder: str) -> list[Result]:
     return [result for result in complete(folder) if result.kind == "train"]
 
 
-def complete(folder: str) -> list[Result]:
+@cache
+def complete(folder: str) -> tuple[Result, ...]:
     """Return the complete results in a folder of the shipped results."""
-    return [result for result in collect([MEASURED / folder]) if result.status == "complete"]
+    return tuple(result for result in collect([MEASURED / folder]) if result.status == "complete")
 
 
 def main(doc: str, page: Path, parts: Parts) -> bool:

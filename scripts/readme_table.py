@@ -5,31 +5,27 @@ and the share of the gap to English that it closes, if that gap exceeds its nois
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from marked import MEASURED, ROOT, main, table
+from marked import ROOT, main, table, trained
 
 from pecl.languages import ENGLISH, language_name
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.statistics import intervals
-from pecl.results.result import Result, collect
+from pecl.results.result import Result
 
-FEW_SHOT = MEASURED / "routes"
-DISTILLED = (MEASURED / "effect" / "pairs28k", MEASURED / "full_data")  # the first folder with a language counts
+FEW_SHOT = "routes"
+DISTILLED = ("effect/pairs28k", "full_data")  # the first folder with a language counts
 ROUTES = ("method1", "method2")  # routes that search with the original captions
 
 
 def headline() -> str:
     """Return the table and its note as Markdown."""
-    few_shot = _trained(FEW_SHOT)
+    few_shot = trained(FEW_SHOT)
     group = group_of(few_shot[0])
-    best = {code: max(own, key=lambda one: one.validation) for code, own in _by_language(few_shot, ROUTES).items()}
-    chosen: dict[str, Candidate] = {}
+    best, chosen = _best(few_shot), {}
     for folder in DISTILLED:
-        text = [result for result in _trained(folder) if group_of(result) == group]
-        for code, own in _by_language(text, ROUTES).items():
-            chosen.setdefault(code, max(own, key=lambda one: one.validation))
+        chosen = _best([result for result in trained(folder) if group_of(result) == group]) | chosen
     english = find_english(few_shot, group)
     if english is None:
         raise SystemExit(f"{FEW_SHOT}: expected a result of English")
@@ -42,15 +38,12 @@ def headline() -> str:
     return f"{table(head, rows)}\n\n{_sentence(list(best.values()), group.gallery, seeds)}"
 
 
-def _trained(folder: Path) -> list[Result]:
-    return [result for result in collect([folder]) if result.status == "complete" and result.kind == "train"]
-
-
-def _by_language(results: Sequence[Result], routes: Sequence[str]) -> dict[str, list[Candidate]]:
-    found: dict[str, list[Candidate]] = {}
-    for candidate in chosen_candidates(results):
-        if candidate.language != ENGLISH and candidate.route in routes:
-            found.setdefault(candidate.language, []).append(candidate)
+def _best(results: Sequence[Result]) -> dict[str, Candidate]:
+    """Return language -> its candidate with the best validation, the first of equal ones."""
+    found: dict[str, Candidate] = {}
+    for one in sorted(chosen_candidates(results), key=lambda one: -one.validation):
+        if one.language != ENGLISH and one.route in ROUTES:
+            found.setdefault(one.language, one)
     return found
 
 

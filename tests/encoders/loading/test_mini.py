@@ -151,9 +151,9 @@ def test_shipped_heads(text, image):
 def test_english_recall_on_the_pool(text, image):
     if not os.environ.get("PECL_DATA_DIR"):
         pytest.skip("PECL_DATA_DIR is not set: no photographs to measure on")
-    pool = load_dataset("multi30k-1k", "de")
+    pool = load_dataset("multi30k-1k", "de").select(range(200))
     images = image.encode_image((pool.images.load(i) for i in range(len(pool.images))), batch_size=4)
     english, german = (text.encode_text(captions) for captions in (pool.english, pool.target))
-    assert len(images) == 1000
-    assert mean_recall(images, english) >= 0.18
+    assert len(images) == 200
+    assert mean_recall(images, english) >= 0.36
     assert mean_recall(images, german) < mean_recall(images, english)
