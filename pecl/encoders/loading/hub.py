@@ -45,12 +45,13 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
         raise WeightsError(f"{name} is a file: expected the folder of a checkpoint ({option})")
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
         raise WeightsError(f"there is no folder {name} ({option})")
+    repo_id, _, revision = name.partition("@")
     try:
-        return _fetch(name, weights)
+        return _fetch(repo_id, revision or None, weights)
     except HFValidationError as error:
         raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, known)}") from error
     except (HTTPError, OSError) as error:
-        cached = _cached(name)
+        cached = _cached(repo_id, revision or None)
         if cached is None:
             raise WeightsError(explain(error, name, option, known)) from error
         reason = first_line(error).rstrip(".")
@@ -78,21 +79,13 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
     return chosen
 
 
-def _split(name: str) -> tuple[str, str | None]:
-    """Return the id and the revision of `id@revision`; None without one."""
-    repo_id, _, revision = name.partition("@")
-    return repo_id, revision or None
-
-
-def _fetch(name: str, weights: bool) -> Path:
-    repo_id, revision = _split(name)
+def _fetch(repo_id: str, revision: str | None, weights: bool) -> Path:
     info = HfApi().model_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS)
     files = choose_files((file.rfilename for file in info.siblings or ()), weights)
     return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS))
 
 
-def _cached(name: str) -> Path | None:
-    repo_id, revision = _split(name)
+def _cached(repo_id: str, revision: str | None) -> Path | None:
     found = (try_to_load_from_cache(repo_id, file, revision=revision) for file in CONFIG_FILES)
     return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
@@ -105,7 +98,8 @@ def explain(error: Exception, repo_id: str, option: str, known: Collection[str] 
     if isinstance(error, GatedRepoError):
         return f"{repo_id} on {hub} is gated: ask for access on its page and run `hf auth login`, or {local}"
     if isinstance(error, RevisionNotFoundError):
-        return f"{_split(repo_id)[0]} on {hub} has no revision {_split(repo_id)[1]}: expected a commit, tag or branch"
+        model, _, revision = repo_id.partition("@")
+        return f"{model} on {hub} has no revision {revision}: expected a commit, tag or branch"
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
     reason = first_line(error).rstrip(".")
