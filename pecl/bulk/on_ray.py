@@ -29,18 +29,15 @@ class ShardWriter:
         self._worker = Worker(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Write the shards of a batch; return them with the number of their rows, or why one cannot be written."""
-        rows, failures = [], []
-        for shard in batch["shard"].tolist():
-            start, stop = self._worker.plan.part(shard)
-            failure = ""
-            try:
-                self._worker.write(shard)
-            except PeclError as error:  # a sentence for the user; Ray would show a traceback
-                failure = str(error)
-            rows.append(stop - start)
-            failures.append(failure)
-        return {"shard": batch["shard"], "rows": np.array(rows), "failure": np.array(failures, dtype=object)}
+        """Write the shard of a batch; return the number of its rows, and why it cannot be written, or nothing."""
+        (shard,) = batch["shard"].tolist()
+        start, stop = self._worker.plan.part(shard)
+        failure = ""
+        try:
+            self._worker.write(shard)
+        except PeclError as error:  # a sentence for the user; Ray would show a traceback
+            failure = str(error)
+        return {"rows": np.array([stop - start]), "failure": np.array([failure], dtype=object)}
 
 
 def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:

@@ -38,30 +38,9 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
     """Evaluate configs with a harness and with pecl, and return both figures.
 
     Raises:
-        PeclError: as `check_harness` and `evaluate`.
-    """
-    measure = check_harness(harness, configs)
-    rows = []
-    for config in configs:
-        result = evaluate(config)
-        towers = towers_of(config)
-        prepared = prepare_evaluation(config, towers)
-        text = Banks(towers.text)
-        file = with_adapter(config)[1].read(towers.text)
-        if file is not None:
-            text.add(file, config.language)
-        for direction, found in measure(prepared, towers, text).items():
-            own = {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
-            rows.append(HarnessRow(config.language, direction, found, own))
-    return rows
-
-
-def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> Callable[[Prepared, Towers, Banks], Recalls]:
-    """Return the measuring function of a harness.
-
-    Raises:
         ConfigError: no such harness, its package is not installed, or a config's gallery is not images, or embedded
             by another program.
+        PeclError: as `evaluate`.
     """
     if harness not in HARNESSES:
         raise ConfigError(unknown("harness", harness, HARNESSES))
@@ -75,7 +54,19 @@ def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> Callable
             raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
         if config.image_embeddings is not None:
             raise ConfigError(f"--harness {harness}: expected no --embeddings with it: {harness} embeds images itself")
-    return measure
+    rows = []
+    for config in configs:
+        result = evaluate(config)
+        towers = towers_of(config)
+        prepared = prepare_evaluation(config, towers)
+        text = Banks(towers.text)
+        file = with_adapter(config)[1].read(towers.text)
+        if file is not None:
+            text.add(file, config.language)
+        for direction, found in measure(prepared, towers, text).items():
+            own = {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
+            rows.append(HarnessRow(config.language, direction, found, own))
+    return rows
 
 
 def _with_mteb(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:

@@ -17,7 +17,7 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate
-from pecl.harness.run import HARNESSES, check_harness, evaluate_with
+from pecl.harness.run import HARNESSES, evaluate_with
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_what_a_harness_cannot_do_is_said(monkeypatch):
     config = make_config({})
     if find_spec("mteb"):
         with pytest.raises(ConfigError, match="gallery: expected images with --harness mteb, got english"):
-            check_harness("mteb", [replace(config, gallery="english", image_weight=0.0)])
+            evaluate_with("mteb", [replace(config, gallery="english", image_weight=0.0)])
     monkeypatch.setattr("pecl.harness.run.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"harness mteb is not installed: pip install 'pecl\[harness\]'"):
-        check_harness("mteb", [config])
+        evaluate_with("mteb", [config])
