@@ -146,11 +146,6 @@ def test_a_bank_shares_the_memory_of_its_towers_weights():
     assert frozen.isdisjoint(own)
 
 
-def test_a_tower_with_several_slots_asks_for_one(bank):
-    with pytest.raises(ValueError, match="slots: expected one for each row, since the tower has 3 slots, got none"):
-        bank.tower.encode_text(TEXTS)
-
-
 def test_close_removes_all_languages(bank):
     bank.close()
     assert bank.languages == []

@@ -14,7 +14,6 @@ from transformers import ElectraConfig, ElectraModel
 from transformers.activations import ACT2FN
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.kinds.compacter import phm_weight
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.activations import ACTIVATIONS
@@ -119,14 +118,6 @@ def test_bottleneck_by_hand(role, place, option, function):
 def kronecker_sum(rule, left, right):
     """H (i, o) as the paper writes it."""
     return sum(torch.kron(rule[s], left[s] @ right[s]) for s in range(len(rule)))
-
-
-def test_phm_weight_is_a_sum_of_kronecker_products():
-    rule, left, right = torch.randn(2, 4, 4, 4), torch.randn(2, 4, 3, 2), torch.randn(2, 4, 2, 5)
-    weight = phm_weight(rule, left, right)
-    assert weight.shape == (2, 20, 12)
-    for slot in range(2):
-        torch.testing.assert_close(weight[slot].T, kronecker_sum(rule[slot], left[slot], right[slot]))
 
 
 @pytest.mark.parametrize(("option", "function"), [("", torch.relu), (",non_linearity=silu,phm_dim=2", F.silu)])
@@ -391,13 +382,14 @@ def test_tower_without_head_and_second_adapter_and_unknown_architecture():
         ([0, 1], "expected the shape .6,., one slot"),
         ([0] * 5 + [2], "slots: expected 0 to 1, got 0 to 2"),
         ([-1] * 6, "-1"),
+        (None, "slots: expected one for each row, since the tower has 2 slots, got none"),
     ],
 )
 def test_wrong_slots_are_named(slots, message):
     tower = tower_of("bert")
     filled(tower, "lora", slots=2)
     with pytest.raises(ValueError, match=message):
-        tower(*batch_of(tower), torch.tensor(slots))
+        tower(*batch_of(tower), None if slots is None else torch.tensor(slots))
 
 
 @pytest.mark.parametrize(
