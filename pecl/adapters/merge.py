@@ -33,10 +33,8 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
     """Return a second tower with the same weights in memory: an adapter on one of the two leaves the other plain.
 
-    It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed.
-
-    Raises:
-        ConfigError: the tower has an adapter.
+    It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed. Raise
+    ConfigError if the tower has an adapter.
     """
     if tower.adapter is not None:
         raise ConfigError("the text tower has an adapter already; call its remove() first")

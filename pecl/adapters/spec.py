@@ -222,11 +222,7 @@ def _has_layers(config: AdapterConfig | type[AdapterConfig]) -> bool:
 
 
 def check_combination(configs: Sequence[AdapterConfig]) -> None:
-    """Refuse configs that cannot work together.
-
-    Raises:
-        ConfigError: a kind is given twice, `full` is next to other parameters, or two kinds train the same biases.
-    """
+    """Raise ConfigError if a kind is there twice, `full` next to other parameters, or two kinds train one bias."""
     if not configs:
         raise ConfigError("adapter: expected at least one kind, such as lora, got none")
     by_kind = {config.kind: config for config in configs}
@@ -277,11 +273,7 @@ def configs_to_json(configs: Sequence[AdapterConfig]) -> list[dict[str, Any]]:
 
 
 def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
-    """Return the configs that `configs_to_json` wrote.
-
-    Raises:
-        ConfigError: an unknown kind or option, or a wrong value.
-    """
+    """Return the configs that `configs_to_json` wrote; raise ConfigError for an unknown name or a wrong value."""
     configs = []
     for entry in document:
         options = dict(entry)

@@ -16,8 +16,7 @@ _ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_
 def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
     """Return the tower's tokenizer with its prefix in the template that puts special tokens around a text.
 
-    Raises:
-        ConfigError: tokens of prefix and text depend on each other, so that no template gives the same.
+    Raise ConfigError if tokens of prefix and text depend on each other, so that no template gives the same.
     """
     plain = text.written_tokenizer()
     special = {role: token for role in _ROLES if (token := getattr(plain, role)) is not None}

@@ -75,8 +75,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
 def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
     """Return a plain tower with an adapter in its weights, for texts of its language; `tower` stays as it is.
 
-    Raises:
-        WeightsError: an adapter of this kind cannot be merged; the message says why.
+    Raise WeightsError, which says why, for a kind of adapter that cannot be merged.
     """
     attached = attach(tower, adapter.configs)
     try:

@@ -144,12 +144,8 @@ def check_adapter_file(path: str | Path) -> Path | None:
     The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. The result of a file elsewhere has its
     name with the suffix `.json`, as for shipped adapters.
 
-    Returns:
-        The result that names the file by its SHA-256; None if there is no result, or it names no file.
-
-    Raises:
-        DataError: the result is damaged.
-        WeightsError: the result names another file, or the file cannot be read.
+    Return the result that names the file by its SHA-256; None if there is no result, or it names no file. Raise
+    DataError for a damaged result, WeightsError if it names another file or the file cannot be read.
     """
     path = Path(path)
     in_results = path.parent.name == "adapters"

@@ -114,10 +114,8 @@ def _tower_name(name: str) -> str:
 def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
     """Infer the configs of a state from `from_opendelta_state_dict`, as far as names and shapes tell.
 
-    lora_alpha and the non-linearity leave no trace: they are the released code's (16; gelu_new and relu).
-
-    Raises:
-        WeightsError: a parameter that every state of the kind has is missing.
+    lora_alpha and the non-linearity leave no trace: they are the released code's (16; gelu_new and relu). Raise
+    WeightsError if a parameter is missing that every state of the kind has.
     """
     shapes = {name.rpartition(".")[2]: tensor.shape for name, tensor in tensors.items()}
     try:

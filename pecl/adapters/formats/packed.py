@@ -63,11 +63,7 @@ def is_packed(tensors: Mapping[str, torch.Tensor]) -> bool:
 
 
 def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the float32 parameters that `pack` stored.
-
-    Raises:
-        ValueError: layout and codes do not fit each other.
-    """
+    """Return the float32 parameters that `pack` stored; raise ValueError if layout and codes do not fit."""
     if any(tensors[name].dtype != torch.uint8 for name in (CODES, LAYOUT)):
         raise ValueError(f"expected {CODES} and {LAYOUT} in uint8")
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}

@@ -169,8 +169,7 @@ def _roles(
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the `roles` with parameters in `state`, and the topmost layers that have them.
 
-    Raises:
-        WeightsError: the layers are not the topmost ones, or not the same for all roles.
+    Raise WeightsError if the layers are not the topmost ones, or not the same for all roles.
     """
     adapted = {_path(name) for name in state}
     paths = {role: paths_of(tower.backbone, role) for role in roles}
