@@ -1,68 +1,64 @@
 """Commands that are killed at random moments (SIGKILL): the same command again gives the bits of an undisturbed one.
 
-A moment is an operation on a file of the experiment or of the cache: opened, made, half written, written, renamed,
+A moment is an operation on a file of the results, the index or the cache: opened, made, half written, written, renamed,
 removed. Training saves its state after each step, so the moments are spread over all of it.
 """
 
+import re
+import shutil
 from functools import partial
 
 import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, killed_at_random, with_writing
 from helpers.small_experiment import DISTILLATION, SMALL, write_folder, write_text
+from helpers.small_index import counted_towers, paint, paint_album
+from helpers.tiny import tiny_tower
 
-KILLS = 4  # of each command: 24 in all
-
-
-class Bench:
-    """Folders to run a command in, one after the other; each has `out` and a cold `cache`."""
-
-    def __init__(self, folder):
-        self.folder, self.table, self.made = folder, write_folder(folder), 0
-        self.text = write_text(folder / "text.tsv")
-
-    def place(self):
-        """Return a new folder."""
-        self.made += 1
-        place = self.folder / f"place-{self.made}"
-        place.mkdir()
-        return place
-
-    def run(self, arguments, place, setup=None):
-        """Run a command in `place` to its end, and return its exit status and what it wrote on standard error."""
-        paths = {"PLACE": str(place), "TABLE": str(self.table), "SENTENCES": self.text}
-        filled = list(arguments)
-        for name, path in paths.items():
-            filled = [one.replace(name, path) for one in filled]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
-            command = Command(filled, f"{place}-log-{self.made}", setup and partial(with_writing, setup))
-        return command.wait(), command.err
+import pecl
+import pecl.encoders.towers
+from pecl.cli import main
+from pecl.search.thumbnails import read_thumbnail
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    return Bench(tmp_path_factory.mktemp("kills"))
+def run(arguments, place, setup=None):
+    """Run a command in `place` to its end, with the cache there; return its exit status and its standard error."""
+    filled = [one.replace("PLACE", str(place)) for one in arguments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+        command = Command(filled, f"{place}-log", partial(with_small_towers, setup))
+    return command.wait(), command.err
 
 
-@pytest.fixture(scope="module")
-def results(bench):
-    """A folder of results to report on."""
-    place = bench.place()
-    status, errors = bench.run(COMMANDS["grid"], place)
-    assert status == 0, errors
-    return place / "out"
+def with_small_towers(setup):
+    """Load tiny towers in place of the profile's, in a process of its own, also to index photographs."""
+    pecl.encoders.towers.load_image_encoder = counted_towers()[0]
+    pecl.encoders.towers.load_text_encoder = lambda *_, **__: tiny_tower()
+    with_writing(setup)
+
+
+def check_same_bits(new_place, arguments, found, kills, seed, where=""):
+    """Kill a command in new places; `found` returns everything of a place that is compared."""
+    killed = killed_at_random(new_place, partial(run, arguments), kills, seed, 10, where)
+    undisturbed = found(next(killed)[0])
+    for place, moment in killed:
+        status, errors = run(arguments, place)
+        assert status == 0, f"{moment}: {errors}"
+        assert found(place) == undisturbed, moment
+        assert not list(place.rglob("*.tmp")), moment
+        shutil.rmtree(place)
 
 
 SMALLEST = {**SMALL, "dataset": "TABLE", "out": "PLACE/out"}
 EVALUATION = ["evaluate", *flags({"dataset": "TABLE", "language": "de", "out": "PLACE/out"})]
-COMMANDS = {
+GRID = ["grid", *flags({**SMALLEST, "epochs": 2, "lr": "1e-2,1e-3", "language": "de,fr", "fleet": 2})]
+EXPERIMENTS = {
     "train": ["train", *flags(SMALLEST)],
     "distil": [
         "distil",
         *flags({**DISTILLATION, "dataset": "TABLE", "text": "SENTENCES", "ema": 0.5, "out": "PLACE/out"}),
     ],
-    "grid": ["grid", *flags({**SMALLEST, "epochs": 2, "lr": "1e-2,1e-3", "language": "de,fr", "fleet": 2})],
+    "grid": GRID,
     "evaluate": EVALUATION,
     "embedding": EVALUATION,
     "report": ["report", "RESULTS", "--out", "PLACE/out/tables", "--html", "PLACE/out/page", "--gallery-captions", "2"],
@@ -70,22 +66,84 @@ COMMANDS = {
 WHERE = {"embedding": "/cache"}  # its moments are those of only the cache
 
 
-def found(place):
-    """Everything that is compared: names of all files, results without their times, other files whole."""
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Captions and pictures, sentences, and a folder of results to report on, by the words that stand for them."""
+    folder = tmp_path_factory.mktemp("inputs")
+    paths = {"TABLE": str(write_folder(folder)), "SENTENCES": write_text(folder / "text.tsv")}
+    status, errors = run([paths.get(one, one) for one in GRID], folder)
+    assert status == 0, errors
+    return {**paths, "RESULTS": str(folder / "out")}
+
+
+def experiment(place):
+    """Return names of all files, results without their times, and other files whole."""
     out = place / "out"
     other = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.suffix in (".txt", ".html")}
     return listing(out), measured(out), {path.relative_to(out): content for path, content in other.items()}
 
 
-@pytest.mark.parametrize("kills", [KILLS, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", COMMANDS)
-def test_killed_and_run_again_it_gives_the_same_bits(bench, results, name, kills):
-    arguments = [str(results) if one == "RESULTS" else one for one in COMMANDS[name]]
-    run = partial(bench.run, arguments)
-    killed = killed_at_random(bench.place, run, kills, f"{name} {kills}", 10, WHERE.get(name, ""))
-    undisturbed = found(next(killed)[0])
-    for place, moment in killed:
-        status, errors = run(place)
-        assert status == 0, f"{moment}: {errors}"
-        assert found(place) == undisturbed, moment
-        assert not list(place.rglob("*.tmp")), moment
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_that_is_killed_and_run_again_gives_the_same_bits(tmp_path_factory, inputs, name, kills):
+    arguments = [inputs.get(one, one) for one in EXPERIMENTS[name]]
+    new_place = partial(tmp_path_factory.mktemp, "place")
+    check_same_bits(new_place, arguments, experiment, kills, f"{name} {kills}", WHERE.get(name, ""))
+
+
+def add_and_remove(folder):
+    """Change a folder of photographs that has been indexed."""
+    paint(folder / "new.png", 100)
+    paint(folder / "00.png", 101)
+    (folder / "03.png").unlink()
+
+
+# name -> arguments of the index that is there before, what happens to the folder then, and arguments that are killed
+INDEXES = {
+    "first": (None, None, []),
+    "first with small pictures": (None, None, ["--thumbnails"]),
+    "elsewhere": (None, None, ["--out", "PLACE/elsewhere"]),
+    "update": ([], add_and_remove, []),
+    "update of small pictures": (["--thumbnails"], add_and_remove, []),
+    "rebuild": (["--thumbnails"], None, ["--rebuild"]),
+    "without small pictures": (["--thumbnails"], None, ["--no-thumbnails"]),
+}
+
+
+def index(place):
+    """Return names of files without their generation, and all that the index gives."""
+    names = sorted(
+        re.sub(r"-[0-9a-f]{16}\.", "-GENERATION.", str(path.relative_to(place)))
+        for path in place.rglob("*")
+        if place / "cache" not in path.parents  # whose shards hold what was embedded before the kill
+    )
+    folder = next(path for path in (place / "elsewhere", place / "album") if path.is_dir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+        opened = pecl.ImageIndex.open(folder)
+    with opened:
+        hits = opened.search(opened.embeddings[:1], top=99)[0]
+        small = [(hit.path.name, hit.thumbnail and read_thumbnail(hit.thumbnail)) for hit in hits]
+        rows = [
+            (path.relative_to(place), row.tobytes()) for path, row in zip(opened.paths, opened.embeddings, strict=True)
+        ]
+    return names, rows, small
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", INDEXES)
+def test_an_index_that_is_killed_and_made_again_has_the_same_bits(tmp_path_factory, towers, monkeypatch, name, kills):
+    before, change, arguments = INDEXES[name]
+
+    def new_place():
+        """Return a new folder with photographs, indexed where the command is an update."""
+        place = tmp_path_factory.mktemp("place")
+        paint_album(place / "album")
+        monkeypatch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+        if before is not None:
+            assert main(["index", str(place / "album"), *before, "-q"]) == 0
+        if change is not None:
+            change(place / "album")
+        return place
+
+    check_same_bits(new_place, ["index", "PLACE/album", *arguments], index, kills, f"{name} {kills}")
