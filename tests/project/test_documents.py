@@ -28,6 +28,7 @@ from helpers.tiny import tiny_tower
 import pecl.adapters.ready
 import pecl.data.registry
 import pecl.encoders.towers
+import pecl.experiment.text
 import pecl.export.peft
 import pecl.serving.server
 from pecl.adapters.formats.files import save_adapter
@@ -64,6 +65,7 @@ def place(tmp_path_factory):
         patch.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: image_tower())
         patch.setattr(pecl.adapters.ready, "SHIPPED", folder / "adapters")
         patch.setattr(pecl.serving.server, "serve", lambda *_: None)  # as if it was told to stop at once
+        patch.setattr(pecl.experiment.text, "strange_languages", lambda *_: None)  # it reads models for seconds
         patch.setattr(multi30k, "POOL_SIZE", POOL)
         patch.setattr(pecl.data.registry, "load_scenes", functools.partial(pecl.data.registry.load_scenes, size=POOL))
         patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
