@@ -20,7 +20,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
 from pecl.encoders.towers import Towers, load_text_encoder
 from pecl.export import immich, immich_cache, onnx
-from pecl.files import places
+from pecl.files import folders
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
 pytest.importorskip("onnxscript", reason="onnxscript is not there")
@@ -198,7 +198,7 @@ def test_bad_input_replaces_nothing(model, pecl, tmp_path, monkeypatch, change, 
     if words == "full":
         monkeypatch.setattr(immich_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     if words == "locked":
-        monkeypatch.setattr(places.os, "access", lambda *_: False)  # which permissions do to anyone but root
+        monkeypatch.setattr(folders.os, "access", lambda *_: False)  # which permissions do to anyone but root
     if words == "damaged":
         monkeypatch.setattr(
             immich_cache,
