@@ -89,8 +89,11 @@ def _acquire(path: Path, busy: str, wait: bool) -> int:
 
 def _check_lock(path: Path, descriptor: int) -> None:
     """Raise OutputError unless an open file is a lock, or empty."""
-    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    if not is_file or not _SIGNATURE.startswith(os.pread(descriptor, len(_SIGNATURE), 0)):
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and not found.st_size:
+        return
+    begin = os.pread(descriptor, len(_SIGNATURE), 0) if stat.S_ISREG(found.st_mode) else b"?"
+    if not _SIGNATURE.startswith(begin):
         raise OutputError(f"{path} is not a lock of pecl: move it away, or choose another folder")
 
 

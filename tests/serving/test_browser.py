@@ -7,7 +7,6 @@ import re
 import pytest
 from helpers.browser import background, requests_of
 from helpers.serving import LANGUAGES, make_service, running
-from helpers.small_experiment import tiny_towers
 from helpers.small_index import counted_towers, paint
 from helpers.waiting import wait_until
 from PIL import Image
@@ -18,7 +17,6 @@ from selenium.webdriver.support.ui import Select
 import pecl.encoders.towers
 from pecl.search.build import build_index
 from pecl.serving.models import TextJob
-from pecl.serving.photographs import Photographs
 
 PHOTOGRAPHS = 60
 INJECTED = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -33,7 +31,7 @@ def service(tmp_path_factory):
         patch.setattr(pecl.encoders.towers, "load_image_encoder", counted_towers()[0])
         patch.setenv("PECL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         build_index(folder)
-    return make_service(photographs=Photographs(folder, tiny_towers().image))
+    return make_service(index=folder)
 
 
 @pytest.fixture(scope="module")
