@@ -8,7 +8,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Executor
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import Refusal
@@ -17,7 +18,8 @@ Job = TypeVar("Job", bound=Sized)  # its length is the number of texts or pictur
 Answer = TypeVar("Answer")
 
 
-class _Waiting(NamedTuple, Generic[Job, Answer]):
+@dataclass(frozen=True)
+class _Waiting(Generic[Job, Answer]):
     job: Job
     answer: asyncio.Future[Answer]
     since: float  # the event loop's clock
