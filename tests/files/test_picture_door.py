@@ -176,7 +176,7 @@ def test_pillows_own_limit_neither_counts_nor_warns(monkeypatch, format):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert decode_picture(encoded(format)).size == (40, 30)
-    if format not in ("TIFF", "WEBP"):  # whose plug-ins ask themselves, WebP's since Pillow 13; not for so many in earnest
+    if format not in ("TIFF", "WEBP"):  # whose plug-ins ask themselves (WebP: since Pillow 13)
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
         assert decode_picture(encoded(format)).size == (40, 30)
     assert Image.MAX_IMAGE_PIXELS in (100, 1000)
