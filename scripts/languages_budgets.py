@@ -2,8 +2,9 @@
 
     python scripts/languages_budgets.py FOLDER ...
 
-The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget. Only languages that
-every budget has are kept. The script writes `results/language_budgets.json`; `languages_page.py` reads it.
+The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget, over one or more
+seeds. Only languages that every budget has are kept, and of a budget only seeds that each language has. The script
+writes `results/language_budgets.json`; `languages_page.py` reads it.
 """
 
 import argparse
@@ -21,16 +22,18 @@ _SETTINGS = "solver", "epochs", "batch_size", "lr"
 
 
 def budgets(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return a record per budget, fewest parameters first: its settings, and each language's R@1 before and after."""
+    """Return a record per budget, fewest parameters first: settings, and R@1 before and after by language and seed."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for result in results:
         settings = {name: getattr(result.config, name) for name in _SETTINGS}
         record = {"adapter": result.adapter.spec, "parameters": result.adapter.trainable, "share": result.adapter.share}
         own = found.setdefault((result.adapter.spec, *settings.values()), record | settings | {"languages": {}})
-        own["languages"][result.config.language] = _measured(result)
+        own["languages"].setdefault(result.config.language, {})[str(result.config.seed)] = _measured(result)
     shared = set.intersection(*(set(own["languages"]) for own in found.values()))
     for own in found.values():
-        own["languages"] = {code: own["languages"][code] for code in sorted(shared)}
+        languages = {code: own["languages"][code] for code in sorted(shared)}
+        seeds = sorted(set.intersection(*map(set, languages.values())), key=int)
+        own["languages"] = {code: {seed: by_seed[seed] for seed in seeds} for code, by_seed in languages.items()}
     return sorted(found.values(), key=lambda own: own["parameters"])
 
 

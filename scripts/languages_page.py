@@ -111,23 +111,25 @@ def summary() -> str:
         return NOTHING
     sizes = sorted({len(row.before) for row in rows})
     above, below = (sum(sign * row.interval[side] > 0 for row in rows) for sign, side in ((1, 0), (-1, 1)))
-    before, after = (np.array([getattr(row, name).mean() for row in rows]) for name in ("before", "after"))
     lines = [
         f"- {len(rows)} languages, {' or '.join(f'{size:,}' for size in sizes)} captions each. The interval of the "
         f"gain lies above zero in {above} and below zero in {below}.",
-        f"- Mean R@1 over languages: {before.mean():.3f} before, {after.mean():.3f} after. Standard deviation over "
-        f"languages: {before.std():.3f} before, {after.std():.3f} after.",
+        f"- Mean R@1 over languages (standard deviation in brackets): {_before_and_after(rows)}.",
     ]
     for words, is_in in (("In the tower's pretraining (CC-100)", True), ("Not in its pretraining", False)):
         own = [row for row in rows if row.pretrained == is_in]
         if own:
-            means = [np.mean([getattr(row, name).mean() for row in own]) for name in ("before", "after")]
             shares = [row.share for row in own]
             lines.append(
-                f"- {words}: {len(own)} languages, {means[0]:.3f} before, {means[1]:.3f} after; share of the gap "
+                f"- {words}: {len(own)} languages, {_before_and_after(own)}; share of the gap "
                 f"{np.mean(shares):.2f} on average, {min(shares):.2f} at least."
             )
     return "\n".join(lines) + f"\n\n![R@1 of each language before and after](../img/languages/{NAME}.png)"
+
+
+def _before_and_after(rows: Sequence[Row]) -> str:
+    before, after = (np.array([getattr(row, name).mean() for row in rows]) for name in ("before", "after"))
+    return f"{before.mean():.3f} ({before.std():.3f}) before, {after.mean():.3f} ({after.std():.3f}) after"
 
 
 def unknown() -> str:
@@ -196,16 +198,20 @@ def budgets() -> str:
     rows, codes = [], []
     for own in load_json(BUDGETS):
         codes = list(own["languages"])
-        before, after, seconds = (
-            np.array([one[name] for one in own["languages"].values()]) for name in ("before", "after", "seconds")
+        measures = [list(by_seed.values()) for by_seed in own["languages"].values()]
+        before, after, seconds = (  # (languages, seeds)
+            np.array([[one[name] for one in seeds] for seeds in measures]) for name in ("before", "after", "seconds")
         )
+        seeds = after.mean(axis=0)
+        spread = f" ({seeds.min():.3f} to {seeds.max():.3f})" if len(seeds) > 1 else ""
         steps = own["solver"]
         if "gradient" in steps:
             steps += f", {own['epochs']} passes in batches of {own['batch_size']} at {own['lr']:g}"
         settings = f"`{own['adapter']}`", f"{own['parameters']:,}", f"{100 * own['share']:.3f} %", steps
-        numbers = f"{after.mean():.3f}", f"{(after - before).mean():+.3f}", f"{after.std():.3f}"
-        rows.append([*settings, f"{seconds.mean() / 60:.1f}", *numbers])
-    head = "adapter,parameters,of the tower,training,minutes,R@1,gain,deviation"
+        deviation = f"{after.mean(axis=1).std():.3f}"
+        numbers = f"{after.mean():.3f}{spread}", f"{(after - before).mean():+.3f}", deviation
+        rows.append([*settings, str(len(seeds)), f"{seconds.mean() / 60:.1f}", *numbers])
+    head = "adapter,parameters,of the tower,training,seeds,minutes,R@1,gain,deviation"
     names = ", ".join(language_name(code) for code in codes)
     return f"{len(codes)} languages: {names}.\n\n{table(head.split(','), rows)}"
 
