@@ -28,19 +28,21 @@ if [ ! -x .venv/bin/python ]; then
 fi
 stamp=.venv/pecl-installed${1:+-${1#--}}
 wanted=$(cat pyproject.toml setup.py requirements* | cksum)
+# Compiling 28,000 files takes a minute; Python compiles those that it imports.
+install=".venv/bin/python -m pip install --quiet --no-compile"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "== installing pecl$extras${requirements:+ and the test requirements} into .venv (a few minutes the first time)"
     if [[ ${1:-} = --locked* ]]; then
-        .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+        $install --require-hashes --no-deps -r requirements.lock
         if [ "$1" = --locked ]; then
-            .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-torch.lock
+            $install --require-hashes --no-deps -r requirements-torch.lock
         else
-            .venv/bin/python -m pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu \
+            $install --extra-index-url https://download.pytorch.org/whl/cpu \
                 $(grep -oE '^(torch|torchvision)==[0-9.]+' requirements-torch.lock)
         fi
-        .venv/bin/python -m pip install --quiet --no-deps -e .
+        $install --no-deps -e .
     else
-        .venv/bin/python -m pip install --quiet -e ".$extras" $requirements
+        $install -e ".$extras" $requirements
     fi
     echo "$wanted" > "$stamp"
 fi
