@@ -166,8 +166,13 @@ def _texts(row: Row, tokens: float) -> list[str]:
         "" if row.size is None else f"{row.size / 1000:.0f}",
         f"{training['data']['split']['train']:,}",
         f"{training['adapter']['trainable']:,}",
-        training["config"].get("solver", "gradient"),
+        _trained(training["config"]),
     ]
+
+
+def _trained(config: Mapping[str, Any]) -> str:
+    solver = config.get("solver", "gradient")
+    return f"{solver}, {config['epochs']} passes" if "gradient" in solver else solver
 
 
 def weakest() -> str:
