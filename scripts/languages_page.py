@@ -209,12 +209,11 @@ def budgets() -> str:
         )
         seeds = after.mean(axis=0)
         spread = f" ({seeds.min():.3f} to {seeds.max():.3f})" if len(seeds) > 1 else ""
-        steps = own["solver"]
+        steps = _trained(own)
         if "gradient" in steps:
-            steps += f", {own['epochs']} passes in batches of {own['batch_size']} at {own['lr']:g}"
+            steps += f" in batches of {own['batch_size']} at {own['lr']:g}"
         settings = f"`{own['adapter']}`", f"{own['parameters']:,}", f"{100 * own['share']:.3f} %", steps
-        deviation = f"{after.mean(axis=1).std():.3f}"
-        numbers = f"{after.mean():.3f}{spread}", f"{(after - before).mean():+.3f}", deviation
+        numbers = f"{after.mean():.3f}{spread}", f"{(after - before).mean():+.3f}", f"{after.mean(axis=1).std():.3f}"
         rows.append([*settings, str(len(seeds)), f"{seconds.mean() / 60:.1f}", *numbers])
     head = "adapter,parameters,of the tower,training,seeds,minutes,R@1,gain,deviation"
     names = ", ".join(language_name(code) for code in codes)
