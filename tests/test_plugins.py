@@ -184,6 +184,11 @@ def test_an_installed_one_is_named_by_its_entry_point(small, registries, package
     result = train({**small, "alignment": "mse"})
     assert result.data.files is None  # what is installed and not named is not run
     assert "gram" not in ALIGNMENTS
+    sound = (package / "dutch" / "__init__.py").read_text()
+    (package / "dutch" / "__init__.py").write_text("1 / 0")
+    with pytest.raises(ConfigError, match=r"plugin: dutch-loss, the module dutch: .*ZeroDivisionError"):
+        pecl.load_plugin("dutch-loss")
+    (package / "dutch" / "__init__.py").write_text(sound)
     sha256 = pecl.load_plugin("dutch-loss")
     assert "gram" in ALIGNMENTS
     files = {name: sha256_file(package / "dutch" / name) for name in ("__init__.py", "loss.py")}

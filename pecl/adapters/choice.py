@@ -14,7 +14,7 @@ from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS
-from pecl.errors import ConfigError, WeightsError, suggest
+from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, way_to_adapter
 
 PLAIN = "none"  # names the plain tower where an adapter is expected
@@ -107,9 +107,7 @@ class KnownAdapters:
         own: dict[str, str | Path] = {}
         for name in named:
             path = self._path_of(name)
-            language = self._read(path).language
-            if language is None:
-                raise ConfigError(f"adapter: {path} does not say which language it is for")
+            language = not_none(self._read(path).language, "language")
             language = find_name(language, [*self.paths, *own]) or language
             if language in own:
                 raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")

@@ -211,10 +211,6 @@ class Textual:
         text = " ".join(text.split())
         tokens = self.tokenizer.encode(text.translate(_PUNCTUATION).lower() if self.canonicalize else text)
         given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
-        if unknown := set(self.inputs) - given.keys():
-            raise WeightsError(
-                f"the textual model has the input {min(unknown)}: expected text, or input_ids and a mask"
-            )
         feed = {name: np.array([given[name]], dtype=np.int32) for name in self.inputs}
         return self.session.run(None, feed)[0][0]
 

@@ -27,8 +27,6 @@ class Measured:
 
 def _measured(value: Any) -> Measured:
     """Return it from its JSON object: the two means, and a direction under each other key."""
-    if isinstance(value, Measured):
-        return value
     means = validated(_Means, value)
     others = {name: one for name, one in value.items() if name not in ("mean_recall", METRIC)}
     return Measured(validated(Mapping[Text, _Direction], others), means.mean_recall_at_1, means.mean_recall)

@@ -180,6 +180,8 @@ def test_save_and_load_are_bit_identical(bank, tmp_path):
         assert torch.equal(again.encode_text(TEXTS, language), expected[language])
     assert again.load(paths[0], "de-at") == "de-at"
     assert torch.equal(again.encode_text(TEXTS, "de-at"), expected["de"])
+    again.add("nl", paths[1])
+    assert torch.equal(again.encode_text(TEXTS, "nl"), expected["cs"])
 
 
 def test_report_counts_bytes(bank):

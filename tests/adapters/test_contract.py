@@ -1,6 +1,7 @@
 """What every kind of adapter promises, on every architecture: one table of kinds, one test for each promise."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.kinds.hard_prompt import prompt_tokens
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
 from pecl.files import read_tensors
 
 QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]
@@ -88,6 +91,36 @@ def backward(adapter, embeddings):
 def test_the_table_has_every_method():
     tried = {config.kind for spec in SPECS for config in parse_adapter(spec)}
     assert tried == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "change", "message"),
+    [
+        ("full", lambda encoder: encoder.add_module("extra", torch.nn.Conv1d(1, 1, 1)),
+         "full: backbone.encoder.extra is a Conv1d, expected one of Linear, "),
+        ("prefix", lambda encoder: setattr(encoder.config, "_attn_implementation", "flex_attention"),
+         "prefix: expected the attention implementation sdpa or eager, got 'flex_attention'"),
+        ('lora:target_modules=".*nowhere"', lambda _: None,
+         'linear layers such as encoder.layer.0.attention.self.query, got ".*nowhere", which matches none'),
+    ],
+)  # fmt: skip
+def test_a_tower_that_a_kind_does_not_fit_is_refused(spec, change, message):
+    tower = tower_of("bert")
+    change(tower.backbone.encoder)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        attach(tower, parse_adapter(spec))
+    assert tower.adapter is None
+
+
+def test_a_text_that_runs_into_the_one_behind_it_is_refused():
+    """A tokenizer as a table: "ax" is split as "a" and a piece of its own, and "az" is a single piece."""
+    table = {"x": [1, 5, 2], "z": [1, 6, 2], "ax": [1, 8, 9, 2], "az": [1, 8, 6, 2], "bx": [1, 3, 2], "bz": [1, 3, 2]}
+    tower = SimpleNamespace(name="t", whole=table.__getitem__)
+    with pytest.raises(ConfigError, match="hard_prompt: text 'a' runs into the text behind it: end it with a space"):
+        prompt_tokens(tower, "a")
+    tower.whole = lambda text: table[f"b{text}" if len(text) == 1 else text]
+    with pytest.raises(ConfigError, match="the tokenizer of 't' does not tell x and z apart"):
+        prompt_tokens(tower, "a")
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -1,14 +1,16 @@
 """Embedding in bulk gives what the towers give, in shards that a killed command keeps."""
 
 import json
+import os
 import sys
 import types
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
-from helpers.adapter_towers import filled
+from helpers.adapter_towers import filled, states
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from PIL import Image
@@ -21,7 +23,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.bulk.folder import read_ids, read_plan
 from pecl.bulk.job import Worker
 from pecl.cli import main
-from pecl.errors import ConfigError, DataError, OutputError
+from pecl.errors import ConfigError, DataError, OutputError, RunError
 
 TEXTS = sentences(11)
 
@@ -236,7 +238,12 @@ def stand_in(monkeypatch):
         def map_batches(self, kind, *, fn_constructor_args, batch_size, concurrency, num_gpus):
             asked.update(batch_size=batch_size, concurrency=concurrency, num_gpus=num_gpus)
             worker = kind(*json.loads(json.dumps(fn_constructor_args)))
-            blocks = [worker({"shard": np.array([row["shard"]])}) for row in self.rows]
+            here = os.getcwd()
+            os.chdir(os.sep)  # workers know nothing of the folder of the command
+            try:
+                blocks = [worker({"shard": np.array([row["shard"]])}) for row in self.rows]
+            finally:
+                os.chdir(here)
             return Data([{name: block[name][0] for name in block} for block in blocks])
 
         def iter_rows(self):
@@ -258,6 +265,18 @@ def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
     close(everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS))
     with pytest.raises(ConfigError, match="expected a source that other processes can open"):
         pecl.embed(TEXTS, "texts", ray_workers=2)
+    tower = tiny_towers().text
+    adapter = str(save_adapter(Path("cs.safetensors"), states(tower)[0], parse_adapter("lora"), "cs", tower))
+    there, here = (pecl.embed(lines(), f"cs{n}", adapter=adapter, ray_workers=n)[:] for n in (1, None))
+    assert torch.equal(there, here)
+    with monkeypatch.context() as patch:
+        lost = Mock(side_effect=RuntimeError("log\nlost a node"))
+        patch.setattr(sys.modules["ray"].data, "from_items", lost)
+        with pytest.raises(RunError, match=r"Ray gave up \(RuntimeError: lost a node\); the same command goes on"):
+            pecl.embed(lines(), "lost", ray_workers=1)
+        patch.setitem(sys.modules, "ray.data", None)
+        with pytest.raises(ConfigError, match=r"needs ray: pip install 'pecl\[ray\]'"):
+            pecl.embed(lines(), "lost", ray_workers=1)
     Image.new("RGB", (2, 2)).save(Path(pictures(), "broken.png"))
     Path("pictures", "broken.png").write_bytes(b"no picture")
     assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2

@@ -178,6 +178,13 @@ def test_an_edited_plan_is_refused(fields, said):
         embed()
 
 
+def test_a_plan_of_more_shards_than_rows_is_refused():
+    embed()
+    edit(Path("out", PLAN), shards=12)
+    with pytest.raises(DataError, match="12 shards of 11 rows"):
+        pecl.open_embeddings("out")
+
+
 def test_the_language_of_an_adapter_cannot_be_edited():
     embed(adapter=save_lora())
     path = Path("out", PLAN)
@@ -332,6 +339,9 @@ def test_lines_that_change_after_they_were_opened_are_seen():
     Path("lines.txt").write_bytes(content[:99])
     with pytest.raises(DataError, match=r"lines.txt changed while it was embedded"):
         source.load(2099, 2100)
+    Path("lines.txt").unlink()
+    with pytest.raises(DataError, match=r"cannot read .*lines.txt: No such file"):
+        source.load(0, 1)
 
 
 def test_pictures_that_change_after_they_were_opened_are_seen(pictures, small):
@@ -341,6 +351,10 @@ def test_pictures_that_change_after_they_were_opened_are_seen(pictures, small):
     assert len(list(source.load(0, 3))) == 3
     with pytest.raises(DataError, match=r"3.png changed while its folder was embedded"):
         list(source.load(0, 5))
+    Path(pictures, "3.png").unlink()
+    Path(pictures, "3.png").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"cannot read pictures/3.png: a link that leads to no file \(1 in all\)"):
+        SourceSpec(pictures).open()
     table = SourceSpec(small["dataset"], kind="images").open()
     changed = Path(small["dataset"]).parent / table.names[2]
     Image.new("RGB", (7, 7)).save(changed)

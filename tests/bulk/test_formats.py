@@ -77,6 +77,10 @@ def test_a_file_that_differs_stays(name):
             pecl.embed("lines.txt", "out", format=name)
         assert path.read_bytes() == content
     path.unlink()
+    path.mkdir()
+    with pytest.raises(OutputError, match=rf"cannot read out/embeddings.{name}: Is a directory"):
+        pecl.embed("lines.txt", "out", format=name)
+    path.rmdir()
     pecl.embed("lines.txt", "out", format=name)
     assert path.read_bytes() == sound
 

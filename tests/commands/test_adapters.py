@@ -44,6 +44,7 @@ def test_command_lists_and_shows(pecl, tmp_path):
     status, out, _ = pecl("show", "lora", "--rank", "2")
     assert status == 0
     assert "lora:r=2" in out
+    assert "null" in pecl("show", 'soft_prompt:init_text="a b"', "--json")[1]  # as many as the text has tokens
     assert "294912" in out  # 48 layers x 2 x 2 x 1024, and 98,304 in LayerNorms
 
 

@@ -10,6 +10,7 @@ from helpers.loopback import running_server, sha, without_proxies
 from helpers.translation_models import make_m2m100
 
 from pecl.commands import data
+from pecl.data.check import check_dataset
 from pecl.data.fetching.remote import DOWNLOADS, Download
 from pecl.data.provenance import write_with_provenance
 from pecl.data.registry import DATASETS, load_dataset
@@ -141,6 +142,8 @@ def test_check_finds_what_training_and_evaluation_stumble_over(pecl, tmp_path, r
 def test_check_of_what_is_not_there(pecl, tmp_path):
     with pytest.raises(DataError, match=r"no file 'xtd11'.*did you mean 'xtd10'"):
         pecl("check xtd11")
+    with pytest.raises(DataError, match=r"unknown data set 'xtd11'.*did you mean 'xtd10'"):
+        check_dataset("xtd11")
     assert pecl("check xtd10")[0] == 2  # a known data set that is missing is its one problem
 
 

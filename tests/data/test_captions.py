@@ -80,6 +80,8 @@ def test_columns_must_be_of_one_length(column):
 def test_empty_captions_and_wrong_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="target caption 2 is empty"):
         ParallelCaptions("t", "de", LINES, ("a", " ", "b"))
+    with pytest.raises(DataError, match="target caption 3: half a character"):
+        ParallelCaptions("t", "de", LINES, ("a", "b", "\ud800"))
     images = ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))
     with pytest.raises(DataError, match="2 images for 3 captions"):
         ParallelCaptions("t", "de", LINES, LINES, images=images)
@@ -130,6 +132,8 @@ def test_truncated_missing_and_false_images_are_named(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=rf"cannot read image .*{name}.*replace the file or leave it out"):
             ImageFiles((tmp_path / name,)).load(0)
+    with Image.open(tmp_path / "cut.jpg") as lazy, pytest.raises(DataError, match="row 0, column 'image': cannot read"):
+        from_dataset([{"image": lazy, "en": "a", "de": "b"}], "de").images.load(0)
     missing = ImageFiles((tmp_path / "no.jpg",))
     for access in (missing.load, missing.fingerprint):
         with pytest.raises(DataError, match=r"cannot read image .*no\.jpg"):

@@ -5,7 +5,7 @@ from helpers.tiny import sentences
 
 import pecl.data.language_guess
 from pecl.config import ExperimentConfig
-from pecl.data.language_guess import LOOKED_AT, LanguageGuess, guess_languages, strange_languages
+from pecl.data.language_guess import LOOKED_AT, LanguageGuess, detectable, guess_languages, strange_languages
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
 
@@ -91,6 +91,8 @@ def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatc
     monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
     with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua: pip install"):
         guess_languages(["ein Hund"], ["en"])
+    with pytest.raises(ConfigError, match=r"languages: detecting them needs lingua: pip install 'pecl\[search\]'"):
+        detectable(["en", "de"])
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None  # which are swapped
 
 

@@ -8,7 +8,8 @@ from helpers.adapter_towers import ARCHITECTURES, TEXTS, batch_of, filled, tower
 
 from pecl.adapters.merge import merge_slot
 from pecl.config import make_config
-from pecl.encoders.bfloat16 import Bfloat16Linear
+from pecl.encoders import bfloat16
+from pecl.encoders.bfloat16 import Bfloat16Linear, check_bfloat16
 from pecl.encoders.devices import to_device
 from pecl.encoders.store import store_of, text_embeddings
 from pecl.errors import ConfigError
@@ -47,6 +48,17 @@ def test_a_layer_multiplies_rounded_numbers(bias):
     wanted = gradient.double() @ plain.weight.detach().double()
     assert x.grad.dtype == torch.float32
     assert (x.grad.double() - wanted).abs().max() <= 2 * STEP * wanted.abs().max()
+
+
+def test_a_device_that_cannot_multiply_is_refused_and_a_slow_one_warned_of(monkeypatch, caplog):
+    monkeypatch.setattr(bfloat16, "cpu_multiplies_bfloat16", lambda: False)
+    check_bfloat16("cpu")
+    assert "precision bf16: this processor has neither AVX512-BF16 nor AMX" in caplog.text
+    with pytest.raises(ConfigError, match="expected fp32 on the device meta, got bf16: "):  # no number can be read
+        check_bfloat16("meta")
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.zeros(1, 1))
+    with pytest.raises(ConfigError, match="expected fp32 on the device cpu, which has no bf16, got bf16"):
+        check_bfloat16("cpu")
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -1,15 +1,21 @@
 """`Embeddings` are used as a tensor (N, D) is: by rows, in loops, by NumPy; and a file that is cut is an error."""
 
+import errno
 import os
 import pickle
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
+from pecl.encoders.embeddings import FORMAT as EMBEDDINGS
 from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.store import Shard
+from pecl.encoders.token_store import FORMAT as TOKENS
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
+from pecl.files.rows import DamagedRowsError, write_rows
 
 WHOLE = torch.randn(9, 4, generator=torch.Generator().manual_seed(2))
 
@@ -57,6 +63,11 @@ def test_numpy_takes_them(found):
             np.asarray(found, copy=False)
 
 
+def test_their_repr_states_their_shape(found, tmp_path):
+    assert repr(found) == "Embeddings(rows=9, width=4, files=4)"
+    assert repr(TokenStore.write(tmp_path / "t", [[1, 2], []])) == f"TokenStore('{tmp_path}/t', texts=2, tokens=2)"
+
+
 def test_they_are_sent_to_another_process_by_their_names(found):
     assert torch.equal(pickle.loads(pickle.dumps(found))[:], WHOLE)
 
@@ -87,6 +98,29 @@ def test_a_file_that_is_replaced_while_it_is_open_is_the_one_before(tmp_path):
     found = Embeddings.write(tmp_path / "rows", [WHOLE])
     Embeddings.write(tmp_path / "rows", [WHOLE + 1])
     assert torch.equal(found[:], WHOLE)
+
+
+def test_other_tensors_are_no_embeddings_and_no_token_ids(tmp_path):
+    path, ids = tmp_path / "rows", np.arange(3, dtype=np.int32)
+    write_rows(path, ("embeddings",), [{"embeddings": ids}], {"format": EMBEDDINGS})
+    with pytest.raises(DataError, match=r"expected embeddings \(n, D\) float32, got int32 of shape \(3,\)"):
+        Embeddings(path)
+    write_rows(path, ("offsets", "ids"), [{"offsets": ids[1:], "ids": ids}], {"format": TOKENS})
+    with pytest.raises(DataError, match=r"is damaged \(its parts are of different length\)"):
+        TokenStore(path)
+    write_rows(path, ("rows",), [{"rows": ids}], {"tower": "t"})
+    with pytest.raises(DamagedRowsError, match="it is not a shard"):
+        Shard(path, "t")
+    with pytest.raises(ValueError, match="rows: expected int32"):
+        write_rows(path, ("rows",), [{"rows": ids}, {"rows": ids.astype(np.float32)}], {})
+    with pytest.raises(ValueError, match="metadata: expected at most"):
+        write_rows(path, ("rows",), [{"rows": ids}], {"a": "x" * 10_000})
+
+
+def test_an_error_of_the_disk_is_said(found, monkeypatch):
+    monkeypatch.setattr(os, "preadv", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(DataError, match=r"cannot read .*: Input/output error"):
+        found[0]
 
 
 def test_the_type_of_the_numbers_is_under_the_checksum(tmp_path):

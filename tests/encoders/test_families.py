@@ -212,6 +212,22 @@ def test_an_adapter_without_its_tower_is_refused_where_the_library_reads_both_ha
     assert not (tmp_path / "folder").exists()
 
 
+def test_a_text_half_without_a_head_is_written_and_one_that_does_not_fit_is_refused(tmp_path):
+    tower = written("siglip", tmp_path / "tower")
+    head, tower.head, tower.embedding_dim = tower.head, torch.nn.Identity(), 32
+    loaded = load_text_encoder(export_towers(tower, None, tmp_path / "folder"))
+    torch.testing.assert_close(encode(loaded), encode(tower), rtol=0, atol=1e-5)
+    before = sorted(tmp_path.iterdir())
+    tower.head = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Tanh())
+    with pytest.raises(ConfigError, match="a Sequential as head cannot be written: expected one linear layer"):
+        export_towers(tower, None, tmp_path / "x")
+    tower.head = head
+    tower.backbone.register_buffer("extra", torch.zeros(1))
+    with pytest.raises(ConfigError, match=r"has the weight text_model\.extra, which SiglipModel lacks"):
+        export_towers(tower, None, tmp_path / "x")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_an_exported_tokenizer_begins_with_the_language_of_the_adapter(tmp_path):
     library = pytest.importorskip("sentence_transformers")
     tower = written("nllb", tmp_path / "tower")
@@ -306,6 +322,7 @@ def test_a_tower_of_open_clip_goes_back_with_an_adapter_merged(name, tmp_path):
     merged, image = merge_slot(adapter, 0), load_image_encoder(tmp_path / "tower")
     folder = export_open_clip(merged, image, tmp_path / "back")
     model = open_clip.create_model(f"local-dir:{folder}").eval()
+    assert model.logit_bias == image.model_config.get("init_logit_bias")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     with torch.no_grad():
         torch.testing.assert_close(model.encode_text(tokenizer(TEXTS)), encode(merged), rtol=0, atol=1e-5)
@@ -313,6 +330,9 @@ def test_a_tower_of_open_clip_goes_back_with_an_adapter_merged(name, tmp_path):
     picture = Image.new("RGB", (8, 8), "olive")
     again = load_image_encoder(folder).encode_image(picture)
     torch.testing.assert_close(again, image.encode_image(picture), rtol=0, atol=1e-6)
+    image.model_config["text_cfg"]["layers"] = 3
+    with pytest.raises(ConfigError, match=r"expected width, layers and vocabulary \(32, 3, 260\), got \(32, 2, 260\)"):
+        export_open_clip(merged, image, tmp_path / "other")
     image.model_config = None
     with pytest.raises(ConfigError, match="expected the image tower of the same model"):
         export_open_clip(merged, image, tmp_path / "other")

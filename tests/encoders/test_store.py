@@ -321,6 +321,19 @@ def test_a_store_sees_what_another_process_adds_and_joins(tmp_path):
     assert mine.get(keys_of(100), refuse).equal(vectors(list(range(100))))
 
 
+def test_a_shard_that_another_process_joins_between_listing_and_reading(tmp_path, monkeypatch):
+    mine, other = EmbeddingStore("t", tmp_path), EmbeddingStore("t", tmp_path)
+    other.get(keys_of(10), compute_in_batches)
+    (path,), read = mine.folder.iterdir(), store_module.Shard.read
+
+    def join_first(shard, rows):
+        path.rename(path.with_name("joined.safetensors")) if path.exists() else None
+        return read(shard, rows)
+
+    monkeypatch.setattr(store_module.Shard, "read", join_first)
+    assert mine.get(keys_of(10), refuse).equal(vectors(list(range(10))))
+
+
 def test_the_folder_is_listed_only_after_a_change(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "CLOCK_RESOLUTION_NS", 0)
     store = EmbeddingStore("t", tmp_path)

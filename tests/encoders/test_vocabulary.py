@@ -14,7 +14,7 @@ import pecl.experiment.run
 from pecl.config import make_config
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.token_store import TokenStore
-from pecl.encoders.vocabulary import left_out, trim_vocabulary
+from pecl.encoders.vocabulary import kept_tokens, left_out, trim_vocabulary
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.experiment.run import evaluate, train, train_fleet
 
@@ -42,6 +42,7 @@ def test_rows_that_nobody_uses_are_gone():
     assert parameters(plain) - parameters(small_one) == gone
     words = small_one.backbone.get_input_embeddings()
     assert torch.equal(words.weight, plain.backbone.get_input_embeddings().weight[sorted(kept)])
+    assert (kept_tokens(small_one), kept_tokens(plain)) == (sorted(kept), None)
 
 
 def test_a_token_that_was_left_out_is_an_error():

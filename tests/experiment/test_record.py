@@ -1,6 +1,7 @@
 """What lies next to the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
 import json
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,7 +23,7 @@ from pecl.errors import DataError
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.run import evaluate, train
 from pecl.files.images import ImageFiles
-from pecl.results.environment import environment
+from pecl.results.environment import environment, process_peak_mb
 from pecl.results.result import collect, read_result, result_path
 from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
 from pecl.training.trainer import AlignmentTrainer
@@ -138,6 +139,17 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
     assert said() == (commit, False)
     (checkout / "results.py").write_text("2")
     assert said() == (commit, True)
+
+
+def test_a_package_that_is_not_there_has_no_version_and_memory_is_known_without_proc(tmp_path, monkeypatch):
+    monkeypatch.setattr(pecl.results.environment, "_PACKAGES", ("pecl-nowhere",))
+    assert environment().versions == {"python": platform.python_version(), "pecl-nowhere": None}
+    held = process_peak_mb()
+    monkeypatch.setattr(pecl.results.environment, "_STATUS", tmp_path / "nowhere")
+    here = process_peak_mb()
+    assert here > 0.9 * held  # or more, if the process that started this one held more
+    monkeypatch.setattr("sys.platform", "darwin")  # which counts in bytes
+    assert process_peak_mb() == pytest.approx(here / 1024, rel=0.01)
 
 
 def test_the_manifest_is_of_the_images_that_were_embedded(small, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.fake_hub import COMMIT, accept_writes, running_hub
-from helpers.folders import exchange
+from helpers.folders import exchange, without_digest
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 from huggingface_hub import ModelCard
@@ -18,6 +18,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import make_config
+from pecl.encoders.towers import Towers
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.experiment.run import train
 from pecl.export.hub import INDEX, find_adapters, pull, push
@@ -170,6 +171,15 @@ def test_adapters_of_another_tower_or_damaged_ones_are_refused(published, tmp_pa
     assert not (tmp_path / "x").exists()
 
 
+def test_adapters_of_two_towers_are_published_apart(trained, small, tmp_path, monkeypatch):
+    towers = Towers(lambda: tiny_tower(seed=8), lambda: tiny_towers().image)
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: towers)
+    other = train(make_config({**small, "language": "fr", "out": str(tmp_path / "other")}))
+    with pytest.raises(WeightsError, match="were trained on different text towers: publish them apart"):
+        push([trained[0].adapter_path, other.adapter_path], str(tmp_path / "published"))
+    assert not (tmp_path / "published").exists()
+
+
 def raise_a_recall(result):
     """Edit the result's file: a higher recall, and no digest that would tell."""
     document = json.loads(result.path.read_text("utf-8"))
@@ -203,13 +213,19 @@ def test_a_file_that_is_exchanged_while_it_is_published_is_seen(trained, tmp_pat
     assert not (tmp_path / "published").exists()
 
 
-def test_listing_refuses_exchanged_adapters(trained, published, capsys):
+def test_listing_refuses_damaged_results_and_exchanged_adapters(trained, published, capsys):
     assert main(["adapters", "list", str(folder_of(trained)), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["named by"] for row in rows] == [one.path.name for one in trained]
     assert [row["trained on"] for row in rows] == [one.config.dataset for one in trained]
     assert main(["adapters", "list", str(published), "--json"]) == 0
     assert {row["named by"] for row in json.loads(capsys.readouterr().out)} == {INDEX}
+    document = without_digest(trained[0].path)
+    document["config"]["epochs"] = "two"
+    trained[0].path.write_text(json.dumps(document), "utf-8")
+    assert main(["adapters", "list", str(folder_of(trained))]) == 2
+    error = capsys.readouterr().err
+    assert re.search(rf"result {trained[0].path} is damaged \(config\.epochs.*\); run it again", error)
     exchange(*(one.adapter_path for one in trained))
     exchange(*(published / f"{code}.safetensors" for code in ("de", "fr")))
     for folder in (folder_of(trained), published, trained[0].adapter_path):

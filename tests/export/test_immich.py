@@ -1,6 +1,8 @@
 """Folders for immich, fed as its machine learning service feeds them."""
 
+import errno
 import json
+import os
 import shutil
 import string
 from types import SimpleNamespace
@@ -9,16 +11,18 @@ import numpy as np
 import pytest
 import torch
 from helpers.adapter_towers import states
-from helpers.checkpoints import write_mclip, xlm_roberta_config
+from helpers.checkpoints import write_clip, write_mclip, write_siglip, xlm_roberta_config
 from helpers.exporting import image_tower, pictures
 from helpers.family_towers import WRITERS
-from PIL import Image
+from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
-from pecl.encoders.towers import Towers, load_text_encoder
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.towers import Towers, load_image_encoder, load_text_encoder
+from pecl.errors import ConfigError
 from pecl.export import immich, immich_cache, onnx
 from pecl.files import folders
 
@@ -76,7 +80,8 @@ def predict(folder, text, language=None):
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(name, marks=() if name == "nllb" else pytest.mark.slow) for name in FAMILIES]
+    "family",
+    [pytest.param(name, marks=() if name in ("nllb", "open-clip-siglip") else pytest.mark.slow) for name in FAMILIES],
 )
 def test_families_equal_the_merged_tower(family, tmp_path):
     tower, merged = merged_tower(family, tmp_path / "tower")
@@ -119,25 +124,51 @@ def bytes_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
-def test_pictures_of_a_folder(model, tmp_path):
-    cache = immich.export_immich(model[0], image_tower(), tmp_path / "out", is_mclip=True)
+@pytest.mark.parametrize(
+    ("write", "edge", "mode"),
+    [
+        (lambda _: None, 32, "squash"),  # timm
+        (write_clip, 32, "shortest"),
+        (write_siglip, 32, "squash"),
+        (WRITERS["open-clip-siglip"], 8, "shortest"),
+    ],
+)
+def test_pictures_of_a_folder(model, tmp_path, monkeypatch, write, edge, mode):
+    """A tower that looks at every pixel, with the preparation of a checkpoint, which open_clip reads in the folder."""
+    source = load_image_encoder(tmp_path) if write(tmp_path) else image_tower()
+    graph = model[2] / "textual" / "model.onnx"  # which takes a second to write
+    monkeypatch.setattr(immich, "write_textual", lambda _, path, *args, **options: shutil.copyfile(graph, path))
+    layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * edge * edge, 8))
+    tower = ImageEncoder(layers, None, source.preprocess, name=source.name, preprocessing=source.preprocessing)
+    cache = immich.export_immich(model[0], tower, tmp_path / "out", is_mclip=True)
     settings = json.loads((cache / "visual" / "preprocess_cfg.json").read_text())
-    assert (settings["size"], settings["resize_mode"], settings["interpolation"]) == ([32, 32], "squash", "bicubic")
+    assert (settings["size"], settings["resize_mode"], settings["interpolation"]) == ([edge, edge], mode, "bicubic")
+    assert json.loads((cache / "config.json").read_text())["vision_cfg"] == {"image_size": edge}
+    prepare = image_transform_v2(PreprocessCfg(**settings), is_train=False)
     session = runtime.InferenceSession(cache / "visual" / "model.onnx")
-    tower = image_tower()
     for one in pictures(2):
-        picture = one.resize((32, 32), Image.Resampling[settings["interpolation"].upper()])
-        pixels = (np.asarray(picture, dtype=np.float32) / 255 - settings["mean"]) / settings["std"]
-        pixels = pixels.astype(np.float32).transpose(2, 0, 1)[None]
-        (row,) = session.run(None, {"image": pixels})[0]
+        (row,) = session.run(None, {"image": prepare(one)[None].numpy()})[0]
         torch.testing.assert_close(torch.tensor(row), tower.encode_image([one])[0], rtol=0, atol=1e-4)
 
 
-def test_replaced_and_restored(model, pecl, monkeypatch):
+@pytest.mark.parametrize(
+    "settings", [{"size": {"shortest_edge": 32}, "crop_size": {"height": 24, "width": 24}}, {"size": {}}]
+)
+def test_pictures_that_immich_cannot_prepare(model, tmp_path, settings):
+    tower = image_tower()
+    tower.preprocessing = settings
+    with pytest.raises(ConfigError, match=r"tiny-timm cannot be written for immich: .*--text-only leaves them out"):
+        immich.export_immich(model[0], tower, tmp_path / "out", is_mclip=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_replaced_and_restored(model, pecl, monkeypatch, has_links):
     _, merged, cache = model
     before = bytes_of(cache)
     monkeypatch.setattr(onnx, "_ONE_FILE", 1)  # weights in a second file, as of models above 2 GB
+    if not has_links:
+        monkeypatch.setattr(immich_cache.os, "link", refuse)
     adapter = cache.parents[2] / "cs.safetensors"
     status, out, _ = pecl("--tower", NAME, "--language", "Czech", "--adapter", adapter, "--replace", cache)
     assert (status, out.startswith(f"{cache}/textual/model.onnx: {NAME} with lora of Czech")) == (0, True)
@@ -149,9 +180,18 @@ def test_replaced_and_restored(model, pecl, monkeypatch):
     now = bytes_of(cache)
     changed = {path for path in before if before[path] != now[path]}
     assert {path.as_posix() for path in changed} == {"textual/model.onnx"}
+    with monkeypatch.context() as patch:
+        patch.setattr(immich_cache.os, "replace", refuse)
+        sentence = f"cannot write {cache}/textual/model.onnx: Operation not permitted; it is as it was"
+        assert sentence in pecl("--restore", cache)[2]
+    assert bytes_of(cache) == now
     assert pecl("--restore", cache)[0] == 0
     assert bytes_of(cache) == before
     assert "model.onnx.before-pecl is missing" in pecl("--restore", cache)[2]
+
+
+def refuse(*_):
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def break_nothing(cache):
@@ -168,6 +208,26 @@ def other_tower(cache):
     return cache
 
 
+def other_width(cache):
+    """A model of a constant embedding of nine numbers."""
+    package = pytest.importorskip("onnx", reason="onnx is not there")
+    graph = "g (int32[1, 77] input_ids, int32[1, 77] attention_mask) => (float[1, 9] y)"
+    body = "y = Constant <value = float[1, 9] {0, 0, 0, 0, 0, 0, 0, 0, 1}> ()"
+    found = package.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph} {{ {body} }}')
+    package.save(found, cache / "textual" / "model.onnx")
+    return cache
+
+
+def written(name, content):
+    """Return a change of a model in the cache: a file with other content."""
+
+    def change(cache):
+        (cache / name).write_text(content)
+        return cache
+
+    return change
+
+
 def link(cache):
     path = cache / "textual" / "model.onnx"
     blob = path.rename(cache / "blob")
@@ -182,6 +242,15 @@ def link(cache):
         (lambda cache: cache / "nothing", "", "expected the folder of a model in immich's cache"),
         (link, "", "is a link into a cache of the model hub"),
         (other_tower, "", "holds another tower than " + NAME),
+        (other_width, "", "holds another tower than " + NAME),
+        (written("textual/model.onnx", "x"), "", "onnxruntime cannot open {cache}/textual/model.onnx"),
+        (written("textual/tokenizer.json", "x"), "", "{cache}/textual: cannot read its tokenizer"),
+        (written("config.json", "x"), "", "{cache}/config.json: expected immich's file of settings"),
+        (
+            written("config.json", '{"text_cfg": {"context_length": 0}}'),
+            "",
+            "{cache}/config.json: context_length: expected a number of tokens, got 0",
+        ),
         (break_nothing, "--tower XLM-Roberta-Large-Vit-B-33", "did you mean 'XLM-Roberta-Large-Vit-B-32'?"),
         (break_nothing, "--adapter none", "expected one with an adapter for"),
         (break_nothing, "--language de", "is for Czech (cs), expected de"),

@@ -11,7 +11,9 @@ from helpers.exporting import image_tower, pictures, text_tower, write_adapters
 from helpers.project import ROOT
 from torch import nn
 
+from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.export.open_clip import export_open_clip, fold_bias
 from pecl.export.tokenizer import with_prefix
@@ -103,6 +105,7 @@ def test_the_bias_is_folded_by_hand(architecture, pooling):
     tower.backbone, tower.head = backbone, nn.Linear(*weight.T.shape, bias=False)
     tower.head.weight = nn.Parameter(weight)
     torch.testing.assert_close(tower.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
+    assert fold_bias(tower) == (backbone, tower.head.weight)  # there is nothing left to fold
 
 
 def test_a_tokenizer_with_the_prefix_gives_the_towers_tokens():
@@ -115,15 +118,19 @@ def test_a_tokenizer_with_the_prefix_gives_the_towers_tokens():
 
 
 def test_what_open_clip_cannot_hold_is_said(tmp_path):
-    tower, wide, other = text_tower(), text_tower(), text_tower()
+    tower, wide, other, adapted, padding = (text_tower() for _ in range(5))
     wide.head, wide.embedding_dim = nn.Linear(32, 40), 40  # more rows than columns: a bias is out of reach
     other.pooling = "lasttoken"
+    attach(adapted, parse_adapter("lora"))
+    padding.tokenizer.pad_token = "<unk>"
     cropping, flat = image_tower(), image_tower()
     cropping.preprocessing = {**cropping.preprocessing, "crop_pct": 0.875, "crop_mode": "center"}
     flat.backbone = nn.Flatten()
     for text, image, message in (
         (wide, image_tower(dim=40), r"expected a linear layer of full row rank, got one of shape \(40, 32\)"),
         (other, image_tower(), "expected a pooling of mean, cls and one linear layer"),
+        (adapted, image_tower(), "has an adapter: merge it, or remove it, before saving the tower"),
+        (padding, image_tower(), "expected a tokenizer that pads with 1 as its encoder does, got 3"),
         (tower, cropping, r"expected crop_pct 1 and crop_mode squash or center, got 0\.875 and center"),
         (tower, flat, "expected a model of timm with a linear layer"),
     ):

@@ -112,6 +112,10 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path):
         export_towers(tower, image_tower(dim=9), tmp_path / "x")
     bare = ImageEncoder(torch.nn.Flatten(), None, lambda picture: picture, name="bare", preprocessing={})
     bare.embedding_dim = 8
+    other = text_tower()
+    other.head = torch.nn.Sequential(other.head, torch.nn.Softplus())
+    with pytest.raises(ConfigError, match="a head with a Softplus cannot be written in sentence-transformers' layout"):
+        export_towers(other, None, tmp_path / "x")
     with pytest.raises(ConfigError, match=r"image tower bare cannot be written .*--text-only"):
         export_towers(tower, bare, tmp_path / "x")
     for spec, parts in (("bottleneck", "bottleneck"), ("soft_prompt+lora", "soft_prompt"), ("head", "without lora")):

@@ -319,7 +319,9 @@ ADAPTERS = [
     ("push nowhere.safetensors published", "adapter file nowhere.safetensors is missing"),
     ("push empty published", "empty holds no complete training with its adapter"),
     ("push failed-only published", "failed-only holds no complete training with its adapter"),
+    ("push failed-only published --best", "failed-only: expected results of `pecl train`, found no complete one"),
     ("push results empty", "empty exists already"),
+    ("pull 'a b/c' here", "'a b/c' is neither a folder nor a hub id"),
     ("push results 'a b/c'", "'a b/c' is neither a hub id such as name/adapters nor a path|cannot write a b/c"),
     ("pull empty here", "empty lacks pecl_adapters.json: expected adapters that `pecl adapters push` published"),
     ("pull ./nowhere here", "nowhere lacks pecl_adapters.json"),
@@ -350,6 +352,9 @@ EXPORT = [
     ("peft x", "the following arguments are required: --adapter"),
     ("peft x --adapter sound.safetensors --base ./nowhere", "there is no folder ./nowhere"),
     ("peft x --adapter text.ckpt", "text.ckpt"),
+    ("peft x --adapter none", "--adapter: expected an adapter, got none"),
+    ("immich --out x --language cs", "--tower, --language: expected both with --out and --replace"),
+    ("immich --out empty --tower XLM-Roberta-Large-Vit-B-32 --language cs", "empty exists already"),
     ("peft x --adapter sound.safetensors --base file", "file is a file: expected the folder of a checkpoint"),
 ]
 
@@ -467,6 +472,8 @@ INDEX = [
 SEARCH = [
     ("indexed dog --html ''", "argument --html: expected a path, got an empty text"),
     ("", "expected an INDEX, or --embeddings FILE"),
+    ("--embeddings a.npy --url http://127.0.0.1:1 dog", "--embeddings: expected no --url with it"),
+    ("--embeddings a.npy --profile minni dog", "unknown profile 'minni': expected one of .*; did you mean 'mini'"),
     ("indexed", "search: expected a TEXT, or a picture with --image"),
     ("nowhere dog", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
     ("file dog", "file: expected an index"),

@@ -15,7 +15,6 @@ from pecl.data import captions
 from pecl.data.captions import read_captions
 from pecl.data.custom.tables import read_table
 from pecl.data.provenance import read_provenance
-from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.weights import read_json, read_tensors
 from pecl.errors import ConfigError, DataError, PeclError
 from pecl.files import JSON_LIMIT, parse_json, parse_yaml, read_bytes_limited
@@ -34,7 +33,6 @@ READERS = {
     "captions.txt": read_captions,
     "captions.txt.gz": read_captions,
     "config.json": read_json,
-    "e5.bin": read_e5,
     "model.safetensors": read_tensors,
     "model.bin": read_tensors,
     "adapter.safetensors": load_adapter_file,
@@ -81,11 +79,14 @@ def test_aliases_tags_and_depth_of_yaml(tmp_path):
         ("a: " + "[" * 3000, "more than 64 deep"),
         ("shots: " + "9" * 5000, "expected YAML"),
         ("a: 2001-99-99", "expected YAML"),
+        ("a: 1" + ":1" * 200 + ".5", "expected YAML: int too large"),  # 60 to the power of 200
         ("a: " + "x" * (1 << 17), "larger than"),
     ):
         (tmp_path / "a.yaml").write_text(text)
         with pytest.raises(ConfigError, match=message):
             read_yaml(tmp_path / "a.yaml")
+    with pytest.raises(ValueError, match="larger than 3 characters"):
+        parse_yaml("a: b", 3)
     assert parse_yaml("a: &x [1, 2.5, yes, de]") == {"a": [1, 2.5, True, "de"]}  # an anchor by itself is harmless
 
 

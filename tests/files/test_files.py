@@ -130,6 +130,23 @@ def test_a_file_that_is_taken_away_from_its_writer_is_written_again(tmp_path, mo
     write_bytes(tmp_path / "a", b"whole")
     assert len(taken) == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"whole"}
+    taken.clear()
+    stream, begun = files.write_stream, []
+    if when == "flock":  # nothing is written yet
+        stream(tmp_path / "a", lambda file: begun.append(file.write(b"stream")))
+        assert (tmp_path / "a").read_bytes() == b"stream"
+    else:
+        with pytest.raises(OutputError, match="removed by another process; try again"):
+            stream(tmp_path / "a", lambda file: begun.append(file.write(b"stream")))
+        assert (tmp_path / "a").read_bytes() == b"whole"
+    assert begun == [6]
+
+
+def test_a_file_that_is_always_taken_away_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: next(tmp_path.glob(".*.tmp")).unlink())
+    with pytest.raises(OutputError, match=r"cannot write .*/a: its temporary file was removed 100 times"):
+        write_bytes(tmp_path / "a", b"whole")
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_names_of_unfinished_files_are_removed(tmp_path):

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 from helpers.report_results import both, document
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pecl.files.typed_json import smallest
@@ -15,6 +15,8 @@ WHOLE = st.integers(-(2**63), 2**63 - 1)
 
 
 @given(st.lists(st.one_of(WHOLE, st.integers(0, 2**64 - 1)), max_size=6))
+@example([2**64 - 1, 0])
+@example([-1, 2**63])
 def test_numbers_are_what_was_given(values):
     if values and min(values) < 0 and max(values) >= 2**63:
         with pytest.raises(OverflowError):

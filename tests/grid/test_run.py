@@ -21,10 +21,10 @@ import pecl.experiment.run
 import pecl.grid.status
 from pecl.cli import main
 from pecl.config import make_config
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, PeclError
 from pecl.experiment.run import train
 from pecl.grid import estimate, expand, fleets, run_grid
-from pecl.grid.estimate import Recorded, duration
+from pecl.grid.estimate import Recorded, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.grid.status import StatusLine
@@ -193,6 +193,13 @@ def test_runs_whose_worker_dies_or_leaves_no_result_are_tried_once_more(small, e
     assert faults < 2 or all(said in result.error for result in results)
 
 
+def test_runs_of_a_fleet_with_a_wrong_one_are_tried_separately(small):
+    launcher = Faulty(1, PeclError("cannot read image broken.png"))
+    results = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2)], launcher=launcher).results
+    assert launcher.attempts == 3
+    assert [(result.status, result.fleet.size) for result in results] == [("complete", 1)] * 2
+
+
 def test_states_of_complete_runs_alone_are_removed(small):
     """One run is complete, one is complete and another process is at work on it again, one failed."""
     complete, busy, fails = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
@@ -258,6 +265,9 @@ def test_the_time_of_runs_is_that_of_recorded_ones(small):
     ]
     assert estimate(configs, recorded).seconds == pytest.approx(3 * 20)
     assert estimate(configs, recorded, jobs=2).seconds == pytest.approx(30)
+    Path(small["out"]).mkdir()
+    Path(small["out"], "damaged.json").write_text("{")
+    assert recorded_seconds([make_config(small)]) == []
     longer = expand({**values, "epochs": 30, "adapter": "bottleneck"})  # another shape: 300 steps of 0.2 s
     assert estimate(longer, recorded).seconds == pytest.approx(60)
     assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 runs)"

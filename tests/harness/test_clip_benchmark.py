@@ -1,23 +1,25 @@
 """pecl as a type of model in CLIP_benchmark's own command line."""
 
 import json
+import runpy
 import sys
 
 import pytest
 from helpers.adapter_towers import TEXTS
 from helpers.exporting import export_towers, pictures, write_adapters
 
+from pecl.adapters.choice import PLAIN
 from pecl.adapters.formats.convert import merge_adapter
+from pecl.errors import ConfigError
+from pecl.harness import clip_benchmark
 from pecl.retrieval.evaluator import RetrievalEvaluator
 
 pytest.importorskip("clip_benchmark", reason="CLIP_benchmark is not there")
 
 
 def test_its_command_measures_an_adapter(tmp_path, monkeypatch):
-    from pecl.harness import clip_benchmark
-
     files, shown = write_adapters(tmp_path), pictures()
-    monkeypatch.setattr(clip_benchmark, "load_towers", export_towers)
+    monkeypatch.setattr("pecl.encoders.towers.load_towers", export_towers)
     for i, picture in enumerate(shown):
         picture.save(tmp_path / f"{i}.jpg", quality=95)
     lines = ["image,caption", *(f"{i % len(shown)}.jpg,{text}" for i, text in enumerate(TEXTS))]
@@ -28,9 +30,9 @@ def test_its_command_measures_an_adapter(tmp_path, monkeypatch):
         "--no_amp --pretrained"
     )
     found = []
-    for pretrained in (clip_benchmark.PLAIN, str(files["cs"].path)):
+    for pretrained in (PLAIN, str(files["cs"].path)):
         monkeypatch.setattr(sys, "argv", [*command.split(), pretrained])
-        clip_benchmark.main()
+        runpy.run_path(clip_benchmark.__file__, run_name="__main__")  # as `python -m` does
         found.append(json.loads((tmp_path / "en.json").read_text())["metrics"]["image_retrieval_recall@1"])
     towers = export_towers()
     gallery = towers.image.encode_image([tmp_path / f"{i}.jpg" for i in range(len(shown))])
@@ -40,3 +42,6 @@ def test_its_command_measures_an_adapter(tmp_path, monkeypatch):
         for text in (towers.text, merge_adapter(files["cs"], towers.text))
     ]
     assert found == pytest.approx(ours)
+    monkeypatch.setitem(sys.modules, "clip_benchmark.models", None)
+    with pytest.raises(ConfigError, match=r"CLIP_benchmark is needed: pip install 'pecl\[harness\]'"):
+        clip_benchmark.main()

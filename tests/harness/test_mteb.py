@@ -4,12 +4,12 @@ import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
 from helpers.exporting import image_tower, pictures, text_tower, write_adapters
-from helpers.layouts import make_xtd10
+from helpers.layouts import make_xtd10, write_image, write_table
 from PIL import Image
 
 from pecl.adapters.bank import AdapterBank
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,6 +99,26 @@ def test_published_tasks_are_read_offline_with_pictures_as_pecl_sees_them(tmp_pa
     assert seen.convert("RGB").tobytes() == data.images.load(0).tobytes()
     to_text = tasks[1].dataset["es"]["test"]
     assert to_text["relevant_docs"]["image-0"] == {"text-0": 1}
+    tasks[1].load_data()  # which mteb calls before each evaluation
+    assert tasks[1].dataset["es"]["test"] is to_text
+
+
+def test_a_table_gives_its_test_part_and_needs_sound_pictures(tmp_path):
+    rows = [{"image": f"{i}.png", "en": f"a {i}", "de": f"ein {i}", "part": "test" if i else "train"} for i in range(3)]
+    path = write_table(tmp_path / "parts.csv", rows)
+    for row in rows:
+        write_image(tmp_path / row["image"])
+    task, _ = mteb_tasks.published_tasks(str(path), ["de"])
+    task.load_data()
+    assert task.dataset["de"]["test"]["queries"]["text"][:] == ["ein 1", "ein 2"]
+    assert len(task.dataset["de"]["test"]["corpus"]) == 2
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    task, _ = mteb_tasks.published_tasks(str(path), ["de"])
+    with pytest.raises(DataError, match=rf"cannot read image {tmp_path / '2.png'}"):
+        task.load_data()
+    text = write_table(tmp_path / "text.csv", [{"en": "a", "de": "b"}])
+    with pytest.raises(DataError, match="text has no images here"):
+        mteb_tasks.published_tasks(str(text), ["de"])
 
 
 def test_a_picture_that_pillow_reads_otherwise_is_given_as_pecl_sees_it(tmp_path):

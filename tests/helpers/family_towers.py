@@ -216,7 +216,7 @@ def write_open_clip_siglip(folder):
     text = SIZES | {"context_length": 64, "no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
     text |= {"norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}}
     text |= {"tokenizer_kwargs": {"clean": "canonicalize"}}
-    return _write_open_clip_own(folder, text, ending_tokenizer(), CustomTextCLIP)
+    return _write_open_clip_own(folder, text, ending_tokenizer(), CustomTextCLIP, init_logit_bias=-10)
 
 
 def write_open_clip_metaclip(folder):

@@ -18,7 +18,6 @@ from PIL import Image
 from helpers.project import ROOT
 from helpers.report_results import both, document, ranked
 from helpers.tiny import tiny_tower
-from helpers.tiny_e5 import write_tiny
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
@@ -32,7 +31,6 @@ from pecl.data.custom.folder import check_captions_file
 from pecl.data.fetching.download import read_download_records
 from pecl.data.provenance import read_provenance
 from pecl.encoders.embeddings import Embeddings
-from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
@@ -156,7 +154,6 @@ def make_parsers(folder):
                 f"{catalogue.HIDDEN}/embeddings-{HEAD.generation}.safetensors": made.matrix(),
             },
         ),
-        "E5S1": Parser("e5.bin", (made.file("e5.bin", write_tiny),), read_e5),
     }
 
 

@@ -212,6 +212,7 @@ BEST = "metrics.test.best"
         (BEST, 3, f"{BEST} is 3, expected an object"),
         ("ranks.test.best.image_to_text", [[1], [1, 2]], "expected a list of whole numbers"),
         ("ranks.test.best.image_to_text", [True], "expected a list of whole numbers"),
+        ("ranks.test.best.image_to_text", [-1, 2**63], "no whole number below 0 next to one of 64 bits"),
         ("config.seed", True, "config.seed is True, expected a whole number"),
         ("config.lr", math.nan, "config.lr is nan, expected a number"),
         ("config", [], "config is a list, expected an object"),

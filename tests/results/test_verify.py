@@ -108,6 +108,12 @@ def test_a_raised_recall_is_refused_with_and_without_its_digest(results):
         verify(read_result(edited.path))
 
 
+def test_a_direction_without_recall_is_refused(results):
+    edited = rewrite(results[0].path, lambda document: document["metrics"]["test"]["best"].pop("image_to_text"))
+    with pytest.raises(DataError, match=r"metrics\.test\.best\.image_to_text is missing"):
+        check_recalls(edited)
+
+
 def test_what_does_not_name_its_adapter_is_read_and_not_verified(results):
     old = rewrite(results[0].path, lambda document: document["adapter"].pop("sha256"))
     assert old.adapter.sha256 is None

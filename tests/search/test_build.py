@@ -100,7 +100,9 @@ def test_unreadable_files_are_listed_once_each_and_looked_at_again_when_they_cha
     assert (report.new, list(report.unreadable)) == (1, ["a.jpg", "b.HEIC", "d.png"])
     assert towers.pictures == 1
     (photographs / "00.png").write_bytes(b"no longer one")
+    (photographs / ".pecl-index" / ".embeddings-0123456789abcdef.safetensors.0123456789abcdef.tmp").write_bytes(b"half")
     report = build_index(photographs)
+    assert not list((photographs / ".pecl-index").glob(".*.tmp"))  # which a killed process left
     assert (report.photographs, report.removed, "00.png" in report.unreadable) == (COUNT, 1, True)
 
 
@@ -114,6 +116,11 @@ def test_folders_that_cannot_be_read_are_listed(photographs, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert build_index(photographs).unreadable == {"2019/summer": "Permission denied"}
+    (photographs / "summer").mkdir()
+    with pytest.raises(DataError, match=r"cannot read the folder .*/summer: Permission denied"):
+        build_index(photographs / "summer")
+    with pytest.raises(ConfigError, match="out: expected a path, got an empty text"):
+        build_index(photographs, "")
 
 
 def test_a_killed_process_goes_on_where_it_was(photographs, towers):
@@ -221,6 +228,8 @@ def test_two_at_work_on_one_index_are_one_too_many(photographs, towers):
         *({"width": 0}, {"count": -1}, {"count": 10**9}, {"files": ["a"]}, {"thumbnails": 1}, {"salt": "0"}),
         *({"root": 5}, {"root": "a\0b"}, {"collection": "company"}, {"unreadable": 7}, {"unreadable": [{"name": 3}]}),
         {"unreadable": [["../../x", 1, 1, 1, 1, "why"]]},
+        {"unreadable": [["x", 1, 1, 1, "1", "why"]]},
+        {"towers": {name: {"name": "x", "fingerprint": "0"} for name in ("image", "text")}},
         *({"towers": [1]}, {"towers": {"image": {"name": "x", "fingerprint": "0" * 64}}}),
     ],
 )

@@ -1,5 +1,7 @@
 """The index in Qdrant, on servers that live in this process: the same interface and answers as the exact store."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from helpers.loopback import running_server
@@ -141,6 +143,18 @@ def test_a_rebuild_makes_a_collection_of_its_own_and_drops_the_one_before(both, 
     build_index(photographs, both[1], IndexOptions(rebuild=True, engine="store"))
     assert servers.names("http://other.test") == []
     assert pecl.ImageIndex.open(both[1]).head.engine == "store"
+
+
+def test_a_collection_whose_server_is_gone_is_dropped_when_it_is_back(both, photographs, servers, monkeypatch, caplog):
+    (name,) = servers.names()
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.search.qdrant._connect", Mock(side_effect=DataError("no answer")))
+        build_index(photographs, both[1], IndexOptions(rebuild=True, engine="store"))
+    assert f"{name} of qdrant at {URL} is no longer used, and cannot be deleted: no answer" in caplog.text
+    assert pecl.ImageIndex.open(both[1]).head.engine == "store"
+    assert servers.names() == [name]
+    build_index(photographs, both[1], IndexOptions(rebuild=True))
+    assert servers.names() == []
 
 
 def test_another_users_index_asks_no_server_that_is_not_named(both, photographs, servers, monkeypatch, tmp_path):

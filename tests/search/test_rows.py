@@ -1,6 +1,7 @@
 """`pecl search --embeddings`: embeddings of another program, in each of the three forms."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,10 @@ def with_nan(rows):
         (lambda rows: write_npy(np.array([{}])), "expected an array of NumPy"),
         (lambda rows: ["--embeddings", "nothing.npy", "--paths", "p"], "nothing.npy: expected an array of NumPy"),
         (lambda rows: ["--embeddings", "nothing.parquet"], "expected parquet with the columns id, embedding"),
+        (
+            lambda rows: write_npy(rows) + ["not UTF-8"] * Path("paths.txt").write_bytes(b"\xff"),
+            "one path per line in UTF-8",
+        ),
         (lambda rows: ["--embeddings", "."], "expected a folder of clip-retrieval"),
         (lambda rows: ["--paths", "paths.txt"], "expected an INDEX, or --embeddings FILE"),
     ],
@@ -113,6 +118,12 @@ def test_bad_embeddings_are_one_sentence(pecl, computed, words, sentence):
     status, out, error = pecl(*words(computed[0]))
     assert (status, out, error.count("\n")) == (2, "", 1)
     assert sentence in error
+
+
+def test_parquet_without_pyarrow_is_one_sentence(pecl, computed, monkeypatch):
+    words = write_parquet(computed[0])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "--embeddings images.parquet needs pyarrow: pip install pyarrow" in pecl(*words)[2]
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,18 @@
 """What a request may get wrong: a status of 4xx and one sentence in OpenAI's form; the server goes on."""
 
+import asyncio
 import base64
 import json
 import struct
 import zlib
+from unittest.mock import Mock
 
 import pytest
 from helpers.serving import client_of, data_uri, make_service, picture
 
+from pecl.errors import DataError, RunError
 from pecl.serving.limits import Limits
+from pecl.serving.refusals import answer_error
 
 LIMITS = Limits(
     body_bytes=60_000, texts=4, characters=300, pictures=2, picture_bytes=20_000, picture_pixels=10_000, window=0
@@ -27,6 +31,19 @@ def huge_png(width, height):
 
 def of(**changes):
     return {**SOUND, **changes}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "message"),
+    [
+        (DataError("two\nlines"), 400, "invalid_request_error", "two lines"),
+        (RunError("x" * 501), 500, "server_error", "x" * 500 + "..."),
+    ],
+)
+def test_the_answer_to_an_error_of_pecl(error, status, kind, message):
+    answer = asyncio.run(answer_error(Mock(), error))
+    document = json.loads(answer.body)["error"]
+    assert (answer.status_code, document["type"], document["message"]) == (status, kind, message)
 
 
 DOCUMENTS = [  # (the request's document, status, words of the sentence)

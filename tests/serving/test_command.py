@@ -120,6 +120,9 @@ def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys)
     monkeypatch.setattr(pecl.commands.serve, "import_module", without)
     assert run("serve --port 0") == 2
     assert f"pecl serve needs {package}: pip install 'pecl[serve]'" in capsys.readouterr().err
+    package = "pecl.nowhere"  # a fault of ours, which no installation mends
+    assert run("serve --port 0") == 1
+    assert "unexpected ModuleNotFoundError: No module named 'pecl.nowhere'" in capsys.readouterr().err
 
 
 def test_the_address_is_there_before_anything_large_is_imported():
@@ -143,11 +146,14 @@ def test_the_page_is_opened(served, monkeypatch, caplog, is_there):
 def test_immich_is_asked_for_its_model(served, capsys):
     with socket.create_server(("127.0.0.1", 0)) as listening:  # nobody answers there later
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    assert run(f"serve --port 0 --profile vit-b-32 --immich-upstream {address}/") == 0
-    immich = served.pop()[0].immich
-    assert (immich.upstream, immich.model) == (address, "XLM-Roberta-Large-Vit-B-32")
-    assert run(f"serve --port 0 --immich-upstream {address} --immich-model ViT-B-16-SigLIP2__webli") == 0
-    assert served.pop()[0].immich.model == "ViT-B-16-SigLIP2__webli"
+    for flags, model in (
+        ("--profile vit-b-32", "XLM-Roberta-Large-Vit-B-32"),
+        ("--text-model M-CLIP/LABSE-Vit-L-14", "LABSE-Vit-L-14"),
+        ("--immich-model ViT-B-16-SigLIP2__webli", "ViT-B-16-SigLIP2__webli"),
+    ):
+        assert run(f"serve --port 0 {flags} --immich-upstream {address}/") == 0
+        immich = served.pop()[0].immich
+        assert (immich.upstream, immich.model) == (address, model)
     for flags, sentence in (
         (f"--immich-upstream {address}", "immich does not list the text tower mini: expected a --profile such as"),
         (f"--immich-upstream {address} --immich-model ViT-B-16-SigLIP2", "did you mean 'ViT-B-16-SigLIP2__webli'?"),

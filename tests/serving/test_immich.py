@@ -1,6 +1,7 @@
 """A server in front of immich's machine learning service: texts are answered by the bank, all else is passed on."""
 
 import asyncio
+import http.client
 import json
 import random
 import socket
@@ -17,6 +18,7 @@ from helpers.tiny import sentences
 
 from pecl.data.language_guess import LanguageGuess
 from pecl.errors import ConfigError
+from pecl.serving.limits import Limits
 from pecl.serving.upstream import Immich
 
 MODEL = "XLM-Roberta-Large-Vit-B-32"
@@ -73,15 +75,15 @@ def address(own):
         yield address
 
 
-def form(entries, text=None, image=None):
-    """A form as immich's server writes it: the entries first, then a text, or a file called `blob`."""
+def form(entries, text=None, image=None, order=1):
+    """A form as immich's server writes it: the entries first, then a text, or a file called `blob`; -1 reverses it."""
     edge = "----formdata-undici-0123456789"
     parts = [("entries", "", entries if isinstance(entries, bytes) else json.dumps(entries).encode())]
-    parts += [("text", "", text.encode())] if text is not None else []
+    parts += [("text", "", text.encode(errors="surrogateescape"))] if text is not None else []
     parts += [("image", '; filename="blob"\r\nContent-Type: application/octet-stream', image)] if image else []
     fields = (
         f'--{edge}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + content + b"\r\n"
-        for name, more, content in parts
+        for name, more, content in parts[::order]
     )
     return {
         "content": b"".join(fields) + f"--{edge}--\r\n".encode(),
@@ -89,9 +91,9 @@ def form(entries, text=None, image=None):
     }
 
 
-def textual(text, language=None, model=MODEL):
+def textual(text, language=None, model=MODEL, order=1):
     entry = {"modelName": model, "options": {} if language is None else {"language": language}}
-    return form({"clip": {"textual": entry}}, text)
+    return form({"clip": {"textual": entry}}, text, order=order)
 
 
 VISUAL = {"clip": {"visual": {"modelName": MODEL}}}
@@ -138,10 +140,23 @@ def test_the_language_that_is_sent_or_detected(address, sent, text, adapter, mon
     torch.testing.assert_close(row, expected([text], [adapter])[0], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("entries", [VISUAL, FACES, b"bad{"])
-def test_everything_else_is_passed_on_as_it_is(address, own, upstream, entries):
-    image = np.random.default_rng(0).bytes(3_000_000)
-    sent = form(entries, image=image)
+def test_without_lingua_a_text_in_no_named_language_gets_the_plain_tower(address, monkeypatch):
+    monkeypatch.setattr("pecl.serving.immich.can_guess", lambda: False)
+    text = "Der Hund läuft am Strand entlang"
+    for sent in ("en", None):
+        row = embedding(httpx.post(f"{address}/predict", **textual(text, sent)))
+        torch.testing.assert_close(row, expected([text], [None])[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(form(entries, image=np.random.default_rng(0).bytes(3_000_000)) for entries in (VISUAL, FACES, b"bad{")),
+        {"content": b"{}", "headers": {"content-type": "application/json"}},
+    ],
+    ids=["visual", "faces", "bad", "no form"],
+)
+def test_everything_else_is_passed_on_as_it_is(address, own, upstream, sent):
     direct, through = (httpx.post(f"{base}/predict", **sent) for base in (own, address))
     assert upstream.bodies[-1] == upstream.bodies[-2] == (sent["headers"]["content-type"].encode(), sent["content"])
     assert (through.status_code, through.content) == (direct.status_code, direct.content)
@@ -173,6 +188,8 @@ def test_a_form_is_passed_on_before_it_is_whole(address, upstream):
         (textual("pes", 7), "language: expected text, got a number"),
         (form({"clip": {"textual": {"modelName": MODEL}, "visual": {"modelName": MODEL}}}, "pes"), "expected only"),
         (textual("x" * 8193), "text: expected at most 8,192 characters"),
+        (textual("x" * 300_000, order=-1), "entries: expected it in the first 64 KiB of the form"),
+        (textual("pes\udcff"), "text: expected UTF-8"),
     ],
 )
 def test_a_wrong_text_gets_no_vector(address, upstream, request_, sentence):
@@ -181,6 +198,23 @@ def test_a_wrong_text_gets_no_vector(address, upstream, request_, sentence):
     assert answer.status_code == 400
     assert sentence in answer.json()["error"]["message"]
     assert len(upstream.bodies) == before  # whose vector would be another tower's
+
+
+@pytest.mark.parametrize(
+    ("limits", "length", "end", "status", "sentence"),
+    [
+        (Limits(body_bytes=1024), 300_000, None, 413, "body: expected at most 1,024 bytes, got more"),
+        (Limits(patience=0.2), 1, -9, 408, "body: expected its next part within 0.2 seconds"),
+    ],
+)
+def test_a_text_that_is_too_long_or_does_not_come(own, upstream, limits, length, end, status, sentence):
+    before, (content, headers) = len(upstream.bodies), textual("x" * length).values()
+    with running(make_service(immich=Immich(own, MODEL), limits=limits)) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=120)
+        connection.request("POST", "/predict", content[:end], headers | {"content-length": str(len(content))})
+        answer = connection.getresponse()
+        message = json.loads(answer.read())["error"]["message"]
+    assert (answer.status, message, len(upstream.bodies)) == (status, sentence, before)
 
 
 def test_a_slow_service_is_said(address, upstream, monkeypatch):

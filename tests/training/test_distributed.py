@@ -179,6 +179,7 @@ def test_runs_that_differ_are_named():
 def test_what_torchrun_says_is_read(monkeypatch):
     assert launched() == (0, 1)
     assert join_group() is SINGLE
+    assert SINGLE.exchange({"lr": 1}) == [{"lr": 1}]
     monkeypatch.setenv("RANK", "2")
     for size, said in (("2", "got '2' and '2'"), ("two", "got '2' and 'two'")):
         monkeypatch.setenv("WORLD_SIZE", size)

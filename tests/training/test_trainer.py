@@ -203,6 +203,8 @@ def test_tasks_of_different_sizes_are_refused():
     small = SlotTask(small.query[:5], small.anchor[:5], small.images[:5], small.objective, 1e-3, 1)
     with pytest.raises(ConfigError, match=r"tasks: expected one size for the 2 slots, got \[12, 5\] pairs"):
         trainer(tower, [task(tower), small])
+    with pytest.raises(ConfigError, match="adapter: expected one with parameters to train, got one without"):
+        trainer(tiny_tower(), [task(tower)], configs=parse_adapter("hard_prompt"))
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: boo
 
 
 def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
-    table, known = CaptionTable(), 0
+    table, known = CaptionTable(most_problems=_MOST_PROBLEMS), 0
     names = language, "en"
     for number, fields in rows_of(path, table):
         if len(table.columns) > known:

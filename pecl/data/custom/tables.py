@@ -42,11 +42,15 @@ class Problem:
 
 @dataclass
 class CaptionTable:
-    """The readable part of a table, and its problems; columns are in the file's order."""
+    """The readable part of a table, and its problems; columns are in the file's order.
+
+    Reading ends after `most_problems`, if it is given.
+    """
 
     columns: list[str] = field(default_factory=list)
     rows: list[TableRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    most_problems: int | None = None
 
 
 def read_table(path: Path) -> CaptionTable:
@@ -63,7 +67,7 @@ def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterat
         with readable(path, TABLE):
             check_regular(path)
         return _parquet_rows(path, table)
-    lines = _lines(path, suffix, table.problems, limit)
+    lines = _lines(path, suffix, table, limit)
     return _jsonl_rows(lines, table) if suffix == ".jsonl" else _delimited_rows(lines, _DELIMITERS[suffix], table)
 
 
@@ -76,14 +80,16 @@ def kind_of(path: Path) -> str:
     return suffix
 
 
-def _lines(path: Path, suffix: str, problems: list[Problem], limit: int | None) -> Iterator[str]:
+def _lines(path: Path, suffix: str, table: CaptionTable, limit: int | None) -> Iterator[str]:
     """Yield the lines; a line outside UTF-8 becomes a problem, and gets replacement characters."""
     number = 1
     for text, wrong in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else "", limit):
         if wrong:
-            problems.append(Problem(number, None, wrong))
+            table.problems.append(Problem(number, None, wrong))
         number += text.endswith("\n")
         yield text
+        if table.most_problems is not None and len(table.problems) >= table.most_problems:
+            return
 
 
 def _delimited_rows(lines: Iterator[str], delimiter: str, table: CaptionTable) -> Iterator[TableRow]:

@@ -66,14 +66,14 @@ class Slurm:
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         from submitit import SlurmExecutor
-        from submitit.core.utils import FailedSubmissionError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         folder = Path(tasks[0].configs[0].out).absolute() / ".slurm" / f"{platform.node()}-{os.getpid()}"
         executor = SlurmExecutor(folder)
         executor.update_parameters(**self.options)
         try:
             jobs = executor.map_array(_Job(), [task.to_yaml() for task in tasks])
-        except FailedSubmissionError as error:
+        except (FailedJobError, FailedSubmissionError) as error:  # sbatch failed, or named no job
             raise ConfigError(f"Slurm refused the jobs: {' '.join(str(error).split())}") from error
         waiting = dict(zip(jobs, tasks, strict=True))
         failed = False

@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -143,20 +144,24 @@ def drawn():
 @pytest.mark.parametrize("step", [0.1, 0.2, 1.0])
 def test_each_number_is_within_half_a_step_of_its_role(step):
     state = drawn()
+    state["layer.1.norm"] = 50 * state["layer.0.norm"]  # vectors share no step
     found = unpack(pack(state, step))
     assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in state.items()}
     for roles, factor in ((("layer.0.lora_A", "layer.1.lora_A"), 1), (("layer.0.lora_B",), 0.5)):
         deviation = torch.cat([(state[name] - state[name].mean()).ravel() for name in roles]).std(correction=0)
         for name in roles:
             errors = (found[name] - state[name]).abs() / deviation
-            assert step * factor / 4 < errors.max() <= step * factor / 2 * 1.001, name
-    norm = state["layer.0.norm"]
-    assert (found["layer.0.norm"] - norm).abs().max() <= (norm - norm.mean()).abs().max() / 127 / 2 * 1.001
+            assert step * factor * 0.4 < errors.max() <= step * factor / 2 * 1.001, name
+    for name in ("layer.0.norm", "layer.1.norm"):
+        norm = state[name]
+        assert (found[name] - norm).abs().max() <= (norm - norm.mean()).abs().max() / 127 / 2 * 1.001
 
 
 def test_a_value_far_away_has_a_code_of_its_own():
     state = {"lora_A": torch.cat([torch.zeros(9_999), torch.tensor([50.0])]).reshape(100, 100)}
     assert unpack(pack(state, 0.2))["lora_A"][-1, -1] == pytest.approx(50, rel=0.01)
+    codes = np.frombuffer(zlib.decompress(pack(state, 0.2)["codes"].numpy().tobytes()), np.uint8)
+    assert (codes[0], codes[-1]) == (128, 255)
 
 
 def test_codes_take_about_the_bits_of_their_entropy():
@@ -167,7 +172,7 @@ def test_codes_take_about_the_bits_of_their_entropy():
 
 
 def test_equal_values_are_kept():
-    state = {"zeros": torch.zeros(4, 9), "ones": torch.ones(5)}
+    state = {"zeros": torch.zeros(4, 9), "ones": torch.ones(5), "a row": torch.full((1, 3), 2.0), "one": torch.ones(1)}
     assert all(torch.equal(value, state[name]) for name, value in unpack(pack(state, 0.2)).items())
 
 
@@ -175,6 +180,7 @@ def compressed(content):
     return torch.frombuffer(bytearray(zlib.compress(content)), dtype=torch.uint8)
 
 
+@cache
 def bomb():
     """16 MB of equal codes in 16 kB: the codes of zlib's other strategies repeat what came before."""
     codes = zlib.compress(bytes(1 << 24), 9)
@@ -183,22 +189,24 @@ def bomb():
     return {"codes": tensor, "layout": compressed(json.dumps([entry]).encode())}
 
 
+@cache
+def long_layout():
+    return compressed(json.dumps([["layer.0.norm", [17], 20, 0.5, 0.1]] * 100_000).encode())
+
+
 def damage(packed):
     longer = compressed(zlib.decompress(packed["layout"].numpy().tobytes()).replace(b"[17]", b"[18]"))
-    one = [["layer.0.norm", [17], 20, 0.5, 0.1]]
     return {
         "fewer codes": ({**packed, "codes": packed["codes"][:-60]}, "norm|lora_B|expected"),
         "more codes": ({**packed, "codes": packed["codes"].repeat(2)}, "bytes of codes"),
         "codes of another parameter": ({**packed, "layout": longer}, "expected 18 codes"),
+        "damaged codes": ({**packed, "codes": packed["codes"].clone().fill_(255)}, r"^layer\.0\.lora_A: "),
         "codes of another type": ({**packed, "codes": packed["codes"].bfloat16()}, "uint8"),
         "a bomb": (bomb(), "expected at most"),
         "no zlib": ({**packed, "layout": torch.arange(40, dtype=torch.uint8)}, "layout"),
-        "a long layout": (
-            {**packed, "layout": compressed(json.dumps(one * 100_000).encode())},
-            "JSON|layout|Expecting|Unterminated",
-        ),
+        "a long layout": ({**packed, "layout": long_layout()}, "JSON|layout|Expecting|Unterminated"),
         **{
-            f"an entry {entry}": ({**packed, "layout": compressed(json.dumps([entry]).encode())}, "layout")
+            f"an entry {entry}": ({**packed, "layout": compressed(json.dumps([entry]).encode())}, "expected lists")
             for entry in (
                 *(1, ["a", [2], 9, 0.5], ["a", [2], 0, 0.5, 0.1], ["a", [2], 9, "0", 0.1], ["a", [0], 9, 0.5, 0.1]),
                 *(["a", [], 9, 0.5, 0.1], ["a", [True], 9, 0.5, 0.1], ["a", [-1, -17], 9, 0.5, 0.1]),

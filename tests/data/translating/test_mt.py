@@ -1,6 +1,7 @@
 """Machine translation models, a tiny random one of each family: codes, batches, settings, and what cannot be loaded."""
 
 import contextlib
+import sys
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertConfig, BertM
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
-from pecl.data.translating.mt import Translator, language_settings
+from pecl.data.translating.mt import Translator, _fixed_revision, language_settings
 from pecl.errors import ConfigError, WeightsError
 from pecl.languages import LANGUAGES
 
@@ -115,10 +116,25 @@ def test_a_model_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setattr("pecl.data.translating.mt.cached_file", unreachable)
     with pytest.raises(WeightsError) as caught:
         Translator(config("facebook/nllb-200-distilled-600M"))
+    monkeypatch.setattr("pecl.data.translating.mt.cached_file", lambda *_, **__: "/hub/snapshots/0a1b/config.json")
+    assert _fixed_revision(config("facebook/nllb-200-distilled-600M")) == "0a1b"
     message = str(caught.value)
     assert "'facebook/nllb-200-distilled-600M' (We couldn't connect" in message
     assert "local folder" in message
     assert "\n" not in message
+
+
+def test_a_tokenizer_that_lacks_its_package_or_is_of_no_known_family_is_named(monkeypatch, translation_models):
+    with pytest.raises(WeightsError, match=r"tokenizer of the translation model: expected one of .*Nllb.*, got object"):
+        language_settings(object(), "en", "de")
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+
+    def without(*_, **__):
+        import sentencepiece  # noqa: F401
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", without)
+    with pytest.raises(WeightsError, match=r"cannot load .*sentencepiece.*: pip install sentencepiece$"):
+        Translator(config(translation_models["nllb"]))
 
 
 def test_a_device_that_is_none_is_refused(translation_models):

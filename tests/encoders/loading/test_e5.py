@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import shutil
-import struct
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -24,7 +23,6 @@ from pecl.encoders.loading.e5 import (
     read_e5,
 )
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
-from pecl.errors import WeightsError
 
 SENTENCES = [
     "Two dogs run across a snowy field.",
@@ -115,33 +113,6 @@ def test_output_of_the_tiny_model_by_hand(tiny):
     with torch.inference_mode():
         found = build_bert(read_e5(path))(input_ids=torch.tensor([ids])).last_hidden_state[0]
     np.testing.assert_allclose(found.numpy(), x, rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda b: b"GGUF" + b[4:], "expected an E5S1 file, which begins with b'E5S1', got b'GGUF'"),
-        (lambda b: b[:4] + struct.pack("<I", 7) + b[8:], "version 7, expected version 1"),
-        (lambda b: b[:60], "truncated"),
-        (lambda b: b[:-1], "truncated"),
-        (lambda b: b[:36] + struct.pack("<f", 1e-5) + struct.pack("<i", 64) + b[44:], "impossible header"),
-        (lambda b: b"", "cannot read"),
-    ],
-)
-def test_damaged_or_foreign_file_is_named(tiny, damage, message):
-    path, _ = tiny
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(WeightsError, match=message) as error:
-        read_e5(path)
-    assert str(path) in str(error.value)
-
-
-def test_missing_file_and_missing_tensor(tmp_path):
-    with pytest.raises(WeightsError, match="are missing: expected an E5S1 file"):
-        read_e5(tmp_path / "none.bin")
-    write_tiny(tmp_path / "short.bin", leave_out=("l0.fo.w", "l0.oln.b"))
-    with pytest.raises(WeightsError, match=r"lacks 2 tensors, the first 'l0\.fo\.w'"):
-        read_e5(tmp_path / "short.bin")
 
 
 @pytest.mark.parametrize(

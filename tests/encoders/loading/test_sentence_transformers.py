@@ -5,6 +5,7 @@ import torch
 from helpers.checkpoints import TEXTS, write_base
 from torch import nn
 
+from pecl.encoders.export import save_text_encoder
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
 
@@ -64,6 +65,8 @@ def test_it_gives_what_the_library_gives(tmp_path, layout):
     assert tower.embedding_dim == expected.shape[1]
     assert torch.allclose(tower.encode_text(TEXTS, normalize=False), expected, atol=1e-6)
     assert isinstance(tower.head, nn.Linear) == (layout == "linear")  # adapters of the head look for a linear layer
+    again = load(save_text_encoder(tower, tmp_path / "again"))
+    assert torch.allclose(again.encode_text(TEXTS, normalize=False), expected, atol=1e-6)
 
 
 def test_pooling_can_be_chosen(tmp_path):

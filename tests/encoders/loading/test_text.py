@@ -1,9 +1,13 @@
+import json
 import logging
 
+import open_clip
 import pytest
 import torch
 from helpers.checkpoints import TEXTS, write_base, write_mclip, write_weights, xlm_roberta_config
+from helpers.family_towers import WRITERS
 from helpers.tiny import tiny_tokenizer
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
     BertConfig,
@@ -160,6 +164,77 @@ def test_settings(tmp_path):
     assert longest.encode_text(["a" * 500]).isfinite().all()
     with pytest.raises(ConfigError, match="max_length: expected a whole number from 1 to 112, got 113"):
         load(tmp_path, max_length=113)
+
+
+# open_clip
+
+
+def config_of(folder):
+    return json.loads((folder / "open_clip_config.json").read_text())
+
+
+def test_an_open_clip_model_by_name_says_where_its_encoder_and_tokenizer_are(tmp_path, monkeypatch):
+    folder, base = tmp_path / "folder", tmp_path / "base"
+    for one in (folder, base):
+        one.mkdir()
+    WRITERS["open-clip-xlm-r"](folder)
+    expected = load(folder)
+    (folder / "config.json").rename(base / "config.json")
+    config = config_of(folder)["model_cfg"]
+    config["text_cfg"] |= {"hf_model_name": str(base)}
+    (tmp_path / "Small-text.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "Small-text.json")
+    name = f"open_clip:Small-text/{folder}/open_clip_model.safetensors"
+    found = load(name)
+    assert (found.name, found.fingerprint) == (name, expected.fingerprint)
+    assert torch.equal(found.encode_text(TEXTS), expected.encode_text(TEXTS))
+    with pytest.raises(WeightsError, match=f"have the SHA-256 [0-9a-f]*, expected {'0' * 64}"):
+        load(f"{name}@{'0' * 64}")
+
+    def download(_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(open_clip, "download_pretrained", download)
+    with pytest.raises(WeightsError, match="no network; --text-model open_clip:xlm-roberta-base-ViT-B-32/PATH takes a"):
+        load("open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k")
+
+
+def test_an_open_clip_encoder_without_a_projection(tmp_path):
+    WRITERS["open-clip-xlm-r"](tmp_path)
+    expected = load(tmp_path)
+    expected.head, expected.embedding_dim = torch.nn.Identity(), 32
+    path = tmp_path / "open_clip_model.safetensors"
+    save_file({name: one for name, one in load_file(path).items() if "text.proj" not in name}, path)
+    assert torch.equal(load(tmp_path).encode_text(TEXTS), expected.encode_text(TEXTS))
+
+
+FUSED = "text.transformer.resblocks.0.attn.in_proj_weight"
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "weights", "message"),
+    [
+        ("xlm-r", None, {}, "lacks text_cfg or embed_dim: expected open_clip's config of a model"),
+        ("xlm-r", {"hf_tokenizer_name": None}, {}, "names no hf_tokenizer_name: expected a multilingual text tower"),
+        ("xlm-r", {"hf_pooler_type": "max_pooler"}, {}, "unknown hf_pooler_type 'max_pooler'"),
+        ("xlm-r", {}, {"text.extra": torch.ones(1)}, r"has the weight text\.extra, expected transformer\.… and proj"),
+        ("siglip", {"pool_type": "argmax"}, {}, "with pool_type 'argmax' without a causal mask: expected SigLIP"),
+        ("siglip", {"qk_norm": True, "scale_fc": True}, {}, "tower of open_clip with qk_norm, scale_fc: expected"),
+        ("siglip", {}, {FUSED: torch.ones(95, 32)}, r"in_proj_weight has 95 rows, expected those of query"),
+    ],
+)
+def test_open_clip_towers_that_are_none_of_ours_are_named(tmp_path, family, settings, weights, message):
+    WRITERS[f"open-clip-{family}"](tmp_path)
+    config, path = config_of(tmp_path), tmp_path / "open_clip_model.safetensors"
+    text = config["model_cfg"]["text_cfg"]
+    config["model_cfg"]["text_cfg"] = None if settings is None else text | settings
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    save_file(load_file(path) | weights, path)
+    if "hf_tokenizer_name" in (settings or ()):
+        (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(WeightsError, match=message) as caught:
+        load(tmp_path)
+    assert str(path) in str(caught.value)
 
 
 # Damaged folders

@@ -34,7 +34,7 @@ from pecl.results.result import collect
 
 # Stands for a worker: says what it was given, and ends as its first run's seed says.
 STUB = """#!{python}
-import json, os, sys, yaml
+import json, os, signal, sys, time, yaml
 text = []
 for line in sys.stdin:
     if line == "...\\n":
@@ -49,6 +49,13 @@ sys.stderr.write("a log line\\nwhat was wrong\\n")
 sys.stderr.flush()
 if seed == 9:
     os.kill(os.getpid(), 9)
+if seed > 100:
+    signal.signal(signal.SIGINT, signal.SIG_IGN if seed == 102 else signal.default_int_handler)
+    open(os.path.join({folder!r}, "at work"), "w").write(str(os.getpid()))
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        open(os.path.join({folder!r}, "saved"), "w").close()
 sys.exit(seed)
 """
 
@@ -81,6 +88,19 @@ def test_the_end_of_a_worker_is_understood(stub):
     assert isinstance(events[3].error, WorkerDiedError)
     assert str(events[3].error) == "the worker ended with exit status 3: what was wrong"
     assert str(events[9].error) == "the worker was killed by SIGKILL: what was wrong"
+
+
+@pytest.mark.parametrize(("seed", "seconds", "saved"), [(101, 600.0, True), (102, 0.0, False)])
+def test_a_grid_that_is_left_interrupts_its_workers_and_kills_deaf_ones(
+    stub, tmp_path, monkeypatch, seed, seconds, saved
+):
+    monkeypatch.setattr(pecl.grid.launchers.processes, "_STOP_SECONDS", seconds)
+    events = Processes(1).run(tasks(seed))
+    assert next(events).kind == "started"
+    pid = wait_until(lambda: (tmp_path / "at work").exists() and (tmp_path / "at work").read_text(), 600, "the worker")
+    events.close()
+    assert not is_running(int(pid))
+    assert (tmp_path / "saved").exists() is saved
 
 
 @pytest.mark.parametrize(
@@ -130,18 +150,46 @@ def test_processes_share_the_memory_of_their_device(monkeypatch, jobs, gpus, dev
     """Of five processes on two GPUs, three are on the first; on a CPU all share, and on a GPU that all name."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     assert Processes(jobs, gpus).sharing(device) == sharing
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert Processes(jobs).sharing(device) == jobs  # the first worker will say that there is no GPU
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    """Stands for ray, which is running already."""
+    ray = MagicMock()
+    ray.is_initialized.return_value = True
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
+    return ray
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:0", 1), ("cuda:1", 2), ("cuda:x", 1)])
-def test_ray_is_asked_for_the_gpus_that_a_device_needs(monkeypatch, device, asked):
-    ray = MagicMock()
-    ray.is_initialized.return_value = True
+def test_ray_is_asked_for_the_gpus_that_a_device_needs(ray, device, asked):
     ray.wait.side_effect = lambda waiting, timeout: (waiting, [])
     ray.get.return_value = (0, "")
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
     assert len(ends(Ray(1).run(tasks(4, device=device)))) == 1
     assert ray.remote.return_value.options.call_args.kwargs.get("num_gpus") == asked
+
+
+def test_a_ray_task_that_dies_is_a_failed_run_and_waiting_ones_are_cancelled(ray):
+    """Two tasks: the first dies after a second of waiting, and the grid is left before the second ends."""
+    one, two = references = ["one", "two"]
+    ray.remote.return_value.options.return_value.remote.side_effect = references
+    ray.wait.side_effect = [([], [one, two]), ([one], [two]), ([two], [])]
+    ray.exceptions.RayError = type("RayError", (Exception,), {})
+    ray.get.side_effect = ray.exceptions.RayError("the log\nout of memory\n")
+    events = Ray(1, {"num_cpus": 2}).run(tasks(4, 5))
+    assert [next(events).kind for _ in range(3)] == ["started", "started", "tick"]
+    failed = next(events)
+    assert isinstance(failed.error, WorkerDiedError)
+    assert str(failed.error) == "the Ray task ended without a result (RayError: out of memory)"
+    events.close()
+    ray.cancel.assert_called_once_with(two)
+    assert ray.wait.call_args.args == ([two],)
+    with pytest.raises(ConfigError, match="unknown option 'gpus': expected one of num_cpus, num_gpus, memory"):
+        make_launcher("ray", None, ["gpus=1"])
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.integers(1, 20))
@@ -161,8 +209,15 @@ def test_a_task_travels_as_yaml():
     (task,) = tasks(3, language="jp", lr=1e-5)
     file = TaskFile.from_yaml(task.to_yaml())
     assert (file.task(), file.folder) == (task, os.getcwd())
-    with pytest.raises(ConfigError, match="a mapping with"):
-        TaskFile.from_yaml("runs: []")
+    for text, message in (
+        ("runs: []", "a mapping with"),
+        ("{folder: ., runs: [{}], share: 0}", "share: expected a whole number >= 1 or null, got 0"),
+        ("{folder: 1, runs: [{}]}", "folder: expected text, got 1"),
+        ("{folder: ., runs: [{}], plugins: {a: b}}", "plugins: expected a mapping of names to SHA-256"),
+        ("{folder: ., runs: []}", "runs: expected a list of one mapping or more"),
+    ):
+        with pytest.raises(ConfigError, match=f"^task: .*{message}"):
+            TaskFile.from_yaml(text)
 
 
 def test_options_are_numbers_where_they_can_be():
@@ -366,12 +421,26 @@ def test_a_slurm_job_that_dies_is_a_failed_run(on_disk, tmp_path, monkeypatch):
     assert (Path(on_disk["out"]) / ".slurm").exists()  # with the logs
 
 
+def test_slurm_jobs_that_are_refused_are_said_and_those_of_a_grid_that_is_left_are_cancelled(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from helpers.slurm_stub import install
+
+    jobs, launcher = install(tmp_path, monkeypatch), make_launcher("slurm")
+    events = launcher.run(tasks(1, out=str(tmp_path / "out")))
+    assert next(events).kind == "started"
+    events.close()
+    (pid,) = (int(path.read_text()) for path in jobs.glob("*.pid"))
+    wait_until(lambda: not is_running(pid), 600, "the end of the cancelled job")
+    assert not list(jobs.glob("*.status"))
+    (jobs.parent / "bin" / "sbatch").write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
+    with pytest.raises(ConfigError, match=r"Slurm refused the jobs: .*no such partition"):
+        next(launcher.run(tasks(1, out=str(tmp_path / "out"))))
+
+
 @pytest.mark.slow
 def test_ray_gives_what_this_process_gives(here, on_disk):
     pytest.importorskip("ray")
     check_like_here(here, on_disk, make_launcher("ray", 2))
-    with pytest.raises(ConfigError, match="unknown option 'gpus': expected one of num_cpus"):
-        make_launcher("ray", None, ["gpus=1"])
 
 
 def start(values, *arguments):
