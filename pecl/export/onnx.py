@@ -61,10 +61,13 @@ def export_onnx(
         (folder / "onnx").mkdir()
         _write_text(tower, adapter, folder / TEXT_FILE)
         if int8:
+            import onnx
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
+            model = onnx.load(folder / TEXT_FILE)
+            del model.graph.value_info[:]  # onnxruntime 1.23 transposes weights, and keeps their shapes here
             with _quiet():
-                quantize_dynamic(folder / TEXT_FILE, folder / INT8_FILE, weight_type=QuantType.QInt8, per_channel=True)
+                quantize_dynamic(model, folder / INT8_FILE, weight_type=QuantType.QInt8, per_channel=True)
         if image is not None:
             pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
             module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
