@@ -192,7 +192,10 @@ def write_graph(
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(error)[:300]})") from error
+            cause: BaseException = error
+            while cause.__cause__ is not None:  # torch's own sentence advises how to extend torch
+                cause = cause.__cause__
+            raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(cause)[:300]})") from error
     if shapes is not None:
         _check_open(path)
 

@@ -82,7 +82,7 @@ class Function(torch.nn.Module):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda pixels: torch.linalg.eigvals(pixels).real, "ONNX has no form of it"),
+        (lambda pixels: torch.linalg.eigvals(pixels).real, r"ONNX has no form of it \([^\[]*linalg_eig"),
         (lambda pixels: pixels + torch.zeros(2, 1, 1), "its inputs pixels would take batches of only one size"),
     ],
 )
