@@ -37,4 +37,4 @@ def start_slots(adapter: Adapter, path: str) -> None:
         )
     adapter.check_state(file.state)
     for slot in range(adapter.num_slots):
-        adapter.load_slot_state(slot, file.state)
+        adapter.put_slot_state(slot, file.state)
