@@ -13,11 +13,13 @@ from pecl.data.translating.mt import language_settings
 from pecl.errors import ConfigError, DataError
 from pecl.languages import (
     LANGUAGES,
+    Language,
     any_language_code,
     find_code,
     find_name,
     language_code,
     language_name,
+    listed,
     register_language,
     shared_code,
 )
@@ -57,6 +59,25 @@ ger=de fil=tl Español=es no=nb"""
 @pytest.mark.parametrize(("name", "code"), [pair.split("=") for pair in NAMES.split()])
 def test_any_code_or_name_is_read_and_one_is_written(name, code):
     assert language_code(name) == code
+
+
+def test_a_code_that_the_table_lacks_is_kept_where_any_may_be_and_a_name_is_not():
+    assert any_language_code(" QXQ ") == "qxq"
+    assert language_name("qxq") == "qxq"
+    for unknown in ("de_Cyrl", "qxq_Latn"):  # German is in Latin letters
+        with pytest.raises(ConfigError, match=f"^unknown language '{unknown}': "):
+            language_code(unknown)
+    with pytest.raises(ConfigError, match=r"^unknown language 'Germann': .*did you mean 'German'"):
+        any_language_code("Germann")
+
+
+def test_many_codes_are_counted():
+    codes = list(LANGUAGES)
+    assert [listed(codes[:count]) for count in (2, 12, 13)] == [
+        "{}, {}".format(*codes),
+        ", ".join(codes[:12]),
+        "13 languages",
+    ]
 
 
 def test_a_code_of_several_languages_says_which_it_takes():
@@ -147,6 +168,12 @@ def test_a_row_that_is_unfit_or_taken_is_refused_and_changes_nothing(row, messag
     assert before == LANGUAGES
 
 
+def test_a_registered_row_holds_what_was_said():
+    expected = Language("qxq", "Quux", "qxq_Latn", "qx", ("Kuux",), iso3="qxq")
+    assert register_language("qxq", "Quux", flores="qxq_Latn", iso="qx", aliases=["Kuux"]) == expected
+    assert register_language("qxq", "Quux", flores="qxq_Latn", iso="qx") == expected
+
+
 def test_a_known_language_takes_on_aliases():
     for aliases in (["Hollands"], "Vlaams"):
         row = register_language("nl", "Dutch", flores="nld_Latn", iso="nl", aliases=aliases)
@@ -174,6 +201,7 @@ def test_a_name_is_found_by_itself_or_by_its_language(name, among, found):
 
 
 def test_another_code_is_no_misspelling():
-    """`xq` shares a letter with many codes."""
-    with pytest.raises(ConfigError, match=r"^unknown language 'xq': expected a code such as [^;]*$"):
-        language_code("xq")
+    """`xq` shares a letter with many codes, and `grm` three with German."""
+    for code in ("xq", "grm"):
+        with pytest.raises(ConfigError, match=rf"^unknown language '{code}': expected a code such as [^;]*$"):
+            language_code(code)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.retrieval.measures import bootstrap_interval, difference_interval
+from pecl.retrieval.measures import RetrievalMetrics, bootstrap_interval, bootstrap_intervals, difference_interval
 from pecl.retrieval.ranks import BLOCK, best_ranks, compare, correct_ranks, cosine_blocks, metrics
 
 # 4 texts x 8 images, worked by hand. Images of the texts: 0, 2, 5, 7.
@@ -66,6 +66,14 @@ def test_several_captions_an_image_any_hit_and_true_recall():
     assert result.true_recall[1] == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert result.true_recall[5] == 1.0
     assert (result.queries, result.gallery) == (2, 5)
+
+
+@pytest.mark.parametrize("item", [[0, 1, 0, 1, 1], [0, 1, 2, 3, 4]])  # `true_recall` is another, and the same
+def test_metrics_come_back_from_the_form_of_results(item):
+    similarity = torch.randn(5, max(item) + 1, generator=torch.Generator().manual_seed(0))
+    _, result = item_metrics(similarity, item)
+    assert RetrievalMetrics.from_dict(result.to_dict()) == result
+    assert (result.true_recall == result.recall) == (len(set(item)) == 5)
 
 
 def test_equal_correct_items_do_not_count_against_each_other():
@@ -145,11 +153,10 @@ def test_damaged_embeddings_are_refused():
 
 
 def test_bootstrap_interval_covers_like_the_normal_approximation():
-    values = (np.arange(400) % 4 == 0).astype(float)  # mean .25
-    low, high = bootstrap_interval(values, samples=5000)
-    half = 1.96 * np.sqrt(0.25 * 0.75 / 400)
-    assert low == pytest.approx(0.25 - half, abs=0.006)
-    assert high == pytest.approx(0.25 + half, abs=0.006)
+    values = np.sin(np.arange(400))
+    error = values.std() / np.sqrt(400)
+    for end, side in zip(bootstrap_interval(values, samples=5000), (-1, 1), strict=True):
+        assert end == pytest.approx(values.mean() + side * 1.96 * error, abs=0.1 * error)
 
 
 def test_bootstrap_intervals_are_drawn_anew_with_the_same_seed():
@@ -160,6 +167,7 @@ def test_bootstrap_intervals_are_drawn_anew_with_the_same_seed():
     bootstrap_interval(values[:9], samples=300)
     assert bootstrap_interval(values, samples=300) == found
     assert bootstrap_interval(values, samples=300, seed=1) != found
+    assert bootstrap_intervals(values[None]).tolist() == [list(bootstrap_interval(values))]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +197,7 @@ def test_both_directions_with_several_texts_an_image():
     assert found.metrics["image_to_text"].queries == 3
     assert found.metrics["image_to_text"].gallery == 4
     assert found.ranks["text_to_image"] == [1, 1, 1, 2]
+    assert found.nearest == [[0, 1, 2], [0, 1, 2], [1, 2, 0], [0, 2, 1]]
 
 
 def test_corrections_lower_a_gallery_item_for_all_texts_and_leave_the_other_direction():
@@ -199,6 +208,11 @@ def test_corrections_lower_a_gallery_item_for_all_texts_and_leave_the_other_dire
         found = RetrievalEvaluator(GALLERY, [0, 0, 1, 2], corrections=corrections)(TEXTS)
         assert found.ranks["text_to_image"] == [1, 1, 1, rank]
         assert found.metrics["image_to_text"] == plain.metrics["image_to_text"]
+
+
+def test_a_subset_of_queries_meets_the_whole_gallery():
+    found = RetrievalEvaluator(GALLERY, [0, 0, 1, 2])(TEXTS).subset({"text_to_image": [0, 3], "image_to_text": [2]})
+    assert found == {"text_to_image recall@1": 0.5, "image_to_text recall@1": 1.0, "mean_recall@1": 0.75}
 
 
 def test_a_text_gallery_has_its_own_names_and_directions():

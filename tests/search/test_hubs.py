@@ -1,6 +1,7 @@
 """Hubs in searches: the corrections of an index are those that arithmetic says, and come and go with its towers."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -56,13 +57,6 @@ def corrected_ranking(index, references):
     matrix = np.asarray(index.embeddings, np.float64)
     scores = matrix @ tiny_tower().encode_text(QUERY)[0].double().numpy() - expected_corrections(matrix, references)
     return [(index.paths[i], scores[i]) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))]
-
-
-def test_two_bits_a_number_hold_its_sign_and_whether_it_is_large():
-    rows = np.array([[1, -4, 5, -1, 0, 0.5, -3, 2], [-1, 1, -1, 1, -1, 1, -9, 9]])  # means of sizes: 2.0625 and 3
-    read = unpacked(packed(rows))
-    expected = np.array([[1, -3, 3, -1, 1, 1, -3, 1], [-1, 1, -1, 1, -1, 1, -3, 3]])
-    np.testing.assert_allclose(read, unit(expected), rtol=1e-6)
 
 
 def test_texts_are_corrected_and_nothing_else(photographs, references):
@@ -173,10 +167,10 @@ def test_the_shipped_references_fit_the_towers():
 
 
 def test_evaluate_reports_corrected_recall_next_to_plain_recall(small, references, capsys):
-    command = ["evaluate", "--dataset", small["dataset"], "--out", small["out"], "--language", "de", "--json"]
-    assert main(command) == 0
+    command = ["evaluate", "--dataset", small["dataset"], "--out", small["out"], "--language", "de"]
+    assert main([*command, "--json"]) == 0
     (plain,) = json.loads(capsys.readouterr().out)
-    assert main([*command, "--correct-hubs"]) == 0
+    assert main([*command, "--json", "--correct-hubs"]) == 0
     (both,) = json.loads(capsys.readouterr().out)
     assert both["result"]["ranks"] == plain["ranks"]  # results hold no corrected figure
     data = pecl.load_dataset(small["dataset"], "de")
@@ -189,6 +183,10 @@ def test_evaluate_reports_corrected_recall_next_to_plain_recall(small, reference
             assert both["hubs_corrected"][f"{kind}@{k}"] == pytest.approx((ranks <= k).mean())
     low, high = (both["hubs_corrected"][f"{end}@5"] for end in ("low", "high"))
     assert low <= both["hubs_corrected"]["corrected recall@5"] - both["hubs_corrected"]["recall@5"] <= high
+    assert main([*command, "--correct-hubs"]) == 0
+    shown = re.findall(r" (\d\.\d{3})$", capsys.readouterr().out.partition("with hubs corrected")[2], re.MULTILINE)
+    names = [f"{kind}recall@{k}" for k in (1, 5, 10) for kind in ("", "corrected ")]
+    assert shown == [f"{both['hubs_corrected'][name]:.3f}" for name in names]
     (hubs.REFERENCES / "mini.safetensors").unlink()
     assert main([*command, "--correct-hubs"]) == 2
     assert "--correct-hubs: no reference captions are known for" in capsys.readouterr().err

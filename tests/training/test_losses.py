@@ -19,15 +19,13 @@ from pecl.training.losses import (
     register_alignment,
 )
 
-E1, E2 = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-
 
 def test_contrastive_of_a_hand_worked_pair():
-    a = torch.cat([E1, E2])  # normalised: the identity matrix
-    b = torch.tensor([[3.0, 0.0], [4.0, 3.0]])  # normalised: (1, 0), (.8, .6)
-    # logits with scale 1: rows (1, .8), (0, .6); columns (1, 0), (.8, .6)
-    rows = (math.log(1 + math.exp(-0.2)) + math.log(1 + math.exp(-0.6))) / 2
-    columns = (math.log(1 + math.exp(-1.0)) + math.log(1 + math.exp(0.2))) / 2
+    a = torch.tensor([[2.0, 0.0], [3.0, 4.0]])  # normalised: (1, 0), (.6, .8)
+    b = torch.tensor([[3.0, 0.0], [5.0, 12.0]])  # normalised: (1, 0), (5, 12) / 13
+    # logits with scale 1: rows (13, 5) / 13, (7.8, 12.6) / 13; columns (13, 7.8) / 13, (5, 12.6) / 13
+    rows = (math.log(1 + math.exp(-8 / 13)) + math.log(1 + math.exp(-4.8 / 13))) / 2
+    columns = (math.log(1 + math.exp(-5.2 / 13)) + math.log(1 + math.exp(-7.6 / 13))) / 2
     assert ContrastiveLoss(logit_scale=1.0)(a, b).item() == pytest.approx((rows + columns) / 2, abs=1e-6)
 
 
@@ -52,6 +50,10 @@ def test_images_of_other_pairs_are_compared_with_their_own_captions():
     objective = AlignmentObjective(alignment_weight=0.3, image_weight=2.0)
     expected = 2.0 * ContrastiveLoss()(images, captions) + 0.3 * ((query - anchor) ** 2).mean()
     torch.testing.assert_close(objective(query, anchor, images, captions), expected)
+    with pytest.raises(ValueError, match="images: expected embeddings"):  # the images have no row for each anchor
+        AlignmentObjective(("contrastive_with_image",))(query, anchor, images, captions)
+    with pytest.raises(ValueError, match="shorter"):
+        AlignmentObjective(("mse", "cosine"), weights=(1.0,))(query, anchor, query)
 
 
 def test_text_alone_needs_no_images_and_a_baseline_no_anchor():
@@ -84,6 +86,7 @@ ANCHOR = torch.tensor([[0.0, 3.0], [8.0, 6.0], [0.0, 0.5]])
 def test_cosine_of_hand_worked_rows():
     # cosines 0, .6 * .8 + .8 * .6 = .96, 1
     assert cosine(QUERY, ANCHOR).item() == pytest.approx(1 - (0 + 0.96 + 1) / 3)
+    assert cosine_mse(QUERY, ANCHOR).item() == pytest.approx(2 * (1 + 0.04 + 0) / 6)
 
 
 def test_gram_of_hand_worked_rows():
