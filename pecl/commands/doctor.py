@@ -44,7 +44,11 @@ _EXTRAS: dict[str, dict[str, str]] = {
         "mteb": "pecl evaluate --harness mteb (Python 3.11 or newer)",
         "clip-benchmark": "pecl evaluate --harness clip-benchmark",
     },
-    "docs": {"mkdocs-material": "the site", "mkdocstrings": "the API pages of the site"},
+    "docs": {
+        "mkdocs-material": "the site",
+        "mkdocstrings": "the API pages of the site",
+        "pymdown-extensions": "the code on the pages of the site",
+    },
 }
 # Packages that no extra has, since they pin other packages, or serve only tests
 _OTHERS = {
