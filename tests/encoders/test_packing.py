@@ -12,7 +12,8 @@ from pecl.encoders.packing import Packing
 
 PER_TOKEN = ("lora", "lora+head", "bottleneck", "compacter:reduction_factor=4,phm_dim=2", "layernorm", "bitfit")
 NEEDS_ROWS = ("prefix", "soft_prompt")
-TEXTS = ["a dog", "two small dogs and a man on a long beach in the sun", "cats", "a red car stands in a street"]
+LONG, ALIKE = "two small dogs and a man on a long beach in the sun", "a man and a car on a beach"
+TEXTS = ["a dog", LONG, ALIKE, "a red car stands in a street"]  # the last two are padded to one length
 
 
 @pytest.fixture
