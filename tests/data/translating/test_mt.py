@@ -116,12 +116,15 @@ def test_a_model_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setattr("pecl.data.translating.mt.cached_file", unreachable)
     with pytest.raises(WeightsError) as caught:
         Translator(config("facebook/nllb-200-distilled-600M"))
-    monkeypatch.setattr("pecl.data.translating.mt.cached_file", lambda *_, **__: "/hub/snapshots/0a1b/config.json")
-    assert _fixed_revision(config("facebook/nllb-200-distilled-600M")) == "0a1b"
     message = str(caught.value)
     assert "'facebook/nllb-200-distilled-600M' (We couldn't connect" in message
     assert "local folder" in message
     assert "\n" not in message
+
+
+def test_a_model_of_the_hub_is_fixed_to_its_commit(monkeypatch):
+    monkeypatch.setattr("pecl.data.translating.mt.cached_file", lambda *_, **__: "/hub/snapshots/0a1b/config.json")
+    assert _fixed_revision(config("facebook/nllb-200-distilled-600M")) == "0a1b"
 
 
 def test_a_tokenizer_that_lacks_its_package_or_is_of_no_known_family_is_named(monkeypatch, translation_models):
