@@ -5,7 +5,8 @@ The tower's own weights are never written. A slot module takes the place of the 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.roles import layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import check_combination, describe
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around, cut_to
@@ -98,6 +100,12 @@ class Adapter:
             for name, parameter in module.slot_parameters().items():
                 yield f"{path}.{name}", parameter
 
+    def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and whole numbers that are not trained."""
+        for path, module, _ in self.modules:
+            for name, tensor in module.slot_tensors().items():
+                yield f"{path}.{name}", tensor
+
     def parameters(self) -> list[nn.Parameter]:
         """Return the parameters, each (S, ...)."""
         return [parameter for _, parameter in self.named_parameters()]
@@ -119,6 +127,13 @@ class Adapter:
         for _, module, _ in self.modules:
             module.reset_slot(slot, generator)
 
+    def choose(self, slot: int, texts: Iterable[TokenIds]) -> None:
+        """Prepare a fresh slot for the texts of its training; kinds that choose no tokens do not read them."""
+        choosing = [module for _, module, _ in self.modules if module.counts_tokens]
+        counts = Counter(token for column in texts for text in column for token in text) if choosing else {}
+        for module in choosing:
+            module.choose(slot, counts)
+
     def rearrange(self, slots: Sequence[int], new: int = 0) -> None:
         """Keep `slots`, in that order, and append `new` uninitialised ones: for inference, optimizers must be new."""
         for _, module, _ in self.modules:
@@ -126,8 +141,8 @@ class Adapter:
         self.rows.num_slots = len(slots) + new
 
     def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
-        """Return a copy of the parameters of `slot`, by name."""
-        return {name: parameter.detach()[slot].clone() for name, parameter in self.named_parameters()}
+        """Return a copy of what `slot` holds, by name."""
+        return {name: tensor.detach()[slot].clone() for name, tensor in self.named_tensors()}
 
     def file_state(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         """Return a slot's state under the names of adapter files, which are its own."""
@@ -140,12 +155,17 @@ class Adapter:
 
     def put_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
         """Set the parameters of one slot from a state that `check_state` has accepted."""
-        for name, parameter in self.named_parameters():
-            parameter.data[slot] = state[name].to(parameter)
+        for name, tensor in self.named_tensors():
+            tensor.data[slot] = state[name].to(tensor)
 
     def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Raise WeightsError unless a state has this adapter's names and shapes, and finite values."""
-        check_state(state, {name: parameter.shape[1:] for name, parameter in self.named_parameters()})
+        held = dict(self.named_tensors())
+        check_state(state, {name: tensor.shape[1:] for name, tensor in held.items()})
+        for name, tensor in held.items():
+            if state[name].is_floating_point() != tensor.is_floating_point():
+                kinds = [str(one.dtype).removeprefix("torch.") for one in (state[name], tensor)]
+                raise WeightsError(f"adapter parameter {name!r} holds {kinds[0]}, expected {kinds[1]}")
 
     @property
     def works_on_tokens(self) -> bool:
@@ -235,8 +255,10 @@ def check_state(state: Mapping[str, torch.Tensor], shapes: Mapping[str, torch.Si
 
 
 def check_finite(state: Mapping[str, torch.Tensor]) -> None:
-    """Raise WeightsError, naming the parameter, unless all are finite floating-point numbers in float32."""
+    """Raise WeightsError, naming the parameter, unless all are finite floating-point numbers in float32, or int32."""
     for name, tensor in state.items():
+        if tensor.dtype == torch.int32 and not tensor.is_meta:
+            continue
         if not tensor.is_floating_point() or tensor.layout is not torch.strided or tensor.is_meta:
             kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")
             raise WeightsError(f"adapter parameter {name!r} holds {kind}, expected dense floating-point numbers")

@@ -6,7 +6,7 @@ rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -39,6 +39,13 @@ class SlotRows:
     def index(self) -> torch.Tensor | None:
         """The slot of each row, (B,) int64 on the device, or None: slot `single` for every row."""
         return None if self.groups is None else self.groups.index
+
+    @property
+    def slots_of_tokens(self) -> torch.Tensor | None:
+        """The slot of each token, (B, 1), or (1, T) in a packed batch; None: slot `single` for every token."""
+        if self.tokens is not None:
+            return self.tokens.index.unsqueeze(0)
+        return None if self.index is None else self.index.unsqueeze(1)
 
     def select(self, slots: torch.Tensor | None, rows: int, device: torch.device | None = None) -> None:
         """Set the slots of the next pass.
@@ -110,6 +117,13 @@ class SlotRows:
             return F.linear(x, self.one(weight), None if bias is None else self.one(bias))
         return groups.linear(_items(x), weight, bias).view(*x.shape[:-1], -1)
 
+    def embed(self, ids: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
+        """Return rows of each item's own table: ids (B, L), or (1, L) for all rows, tables (S, N, r) -> (B, L, r)."""
+        slots = self.slots_of_tokens
+        if slots is None:
+            return F.embedding(ids, self.one(tables))
+        return F.embedding(ids + slots * tables.shape[1], tables.flatten(0, 1))
+
     def spread(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return the parameters of each row's slot, (S, o), in a shape that goes with `x` (B, L, o) or (B, o)."""
         groups = self._groups(x)
@@ -151,13 +165,16 @@ class SlotModule(nn.Module):
     """A frozen layer of the tower (`base`) and, next to it, parameters for S slots.
 
     A subclass makes its parameters with `slot_parameter`, fills one slot's in `reset_slot`, and computes in `forward`.
+    Its buffers are whole numbers that belong to a slot like its parameters, (S, ...) int32, and are not trained.
     `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`; one
-    that does not treat every token by itself sets `needs_rows`, so that it never meets a packed batch.
+    that does not treat every token by itself sets `needs_rows`, so that it never meets a packed batch; one that chooses
+    by the texts of a training sets `counts_tokens` and has `choose`.
     """
 
     base: Any  # a layer, whose kind the subclass knows, or another SlotModule
     cannot_merge: ClassVar[str] = ""
     needs_rows: ClassVar[bool] = False
+    counts_tokens: ClassVar[bool] = False
 
     def __init__(self, base: nn.Module, rows: SlotRows) -> None:
         super().__init__()
@@ -174,16 +191,24 @@ class SlotModule(nn.Module):
         """Return this module's own parameters by name, those of `base` left out."""
         return dict(self.named_parameters(recurse=False))
 
+    def slot_tensors(self) -> dict[str, torch.Tensor]:
+        """Return this module's own parameters and buffers by name."""
+        return {**self.slot_parameters(), **dict(self.named_buffers(recurse=False))}
+
+    def choose(self, slot: int, counts: Mapping[int, int]) -> None:
+        """Prepare a fresh `slot` for texts in which each token id occurs `counts` times."""
+        raise NotImplementedError
+
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Fill the parameters of `slot` with their initial values, drawing from `generator` (on the CPU)."""
         raise NotImplementedError
 
     def rearrange(self, slots: Sequence[int], new: int) -> None:
         """Keep the parameters of `slots`, in that order, and append `new` uninitialised slots."""
-        for parameter in self.slot_parameters().values():
-            fresh = parameter.data.new_empty(new, *parameter.shape[1:])
-            parameter.data = torch.cat([parameter.data[list(slots)], fresh])  # (len(slots) + new, ...)
-            parameter.grad = None
+        for tensor in self.slot_tensors().values():
+            fresh = tensor.data.new_empty(new, *tensor.shape[1:])
+            tensor.data = torch.cat([tensor.data[list(slots)], fresh])  # (len(slots) + new, ...)
+            tensor.grad = None
 
     def restore(self) -> None:
         """Undo the module's changes to `base`; called when it is taken off the tower."""

@@ -25,6 +25,7 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.prefix import PrefixConfig
 from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
+from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.errors import ConfigError, unknown
 from pecl.options import Registry, format_option, parse_option, quoted, unquote, value_type
 
@@ -33,6 +34,7 @@ _BUILT_IN: tuple[type[AdapterConfig], ...] = (
     LoraConfig,
     BottleneckConfig,
     CompacterConfig,
+    WordEmbeddingsConfig,
     SoftPromptConfig,
     PrefixConfig,
     HardPromptConfig,

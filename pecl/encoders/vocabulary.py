@@ -64,9 +64,14 @@ def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) ->
 def kept_tokens(tower: MultilingualTextEncoder) -> list[int] | None:
     """Return the token ids whose rows a trimmed tower has; None for a whole one."""
     words = tower.backbone.get_input_embeddings()
-    if not isinstance(words, TrimmedEmbedding):
-        return None
-    return torch.nonzero(words.place < words.num_embeddings).flatten().tolist()
+    return ids_of(words).tolist() if isinstance(words, TrimmedEmbedding) else None
+
+
+def ids_of(words: nn.Embedding) -> torch.Tensor:
+    """Return the token id of each row of word embeddings, whole or trimmed: (V,) or (K,) int64."""
+    if isinstance(words, TrimmedEmbedding):
+        return torch.nonzero(words.place < words.num_embeddings).flatten()
+    return torch.arange(words.num_embeddings, device=words.weight.device)
 
 
 def left_out(tower: nn.Module) -> int:

@@ -102,7 +102,7 @@ class _Follower:
 
     def embed(self, share: Share) -> None:
         """Receive parameters from rank 0, embed a share of a batch, and send the embeddings back."""
-        self.processes.copy_first(self.adapter.parameters())
+        self.processes.copy_first([one for _, one in self.adapter.named_tensors()])
         self._rows = len(share.rows)
         self._own = embed_share(self.tower, share, self.processes.share(self._rows))
         self.processes.send_rows(self._own, self._rows)

@@ -56,6 +56,11 @@ class SlotTask:
         anchor = self.anchor
         return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]
 
+    @property
+    def encoded(self) -> list[TokenIds]:
+        """All texts that the training encodes: `texts`, and the captions of `photographs`."""
+        return self.texts if self.photographs is None else [*self.texts, self.photographs.captions]
+
 
 @dataclass(frozen=True)
 class Share:

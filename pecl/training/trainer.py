@@ -69,6 +69,9 @@ class AlignmentTrainer:
             sizes = [len(task) for task in tasks]
             raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
+        for slot in range(adapter.num_slots):
+            own = [task for task, place in zip(tasks, self.slot_of, strict=True) if place == slot]
+            adapter.choose(slot, [texts for task in own for texts in task.encoded])
         draw_by_row(tower, tower.draws)
         self.validate, self.processes = validate, processes
         self.checkpoint = Checkpoint(state_path, identity)
@@ -174,7 +177,7 @@ class AlignmentTrainer:
         share = Share(rows, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
             self.processes.send({"do": "embed", "share": vars(share)})
-            self.processes.copy_first(self.adapter.parameters())
+            self.processes.copy_first([one for _, one in self.adapter.named_tensors()])
         own = embed_share(self.tower, share, self.processes.share(len(rows)))
         embeddings = self.processes.gather(own, len(rows))  # (R, D): the whole batch
         of_tasks = self._task_losses(embeddings, indices, image_batches, learning)
@@ -291,7 +294,7 @@ class AlignmentTrainer:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that a step changes, by name."""
-        tensors: dict[str, torch.Tensor] = {f"parameter.{name}": one for name, one in self.adapter.named_parameters()}
+        tensors: dict[str, torch.Tensor] = {f"parameter.{name}": one for name, one in self.adapter.named_tensors()}
         for name, values in (
             ("exp_avg", self.optimizer.exp_avg),
             ("exp_avg_sq", self.optimizer.exp_avg_sq),

@@ -30,6 +30,7 @@ BOTTLENECK = [f"{p}.{x}_{y}" for p in DENSE for x in ("down", "up") for y in ("w
 COMPACTER = [f"{p}.{x}_{y}" for p in DENSE for x in ("down", "up") for y in ("rule", "left", "right", "bias")]
 BITFIT = [f"{p}.bias_offset" for p in (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm")]
 HEAD = ["head.weight", "head.bias"]
+WORDS = {f"backbone.embeddings.word_embeddings.{name}" for name in ("vectors", "up")}
 PROMPT = {"backbone.embeddings.word_embeddings.prompt"}
 
 
@@ -63,12 +64,13 @@ SPECS = {
         in_top_layer("attention.self.prefix") | in_layers("attention.self.value.bias_offset"),
     ),
     "bitfit": (True, in_layers(*BITFIT)),
+    "word_embeddings:tokens=7,rank=3": (True, WORDS),
     "head": (True, set(HEAD)),
     "head:rank=3": (True, {"head.down", "head.up", "head.shift"}),
     "full": (True, None),  # every name of the plain tower
-    'soft_prompt+hard_prompt:text="L: "+prefix+lora-only+bitfit+head': (
+    'word_embeddings:rank=2+soft_prompt+hard_prompt:text="L: "+prefix+lora-only+bitfit+head': (
         False,
-        in_layers(*QUERY_VALUE, "attention.self.prefix", *BITFIT).union(HEAD, PROMPT),
+        in_layers(*QUERY_VALUE, "attention.self.prefix", *BITFIT).union(HEAD, PROMPT, WORDS),
     ),
 }
 TRAINED = [spec for spec in SPECS if spec != "hard_prompt"]
@@ -145,7 +147,7 @@ def test_exactly_these_names_are_trainable(tower, spec):
     trainable = {id(parameter) for parameter in tower.parameters() if parameter.requires_grad}
     assert trainable == {id(parameter) for parameter in adapter.parameters()}
     assert adapter.learning_rate_scales().keys() == names
-    assert adapter.num_parameters() == sum(tensor.numel() for tensor in adapter.slot_state(0).values())
+    assert adapter.num_parameters() == sum(adapter.slot_state(0)[name].numel() for name in names)
 
 
 @pytest.mark.parametrize("spec", TRAINED)
@@ -309,6 +311,7 @@ COUNTS = {
     "head": 787_200,
     "head:rank=48": 86_784,  # 48 x (1024 + 768) + 768
     "bitfit": 270_336,
+    "word_embeddings": 32 * (2048 + 1024),
     "lora:layers=top-3": 3 * (2 * 2 * 8 * 1024 + 2 * 2 * 1024),
     "bottleneck:layers=top-3": 3 * (2 * (2 * 24 * 1024 + 24 + 1024) + 2 * 2 * 1024),
     "hard_prompt": 0,

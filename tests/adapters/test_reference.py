@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 
 import peft
 import pytest
@@ -60,6 +61,27 @@ def compare_with_peft(tower, spec, targets):
             parameter.data = state.pop(own)
     assert not state
     torch.testing.assert_close(tower(*batch_of(tower)), reference(*batch_of(tower)), rtol=0, atol=1e-6)
+
+
+def test_word_embeddings_equal_peft_with_zeros_for_all_other_tokens():
+    tower = tower_of("xlm-roberta")
+    reference = copy.deepcopy(tower)
+    adapter = attach(tower, parse_adapter("word_embeddings:tokens=9,rank=3"))
+    texts = tower.tokenize(sentences(6))
+    adapter.choose(0, [texts])
+    for parameter in adapter.parameters():
+        parameter.data.normal_()
+    state = adapter.slot_state(0)
+    name = "backbone.embeddings.word_embeddings"
+    counts = Counter(token for text in texts for token in text)
+    assert state[f"{name}.tokens"].tolist() == sorted(sorted(counts, key=lambda token: (-counts[token], token))[:9])
+    config = peft.LoraConfig(r=3, lora_alpha=3, target_modules=["word_embeddings"])
+    reference.backbone = peft.get_peft_model(reference.backbone, config)
+    words = reference.backbone.base_model.model.embeddings.word_embeddings
+    words.lora_embedding_A["default"].data = torch.zeros(3, tower.backbone.config.vocab_size).double()
+    words.lora_embedding_A["default"].data[:, state[f"{name}.tokens"].long()] = state[f"{name}.vectors"].T
+    words.lora_embedding_B["default"].data = state[f"{name}.up"]
+    torch.testing.assert_close(tower(*batch_of(tower)), reference(*batch_of(tower)), rtol=0, atol=1e-10)
 
 
 def test_lora_dropout_acts_on_the_input_of_a_while_training_alone():
@@ -218,6 +240,7 @@ MERGEABLE = [
     "lora",
     "layernorm",
     "bitfit",
+    "word_embeddings:tokens=9,rank=3",
     "head",
     "full",
     "lora-only:target_modules=query/key/value/attention_output/intermediate/output+bitfit+head",

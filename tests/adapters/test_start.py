@@ -62,6 +62,7 @@ STARTS = {
     "soft_prompt": {"prompt": normal(0.02)},
     "prefix": {"prefix": normal(0.02)},
     "bitfit": {"bias_offset": ZEROS},
+    "word_embeddings:tokens=5,rank=16": {"vectors": ZEROS, "up": normal(16**-0.5)},
 }
 
 

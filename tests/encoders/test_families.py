@@ -39,6 +39,7 @@ SPECS = {
     "hard_prompt": False,
     "layernorm": True,
     "bitfit": True,
+    "word_embeddings:tokens=7,rank=3": True,
     "head": True,
     "head:rank=3": True,
     "pooler+lora-only": True,

@@ -48,6 +48,7 @@ def embedded(tower, parameters, texts=TEXTS, slots=None):
         ("lora:layers=top-2", 0),
         ("lora:layers=top-1", 1),
         ("lora:layers=top-1+head", 1),
+        ("lora:layers=top-1+word_embeddings:rank=2", 0),
         ("lora:layers=top-1+bitfit:target_modules=query", 0),  # the lowest counts
         ("head", 2),
         ("head:rank=2", 2),

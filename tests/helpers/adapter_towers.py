@@ -29,6 +29,8 @@ def tower_of(architecture, dtype=torch.float64):
 def filled(tower, spec, slots=1, seed=0):
     """Attach `spec` with random values in every parameter: zeros at the start would hide mistakes."""
     adapter = attach(tower, parse_adapter(spec), seeds=range(slots))
+    for slot in range(slots):
+        adapter.choose(slot, [tower.tokenize(TEXTS[slot:])])
     generator = torch.Generator().manual_seed(seed)
     for parameter in adapter.parameters():
         noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)

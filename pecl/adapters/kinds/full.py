@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.kinds.head import SlotLinear
@@ -60,12 +59,7 @@ class SlotEmbedding(SlotModule):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L), or (1, L) when they are the same for all rows, to (B, L, d)."""
-        if self.rows.index is None:
-            return F.embedding(ids, self.rows.one(self.weight))
-        packed = self.rows.tokens
-        slots = self.rows.index.unsqueeze(1) if packed is None else packed.index.unsqueeze(0)  # (B, 1), or (1, T)
-        first_rows = slots * self.weight.shape[1]  # where each slot's rows begin
-        return F.embedding(ids + first_rows, self.weight.flatten(0, 1))  # (B, L, d)
+        return self.rows.embed(ids, self.weight)
 
     def merged(self, slot: int) -> nn.Embedding:
         """Return an embedding with the slot's weight."""

@@ -5,7 +5,7 @@ released code. For the formula of each see docs/opendelta.md. OpenDelta knows on
 one slot. An adapter file has pecl's names: it does not tell which engine trained it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.soft_prompt import DEFAULT_TOKENS
 from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.adapters.spec import describe
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -110,6 +111,13 @@ class OpenDeltaAdapter:
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the trainable parameters, LayerNorms among them, with their names in the backbone."""
         return ((name, one) for name, one in self.tower.backbone.named_parameters() if one.requires_grad)
+
+    def named_tensors(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the parameters by name: an adapter of OpenDelta holds nothing else."""
+        return self.named_parameters()
+
+    def choose(self, slot: int, texts: Iterable[TokenIds]) -> None:
+        """See `Adapter`: no kind of OpenDelta's chooses tokens."""
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the trainable parameters."""

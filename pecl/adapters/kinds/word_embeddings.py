@@ -1,0 +1,107 @@
+"""Changes of the word embeddings of a language's own tokens, of low rank and per slot: e(w) + U t(w).
+
+A tower that has read little of a language knows few of its words, and changed layers cannot teach it single words. A
+few hundred captions use one to three thousand of 250,000 tokens; only those have a vector t, the most frequent first.
+It is PEFT's LoRA of an embedding (`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The vectors
+start at zero, so a fresh layer is the identity, for a text without chosen tokens always.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.vocabulary import ids_of
+from pecl.errors import ConfigError
+from pecl.options import option
+
+_NONE = 2**31 - 1  # in place of a token id: sorted behind all of them
+_STRIDE = 2**32  # between the ids of two slots
+
+
+@dataclass(frozen=True)
+class WordEmbeddingsConfig(AdapterConfig):
+    """Low-rank changes of the word embeddings of some tokens."""
+
+    kind: ClassVar[str] = "word_embeddings"
+    level: ClassVar[int] = WEIGHT_OF_LAYER
+    tokens: int = option(2048, "number N of tokens with a vector, the most frequent of the training text", low=1)
+    rank: int = option(32, "width r of a vector, at most the word embeddings' own", low=1)
+    lr_scale: float = option(1.0, "the learning rate is the run's times this", low=0)
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return the change of the word embeddings."""
+        return self.at_roles(tower, ("word_embeddings",), lambda base, rows: SlotWordEmbeddings(base, rows, self))
+
+
+class SlotWordEmbeddings(SlotModule):
+    """Word embeddings with S changes: vectors (S, N, r) of the token ids `tokens` (S, N), and up (S, d, r).
+
+    Raises:
+        ConfigError: the rank is larger than the word embeddings' width.
+    """
+
+    counts_tokens = True
+    tokens: torch.Tensor  # int32, rising; _NONE where a slot has chosen fewer
+
+    def __init__(self, base: nn.Module, rows: SlotRows, config: WordEmbeddingsConfig) -> None:
+        super().__init__(base, rows)
+        words = innermost(base).weight  # (V, d)
+        if config.rank > words.shape[1]:
+            raise ConfigError(f"word_embeddings: rank: expected 1 to {words.shape[1]}, got {config.rank}")
+        self.vectors = self.slot_parameter(config.tokens, config.rank, like=words)
+        self.up = self.slot_parameter(words.shape[1], config.rank, like=words)
+        none = torch.full(self.vectors.shape[:2], _NONE, dtype=torch.int32, device=words.device)
+        self.register_buffer("tokens", none)
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Choose no token, fill the vectors with zeros, and draw `up` from N(0, 1/r)."""
+        shape = self.up.shape[1:]
+        self.tokens[slot] = _NONE
+        self.vectors.data[slot] = 0
+        self.up.data[slot] = normal(shape, shape[1] ** -0.5, generator)
+
+    def choose(self, slot: int, counts: Mapping[int, int]) -> None:
+        """Give vectors to the most frequent tokens, unless the slot has some already."""
+        if bool((self.tokens[slot] != _NONE).any()):
+            return
+        most = sorted(counts, key=lambda token: (-counts[token], token))[: self.tokens.shape[1]]
+        self.tokens[slot, : len(most)] = torch.tensor(sorted(most), dtype=torch.int32, device=self.tokens.device)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Map ids (B, L) to (B, L, d)."""
+        slots = self.rows.slots_of_tokens  # (B, 1), or (1, T)
+        if slots is None:
+            vectors = _vectors_of(ids, self.rows.one(self.tokens), self.rows.one(self.vectors))
+        else:
+            first = torch.arange(self.rows.num_slots, device=ids.device).unsqueeze(1) * _STRIDE  # (S, 1)
+            own = (self.tokens + first).flatten()
+            vectors = _vectors_of(ids + slots * _STRIDE, own, self.vectors.flatten(0, 1))
+        return self.base(ids) + self.rows.linear(vectors, self.up)
+
+    def merged(self, slot: int) -> nn.Module:
+        """Return an embedding with the changed vectors, computed in float32 or wider."""
+        plain = self.plain_base(slot)
+        wide = torch.promote_types(plain.weight.dtype, torch.float32)
+        with torch.no_grad():
+            vectors = _vectors_of(ids_of(plain), self.tokens[slot], self.vectors[slot])
+            changed = plain.weight.to(wide) + vectors.to(wide) @ self.up[slot].to(wide).T  # (V, d)
+        return copy.deepcopy(plain, {id(plain.weight): nn.Parameter(changed.to(plain.weight.dtype), False)})
+
+
+def _vectors_of(ids: torch.Tensor, tokens: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Return the vectors (..., r) of `ids` (...), given those (N, r) of the rising `tokens` (N,); zeros for others."""
+    if torch.compiler.is_exporting():  # ONNX has no binary search
+        places = (tokens < ids.unsqueeze(-1)).sum(-1)
+    else:
+        places = torch.searchsorted(tokens, ids)
+    places = places.clamp(max=len(tokens) - 1)
+    known = tokens[places] == ids
+    return F.embedding(places, vectors) * known.unsqueeze(-1)
