@@ -101,7 +101,7 @@ class Adapter:
                 yield f"{path}.{name}", parameter
 
     def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and whole numbers that are not trained."""
+        """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and untrained whole numbers."""
         for path, module, _ in self.modules:
             for name, tensor in module.slot_tensors().items():
                 yield f"{path}.{name}", tensor

@@ -1,7 +1,7 @@
 """Adapters in PEFT's format that name an encoder which PEFT can load, and the parts of adapters that PEFT cannot hold.
 
-PEFT wraps only the encoder: LoRA's layers and LayerNorms go there. Parts behind the encoder, such as a head, and
-texts put before a text belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
+PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Parts behind the encoder, such as a head,
+and texts put before a text belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.adapters.spec import describe
 from pecl.encoders.export import exported_folder
 from pecl.encoders.fingerprint import fingerprint_module
@@ -24,6 +25,7 @@ from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
 
 BASE_OPTION = "--base"
+_HELD = LoraConfig | WordEmbeddingsConfig | LayerNormConfig  # the kinds that PEFT's format holds
 
 
 def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | None) -> Path:
@@ -35,7 +37,7 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
         ConfigError: the adapter has other parts than LoRA and LayerNorms.
         OutputError: `target` exists already or cannot be written.
     """
-    if beyond := [config for config in adapter.configs if not isinstance(config, LoraConfig | LayerNormConfig)]:
+    if beyond := [config for config in adapter.configs if not isinstance(config, _HELD)]:
         raise ConfigError(_cannot_go(adapter, beyond))
     with exported_folder(target) as folder:
         write_encoder_adapter(folder, adapter, tower, base)
@@ -53,9 +55,9 @@ def write_encoder_adapter(
     attached = attach(tower, adapter.configs, seeds=())
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
     attached.remove()
-    held = [config for config in adapter.configs if isinstance(config, LoraConfig | LayerNormConfig)]
+    held = [config for config in adapter.configs if isinstance(config, _HELD)]
     beyond = [config for _, config in inside if config not in held and not config.text_prompt]
-    if beyond or not any(isinstance(config, LoraConfig) for config in held):
+    if beyond or all(isinstance(config, LayerNormConfig) for config in held):
         raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(beyond))))
     places = tuple(place for place, _ in inside)
     state = {name: tensor for name, tensor in adapter.state.items() if name.startswith(places)}
@@ -69,11 +71,11 @@ def write_encoder_adapter(
 
 def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
     """Return the sentence that says which parts of an adapter PEFT's format cannot hold."""
-    parts = ", ".join(config.kind for config in beyond) or "an adapter without lora"
+    parts = ", ".join(config.kind for config in beyond) or "an adapter without lora or word_embeddings"
     return (
-        f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora, "
-        "with or without layernorm (a head and a text before the text go into the folder of `pecl export "
-        "sentence-transformers --adapter-only`, whatever can be merged into any other export)"
+        f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora "
+        "or word_embeddings, with or without layernorm (a head and a text before the text go into the folder of `pecl "
+        "export sentence-transformers --adapter-only`, whatever can be merged into any other export)"
     )
 
 

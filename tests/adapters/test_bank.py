@@ -120,7 +120,9 @@ def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_a
     assert torch.equal(bank.encode_text(TEXTS, removed), before[removed])
 
 
-@pytest.mark.parametrize("spec", ["lora+head", "prefix", "soft_prompt", "bitfit", "full", "hard_prompt", "word_embeddings:rank=3"])
+@pytest.mark.parametrize(
+    "spec", ["lora+head", "prefix", "soft_prompt", "bitfit", "full", "hard_prompt", "word_embeddings:rank=3"]
+)
 def test_a_tower_stays_plain_whatever_banks_are_made_of_it(spec):
     tower = tower_of("bert", torch.float32)
     plain = tower.encode_text(TEXTS)

@@ -18,7 +18,8 @@ from pecl.experiment.run import evaluate, train
 STEP = 2**-8  # from one bfloat16 number to the next, relative: rounding errs by half of it at most
 SPECS = (
     *("lora-only:target_modules=query/key/value/attention_output/intermediate/output", "lora", "bottleneck"),
-    *("compacter:reduction_factor=2", "prefix", "soft_prompt", "bitfit", "lora-only+bitfit", "head", "layernorm", "word_embeddings:rank=2"),
+    *("compacter:reduction_factor=2", "prefix", "soft_prompt", "bitfit", "lora-only+bitfit", "head", "layernorm"),
+    "word_embeddings:rank=2",
 )
 
 

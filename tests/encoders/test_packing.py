@@ -10,7 +10,15 @@ from pecl.encoders import packing
 from pecl.encoders.layers import can_pack, encode_packed, run_layers
 from pecl.encoders.packing import Packing
 
-PER_TOKEN = ("lora", "lora+head", "bottleneck", "compacter:reduction_factor=4,phm_dim=2", "layernorm", "bitfit", "word_embeddings:rank=3")
+PER_TOKEN = (
+    "lora",
+    "lora+head",
+    "bottleneck",
+    "compacter:reduction_factor=4,phm_dim=2",
+    "layernorm",
+    "bitfit",
+    "word_embeddings:rank=3",
+)
 NEEDS_ROWS = ("prefix", "soft_prompt")
 LONG, ALIKE = "two small dogs and a man on a long beach in the sun", "a man and a car on a beach"
 TEXTS = ["a dog", LONG, ALIKE, "a red car stands in a street"]  # the last two are padded to one length

@@ -103,7 +103,16 @@ def test_missing_packages_are_said(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "spec",
     [
-        *("lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt", "prefix", "bitfit", "soft_prompt+lora", "word_embeddings:rank=3"),
+        *(
+            "lora",
+            "bottleneck",
+            "compacter:reduction_factor=4",
+            "soft_prompt",
+            "prefix",
+            "bitfit",
+            "soft_prompt+lora",
+            "word_embeddings:rank=3",
+        ),
         *("hard_prompt+lora", "lora+head:rank=2"),
     ],
 )

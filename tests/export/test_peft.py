@@ -23,8 +23,9 @@ def base(tmp_path):
     return export_towers(text_tower(), None, tmp_path / "base")
 
 
-def test_peft_opens_the_adapter_on_the_base_that_it_names(base, tmp_path):
-    tower, file = text_tower(), write_adapters(tmp_path, "lora")["cs"]
+@pytest.mark.parametrize("spec", ["lora", "layernorm+word_embeddings:tokens=9,rank=3", "lora+word_embeddings:rank=5"])
+def test_peft_opens_the_adapter_on_the_base_that_it_names(spec, base, tmp_path):
+    tower, file = text_tower(), write_adapters(tmp_path, spec)["cs"]
     adapter = attach(tower, file.configs)
     adapter.load_slot_state(0, file.state)
     expected = tower.encode_text(TEXTS)
@@ -43,6 +44,7 @@ def test_peft_opens_the_adapter_on_the_base_that_it_names(base, tmp_path):
         ("bottleneck-only", "bottleneck"),
         ("lora+soft_prompt", "soft_prompt"),
         ("lora-only+bitfit", "bitfit"),
+        ("layernorm", "an adapter without lora or word_embeddings"),
     ],
 )
 def test_what_cannot_go_is_named(spec, parts, base, tmp_path):

@@ -4,12 +4,14 @@ A code counts equal steps from the mean of its parameter. Matrices of one role, 
 layers with larger values have more codes. A matrix whose role is its own, such as `head.up`, has half the step: its
 errors are not averaged over layers. A vector, such as a LayerNorm's weight, has the smallest step that a byte allows.
 Huffman's code makes frequent codes shorter: with a step of .3 standard deviations a code takes about 3.8 bits.
+Whole numbers, such as token ids, are stored exactly, as differences.
 """
 
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from pecl.files import parse_json
 
 CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
+_WHOLE = "<i4"  # the differences of whole numbers
 _STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
 _MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
@@ -33,14 +36,18 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
 
     Returns:
         `codes` (bytes,) uint8, the codes of each parameter, compressed by zlib; and `layout` (bytes,) uint8, JSON that
-        zlib compressed: name, shape, compressed bytes, mean and step of each parameter.
+        zlib compressed: name, shape, compressed bytes, mean and step of each parameter; of whole numbers, which are
+        int32, the first three.
     """
-    values = {name: tensor.detach().float().cpu().numpy() for name, tensor in sorted(state.items())}
+    whole = {name: tensor.cpu().numpy() for name, tensor in sorted(state.items()) if tensor.dtype == torch.int32}
+    values = {name: state[name].detach().float().cpu().numpy() for name in sorted(state.keys() - whole.keys())}
     means = {name: _rounded(own.mean()) for name, own in values.items()}
     roles: dict[str, list[str]] = {}
     for name, own in values.items():
         roles.setdefault(_role(name) if own.ndim > 1 else name, []).append(name)
-    steps, codes, layout = {}, [], []
+    steps: dict[str, float] = {}
+    codes: list[bytes] = []
+    layout: list[list[object]] = []
     for names in roles.values():
         centred = np.concatenate([(values[name] - means[name]).ravel() for name in names])
         share = 0 if values[names[0]].ndim == 1 else step if len(names) > 1 else step / 2
@@ -48,9 +55,11 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
         steps |= dict.fromkeys(names, own_step)
     for name, own in values.items():
         numbers = np.rint((own - means[name]) / steps[name]).clip(-_ZERO, _ZERO - 1) + _ZERO
-        coder = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
-        codes.append(coder.compress(numbers.astype(np.uint8).tobytes()) + coder.flush())
+        codes.append(_compressed(numbers.astype(np.uint8).tobytes()))
         layout.append([name, list(own.shape), len(codes[-1]), means[name], steps[name]])
+    for name, own in whole.items():
+        codes.append(zlib.compress(np.diff(own.ravel(), prepend=0).astype(_WHOLE).tobytes(), 9))
+        layout.append([name, list(own.shape), len(codes[-1])])
     return {
         CODES: _as_bytes(b"".join(codes)),
         LAYOUT: _as_bytes(zlib.compress(json.dumps(layout, separators=(",", ":")).encode("utf-8"), 9)),
@@ -63,19 +72,24 @@ def is_packed(tensors: Mapping[str, torch.Tensor]) -> bool:
 
 
 def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the float32 parameters that `pack` stored; raise ValueError if layout and codes do not fit."""
+    """Return the parameters that `pack` stored, float32 or int32; raise ValueError if layout and codes do not fit."""
     if any(tensors[name].dtype != torch.uint8 for name in (CODES, LAYOUT)):
         raise ValueError(f"expected {CODES} and {LAYOUT} in uint8")
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
-    for name, shape, size, mean, step in _layout(tensors[LAYOUT]):
-        count = math.prod(shape)
+    for name, shape, size, *scale in _layout(tensors[LAYOUT]):
+        count, code = math.prod(shape), np.dtype(np.uint8 if scale else _WHOLE)
         if count > _MOST_CODES * size:  # a small file never takes a large memory
             raise ValueError(f"{name}: expected at most {_MOST_CODES * size} codes in {size} bytes, got {count}")
-        numbers = np.frombuffer(_decompressed(codes[at : at + size], count, name), np.uint8)
-        if len(numbers) != count:
-            raise ValueError(f"{name}: expected {count} codes, got {len(numbers)}")
-        value_of = np.float32(mean) + _STEPS * np.float32(step)  # (256,)
-        state[name] = torch.from_numpy(value_of[numbers].reshape(shape))
+        content = _decompressed(codes[at : at + size], count * code.itemsize, name)
+        if len(content) != count * code.itemsize:
+            raise ValueError(f"{name}: expected {count} codes, got {len(content) // code.itemsize}")
+        numbers = np.frombuffer(content, code)
+        if scale:
+            mean, step = scale
+            values = (np.float32(mean) + _STEPS * np.float32(step))[numbers]  # (256,) by code
+        else:
+            values = numbers.cumsum().astype(np.int32)
+        state[name] = torch.from_numpy(values.reshape(shape))
         at += size
     if at != len(codes):
         raise ValueError(f"expected {at} bytes of codes, got {len(codes)}")
@@ -90,6 +104,13 @@ def _rounded(number: float) -> float:
     return float(f"{number:.6g}")
 
 
+def _compressed(codes: bytes) -> bytes:
+    """Compress by zlib in the shorter one of two ways, unless that has more codes in a byte than `unpack` reads."""
+    coders = [zlib.compressobj(9, strategy=strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)]
+    made = [coder.compress(codes) + coder.flush() for coder in coders]
+    return min((one for one in made if len(codes) <= _MOST_CODES * len(one)), key=len)
+
+
 def _as_bytes(content: bytes) -> torch.Tensor:
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
@@ -102,17 +123,19 @@ def _decompressed(content: bytes, limit: int, where: str) -> bytes:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _layout(compressed: torch.Tensor) -> list[tuple[str, Sequence[int], int, float, float]]:
-    """Return name, shape, compressed bytes, mean and step of each parameter."""
+def _layout(compressed: torch.Tensor) -> list[tuple[Any, ...]]:
+    """Return name, shape and compressed bytes of each parameter, and mean and step of those that are not whole."""
     content = _decompressed(compressed.numpy().tobytes(), _LAYOUT_LIMIT, LAYOUT)
-    found: list[tuple[str, Sequence[int], int, float, float]] = []
+    found: list[tuple[Any, ...]] = []
     entries: list[object] = parse_json(content)
     for entry in entries:
         match entry:
-            case [str(name), [int(), *_] as shape, int(size), float(mean), float(step)] if all(
-                type(one) is int and one > 0 for one in (*shape, size)
+            case [str(), [int(), *_] as shape, int(size), *scale] if (
+                all(type(one) is int and one > 0 for one in (*shape, size))
+                and len(scale) in (0, 2)
+                and all(type(one) is float for one in scale)
             ):
-                found.append((name, shape, size, mean, step))
+                found.append(tuple(entry))
             case _:
                 expected = "lists of a name, a shape, bytes, mean and step"
                 raise ValueError(f"{LAYOUT}: expected {expected}, got {entry!r}")

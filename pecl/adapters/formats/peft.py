@@ -1,8 +1,9 @@
-"""LoRA in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
+"""LoRA and word embeddings in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
 Folders of pecl load as `peft.PeftModel.from_pretrained(tower.backbone, folder)`, and folders of PEFT for the same
 backbone load here; both give the same embeddings. LayerNorms travel as PEFT's `modules_to_save`. Layers are named by
-their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`.
+their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`. Changes of word
+embeddings are written as PEFT's LoRA of an embedding, with zeros for each token without a vector; they are not read.
 """
 
 import math
@@ -17,14 +18,16 @@ from pecl.adapters.formats.files import check_values
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES, architecture_of, paths_of
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import ConfigError, WeightsError, not_none
 from pecl.files import DamagedFileError, load_json, read_tensors, write_json, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+_OF_WORDS = (".tokens", ".vectors", ".up")  # endings of the parameters of word embeddings
 
 State = Mapping[str, torch.Tensor]
 
@@ -57,7 +60,7 @@ def write_peft(
     tower: MultilingualTextEncoder,
     base: str | None = None,
 ) -> Path:
-    """Write the state of a slot, LoRA with or without LayerNorms, in PEFT's format.
+    """Write the state of a slot, LoRA or word embeddings with or without LayerNorms, in PEFT's format.
 
     PEFT loads the encoder from `base`, a folder or hub id, by default the tower's name.
 
@@ -67,25 +70,37 @@ def write_peft(
     """
     folder = Path(folder)
     lora = next((config for config in configs if isinstance(config, LoraConfig)), None)
+    words = next((config for config in configs if isinstance(config, WordEmbeddingsConfig)), None)
     norms = next((config for config in configs if isinstance(config, LayerNormConfig)), None)
-    if lora is None or any(config not in (lora, norms) for config in configs):
+    if (lora is None and words is None) or any(config not in (lora, words, norms) for config in configs):
         raise ConfigError(
-            f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora and lora-only here"
+            f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only and "
+            "word_embeddings here"
         )
+    tensors = {_to_peft(name): tensor for name, tensor in state.items() if not name.endswith(_OF_WORDS)}
+    targets, patterns = [_path(name) for name in state if name.endswith(".lora_A")], {}
+    if words is not None:
+        (path,) = paths_of(tower.backbone, "word_embeddings")
+        tensors |= _words_to_peft(path, state, tower.backbone.config.vocab_size)
+        targets.append(path)
+        patterns = {path: words.rank}
+        lora = lora or LoraConfig(r=words.rank, lora_alpha=float(words.rank))
+    first = not_none(lora, "lora")
     document = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
         "base_model_name_or_path": base or tower.name,
         "inference_mode": True,
-        "r": lora.r,
-        "lora_alpha": lora.lora_alpha,
-        "lora_dropout": lora.lora_dropout,
+        "r": first.r,
+        "lora_alpha": first.lora_alpha,
+        "lora_dropout": first.lora_dropout,
         "bias": "none",
         "fan_in_fan_out": False,
-        "target_modules": [_path(name) for name in state if name.endswith(".lora_A")],
+        "rank_pattern": patterns,
+        "alpha_pattern": patterns,
+        "target_modules": targets,
         "modules_to_save": norms.layer_paths(tower, norms.target_modules) if norms else None,
     }
-    tensors = {_to_peft(name): tensor for name, tensor in state.items()}
     write_tensors(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
     write_json(folder / CONFIG_FILE, document)
     return folder
@@ -152,6 +167,16 @@ def _to_peft(name: str) -> str:
     """`backbone.<path>.lora_A` is PEFT's `base_model.model.<path>.lora_A.weight`."""
     name = name.replace("backbone.", "base_model.model.", 1)
     return f"{name}.weight" if name.endswith((".lora_A", ".lora_B")) else name
+
+
+def _words_to_peft(path: str, state: State, vocabulary: int) -> State:
+    """Return the word embeddings' change as the factors of PEFT, (r, V) and (d, r)."""
+    tokens, vectors, up = (state[f"backbone.{path}{name}"] for name in _OF_WORDS)
+    chosen = tokens < vocabulary
+    whole = vectors.new_zeros(vectors.shape[1], vocabulary)
+    whole[:, tokens[chosen].long()] = vectors[chosen].T
+    name = f"base_model.model.{path}.lora_embedding_"
+    return {f"{name}A": whole, f"{name}B": up}
 
 
 def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:

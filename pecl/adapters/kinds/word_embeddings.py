@@ -98,10 +98,8 @@ class SlotWordEmbeddings(SlotModule):
 
 def _vectors_of(ids: torch.Tensor, tokens: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Return the vectors (..., r) of `ids` (...), given those (N, r) of the rising `tokens` (N,); zeros for others."""
-    if torch.compiler.is_exporting():  # ONNX has no binary search
-        places = (tokens < ids.unsqueeze(-1)).sum(-1)
-    else:
-        places = torch.searchsorted(tokens, ids)
+    exporting = torch.compiler.is_exporting()  # ONNX has no binary search
+    places = (tokens < ids.unsqueeze(-1)).sum(-1) if exporting else torch.searchsorted(tokens, ids)
     places = places.clamp(max=len(tokens) - 1)
     known = tokens[places] == ids
     return F.embedding(places, vectors) * known.unsqueeze(-1)

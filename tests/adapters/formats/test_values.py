@@ -171,6 +171,23 @@ def test_codes_take_about_the_bits_of_their_entropy():
     assert 8 * len(packed["codes"]) / values.numel() == pytest.approx(entropy, abs=0.1)
 
 
+def test_whole_numbers_are_kept():
+    tokens = torch.tensor([[0, 5, 250_001, 2**31 - 1, 2**31 - 1], [3, 2, 1, -7, 0]], dtype=torch.int32)
+    assert torch.equal(
+        unpack(pack({"words.tokens": tokens, "words.up": torch.ones(1, 3)}, 0.2))["words.tokens"], tokens
+    )
+
+
+@pytest.mark.parametrize("used", [0, 100, 900])
+def test_rows_of_zeros_take_little_room(used):
+    values = torch.randn(2000, 30, generator=torch.Generator().manual_seed(2))
+    full = len(pack({"vectors": values}, 0.4)["codes"])
+    values[used:] = 0
+    packed = pack({"vectors": values}, 0.4)
+    assert len(packed["codes"]) <= max(0.7 * full, 2000 * 30 / 8)
+    assert (unpack(packed)["vectors"] - values).abs().max() <= 0.2
+
+
 def test_equal_values_are_kept():
     state = {"zeros": torch.zeros(4, 9), "ones": torch.ones(5), "a row": torch.full((1, 3), 2.0), "one": torch.ones(1)}
     assert all(torch.equal(value, state[name]) for name, value in unpack(pack(state, 0.2)).items())
