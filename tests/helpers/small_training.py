@@ -10,12 +10,13 @@ from helpers.tiny import sentences, tiny_tower
 from pecl.adapters.adapter import attach
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.files import write_json, write_tensors
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 PAIRS = 12
-CONFIGS = (LoraConfig(r=2), LayerNormConfig())
+CONFIGS = (LoraConfig(r=2), WordEmbeddingsConfig(tokens=9, rank=2), LayerNormConfig())
 
 
 def task(tower, seed=1, lr=1e-2, anchor="student"):

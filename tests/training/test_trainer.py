@@ -75,6 +75,7 @@ def test_reference_loop_in_plain_torch():
     run, reference = run_of(1), tiny_tower()
     adapter = attach(reference, CONFIGS, seeds=[1])
     (learned,) = run.tasks
+    adapter.choose(0, [learned.query, learned.anchor])
     optimizer = torch.optim.Adam(adapter.parameters(), lr=learned.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.total_steps)
     for step in range(run.total_steps):
