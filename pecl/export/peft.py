@@ -1,7 +1,8 @@
 """Adapters in PEFT's format that name an encoder which PEFT can load, and the parts of adapters that PEFT cannot hold.
 
 PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Parts behind the encoder, such as a head,
-and texts put before a text belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
+and texts put before a text belong to the code that pools the tokens; sentence-transformers' folders have a place for
+them.
 """
 
 from pathlib import Path

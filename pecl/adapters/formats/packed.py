@@ -1,16 +1,16 @@
 """Parameters in a few bits each, for the adapter files that are shipped: `pack` and `unpack`.
 
 A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
-layers with larger values have more codes. A matrix whose role is its own, such as `head.up`, has half the step: its
-errors are not averaged over layers. A vector, such as a LayerNorm's weight, has the smallest step that a byte allows.
-Huffman's code makes frequent codes shorter: with a step of .3 standard deviations a code takes about 3.8 bits.
-Whole numbers, such as token ids, are stored exactly, as differences.
+layers with larger values have more codes. A matrix whose role is its own, such as `head.up`, and a vector, such as a
+LayerNorm's weight, have half the step: their errors are not averaged over layers. A matrix with a row per token,
+`vectors`, has three times the step: a text averages its tokens. Huffman's code makes frequent codes shorter: with a step
+of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
 """
 
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
     layout: list[list[object]] = []
     for names in roles.values():
         centred = np.concatenate([(values[name] - means[name]).ravel() for name in names])
-        share = 0 if values[names[0]].ndim == 1 else step if len(names) > 1 else step / 2
+        share = step * _factor(names, values[names[0]].ndim)
         own_step = _rounded(max(share * centred.std(), np.abs(centred).max() / (_ZERO - 1))) or 1.0
         steps |= dict.fromkeys(names, own_step)
     for name, own in values.items():
@@ -94,6 +94,13 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if at != len(codes):
         raise ValueError(f"expected {at} bytes of codes, got {len(codes)}")
     return state
+
+
+def _factor(names: Sequence[str], dimensions: int) -> float:
+    """Return the factor on the step of parameters that share one."""
+    if _role(names[0]) == "vectors":
+        return 3.0
+    return 1.0 if len(names) > 1 and dimensions > 1 else 0.5
 
 
 def _role(name: str) -> str:

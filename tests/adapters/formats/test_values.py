@@ -154,7 +154,7 @@ def test_each_number_is_within_half_a_step_of_its_role(step):
             assert step * factor * 0.4 < errors.max() <= step * factor / 2 * 1.001, name
     for name in ("layer.0.norm", "layer.1.norm"):
         norm = state[name]
-        assert (found[name] - norm).abs().max() <= (norm - norm.mean()).abs().max() / 127 / 2 * 1.001
+        assert (found[name] - norm).abs().max() <= step / 2 / 2 * norm.std(correction=0) * 1.001
 
 
 def test_a_value_far_away_has_a_code_of_its_own():
@@ -181,11 +181,11 @@ def test_whole_numbers_are_kept():
 @pytest.mark.parametrize("used", [0, 100, 900])
 def test_rows_of_zeros_take_little_room(used):
     values = torch.randn(2000, 30, generator=torch.Generator().manual_seed(2))
-    full = len(pack({"vectors": values}, 0.4)["codes"])
+    full = len(pack({"vectors": values}, 0.2)["codes"])
     values[used:] = 0
-    packed = pack({"vectors": values}, 0.4)
+    packed = pack({"vectors": values}, 0.2)
     assert len(packed["codes"]) <= max(0.7 * full, 2000 * 30 / 8)
-    assert (unpack(packed)["vectors"] - values).abs().max() <= 0.2
+    assert (unpack(packed)["vectors"] - values).abs().max() <= 3 * 0.2 / 2
 
 
 def test_equal_values_are_kept():
