@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.adapter import attach
+from pecl.adapters.adapter import attach, check_finite, check_state
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot, second_tower
@@ -123,19 +123,21 @@ class AdapterBank:
         """
         start = time.perf_counter()
         states: dict[str, Mapping[str, torch.Tensor]] = {}
+        held = self.adapter.held()
         for language, adapter in adapters:
             if isinstance(adapter, str | Path):
                 adapter = load_adapter_file(adapter)
             self._check_new(language, [*self._seconds, *states])
-            if isinstance(adapter, AdapterFile):
+            if isinstance(adapter, AdapterFile):  # its values were checked when it was read
                 self._check_file(adapter)
                 adapter = adapter.state
-            self.adapter.check_state(adapter)
+            else:
+                check_finite(adapter)
+            check_state(adapter, held)
             states[language] = adapter
         first = len(self)
         self.adapter.rearrange(range(first), new=len(states))
-        for slot, state in enumerate(states.values(), first):
-            self.adapter.put_slot_state(slot, state)
+        self.adapter.put_slot_states(dict(enumerate(states.values(), first)))
         seconds = (time.perf_counter() - start) / max(len(states), 1)
         self._seconds |= dict.fromkeys(states, seconds)
 

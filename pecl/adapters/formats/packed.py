@@ -3,8 +3,8 @@
 A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
 layers with larger values have more codes. A matrix whose role is its own, such as `head.up`, and a vector, such as a
 LayerNorm's weight, have half the step: their errors are not averaged over layers. A matrix with a row per token,
-`vectors`, has three times the step: a text averages its tokens. Huffman's code makes frequent codes shorter: with a step
-of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
+`vectors`, has three times the step: a text averages its tokens. Huffman's code makes frequent codes shorter: with a
+step of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
 """
 
 import json
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pecl.files import parse_json
-
 CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
 _WHOLE = "<i4"  # the differences of whole numbers
 _STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
 _MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
+_LARGEST = 1e36  # mean and step: 128 steps are finite in float32
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
 
 
@@ -72,7 +71,10 @@ def is_packed(tensors: Mapping[str, torch.Tensor]) -> bool:
 
 
 def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the parameters that `pack` stored, float32 or int32; raise ValueError if layout and codes do not fit."""
+    """Return the parameters that `pack` stored, float32 or int32; raise ValueError if layout and codes do not fit.
+
+    The parameters are finite numbers.
+    """
     if any(tensors[name].dtype != torch.uint8 for name in (CODES, LAYOUT)):
         raise ValueError(f"expected {CODES} and {LAYOUT} in uint8")
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
@@ -133,14 +135,17 @@ def _decompressed(content: bytes, limit: int, where: str) -> bytes:
 def _layout(compressed: torch.Tensor) -> list[tuple[Any, ...]]:
     """Return name, shape and compressed bytes of each parameter, and mean and step of those that are not whole."""
     content = _decompressed(compressed.numpy().tobytes(), _LAYOUT_LIMIT, LAYOUT)
+    try:
+        entries = json.loads(content)  # each entry is checked here
+    except RecursionError as error:
+        raise ValueError(f"{LAYOUT}: {error}") from error
     found: list[tuple[Any, ...]] = []
-    entries: list[object] = parse_json(content)
-    for entry in entries:
+    for entry in entries if isinstance(entries, list) else [entries]:
         match entry:
             case [str(), [int(), *_] as shape, int(size), *scale] if (
                 all(type(one) is int and one > 0 for one in (*shape, size))
                 and len(scale) in (0, 2)
-                and all(type(one) is float for one in scale)
+                and all(type(one) is float and abs(one) < _LARGEST for one in scale)
             ):
                 found.append(tuple(entry))
             case _:

@@ -221,11 +221,14 @@ def damage(packed):
         "codes of another type": ({**packed, "codes": packed["codes"].bfloat16()}, "uint8"),
         "a bomb": (bomb(), "expected at most"),
         "no zlib": ({**packed, "layout": torch.arange(40, dtype=torch.uint8)}, "layout"),
+        "no list": ({**packed, "layout": compressed(b"7")}, "expected lists"),
+        "a deep layout": ({**packed, "layout": compressed(b"[" * 100_000)}, "layout"),
         "a long layout": ({**packed, "layout": long_layout()}, "JSON|layout|Expecting|Unterminated"),
         **{
             f"an entry {entry}": ({**packed, "layout": compressed(json.dumps([entry]).encode())}, "expected lists")
             for entry in (
                 *(1, ["a", [2], 9, 0.5], ["a", [2], 0, 0.5, 0.1], ["a", [2], 9, "0", 0.1], ["a", [0], 9, 0.5, 0.1]),
+                *(["a", [2], 9, float("nan"), 0.1], ["a", [2], 9, 0.5, 1e300]),
                 *(["a", [], 9, 0.5, 0.1], ["a", [True], 9, 0.5, 0.1], ["a", [-1, -17], 9, 0.5, 0.1]),
             )
         },
