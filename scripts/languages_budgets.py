@@ -1,6 +1,7 @@
 """Collect trainings of the same languages with adapters of several sizes: a table of budgets.
 
     python scripts/languages_budgets.py FOLDER ...
+    python scripts/languages_budgets.py --add FOLDER ...    # keep the budgets that are there
 
 The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget, over one or more
 seeds. Only languages that every budget has are kept, and of a budget only seeds that each language has. The script
@@ -14,7 +15,7 @@ from typing import Any
 
 from marked import ROOT
 
-from pecl.files import write_json
+from pecl.files import load_json, write_json
 from pecl.results.result import Result, collect
 
 BUDGETS = ROOT / "results" / "language_budgets.json"
@@ -37,6 +38,20 @@ def budgets(results: Sequence[Result]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda own: own["parameters"])
 
 
+def with_budgets(there: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return budgets with `new` ones in the place of those of equal settings, in the languages of `there`.
+
+    Raises:
+        KeyError: a new budget lacks a language.
+    """
+    languages = list(there[0]["languages"])
+    found = {tuple(own[name] for name in ("adapter", *_SETTINGS)): own for own in there}
+    for own in new:
+        settings = tuple(own[name] for name in ("adapter", *_SETTINGS))
+        found[settings] = own | {"languages": {code: own["languages"][code] for code in languages}}
+    return sorted(found.values(), key=lambda own: own["parameters"])
+
+
 def _measured(result: Result) -> Mapping[str, float | str]:
     before, after = (round(result.recall(stage=stage), 4) for stage in ("zero_shot", "best"))
     seconds = result.seconds.train + sum(head.seconds for head in result.closed_form or ())
@@ -47,10 +62,13 @@ def main() -> None:
     """Write the budgets of all folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="folders with results of `pecl distil`")
-    results = [one for one in collect(parser.parse_args().folders) if one.kind == "train" and one.status == "complete"]
+    parser.add_argument("--add", action="store_true", help="keep the budgets that are there, and their languages")
+    parsed = parser.parse_args()
+    results = [one for one in collect(parsed.folders) if one.kind == "train" and one.status == "complete"]
     if not results:
         parser.error("expected complete trainings in these folders, got none")
-    write_json(BUDGETS, budgets(results))
+    found = budgets(results)
+    write_json(BUDGETS, with_budgets(load_json(BUDGETS), found) if parsed.add else found)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, next to their results.
 
-    pecl distil --config configs/distil_mini_languages.yaml --language ga,cy --out results/languages
-    pecl distil --config configs/distil_mini_rank_1.yaml --language ln,wo --out results/languages
-    pecl distil --config configs/distil_mini_layers.yaml --language sw,fi --out results/languages
+    pecl distil --config configs/distil_mini_words.yaml --language sw,fi --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
-Files of LoRA of rank 1 were made with --largest 39500. The folder must hold one result per language. A language is
-shipped if the interval of its gain on the test captions is above zero. `pecl distil` trains only the languages whose
-result is missing, so all commands can be repeated.
+Files of LoRA of rank 1 were made with --largest 39500, those of LoRA of rank 3 and a head with --largest 97000. The
+folder must hold one result per language. A language is shipped if the interval of its gain on the test captions is
+above zero. `pecl distil` trains only the languages whose result is missing, so all commands can be repeated.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
     parser.add_argument("--keep", type=Path, help="folder for the results of all languages, with their ranks")
     parser.add_argument(
-        "--largest", type=int, default=97_000, help="bytes of one adapter file, so that the wheel has less than 15 MB"
+        "--largest", type=int, default=66_000, help="bytes of one adapter file, so that the wheel has less than 15 MB"
     )
     parsed = parser.parse_args()
     results = [result for result in collect([parsed.results]) if result.kind == "train"]

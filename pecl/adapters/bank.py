@@ -221,10 +221,9 @@ class AdapterBank:
 
     def memory_report(self) -> BankReport:
         """Return the memory of the languages, and the time to add each."""
-        own = {id(parameter) for parameter in self.adapter.parameters()}
-        weights = [tensor for tensor in self.tower.parameters() if id(tensor) not in own]
-        size = sum(tensor.nbytes for tensor in [*weights, *self.tower.buffers()])
-        each = sum(parameter.element_size() * parameter.shape[1:].numel() for parameter in self.adapter.parameters())
+        own = {id(tensor): tensor for _, tensor in self.adapter.named_tensors()}
+        size = sum(one.nbytes for one in [*self.tower.parameters(), *self.tower.buffers()] if id(one) not in own)
+        each = sum(tensor.element_size() * tensor.shape[1:].numel() for tensor in own.values())
         return BankReport(size, each, dict(self._seconds))
 
     def close(self) -> None:
