@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
     parser.add_argument("--keep", type=Path, help="folder for the results of all languages, with their ranks")
     parser.add_argument(
-        "--largest", type=int, default=66_000, help="bytes of one adapter file, so that the wheel has less than 15 MB"
+        "--largest", type=int, default=63_500, help="bytes of one adapter file, so that the wheel has less than 15 MB"
     )
     parsed = parser.parse_args()
     results = [result for result in collect([parsed.results]) if result.kind == "train"]
