@@ -45,7 +45,7 @@ def test_round_trip(tmp_path_factory, lines):
     assert read_captions(path)[1:] == tuple(lines)
 
 
-GZIPPED = gzip.compress(b"a long enough text " * 100)
+GZIPPED = gzip.compress(b"a long enough text " * 100, mtime=0)  # in names of tests, which all workers must share
 
 
 @pytest.mark.parametrize(
