@@ -159,7 +159,7 @@ class Adapter:
 
     def put_slot_states(self, states: Mapping[int, Mapping[str, torch.Tensor]]) -> None:
         """Set the parameters of several slots, which is faster than one by one."""
-        for name, tensor in self.named_tensors():
+        for name, tensor in self.named_tensors() if states else ():
             tensor.data[list(states)] = torch.stack([state[name].to(tensor) for state in states.values()])
 
     def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -246,7 +246,7 @@ def attach(
 
 
 class Held(NamedTuple):
-    """A parameter of a slot, or whole numbers."""
+    """A parameter of a slot, or rising whole numbers."""
 
     shape: torch.Size
     is_float: bool = True
@@ -266,6 +266,8 @@ def check_state(state: Mapping[str, torch.Tensor], held: Mapping[str, Held]) -> 
             kind = str(state[name].dtype).removeprefix("torch.")
             expected = "floating-point numbers" if is_float else "int32"
             raise WeightsError(f"adapter parameter {name!r} holds {kind}, expected {expected}")
+        if not is_float and bool((state[name][1:] < state[name][:-1]).any()):
+            raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
 
 
 def check_finite(state: Mapping[str, torch.Tensor]) -> None:

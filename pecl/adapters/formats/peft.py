@@ -3,7 +3,8 @@
 Folders of pecl load as `peft.PeftModel.from_pretrained(tower.backbone, folder)`, and folders of PEFT for the same
 backbone load here; both give the same embeddings. LayerNorms travel as PEFT's `modules_to_save`. Layers are named by
 their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`. Changes of word
-embeddings are written as PEFT's LoRA of an embedding, with zeros for each token without a vector; they are not read.
+embeddings are written as PEFT's LoRA of an embedding, with zeros for each token without a vector, and are not
+read back.
 """
 
 import math

@@ -3,7 +3,7 @@
 A tower that has read little of a language knows few of its words, and changed layers cannot teach it single words. A
 few hundred captions use one to three thousand of 250,000 tokens; only those have a vector t, the most frequent first.
 It is PEFT's LoRA of an embedding (`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The vectors
-start at zero, so a fresh layer is the identity, for a text without chosen tokens always.
+start at zero, so a fresh layer is the identity.
 """
 
 import copy

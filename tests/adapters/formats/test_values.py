@@ -99,6 +99,24 @@ def test_json_of_another_kind_next_to_a_file_names_no_adapter(tmp_path, document
     assert load_adapter_file(path).named_by is None
 
 
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [(lambda own: own.flip(0), "numbers that fall"), (lambda own: own.float(), "holds float32, expected int32")],
+)
+def test_token_ids_are_rising_whole_numbers(tokens, message):
+    tower = tower_of("xlm-roberta", torch.float32)
+    state = states(tower, "word_embeddings:tokens=5,rank=2", 1)[0]
+    name = "backbone.embeddings.word_embeddings.tokens"
+    bank = AdapterBank(tower, "word_embeddings:tokens=5,rank=2")
+    with pytest.raises(WeightsError, match=message):
+        bank.add("de", state | {name: tokens(state[name])})
+    bank.add_files([])
+    assert bank.languages == []
+    bank.add("de", state)
+    with pytest.raises(WeightsError, match=r"vectors' holds int32, expected floating-point numbers"):
+        bank.add("cs", state | {name.replace("tokens", "vectors"): state[name].expand(2, 5).T})
+
+
 def test_commands_write_nothing(tmp_path, monkeypatch, capsys):
     tower = export_towers().text
     state = states(tower, "lora", 1)[0]
