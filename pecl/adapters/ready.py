@@ -11,6 +11,7 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError
+from pecl.files.reading import without_garbage_collection
 from pecl.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -59,5 +60,6 @@ def load_bank(
             known = f"expected one with a ready adapter for {profile} ({listed(files)})"
             raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
     tower = tower or load_text_encoder(profile, device=device)
-    adapted = [load_adapter_file(files[name], tower) for name in chosen if name in files]
-    return Banks(tower, adapted, plain=[ENGLISH])
+    with without_garbage_collection():
+        adapted = [load_adapter_file(files[name], tower) for name in chosen if name in files]
+        return Banks(tower, adapted, plain=[ENGLISH])

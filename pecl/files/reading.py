@@ -1,9 +1,12 @@
 """Read untrusted files: `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers."""
 
 import errno
+import gc
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -120,3 +123,15 @@ def _check_json(document: Any, halves: bool) -> None:
         if not level:
             return
     raise ValueError(_TOO_DEEP)
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Pause Python's search for cycles while many objects are read: it looks at all of them, again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

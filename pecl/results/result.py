@@ -7,10 +7,8 @@ tower. Next to it lie `adapters/<name>.safetensors` and the files of `side_files
 retrieved items.
 """
 
-import contextlib
-import gc
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +19,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
 from pecl.files.digests import DIGEST, check_digest, with_digest
+from pecl.files.reading import without_garbage_collection
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode, wrong
 from pecl.results.environment import environment
 from pecl.results.parts import (
@@ -268,7 +267,7 @@ def read_result(path: str | Path) -> Result:
         DataError: it is of a newer schema.
     """
     path = Path(path)
-    with _without_garbage_collection():
+    with without_garbage_collection():
         try:
             document = load_json(path)
         except (OSError, ValueError) as error:
@@ -285,7 +284,7 @@ def collect(folders: Sequence[str | Path]) -> list[Result]:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
     found: dict[str, Result] = {}
-    with _without_garbage_collection():
+    with without_garbage_collection():
         for path in (path for folder in folders for path in _result_paths(Path(folder))):
             result = read_result(path)
             other = found.setdefault(result.run_id, result)
@@ -308,15 +307,3 @@ def _result_paths(folder: Path) -> list[Path]:
         if _FILE.fullmatch(path.stem)
         and not any(part.startswith(".") or part in (SPLITS, RETRIEVED) for part in path.relative_to(folder).parts)
     ]
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Pause Python's search for cycles, which takes longer than reading the millions of numbers that it looks at."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
