@@ -39,16 +39,17 @@ def budgets(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def with_budgets(there: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return budgets with `new` ones in the place of those of equal settings, in the languages of `there`.
+    """Return budgets with `new` ones, or new seeds of equal settings, in the languages of `there`.
 
     Raises:
         KeyError: a new budget lacks a language.
     """
-    languages = list(there[0]["languages"])
     found = {tuple(own[name] for name in ("adapter", *_SETTINGS)): own for own in there}
     for own in new:
-        settings = tuple(own[name] for name in ("adapter", *_SETTINGS))
-        found[settings] = own | {"languages": {code: own["languages"][code] for code in languages}}
+        known = found.setdefault(tuple(own[name] for name in ("adapter", *_SETTINGS)), own | {"languages": {}})
+        known["languages"] = {
+            code: known["languages"].get(code, {}) | own["languages"][code] for code in there[0]["languages"]
+        }
     return sorted(found.values(), key=lambda own: own["parameters"])
 
 

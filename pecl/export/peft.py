@@ -35,7 +35,7 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
     The adapter belongs to the plain text tower; for `base` see `base_encoder`, whose errors are raised, too.
 
     Raises:
-        ConfigError: the adapter has other parts than LoRA and LayerNorms.
+        ConfigError: the adapter has other parts than LoRA, word embeddings and LayerNorms.
         OutputError: `target` exists already or cannot be written.
     """
     if beyond := [config for config in adapter.configs if not isinstance(config, _HELD)]:

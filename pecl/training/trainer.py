@@ -38,7 +38,7 @@ SAVE_EVERY_SECONDS = 2.0  # at least; 20 times the duration of a save if that is
 
 
 class AlignmentTrainer:
-    """Trains the slots of an adapter.
+    """Trains the slots of an adapter, and lets fresh slots choose tokens of their texts first.
 
     Args:
         tower: the text tower that `adapter` is attached to.

@@ -139,10 +139,7 @@ ALLOWED = {
     "data/text_column.py": ({"mmap.mmap"}, OURS),
     "data/translating/cache.py": ({"sqlite3.connect"}, "SQLite checks itself, and each row has a digest"),
     "adapters/formats/opendelta.py": ({"torch.load"}, LOOKED_AT),
-    "adapters/formats/packed.py": (
-        {"json.loads"},
-        "bounded, and each entry is checked: for speed",
-    ),
+    "adapters/formats/packed.py": ({"json.loads"}, "bounded, and each entry is checked: for speed"),
     "bulk/job.py": ({"job.source.open"}, OURS),
     "commands/search.py": ({"ImageIndex.open"}, OURS),
     "commands/serve.py": ({"webbrowser.open"}, OURS),

@@ -80,9 +80,12 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
     for name, shape, size, *scale in _layout(tensors[LAYOUT]):
         count, code = math.prod(shape), np.dtype(np.uint8 if scale else _WHOLE)
-        if count > _MOST_CODES * size:  # a small file never takes a large memory
-            raise ValueError(f"{name}: expected at most {_MOST_CODES * size} codes in {size} bytes, got {count}")
-        content = _decompressed(codes[at : at + size], count * code.itemsize, name)
+        own = codes[at : at + size]
+        if count > _MOST_CODES * len(own):  # a small file never takes a large memory
+            raise ValueError(
+                f"{name}: expected at most {_MOST_CODES * len(own)} codes in {len(own)} bytes, got {count}"
+            )
+        content = _decompressed(own, count * code.itemsize, name)
         if len(content) != count * code.itemsize:
             raise ValueError(f"{name}: expected {count} codes, got {len(content) // code.itemsize}")
         numbers = np.frombuffer(content, code)

@@ -98,6 +98,7 @@ class SlotWordEmbeddings(SlotModule):
 
 def _vectors_of(ids: torch.Tensor, tokens: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Return the vectors (..., r) of `ids` (...), given those (N, r) of the rising `tokens` (N,); zeros for others."""
+    tokens = tokens.to(ids.dtype)  # a search is among numbers of one type
     exporting = torch.compiler.is_exporting()  # ONNX has no binary search
     places = (tokens < ids.unsqueeze(-1)).sum(-1) if exporting else torch.searchsorted(tokens, ids)
     places = places.clamp(max=len(tokens) - 1)

@@ -216,10 +216,10 @@ def compressed(content):
 
 
 @cache
-def bomb():
+def bomb(claimed=None):
     """16 MB of equal codes in 16 kB: the codes of zlib's other strategies repeat what came before."""
     codes = zlib.compress(bytes(1 << 24), 9)
-    entry = ["layer.0.norm", [1 << 24], len(codes), 0.5, 0.1]
+    entry = ["layer.0.norm", [1 << 24], claimed or len(codes), 0.5, 0.1]
     tensor = torch.frombuffer(bytearray(codes), dtype=torch.uint8)
     return {"codes": tensor, "layout": compressed(json.dumps([entry]).encode())}
 
@@ -238,6 +238,7 @@ def damage(packed):
         "damaged codes": ({**packed, "codes": packed["codes"].clone().fill_(255)}, r"^layer\.0\.lora_A: "),
         "codes of another type": ({**packed, "codes": packed["codes"].bfloat16()}, "uint8"),
         "a bomb": (bomb(), "expected at most"),
+        "a bomb that claims more bytes": (bomb(1 << 24), "expected at most"),
         "no zlib": ({**packed, "layout": torch.arange(40, dtype=torch.uint8)}, "layout"),
         "no list": ({**packed, "layout": compressed(b"7")}, "expected lists"),
         "a deep layout": ({**packed, "layout": compressed(b"[" * 100_000)}, "layout"),
