@@ -1,28 +1,40 @@
 """Parameters in a few bits each, for the adapter files that are shipped: `pack` and `unpack`.
 
 A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
-layers with larger values have more codes. A matrix whose role is its own, such as `head.up`, and a vector, such as a
-LayerNorm's weight, have half the step: their errors are not averaged over layers. A matrix with a row per token,
-`vectors`, has three times the step: a text averages its tokens. Huffman's code makes frequent codes shorter: with a
-step of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
+layers with larger values have more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have half the
+step: they lose most. A matrix with a row per token, `vectors`, has four times the step: a text averages its tokens. The
+codes of a role are compressed together. Huffman's code makes frequent ones shorter: with a step of .3 standard
+deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
 """
 
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
-_WHOLE = "<i4"  # the differences of whole numbers
+_WHOLE = np.dtype("<i4")  # the differences of whole numbers
 _STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
 _MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
 _LARGEST = 1e36  # mean and step: 128 steps are finite in float32
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
+
+
+class _Role(NamedTuple):
+    """Parameters whose codes are compressed together."""
+
+    size: int  # bytes
+    parameters: list[tuple[str, list[int], float, float] | tuple[str, list[int]]]  # name, shape, mean and step
+
+    @property
+    def count(self) -> int:
+        """The number of codes."""
+        return sum(math.prod(shape) * (1 if scale else _WHOLE.itemsize) for _, shape, *scale in self.parameters)
 
 
 def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tensor]:
@@ -34,31 +46,33 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
             value is more than 127 steps away.
 
     Returns:
-        `codes` (bytes,) uint8, the codes of each parameter, compressed by zlib; and `layout` (bytes,) uint8, JSON that
-        zlib compressed: name, shape, compressed bytes, mean and step of each parameter; of whole numbers, which are
-        int32, the first three.
+        `codes` (bytes,) uint8, the codes of each role, compressed by zlib; and `layout` (bytes,) uint8, JSON that zlib
+        compressed: of each role, its compressed bytes and its parameters, each with name, shape, mean and step. Whole
+        numbers, which are int32, have no mean and no step; their four bytes are four rows of codes.
     """
-    whole = {name: tensor.cpu().numpy() for name, tensor in sorted(state.items()) if tensor.dtype == torch.int32}
-    values = {name: state[name].detach().float().cpu().numpy() for name in sorted(state.keys() - whole.keys())}
-    means = {name: _rounded(own.mean()) for name, own in values.items()}
-    roles: dict[str, list[str]] = {}
-    for name, own in values.items():
-        roles.setdefault(_role(name) if own.ndim > 1 else name, []).append(name)
-    steps: dict[str, float] = {}
+    roles: dict[tuple[str, bool, bool], list[str]] = {}
+    for name, tensor in sorted(state.items()):
+        roles.setdefault((name.rpartition(".")[2], tensor.dtype == torch.int32, tensor.ndim > 1), []).append(name)
     codes: list[bytes] = []
-    layout: list[list[object]] = []
-    for names in roles.values():
-        centred = np.concatenate([(values[name] - means[name]).ravel() for name in names])
-        share = step * _factor(names, values[names[0]].ndim)
-        own_step = _rounded(max(share * centred.std(), np.abs(centred).max() / (_ZERO - 1))) or 1.0
-        steps |= dict.fromkeys(names, own_step)
-    for name, own in values.items():
-        numbers = np.rint((own - means[name]) / steps[name]).clip(-_ZERO, _ZERO - 1) + _ZERO
-        codes.append(_compressed(numbers.astype(np.uint8).tobytes()))
-        layout.append([name, list(own.shape), len(codes[-1]), means[name], steps[name]])
-    for name, own in whole.items():
-        codes.append(zlib.compress(np.diff(own.ravel(), prepend=0).astype(_WHOLE).tobytes(), 9))
-        layout.append([name, list(own.shape), len(codes[-1])])
+    layout: list[_Role] = []
+    for (role, whole, matrices), names in roles.items():
+        values = [state[name].detach().cpu() for name in names]
+        shapes = [list(own.shape) for own in values]
+        if whole:
+            numbers = [_differences(own.numpy()) for own in values]
+            parameters = list(zip(names, shapes, strict=True))
+        else:
+            means = [_rounded(own.float().numpy().mean()) for own in values]
+            centred = [own.float().numpy() - mean for own, mean in zip(values, means, strict=True)]
+            shared = np.concatenate([own.ravel() for own in centred]) if matrices else None
+            share = step * (4.0 if role == "vectors" else 1.0 if matrices and f"head.{role}" not in names else 0.5)
+            steps = [_step(own if shared is None else shared, share) for own in centred]
+            numbers = [
+                np.rint(own / one).clip(-_ZERO, _ZERO - 1) + _ZERO for own, one in zip(centred, steps, strict=True)
+            ]
+            parameters = list(zip(names, shapes, means, steps, strict=True))
+        codes.append(_compressed(b"".join(own.astype(np.uint8).tobytes() for own in numbers)))
+        layout.append(_Role(len(codes[-1]), parameters))
     return {
         CODES: _as_bytes(b"".join(codes)),
         LAYOUT: _as_bytes(zlib.compress(json.dumps(layout, separators=(",", ":")).encode("utf-8"), 9)),
@@ -78,38 +92,46 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if any(tensors[name].dtype != torch.uint8 for name in (CODES, LAYOUT)):
         raise ValueError(f"expected {CODES} and {LAYOUT} in uint8")
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
-    for name, shape, size, *scale in _layout(tensors[LAYOUT]):
-        count, code = math.prod(shape), np.dtype(np.uint8 if scale else _WHOLE)
-        own = codes[at : at + size]
-        if count > _MOST_CODES * len(own):  # a small file never takes a large memory
-            raise ValueError(
-                f"{name}: expected at most {_MOST_CODES * len(own)} codes in {len(own)} bytes, got {count}"
-            )
-        content = _decompressed(own, count * code.itemsize, name)
-        if len(content) != count * code.itemsize:
-            raise ValueError(f"{name}: expected {count} codes, got {len(content) // code.itemsize}")
-        numbers = np.frombuffer(content, code)
-        if scale:
-            mean, step = scale
-            values = (np.float32(mean) + _STEPS * np.float32(step))[numbers]  # (256,) by code
-        else:
-            values = numbers.cumsum().astype(np.int32)
-        state[name] = torch.from_numpy(values.reshape(shape))
-        at += size
+    for role in _layout(tensors[LAYOUT]):
+        own, where = codes[at : at + role.size], role.parameters[0][0]
+        if role.count > _MOST_CODES * len(own):  # a small file never takes a large memory
+            limit = _MOST_CODES * len(own)
+            raise ValueError(f"{where}: expected at most {limit} codes in {len(own)} bytes, got {role.count}")
+        content = _decompressed(own, role.count, where)
+        if len(content) != role.count:
+            raise ValueError(f"{where}: expected {role.count} codes, got {len(content)}")
+        numbers, first = np.frombuffer(content, np.uint8), 0
+        for name, shape, *scale in role.parameters:
+            count = math.prod(shape)
+            if scale:
+                mean, step = scale
+                values = (np.float32(mean) + _STEPS * np.float32(step))[
+                    numbers[first : first + count]
+                ]  # (256,) by code
+            else:
+                count *= _WHOLE.itemsize
+                values = _summed(numbers[first : first + count])
+            state[name] = torch.from_numpy(values.reshape(shape))
+            first += count
+        at += role.size
     if at != len(codes):
         raise ValueError(f"expected {at} bytes of codes, got {len(codes)}")
     return state
 
 
-def _factor(names: Sequence[str], dimensions: int) -> float:
-    """Return the factor on the step of parameters that share one."""
-    if _role(names[0]) == "vectors":
-        return 3.0
-    return 1.0 if len(names) > 1 and dimensions > 1 else 0.5
+def _differences(numbers: np.ndarray) -> np.ndarray:
+    """Return the differences of whole numbers as bytes (4, N): the high ones are mostly zeros, one after another."""
+    return np.diff(numbers.ravel(), prepend=0).astype(_WHOLE).view(np.uint8).reshape(-1, _WHOLE.itemsize).T
 
 
-def _role(name: str) -> str:
-    return name.rpartition(".")[2]
+def _summed(codes: np.ndarray) -> np.ndarray:
+    """Return the whole numbers (N,) int32 of `_differences`."""
+    return np.ascontiguousarray(codes.reshape(_WHOLE.itemsize, -1).T).view(_WHOLE).ravel().cumsum().astype(np.int32)
+
+
+def _step(values: np.ndarray, share: float) -> float:
+    """Return a share of the values' deviation; more where 127 steps do not reach the farthest; 1 where all are 0."""
+    return _rounded(max(share * values.std(), np.abs(values).max() / (_ZERO - 1))) or 1.0
 
 
 def _rounded(number: float) -> float:
@@ -135,23 +157,31 @@ def _decompressed(content: bytes, limit: int, where: str) -> bytes:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _layout(compressed: torch.Tensor) -> list[tuple[Any, ...]]:
-    """Return name, shape and compressed bytes of each parameter, and mean and step of those that are not whole."""
+def _layout(compressed: torch.Tensor) -> list[_Role]:
+    """Return the roles of a layout; raise ValueError if it is none."""
     content = _decompressed(compressed.numpy().tobytes(), _LAYOUT_LIMIT, LAYOUT)
     try:
-        entries = json.loads(content)  # each entry is checked here
+        roles = json.loads(content)  # each entry is checked here
     except RecursionError as error:
         raise ValueError(f"{LAYOUT}: {error}") from error
-    found: list[tuple[Any, ...]] = []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        match entry:
-            case [str(), [int(), *_] as shape, int(size), *scale] if (
-                all(type(one) is int and one > 0 for one in (*shape, size))
-                and len(scale) in (0, 2)
-                and all(type(one) is float and abs(one) < _LARGEST for one in scale)
-            ):
-                found.append(tuple(entry))
+    found: list[_Role] = []
+    for role in roles if isinstance(roles, list) else [roles]:
+        match role:
+            case [int(size), [_, *_] as parameters] if _is_count(size) and all(map(_is_parameter, parameters)):
+                found.append(_Role(size, parameters))
             case _:
-                expected = "lists of a name, a shape, bytes, mean and step"
-                raise ValueError(f"{LAYOUT}: expected {expected}, got {entry!r}")
+                expected = "lists of bytes and parameters, each with name, shape, mean and step"
+                raise ValueError(f"{LAYOUT}: expected {expected}, got {role!r}")
     return found
+
+
+def _is_parameter(entry: Any) -> bool:
+    match entry:
+        case [str(), [_, *_] as shape, *scale]:
+            numbers = all(type(one) is float and abs(one) < _LARGEST for one in scale)
+            return all(map(_is_count, shape)) and len(scale) in (0, 2) and numbers
+    return False
+
+
+def _is_count(number: Any) -> bool:
+    return type(number) is int and number > 0

@@ -32,6 +32,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from pecl.encoders.loading.letters import known_letters
 from pecl.files import open_regular
 
 BLOCK = 32  # weights in a Q4 block
@@ -237,7 +238,7 @@ def build_tokenizer(vocabulary: E5Vocabulary) -> PreTrainedTokenizerFast:
 
 
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
-    """Return the normaliser of a table from characters to text; see the head of this file."""
+    """Return the normaliser of a table from characters to text; see the head of this file, and `letters`."""
     changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
     dropped = "".join(c for c, text in changed.items() if text == "")
     spaces = "".join(c for c, text in changed.items() if text == " ")
@@ -250,6 +251,7 @@ def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
         normalizers.Replace(KEPT, PLACEHOLDER),
         normalizers.NFKC(),
         normalizers.Replace(PLACEHOLDER, KEPT),
+        *(normalizers.Replace(letter, known) for letter, known in known_letters().items()),
         normalizers.Replace(Regex(" {2,}"), " "),
     ]
     return normalizers.Sequence(steps)

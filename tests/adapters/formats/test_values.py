@@ -155,7 +155,7 @@ def test_weights_that_overflow_when_they_are_merged_are_refused():
 
 def drawn():
     draw = torch.Generator().manual_seed(0)
-    shapes = {"layer.0.lora_A": (3, 40), "layer.1.lora_A": (3, 40), "layer.0.lora_B": (70, 3), "layer.0.norm": (17,)}
+    shapes = {"layer.0.lora_A": (3, 40), "layer.1.lora_A": (3, 40), "head.up": (70, 3), "layer.0.norm": (17,)}
     return {name: torch.randn(*shape, generator=draw) * (i + 1) - 1 for i, (name, shape) in enumerate(shapes.items())}
 
 
@@ -165,7 +165,7 @@ def test_each_number_is_within_half_a_step_of_its_role(step):
     state["layer.1.norm"] = 50 * state["layer.0.norm"]  # vectors share no step
     found = unpack(pack(state, step))
     assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in state.items()}
-    for roles, factor in ((("layer.0.lora_A", "layer.1.lora_A"), 1), (("layer.0.lora_B",), 0.5)):
+    for roles, factor in ((("layer.0.lora_A", "layer.1.lora_A"), 1), (("head.up",), 0.5)):
         deviation = torch.cat([(state[name] - state[name].mean()).ravel() for name in roles]).std(correction=0)
         for name in roles:
             errors = (found[name] - state[name]).abs() / deviation
@@ -203,7 +203,7 @@ def test_rows_of_zeros_take_little_room(used):
     values[used:] = 0
     packed = pack({"vectors": values}, 0.2)
     assert len(packed["codes"]) <= max(0.7 * full, 2000 * 30 / 8)
-    assert (unpack(packed)["vectors"] - values).abs().max() <= 3 * 0.2 / 2
+    assert (unpack(packed)["vectors"] - values).abs().max() <= 4 * 0.2 / 2
 
 
 def test_equal_values_are_kept():
@@ -219,23 +219,23 @@ def compressed(content):
 def bomb(claimed=None):
     """16 MB of equal codes in 16 kB: the codes of zlib's other strategies repeat what came before."""
     codes = zlib.compress(bytes(1 << 24), 9)
-    entry = ["layer.0.norm", [1 << 24], claimed or len(codes), 0.5, 0.1]
+    role = [claimed or len(codes), [["layer.0.norm", [1 << 24], 0.5, 0.1]]]
     tensor = torch.frombuffer(bytearray(codes), dtype=torch.uint8)
-    return {"codes": tensor, "layout": compressed(json.dumps([entry]).encode())}
+    return {"codes": tensor, "layout": compressed(json.dumps([role]).encode())}
 
 
 @cache
 def long_layout():
-    return compressed(json.dumps([["layer.0.norm", [17], 20, 0.5, 0.1]] * 100_000).encode())
+    return compressed(json.dumps([[20, [["layer.0.norm", [17], 0.5, 0.1]]]] * 100_000).encode())
 
 
 def damage(packed):
     longer = compressed(zlib.decompress(packed["layout"].numpy().tobytes()).replace(b"[17]", b"[18]"))
     return {
-        "fewer codes": ({**packed, "codes": packed["codes"][:-60]}, "norm|lora_B|expected"),
+        "fewer codes": ({**packed, "codes": packed["codes"][:-60]}, "norm|up|expected"),
         "more codes": ({**packed, "codes": packed["codes"].repeat(2)}, "bytes of codes"),
         "codes of another parameter": ({**packed, "layout": longer}, "expected 18 codes"),
-        "damaged codes": ({**packed, "codes": packed["codes"].clone().fill_(255)}, r"^layer\.0\.lora_A: "),
+        "damaged codes": ({**packed, "codes": packed["codes"].clone().fill_(255)}, r"^head\.up: |^layer\.0\.\w+: "),
         "codes of another type": ({**packed, "codes": packed["codes"].bfloat16()}, "uint8"),
         "a bomb": (bomb(), "expected at most"),
         "a bomb that claims more bytes": (bomb(1 << 24), "expected at most"),
@@ -244,11 +244,18 @@ def damage(packed):
         "a deep layout": ({**packed, "layout": compressed(b"[" * 100_000)}, "layout"),
         "a long layout": ({**packed, "layout": long_layout()}, "JSON|layout|Expecting|Unterminated"),
         **{
-            f"an entry {entry}": ({**packed, "layout": compressed(json.dumps([entry]).encode())}, "expected lists")
-            for entry in (
-                *(1, ["a", [2], 9, 0.5], ["a", [2], 0, 0.5, 0.1], ["a", [2], 9, "0", 0.1], ["a", [0], 9, 0.5, 0.1]),
-                *(["a", [2], 9, float("nan"), 0.1], ["a", [2], 9, 0.5, 1e300]),
-                *(["a", [], 9, 0.5, 0.1], ["a", [True], 9, 0.5, 0.1], ["a", [-1, -17], 9, 0.5, 0.1]),
+            f"a role {role}": ({**packed, "layout": compressed(json.dumps([role]).encode())}, "expected lists")
+            for role in (1, [9], [9, []], [9, 1], [0, [["a", [2], 0.5, 0.1]]], ["9", [["a", [2], 0.5, 0.1]]])
+        },
+        **{
+            f"a parameter {one}": (
+                {**packed, "layout": compressed(json.dumps([[9, [one]]]).encode())},
+                "expected lists",
+            )
+            for one in (
+                *("a", ["a"], ["a", [2], 0.5], [1, [2], 0.5, 0.1], ["a", [2], "0", 0.1], ["a", [0], 0.5, 0.1]),
+                *(["a", [2], float("nan"), 0.1], ["a", [2], 0.5, 1e300], ["a", [2], 0, 0.1]),
+                *(["a", [], 0.5, 0.1], ["a", [True], 0.5, 0.1], ["a", [-1, -17], 0.5, 0.1]),
             )
         },
     }

@@ -22,6 +22,7 @@ from pecl.encoders.loading.e5 import (
     build_tokenizer,
     read_e5,
 )
+from pecl.encoders.loading.letters import known_letters
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
 
 SENTENCES = [
@@ -184,15 +185,38 @@ def test_normalizer_is_the_table(e5_file):
     """Every character: as the table says; only characters that are no part of any piece may differ."""
     table = e5_file.vocabulary.normalization
     normalizer = build_normalizer(table)
-    in_pieces = set("".join(e5_file.vocabulary.pieces))
+    in_pieces, letters = set("".join(e5_file.vocabulary.pieces)), str.maketrans(known_letters())
     for codepoint in range(1, 0x110000):
         character = chr(codepoint)
         if unicodedata.category(character) in ("Cs", "Cn", "Co"):
             continue
-        expected = table.get(character, character)
+        expected = table.get(character, character).translate(letters)
         if normalizer.normalize_str(character) != expected:
             assert character not in table, hex(codepoint)
             assert character not in in_pieces, hex(codepoint)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("བཀྲ་ཤིས་བདེ་ལེགས།", "bkr shis bde legs,"),
+        ("འོད་ཟེར༌ ༡༠༧", "'od zer 107"),
+        ("དགྷ", "dgh"),
+        ("ⴰⵣⵓⵍ ⵜⴰⵎⴰⵣⵉⵖⵜ", "azul tamazight"),
+        ("ⵢⴻⵀⵡⴰ ⵄⵍⵉ", "yehwa ali"),
+        ("ڠڬڽ", "عكن"),
+    ],
+)
+def test_letters_that_the_vocabulary_lacks_are_read_by_their_sound(text_tower, text, read):
+    assert text_tower.tokenize([text]) == text_tower.tokenize([read])
+    assert text_tower.tokenizer.unk_token_id not in text_tower.tokenize([text])[0]
+
+
+@pytest.mark.weights
+def test_only_letters_that_the_vocabulary_lacks_are_replaced(e5_file):
+    """But for one letter and two marks, which it has without the rest of their script."""
+    assert set(known_letters()) & set(e5_file.vocabulary.pieces) == set("ཀོ༎")
 
 
 @pytest.mark.weights
