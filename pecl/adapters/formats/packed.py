@@ -32,9 +32,9 @@ class _Role(NamedTuple):
     parameters: list[tuple[str, list[int], float, float] | tuple[str, list[int]]]  # name, shape, mean and step
 
     @property
-    def count(self) -> int:
-        """The number of codes."""
-        return sum(math.prod(shape) * (1 if scale else _WHOLE.itemsize) for _, shape, *scale in self.parameters)
+    def counts(self) -> list[int]:
+        """The number of codes of each parameter."""
+        return [math.prod(shape) * (1 if scale else _WHOLE.itemsize) for _, shape, *scale in self.parameters]
 
 
 def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tensor]:
@@ -93,24 +93,20 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         raise ValueError(f"expected {CODES} and {LAYOUT} in uint8")
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
     for role in _layout(tensors[LAYOUT]):
-        own, where = codes[at : at + role.size], role.parameters[0][0]
-        if role.count > _MOST_CODES * len(own):  # a small file never takes a large memory
-            limit = _MOST_CODES * len(own)
-            raise ValueError(f"{where}: expected at most {limit} codes in {len(own)} bytes, got {role.count}")
-        content = _decompressed(own, role.count, where)
-        if len(content) != role.count:
-            raise ValueError(f"{where}: expected {role.count} codes, got {len(content)}")
+        own, where, total = codes[at : at + role.size], role.parameters[0][0], sum(role.counts)
+        if total > (limit := _MOST_CODES * len(own)):  # a small file never takes a large memory
+            raise ValueError(f"{where}: expected at most {limit} codes in {len(own)} bytes, got {total}")
+        content = _decompressed(own, total, where)
+        if len(content) != total:
+            raise ValueError(f"{where}: expected {total} codes, got {len(content)}")
         numbers, first = np.frombuffer(content, np.uint8), 0
-        for name, shape, *scale in role.parameters:
-            count = math.prod(shape)
+        for (name, shape, *scale), count in zip(role.parameters, role.counts, strict=True):
+            coded = numbers[first : first + count]
             if scale:
                 mean, step = scale
-                values = (np.float32(mean) + _STEPS * np.float32(step))[
-                    numbers[first : first + count]
-                ]  # (256,) by code
+                values = (np.float32(mean) + _STEPS * np.float32(step))[coded]  # (256,) by code
             else:
-                count *= _WHOLE.itemsize
-                values = _summed(numbers[first : first + count])
+                values = _summed(coded)
             state[name] = torch.from_numpy(values.reshape(shape))
             first += count
         at += role.size
