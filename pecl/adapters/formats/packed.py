@@ -154,7 +154,7 @@ def _decompressed(content: bytes, limit: int, where: str) -> bytes:
 
 
 def _layout(compressed: torch.Tensor) -> list[_Role]:
-    """Return the roles of a layout; raise ValueError if it is none."""
+    """Return the roles of a layout; raise ValueError where its entries are of another form."""
     content = _decompressed(compressed.numpy().tobytes(), _LAYOUT_LIMIT, LAYOUT)
     try:
         roles = json.loads(content)  # each entry is checked here
