@@ -16,7 +16,7 @@ esac
 if [ "$profile" = mini ]; then
     case $language in
         de | fr | cs) config=configs/distil_mini.yaml ;;
-        *) config=configs/distil_mini_text.yaml ;;
+        *) config=configs/distil_mini_words.yaml; set -- --dataset xtd10 "$@" ;;
     esac
 else
     name=${profile//-/_}

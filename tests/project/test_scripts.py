@@ -73,10 +73,10 @@ def test_every_language_has_a_script_that_distils_it(run, profile):
     for language in languages:
         ran, finished = run(f"distil/{language}", "--device", "cuda", "--dry-run", PECL_PROFILE=profile)
         assert finished.returncode == 0
-        mini = "mini" if language in ("cs", "de", "fr") else "mini_text"
-        config = f"configs/distil_{'paper' if profile == 'paper' else mini}.yaml"
+        words = profile == "mini" and language not in ("cs", "de", "fr")
+        config = f"configs/distil_{'mini_words' if words else profile}.yaml"
         fixed = f"distil --config {config} --profile {profile} --language {language} --out results/distil"
-        assert ran == [f"{fixed} --device cuda --dry-run"]
+        assert ran == [f"{fixed}{' --dataset xtd10' * words} --device cuda --dry-run"]
 
 
 def test_finnish_has_a_grid_on_text_only(run):
