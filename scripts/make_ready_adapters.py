@@ -3,7 +3,7 @@
     pecl distil --config configs/distil_mini_words.yaml --language sw,fi --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
-Files of LoRA of rank 1 were made with --largest 39500, those of LoRA of rank 3 and a head with --largest 97000. The
+Files of LoRA of rank 1 were made with --largest 39500, those of Czech, German and French with --largest 97000. The
 folder must hold one result per language. A language is shipped if the interval of its gain on the test captions is
 above zero. `pecl distil` trains only the languages whose result is missing, so all commands can be repeated.
 """

@@ -10,7 +10,7 @@ deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are st
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ class _Role(NamedTuple):
     """Parameters whose codes are compressed together."""
 
     size: int  # bytes
-    parameters: list[tuple[str, list[int], float, float] | tuple[str, list[int]]]  # name, shape, mean and step
+    parameters: Sequence[tuple[Any, ...]]  # name, shape, mean and step
 
     @property
     def counts(self) -> list[int]:
@@ -176,7 +176,8 @@ def _is_parameter(entry: Any) -> bool:
         case [str(), [_, *_] as shape, *scale]:
             numbers = all(type(one) is float and abs(one) < _LARGEST for one in scale)
             return all(map(_is_count, shape)) and len(scale) in (0, 2) and numbers
-    return False
+        case _:
+            return False
 
 
 def _is_count(number: Any) -> bool:

@@ -39,4 +39,5 @@ def _known(name: str) -> str:
             return ","
         case "TIBETAN" if "TSHEG" in words:  # the end of a syllable
             return " "
-    return ""
+        case _:
+            return ""
