@@ -9,6 +9,7 @@ deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are st
 
 import json
 import math
+import reprlib
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -56,17 +57,17 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
     codes: list[bytes] = []
     layout: list[_Role] = []
     for (role, whole, matrices), names in roles.items():
-        values = [state[name].detach().cpu() for name in names]
-        shapes = [list(own.shape) for own in values]
+        shapes = [list(state[name].shape) for name in names]
         if whole:
-            numbers = [_differences(own.numpy()) for own in values]
+            numbers = [_differences(state[name].cpu().numpy()) for name in names]
             parameters = list(zip(names, shapes, strict=True))
         else:
-            means = [_rounded(own.float().numpy().mean()) for own in values]
-            centred = [own.float().numpy() - mean for own, mean in zip(values, means, strict=True)]
-            shared = np.concatenate([own.ravel() for own in centred]) if matrices else None
+            values = [state[name].detach().float().cpu().numpy() for name in names]
+            means = [_rounded(own.mean()) for own in values]
+            centred = [own - mean for own, mean in zip(values, means, strict=True)]
+            shared = [np.concatenate([own.ravel() for own in centred])] * len(names) if matrices else centred
             share = step * (4.0 if role == "vectors" else 1.0 if matrices and f"head.{role}" not in names else 0.5)
-            steps = [_step(own if shared is None else shared, share) for own in centred]
+            steps = [_step(own, share) for own in shared]
             numbers = [
                 np.rint(own / one).clip(-_ZERO, _ZERO - 1) + _ZERO for own, one in zip(centred, steps, strict=True)
             ]
@@ -93,14 +94,15 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         raise ValueError(f"expected {CODES} and {LAYOUT} in uint8")
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
     for role in _layout(tensors[LAYOUT]):
-        own, where, total = codes[at : at + role.size], role.parameters[0][0], sum(role.counts)
+        own, where, counts = codes[at : at + role.size], role.parameters[0][0], role.counts
+        total = sum(counts)
         if total > (limit := _MOST_CODES * len(own)):  # a small file never takes a large memory
             raise ValueError(f"{where}: expected at most {limit} codes in {len(own)} bytes, got {total}")
         content = _decompressed(own, total, where)
         if len(content) != total:
             raise ValueError(f"{where}: expected {total} codes, got {len(content)}")
         numbers, first = np.frombuffer(content, np.uint8), 0
-        for (name, shape, *scale), count in zip(role.parameters, role.counts, strict=True):
+        for (name, shape, *scale), count in zip(role.parameters, counts, strict=True):
             coded = numbers[first : first + count]
             if scale:
                 mean, step = scale
@@ -167,7 +169,7 @@ def _layout(compressed: torch.Tensor) -> list[_Role]:
                 found.append(_Role(size, parameters))
             case _:
                 expected = "lists of bytes and parameters, each with name, shape, mean and step"
-                raise ValueError(f"{LAYOUT}: expected {expected}, got {role!r}")
+                raise ValueError(f"{LAYOUT}: expected {expected}, got {reprlib.repr(role)}")
     return found
 
 

@@ -246,7 +246,15 @@ def damage(packed):
         "a long layout": ({**packed, "layout": long_layout()}, "JSON|layout|Expecting|Unterminated"),
         **{
             f"a role {role}": ({**packed, "layout": compressed(json.dumps([role]).encode())}, "expected lists")
-            for role in (1, [9], [9, []], [9, 1], [0, [["a", [2], 0.5, 0.1]]], ["9", [["a", [2], 0.5, 0.1]]])
+            for role in (
+                1,
+                [9],
+                [9, []],
+                [9, 1],
+                [0, [["a", [2], 0.5, 0.1]] * 50],
+                [0, [["a", [2], 0.5, 0.1]]],
+                ["9", [["a", [2], 0.5, 0.1]]],
+            )
         },
         **{
             f"a parameter {one}": (
@@ -265,5 +273,6 @@ def damage(packed):
 @pytest.mark.parametrize("case", list(damage(pack(drawn(), 0.2))))
 def test_what_does_not_fit_is_refused(case):
     broken, said = damage(pack(drawn(), 0.2))[case]
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=said) as refused:
         unpack(broken)
+    assert len(str(refused.value)) < 300  # one sentence, however long the layout
