@@ -35,9 +35,6 @@ PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
 RECIPE = "configs/effect.yaml"  # fields that the distillations share
-# The Polish adapter was a start while it was the shipped one; its training is one of the table `text`.
-SHIPPED_POLISH = "pecl/adapters/shipped/mini/pl.safetensors"
-POLISH = "results/effect/text757/adapters/pl-method1-9577f7b72186b409.safetensors"
 CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default
 VARIANTS = (*CZECH, "images", "precision")
 
@@ -121,8 +118,13 @@ def steps(one: Candidate) -> str:
     """Name the steps of a distillation and the language of its start."""
     name = {"closed-form+gradient+closed-form": "all three", "closed-form": "closed form"}
     return name.get(one.config.solver, one.config.solver) + (
-        f", from {Path(one.config.start).stem}" if one.config.start else ""
+        f", from {_language_of(one.config.start)}" if one.config.start else ""
     )
+
+
+def _language_of(weights: str) -> str:
+    """Return the language in the name of an adapter file, such as `pl` of `pl-method1-1d0ee2b3dc2a2cf2.safetensors`."""
+    return Path(weights).stem.partition("-")[0]
 
 
 def precision_table() -> str:
@@ -211,7 +213,7 @@ def english_table() -> str:
     """Tabulate English captions through the plain tower and through adapters of other languages."""
     rows = []
     for result in complete("effect/english_through"):
-        name = "plain tower" if result.config.weights is None else Path(result.config.weights).stem.partition("-")[0]
+        name = "plain tower" if result.config.weights is None else _language_of(result.config.weights)
         stage = result.stages[-1]
         rows.append([name, f"{result.recall(stage=stage):.3f}", f"{mean_recall(result, stage):.3f}"])
     return table(["English captions through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
@@ -271,9 +273,7 @@ def commands(runs: Sequence[Result]) -> str:
     """Return a folded block with the commands that repeat runs; languages with the same seeds share a command."""
     found: dict[str, dict[str, list[int]]] = {}
     for run in runs:
-        start = POLISH if run.config.start == SHIPPED_POLISH else run.config.start
-        out = f"results/effect/{run.path.parent.name}"
-        plain = replace(run.config, language="de", seed=1, threads=None, start=start, out=out)
+        plain = replace(run.config, language="de", seed=1, threads=None, out=f"results/effect/{run.path.parent.name}")
         seeds = found.setdefault(short_command(replace(run, config=plain)), {}).setdefault(run.config.language, [])
         seeds.append(run.config.seed)
     lines = []
