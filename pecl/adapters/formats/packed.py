@@ -2,9 +2,12 @@
 
 A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
 layers with larger values have more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have half the
-step: they lose most. A matrix with a row per token, `vectors`, has four times the step: a text averages its tokens. The
-codes of a role are compressed together. Huffman's code makes frequent ones shorter: with a step of .3 standard
-deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
+step: they lose most. The codes of a role are compressed together. Huffman's code makes frequent ones shorter: with a
+step of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
+
+Changed word embeddings are a product, `vectors` times `up`, in which any rotation of the columns of both cancels. They
+are stored along the singular vectors of the product, so that the last columns are small and take few bits. `vectors`
+have four times the step, `up` has one and a half: a text averages its tokens.
 """
 
 import json
@@ -21,6 +24,7 @@ CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
 _WHOLE = np.dtype("<i4")  # the differences of whole numbers
 _STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
+_SHARES = {"vectors": 4.0, "up": 1.5}  # of the step, in changed word embeddings
 _MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
 _LARGEST = 1e36  # mean and step: 128 steps are finite in float32
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
@@ -52,6 +56,7 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
         numbers, which are int32, have no mean and no step; their four bytes are four rows of codes.
     """
     roles: dict[tuple[str, bool, bool], list[str]] = {}
+    state = _rotated(state)
     for name, tensor in sorted(state.items()):
         roles.setdefault((name.rpartition(".")[2], tensor.dtype == torch.int32, tensor.ndim > 1), []).append(name)
     codes: list[bytes] = []
@@ -66,12 +71,12 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
             means = [_rounded(own.mean()) for own in values]
             centred = [own - mean for own, mean in zip(values, means, strict=True)]
             shared = [np.concatenate([own.ravel() for own in centred])] * len(names) if matrices else centred
-            share = step * (4.0 if role == "vectors" else 1.0 if matrices and f"head.{role}" not in names else 0.5)
+            share = step * (_SHARES.get(role, 1.0) if matrices and f"head.{role}" not in names else 0.5)
             steps = [_step(own, share) for own in shared]
-            numbers = [
-                np.rint(own / one).clip(-_ZERO, _ZERO - 1) + _ZERO for own, one in zip(centred, steps, strict=True)
-            ]
-            parameters = list(zip(names, shapes, means, steps, strict=True))
+            counts = [np.rint(own / one).clip(-_ZERO, _ZERO - 1) for own, one in zip(centred, steps, strict=True)]
+            numbers = [own + _ZERO for own in counts]
+            fitted = [_fitted(*own) for own in zip(centred, counts, steps, strict=True)]
+            parameters = list(zip(names, shapes, means, fitted, strict=True))
         codes.append(_compressed(b"".join(own.astype(np.uint8).tobytes() for own in numbers)))
         layout.append(_Role(len(codes[-1]), parameters))
     return {
@@ -115,6 +120,28 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if at != len(codes):
         raise ValueError(f"expected {at} bytes of codes, got {len(codes)}")
     return state
+
+
+def _rotated(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Return a state in which changed word embeddings are along the singular vectors of their product.
+
+    Both factors have the root of a singular value in its column. Their product stays.
+    """
+    rotated = dict(state)
+    for rows in (name for name in state if name.rpartition(".")[2] == "vectors"):
+        columns = rows.removesuffix("vectors") + "up"
+        product = state[rows].double() @ state[columns].double().T
+        left, values, right = torch.linalg.svd(product, full_matrices=False)
+        for name, vectors in ((rows, left), (columns, right.T)):
+            rotated[name] = torch.zeros_like(state[name])
+            rotated[name][:, : len(values)] = (vectors * values.sqrt())[:, : state[name].shape[1]]
+    return rotated
+
+
+def _fitted(values: np.ndarray, counts: np.ndarray, step: float) -> float:
+    """Return the step with which counts of steps are nearest to values, by least squares; `step` where all are 0."""
+    squares = float((counts * counts).sum())
+    return _rounded(float((counts * values).sum()) / squares) if squares else step
 
 
 def _differences(numbers: np.ndarray) -> np.ndarray:
