@@ -130,9 +130,9 @@ def _rotated(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
     rotated = dict(state)
     for rows in (name for name in state if name.rpartition(".")[2] == "vectors"):
         columns = rows.removesuffix("vectors") + "up"
-        product = state[rows].double() @ state[columns].double().T
-        left, values, right = torch.linalg.svd(product, full_matrices=False)
-        for name, vectors in ((rows, left), (columns, right.T)):
+        (left, small), (right, other) = (torch.linalg.qr(state[name].double()) for name in (rows, columns))
+        turned, values, back = torch.linalg.svd(small @ other.T, full_matrices=False)  # of the product, by its factors
+        for name, vectors in ((rows, left @ turned), (columns, right @ back.T)):
             rotated[name] = torch.zeros_like(state[name])
             rotated[name][:, : len(values)] = (vectors * values.sqrt())[:, : state[name].shape[1]]
     return rotated
