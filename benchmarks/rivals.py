@@ -94,7 +94,7 @@ def distil_way(prepared: Prepared, tower: MultilingualTextEncoder) -> Way:
 
 
 def head_way(prepared: Prepared, tower: MultilingualTextEncoder) -> Way:
-    """Return the training of `configs/distil_mini_languages.yaml`: only a head, in closed form."""
+    """Return the quickest training: only a head, in closed form."""
     adapter = attach(tower, parse_adapter(HEAD))
 
     def passes() -> Iterator[None]:

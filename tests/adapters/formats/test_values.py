@@ -166,8 +166,8 @@ def test_numbers_are_as_far_off_as_the_steps_of_their_role_say(step):
     state["layer.1.norm"] = 50 * state["layer.0.norm"]  # vectors share no step
     found = unpack(pack(state, step))
     assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in state.items()}
-    roles = (("layer.0.lora_A", "layer.1.lora_A"), 1), (("head.up",), 0.5), *(((f"layer.{i}.norm",), 0.5) for i in (0, 1))
-    for names, factor in roles:
+    lora, norms = ("layer.0.lora_A", "layer.1.lora_A"), ("layer.0.norm", "layer.1.norm")
+    for names, factor in ((lora, 1), (("head.up",), 0.5), *(((norm,), 0.5) for norm in norms)):
         deviation = torch.cat([(state[name] - state[name].mean()).ravel() for name in names]).std(correction=0)
         for name in names:
             errors = (found[name] - state[name]).square().mean().sqrt() / deviation
@@ -232,9 +232,7 @@ def test_codes_take_about_the_bits_of_their_entropy():
 
 def test_whole_numbers_are_kept():
     tokens = torch.tensor([[0, 5, 250_001, 2**31 - 1, 2**31 - 1], [3, 2, 1, -7, 0]], dtype=torch.int32)
-    assert torch.equal(
-        unpack(pack({"words.tokens": tokens, "norm": torch.ones(3)}, 0.2))["words.tokens"], tokens
-    )
+    assert torch.equal(unpack(pack({"words.tokens": tokens, "norm": torch.ones(3)}, 0.2))["words.tokens"], tokens)
 
 
 @pytest.mark.parametrize("used", [0, 100, 900])
