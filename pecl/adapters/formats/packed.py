@@ -7,7 +7,7 @@ step of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such 
 
 Changed word embeddings are a product, `vectors` times `up`, in which any rotation of the columns of both cancels. They
 are stored along the singular vectors of the product, so that the last columns are small and take few bits. `vectors`
-have four times the step, `up` has one and a half: a text averages its tokens.
+have four times the step, since a text averages its tokens, and `up` has one and a half.
 """
 
 import json
