@@ -10,6 +10,7 @@ import pytest
 from helpers.browser import background
 from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
+from selenium.webdriver.support.wait import WebDriverWait
 
 from pecl.cli import build_parser
 from pecl.commands import COMMANDS
@@ -54,7 +55,7 @@ def test_the_diagram_is_that_of_the_page(site, browser, scheme, name):
         "return [...document.querySelectorAll('.md-content img')].filter((one) => one.offsetWidth > 0)"
         ".map((one) => new URL(one.src).pathname.split('/').pop())"
     )
-    assert browser.execute_script(shown) == [name]
+    WebDriverWait(browser, 20).until(lambda one: one.execute_script(shown) == [name])  # an image loads after its page
 
 
 def test_examples_of_docstrings_are_code(site):
