@@ -34,7 +34,7 @@ def site(tmp_path_factory):
 def show(driver, page, scheme):
     """Open a page of the site in a colour scheme of the system: light or dark."""
     background(driver, scheme)
-    driver.get(page.as_uri())
+    driver.get((page.parent / "404.html").as_uri())  # another page: a visit to the same one may not wait for its load
     driver.execute_script("localStorage.clear()")  # the theme keeps the scheme that it showed last
     driver.get(page.as_uri())
 
