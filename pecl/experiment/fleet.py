@@ -23,6 +23,7 @@ from pecl.encoders.vocabulary import kept_tokens, left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, not_none
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.record import describe_adapter, describe_data, record_training
+from pecl.experiment.start import start_slots
 from pecl.files import sha256_json
 from pecl.files.typed_json import encode
 from pecl.results import parts
@@ -80,7 +81,10 @@ class Fleet:
         return [self.members[self.slot_of.index(slot)].config.seed for slot in sorted(set(self.slot_of))]
 
     def trainer(self, adapter: Adapter, processes: ProcessGroup) -> AlignmentTrainer:
-        """Return the trainer of an adapter's slots, which resumes from a saved state."""
+        """Return the trainer of an adapter's slots, which begins with `config.start` or resumes from a saved state."""
+        config = self.members[0].config
+        if config.start is not None:
+            start_slots(adapter, config.start)
         path, identity = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):
             logger.warning(
@@ -89,7 +93,7 @@ class Fleet:
                 others[0],
                 torch.get_num_threads(),
             )
-        schedule = _schedule(self.members[0].config)
+        schedule = _schedule(config)
         validate = partial(self._validate, adapter)
         return AlignmentTrainer(
             adapter.tower, adapter, self.tasks, schedule, validate, path, identity, self.slot_of, processes

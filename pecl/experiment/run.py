@@ -198,8 +198,6 @@ def _train_phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentCon
     if trainer.is_saved:
         phases = phases[phases.index("gradient") :]
     else:
-        if config.start is not None:
-            start_slots(trainer.adapter, config.start)
         if config.choose == "text":  # the initial weights are a candidate, too
             trainer.measure(0)
     for phase in phases:

@@ -130,3 +130,21 @@ def test_resetting_one_slot_leaves_the_others_alone(wide):
         assert torch.equal(after[0][name], before[0][name])
         assert torch.equal(after[1][name], before[2][name])
         assert torch.equal(after[2][name], before[2][name])
+
+
+def test_tokens_of_a_training_come_before_those_of_its_start_and_keep_their_vectors(wide):
+    adapter = attach(wide, parse_adapter("word_embeddings:tokens=4,rank=2"), seeds=(1, 2))
+    adapter.choose(0, [[[5, 5, 9], [7, 7, 7, 3]]])
+    (name, vectors), _ = adapter.named_parameters()
+    vectors.data[0] = torch.tensor([[3.0, 3], [5, 5], [7, 7], [9, 9]])
+    tokens = name.replace("vectors", "tokens")
+    assert adapter.slot_state(0)[tokens].tolist() == [3, 5, 7, 9]
+    other = adapter.slot_state(1)
+    adapter.choose(0, [[[8, 7], [8, 7, 2]]])  # room for one of 3, 5 and 9
+    state = adapter.slot_state(0)
+    assert state[tokens].tolist() == [2, 3, 7, 8]
+    assert state[name].tolist() == [[0, 0], [3, 3], [7, 7], [0, 0]]
+    adapter.choose(0, [[[8, 7], [8, 7, 2]]])  # as of a run that goes on
+    assert all(torch.equal(tensor, state[key]) for key, tensor in adapter.slot_state(0).items())
+    assert all(torch.equal(tensor, other[key]) for key, tensor in adapter.slot_state(1).items())
+    adapter.remove()

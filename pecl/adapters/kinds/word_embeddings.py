@@ -69,11 +69,20 @@ class SlotWordEmbeddings(SlotModule):
         self.up.data[slot] = normal(shape, shape[1] ** -0.5, generator)
 
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
-        """Give vectors to the most frequent tokens, unless the slot has some already."""
-        if bool((self.tokens[slot] != _NONE).any()):
-            return
-        most = sorted(counts, key=lambda token: (-counts[token], token))[: self.tokens.shape[1]]
-        self.tokens[slot, : len(most)] = torch.tensor(sorted(most), dtype=torch.int32, device=self.tokens.device)
+        """Give vectors to the most frequent tokens, and then to those of the slot's start as far as there is room.
+
+        Tokens that have a vector keep it.
+        """
+        rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
+        most = sorted(counts, key=lambda token: (-counts[token], token))
+        chosen = sorted([*most, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
+        vectors = torch.zeros_like(self.vectors.data[slot])
+        for place, token in enumerate(chosen):
+            if token in rows:
+                vectors[place] = self.vectors.data[slot, rows[token]]
+        self.vectors.data[slot] = vectors
+        self.tokens[slot] = _NONE
+        self.tokens[slot, : len(chosen)] = torch.tensor(chosen, dtype=torch.int32, device=self.tokens.device)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L) to (B, L, d)."""
