@@ -69,9 +69,9 @@ class SlotWordEmbeddings(SlotModule):
         self.up.data[slot] = normal(shape, shape[1] ** -0.5, generator)
 
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
-        """Give vectors to the most frequent tokens, and then to those of the slot's start as far as there is room.
+        """Give vectors to the most frequent tokens; other tokens that have one already, of a start, take the room left.
 
-        Tokens that have a vector keep it.
+        A token that has a vector already keeps it, or loses its place.
         """
         rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
         most = sorted(counts, key=lambda token: (-counts[token], token))
