@@ -288,6 +288,16 @@ def test_it_starts_from_the_weights_of_another_file(values, tmp_path):
     assert second.curve.val_mean_recall_at_1[0] == (0, second.curve.val_mean_recall_at_1[-1][1])
 
 
+def test_word_embeddings_of_a_start_give_way_to_the_languages_own_tokens(values):
+    common = {"adapter": "word_embeddings:tokens=16,rank=2", "solver": "gradient", "choose": "last"}
+    first = distilled(values, **common)
+    start = {"start": str(first.adapter_path), "language": "fr", "lr": 0.0, **common}
+    runs = first, distilled(values, **start), distilled(values, **{**start, "start": None, "seed": 2})
+    tokens = [next(tensor for name, tensor in weights_of(run).items() if name.endswith("tokens")) for run in runs]
+    assert torch.equal(tokens[1], tokens[2])
+    assert not torch.equal(tokens[0], tokens[1])
+
+
 # --- text that does harm
 
 
