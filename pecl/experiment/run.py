@@ -176,17 +176,18 @@ def _train_together(
     config, tower = remaining[0].config, remaining[0].towers.text
     fleet = Fleet(remaining)  # everything frozen is computed while the tower is plain
     adapter = ENGINES[config.engine](tower, adapters, seeds=fleet.seeds)
-    trainer = fleet.trainer(adapter, processes)
     try:
-        if processes.size > 1:
-            set_up(processes, fleet.setup(adapter))
-        with tower.keeping(fleet.encoded_often()):
-            _train_phases(trainer, fleet, config)
-            measured = fleet.measure(adapter, trainer.records)
-        return fleet.record(adapter, trainer, measured)
-    except KeyboardInterrupt:
-        fleet.record_interruption(trainer.saved_step)
-        raise
+        trainer = fleet.trainer(adapter, processes)
+        try:
+            if processes.size > 1:
+                set_up(processes, fleet.setup(adapter))
+            with tower.keeping(fleet.encoded_often()):
+                _train_phases(trainer, fleet, config)
+                measured = fleet.measure(adapter, trainer.records)
+            return fleet.record(adapter, trainer, measured)
+        except KeyboardInterrupt:
+            fleet.record_interruption(trainer.saved_step)
+            raise
     finally:
         adapter.remove()
 

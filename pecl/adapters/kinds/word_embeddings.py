@@ -69,10 +69,7 @@ class SlotWordEmbeddings(SlotModule):
         self.up.data[slot] = normal(shape, shape[1] ** -0.5, generator)
 
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
-        """Give vectors to the most frequent tokens; other tokens that have one already, of a start, take the room left.
-
-        A token that has a vector already keeps it, or loses its place.
-        """
+        """Choose the most frequent tokens; tokens of a start fill the room left. Vectors of chosen tokens stay."""
         rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
         most = sorted(counts, key=lambda token: (-counts[token], token))
         chosen = sorted([*most, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
