@@ -7,6 +7,7 @@ The tower's own weights are never written. A slot module takes the place of the 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.roles import layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import check_combination, describe
+from pecl.data.lexicon import make_lexicon
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
@@ -133,6 +135,20 @@ class Adapter:
         counts = Counter(token for column in texts for text in column for token in text) if choosing else {}
         for module in choosing:
             module.choose(slot, counts)
+
+    def translate(self, slot: int, texts: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> None:
+        """Let the word embeddings of `slot` begin near those of the English tokens that translate them.
+
+        Args:
+            slot: a fresh slot.
+            texts: token ids of n texts of the language.
+            english: token ids of their translations.
+        """
+        counts = Counter(chain.from_iterable(texts))
+        lexicon = make_lexicon(texts, english)
+        for _, module, _ in self.modules:
+            if module.counts_tokens:
+                module.translate(slot, counts, lexicon)
 
     def rearrange(self, slots: Sequence[int], new: int = 0) -> None:
         """Keep `slots`, in that order, and append `new` uninitialised ones: for inference, optimizers must be new."""

@@ -30,6 +30,7 @@ TRAIN_ON = Registry(
     },
 )
 ANCHORS = ("student", "frozen")
+LEXICON = "lexicon"  # a start that is no adapter file
 SOLVERS = ("gradient", "closed-form")
 CHOOSE = ("validation", "text", "last")
 OVERLAPS = ("refuse", "drop", "allow")

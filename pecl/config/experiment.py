@@ -161,8 +161,8 @@ class ExperimentConfig:
     )
     start: str | None = _option(
         None,
-        "adapter file of a related language to start from, which also states --adapter (default: the kind's own "
-        "initial values)",
+        "adapter file of a related language to start from, which also states --adapter; or lexicon: word embeddings "
+        "start near those of English words that the pairs translate (default: the kind's own initial values)",
         Role.SEARCHED | Role.COMMAS,
         unless_default=True,
     )

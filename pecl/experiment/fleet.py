@@ -14,7 +14,7 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import save_adapter
-from pecl.config import FLEET_FIELDS, WITH_BANK, ExperimentConfig
+from pecl.config import FLEET_FIELDS, LEXICON, WITH_BANK, ExperimentConfig
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
@@ -23,7 +23,7 @@ from pecl.encoders.vocabulary import kept_tokens, left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, not_none
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.record import describe_adapter, describe_data, record_training
-from pecl.experiment.start import start_slots
+from pecl.experiment.start import start_slots, translate_slots
 from pecl.files import sha256_json
 from pecl.files.typed_json import encode
 from pecl.results import parts
@@ -83,7 +83,9 @@ class Fleet:
     def trainer(self, adapter: Adapter, processes: ProcessGroup) -> AlignmentTrainer:
         """Return the trainer of an adapter's slots, which begins with `config.start` or resumes from a saved state."""
         config = self.members[0].config
-        if config.start is not None:
+        if config.start == LEXICON:
+            translate_slots(adapter, self.members, self.slot_of)
+        elif config.start is not None:
             start_slots(adapter, config.start)
         path, identity = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):

@@ -27,7 +27,7 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
-from pecl.experiment.start import start_slots, with_adapter_of_start
+from pecl.experiment.start import check_start, with_adapter_of_start
 from pecl.experiment.text_tower import (
     check_trimming,
     has_no_values,
@@ -155,8 +155,7 @@ def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], t
     try:
         if "closed-form" in config.solvers:
             HeadSolver(adapter, (), ())  # refuses an adapter without a head
-        if config.start is not None:
-            start_slots(adapter, config.start)
+        check_start(adapter, members)
         own_tokens = own_tokens_of(adapter) if trims else []
         found = adapter.num_parameters(), KEPT_BYTES if adapters and adapter.first_layer else 0
     finally:

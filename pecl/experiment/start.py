@@ -1,13 +1,18 @@
-"""`--start`: begin a training with the parameters of an adapter file."""
+"""`--start`: begin a training with the parameters of an adapter file, or with a lexicon of the training pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.spec import describe
+from pecl.config import LEXICON
 from pecl.errors import ConfigError
+from pecl.experiment.prepared import Prepared
 from pecl.experiment.text_tower import has_no_values
+
+MOST_PAIRS = 10_000  # of a lexicon, which takes about a gigabyte while it is made
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,9 +22,41 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
         DataError, WeightsError: as `load_adapter_file`.
     """
     start = values.get("start")
-    if not isinstance(start, str) or "adapter" in values:
+    if not isinstance(start, str) or start == LEXICON or "adapter" in values:
         return dict(values)
     return {**values, "adapter": describe(load_adapter_file(start).configs)}
+
+
+def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
+    """Refuse a start that the adapter or the training pairs of `members` do not fit.
+
+    Raises:
+        ConfigError: a lexicon needs word embeddings, and English captions.
+        ConfigError, DataError, WeightsError: as `start_slots`.
+    """
+    start = members[0].config.start
+    if start is None:
+        return
+    if start != LEXICON:
+        return start_slots(adapter, start)
+    if not any(module.counts_tokens for _, module, _ in adapter.modules):
+        raise ConfigError(f"start: {LEXICON} needs an adapter with word_embeddings, got {describe(adapter.configs)}")
+    if any(member.train.english is None or member.train.target is None for member in members):
+        raise ConfigError(f"start: {LEXICON} needs training pairs with English captions, such as --text gives")
+
+
+def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
+    """Let the word embeddings of each slot begin by a lexicon of the first `MOST_PAIRS` training pairs."""
+    special = set(adapter.tower.tokenizer.all_special_ids)
+    for slot in range(adapter.num_slots):
+        sides: tuple[list[list[int]], list[list[int]]] = [], []
+        for member in (one for one, own in zip(members, slot_of, strict=True) if own == slot):
+            pairs = dict.fromkeys(islice(zip(member.train.target, member.train.english, strict=True), MOST_PAIRS))
+            for side, column, texts in zip(sides, ("target", "english"), zip(*pairs, strict=True), strict=True):
+                with member.speaking(column):
+                    tokens = adapter.tower.tokenize(texts)
+                side += [[token for token in text if token not in special] for text in tokens]
+        adapter.translate(slot, *sides)
 
 
 def start_slots(adapter: Adapter, path: str) -> None:

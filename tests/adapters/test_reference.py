@@ -17,6 +17,7 @@ from transformers.activations import ACT2FN
 from pecl.adapters.adapter import attach
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import parse_adapter
+from pecl.data.lexicon import make_lexicon
 from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
@@ -82,6 +83,21 @@ def test_word_embeddings_equal_peft_with_zeros_for_all_other_tokens():
     words.lora_embedding_A["default"].data[:, state[f"{name}.tokens"].long()] = state[f"{name}.vectors"].T
     words.lora_embedding_B["default"].data = state[f"{name}.up"]
     torch.testing.assert_close(tower(*batch_of(tower)), reference(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+def test_word_embeddings_start_three_quarters_of_the_way_to_the_mean_of_their_translations():
+    tower = tower_of("bert", torch.float32)
+    words = tower.backbone.get_input_embeddings().weight.detach().clone()
+    adapter = attach(tower, parse_adapter(f"word_embeddings:tokens=3,rank={words.shape[1]}"))
+    adapter.translate(0, [[5, 6], [5, 7], [5], [8]], [[10, 11], [10, 12], [10], [13]])  # 8 is the rarest, with 7
+    merged = merge_slot(adapter, 0).backbone.get_input_embeddings().weight
+    lexicon = make_lexicon([[5, 6], [5, 7], [5], [8]], [[10, 11], [10, 12], [10], [13]])
+    for token in (5, 6, 7):
+        weight = torch.from_numpy(lexicon.weight[lexicon.own == token]).float()
+        mean = weight @ words[lexicon.english[lexicon.own == token]] / weight.sum()
+        torch.testing.assert_close(merged[token], words[token] + 0.75 * (mean - words[token]), rtol=0, atol=1e-5)
+    others = [token for token in range(len(words)) if token not in (5, 6, 7)]
+    assert torch.equal(merged[others], words[others])
 
 
 def test_lora_dropout_acts_on_the_input_of_a_while_training_alone():

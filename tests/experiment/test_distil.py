@@ -26,6 +26,7 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
+from pecl.errors import ConfigError
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
@@ -35,6 +36,9 @@ from pecl.experiment.run import train, train_fleet
 from pecl.results.parts import Measured
 from pecl.results.result import collect
 from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
+
+
+STARTS = {}, {"start": "lexicon"}, {"start": "lexicon", "trim_vocabulary": True, "seed": 1}
 
 
 @pytest.fixture
@@ -296,6 +300,17 @@ def test_word_embeddings_of_a_start_give_way_to_the_languages_own_tokens(values)
     tokens = [next(tensor for name, tensor in weights_of(run).items() if name.endswith("tokens")) for run in runs]
     assert torch.equal(tokens[1], tokens[2])
     assert not torch.equal(tokens[0], tokens[1])
+
+
+def test_a_lexicon_of_the_training_pairs_is_a_start(values):
+    common = {"adapter": "word_embeddings:tokens=16,rank=2", "solver": "gradient", "choose": "last", "lr": 0.0}
+    plain, moved, trimmed = (distilled(values, **common, **more) for more in STARTS)
+    assert plain.recall() == plain.recall(stage="zero_shot")
+    weights = weights_of(moved)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in weights_of(trimmed).items())
+    assert all(tensor.count_nonzero() for tensor in weights.values())
+    with pytest.raises(ConfigError, match="start: lexicon needs an adapter with word_embeddings, got lora"):
+        distilled(values, start="lexicon", adapter="lora-only", solver="gradient")
 
 
 # --- text that does harm

@@ -3,7 +3,7 @@
 A tower that has read little of a language knows few of its words, and changed layers cannot teach it single words. A
 few hundred captions use one to three thousand of 250,000 tokens; only those have a vector t, the most frequent first.
 It is PEFT's LoRA of an embedding (`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The vectors
-start at zero, so a fresh layer is the identity.
+start at zero, so a fresh layer is the identity, unless a lexicon gives the start (`translate`).
 """
 
 import copy
@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
+from pecl.data.lexicon import Lexicon
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.vocabulary import ids_of
 from pecl.errors import ConfigError
@@ -24,6 +26,7 @@ from pecl.options import option
 
 _NONE = 2**31 - 1  # in place of a token id: sorted behind all of them
 _STRIDE = 2**32  # between the ids of two slots
+_WAY = 0.75  # from a token's own word embedding to its translation's
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,31 @@ class SlotWordEmbeddings(SlotModule):
         self.vectors.data[slot] = vectors
         self.tokens[slot] = _NONE
         self.tokens[slot, : len(chosen)] = torch.tensor(chosen, dtype=torch.int32, device=self.tokens.device)
+
+    def translate(self, slot: int, counts: Mapping[int, int], lexicon: Lexicon) -> None:
+        """Choose the most frequent tokens of a lexicon, and move each towards the mean of its translations.
+
+        The moves are cut to rank r; frequent tokens count more.
+        """
+        self.choose(slot, {int(token): counts[token] for token in np.unique(lexicon.own).tolist()})
+        tokens = self.tokens[slot][self.tokens[slot] != _NONE]  # (n,)
+        kept = np.isin(lexicon.own, tokens.cpu().numpy())
+        own, english, weight = (
+            torch.from_numpy(column[kept]).to(tokens.device)
+            for column in (lexicon.own, lexicon.english, lexicon.weight.astype(np.float32))
+        )
+        words = innermost(self.base)
+        place = torch.searchsorted(tokens, own.to(tokens.dtype))
+        total = torch.zeros(len(tokens), device=tokens.device).index_add(0, place, weight)
+        shares = (weight / total[place]).unsqueeze(1)
+        there = words(tokens).float()
+        means = torch.zeros_like(there).index_add(0, place, shares * words(english).float())
+        often = torch.tensor([counts[token] for token in tokens.tolist()], device=tokens.device).sqrt().unsqueeze(1)
+        left, values, right = torch.linalg.svd(_WAY * often * (means - there), full_matrices=False)
+        rank = min(self.up.shape[2], len(values))
+        size = (right.shape[1] / self.up.shape[2]) ** 0.5  # `up` is as large as `reset_slot` draws it
+        self.up.data[slot, :, :rank] = (right[:rank].T * size).to(self.up)
+        self.vectors.data[slot, : len(tokens), :rank] = (left[:, :rank] * values[:rank] / often / size).to(self.vectors)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L) to (B, L, d)."""

@@ -1,0 +1,81 @@
+"""A lexicon of translated texts: the words that are likely to translate each word, by IBM model 1.
+
+Brown et al., The Mathematics of Statistical Machine Translation (Computational Linguistics 19, 1993), section 4. The
+model counts which words occur in the same pairs, in either direction; their product leaves what both agree on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+ROUNDS = 6  # of expectation maximisation
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Translations: entry i gives `own[i]` the translation `english[i]` with the weight `weight[i]`.
+
+    Attributes:
+        own: (E,) indices of words of the language, in rising order.
+        english: (E,) indices of English words.
+        weight: (E,) p(english | own) p(own | english), in (0, 1].
+    """
+
+    own: np.ndarray
+    english: np.ndarray
+    weight: np.ndarray
+
+
+def make_lexicon(own: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
+    """Return the lexicon of n pairs of texts, each a sequence of non-negative indices of words.
+
+    Raises:
+        ValueError: the two sides have different lengths.
+    """
+    if len(own) != len(english):
+        raise ValueError(f"expected as many English texts as others, got {len(english)} and {len(own)}")
+    ours, theirs = _Side.of(own), _Side.of(english)
+    # each place of one side next to each place of the other side of its pair: (M,) and (M,)
+    sizes = ours.lengths * theirs.lengths
+    left = np.repeat(np.arange(len(ours.words)), np.repeat(theirs.lengths, ours.lengths))
+    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    right = np.repeat(np.cumsum(theirs.lengths) - theirs.lengths, sizes) + within % np.repeat(theirs.lengths, sizes)
+    names, of = np.unique(ours.words[left] << 32 | theirs.words[right], return_inverse=True)  # (K,), (M,)
+    first, second = names >> 32, names & (2**32 - 1)
+    if not len(names):
+        return Lexicon(first, second, np.empty(0))
+    weight = _probabilities(first, of, right, theirs.words) * _probabilities(second, of, left, ours.words)
+    kept = weight > 0
+    return Lexicon(first[kept], second[kept], weight[kept])
+
+
+@dataclass(frozen=True)
+class _Side:
+    words: np.ndarray  # (P,) the word at each place of all texts
+    lengths: np.ndarray  # (n,)
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]]) -> "_Side":
+        lengths = np.array([len(text) for text in texts], np.int64)
+        return cls(np.fromiter(chain.from_iterable(texts), np.int64, lengths.sum()), lengths)
+
+
+def _probabilities(source: np.ndarray, of: np.ndarray, place: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Return p(target | source) (K,) of K kinds of pairs of words.
+
+    Args:
+        source: (K,) the source word of each kind.
+        of: (M,) the kind of each pair of words that occurs.
+        place: (M,) the place of its target word.
+        words: (P,) the target word at each place; each may have no source at all.
+    """
+    found, nothing = np.ones(len(source)), np.ones(words.max(initial=0) + 1)
+    for _ in range(ROUNDS):
+        total = np.bincount(place, found[of], len(words)) + nothing[words]  # (P,)
+        counts = np.bincount(of, found[of] / total[place], len(source))
+        found = counts / np.bincount(source, counts)[source]
+        nothing = np.bincount(words, nothing[words] / total, len(nothing))
+        nothing /= nothing.sum()
+    return found
