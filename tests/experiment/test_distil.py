@@ -26,8 +26,8 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
-from pecl.errors import ConfigError
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import plan_runs
@@ -36,7 +36,6 @@ from pecl.experiment.run import train, train_fleet
 from pecl.results.parts import Measured
 from pecl.results.result import collect
 from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
-
 
 STARTS = {}, {"start": "lexicon"}, {"start": "lexicon", "trim_vocabulary": True, "seed": 1}
 
