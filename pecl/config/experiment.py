@@ -97,6 +97,13 @@ class ExperimentConfig:
         Role.INPUT | Role.COMMAS,
         unless_default=True,
     )
+    mixed: str | None = _option(
+        None,
+        "English captions to train on, too, in which words of the language replace those that they translate: multi30k "
+        "or files with a caption per line, joined by commas; each with @WEIGHT, the share that is used",
+        Role.INPUT | Role.COMMAS,
+        unless_default=True,
+    )
     clean: bool = _option(
         False,
         "drop pairs of the training text that have an empty side or repeat another",

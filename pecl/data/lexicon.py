@@ -11,6 +11,7 @@ from itertools import chain
 import numpy as np
 
 ROUNDS = 6  # of expectation maximisation
+MOST_PAIRS = 10_000  # pairs of captions whose lexicon takes half a gigabyte while it is made
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pecl.data.registry import find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
+from pecl.experiment.mixed import with_mixed
 from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ def load_training_inputs(
     if text is None:
         if config.dataset in TEXT_TESTS:
             raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
+        if config.mixed is not None:
+            raise ConfigError("mixed: expected translated text with it, whose words it takes: --text flickr30k200")
         return data, None
     if config.text is not None or config.dataset in TEXT_TESTS:
         test = split_captions(data, config.shots, config.split_seed).test
@@ -87,6 +90,9 @@ def load_training_inputs(
         text = TrainingText(first)
     if config.train_size is not None and len(text.train) < config.train_size:
         logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
+    if config.mixed is not None:
+        test = split_captions(data, config.shots, config.split_seed).test
+        text = with_mixed(text, config, data.select(test))
     return data, text
 
 

@@ -61,8 +61,13 @@ class Prepared:
 
     @cached_property
     def train(self) -> ParallelCaptions:
-        """The training pairs."""
+        """The training pairs, and mixed captions behind them."""
         return self.data.select(self.parts["train"]) if self.translations is None else self.translations.train
+
+    @property
+    def pairs(self) -> ParallelCaptions:
+        """The training pairs without mixed captions."""
+        return self.train if self.translations is None else self.translations.pairs
 
     @cached_property
     def train_tokens(self) -> TokenIds:

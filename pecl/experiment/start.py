@@ -8,11 +8,10 @@ from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.spec import describe
 from pecl.config import LEXICON
+from pecl.data.lexicon import MOST_PAIRS
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.text_tower import has_no_values
-
-MOST_PAIRS = 10_000  # of a lexicon, which takes about a gigabyte while it is made
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
         return start_slots(adapter, start)
     if not any(module.counts_tokens for _, module, _ in adapter.modules):
         raise ConfigError(f"start: {LEXICON} needs an adapter with word_embeddings, got {describe(adapter.configs)}")
-    if any(member.train.english is None or member.train.target is None for member in members):
+    if any(member.pairs.english is None for member in members):
         raise ConfigError(f"start: {LEXICON} needs training pairs with English captions, such as --text gives")
 
 
@@ -51,7 +50,7 @@ def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequ
     for slot in range(adapter.num_slots):
         sides: tuple[list[list[int]], list[list[int]]] = [], []
         for member in (one for one, own in zip(members, slot_of, strict=True) if own == slot):
-            pairs = dict.fromkeys(islice(zip(member.train.target, member.train.english, strict=True), MOST_PAIRS))
+            pairs = dict.fromkeys(islice(zip(member.pairs.target, member.pairs.english, strict=True), MOST_PAIRS))
             for side, column, texts in zip(sides, ("target", "english"), zip(*pairs, strict=True), strict=True):
                 with member.speaking(column):
                     tokens = adapter.tower.tokenize(texts)

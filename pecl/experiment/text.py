@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pecl.config import ExperimentConfig
-from pecl.data.captions import ParallelCaptions, has_words, hashes_of
+from pecl.data.captions import COLUMNS, ParallelCaptions, has_words, hashes_of
 from pecl.data.custom.sources import (
     TextPair,
     normal_form,
@@ -44,6 +44,12 @@ class TrainingText:
 
     train: ParallelCaptions
     held_out: ParallelCaptions | None = None  # pairs to choose weights by, without any English caption of `train`
+    mixed: int = 0  # the last texts of `train`, which are English captions with words of the language in them
+
+    @property
+    def pairs(self) -> ParallelCaptions:
+        """The training part without mixed captions."""
+        return self.train.select(range(len(self.train) - self.mixed)) if self.mixed else self.train
 
     @property
     def parts(self) -> list[ParallelCaptions]:
@@ -150,8 +156,7 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     Raises:
         DataError: pairs overlap and `overlap` is refuse, or no pair is left.
     """
-    columns = (test.english, test.target, test.english_to_target, test.target_to_english)
-    tested = {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
+    tested = normal_forms(test)
     english = not_none(text.english, "english")
     with Bar(
         zip(text.target, english, strict=True), total=len(text), desc="overlap", unit="pair", leave=False
@@ -170,6 +175,12 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     if not len(kept):
         raise DataError(f"text: all {len(text)} pairs are in the test part: nothing is left to train on")
     return _recorded(text.select(kept), overlap={"pairs": len(found), "dropped": len(found)})
+
+
+def normal_forms(captions: ParallelCaptions) -> set[str]:
+    """Return the normal forms of the captions of all columns."""
+    columns = (getattr(captions, name) for name in COLUMNS)
+    return {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
 
 
 def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> TrainingText:

@@ -38,20 +38,20 @@ class TextSource:
     weight: float = 1.0
 
 
-def parse_sources(text: str) -> tuple[TextSource, ...]:
-    """Return the sources that a text names, each once, with a weight in (0, 100]."""
+def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
+    """Return the sources that a field names, each once, with a weight in (0, 100]."""
     sources = []
     for part in text.split(","):
         name, at, weight = part.strip().rpartition("@") if "@" in part else (part.strip(), "", "")
         if not name:
-            raise ConfigError(f'text: expected sources joined by commas, got "{text}"')
+            raise ConfigError(f'{field}: expected sources joined by commas, got "{text}"')
         if name in [source.name for source in sources]:
-            raise ConfigError(f'text: expected each source once, got "{name}" twice')
-        sources.append(TextSource(name, _weight(weight, name) if at else 1.0))
+            raise ConfigError(f'{field}: expected each source once, got "{name}" twice')
+        sources.append(TextSource(name, _weight(weight, name, field) if at else 1.0))
     return tuple(sources)
 
 
-def _weight(text: str, name: str) -> float:
+def _weight(text: str, name: str, field: str) -> float:
     try:
         weight = float(text)
     except ValueError:
@@ -60,7 +60,7 @@ def _weight(text: str, name: str) -> float:
         whole = f"{name}@{text}"
         hint = f"; a file of that name is {whole}@1" if Path(whole).exists() else ""
         said = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
-        raise ConfigError(f'text: {said}, got "{text}"{hint}')
+        raise ConfigError(f'{field}: {said}, got "{text}"{hint}')
     return weight
 
 

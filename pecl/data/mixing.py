@@ -1,0 +1,68 @@
+"""Mixed captions: English captions in which words of another language take the place of those that they translate.
+
+A few hundred pairs hold few words, and most of them once. English captions without a translation put these words into
+many more sentences, whose meaning is known: it is that of the English caption. Mixing languages to align their
+embeddings is Qin et al., CoSDA-ML (IJCAI 2020); here the dictionary comes from the pairs themselves.
+"""
+
+import random
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+from pecl.data.lexicon import make_lexicon
+
+_LEAST = 0.05  # weight of a translation
+_MOST = 3  # translations of a word
+
+
+class Mixer:
+    """Mixes captions with the words of pairs of texts.
+
+    Args:
+        texts: n texts of the language.
+        english: their English translations.
+
+    Attributes:
+        translations: for each English word in lower case its likely translations, each with its weight.
+    """
+
+    def __init__(self, texts: Iterable[str], english: Iterable[str]) -> None:
+        own, theirs = dict[str, int](), dict[str, int]()  # index of each word
+        ours = [[own.setdefault(word, len(own)) for word in _words(text)] for text in texts]
+        others = [[theirs.setdefault(word.lower(), len(theirs)) for word in _words(text)] for text in english]
+        lexicon = make_lexicon(ours, others)
+        of, to = list(theirs), list(own)
+        found = dict[str, list[tuple[float, str]]]()
+        likely = lexicon.weight > _LEAST
+        columns = (column[likely].tolist() for column in (lexicon.own, lexicon.english, lexicon.weight))
+        for one, other, weight in zip(*columns, strict=True):
+            found.setdefault(of[other], []).append((weight, to[one]))
+        self.translations = {word: sorted(ways, reverse=True)[:_MOST] for word, ways in found.items()}
+
+    def __call__(self, captions: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Yield each caption with its words translated, and the number of words that were.
+
+        A word with several translations gets each in proportion to its weight; equal calls draw the same.
+        """
+        draws = random.Random(0)
+        for caption in captions:
+            mixed, count = [], 0
+            for before, word, after in map(_parts, caption.split()):
+                if ways := self.translations.get(word.lower()):
+                    word, count = draws.choices([way for _, way in ways], [weight for weight, _ in ways])[0], count + 1
+                mixed.append(before + word + after)
+            yield " ".join(mixed), count
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text as it has them, but the first in lower case."""
+    found = [word for _, word, _ in map(_parts, text.split()) if word]
+    return [found[0].lower(), *found[1:]] if found else []
+
+
+def _parts(token: str) -> tuple[str, str, str]:
+    """Split a token into the marks before its word, the word, and the marks behind it."""
+    inside = [i for i, character in enumerate(token) if unicodedata.category(character)[0] not in "PS"]
+    return (
+        (token[: inside[0]], token[inside[0] : inside[-1] + 1], token[inside[-1] + 1 :]) if inside else (token, "", "")
+    )

@@ -1,0 +1,82 @@
+"""`--mixed`: train on English captions, too, in which words of the language replace those that they translate."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pecl.config import ExperimentConfig
+from pecl.data.captions import ParallelCaptions, resolve_captions_file
+from pecl.data.custom.sources import normal_form, parse_sources, weighted
+from pecl.data.lexicon import MOST_PAIRS
+from pecl.data.lines import stripped_lines
+from pecl.data.mixing import Mixer
+from pecl.data.published.multi30k import TASK_FOLDER
+from pecl.data.registry import find_data_dir
+from pecl.data.text_column import TextColumn, TextWriter
+from pecl.errors import DataError, not_none
+from pecl.experiment.text import TrainingText, normal_forms
+from pecl.files import sha256_file
+
+logger = logging.getLogger(__name__)
+
+MULTI30K = "multi30k"  # the name of its English training captions
+_LEAST_SHARE = 0.1  # of words that are replaced, without a warning
+
+
+def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
+    """Return a training text with mixed captions behind its pairs, made with a lexicon of the pairs.
+
+    Captions of the test part, and held-out ones, are left out.
+
+    Raises:
+        DataError: a source is missing or wrong, or nothing is left of it.
+    """
+    captions, sources = _read(config)
+    left_out = normal_forms(test)
+    if text.held_out is not None:
+        left_out |= normal_forms(text.held_out)
+    kept = [caption for caption in captions if normal_form(caption) not in left_out]
+    if len(kept) < len(captions):
+        logger.info(
+            "mixed: %d of %d captions are tested or held out: dropped", len(captions) - len(kept), len(captions)
+        )
+    if not kept:
+        raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
+    targets, english = text.train.target, not_none(text.train.english, "english")
+    pairs = islice(dict.fromkeys(zip(targets, english, strict=True)), MOST_PAIRS)
+    mixed, counts = zip(*Mixer(*zip(*pairs, strict=True))(kept), strict=True)
+    share = sum(counts) / sum(len(caption.split()) for caption in kept)
+    logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
+    if share < _LEAST_SHARE:
+        logger.warning("mixed: few words are replaced: too few pairs, or a language without spaces between words")
+    columns = _column(english, kept), _column(targets, mixed)
+    record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
+    provenance = text.train.provenance | record
+    train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
+    return replace(text, train=train, mixed=len(kept))
+
+
+def _column(*parts: Sequence[str]) -> TextColumn:
+    writer = TextWriter()
+    for caption in chain.from_iterable(parts):
+        writer.append(caption.encode("utf-8"))
+    return writer.column()
+
+
+def _read(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the English captions of all sources by their weights, and a record of each source."""
+    captions, records = list[str](), []
+    for source in parse_sources(config.mixed or "", "mixed"):
+        path = Path(source.name)
+        if source.name == MULTI30K:
+            path = find_data_dir(MULTI30K, config.data_dir) / TASK_FOLDER / "raw" / "train.en"
+        path = resolve_captions_file(path)
+        lines = [line for line in stripped_lines(path) if line]
+        captions += [lines[place] for place in weighted(np.arange(len(lines)), source)]
+        records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
+    return captions, records
