@@ -27,7 +27,7 @@ from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import plan_runs
@@ -310,6 +310,33 @@ def test_a_lexicon_of_the_training_pairs_is_a_start(values):
     assert all(tensor.count_nonzero() for tensor in weights.values())
     with pytest.raises(ConfigError, match="start: lexicon needs an adapter with word_embeddings, got lora"):
         distilled(values, start="lexicon", adapter="lora-only", solver="gradient")
+
+
+# --- mixed captions
+
+
+def test_mixed_captions_are_trained_behind_the_pairs_without_tested_and_held_out_ones(values, tmp_path):
+    config = distil_config(values, TrainingInputs())
+    data, plain = TrainingInputs()(config)
+    tested = data.english[prepare_training(config, pecl.experiment.run.load_towers("mini")).parts["test"][0]]
+    mixed = tmp_path / "captions.txt"
+    mixed.write_text(f"{plain.train.english[0]} zebra\n\n{plain.held_out.english[0].upper()}\n{tested}!\n", "utf-8")
+    _, text = TrainingInputs()(replace(config, mixed=f"{mixed}@2"))
+    assert [*text.pairs.target, *text.pairs.english] == [*plain.train.target, *plain.train.english]
+    assert [*text.train.english][len(plain.train) :] == [f"{plain.train.english[0]} zebra"] * 2
+    assert all(caption.endswith(" zebra") for caption in [*text.train.target][len(plain.train) :])
+    assert text.train.provenance["mixed"]["captions"] == 2
+    result = distilled(values, mixed=f"{mixed}@2")
+    assert result.data.split["train"] == len(plain.train) + 2
+
+
+def test_mixed_captions_need_pairs_and_something_to_mix(values, tmp_path):
+    with pytest.raises(ConfigError, match="mixed: expected translated text with it"):
+        train({**values, "text": None, "solver": "gradient", "mixed": "multi30k", "choose": "last"})
+    mixed = tmp_path / "captions.txt"
+    mixed.write_text(next(iter(TrainingInputs()(distil_config(values, TrainingInputs()))[1].held_out.english)), "utf-8")
+    with pytest.raises(DataError, match="mixed: expected captions that are neither tested nor held out, got none from"):
+        distilled(values, mixed=str(mixed))
 
 
 # --- text that does harm

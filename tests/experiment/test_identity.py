@@ -47,6 +47,7 @@ FIELDS = {
     "train_on": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
     "train_size": Row(2, training=True, evaluation=False, fleet=False, data=True),
     "text": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
+    "mixed": Row("multi30k", training=True, evaluation=False, fleet=False, data=True),
     "clean": Row(True, training=True, evaluation=False, fleet=False, data=True),
     "overlap": Row("drop", training=True, evaluation=False, fleet=False, data=True),
     "held_out": Row(3, training=True, evaluation=False, fleet=False, data=True),
@@ -188,7 +189,7 @@ READ_WITH = {  # what makes a field matter
     "text": {"overlap": "allow"},
     "held_out": {**ON_TEXT, "choose": "text"},
     "split_seed": {**ON_TEXT, "overlap": "drop"},  # of what is in the test part
-    **dict.fromkeys(("clean", "overlap", "solver", "choose"), ON_TEXT),
+    **dict.fromkeys(("mixed", "clean", "overlap", "solver", "choose"), ON_TEXT),
 }
 
 
