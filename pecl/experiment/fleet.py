@@ -252,7 +252,8 @@ def _slot_task(prepared: Prepared) -> SlotTask:
         captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
         with prepared.speaking(prepared.route.query):
             images, photographs = None, ImageTask(tokens_of(text, captions), images)
-    return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, photographs)
+    mixed = 0 if prepared.translations is None else prepared.translations.mixed
+    return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, photographs, mixed)
 
 
 def _schedule(config: ExperimentConfig) -> Schedule:

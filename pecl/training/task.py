@@ -46,6 +46,7 @@ class SlotTask:
     lr: float  # peak learning rate, after warm-up
     seed: int  # of the order of the pairs and of dropout; for dropout, tasks of one slot use the first one's
     photographs: ImageTask | None = None  # captioned images for the image-text loss
+    mixed: int = 0  # how many of the last pairs are mixed captions
 
     def __len__(self) -> int:
         return len(self.query)
@@ -57,9 +58,10 @@ class SlotTask:
         return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]
 
     @property
-    def encoded(self) -> list[TokenIds]:
-        """All texts that the training encodes: `texts`, and the captions of `photographs`."""
-        return self.texts if self.photographs is None else [*self.texts, self.photographs.captions]
+    def own(self) -> list[TokenIds]:
+        """The texts whose tokens an adapter chooses: `texts` without mixed captions, and captions of `photographs`."""
+        texts = [column[: len(self) - self.mixed] for column in self.texts] if self.mixed else self.texts
+        return texts if self.photographs is None else [*texts, self.photographs.captions]
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class AlignmentTrainer:
             raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
         for slot in range(adapter.num_slots):
-            own = [task for task, place in zip(tasks, self.slot_of, strict=True) if place == slot]
-            adapter.choose(slot, [texts for task in own for texts in task.encoded])
+            members = [task for task, place in zip(tasks, self.slot_of, strict=True) if place == slot]
+            adapter.choose(slot, [texts for task in members for texts in task.own])
         draw_by_row(tower, tower.draws)
         self.validate, self.processes = validate, processes
         self.checkpoint = Checkpoint(state_path, identity)
@@ -168,7 +168,7 @@ class AlignmentTrainer:
         ]
         for i in learning:
             task, slot = self.tasks[i], self.slot_of[i]
-            columns = [(column, indices[i]) for column in task.texts]
+            columns = [(column, indices[i]) for column in task.own]
             columns += [] if task.photographs is None else [(task.photographs.captions, image_batches[i])]
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]

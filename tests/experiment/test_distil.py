@@ -330,6 +330,15 @@ def test_mixed_captions_are_trained_behind_the_pairs_without_tested_and_held_out
     assert result.data.split["train"] == len(plain.train) + 2
 
 
+def test_word_embeddings_have_no_tokens_of_mixed_captions_alone(values, tmp_path):
+    words = {"adapter": "word_embeddings:tokens=500,rank=2", "solver": "gradient", "choose": "last"}
+    mixed = tmp_path / "captions.txt"
+    mixed.write_text("0123456789 ~ ( ) = * % $ zebra\n", "utf-8")
+    plain, with_mixed = weights_of(distilled(values, **words)), weights_of(distilled(values, **words, mixed=str(mixed)))
+    name = next(name for name in plain if name.endswith("tokens"))
+    assert torch.equal(plain[name], with_mixed[name])
+
+
 def test_mixed_captions_need_pairs_and_something_to_mix(values, tmp_path):
     with pytest.raises(ConfigError, match="mixed: expected translated text with it"):
         train({**values, "text": None, "solver": "gradient", "mixed": "multi30k", "choose": "last"})
