@@ -168,7 +168,7 @@ class AlignmentTrainer:
         ]
         for i in learning:
             task, slot = self.tasks[i], self.slot_of[i]
-            columns = [(column, indices[i]) for column in task.own]
+            columns = [(column, indices[i]) for column in task.texts]
             columns += [] if task.photographs is None else [(task.photographs.captions, image_batches[i])]
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]
