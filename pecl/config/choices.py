@@ -30,7 +30,7 @@ TRAIN_ON = Registry(
     },
 )
 ANCHORS = ("student", "frozen")
-LEXICON = "lexicon"  # a start that is no adapter file
+LEXICON = "lexicon"  # the start that a lexicon gives, in place of a file
 SOLVERS = ("gradient", "closed-form")
 CHOOSE = ("validation", "text", "last")
 OVERLAPS = ("refuse", "drop", "allow")
