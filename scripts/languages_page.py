@@ -22,6 +22,7 @@ from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
 from pecl.adapters.ready import ready_adapters
+from pecl.config import LEXICON
 from pecl.files import load_json, write_bytes
 from pecl.languages import LANGUAGES, language_name
 from pecl.report.plots.style import GREY, Plot, panels, styled
@@ -164,15 +165,31 @@ def _texts(row: Row, tokens: float) -> list[str]:
         f"{row.gain:+.3f} [{low:+.3f}, {high:+.3f}]",
         f"{row.share:.2f}",
         "" if row.size is None else f"{row.size / 1000:.0f}",
-        f"{training['data']['split']['train']:,}",
+        _pairs(training),
         f"{training['adapter']['trainable']:,}",
-        _trained(training["config"]),
+        _trained(training["config"], _text(training)),
     ]
 
 
-def _trained(config: Mapping[str, Any]) -> str:
+def _pairs(training: Mapping[str, Any]) -> str:
+    text = _text(training)
+    if "mixed" not in text:
+        return f"{training['data']['split']['train']:,}"
+    return f"{sum(source['pairs'] for source in text['sources']):,} + {text['mixed']['captions']:,} mixed"
+
+
+def _trained(config: Mapping[str, Any], text: Mapping[str, Any] = {}) -> str:
     solver = config.get("solver", "gradient")
-    return f"{solver}, {config['epochs']} passes" if "gradient" in solver else solver
+    if "gradient" not in solver:
+        return solver
+    weights = [source["weight"] for source in text["sources"]] if "mixed" in text else [1]
+    start = "lexicon, " if config.get("start") == LEXICON else ""
+    return f"{start}{solver}, {config['epochs'] * weights[0]:g} passes"
+
+
+def _text(training: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the provenance of the training text."""
+    return (training["data"].get("translations") or {}).get("provenance", {})
 
 
 def weakest() -> str:
