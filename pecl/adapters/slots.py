@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.groups import SlotGroups, add_linear
+from pecl.data.lexicon import Lexicon
 from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.errors import WeightsError
@@ -168,7 +169,7 @@ class SlotModule(nn.Module):
     Its buffers are whole numbers that belong to a slot like its parameters, (S, ...) int32, and are not trained.
     `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`; one
     that does not treat every token by itself sets `needs_rows`, so that it never meets a packed batch; one that chooses
-    by the texts of a training sets `counts_tokens` and has `choose`.
+    by the texts of a training sets `counts_tokens` and has `choose` and `translate`.
     """
 
     base: Any  # a layer, whose kind the subclass knows, or another SlotModule
@@ -197,6 +198,10 @@ class SlotModule(nn.Module):
 
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
         """Prepare a fresh `slot` for texts in which each token id occurs `counts` times."""
+        raise NotImplementedError
+
+    def translate(self, slot: int, counts: Mapping[int, int], lexicon: Lexicon) -> None:
+        """Give `slot` initial values by a lexicon of token ids; those of the language occur `counts` times."""
         raise NotImplementedError
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:

@@ -1,16 +1,15 @@
 """`--start`: begin a training with the parameters of an adapter file, or with a lexicon of the training pairs."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.spec import describe
 from pecl.config import LEXICON
-from pecl.data.lexicon import MOST_PAIRS
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
+from pecl.experiment.text import lexicon_pairs
 from pecl.experiment.text_tower import has_no_values
 
 
@@ -45,17 +44,17 @@ def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
 
 
 def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
-    """Let the word embeddings of each slot begin by a lexicon of the first `MOST_PAIRS` training pairs."""
+    """Let the word embeddings of each slot begin by a lexicon of its training pairs."""
     special = set(adapter.tower.tokenizer.all_special_ids)
     for slot in range(adapter.num_slots):
-        sides: tuple[list[list[int]], list[list[int]]] = [], []
+        texts, english = list[list[int]](), list[list[int]]()
         for member in (one for one, own in zip(members, slot_of, strict=True) if own == slot):
-            pairs = dict.fromkeys(islice(zip(member.pairs.target, member.pairs.english, strict=True), MOST_PAIRS))
-            for side, column, texts in zip(sides, ("target", "english"), zip(*pairs, strict=True), strict=True):
+            pairs = lexicon_pairs(member.pairs)
+            for side, column, captions in zip((texts, english), ("target", "english"), pairs, strict=True):
                 with member.speaking(column):
-                    tokens = adapter.tower.tokenize(texts)
+                    tokens = adapter.tower.tokenize(captions)
                 side += [[token for token in text if token not in special] for text in tokens]
-        adapter.translate(slot, *sides)
+        adapter.translate(slot, texts, english)
 
 
 def start_slots(adapter: Adapter, path: str) -> None:

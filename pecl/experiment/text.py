@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from pecl.data.custom.sources import (
     weighted,
 )
 from pecl.data.language_guess import strange_languages
+from pecl.data.lexicon import MOST_PAIRS
 from pecl.data.text_column import TextWriter
 from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
@@ -175,6 +177,13 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     if not len(kept):
         raise DataError(f"text: all {len(text)} pairs are in the test part: nothing is left to train on")
     return _recorded(text.select(kept), overlap={"pairs": len(found), "dropped": len(found)})
+
+
+def lexicon_pairs(captions: ParallelCaptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return targets and English of the first `MOST_PAIRS` distinct pairs."""
+    both = zip(captions.target, not_none(captions.english, "english"), strict=True)
+    targets, english = zip(*islice(dict.fromkeys(both), MOST_PAIRS), strict=True)
+    return targets, english
 
 
 def normal_forms(captions: ParallelCaptions) -> set[str]:
