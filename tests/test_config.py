@@ -89,13 +89,14 @@ ROLES = {
     Role.ROW: "language route seed rank adapter_layers weights",
     Role.TEXT_TOWER: "profile text_model device",
     Role.STEP_TIME: "profile text_model device precision batch_size",
-    Role.COMMAS: "text start adapter out data_dir weights text_model image_model image_embeddings image_paths plugin",
+    Role.COMMAS: "text mixed start adapter out data_dir weights text_model image_model image_embeddings image_paths "
+    "plugin",
     Role.PLACE: "data_dir out plugin",
     Role.MACHINE: "threads processes",
     Role.SAME_BITS: "trim_vocabulary",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
     "allow_copied_translations",
-    Role.INPUT: "data_dir route test_query train_on train_size text clean overlap held_out shots split_seed "
+    Role.INPUT: "data_dir route test_query train_on train_size text mixed clean overlap held_out shots split_seed "
     "solver choose",
     Role.ANCHOR: "alignment alignment_weight anchor",
     Role.FLEET: "language route test_query alignment alignment_weight image_weight anchor lr seed split_seed",

@@ -20,7 +20,8 @@ _TEXTS = {"multi30k-translations": "English captions without a stated licence; t
 def trained_on(config: ExperimentConfig) -> list[str]:
     """Return the names of the sources that a training learned from: sets with a name, tables and folders."""
     if config.text is not None:
-        sources = [source.name for source in parse_sources(config.text)]
+        given = *parse_sources(config.text), *(parse_sources(config.mixed, "mixed") if config.mixed else ())
+        sources = [source.name for source in given]
         return sources + [config.dataset] * (config.image_weight > 0)
     return [config.dataset if config.train_on == "pairs" else config.train_on]
 

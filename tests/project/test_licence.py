@@ -48,12 +48,15 @@ def test_every_shipped_file_of_weights_has_a_row():
 def test_a_row_says_what_the_result_of_the_adapter_says(language):
     result = json.loads(SHIPPED[language].with_suffix(".json").read_text("utf-8"))
     made, _ = row_of(SHIPPED[language])
-    pairs = result["data"]["split"]["train"]
+    text = result["data"]["translations"]["provenance"]
+    mixed = text.get("mixed")
+    pairs = text["sources"][0]["pairs"] if mixed else result["data"]["split"]["train"]
     assert f"{pairs:,} " in made or (made is ROWS[OTHERS][0] and "at most 757 " in made and pairs <= 757)
     assert (language_name(language).partition(" (")[0] in made) is (made is not ROWS[OTHERS][0])
-    text = result["data"]["translations"]
-    sources = [source["source"] for source in text["provenance"]["sources"]]
-    assert sources == ["multi30k-translations" if language in ("cs", "de", "fr") else "flickr30k200"]
+    sources = [source["source"] for source in [*text["sources"], *(mixed["sources"] if mixed else ())]]
+    others = ["flickr30k200", "multi30k"] if mixed else ["flickr30k200"]
+    assert sources == (["multi30k-translations"] if language in ("cs", "de", "fr") else others)
+    assert not mixed or (mixed["captions"] <= 6090 and "at most 6,090 English captions of Multi30K" in made)
     assert result["config"]["image_weight"] == 0  # no photograph
     assert sources == trained_on(decode_config(result["config"], "config"))
     assert "without a stated licence" in terms_of(sources[0]) or "none stated" in terms_of(sources[0])
