@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 ROUNDS = 6  # of expectation maximisation
-MOST_PAIRS = 10_000  # pairs of captions whose lexicon takes half a gigabyte while it is made
+MOST_PAIRS = 10_000  # memory grows with the pairs and with the product of their lengths
 
 
 @dataclass(frozen=True)

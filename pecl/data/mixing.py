@@ -49,7 +49,9 @@ class Mixer:
             mixed, count = [], 0
             for before, word, after in map(_parts, caption.split()):
                 if ways := self.translations.get(word.lower()):
-                    word, count = draws.choices([way for _, way in ways], [weight for weight, _ in ways])[0], count + 1
+                    weights, words = zip(*ways, strict=True)
+                    word = draws.choices(words, weights)[0]
+                    count += 1
                 mixed.append(before + word + after)
             yield " ".join(mixed), count
 
@@ -63,6 +65,7 @@ def _words(text: str) -> list[str]:
 def _parts(token: str) -> tuple[str, str, str]:
     """Split a token into the marks before its word, the word, and the marks behind it."""
     inside = [i for i, character in enumerate(token) if unicodedata.category(character)[0] not in "PS"]
-    return (
-        (token[: inside[0]], token[inside[0] : inside[-1] + 1], token[inside[-1] + 1 :]) if inside else (token, "", "")
-    )
+    if not inside:
+        return token, "", ""
+    begin, end = inside[0], inside[-1] + 1
+    return token[:begin], token[begin:end], token[end:]
