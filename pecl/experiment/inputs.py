@@ -80,9 +80,9 @@ def load_training_inputs(
         if config.mixed is not None:
             raise ConfigError("mixed: expected translated text with it, whose words it takes: --text flickr30k200")
         return data, None
+    test = data.select(split_captions(data, config.shots, config.split_seed).test)
     if config.text is not None or config.dataset in TEXT_TESTS:
-        test = split_captions(data, config.shots, config.split_seed).test
-        text = without_overlap(text, data.select(test), config.overlap)
+        text = without_overlap(text, test, config.overlap)
     if config.chooses_by_text:
         text = hold_out(text, config.held_out, config.train_size)
     else:
@@ -91,8 +91,7 @@ def load_training_inputs(
     if config.train_size is not None and len(text.train) < config.train_size:
         logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
     if config.mixed is not None:
-        test = split_captions(data, config.shots, config.split_seed).test
-        text = with_mixed(text, config, data.select(test))
+        text = with_mixed(text, config, test)
     return data, text
 
 

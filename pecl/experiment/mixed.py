@@ -17,7 +17,7 @@ from pecl.data.mixing import Mixer
 from pecl.data.published.multi30k import TASK_FOLDER
 from pecl.data.registry import find_data_dir
 from pecl.data.text_column import TextColumn, TextWriter
-from pecl.errors import DataError, not_none
+from pecl.errors import DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, lexicon_pairs, normal_forms
 from pecl.files import sha256_file
 
@@ -73,6 +73,9 @@ def _read(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
         if source.name == MULTI30K:
             path = find_data_dir(MULTI30K, config.data_dir) / TASK_FOLDER / "raw" / "train.en"
         path = resolve_captions_file(path)
+        if not path.exists():
+            hint = suggest(source.name, (MULTI30K,))
+            raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
         lines = [line for line in stripped_lines(path) if line]
         captions += [lines[place] for place in weighted(np.arange(len(lines)), source)]
         records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})

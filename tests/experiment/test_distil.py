@@ -37,8 +37,6 @@ from pecl.results.parts import Measured
 from pecl.results.result import collect
 from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
 
-STARTS = {}, {"start": "lexicon"}, {"start": "lexicon", "trim_vocabulary": True, "seed": 1}
-
 
 @pytest.fixture
 def values(small, tmp_path):
@@ -301,9 +299,11 @@ def test_word_embeddings_of_a_start_give_way_to_the_languages_own_tokens(values)
     assert not torch.equal(tokens[0], tokens[1])
 
 
-def test_a_lexicon_of_the_training_pairs_is_a_start(values):
+def test_a_lexicon_of_the_training_pairs_is_a_start(values, tmp_path):
     common = {"adapter": "word_embeddings:tokens=16,rank=2", "solver": "gradient", "choose": "last", "lr": 0.0}
-    plain, moved, trimmed = (distilled(values, **common, **more) for more in STARTS)
+    plain, moved = (distilled(values, **common, start=start) for start in (None, "lexicon"))
+    elsewhere = str(tmp_path / "trimmed")  # where no run is complete
+    trimmed = distilled(values, **common, start="lexicon", trim_vocabulary=True, out=elsewhere)
     assert plain.recall() == plain.recall(stage="zero_shot")
     weights = weights_of(moved)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in weights_of(trimmed).items())
@@ -346,6 +346,8 @@ def test_mixed_captions_need_pairs_and_something_to_mix(values, tmp_path):
     mixed.write_text(next(iter(TrainingInputs()(distil_config(values, TrainingInputs()))[1].held_out.english)), "utf-8")
     with pytest.raises(DataError, match="mixed: expected captions that are neither tested nor held out, got none from"):
         distilled(values, mixed=str(mixed))
+    with pytest.raises(DataError, match="got \"multi3k\"; did you mean 'multi30k'"):
+        distilled(values, mixed="multi3k")
 
 
 # --- text that does harm
