@@ -27,6 +27,7 @@ TRAIN_ON = Registry(
         "pairs": None,
         "multi30k-translations": "pecl.experiment.inputs:multi30k_translations",
         "flickr30k200": "pecl.experiment.inputs:flickr30k200_text",
+        "emoji": "pecl.experiment.inputs:emoji_annotations",
     },
 )
 ANCHORS = ("student", "frozen")

@@ -83,7 +83,7 @@ class ExperimentConfig:
     )
     train_on: str = _option(
         "pairs",
-        "pairs: the few-shot pairs; else translated text: multi30k-translations (outside the pool), flickr30k200",
+        "pairs: the few-shot pairs; else multi30k-translations (outside the pool), flickr30k200 or emoji",
         Role.INPUT,
         choices=TRAIN_ON,
     )

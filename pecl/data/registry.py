@@ -14,6 +14,7 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.published import multi30k
+from pecl.data.published.emoji import EMOJI_LOCALES, read_emoji
 from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES, read_xflickrco, read_xm3600
 from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
@@ -126,6 +127,13 @@ DATASETS: dict[str, DatasetInfo] = {
         flores_languages,
         read_flickr30k200,
         folders=("flickr30k200",),
+    ),
+    "emoji": DatasetInfo(
+        "names and keywords of emoji in 111 languages, by Unicode CLDR: words to train on, next to captions",
+        "Unicode License v3",
+        lambda: _known(EMOJI_LOCALES),
+        read_emoji,
+        folders=("emoji",),
     ),
     "xtd200": DatasetInfo(
         "XTD10's English captions and their NLLB translations: a test set of text against text",

@@ -310,10 +310,15 @@ def _encode_images(
 def text_embeddings(
     tower: MultilingualTextEncoder, texts: Iterable[str], store: EmbeddingStore, batch_size: int = 64
 ) -> torch.Tensor:
-    """Return the embeddings (N, D) that the tower without any adapter gives to `texts`, from the store where there."""
+    """Return the embeddings (N, D) that the tower without any adapter gives to `texts`, from the store where there.
+
+    Repeated texts are embedded once.
+    """
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-    texts = list(texts)
+    all_texts = list(texts)
+    place = {text: i for i, text in enumerate(dict.fromkeys(all_texts))}
+    texts = list(place)
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)
@@ -322,4 +327,5 @@ def text_embeddings(
         yield from tower.encode_batches(tower.tokenize(texts), batch_size, only=missing, progress="texts")
 
     column = tower.text_key(texts)
-    return store.get([f"{column}/{i}" for i in range(len(texts))], compute)
+    found = store.get([f"{column}/{i}" for i in range(len(texts))], compute)
+    return found[[place[text] for text in all_texts]]

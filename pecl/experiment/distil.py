@@ -54,7 +54,7 @@ def distil_config(
     if config.text is None and config.train_on == "pairs":
         raise ConfigError(
             "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
-            "multi30k-translations, flickr30k200"
+            "multi30k-translations, flickr30k200, emoji"
         )
     if set(SCHEDULE_FIELDS) <= set(given):
         return config

@@ -161,6 +161,11 @@ def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
     return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
 
 
+def emoji_annotations(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the names and keywords of emoji, for training."""
+    return load_dataset("emoji", config.language, data_dir=config.data_dir)
+
+
 def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
     load = TRAIN_ON[config.train_on]
     if config.text is None:

@@ -17,7 +17,7 @@ from pecl.data.captions import ParallelCaptions, find_repeats
 from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.embeddings import Embeddings
-from pecl.encoders.large import frozen_embeddings, tokens_of
+from pecl.encoders.large import LARGE, frozen_embeddings, tokens_of
 from pecl.encoders.store import image_embeddings, image_fingerprints, store_of, text_embeddings
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, not_none
@@ -197,10 +197,16 @@ class Prepared:
 
     @cached_property
     def frozen_anchor(self) -> torch.Tensor | Embeddings:
-        """Embeddings (n, D) of the training anchors by the tower without adapter."""
+        """Embeddings (n, D) of the training anchors by the tower without adapter.
+
+        Mixed captions are a list of their own, since languages share them.
+        """
         column = not_none(self.route.anchor, "anchor")
+        texts, pairs = getattr(self.train, column), len(self.pairs)
         with self.speaking(column):
-            return frozen_embeddings(self.towers.text, getattr(self.train, column), store_of(self.towers.text))
+            if pairs < len(texts) < LARGE:
+                return torch.cat([self._frozen(texts[:pairs]), self._frozen(texts[pairs:])])
+            return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text))
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; a column that splits draw from is embedded once as a whole."""

@@ -232,8 +232,9 @@ def test_a_killed_process_leaves_what_it_made(tmp_path):
 
 def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped(tmp_path):
     tower = tiny_tower()
-    texts = sentences(40)
+    texts = sentences(40)  # some repeat
     whole = text_embeddings(tower, texts, EmbeddingStore("t", tmp_path / "whole"), batch_size=8)
+    torch.testing.assert_close(whole, tower.encode_text(texts, normalize=False))
     plain = tower.encode_batches
 
     def stopped(*arguments, **options):
@@ -250,7 +251,7 @@ def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped
     tower.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     resumed = text_embeddings(tower, texts, EmbeddingStore("t", tmp_path / "stopped"), batch_size=8)
     assert torch.equal(resumed, whole)
-    assert sum(seen) == 24
+    assert sum(seen) == len(set(texts)) - 16 < 24, "repeated texts are embedded once"
 
 
 @pytest.mark.parametrize("place", ["keys", "rows", "embeddings"])

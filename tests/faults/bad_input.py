@@ -144,7 +144,10 @@ TRAIN = [
 
 DISTILLATION = [
     ("--text nowhere.tsv", "table of captions nowhere.tsv is missing"),
-    ("--text nowhere", 'text: expected multi30k-translations, flickr30k200, a table .* or two aligned .*got "nowhere"'),
+    (
+        "--text nowhere",
+        'text: expected multi30k-translations, flickr30k200, emoji, a table .* or two aligned .*got "nowhere"',
+    ),
     ("--text flickr30k20", 'got "flickr30k20"; did you mean .flickr30k200.'),
     ("--text flickr30k200", "data set 'flickr30k200' needs the folder"),
     ("--text ''", 'text: expected sources joined by commas, got ""'),

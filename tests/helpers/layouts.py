@@ -166,6 +166,28 @@ def make_flickr30k200(root, n=4):
     return root
 
 
+def make_emoji(root):
+    """CLDR's annotations of a few characters in English and Swahili."""
+    rows = {
+        "en": {
+            "{": ("bracket", "code"),
+            "🐕": ("dog", "animal, pet"),
+            "🚲": ("bicycle", None),
+            "🦊": ("fox", "animal, face"),
+        },
+        "sw": {"🚲": ("baiskeli", "gari"), "{": ("mabano", None), "🐕": ("mbwa", "mnyama"), "🐪": ("ngamia", None)},
+    }
+    rows["sw"]["🦊"] = ("fox", "mnyama, uso")
+    for locale, annotations in rows.items():
+        lists = {
+            one: {"tts": [name]} | ({"default": keywords.split(", ")} if keywords else {})
+            for one, (name, keywords) in annotations.items()
+        }
+        document = {"annotations": {"identity": {"language": locale}, "annotations": lists}}
+        write_lines(root / "emoji" / locale / "annotations.json", [json.dumps(document)])
+    return root
+
+
 def make_xtd200(root, n=4):
     """XTD200 of `n` lines, in English and Swahili."""
     for code in ("en", "sw"):

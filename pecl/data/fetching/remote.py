@@ -65,6 +65,11 @@ DOWNLOADS: dict[str, Download] = {
     "flickr30k200": Download(
         "captions of Flickr30k in 201 languages, to train on", f"{_NLLB_CLIP}/flickr30k-200", _CHECKSUMS["flickr30k200"]
     ),
+    "emoji": Download(
+        "names and keywords of emoji in 111 languages, to train on",
+        "https://cdn.jsdelivr.net/npm/cldr-annotations-full@48.2.0/annotations",
+        _CHECKSUMS["emoji"],
+    ),
     "xtd200": Download("XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", _CHECKSUMS["xtd200"]),
 }
 

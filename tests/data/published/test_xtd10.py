@@ -1,4 +1,4 @@
-"""Readers of XTD10, XTD200, Flickr30k-200, Crossmodal-3600 and xFlickr&CO, on copies of their layouts and real ones."""
+"""Readers of XTD10, XTD200, Flickr30k-200, CLDR's emoji, Crossmodal-3600 and xFlickr&CO, on copies of their layouts."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 from helpers.layouts import (
     XTD10_LANGUAGES,
     loader,
+    make_emoji,
     make_flickr30k200,
     make_multi30k,
     make_xflickrco,
@@ -123,6 +124,35 @@ def test_real_xtd200_is_xtd10_and_shares_next_to_nothing_with_the_training_text(
         trained = load_dataset("flickr30k200", code, data_dir=root)
         shared[code] = len({*map(normal_form, test.target)} & {*map(normal_form, trained.target)})
     assert shared == {"en": 0, "sw": 0, "ast": 1, "awa": 4, "zh_hant": 0}
+
+
+def test_emoji_have_names_and_keywords_of_a_language_in_the_order_of_the_english_ones(tmp_path):
+    captions = loader("emoji")(make_emoji(tmp_path), "Swahili")
+    # a bracket is no picture, "fox" is not translated, and the camel has no English name
+    assert captions.english == ("dog", "animal, pet", "bicycle", "animal, face")
+    assert captions.target == ("mbwa", "mnyama", "baiskeli", "mnyama, uso")
+    assert captions.provenance["files"]["target"]["file"] == "emoji/sw/annotations.json"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "file of annotations .* is missing"),
+        ("{", "annotations.json: expected CLDR's annotations"),
+        ('{"annotations": {}}', "annotations.json: expected CLDR's annotations"),
+        ('{"annotations": {"annotations": {"🐕": ["mbwa"]}}}', "annotations.json: expected CLDR's annotations"),
+        ('{"annotations": {"annotations": {"🐕": {"tts": [3]}}}}', "annotations.json: expected CLDR's annotations"),
+        (
+            '{"annotations": {"annotations": {"🐕": {"tts": ["dog"]}}}}',
+            "has no annotation that differs from the English",
+        ),
+    ],
+)
+def test_wrong_annotations_of_emoji(tmp_path, content, said):
+    file = make_emoji(tmp_path) / "emoji" / "sw" / "annotations.json"
+    file.unlink() if content is None else file.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        loader("emoji")(tmp_path, "sw")
 
 
 load_xm3600, load_xflickrco = loader("xm3600"), loader("xflickrco")

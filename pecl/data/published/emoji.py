@@ -1,0 +1,77 @@
+"""Names and keywords of emoji and other pictographs in 111 languages, by people: the annotations of Unicode CLDR.
+
+Layout (`cldr-json/cldr-annotations-full/annotations` of unicode-org/cldr-json as `emoji`): `<locale>/annotations.json`.
+
+Captions that were translated for training are few and hold few words. These annotations hold hundreds of others, for
+animals, food, tools, sports and people at work. They are text to train on, next to captions.
+"""
+
+from pathlib import Path
+
+from pecl.data.captions import ParallelCaptions
+from pecl.data.lines import readable
+from pecl.data.reading import describe_file
+from pecl.data.request import DataRequest
+from pecl.errors import DataError, one_line
+from pecl.files import JSON_LIMIT, parse_json, read_bytes_limited
+from pecl.languages import find_code
+
+# the locales that name most pictographs themselves
+EMOJI_LOCALES = (
+    *("af", "ak", "am", "ar", "as", "az", "ba", "be", "bg", "bn", "br", "bs", "ca", "cs", "cv", "cy", "da"),
+    *("de", "el", "en", "es", "et", "eu", "fa", "fi", "fil", "fo", "fr", "ga", "gd", "gl", "gu", "ha", "he"),
+    *("hi", "hr", "hu", "hy", "id", "ig", "is", "it", "ja", "jv", "ka", "kk", "kl", "km", "kn", "ko", "ky"),
+    *("lb", "lo", "lt", "lv", "mi", "mk", "ml", "mn", "mr", "ms", "mt", "my", "ne", "nl", "nn", "no", "nso"),
+    *("om", "or", "pa", "pl", "ps", "pt", "qu", "rm", "ro", "ru", "rw", "sc", "sd", "shn", "si", "sk", "sl"),
+    *("so", "sq", "sr", "sr-Latn", "sv", "sw", "ta", "te", "tg", "th", "ti", "tk", "tn", "to", "tr", "ug", "uk"),
+    *("ur", "uz", "vi", "wo", "xh", "yo", "yue", "zh", "zh-Hant", "zu"),
+)
+_FIRST = "\u2600"  # below it: punctuation, arrows and mathematics
+
+
+def read_emoji(request: DataRequest) -> ParallelCaptions:
+    """Read names and keywords in one language and in English, in the order of the English file.
+
+    A pictograph gives up to two pairs: its names, and its keywords joined by commas. What is missing in a language, or
+    is the same as in English, is left out.
+    """
+    if request.need:
+        raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")
+    folder = request.root / "emoji"
+    files = {
+        name: folder / find_code(code, EMOJI_LOCALES) / "annotations.json"
+        for name, code in (("english", "en"), ("target", request.language))
+    }
+    english, target = map(_annotations, files.values())
+    both = [
+        (texts[kind], target[one][kind])
+        for one, texts in english.items()
+        for kind in texts
+        if kind in target.get(one, {}) and (target[one][kind] != texts[kind] or request.language == "en")
+    ]
+    if not both:
+        raise DataError(f"{files['target']} has no annotation that differs from the English one")
+    texts, translations = zip(*both, strict=True)
+    record = {
+        "files": {name: describe_file(path, request.root) for name, path in files.items()},
+        "translator": "people: contributors to Unicode CLDR",
+        "images": "none: names and keywords alone",
+    }
+    return ParallelCaptions("emoji", request.language, texts, translations, provenance=record)
+
+
+def _annotations(path: Path) -> dict[str, dict[str, str]]:
+    """Return name (`tts`) and keywords (`default`) of each pictograph in a file, those that it has."""
+    with readable(path, "file of annotations"):
+        content = read_bytes_limited(path, JSON_LIMIT)
+    try:
+        annotations = parse_json(content)["annotations"]["annotations"]
+        return {
+            one: {kind: ", ".join(row[kind]) for kind in ("tts", "default") if row.get(kind)}
+            for one, row in annotations.items()
+            if one >= _FIRST
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected CLDR's annotations, lists of texts per character ({one_line(error)})"
+        ) from error
