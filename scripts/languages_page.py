@@ -173,18 +173,21 @@ def _texts(row: Row, tokens: float) -> list[str]:
 
 def _pairs(training: Mapping[str, Any]) -> str:
     text = _text(training)
-    if "mixed" not in text:
+    first, *others = text.get("sources", [None])
+    mixed = [f"{text['mixed']['captions']:,} mixed"] if "mixed" in text else []
+    if not others and not mixed:
         return f"{training['data']['split']['train']:,}"
-    return f"{sum(source['pairs'] for source in text['sources']):,} + {text['mixed']['captions']:,} mixed"
+    named = [f"{source['pairs']:,} {source['source']}" for source in others]
+    return " + ".join([f"{first['pairs']:,}", *named, *mixed])
 
 
 def _trained(config: Mapping[str, Any], text: Mapping[str, Any] = {}) -> str:
     solver = config.get("solver", "gradient")
     if "gradient" not in solver:
         return solver
-    weights = [source["weight"] for source in text["sources"]] if "mixed" in text else [1]
+    weight = text.get("sources", [{"weight": 1}])[0]["weight"]
     start = "lexicon, " if config.get("start") == LEXICON else ""
-    return f"{start}{solver}, {config['epochs'] * weights[0]:g} passes"
+    return f"{start}{solver}, {config['epochs'] * weight:g} passes"
 
 
 def _text(training: Mapping[str, Any]) -> Mapping[str, Any]:

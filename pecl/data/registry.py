@@ -14,7 +14,7 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.published import multi30k
-from pecl.data.published.emoji import EMOJI_LOCALES, read_emoji
+from pecl.data.published.emoji import EMOJI_LOCALES, WRITTEN_AS, read_emoji
 from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES, read_xflickrco, read_xm3600
 from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
@@ -129,9 +129,9 @@ DATASETS: dict[str, DatasetInfo] = {
         folders=("flickr30k200",),
     ),
     "emoji": DatasetInfo(
-        "names and keywords of emoji in 111 languages, by Unicode CLDR: words to train on, next to captions",
+        "names and keywords of emoji by Unicode CLDR: words to train on, next to captions",
         "Unicode License v3",
-        lambda: _known(EMOJI_LOCALES),
+        lambda: (*_known(EMOJI_LOCALES), *WRITTEN_AS),
         read_emoji,
         folders=("emoji",),
     ),

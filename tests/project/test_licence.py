@@ -49,13 +49,15 @@ def test_a_row_says_what_the_result_of_the_adapter_says(language):
     result = json.loads(SHIPPED[language].with_suffix(".json").read_text("utf-8"))
     made, _ = row_of(SHIPPED[language])
     text = result["data"]["translations"]["provenance"]
+    first, *added = text["sources"]
     mixed = text.get("mixed")
-    pairs = text["sources"][0]["pairs"] if mixed else result["data"]["split"]["train"]
+    pairs = first["pairs"] if added or mixed else result["data"]["split"]["train"]
     assert f"{pairs:,} " in made or (made is ROWS[OTHERS][0] and "at most 757 " in made and pairs <= 757)
     assert (language_name(language).partition(" (")[0] in made) is (made is not ROWS[OTHERS][0])
     sources = [source["source"] for source in [*text["sources"], *(mixed["sources"] if mixed else ())]]
-    others = ["flickr30k200", "multi30k"] if mixed else ["flickr30k200"]
+    others = ["flickr30k200", *["emoji"] * len(added), *["multi30k"] * bool(mixed)]
     assert sources == (["multi30k-translations"] if language in ("cs", "de", "fr") else others)
+    assert not added or (added[0]["pairs"] <= 3150 and "at most 3,150 texts" in made and "Unicode License v3" in TEXT)
     assert not mixed or (mixed["captions"] <= 6090 and "at most 6,090 English captions of Multi30K" in made)
     assert result["config"]["image_weight"] == 0  # no photograph
     assert sources == trained_on(decode_config(result["config"], "config"))

@@ -26,6 +26,11 @@ EMOJI_LOCALES = (
     *("so", "sq", "sr", "sr-Latn", "sv", "sw", "ta", "te", "tg", "th", "ti", "tk", "tn", "to", "tr", "ug", "uk"),
     *("ur", "uz", "vi", "wo", "xh", "yo", "yue", "zh", "zh-Hant", "zu"),
 )
+# languages that are written as another one, or whose locale has another code
+WRITTEN_AS = {
+    **dict.fromkeys(("acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz"), "ar"),
+    **{"prs": "fa", "quz": "qu", "tw": "ak"},
+}
 _FIRST = "\u2600"  # below it: punctuation, arrows and mathematics
 
 
@@ -33,13 +38,13 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     """Read names and keywords in one language and in English, in the order of the English file.
 
     A pictograph gives up to two pairs: its names, and its keywords joined by commas. What is missing in a language, or
-    is the same as in English, is left out.
+    is the same as in English, is left out. Arabic dialects have those of Standard Arabic (`WRITTEN_AS`).
     """
     if request.need:
         raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")
     folder = request.root / "emoji"
     files = {
-        name: folder / find_code(code, EMOJI_LOCALES) / "annotations.json"
+        name: folder / find_code(WRITTEN_AS.get(code, code), EMOJI_LOCALES) / "annotations.json"
         for name, code in (("english", "en"), ("target", request.language))
     }
     english, target = map(_annotations, files.values())

@@ -134,6 +134,12 @@ def test_emoji_have_names_and_keywords_of_a_language_in_the_order_of_the_english
     assert captions.provenance["files"]["target"]["file"] == "emoji/sw/annotations.json"
 
 
+def test_arabic_dialects_have_the_emoji_of_standard_arabic(tmp_path):
+    folder = make_emoji(tmp_path) / "emoji"
+    (folder / "sw").rename(folder / "ar")
+    assert loader("emoji")(tmp_path, "Egyptian Arabic").target[0] == "mbwa"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
