@@ -1,7 +1,7 @@
 """Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, next to their results.
 
-    pecl distil --config configs/distil_mini_words.yaml --language sw,fi --out results/languages
-    pecl distil --config configs/distil_mini_lexicon.yaml --language ee,lg --out results/languages
+    pecl distil --config configs/distil_mini_lexicon.yaml --language sw,fi --out results/languages
+    pecl distil --config configs/distil_mini_lexicon.yaml --language ee --text flickr30k200@4 --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
 Files of Czech, German and French were made with --largest 99000. The folder must hold one result per language. A
