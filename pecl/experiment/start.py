@@ -1,13 +1,15 @@
 """`--start`: begin a training with the parameters of an adapter file, or with a lexicon of the training pairs."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pecl.adapters.adapter import Adapter
-from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.spec import describe
 from pecl.config import LEXICON
-from pecl.errors import ConfigError
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, suggest
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.text import lexicon_pairs
 from pecl.experiment.text_tower import has_no_values
@@ -17,12 +19,12 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields of a config, with the adapter of the start file where they name one and no adapter.
 
     Raises:
-        DataError, WeightsError: as `load_adapter_file`.
+        ConfigError, DataError, WeightsError: as `start_slots`.
     """
     start = values.get("start")
     if not isinstance(start, str) or start == LEXICON or "adapter" in values:
         return dict(values)
-    return {**values, "adapter": describe(load_adapter_file(start).configs)}
+    return {**values, "adapter": describe(_file_of(start).configs)}
 
 
 def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
@@ -61,11 +63,11 @@ def start_slots(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file.
 
     Raises:
-        ConfigError: the file has another configuration.
+        ConfigError: the file has another configuration, or is missing and has nearly the name `lexicon`.
         DataError: the result next to it is damaged.
         WeightsError: it cannot be read, does not match the result next to it, or cannot be used on this tower.
     """
-    file = load_adapter_file(path, None if has_no_values(adapter.tower) else adapter.tower)
+    file = _file_of(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):
         raise ConfigError(
             f'start: expected an adapter "{describe(adapter.configs)}", got {path} with "{describe(file.configs)}"'
@@ -73,3 +75,9 @@ def start_slots(adapter: Adapter, path: str) -> None:
     adapter.check_state(file.state)
     for slot in range(adapter.num_slots):
         adapter.put_slot_state(slot, file.state)
+
+
+def _file_of(path: str, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
+    if not Path(path).exists() and (hint := suggest(path, (LEXICON,))):
+        raise ConfigError(f'start: expected {LEXICON} or an adapter file, got "{path}"{hint}')
+    return load_adapter_file(path, tower)

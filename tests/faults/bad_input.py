@@ -179,6 +179,7 @@ DISTILLATION = [
     ("--adapter lora+head:rank=9", r"head: rank: expected 1 to 8 in a layer of shape \(8, 32\), got 9"),
     ("--adapter head:rank=0", "head: rank: expected a whole number >= 1"),
     ("--start nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
+    ("--start lexicn", 'start: expected lexicon or an adapter file, got "lexicn"; did you mean'),
     ("--start truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
     ("--adapter lora+head --start sound.safetensors", 'start: expected an adapter "lora.*head", got sound.*with "lora'),
     ("--ema 1", "ema: expected a number from 0 to 0.9999, got 1.0"),
