@@ -316,16 +316,19 @@ def test_a_lexicon_of_the_training_pairs_is_a_start(values, tmp_path):
 
 
 def test_mixed_captions_are_trained_behind_the_pairs_without_tested_and_held_out_ones(values, tmp_path):
-    config = distil_config(values, TrainingInputs())
+    config, towers = distil_config(values, TrainingInputs()), pecl.experiment.run.load_towers("mini")
     data, plain = TrainingInputs()(config)
-    tested = data.english[prepare_training(config, pecl.experiment.run.load_towers("mini")).parts["test"][0]]
+    tested = data.english[prepare_training(config, towers).parts["test"][0]]
     mixed = tmp_path / "captions.txt"
     mixed.write_text(f"{plain.train.english[0]} zebra\n\n{plain.held_out.english[0].upper()}\n{tested}!\n", "utf-8")
-    _, text = TrainingInputs()(replace(config, mixed=f"{mixed}@2"))
+    prepared = prepare_training(replace(config, mixed=f"{mixed}@2"), towers)
+    text = prepared.translations
     assert [*text.pairs.target, *text.pairs.english] == [*plain.train.target, *plain.train.english]
     assert [*text.train.english][len(plain.train) :] == [f"{plain.train.english[0]} zebra"] * 2
     assert all(caption.endswith(" zebra") for caption in [*text.train.target][len(plain.train) :])
     assert text.train.provenance["mixed"]["captions"] == 2
+    anchors = towers.text.encode_text([*text.train.english], normalize=False)
+    torch.testing.assert_close(prepared.frozen_anchor, anchors, rtol=1e-4, atol=1e-5)
     result = distilled(values, mixed=f"{mixed}@2")
     assert result.data.split["train"] == len(plain.train) + 2
 
