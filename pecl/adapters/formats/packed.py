@@ -7,7 +7,8 @@ step of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such 
 
 Changed word embeddings are a product, `vectors` times `up`, in which any rotation of the columns of both cancels. They
 are stored along the singular vectors of the product, so that the last columns are small and take few bits. `vectors`
-have four times the step, since a text averages its tokens, and `up` has one and a half.
+have four times the step, since a text averages its tokens, and `up` has one and a half. Steps are fitted to their codes
+by least squares, except that of `vectors`: the fitted one is shorter, an error that no average over tokens removes.
 """
 
 import json
@@ -24,7 +25,8 @@ CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
 _WHOLE = np.dtype("<i4")  # the differences of whole numbers
 _STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
-_SHARES = {"vectors": 4.0, "up": 1.5}  # of the step, in changed word embeddings
+_AVERAGED = "vectors"  # over the tokens of a text
+_SHARES = {_AVERAGED: 4.0, "up": 1.5}  # of the step, in changed word embeddings
 _MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
 _LARGEST = 1e36  # mean and step: 128 steps are finite in float32
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
@@ -75,7 +77,7 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
             steps = [_step(own, share) for own in shared]
             counts = [np.rint(own / one).clip(-_ZERO, _ZERO - 1) for own, one in zip(centred, steps, strict=True)]
             numbers = [own + _ZERO for own in counts]
-            fitted = [_fitted(*own) for own in zip(centred, counts, steps, strict=True)]
+            fitted = steps if role == _AVERAGED else [_fitted(*own) for own in zip(centred, counts, steps, strict=True)]
             parameters = list(zip(names, shapes, means, fitted, strict=True))
         codes.append(_compressed(b"".join(own.astype(np.uint8).tobytes() for own in numbers)))
         layout.append(_Role(len(codes[-1]), parameters))

@@ -216,6 +216,16 @@ def test_steps_of_word_embeddings():
         assert errors == pytest.approx(0.05 * factor / 12**0.5, rel=0.2), name
 
 
+def test_few_steps_of_vectors_are_not_shortened():
+    """Least squares would shorten a step with few codes. A text averages its tokens, and so keeps that error."""
+    state = words(2000, 30, 4, smaller=1.0)
+    found = unpack(pack(state, 0.4))
+    length = found["words.vectors"].unique().diff().amin()
+    assert length == pytest.approx(1.6 * found["words.vectors"].std().item(), rel=0.1)
+    exact = product(state)
+    assert (product(found) * exact).sum() / exact.square().sum() == pytest.approx(1, abs=0.06)
+
+
 def test_a_value_far_away_has_a_code_of_its_own():
     state = {"lora_A": torch.cat([torch.zeros(9_999), torch.tensor([50.0])]).reshape(100, 100)}
     assert unpack(pack(state, 0.2))["lora_A"][-1, -1] == pytest.approx(50, rel=0.01)
