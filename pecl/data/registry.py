@@ -26,7 +26,6 @@ from pecl.files import is_path
 from pecl.languages import (
     LANGUAGES,
     any_language_code,
-    find_code,
     flores_languages,
     language_code,
     language_name,
@@ -57,7 +56,8 @@ class DatasetInfo:
 
 def _known(codes: tuple[str, ...]) -> list[str]:
     """Return pecl's codes of the languages whose `codes` a set has; `register_language` adds others."""
-    return [code for code in LANGUAGES if find_code(code, codes) in codes]
+    meant = {any_language_code(code) for code in codes}
+    return [code for code in LANGUAGES if code in meant]
 
 
 _CAPTIONS = "captions without a stated licence; photographs under Flickr30k's terms, research only"

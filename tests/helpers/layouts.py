@@ -175,9 +175,14 @@ def make_emoji(root):
             "🚲": ("bicycle", None),
             "🦊": ("fox", "animal, face"),
         },
-        "sw": {"🚲": ("baiskeli", "gari"), "{": ("mabano", None), "🐕": ("mbwa", "mnyama"), "🐪": ("ngamia", None)},
+        "sw": {
+            "🚲": ("baiskeli", "gari"),
+            "{": ("mabano", None),
+            "🐕": ("mbwa", "mnyama"),
+            "🐪": ("ngamia", None),
+            "🦊": ("fox", "mnyama, uso"),
+        },
     }
-    rows["sw"]["🦊"] = ("fox", "mnyama, uso")
     for locale, annotations in rows.items():
         lists = {
             one: {"tts": [name]} | ({"default": keywords.split(", ")} if keywords else {})

@@ -29,7 +29,9 @@ EMOJI_LOCALES = (
 # languages that are written as another one, or whose locale has another code
 WRITTEN_AS = {
     **dict.fromkeys(("acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz"), "ar"),
-    **{"prs": "fa", "quz": "qu", "tw": "ak"},
+    "prs": "fa",
+    "quz": "qu",
+    "tw": "ak",
 }
 _FIRST = "\u2600"  # below it: punctuation, arrows and mathematics
 
