@@ -1,4 +1,4 @@
-"""`Banks`: adapters of any specs by name, on one text tower that stays plain.
+"""`Banks`: adapters of any specs by name, on one text tower that stays plain; `load_bank`: those that pecl ships.
 
 Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has
 its own bank, and so its own pass. All banks share the weights of the tower.
@@ -10,12 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank, name_of, of_each
-from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.ready import ALL, chosen_adapters
 from pecl.adapters.spec import describe, in_order
 from pecl.encoders.batches import as_texts
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError, suggest
+from pecl.files.reading import without_garbage_collection
 from pecl.languages import COMMON, ENGLISH, find_name, listed
 
 
@@ -163,3 +166,35 @@ class Banks:
         if find_name(language, self._plain) is None:
             raise ConfigError(f"language: {self.missing(language)}")
         return None
+
+
+def load_bank(
+    profile: str = "mini",
+    languages: str | Iterable[str] = ALL,
+    *,
+    tower: MultilingualTextEncoder | None = None,
+    device: str = "cpu",
+) -> Banks:
+    """Return the shipped adapters of a profile, by language, on its text tower.
+
+    The plain tower embeds English, under its name like every other language.
+
+    Args:
+        profile: a pair of towers; adapters are shipped for `mini`.
+        languages: names of languages; `all` for every language with an adapter.
+        tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
+        device: device of a tower that is loaded.
+
+    Raises:
+        ConfigError: no adapters are shipped for the profile, or for a language.
+        WeightsError: `tower` is not the one that the adapters were trained on.
+
+    Example:
+        >>> bank = pecl.load_bank("mini", ["cs", "sw"])
+        >>> bank.encode_text(["pes na pláži", "a dog on the beach"], language=["cs", "en"]).shape
+        torch.Size([2, 256])
+    """
+    paths = chosen_adapters(profile, languages)
+    tower = tower or load_text_encoder(profile, device=device)
+    with without_garbage_collection():
+        return Banks(tower, [load_adapter_file(path, tower) for path in paths], plain=[ENGLISH])

@@ -14,7 +14,6 @@ from pecl.data.fetching.remote import DOWNLOADS
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
 from pecl.data.translating.cache import TranslationCache
-from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
@@ -161,6 +160,8 @@ def _add_translate(actions: Any) -> argparse.ArgumentParser:
 
 
 def _translate(parsed: argparse.Namespace) -> int:
+    from pecl.data.translating.mt import TranslationConfig, Translator  # imports torch
+
     if parsed.batch_size < 1:
         raise ConfigError(f"--batch-size: expected a whole number >= 1, got {parsed.batch_size}")
     source, target = language_code(parsed.source), language_code(parsed.target)

@@ -10,10 +10,10 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 
 import pecl.adapters.ready
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.banks import Banks
+from pecl.adapters.banks import Banks, load_bank
 from pecl.adapters.choice import AdapterChoice, KnownAdapters
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
-from pecl.adapters.ready import SHIPPED, load_bank, ready_adapters
+from pecl.adapters.ready import SHIPPED, ready_adapters
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError, WeightsError

@@ -106,6 +106,12 @@ def test_the_list_of_commands_is_shown_without_importing_them():
     assert not imported & {"torch", "transformers", "numpy", "pydantic", "pecl.commands.train"}
 
 
+@pytest.mark.parametrize("command", ["data list", "languages", "towers list"])
+def test_lists_need_no_torch(command):
+    code = f"import sys; from pecl.cli import main; main({command.split()}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
 def test_the_version_is_that_of_the_installed_package(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])

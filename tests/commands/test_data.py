@@ -211,7 +211,7 @@ def test_translate_makes_korean_from_english_and_then_has_nothing_to_do(pecl, tm
     assert status == 0
     assert record["output"] == str(tmp_path / "pectvlm" / TRANSLATED / "ko.txt")
     assert record["translator"]["target"] == "ko"
-    monkeypatch.setattr(data, "Translator", None)  # a second run loads no model
+    monkeypatch.setattr("pecl.data.translating.mt.Translator", None)  # a second run loads no model
     assert "5 translations" in pecl(line)[1]
 
 

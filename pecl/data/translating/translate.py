@@ -1,5 +1,7 @@
 """Make the machine translations that a data set lacks, laid out as the released ones, each with its record."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -10,7 +12,7 @@ from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
@@ -18,11 +20,13 @@ from pecl.data.custom.tables import CaptionTable, read_table
 from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translating.cache import TranslationCache
-from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.data.translations import RELEASED, released_file
 from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.files import sha256_lines
 from pecl.files.progress import Bar
+
+if TYPE_CHECKING:
+    from pecl.data.translating.mt import TranslationConfig, Translator
 
 logger = logging.getLogger(__name__)
 
