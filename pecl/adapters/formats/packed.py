@@ -3,7 +3,8 @@
 A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
 layers with larger values have more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have half the
 step: they lose most. The codes of a role are compressed together. Huffman's code makes frequent ones shorter: with a
-step of .3 standard deviations a code takes about 3.8 bits. Whole numbers, such as token ids, are stored as differences.
+step of .3 standard deviations a code takes about 3.8 bits. Codes of the mean at the end of a role are not stored: rows
+of tokens that were not chosen take no room. Whole numbers, such as token ids, are stored as differences.
 
 Changed word embeddings are a product, `vectors` times `up`, in which any rotation of the columns of both cancels. They
 are stored along the singular vectors of the product, so that the last columns are small and take few bits. `vectors`
@@ -16,6 +17,7 @@ import math
 import reprlib
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +25,12 @@ import torch
 
 CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
+_MEAN = bytes([_ZERO])
 _WHOLE = np.dtype("<i4")  # the differences of whole numbers
 _STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
 _AVERAGED = "vectors"  # over the tokens of a text
 _SHARES = {_AVERAGED: 4.0, "up": 1.5}  # of the step, in changed word embeddings
-_MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
+_MOST_CODES = 32  # to a byte of a file: those of a language with few tokens, and no memory that a few bytes claim
 _LARGEST = 1e36  # mean and step: 128 steps are finite in float32
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
 
@@ -105,10 +108,7 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         total = sum(counts)
         if total > (limit := _MOST_CODES * len(own)):  # a small file never takes a large memory
             raise ValueError(f"{where}: expected at most {limit} codes in {len(own)} bytes, got {total}")
-        content = _decompressed(own, total, where)
-        if len(content) != total:
-            raise ValueError(f"{where}: expected {total} codes, got {len(content)}")
-        numbers, first = np.frombuffer(content, np.uint8), 0
+        numbers, first = np.frombuffer(_decompressed(own, total, where).ljust(total, _MEAN), np.uint8), 0
         for (name, shape, *scale), count in zip(role.parameters, counts, strict=True):
             coded = numbers[first : first + count]
             if scale:
@@ -166,9 +166,14 @@ def _rounded(number: float) -> float:
 
 
 def _compressed(codes: bytes) -> bytes:
-    """Compress by zlib in the shorter one of two ways, unless that has more codes in a byte than `unpack` reads."""
-    coders = [zlib.compressobj(9, strategy=strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)]
-    made = [coder.compress(codes) + coder.flush() for coder in coders]
+    """Compress by zlib in the shortest way that has no more codes to a byte than `unpack` reads.
+
+    Huffman's code of all codes, without repeats, always is such a way: a code has a bit or more.
+    """
+    made: list[bytes] = []
+    for content, strategy in product((codes, codes.rstrip(_MEAN)), (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)):
+        coder = zlib.compressobj(9, strategy=strategy)
+        made.append(coder.compress(content) + coder.flush())
     return min((one for one in made if len(codes) <= _MOST_CODES * len(one)), key=len)
 
 
@@ -177,11 +182,16 @@ def _as_bytes(content: bytes) -> torch.Tensor:
 
 
 def _decompressed(content: bytes, limit: int, where: str) -> bytes:
-    """Decompress zlib's content, at most `limit` bytes of it."""
+    """Decompress zlib's content; raise ValueError if it is damaged, ends early, or has more than `limit` bytes."""
+    coder = zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(content, limit)
+        found = coder.decompress(content, limit + 1)
     except zlib.error as error:
         raise ValueError(f"{where}: {error}") from error
+    if len(found) > limit or not coder.eof:
+        got = "more" if len(found) > limit else "the beginning of a compressed content"
+        raise ValueError(f"{where}: expected at most {limit} codes, got {got}")
+    return found
 
 
 def _layout(compressed: torch.Tensor) -> list[_Role]:
