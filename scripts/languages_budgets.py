@@ -42,10 +42,12 @@ def with_budgets(there: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]])
     """Return budgets with `new` ones, or new seeds of equal settings, in the languages of `there`.
 
     Raises:
-        KeyError: a new budget lacks a language.
+        SystemExit: a new budget lacks a language.
     """
     found = {tuple(own[name] for name in ("adapter", *_SETTINGS)): own for own in there}
     for own in new:
+        if missing := there[0]["languages"].keys() - own["languages"]:
+            raise SystemExit(f"{own['adapter']}: expected trainings in {', '.join(sorted(missing))}, too")
         known = found.setdefault(tuple(own[name] for name in ("adapter", *_SETTINGS)), own | {"languages": {}})
         known["languages"] = {
             code: known["languages"].get(code, {}) | own["languages"][code] for code in there[0]["languages"]
