@@ -7,10 +7,14 @@ embeddings is Qin et al., CoSDA-ML (IJCAI 2020); here the dictionary comes from 
 
 import random
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from pecl.data.lexicon import make_lexicon
 
+UNSPACED = ("Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai", "Tibt")  # scripts without spaces between words
+_OFTEN = 5  # times that two pieces stand together before they are one
 _LEAST = 0.05  # weight of a translation
 _MOST = 3  # translations of a word
 
@@ -21,14 +25,17 @@ class Mixer:
     Args:
         texts: n texts of the language.
         english: their English translations.
+        spaces: whether spaces separate the words of the language. If not, characters that often stand together in the
+            texts are taken as words, and no space is put between them.
 
     Attributes:
         translations: for each English word in lower case its likely translations, each with its weight.
     """
 
-    def __init__(self, texts: Iterable[str], english: Iterable[str]) -> None:
+    def __init__(self, texts: Sequence[str], english: Iterable[str], *, spaces: bool = True) -> None:
         own, theirs = dict[str, int](), dict[str, int]()  # index of each word
-        ours = [[own.setdefault(word, len(own)) for word in _words(text)] for text in texts]
+        words = _words if spaces else _pieces_of(texts)
+        ours = [[own.setdefault(word, len(own)) for word in words(text)] for text in texts]
         others = [[theirs.setdefault(word.lower(), len(theirs)) for word in _words(text)] for text in english]
         lexicon = make_lexicon(ours, others)
         of, to = list(theirs), list(own)
@@ -37,6 +44,7 @@ class Mixer:
         columns = (column[likely].tolist() for column in (lexicon.own, lexicon.english, lexicon.weight))
         for one, other, weight in zip(*columns, strict=True):
             found.setdefault(of[other], []).append((weight, to[one]))
+        self._between = " " if spaces else ""
         self.translations = {word: sorted(ways, reverse=True)[:_MOST] for word, ways in found.items()}
 
     def __call__(self, captions: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -46,20 +54,35 @@ class Mixer:
         """
         draws = random.Random(0)
         for caption in captions:
-            mixed, count = [], 0
+            mixed, count, after_own = "", 0, False
             for before, word, after in map(_parts, caption.split()):
                 if ways := self.translations.get(word.lower()):
                     weights, words = zip(*ways, strict=True)
                     word = draws.choices(words, weights)[0]
                     count += 1
-                mixed.append(before + word + after)
-            yield " ".join(mixed), count
+                if mixed:
+                    mixed += self._between if ways and after_own else " "
+                mixed += before + word + after
+                after_own = bool(ways)
+            yield mixed, count
 
 
 def _words(text: str) -> list[str]:
     """Return the words of a text as it has them, but the first in lower case."""
     found = [word for _, word, _ in map(_parts, text.split()) if word]
     return [found[0].lower(), *found[1:]] if found else []
+
+
+def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a function that splits a text where pieces of `texts` seldom stand together.
+
+    It is byte-pair encoding (Sennrich et al., ACL 2016) that joins only neighbours which occur `_OFTEN` times.
+    """
+    coder = Tokenizer(models.BPE())
+    marks = pre_tokenizers.Punctuation("removed")
+    coder.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), marks])
+    coder.train_from_iterator(texts, trainers.BpeTrainer(min_frequency=_OFTEN, show_progress=False))
+    return lambda text: coder.encode(text).tokens
 
 
 def _parts(token: str) -> tuple[str, str, str]:

@@ -13,13 +13,14 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.sources import normal_form, parse_sources, weighted
 from pecl.data.lines import stripped_lines
-from pecl.data.mixing import Mixer
+from pecl.data.mixing import UNSPACED, Mixer
 from pecl.data.published.multi30k import TASK_FOLDER
 from pecl.data.registry import find_data_dir
 from pecl.data.text_column import TextColumn, TextWriter
 from pecl.errors import DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, lexicon_pairs, normal_forms
 from pecl.files import sha256_file
+from pecl.languages import LANGUAGES
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +47,12 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
         )
     if not kept:
         raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
-    mixed, counts = zip(*Mixer(*lexicon_pairs(text.train))(kept), strict=True)
+    mixer = Mixer(*lexicon_pairs(text.train), spaces=LANGUAGES[config.language].script not in UNSPACED)
+    mixed, counts = zip(*mixer(kept), strict=True)
     share = sum(counts) / sum(len(caption.split()) for caption in kept)
     logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
     if share < _LEAST_SHARE:
-        logger.warning("mixed: few words are replaced: too few pairs, or a language without spaces between words")
+        logger.warning("mixed: few words are replaced: too few pairs, or words that spaces do not separate")
     columns = _column(not_none(text.train.english, "english"), kept), _column(text.train.target, mixed)
     record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
     provenance = text.train.provenance | record

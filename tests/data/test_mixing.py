@@ -41,3 +41,15 @@ def test_translations_are_drawn_by_their_weight_and_equally_by_equal_calls():
     counts = Counter(caption for caption, _ in drawn)
     for word, weight in weights.items():
         assert abs(counts[word] / 2000 - weight / sum(weights.values())) < 0.04
+
+
+CHINESE = {"dog": "小狗", "cat": "猫", "bird": "鸟儿", "sleeps": "睡觉", "runs": "奔跑", "the": "这只", "old": "老"}
+
+
+def test_words_that_no_space_separates_are_found_and_joined():
+    draws = np.random.default_rng(1)
+    english = [[list(CHINESE)[i] for i in draws.permutation(len(CHINESE))[:4]] for _ in range(60)]
+    own = ["{}{},{}{}。".format(*(CHINESE[word] for word in words)) for words in english]
+    mixer = Mixer(own, [" ".join(words) for words in english], spaces=False)
+    found = list(mixer(["The old cat runs, two dogs and (a bird) sleeps.", "Two horses"]))
+    assert found == [("这只老猫奔跑, two dogs and (a 鸟儿)睡觉.", 6), ("Two horses", 0)]
