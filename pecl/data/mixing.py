@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from pecl.data.lexicon import make_lexicon
 
 UNSPACED = ("Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai", "Tibt")  # scripts without spaces between words
-_OFTEN = 5  # times that two pieces stand together before they are one
+_OFTEN = 5  # times that two pieces occur together before they are one
 _LEAST = 0.05  # weight of a translation
 _MOST = 3  # translations of a word
 
@@ -25,7 +25,7 @@ class Mixer:
     Args:
         texts: n texts of the language.
         english: their English translations.
-        spaces: whether spaces separate the words of the language. If not, characters that often stand together in the
+        spaces: whether spaces separate the words of the language. If not, characters that often occur together in the
             texts are taken as words, and no space is put between them.
 
     Attributes:
@@ -74,7 +74,7 @@ def _words(text: str) -> list[str]:
 
 
 def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return a function that splits a text where pieces of `texts` seldom stand together.
+    """Return a function that splits a text where pieces of `texts` seldom occur together.
 
     It is byte-pair encoding (Sennrich et al., ACL 2016) that joins only neighbours which occur `_OFTEN` times.
     """
