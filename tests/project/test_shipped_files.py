@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from helpers.documents import Shell, make_checkout
@@ -125,8 +126,9 @@ def test_every_script_is_valid_bash(path):
     subprocess.run(["bash", "-n", str(path)], check=True)
 
 
-def test_recorded_results_bear_the_identity_of_their_config():
+def test_recorded_results_bear_the_identity_of_their_config_and_no_folder_of_a_machine():
     results = collect([ROOT / "results" / "measured"])
     assert {result.kind for result in results} == {"train", "evaluate"}
     for result in results:
         assert make_config(result.config.to_dict()).run_id(result.kind) == result.run_id, result.path
+        assert not Path(result.config.out).is_absolute(), result.path

@@ -297,9 +297,9 @@ def damage(packed):
     shorter = compressed(zlib.decompress(packed["layout"].numpy().tobytes()).replace(b"[17]", b"[16]"))
     return {
         "fewer codes": ({**packed, "codes": packed["codes"][:-60]}, "norm|up|expected"),
-        "codes that end early": (cut(), "got the beginning"),
+        "codes that end early": (cut(), "got only the beginning"),
         "more codes": ({**packed, "codes": packed["codes"].repeat(2)}, "bytes of codes"),
-        "codes of another parameter": ({**packed, "layout": shorter}, "at most 16 codes, got more"),
+        "codes of another parameter": ({**packed, "layout": shorter}, "at most 16 bytes, got more"),
         "damaged codes": ({**packed, "codes": packed["codes"].clone().fill_(255)}, r"^\S+: "),
         "codes of another type": ({**packed, "codes": packed["codes"].bfloat16()}, "uint8"),
         "a bomb": (bomb(), "expected at most"),
