@@ -324,6 +324,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "english": english_table,
     "variants": lambda: variants_table(*CZECH),
     "images": lambda: variants_table("images"),
+    # text757 has the Polish adapter that one of these runs starts from
     "commands of gap": lambda: commands([*gap_runs(), *trained("effect/text757")]),
     "commands of ceilings": lambda: commands(trained("effect/ceilings")),
     "commands of few-shot": lambda: commands(trained("effect/few_shot")),
