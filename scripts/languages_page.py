@@ -21,7 +21,7 @@ from languages_budgets import BUDGETS
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
-from pecl.adapters.ready import ready_adapters
+from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.config import LEXICON
 from pecl.files import load_json, write_bytes
 from pecl.languages import LANGUAGES, language_name
@@ -89,13 +89,13 @@ def measured(results: Sequence[Result]) -> list[Row]:
     results = [result for result in results if result.config.dataset == "xtd200"]
     trained = {result.config.language: result for result in results if result.kind == "train"}
     evaluated = {(result.config.language, result.stages[0]): result for result in results if result.kind == "evaluate"}
-    rows = []
+    rows, ready = [], ready_results()
     for code in sorted({*trained, *(code for code, _ in evaluated)}):
         own = trained.get(code)
         before, after = (hits(evaluated.get((code, stage), own), stage) for stage in ("zero_shot", "best"))
         if len(before) != len(after):
             raise SystemExit(f"{code}: expected equal tests before and after, got {len(before)} and {len(after)}")
-        training = own.to_json() if own else load_json(ready_adapters()[code].with_suffix(".json"))
+        training = own.to_json() if own else ready[code]
         rows.append(Row(code, training, before, after))
     return sorted(rows, key=lambda row: -row.gain)
 

@@ -1,4 +1,4 @@
-"""Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, next to their results.
+"""Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, and the file of their results.
 
     pecl distil --config configs/distil_mini_lexicon.yaml --language sw,fi --out results/languages
     pecl distil --config configs/distil_mini_lexicon.yaml --language ee --text flickr30k200@4 --out results/languages
@@ -12,6 +12,7 @@ above zero. `pecl distil` trains only the languages whose result is missing, so 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,8 @@ from typing import Any
 
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.packed import pack
-from pecl.adapters.ready import SHIPPED
-from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors
+from pecl.adapters.ready import RESULTS, SHIPPED
+from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
 from pecl.report.tables.statistics import gain, intervals
 from pecl.results.result import Result, collect
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def write(result: Result, out: Path, largest: int) -> Path:
-    """Write the adapter of a result in a few bits a parameter, and a result that names this file next to it."""
+    """Write the adapter of a result in a few bits a parameter, and its line in the file of results."""
     file = load_adapter_file(result.adapter_path)
     metadata = read_tensors(file.path)[1]
     folder = out / result.config.profile
@@ -74,8 +75,15 @@ def write(result: Result, out: Path, largest: int) -> Path:
     shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
     document = _in_place(shipped)
     document.pop("ranks", None)  # the kept result has them
-    write_json(path.with_suffix(".json"), with_digest(document), indent=None)
+    write_line(folder / RESULTS, with_digest(document))
     return path
+
+
+def write_line(path: Path, document: dict[str, Any]) -> None:
+    """Write a result into a file of one result per language, in order of languages."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    documents = {one["config"]["language"]: one for one in [*map(json.loads, lines), document]}
+    write_text(path, "".join(json.dumps(documents[code], separators=(",", ":")) + "\n" for code in sorted(documents)))
 
 
 def keep(result: Result, folder: Path) -> None:

@@ -1,22 +1,31 @@
-"""Ready adapters, which the package ships: one file per language in `shipped/<profile>`, each with its run's result.
+"""Ready adapters, which the package ships: one file per language in `shipped/<profile>`, and their runs' results.
 
 `scripts/make_ready_adapters.py` makes them from the results of `pecl distil`. This module only finds files, without
 torch, so that commands that list languages stay quick; `pecl.load_bank` reads them.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pecl.errors import ConfigError
 from pecl.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 
 SHIPPED = Path(__file__).with_name("shipped")
+RESULTS = "results.jsonl"  # one file: a wheel would compress each result by itself, to three times the size
 ALL = "all"  # in place of names of languages
 
 
 def ready_adapters(profile: str = "mini") -> dict[str, Path]:
     """Return the adapter file of each language that is shipped for a profile; none for a profile without any."""
     return {path.stem: path for path in sorted((SHIPPED / profile).glob("*.safetensors"))}
+
+
+def ready_results(profile: str = "mini") -> dict[str, dict[str, Any]]:
+    """Return the result of each training of the shipped adapters of a profile, by language, without its ranks."""
+    lines = (SHIPPED / profile / RESULTS).read_text("utf-8").splitlines()
+    return {document["config"]["language"]: document for document in map(json.loads, lines)}
 
 
 def chosen_adapters(profile: str, languages: str | Iterable[str]) -> list[Path]:

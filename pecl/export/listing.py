@@ -1,17 +1,17 @@
 """Adapter files of a folder: each is compared with the result that names it, and has its sources and their terms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pecl.adapters.formats.convert import SUFFIX
 from pecl.adapters.formats.files import UnknownAdapterError, check_adapter_file, load_adapter_file
-from pecl.adapters.ready import SHIPPED
+from pecl.adapters.ready import RESULTS, SHIPPED, ready_results
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
-from pecl.errors import DataError, WeightsError
+from pecl.errors import DataError, WeightsError, not_the_adapter_of
 from pecl.export.hub import INDEX, check_published
 from pecl.export.terms import terms_of, tower_terms, trained_on
-from pecl.files import load_json
+from pecl.files import check_sha256, load_json
 from pecl.results.required import decode_config
 
 
@@ -56,8 +56,20 @@ def list_adapters(folder: Path) -> list[Listed]:
 
 
 def shipped_adapters() -> dict[str, Listed]:
-    """Return the adapters that the package ships, by name, such as `mini:cs`."""
-    return {f"{one.path.parent.name}:{one.path.stem}": one for one in list_adapters(SHIPPED)}
+    """Return the adapters that the package ships, by name, such as `mini:cs`.
+
+    Raises:
+        WeightsError: a file is damaged or not the one that its result names.
+    """
+    found: dict[str, Listed] = {}
+    for profile in sorted(folder.name for folder in SHIPPED.iterdir()):
+        results, named_by = ready_results(profile), SHIPPED / profile / RESULTS
+        for one in list_adapters(SHIPPED / profile):
+            result = results[one.path.stem]
+            check_sha256(one.path, result["adapter"]["sha256"], *not_the_adapter_of(named_by))
+            config = decode_config(result["config"], "config")
+            found[f"{profile}:{one.path.stem}"] = replace(one, named_by=named_by, config=config)
+    return found
 
 
 def _listed(path: Path, index: Path | None) -> Listed:

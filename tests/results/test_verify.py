@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -129,25 +128,6 @@ def test_a_missing_adapter_is_said(results):
     check_adapter(results[0])
     with pytest.raises(WeightsError, match=r"cannot read .*/adapters/de-method1-.*: No such file"):
         verify(results[0])
-
-
-def test_an_adapter_next_to_its_result_under_another_name(results, tmp_path):
-    """As shipped adapters lie: `cs.safetensors` and `cs.json`, which lacks the ranks."""
-    path = tmp_path / "cs.safetensors"
-    shutil.copyfile(results[0].adapter_path, path)
-    assert check_adapter_file(path) is None
-    for text in ("{", "[1, 2]\n[3]", '{"text": "pes"}', "[]"):  # a file of the user's own
-        path.with_suffix(".json").write_text(text, encoding="utf-8")
-        assert check_adapter_file(path) is None
-    document = json.loads(results[0].path.read_text("utf-8"))
-    path.with_suffix(".json").write_text(json.dumps(document), encoding="utf-8")
-    assert check_adapter_file(path) == path.with_suffix(".json")
-    path.with_suffix(".json").write_text(json.dumps({**document, "best_step": 99}), encoding="utf-8")
-    with pytest.raises(DataError, match="checksum"):
-        check_adapter_file(path)
-    shutil.copyfile(results[1].path, path.with_suffix(".json"))
-    with pytest.raises(WeightsError, match="is not the adapter that"):
-        check_adapter_file(path)
 
 
 def test_a_damaged_result_of_a_results_folder_is_said(results):

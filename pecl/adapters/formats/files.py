@@ -141,34 +141,32 @@ def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def check_adapter_file(path: str | Path) -> Path | None:
-    """Check an adapter file against the result of its training, where that lies next to it.
+    """Check an adapter file in a folder of results against the result of its training.
 
-    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. The result of a file elsewhere has its
-    name with the suffix `.json`, as for shipped adapters.
+    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`.
 
     Return the result that names the file by its SHA-256; None if there is no result, or it names no file. Raise
     DataError for a damaged result, WeightsError if it names another file or the file cannot be read.
     """
     path = Path(path)
-    in_results = path.parent.name == "adapters"
-    neighbour = path.parent.parent / f"{path.stem}.json" if in_results else path.with_suffix(".json")
-    named = _read_named(neighbour, in_results)
+    if path.parent.name != "adapters":
+        return None
+    result = path.parent.parent / f"{path.stem}.json"
+    named = _read_named(result)
     if named is None:
         return None
-    check_sha256(path, named, *not_the_adapter_of(neighbour))
-    return neighbour
+    check_sha256(path, named, *not_the_adapter_of(result))
+    return result
 
 
-def _read_named(path: Path, must_be_result: bool) -> str | None:
+def _read_named(path: Path) -> str | None:
     """Return the SHA-256 of the adapter in a result; None if there is no result, or it names no adapter."""
     try:
         document = load_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        if must_be_result:
-            raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
-        return None  # a file of the user's own under this name
+        raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
     if not isinstance(document, dict) or "run_id" not in document:
         return None
     try:
