@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pecl.adapters import ready
 from pecl.adapters.formats.convert import SUFFIX
 from pecl.adapters.formats.files import UnknownAdapterError, check_adapter_file, load_adapter_file
-from pecl.adapters.ready import RESULTS, SHIPPED, ready_results
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, WeightsError, not_the_adapter_of
@@ -62,13 +62,13 @@ def shipped_adapters() -> dict[str, Listed]:
         WeightsError: a file is damaged or not the one that its result names.
     """
     found: dict[str, Listed] = {}
-    for profile in sorted(folder.name for folder in SHIPPED.iterdir()):
-        results, named_by = ready_results(profile), SHIPPED / profile / RESULTS
-        for one in list_adapters(SHIPPED / profile):
+    for folder in sorted(ready.SHIPPED.iterdir()):
+        results, named_by = ready.ready_results(folder.name), folder / ready.RESULTS
+        for one in list_adapters(folder):
             result = results[one.path.stem]
             check_sha256(one.path, result["adapter"]["sha256"], *not_the_adapter_of(named_by))
             config = decode_config(result["config"], "config")
-            found[f"{profile}:{one.path.stem}"] = replace(one, named_by=named_by, config=config)
+            found[f"{folder.name}:{one.path.stem}"] = replace(one, named_by=named_by, config=config)
     return found
 
 

@@ -3,6 +3,7 @@
 import functools
 import gzip
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -33,8 +34,10 @@ import pecl.experiment.text
 import pecl.export.peft
 import pecl.serving.server
 from pecl.adapters.formats.files import save_adapter
+from pecl.adapters.ready import RESULTS, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.data.published import multi30k
+from pecl.files import sha256_file
 
 POOL, LINES = 24, 60  # photographs of the pool, and captions in Multi30K's training part
 PHOTOGRAPHS = 15
@@ -82,10 +85,12 @@ def text_tower():
 
 
 def _write_adapters(folder):
-    tower, spec = text_tower(), "lora+head"
+    tower, spec, results = text_tower(), "lora+head", ready_results()
     folder.mkdir(parents=True)
     for language, state in zip(ADAPTERS, states(tower, spec, len(ADAPTERS)), strict=True):
-        save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
+        path = save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
+        results[language]["adapter"]["sha256"] = sha256_file(path)
+    write_lines(folder / RESULTS, [json.dumps(results[language]) for language in ADAPTERS])
     (state,) = states(tower, "lora", 1)
     save_adapter(folder.parent / "cs-lora.safetensors", state, parse_adapter("lora"), "cs", tower)
 
