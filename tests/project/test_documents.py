@@ -92,7 +92,7 @@ def _write_adapters(folder):
         results[language]["adapter"]["sha256"] = sha256_file(path)
     write_lines(folder / RESULTS, [json.dumps(results[language]) for language in ADAPTERS])
     (state,) = states(tower, "lora", 1)
-    save_adapter(folder.parent / "cs-lora.safetensors", state, parse_adapter("lora"), "cs", tower)
+    save_adapter(folder.parents[1] / "cs-lora.safetensors", state, parse_adapter("lora"), "cs", tower)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def checkout(place, tmp_path):
     (checkout / "pecl" / "adapters" / "shipped" / "mini").symlink_to(folder / "adapters" / "mini")
     for language in ADAPTERS:
         (checkout / f"{language}.safetensors").symlink_to(folder / "adapters" / "mini" / f"{language}.safetensors")
-    (checkout / "cs-lora.safetensors").symlink_to(folder / "adapters" / "cs-lora.safetensors")
+    (checkout / "cs-lora.safetensors").symlink_to(folder / "cs-lora.safetensors")
     for i in range(PHOTOGRAPHS):
         paint(tmp_path / "Pictures" / f"{i}.png", seed=i)
     (checkout / "photographs").symlink_to(tmp_path / "Pictures")
