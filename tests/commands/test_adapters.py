@@ -3,14 +3,16 @@
 import json
 import logging
 import re
+import shutil
 
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states, tower_of
 
+from pecl.adapters import ready
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
-from pecl.adapters.ready import ready_adapters
+from pecl.adapters.ready import RESULTS, ready_adapters
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
 from pecl.encoders.loading.text import load_text_checkpoint
@@ -57,6 +59,17 @@ def test_shipped_adapters_are_listed_with_their_terms(pecl):
     out = pecl("list")[1]
     assert "multi30k-translations  English captions without a stated licence; translations MIT" in out
     assert "LICENSE-WEIGHTS.md" in out
+
+
+def test_shipped_files_that_changed_places_are_refused(pecl, tmp_path, monkeypatch):
+    files, folder = ready_adapters("mini"), tmp_path / "mini"
+    folder.mkdir()
+    shutil.copyfile(files["cs"].with_name(RESULTS), folder / RESULTS)
+    shutil.copyfile(files["cs"], folder / "de.safetensors")
+    monkeypatch.setattr(ready, "SHIPPED", tmp_path)
+    status, _, error = pecl("list")
+    assert status == 2
+    assert "de.safetensors is not the adapter that" in error
 
 
 def test_command_converts_and_merges(pecl, tmp_path):
