@@ -20,7 +20,7 @@ from typing import Any
 
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.packed import pack
-from pecl.adapters.ready import RESULTS, SHIPPED
+from pecl.adapters.ready import RESULTS, SHIPPED, read_results
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
 from pecl.report.tables.statistics import gain, intervals
@@ -81,8 +81,7 @@ def write(result: Result, out: Path, largest: int) -> Path:
 
 def write_line(path: Path, document: dict[str, Any]) -> None:
     """Write a result into a file of one result per language, in order of languages."""
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    documents = {one["config"]["language"]: one for one in [*map(json.loads, lines), document]}
+    documents = {**(read_results(path) if path.exists() else {}), document["config"]["language"]: document}
     write_text(path, "".join(json.dumps(documents[code], separators=(",", ":")) + "\n" for code in sorted(documents)))
 
 

@@ -22,10 +22,19 @@ def ready_adapters(profile: str = "mini") -> dict[str, Path]:
     return {path.stem: path for path in sorted((SHIPPED / profile).glob("*.safetensors"))}
 
 
+def ready_profiles() -> list[str]:
+    """Return the profiles for which adapters are shipped."""
+    return sorted(folder.name for folder in SHIPPED.iterdir() if ready_adapters(folder.name))
+
+
 def ready_results(profile: str = "mini") -> dict[str, dict[str, Any]]:
     """Return the result of each training of the shipped adapters of a profile, by language, without its ranks."""
-    lines = (SHIPPED / profile / RESULTS).read_text("utf-8").splitlines()
-    return {document["config"]["language"]: document for document in map(json.loads, lines)}
+    return read_results(SHIPPED / profile / RESULTS)
+
+
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the results in a file with one per line, by language."""
+    return {one["config"]["language"]: one for one in map(json.loads, path.read_text("utf-8").splitlines())}
 
 
 def chosen_adapters(profile: str, languages: str | Iterable[str]) -> list[Path]:
@@ -36,8 +45,8 @@ def chosen_adapters(profile: str, languages: str | Iterable[str]) -> list[Path]:
     """
     files = ready_adapters(profile)
     if not files:
-        there = sorted(folder.name for folder in SHIPPED.iterdir() if ready_adapters(folder.name))
-        raise ConfigError(f"profile: expected one with ready adapters ({', '.join(there)}), got {profile!r}")
+        known = ", ".join(ready_profiles())
+        raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
     names = [languages] if isinstance(languages, str) and languages != ALL else languages
     chosen = list(files) if names == ALL else [language_code(name) for name in dict.fromkeys(names)]
     for name in chosen:

@@ -64,8 +64,8 @@ def start_slots(adapter: Adapter, path: str) -> None:
 
     Raises:
         ConfigError: the file has another configuration, or is missing and has nearly the name `lexicon`.
-        DataError: the result next to it is damaged.
-        WeightsError: it cannot be read, does not match the result next to it, or cannot be used on this tower.
+        DataError: the result of its training is damaged.
+        WeightsError: it cannot be read, does not match the result of its training, or cannot be used on this tower.
     """
     file = _file_of(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):

@@ -44,7 +44,7 @@ def list_adapters(folder: Path) -> list[Listed]:
     Raises:
         WeightsError: there is no such folder, it holds no adapter file, or a file is damaged or not the one that its
             result or its published folder names.
-        DataError: a result next to an adapter file is damaged.
+        DataError: the result of an adapter file is damaged.
     """
     if not folder.is_dir():
         raise WeightsError(f"{folder}: expected a folder of adapter files")
@@ -59,16 +59,17 @@ def shipped_adapters() -> dict[str, Listed]:
     """Return the adapters that the package ships, by name, such as `mini:cs`.
 
     Raises:
-        WeightsError: a file is damaged or not the one that its result names.
+        WeightsError: a file is damaged, has no result, or is not the one that its result names.
     """
     found: dict[str, Listed] = {}
-    for folder in sorted(ready.SHIPPED.iterdir()):
-        results, named_by = ready.ready_results(folder.name), folder / ready.RESULTS
-        for one in list_adapters(folder):
-            result = results[one.path.stem]
-            check_sha256(one.path, result["adapter"]["sha256"], *not_the_adapter_of(named_by))
-            config = decode_config(result["config"], "config")
-            found[f"{folder.name}:{one.path.stem}"] = replace(one, named_by=named_by, config=config)
+    for profile in ready.ready_profiles():
+        results, named_by = ready.ready_results(profile), ready.SHIPPED / profile / ready.RESULTS
+        for language, path in ready.ready_adapters(profile).items():
+            if language not in results:
+                raise WeightsError(f"{path} was not shipped: {named_by} lacks its result; move it away")
+            check_sha256(path, results[language]["adapter"]["sha256"], *not_the_adapter_of(named_by))
+            config = decode_config(results[language]["config"], "config")
+            found[f"{profile}:{language}"] = replace(_listed(path, named_by), config=config)
     return found
 
 

@@ -61,15 +61,20 @@ def test_shipped_adapters_are_listed_with_their_terms(pecl):
     assert "LICENSE-WEIGHTS.md" in out
 
 
-def test_shipped_files_that_changed_places_are_refused(pecl, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("de", "de.safetensors is not the adapter that"), ("xx", "xx.safetensors was not shipped: ")],
+)
+def test_a_shipped_file_that_its_result_does_not_name_is_refused(pecl, tmp_path, monkeypatch, name, message):
     files, folder = ready_adapters("mini"), tmp_path / "mini"
     folder.mkdir()
+    (tmp_path / ".DS_Store").touch()  # of the system, no profile
     shutil.copyfile(files["cs"].with_name(RESULTS), folder / RESULTS)
-    shutil.copyfile(files["cs"], folder / "de.safetensors")
+    shutil.copyfile(files["cs"], folder / f"{name}.safetensors")
     monkeypatch.setattr(ready, "SHIPPED", tmp_path)
     status, _, error = pecl("list")
     assert status == 2
-    assert "de.safetensors is not the adapter that" in error
+    assert message in error
 
 
 def test_command_converts_and_merges(pecl, tmp_path):

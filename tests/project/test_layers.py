@@ -135,7 +135,7 @@ OURS = "ours"  # a file of the package or the system, or no file at all: text ma
 LOOKED_AT = "looked at"  # `check_regular` or `open_regular` comes before, and what reads is a library within its limits
 # file -> calls that it may make, and why
 ALLOWED = {
-    "adapters/ready.py": ({"read_text"}, OURS),
+    "adapters/ready.py": ({"path.read_text"}, OURS),
     "data/custom/tables.py": ({"parquet.ParquetFile"}, LOOKED_AT),
     "data/text_column.py": ({"mmap.mmap"}, OURS),
     "data/translating/cache.py": ({"sqlite3.connect"}, "SQLite checks itself, and each row has a digest"),

@@ -3,7 +3,7 @@
 The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
 it was trained on. A file that the package ships has its parameters in few bits, see `packed`. A file never holds code.
 
-The result of a training names its adapter file by its SHA-256. Where both are there, every file that is loaded is
+The result of a training names its adapter file by its SHA-256. In a folder of results, every file that is loaded is
 compared, so that two files that were swapped are never used.
 """
 
@@ -40,7 +40,7 @@ class AdapterFile:
     state: dict[str, torch.Tensor]  # parameters by name, as `Adapter.slot_state` gives them
     tower_name: str
     fingerprint: str  # of the tower
-    named_by: Path | None = None  # the result next to the file that names its SHA-256
+    named_by: Path | None = None  # the result that names its SHA-256, in a folder of results
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
         """Raise WeightsError, naming both towers, unless the adapter was trained on `tower`."""
@@ -88,8 +88,8 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     Raises:
         UnknownAdapterError: it is of a kind that is not registered.
         WeightsError: the file is missing, damaged, no adapter, of a newer format, made for another tower, or not the
-            one that the result next to it names, or a parameter is not finite.
-        DataError: the result next to it is damaged.
+            one that the result of its training names, or a parameter is not finite.
+        DataError: the result of its training is damaged.
     """
     path = Path(path)
     try:
