@@ -70,7 +70,7 @@ class Mixer:
 def _words(text: str) -> list[str]:
     """Return the words of a text as it has them, but the first in lower case."""
     found = [word for _, word, _ in map(_parts, text.split()) if word]
-    return [found[0].lower(), *found[1:]] if found else []
+    return [found[0].lower().replace("i\u0307", "i"), *found[1:]] if found else []  # so Python writes Turkish İ
 
 
 def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:

@@ -31,6 +31,11 @@ def test_words_are_replaced_and_marks_stay():
     assert [(text.replace("Katze", "katze"), count) for text, count in found] == expected
 
 
+def test_the_first_word_of_a_turkish_text_is_the_same_word_elsewhere():
+    mixer = Mixer(["İki"], ["Two"])
+    assert [word for _, word in mixer.translations["two"]] == ["iki"]  # Python's lower case of İ has a dot of its own
+
+
 def test_translations_are_drawn_by_their_weight_and_equally_by_equal_calls():
     own = [f"x{i} {word}" for i, word in enumerate(["Hund"] * 5 + ["Köter"] * 4 + ["Tier"] * 3 + ["Biest"] * 2)]
     mixer = Mixer(own, [f"y{i} dog" for i in range(len(own))])
