@@ -15,12 +15,16 @@ from pecl.data.lexicon import make_lexicon
 
 UNSPACED = ("Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai", "Tibt")  # scripts without spaces between words
 _OFTEN = 5  # times that two pieces occur together before they are one
+_ARTICLES = ("a", "an", "the")
 _LEAST = 0.05  # weight of a translation
 _MOST = 3  # translations of a word
 
 
 class Mixer:
     """Mixes captions with the words of pairs of texts.
+
+    Articles of the captions are left out: most languages have none, and a model of words takes prepositions for their
+    translations. A mixed caption begins with a capital, as captions do.
 
     Args:
         texts: n texts of the language.
@@ -35,7 +39,8 @@ class Mixer:
     def __init__(self, texts: Sequence[str], english: Iterable[str], *, spaces: bool = True) -> None:
         own, theirs = dict[str, int](), dict[str, int]()  # index of each word
         words = _words if spaces else _pieces_of(texts)
-        ours = [[own.setdefault(word, len(own)) for word in words(text)] for text in texts]
+        split = [words(text) for text in texts]
+        ours = [[own.setdefault(word, len(own)) for word in [*map(_lower, text[:1]), *text[1:]]] for text in split]
         others = [[theirs.setdefault(word.lower(), len(theirs)) for word in _words(text)] for text in english]
         lexicon = make_lexicon(ours, others)
         of, to = list(theirs), list(own)
@@ -45,6 +50,7 @@ class Mixer:
         for one, other, weight in zip(*columns, strict=True):
             found.setdefault(of[other], []).append((weight, to[one]))
         self._between = " " if spaces else ""
+        self._capitalised = {_lower(text[0]): text[0] for text in split if text and text[0][0].isupper()}
         self.translations = {word: sorted(ways, reverse=True)[:_MOST] for word, ways in found.items()}
 
     def __call__(self, captions: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -56,21 +62,29 @@ class Mixer:
         for caption in captions:
             mixed, count, after_own = "", 0, False
             for before, word, after in map(_parts, caption.split()):
+                if word.lower() in _ARTICLES and not before + after:
+                    continue
                 if ways := self.translations.get(word.lower()):
                     weights, words = zip(*ways, strict=True)
                     word = draws.choices(words, weights)[0]
                     count += 1
                 if mixed:
                     mixed += self._between if ways and after_own else " "
-                mixed += before + word + after
+                mixed += before + (word if mixed else self._capital(word)) + after
                 after_own = bool(ways)
             yield mixed, count
 
+    def _capital(self, word: str) -> str:
+        """Return a word as a caption begins with it: as one of the texts does, such as Turkish İki, or by Unicode."""
+        return self._capitalised.get(word, word[:1].title() + word[1:])  # Georgian has upper case, but no title case
+
 
 def _words(text: str) -> list[str]:
-    """Return the words of a text as it has them, but the first in lower case."""
-    found = [word for _, word, _ in map(_parts, text.split()) if word]
-    return [found[0].lower().replace("i\u0307", "i"), *found[1:]] if found else []  # so Python writes Turkish İ
+    return [word for _, word, _ in map(_parts, text.split()) if word]
+
+
+def _lower(word: str) -> str:
+    return word.lower().replace("i\u0307", "i")  # so Python writes the lower case of Turkish İ
 
 
 def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:
