@@ -4,9 +4,10 @@
     pecl distil --config configs/distil_mini_lexicon.yaml --language ee --text flickr30k200@4 --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
-Files of Czech, German and French were made with --largest 99000, and those from a lexicon with --largest 55400. The
-folder must hold one result per language. A language is shipped if the interval of its gain on the test captions is
-above zero. `pecl distil` trains only the languages whose result is missing, so all commands can be repeated.
+Files of Czech, German and French were made with --largest 99000, those from a lexicon with --largest 55400, and those
+from a lexicon and 6,090 mixed captions with --largest 62000. The folder must hold one result per language. A language
+is shipped if the interval of its gain on the test captions is above zero. `pecl distil` trains only the languages whose
+result is missing, so all commands can be repeated.
 """
 
 from __future__ import annotations
