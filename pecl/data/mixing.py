@@ -72,7 +72,7 @@ class Mixer:
                     mixed += self._between if ways and after_own else " "
                 mixed += before + (word if mixed else self._capital(word)) + after
                 after_own = bool(ways)
-            yield mixed, count
+            yield mixed or caption, count
 
     def _capital(self, word: str) -> str:
         """Return a word as a caption begins with it: as one of the texts does, such as Turkish İki, or by Unicode."""
