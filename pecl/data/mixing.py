@@ -24,7 +24,7 @@ class Mixer:
     """Mixes captions with the words of pairs of texts.
 
     Articles of the captions are left out: most languages have none, and a model of words takes prepositions for their
-    translations. A mixed caption begins with a capital, as captions do.
+    translations. A mixed caption begins with a capital where the caption does.
 
     Args:
         texts: n texts of the language.
@@ -60,7 +60,7 @@ class Mixer:
         """
         draws = random.Random(0)
         for caption in captions:
-            mixed, count, after_own = "", 0, False
+            mixed, count, after_own, capital = "", 0, False, caption[:1].isupper()
             for before, word, after in map(_parts, caption.split()):
                 if word.lower() in _ARTICLES and not before + after:
                     continue
@@ -70,7 +70,7 @@ class Mixer:
                     count += 1
                 if mixed:
                     mixed += self._between if ways and after_own else " "
-                mixed += before + (word if mixed else self._capital(word)) + after
+                mixed += before + (self._capital(word) if capital and not mixed else word) + after
                 after_own = bool(ways)
             yield mixed or caption, count
 
