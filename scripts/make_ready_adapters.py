@@ -1,13 +1,18 @@
-"""Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, and the file of their results.
+r"""Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, and the file of their results.
 
     pecl distil --config configs/distil_mini_lexicon.yaml --language sw,fi --out results/languages
     pecl distil --config configs/distil_mini_lexicon.yaml --language ee --text flickr30k200@4 --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
 Files of Czech, German and French were made with --largest 99000, those from a lexicon with --largest 55400, and those
-from a lexicon and 6,090 mixed captions with --largest 62000. The folder must hold one result per language. A language
-is shipped if the interval of its gain on the test captions is above zero. `pecl distil` trains only the languages whose
-result is missing, so all commands can be repeated.
+from a lexicon and 6,090 mixed captions with --largest 62000. The folder must hold one training per language. A language
+is shipped if the interval of its gain on the test captions is above zero. Languages of XTD10 are also measured on
+XTD200, with the files that are shipped; --keep copies these results, too:
+
+    pecl evaluate --profile mini --language jp --adapter mini:jp --dataset xtd200 --gallery english --precision bf16 \
+        --out results/languages
+
+`pecl distil` and `pecl evaluate` run only what has no result, so all commands can be repeated.
 """
 
 from __future__ import annotations
@@ -41,21 +46,23 @@ def main() -> None:
         "--largest", type=int, default=51_400, help="bytes of one adapter file, so that the wheel has less than 15 MB"
     )
     parsed = parser.parse_args()
-    results = [result for result in collect([parsed.results]) if result.kind == "train"]
-    languages = [result.config.language for result in results]
+    results = collect([parsed.results])
+    trainings = [result for result in results if result.kind == "train"]
+    languages = [result.config.language for result in trainings]
     if not results or len(set(languages)) < len(languages):
         parser.error(f"expected one training per language in {parsed.results}, got {', '.join(languages) or 'none'}")
     for result in results:
         verify(result)
+    for result in trainings:
         low = float(intervals([gain(result)])[0, 0])
         said = f"not shipped: the interval of its gain begins at {low:+.3f}"
         if low > 0:
             path = write(result, parsed.out, parsed.largest)
             said = f"{path} ({path.stat().st_size:,} bytes)"
-        if parsed.keep is not None:
-            keep(result, parsed.keep)
         print(f"{result.config.language}: {said}")
     if parsed.keep is not None:
+        for result in results:
+            keep(result, parsed.keep)
         remove_older(results, parsed.keep)
 
 
@@ -87,19 +94,28 @@ def write_line(path: Path, document: dict[str, Any]) -> None:
 
 
 def keep(result: Result, folder: Path) -> None:
-    """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied."""
-    kept = replace(result, adapter=replace(result.adapter, sha256=None))
-    write_json(folder / result.path.name, with_digest(_in_place(kept)), indent=None)
+    """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied.
+
+    A training does not name its adapter file any more, since nobody has it; an evaluation names the shipped one.
+    """
+    if result.kind == "train":
+        result = replace(result, adapter=replace(result.adapter, sha256=None))
+    write_json(folder / result.path.name, with_digest(_in_place(result)), indent=None)
     for split in (result.path.parent / "splits").glob("*.json"):
         write_bytes(folder / "splits" / split.name, split.read_bytes())
 
 
 def remove_older(results: Sequence[Result], folder: Path) -> None:
-    """Remove other trainings of the same languages from the folder of results that are kept."""
-    languages, kept = {result.config.language for result in results}, {result.path.name for result in results}
+    """Remove results that the given ones replace from the folder of results that are kept."""
+    kept = {_replaces(result): result.path.name for result in results}
     for other in collect([folder]):
-        if other.kind == "train" and other.config.language in languages and other.path.name not in kept:
+        if kept.get(_replaces(other), other.path.name) != other.path.name:
             other.path.unlink()
+
+
+def _replaces(result: Result) -> tuple[str, str, bool]:
+    """Return the kind, the language and whether there is an adapter: of results that agree in these, one is kept."""
+    return result.kind, result.config.language, result.adapter is not None
 
 
 def _in_place(result: Result) -> dict[str, Any]:

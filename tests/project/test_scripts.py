@@ -15,7 +15,9 @@ from helpers.project import ROOT, copy_scripts, script
 from torch.nn import functional as F
 
 from pecl.encoders.towers import PAIRS
+from pecl.files.digests import with_digest
 from pecl.files.rows import open_rows
+from pecl.results.result import read_result
 from pecl.retrieval.hubs import REFERENCES, ROWS
 
 STUDIES = {
@@ -300,3 +302,23 @@ def test_scenes_of_the_script_are_not_the_data_sets(heads):
     source, data = heads.scenes_source(50), load_scenes("en", 50)
     assert not {source.images.fingerprint(i) for i in range(50)} & {data.images.fingerprint(i) for i in range(50)}
     assert source.image_index == (*range(50), *range(50))
+
+
+def test_results_of_ready_adapters_replace_the_older_of_the_same_kind(tmp_path):
+    """Polish has a training, and evaluations of the plain tower and of the shipped adapter; Swahili stays as it is."""
+    ready, measured = script("make_ready_adapters"), ROOT / "results" / "measured" / "languages"
+    polish, swahili = sorted(measured.glob("pl-*.json")), sorted(measured.glob("sw-*.json"))
+    for path in [*polish, *swahili]:
+        older = json.loads(path.read_text()) | {"run_id": path.stem[-16:][::-1]}
+        del older["sha256"]
+        (tmp_path / f"older-{path.name}").write_text(json.dumps(with_digest(older)))
+    newer = [read_result(path) for path in polish]
+    for result in newer:
+        ready.keep(result, tmp_path)
+    ready.remove_older(newer, tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [
+        *(f"older-{path.name}" for path in swahili),
+        *(path.name for path in polish),
+    ]
+    for path in polish:
+        assert json.loads((tmp_path / path.name).read_text()) == json.loads(path.read_text())
