@@ -9,7 +9,7 @@ embeddings depend on the scenes.
 from __future__ import annotations
 
 import argparse
-import gzip
+import bz2
 import json
 from dataclasses import astuple
 from typing import Any
@@ -58,7 +58,7 @@ def main() -> None:
     """Write the table."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     text = json.dumps(make_table(), ensure_ascii=False, separators=(",", ":"))
-    write_bytes(TABLE, gzip.compress(text.encode("utf-8"), 9, mtime=0))
+    write_bytes(TABLE, bz2.compress(text.encode("utf-8")))
     print(f"{TABLE}: {TABLE.stat().st_size:,} bytes")
 
 

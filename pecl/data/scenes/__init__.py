@@ -2,11 +2,11 @@
 
 Each picture shows one or two groups of things, with their numbers and colours, a place and its weather, and the
 relation of the groups. It has two independent phrasings in every language and a machine translation both ways with
-plausible mistakes, so every route of the library can be trained and tested on it. `scenes.json.gz` holds scenes and
+plausible mistakes, so every route of the library can be trained and tested on it. `scenes.json.bz2` holds scenes and
 captions, as `scripts/make_scenes.py` wrote them; pictures are drawn when they are asked for.
 """
 
-import gzip
+import bz2
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,7 +24,7 @@ from pecl.files.images import some_of
 from pecl.languages import language_code, language_name
 
 GENERATOR_VERSION = "1"  # raised with every change of pictures or captions: cached embeddings depend on it
-TABLE = Path(__file__).with_name("scenes.json.gz")
+TABLE = Path(__file__).with_name("scenes.json.bz2")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
 @cache
 def _table() -> dict[str, Any]:
     """Read the table; its scenes become `Scene`s."""
-    table = parse_json(gzip.decompress(read_bytes_limited(TABLE)))
+    table = parse_json(bz2.decompress(read_bytes_limited(TABLE)))
     scenes = []
     for index, (place, weather, first, second, relation) in enumerate(table["scenes"]):
         groups = AnimalGroup(*first), None if second is None else AnimalGroup(*second)
