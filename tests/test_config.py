@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from helpers.project import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,17 @@ def test_yaml_reads_1e_4_as_a_number(tmp_path):
     (tmp_path / "a.yaml").write_text("lr: 1e-4\nalignment-weight: 1\nlanguage: Japanese\n")
     config = make_config(read_yaml(tmp_path / "a.yaml"))
     assert (config.lr, config.alignment_weight, config.language) == (1e-4, 1.0, "jp")
+
+
+def test_a_config_of_pecl_has_a_name(tmp_path, monkeypatch):
+    """The names lead to files of the package, wherever it is installed."""
+    monkeypatch.chdir(tmp_path)
+    own = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "configs").glob("*.yaml")}
+    assert own
+    for name, document in own.items():
+        assert read_yaml(name) == document
+    with pytest.raises(ConfigError, match=r"configs/distil_mini_word\.yaml: No such file .* mean 'distil_mini_words'"):
+        read_yaml("configs/distil_mini_word.yaml")
 
 
 def test_ones_own_data_may_be_in_any_language():

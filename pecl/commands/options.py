@@ -105,7 +105,8 @@ def add_config_flags(
         action="append",
         default=[],
         metavar="YAML",
-        help="file with any of these flags as keys; later files win, and flags win over files",
+        help="file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; later "
+        "files win, and flags win over files",
     )
     heading, groups = "", {}
     for item in fields(ExperimentConfig):

@@ -12,6 +12,8 @@ from pecl.errors import ConfigError, suggest
 from pecl.files import YAML_LIMIT, parse_yaml, read_bytes_limited
 from pecl.options import parse_option
 
+FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed package, too
+
 
 def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
     """Return the config with `values` over the defaults.
@@ -49,16 +51,21 @@ def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds.
 
+    Args:
+        path: the file, or the name of one of pecl's own without `.yaml`, such as `distil_mini_lexicon`.
+
     Raises:
         ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
     """
-    path = Path(path)
+    own = {file.stem: file for file in FILES.glob("*.yaml")}
+    path = own.get(str(path), Path(path))
     try:
         text = read_bytes_limited(path, YAML_LIMIT).decode("utf-8")
         document = parse_yaml(text)
         node = yaml.compose(text)
     except OSError as error:
-        raise ConfigError(f"cannot read config {path}: {error.strerror or error}") from error
+        hint = suggest(path.stem, own)
+        raise ConfigError(f"cannot read config {path}: {error.strerror or error}{hint}") from error
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
