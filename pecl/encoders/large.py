@@ -18,8 +18,9 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.store import EmbeddingStore, text_embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.token_store import TokenStore
+from pecl.encoders.tokenizing import around
 from pecl.errors import DataError
-from pecl.files import default_cache_dir, sha256_json
+from pecl.files import default_cache_dir, sha256_json, sha256_lines
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,7 @@ def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
     """Return the token ids of texts: a list, or a `TokenStore` of a long list, which is written once."""
     if len(texts) < LARGE:
         return tower.tokenize(texts)
-    settings = [_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, tower.text_key(texts)]
-    if tower.clean or tower.shapes_texts:
-        settings += [tower.clean, tower.backbone.config.model_type, tower.positions]
-    key = sha256_json(settings)
+    key = _key(tower, texts)
     path = default_cache_dir() / FOLDER / f"{key}.safetensors"
     if path.exists():
         try:
@@ -56,6 +54,16 @@ def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
         part = texts[start : start + _PART]
         yield part
         bar.update(len(part))
+
+
+def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
+    """Return a hash of all that the token ids of texts depend on; tokenising a long list takes far longer."""
+    settings = [_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(texts)]
+    if tower.names_languages:
+        settings += [tower.language or around(tower.tokenizer)[0]]
+    if tower.clean or tower.shapes_texts:
+        settings += [tower.clean, tower.backbone.config.model_type, tower.positions]
+    return sha256_json(settings)
 
 
 def _tokenizer(tokenizer: Any) -> str:
@@ -78,13 +86,13 @@ def frozen_embeddings(
         return text_embeddings(tower, texts, store)
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-    column = tower.text_key(texts)
-    folder = store.folder / "lists" / column
+    key = _key(tower, texts)
+    folder = store.folder / "lists" / key
     paths = []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):
             paths.append(folder / f"{number:05}-{_PART}.safetensors")
-            names = {"tower": store.tower, "texts": column, "part": str(number)}
+            names = {"tower": store.tower, "texts": key, "part": str(number)}
             if not _is_whole(paths[-1], len(part), names):
                 Embeddings.write(paths[-1], [tower.encode_text(part, normalize=False)], names)
     return Embeddings(paths, check=False)

@@ -2,9 +2,9 @@
 
 `EmbeddingStore` maps (tower, content) to an embedding: the tower by its fingerprint (weights, preprocessing, type of
 numbers), the content by a hash. A missing embedding is computed, added, and never computed again. An image is keyed by
-the hash of its file, and embedded from the very bytes that have this hash. A text is keyed by its list and its place
-there: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and one
-list must give the same bits for any earlier content of the cache.
+the hash of its file, and embedded from the very bytes that have this hash. A text is keyed by the token ids of its list
+and its place there: texts of a batch are padded to one length, so the last bits of an embedding depend on its
+neighbours, and one list must give the same bits for any earlier content of the cache.
 
 On disk, one folder per tower with shards: a writer adds a shard of its own, atomically, after every few hundred
 embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of processes
@@ -318,14 +318,14 @@ def text_embeddings(
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
     all_texts = list(texts)
     place = {text: i for i, text in enumerate(dict.fromkeys(all_texts))}
-    texts = list(place)
+    token_ids = tower.tokenize(list(place))
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)
         missing = set(indices)
         # The batches of the whole list, so that one list gives the same bits wherever an earlier process stopped.
-        yield from tower.encode_batches(tower.tokenize(texts), batch_size, only=missing, progress="texts")
+        yield from tower.encode_batches(token_ids, batch_size, only=missing, progress="texts")
 
-    column = tower.text_key(texts)
-    found = store.get([f"{column}/{i}" for i in range(len(texts))], compute)
+    listed = sha256_json(token_ids)
+    found = store.get([f"{listed}/{i}" for i in range(len(token_ids))], compute)
     return found[[place[text] for text in all_texts]]

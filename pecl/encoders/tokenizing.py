@@ -14,7 +14,6 @@ from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning, with_cleaning
 from pecl.encoders.families import TextFamily, family_of, longest_sequence
 from pecl.errors import ConfigError
-from pecl.files import sha256_lines
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
 
 logger = logging.getLogger(__name__)
@@ -59,16 +58,6 @@ class Tokenizing:
             yield
         finally:
             self.language = before
-
-    def text_key(self, texts: Sequence[str]) -> str:
-        """Return the key of a list of texts, and of their language where the tower asks for it."""
-        key = sha256_lines(texts)
-        if not self.names_languages:
-            return key
-        if self.language:
-            return f"{key}-{self.language}"
-        own = self.tokenizer.convert_ids_to_tokens(around(self.tokenizer)[0][0])  # which the tokenizer begins with
-        return f"{key}-{find_name(own, LANGUAGES) or own}"
 
     def written_tokenizer(self) -> Any:
         """Return a tokenizer for files that are used without pecl.

@@ -18,7 +18,9 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.roles import LINEAR_ROLES, paths_of
 from pecl.adapters.spec import KINDS, parse_adapter
+from pecl.encoders import large
 from pecl.encoders.families import finish_backbone
+from pecl.encoders.store import EmbeddingStore
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
@@ -246,8 +248,6 @@ def test_an_exported_tokenizer_begins_with_the_language_of_the_adapter(tmp_path)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     loaded = load_text_encoder(whole)
     torch.testing.assert_close(loaded.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
-    assert loaded.text_key(TEXTS).endswith("-cs")
-    assert tower.text_key(TEXTS).endswith("-en")
     assert AutoTokenizer.from_pretrained(export_peft(file, tower, tmp_path / "peft", str(base))).src_lang == "ces_Latn"
 
 
@@ -268,10 +268,20 @@ def test_nllb_begins_a_text_with_its_language(tmp_path):
     with torch.no_grad():
         for i, flores in enumerate(["deu_Latn", "ces_Latn", "eng_Latn"] * 2):
             torch.testing.assert_close(mixed[i], reference.embed(TEXTS[i : i + 1], flores)[0], rtol=0, atol=1e-5)
-    assert tower.text_key(TEXTS) != tower.text_key(["x"])
-    with tower.speaking("de"):
-        german = tower.text_key(TEXTS)
-    assert german != tower.text_key(TEXTS)
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_cached_embeddings_are_those_of_their_language(tmp_path, monkeypatch, long):
+    monkeypatch.setattr(large, "LARGE", 1 if long else len(TEXTS) + 1)
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    reference = WRITERS["nllb"](tmp_path / "tower")
+    tower = load_text_encoder(tmp_path / "tower")
+    store = EmbeddingStore(tower.fingerprint, tmp_path / "cache")
+    for language, flores in {"de": "deu_Latn", "cs": "ces_Latn", None: "eng_Latn"}.items():
+        with tower.speaking(language), torch.no_grad():
+            found = large.frozen_embeddings(tower, TEXTS, store)[:]
+            assert [row[0] for row in large.tokens_of(tower, TEXTS)] == [tower.language_token(flores)] * len(TEXTS)
+            torch.testing.assert_close(found, reference.embed(TEXTS, flores), rtol=0, atol=1e-5)
 
 
 def test_a_language_without_a_code_is_named(tmp_path):

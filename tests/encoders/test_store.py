@@ -13,6 +13,7 @@ from helpers.grid_processes import Forked
 from helpers.killed import fill_store
 from helpers.tiny import sentences, tiny_tower
 from PIL import Image
+from tokenizers.normalizers import Replace
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.kinds.lora import LoraConfig
@@ -143,6 +144,17 @@ def test_each_list_has_embeddings_of_its_own(tmp_path, monkeypatch):
         for texts, embeddings in zip(lists, expected, strict=True):
             assert torch.equal(text_embeddings(tower, texts, store), embeddings)
         monkeypatch.setattr(tower, "encode_batches", lambda *_, **__: pytest.fail("encoded again"))
+
+
+def test_texts_are_read_by_the_tokenizer_of_today(tmp_path):
+    """A new version of a tokenizer, with the weights as they were, gives texts other embeddings."""
+    tower, texts = tiny_tower(), sentences(5)
+    store = EmbeddingStore(tower.fingerprint, tmp_path)
+    before = text_embeddings(tower, texts, store)
+    tower.tokenizer.backend_tokenizer.normalizer = Replace("r", "l")
+    after = text_embeddings(tower, texts, store)
+    assert torch.equal(after, tower.encode_text(texts, normalize=False))
+    assert not torch.equal(after, before)
 
 
 def test_each_tower_has_embeddings_of_its_own(images, tmp_path):
