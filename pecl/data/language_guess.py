@@ -1,5 +1,7 @@
-"""Guesses of the language of a text, by lingua; and the check of the languages of parallel text."""
+"""Guesses of the language of a text, by lingua or its script; and the check of the languages of parallel text."""
 
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,6 +18,20 @@ _OTHERS = 5  # languages without adapter that are compared with lingua's large m
 _FEWEST = 10  # with fewer pairs there is no verdict
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
 _MOST_STRANGE = 0.5  # share of them that may seem to be of another language
+# The language with the most speakers in each script of which lingua knows no language, by the first word of the names
+# that Unicode gives its letters.
+_OF_SCRIPT = {
+    "ETHIOPIC": "am",
+    "KANNADA": "kn",
+    "KHMER": "km",
+    "LAO": "lo",
+    "MALAYALAM": "ml",
+    "MYANMAR": "my",
+    "ORIYA": "or",
+    "SINHALA": "si",
+    "TIBETAN": "bo",
+    "TIFINAGH": "tzm",
+}
 
 
 class LanguageGuess(NamedTuple):
@@ -57,7 +73,8 @@ def guess_languages(
 
     lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
     preferred language (see `Banks.preferred`) counts more than another, since Czech and Slovak, say, share many
-    phrases. `among` has the codes of the candidates (see `detectable`); by default all that lingua knows.
+    phrases. A script of which lingua knows no language names one by itself. `among` has the codes of the candidates
+    (see `detectable`); by default all.
 
     Raises:
         ConfigError: lingua is not installed.
@@ -67,6 +84,9 @@ def guess_languages(
     code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
     likelier, found = frozenset(_codes(preferred if among is None else among)), list[LanguageGuess]()
     for text in texts:
+        if (code := _by_script(text, among)) is not None:
+            found.append(LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),)))
+            continue
         others: list[str] = []
         if among is None:
             small = _confidences(None, text)
@@ -83,6 +103,16 @@ def guess_languages(
     return found
 
 
+def _by_script(text: str, among: Sequence[str] | None) -> str | None:
+    """Return the language that letters of a script in `_OF_SCRIPT` name, also next to foreign words; None without."""
+    scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
+    codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
+    for code, _ in codes.most_common(1):
+        script = LANGUAGES[code].script
+        return code if among is None else next((one for one in among if LANGUAGES[one].script == script), None)
+    return None
+
+
 def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
     """Return the likeliest languages with their shares, see `LanguageGuess`, given the confidence of each code."""
     squares = {code: value**2 for code, value in confidences.items()}
@@ -92,15 +122,16 @@ def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
 
 
 def detectable(languages: Sequence[str]) -> tuple[str, ...]:
-    """Return the codes of languages by any of their names, for `guess_languages`; at least two, all known to lingua."""
+    """Return the codes of languages by any of their names, for `guess_languages`; at least two, all that it knows."""
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in languages))
     if len(codes) < 2:
         raise ConfigError(f"languages: expected at least two, such as cs,en, got {','.join(languages)!r}")
     if not can_guess():
         raise ConfigError("languages: detecting them needs lingua: pip install 'pecl[search]'")
+    scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
     for code in codes:
-        if not _codes([code]):
-            raise ConfigError(f"languages: expected languages that lingua detects, got {code}")
+        if not _codes([code]) and LANGUAGES[code].script not in scripts:
+            raise ConfigError(f"languages: expected languages that can be detected, got {code}")
     return codes
 
 
@@ -120,6 +151,8 @@ def _codes(among: Sequence[str]) -> dict[str, str]:
 
 def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
     """Return the confidence of each language of `isos`, by lingua's large models; None: all languages, by the small."""
+    if isos is not None and len(isos) < 2:  # lingua compares at least two
+        return dict.fromkeys(isos, 1.0)
     values = _detector(isos).compute_language_confidence_values(text)
     return {one.language.iso_code_639_1.name.lower(): float(one.value) for one in values}
 

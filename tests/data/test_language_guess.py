@@ -8,6 +8,7 @@ from pecl.config import ExperimentConfig
 from pecl.data.language_guess import LOOKED_AT, LanguageGuess, detectable, guess_languages, strange_languages
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
+from pecl.languages import LANGUAGES
 
 pytest.importorskip("lingua")
 
@@ -56,6 +57,23 @@ def test_a_language_is_guessed_among_all_whether_it_has_an_adapter_or_not(text, 
     assert guess.language == language
     assert guess.is_sure or language not in loaded
     assert 0 < guess.confidence <= 1
+
+
+@pytest.mark.parametrize("code", ["am", "bo", "km", "kn", "lo", "ml", "my", "or", "si"])
+def test_a_script_names_a_language_that_lingua_does_not_know(code):
+    """Each language's own name for itself, alone and next to a foreign word."""
+    texts = [LANGUAGES[code].own, f"{LANGUAGES[code].own} skateboard"]
+    for guess in guess_languages(texts, SHIPPED):
+        assert guess.language == code
+        assert guess.is_sure
+
+
+def test_a_script_names_one_of_the_languages_that_are_searched_in():
+    amharic, german = "ውሻ በባህር ዳርቻ", "der Hund läuft am Strand"
+    for among, codes in {("ti", "de"): ["ti", "de"], ("cs", "de"): [None, "de"], ("am", "ti"): ["am", None]}.items():
+        assert [guess.language for guess in guess_languages([amharic, german], [], detectable(among))] == codes
+    with pytest.raises(ConfigError, match="languages that can be detected, got ceb"):
+        detectable(["de", "Cebuano"])
 
 
 def test_a_guess_is_a_sentence():
