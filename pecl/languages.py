@@ -16,6 +16,11 @@ from pecl.errors import ConfigError, nearest
 
 ENGLISH = "en"  # the plain towers know it without an adapter
 COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # likelier than others, in a guess
+# Those next in line, all of Crossmodal-3600 (Thapliyal et al., EMNLP 2022) but the ones above and Quechua
+WIDESPREAD = (
+    "ar", "bn", "da", "el", "fa", "fi", "he", "hi", "hr", "hu", "id", "mi",
+    "nb", "nl", "pt", "ro", "sv", "sw", "te", "th", "tl", "uk", "vi",
+)  # fmt: skip
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _TABLE = Path(__file__).with_name("languages.tsv")
 COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that columns have as names, too

@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from pecl.errors import ConfigError
-from pecl.languages import ENGLISH, LANGUAGES, language_code
+from pecl.languages import ENGLISH, LANGUAGES, WIDESPREAD, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
-_PRIOR = 3  # prior odds of a preferred language over each other one
+_ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds over a language that is none of these
 _LEAST = 0.1  # least share of a language in a mixture
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
 _FEWEST = 10  # with fewer pairs there is no verdict
@@ -73,8 +73,9 @@ def guess_languages(
 
     lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
     preferred language (see `Banks.preferred`) counts more than another, since Czech and Slovak, say, share many
-    phrases. A script of which lingua knows no language names one by itself. `among` has the codes of the candidates
-    (see `detectable`); by default all.
+    phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
+    knows no language names one by itself. `among` has the codes of the candidates (see `detectable`), which then count
+    alike; by default all languages are.
 
     Raises:
         ConfigError: lingua is not installed.
@@ -83,16 +84,19 @@ def guess_languages(
         raise ConfigError("language: expected one, since detecting it needs lingua: pip install 'pecl[search]'")
     code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
     likelier, found = frozenset(_codes(preferred if among is None else among)), list[LanguageGuess]()
+    prior = dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD) | dict.fromkeys(likelier, _PREFERRED)
+    if among is None:
+        prior[ENGLISH] = _ENGLISH
     for text in texts:
         if (code := _by_script(text, among)) is not None:
             found.append(LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),)))
             continue
         others: list[str] = []
         if among is None:
-            small = _confidences(None, text)
+            small = {iso: value * prior.get(iso, 1) for iso, value in _confidences(None, text).items()}
             others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
         values = _confidences(likelier.union(others), text)
-        weighted = {iso: value * (_PRIOR if iso in likelier else 1) for iso, value in values.items()}
+        weighted = {iso: value * prior.get(iso, 1) for iso, value in values.items()}
         total = sum(weighted.values())
         if total == 0:  # no word of any language
             found.append(LanguageGuess(None, 0.0))

@@ -48,6 +48,7 @@ SHIPPED = ["en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh
         ("een hond rent over het strand", SHIPPED, "nl"),
         ("een hond rent over het strand", ["en"], "nl"),
         ("koira juoksee rannalla", SHIPPED, "fi"),
+        ("um homem de bicicleta", SHIPPED, "pt"),
         ("a dog runs along the beach", ["nl"], "en"),
         ("der Hund läuft am Strand", [], "de"),
     ],
@@ -76,6 +77,22 @@ def test_a_script_names_one_of_the_languages_that_are_searched_in():
         detectable(["de", "Cebuano"])
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "others"),
+    [
+        ("red car", "en", ["es", "it"]),  # few words, which other languages might have
+        ("een hond op het strand", "nl", ["af"]),
+        ("seekor anjing di pantai", "id", ["ms"]),
+        ("um cachorro na praia", "pt", ["es", "gl"]),
+    ],
+)
+def test_languages_of_many_people_get_the_most_of_a_doubtful_text(text, language, others):
+    (guess,) = guess_languages([text], SHIPPED)
+    shares = dict(guess.shares)
+    assert shares[language] > 0.7
+    assert all(shares.get(other, 0) < 0.25 for other in others)
+
+
 def test_a_guess_is_a_sentence():
     (guess,) = guess_languages(["een hond rent over het strand"], ["en", "nl"])
     assert guess.sentence == f"Dutch (nl), detected automatically (confidence {guess.confidence:.2f})"
@@ -92,7 +109,7 @@ def test_digits_and_symbols_are_of_no_language(text):
 
 
 def test_a_short_word_that_many_languages_have_is_not_sure():
-    assert [guess.is_sure for guess in guess_languages(["pes", "a", "pan"], SHIPPED)] == [False] * 3
+    assert [guess.is_sure for guess in guess_languages(["pes", "motor", "pan"], SHIPPED)] == [False] * 3
 
 
 def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
