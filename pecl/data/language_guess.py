@@ -12,7 +12,7 @@ from pecl.languages import ENGLISH, LANGUAGES, WIDESPREAD, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
-_ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds over a language that is none of these
+_ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds over any other language
 _LEAST = 0.1  # least share of a language in a mixture
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
 _FEWEST = 10  # with fewer pairs there is no verdict
