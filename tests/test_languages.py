@@ -88,6 +88,16 @@ def test_a_code_of_several_languages_says_which_it_takes():
         assert shared_code(exact) is None
 
 
+def test_a_language_says_whether_searches_detect_it(capsys):
+    """lingua names Swahili, a script names Khmer; Tigrinya shares its script, and lingua does not know Cebuano."""
+    pytest.importorskip("lingua")
+    assert main(["languages", "Swahili", "km", "ti", "ceb", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["code"]: row["detected"] for row in rows} == {"sw": True, "km": True, "ti": False, "ceb": False}
+    assert main(["languages", "ti"]) == 0
+    assert "named with --language ti; not detected" in capsys.readouterr().out
+
+
 def add_dutch_column(table):
     """Give a table of captions a column `nl` that repeats the German one."""
     head, *rows = table.read_text("utf-8").splitlines()

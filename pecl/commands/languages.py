@@ -6,12 +6,14 @@ from typing import Any
 
 from pecl.adapters.ready import ready_adapters
 from pecl.commands.options import add_command, add_switch, in_columns, print_answer
+from pecl.data.language_guess import can_guess, is_detected
 from pecl.data.registry import DATASETS
 from pecl.encoders.pairs import MINI
 from pecl.errors import ConfigError, unknown
 from pecl.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
 
 _GROUPS = ("region", "script")
+_SEARCHES = {True: "detected, or named with --language {code}", False: "named with --language {code}; not detected"}
 
 
 def add_parser(commands: Any) -> None:
@@ -69,6 +71,7 @@ def _described(row: Language, is_ready: bool) -> str:
         ("script, region", ", ".join(filter(None, (row.script, row.region)))),
         ("pretraining", pretrained),
         ("data sets", ", ".join(facts["datasets"])),
+        ("searches", facts["detected"] is not None and _SEARCHES[facts["detected"]].format(code=row.code)),
         ("ready adapter", "" if row.code == ENGLISH else f"{MINI}:{row.code}" if is_ready else made),
     ]
     return in_columns([line for line in lines if line[1]])
@@ -76,4 +79,5 @@ def _described(row: Language, is_ready: bool) -> str:
 
 def _document(row: Language, is_ready: bool) -> dict[str, Any]:
     datasets = [name for name, info in DATASETS.items() if row.code in info.languages]
-    return asdict(row) | {"datasets": datasets, "ready": is_ready}
+    detected = is_detected(row.code) if can_guess() else None  # lingua is an extra
+    return asdict(row) | {"datasets": datasets, "ready": is_ready, "detected": detected}

@@ -125,6 +125,11 @@ def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
     return tuple((code, kept[code] / sum(kept.values())) for code in sorted(kept, key=lambda code: -kept[code]))
 
 
+def is_detected(code: str) -> bool:
+    """Say whether `guess_languages` names a language that nobody named as a candidate; it needs lingua."""
+    return bool(_codes([code])) or code in _OF_SCRIPT.values()
+
+
 def detectable(languages: Sequence[str]) -> tuple[str, ...]:
     """Return the codes of languages by any of their names, for `guess_languages`; at least two, all that it knows."""
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in languages))
@@ -134,7 +139,7 @@ def detectable(languages: Sequence[str]) -> tuple[str, ...]:
         raise ConfigError("languages: detecting them needs lingua: pip install 'pecl[search]'")
     scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
     for code in codes:
-        if not _codes([code]) and LANGUAGES[code].script not in scripts:
+        if not is_detected(code) and LANGUAGES[code].script not in scripts:
             raise ConfigError(f"languages: expected languages that can be detected, got {code}")
     return codes
 

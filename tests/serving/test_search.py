@@ -77,7 +77,9 @@ def test_a_doubtful_language_mixes_adapters_and_the_answer_says_so(client, index
     document = post(client, query="hotel", top=3)
     assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
     assert {"none", "nl"} <= set(document["mixed"])
-    rows = [share * expected(["hotel"], [None if name == "none" else name]) for name, share in document["mixed"].items()]
+    rows = [
+        share * expected(["hotel"], [None if name == "none" else name]) for name, share in document["mixed"].items()
+    ]
     for (name, score), (wanted, similarity) in zip(found_in(document), ranking(index, sum(rows)), strict=False):
         assert (name, score) == (wanted, pytest.approx(similarity, abs=1e-3))  # shares are rounded
     assert post(client, query="hotel", top=3, adapter=False)["mixed"] == {}
