@@ -73,7 +73,7 @@ def largest(result: Result) -> int:
         return 99_000
     record = not_none(result.data.translations, "translations").provenance
     mixed, emoji = record.get("mixed", {"captions": 0})["captions"], "emoji" in (result.config.text or "")
-    return 62_000 if mixed > 6_000 else 55_400 if mixed and emoji else 52_000 if mixed else 51_400
+    return 62_000 if mixed > 6_000 else 55_400 if mixed and emoji else 53_500 if mixed else 51_400
 
 
 def write(result: Result, out: Path) -> Path:
