@@ -139,7 +139,7 @@ def detectable(languages: Sequence[str]) -> tuple[str, ...]:
         raise ConfigError("languages: detecting them needs lingua: pip install 'pecl[search]'")
     scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
     for code in codes:
-        if not is_detected(code) and LANGUAGES[code].script not in scripts:
+        if not _codes([code]) and LANGUAGES[code].script not in scripts:
             raise ConfigError(f"languages: expected languages that can be detected, got {code}")
     return codes
 
@@ -161,7 +161,7 @@ def _codes(among: Sequence[str]) -> dict[str, str]:
 def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
     """Return the confidence of each language of `isos`, by lingua's large models; None: all languages, by the small."""
     if isos is not None and len(isos) < 2:  # lingua compares at least two
-        return dict.fromkeys(isos, 1.0)
+        return dict.fromkeys(isos, float(any(map(str.isalpha, text))))
     values = _detector(isos).compute_language_confidence_values(text)
     return {one.language.iso_code_639_1.name.lower(): float(one.value) for one in values}
 
