@@ -38,6 +38,8 @@ def test_a_config_of_pecl_has_a_name(tmp_path, monkeypatch):
     assert own
     for name, document in own.items():
         assert read_yaml(name) == document
+    (tmp_path / "mini").write_text("shots: 7")
+    assert read_yaml("mini") == {"shots": 7}  # a file of one's own comes first
     with pytest.raises(ConfigError, match=r"configs/distil_mini_word\.yaml: No such file .* mean 'distil_mini_words'"):
         read_yaml("configs/distil_mini_word.yaml")
 

@@ -58,8 +58,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
     """
     own = {file.stem: file for file in FILES.glob("*.yaml")}
-    path = own.get(str(path), Path(path))
+    path = Path(path)
     try:
+        if not path.is_file():
+            path = own.get(str(path), path)
         text = read_bytes_limited(path, YAML_LIMIT).decode("utf-8")
         document = parse_yaml(text)
         node = yaml.compose(text)
