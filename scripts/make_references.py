@@ -20,7 +20,7 @@ from pecl.files import sha256_lines
 from pecl.files.rows import write_rows
 from pecl.retrieval.hubs import REFERENCES, ROWS, packed
 
-COUNT = 16_000
+COUNT = 24_000
 SHARPNESS = 40
 WEIGHT = 0.6
 
