@@ -36,10 +36,10 @@ from pecl.experiment.prepared import prepare_training
 from pecl.machine import BF16, FP32
 from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 from pecl.training.schedule import Schedule
 from pecl.training.task import SlotTask
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 
 class Setting(NamedTuple):
@@ -57,19 +57,17 @@ ENDS = (1, 15)  # sizes of fleets with adapters in the topmost layers
 _PAIRS, _TESTED = 50, 900  # captions per validation and per test
 
 
-def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> AlignmentTrainer:
+def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> Trainer:
     """Prepare the training of a fleet of `runs` seeds on drawn scenes."""
     data = load_scenes("de", size=_PAIRS)
     query, anchor = tower.tokenize(data.target), tower.tokenize(data.english)
     images = torch.eye(_PAIRS, tower.embedding_dim)  # the values do not change the time
-    tasks = [SlotTask(query, anchor, images, AlignmentObjective(), 1e-4, seed) for seed in range(1, runs + 1)]
+    tasks = [SlotTask(query, anchor, images, Objective(), 1e-4, seed) for seed in range(1, runs + 1)]
     adapter = attach(tower, parse_adapter("lora", layers=setting.layers), seeds=[task.seed for task in tasks])
-    return AlignmentTrainer(
-        tower, adapter, tasks, Schedule(50, 5, 5, setting.dropout), lambda slots: [0.5] * len(slots)
-    )
+    return Trainer(tower, adapter, tasks, Schedule(50, 5, 5, setting.dropout), lambda slots: [0.5] * len(slots))
 
 
-def validate(trainer: AlignmentTrainer) -> None:
+def validate(trainer: Trainer) -> None:
     """Validate the last slot of a fleet."""
     texts = embed_queries(trainer.adapter, trainer.adapter.num_slots - 1, trainer.tasks[0].query)
     RetrievalEvaluator(texts, range(len(texts)))(texts)

@@ -39,13 +39,13 @@ from pecl.files import write_json
 from pecl.machine import BF16, FP32
 from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+from pecl.training.losses import Objective
+from pecl.training.trainer import Trainer, Schedule, SlotTask
 
 SHOTS = 50  # pairs for training, and the same number for validation
 SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)
 TIMED_STEPS = 3
-OBJECTIVE = AlignmentObjective(("mse",), alignment_weight=0.03)
+OBJECTIVE = Objective(("mse",), alignment_weight=0.03)
 LR = 1e-4
 WIDTH = 768  # of the joint space
 
@@ -161,7 +161,7 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
     evaluator, val_ids = RetrievalEvaluator(embeddings["val"], range(SHOTS)), text.tokenize(val.target)
     first = train.select(range(used))
     task = SlotTask(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
-    trainer = AlignmentTrainer(
+    trainer = Trainer(
         text, adapter, [task], SCHEDULE, lambda slots: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
     )
     return Way(lambda _: trainer.train_step(), lambda: trainer.validate([0])), 2 * images_seconds

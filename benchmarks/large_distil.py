@@ -47,10 +47,10 @@ from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import towers_of
 from pecl.results.environment import process_peak_mb
 from pecl.results.result import collect
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 from pecl.training.schedule import Schedule
 from pecl.training.task import SlotTask
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS, SHOTS, HELD_OUT = 18, 4, 8  # 4 photographs for training, 4 for validation, 10 for the test
@@ -119,10 +119,10 @@ def pieces(prepared: Prepared) -> dict[str, float]:
     """Time one step and one closed form."""
     config, tower = prepared.config, prepared.towers.text
     adapter = attach(tower, parse_adapter(config.adapter), seeds=[config.seed])
-    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+    objective = Objective(config.losses, config.alignment_weight, config.image_weight)
     task = SlotTask(prepared.train_tokens, prepared.frozen_anchor, None, objective, config.lr, config.seed)
     schedule = Schedule(1, config.batch_size, config.eval_every, config.dropout)
-    trainer = AlignmentTrainer(tower, adapter, [task], schedule, lambda slots: [0.0])
+    trainer = Trainer(tower, adapter, [task], schedule, lambda slots: [0.0])
     step = seconds(trainer.train_step)
     return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [prepared], [0]).solve)}
 

@@ -38,8 +38,8 @@ from pecl.encoders.towers import load_towers
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.machine import BF16, FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+from pecl.training.losses import Objective
+from pecl.training.trainer import Trainer, Schedule, SlotTask
 
 
 class Way:
@@ -54,7 +54,7 @@ class Way:
         self.recalls: list[float] = []  # one per validation, then the two tests
         self.best_step = 0
         config = self.config
-        self.objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+        self.objective = Objective(config.losses, config.alignment_weight, config.image_weight)
 
     def step(self) -> float:
         """Take one step and return its loss."""
@@ -110,7 +110,7 @@ class PeclsWay(Way):
         self.tokens = {part: prepared.tokens(part) for part in self.evaluators}
         self.adapter = attach(tower, parse_adapter(config.adapter, config.rank))
         schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
-        self.trainer = AlignmentTrainer(tower, self.adapter, [learned], schedule, lambda slots: [self.recall("val")])
+        self.trainer = Trainer(tower, self.adapter, [learned], schedule, lambda slots: [self.recall("val")])
 
     def step(self) -> float:
         return self.trainer.train_step().item()

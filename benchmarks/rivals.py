@@ -36,10 +36,10 @@ from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import use_threads
 from pecl.export.sentence_transformers import export_towers
 from pecl.files import write_json
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.task import SlotTask
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 LORA = LoraConfig(r=10, lora_alpha=20, target_modules=["query", "value"])  # 184,320 parameters
 RATES = {"all": 3e-4, "lora": 3e-3}  # peaks
@@ -77,10 +77,10 @@ def distil_way(prepared: Prepared, tower: MultilingualTextEncoder) -> Way:
     """Return the training of `configs/distil_mini_layers.yaml`; solving the head at the end counts as a pass."""
     config = prepared.config
     adapter = attach(tower, parse_adapter(config.adapter))
-    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+    objective = Objective(config.losses, config.alignment_weight, config.image_weight)
     task = SlotTask(prepared.train_tokens, prepared.frozen_anchor, None, objective, config.lr, config.seed)
     schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False, warmup=config.warmup)
-    trainer = AlignmentTrainer(tower, adapter, [task], schedule, lambda _: [0.0])
+    trainer = Trainer(tower, adapter, [task], schedule, lambda _: [0.0])
 
     def passes() -> Iterator[None]:
         for _ in range(config.epochs):

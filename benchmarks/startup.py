@@ -15,9 +15,9 @@ from figures import Figure
 
 FIRST_STEP = """
 import sys
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
-step = AlignmentTrainer.train_step
+step = Trainer.train_step
 
 def first(self):
     step(self)
@@ -25,7 +25,7 @@ def first(self):
     import os
     os._exit(0)
 
-AlignmentTrainer.train_step = first
+Trainer.train_step = first
 from pecl.cli import main
 main(["train", "--threads", "1", "--out", sys.argv[1], "--device", sys.argv[2]])
 """

@@ -26,8 +26,8 @@ def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) 
     from figures import seconds
 
     import pecl
-    from pecl.training.losses import AlignmentObjective
-    from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+    from pecl.training.losses import Objective
+    from pecl.training.trainer import Trainer, Schedule, SlotTask
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -41,12 +41,12 @@ def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) 
                 anchor: pecl.TokenStore | pecl.Embeddings = pecl.Embeddings.write(folder / f"{language}", rows(pairs))
             else:
                 anchor = pecl.TokenStore.write(folder / f"{language}.anchor", islice(cycle(made[::-1]), pairs))
-            tasks.append(SlotTask(query, anchor, None, AlignmentObjective(image_weight=0.0), 1e-4, language))
+            tasks.append(SlotTask(query, anchor, None, Objective(image_weight=0.0), 1e-4, language))
 
     writing = seconds(write)
     tower = pecl.load_text_encoder("mini")
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=range(languages))
-    trainer = AlignmentTrainer(tower, adapter, tasks, Schedule(1, BATCH, pairs), lambda slots: [0.0] * len(slots))
+    trainer = Trainer(tower, adapter, tasks, Schedule(1, BATCH, pairs), lambda slots: [0.0] * len(slots))
     fastest, most = float("inf"), 0.0
     for _ in range(steps):
         fastest, most = min(fastest, seconds(trainer.train_step)), max(most, anonymous_mib())

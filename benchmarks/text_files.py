@@ -68,9 +68,9 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     from pecl.config import ExperimentConfig
     from pecl.encoders.large import tokens_of
     from pecl.experiment.text import hold_out, load_text, without_overlap
-    from pecl.training.losses import AlignmentObjective
+    from pecl.training.losses import Objective
     from pecl.training.task import SlotTask
-    from pecl.training.trainer import AlignmentTrainer, Schedule
+    from pecl.training.trainer import Trainer, Schedule
 
     source = write_sentences(folder, pairs)
     os.environ["PECL_CACHE_DIR"] = str(folder / "cache")
@@ -94,8 +94,8 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     stage("tokenise")
     torch.manual_seed(0)
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=[1])
-    task = SlotTask(query, anchor, None, AlignmentObjective(image_weight=0.0), 1e-4, 1)
-    trainer = AlignmentTrainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda slots: [0.0])
+    task = SlotTask(query, anchor, None, Objective(image_weight=0.0), 1e-4, 1)
+    trainer = Trainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda slots: [0.0])
     for _ in range(steps):
         trainer.train_step()
     stage("train")

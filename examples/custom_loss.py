@@ -7,7 +7,7 @@ import torch
 import pecl
 
 
-@pecl.register_alignment("gram")
+@pecl.register_loss("gram")
 def gram(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean squared difference between the inner products (B, B) of queries and of anchors (B, D)."""
     return (query @ query.T - anchor @ anchor.T).square().mean()

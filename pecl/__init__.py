@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "AdapterBank": "pecl.adapters.bank",
     "AdapterConfig": "pecl.adapters.kind",
-    "AlignmentObjective": "pecl.training.losses",
-    "AlignmentTrainer": "pecl.training.trainer",
+    "Objective": "pecl.training.losses",
+    "Trainer": "pecl.training.trainer",
     "ContrastiveLoss": "pecl.training.losses",
     "DataRequest": "pecl.data.request",
     "Embeddings": "pecl.encoders.embeddings",
@@ -47,7 +47,7 @@ _PUBLIC = {
     "parse_adapter": "pecl.adapters.spec",
     "read_ids": "pecl.bulk.folder",
     "register_adapter": "pecl.adapters.spec",
-    "register_alignment": "pecl.training.losses",
+    "register_loss": "pecl.training.losses",
     "register_dataset": "pecl.data.registry",
     "register_language": "pecl.languages",
     "route": "pecl.config.routes",
@@ -94,10 +94,10 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.search.build import build_index as build_index
     from pecl.search.index import ImageIndex as ImageIndex
     from pecl.search.plan import IndexOptions as IndexOptions
-    from pecl.training.losses import AlignmentObjective as AlignmentObjective
+    from pecl.training.losses import Objective as Objective
     from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
-    from pecl.training.losses import register_alignment as register_alignment
-    from pecl.training.trainer import AlignmentTrainer as AlignmentTrainer
+    from pecl.training.losses import register_loss as register_loss
+    from pecl.training.trainer import Trainer as Trainer
 
     __version__: str
 

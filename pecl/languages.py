@@ -10,9 +10,11 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from pecl.errors import ConfigError, nearest
+from pecl.options import Registry
 
 ENGLISH = "en"  # the plain towers know it without an adapter
 COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # likelier than others, in a guess
@@ -49,11 +51,15 @@ class Language:
         """Names that OPUS models may have for it, likeliest first; empty if nothing is known."""
         return self.opus or tuple(code for code in (self.flores, self.iso3, self.iso) if code)
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """Return all names of the language, as `_key` writes them."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
         exact = None if "_" in self.code else self.iso3
         own = (self.code, self.name, self.own, self.flores, self.iso, exact, *self.aliases)
-        return {_key(name) for name in own if name}
+        return frozenset(_key(name) for name in own if name)
 
 
 def _key(text: str) -> str:
@@ -77,8 +83,7 @@ def _row(texts: dict[str, str]) -> Language:
 
 
 with _TABLE.open(encoding="utf-8", newline="") as _file:
-    LANGUAGES: dict[str, Language] = {row["code"]: _row(row) for row in csv.DictReader(_file, delimiter="\t")}
-_BY_NAME: dict[str, str] = {name: row.code for row in LANGUAGES.values() for name in row.names()}
+    LANGUAGES = Registry("language", {row["code"]: _row(row) for row in csv.DictReader(_file, delimiter="\t")})
 
 
 def register_language(
@@ -120,22 +125,25 @@ def register_language(
     if known is not None and is_same:
         row = replace(known, aliases=(*known.aliases, *others))
     for one in sorted(row.names()):
-        other = _BY_NAME.get(one)
+        other = _named(one)
         if other is not None and not (is_same and other == code):
             raise ConfigError(f"language {code!r}: {one!r} is registered already, for {language_name(other)}")
-    LANGUAGES[code] = row
-    _BY_NAME.update(dict.fromkeys(row.names(), code))
+    LANGUAGES.put(code, row)
     return row
+
+
+def _named(key: str) -> str | None:
+    return next((row.code for row in LANGUAGES.values() if key in row.names()), None)
 
 
 def _code_of(name: str) -> str | None:
     """Return the code of the language that a code, name or alias stands for; a code may name the row's script."""
     key = _key(name)
-    if key in _BY_NAME:
-        return _BY_NAME[key]
+    if code := _named(key):
+        return code
     base, _, script = key.partition("_")
-    code = _BY_NAME.get(base)
-    return code if code is not None and script and LANGUAGES[code].script.lower() == script else None
+    code = _named(base) if script else None
+    return code if code is not None and LANGUAGES[code].script.lower() == script else None
 
 
 def _any_code_of(name: str) -> str | None:

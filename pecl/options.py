@@ -3,6 +3,7 @@
 `ExperimentConfig` and the adapters' configs are made of them. `Registry` is a table of names that can be added to.
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -13,11 +14,9 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, field, fields
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 from pecl.errors import ConfigError, is_text, nearest
-
-T = TypeVar("T")
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "names joined by /"}
@@ -222,70 +221,74 @@ def format_option(value: Any) -> str:
 
 
 class Registry(Mapping[str, Any]):
-    """A table of names: built-in names, and names that `register` adds.
+    """A table of names: built-in names, and names that `add` and `put` set.
 
     A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
-    known without torch. Names that are added are known to this process only, and those that a plug-in adds to the
-    workers of a grid too (`shared`). Error sentences call a name `what`, such as "alignment".
+    known without torch. Names that are set are known to this process only, and those that a plug-in sets to the workers
+    of a grid too (`shared`). Error sentences call a name `what`, such as "adapter".
     """
 
     all: ClassVar[list["Registry"]] = []
 
-    def __init__(self, what: str, built_in: Mapping[str, Any]) -> None:
-        self.what = what
+    def __init__(self, what: str, built_in: Mapping[str, Any], *, dashes: bool = False) -> None:
+        self.what, self._dashes = what, dashes
         self._built_in = dict(built_in)
-        self._added: dict[str, Any] = {}
+        self._set: Mapping[str, Any] = {}  # replaced as a whole, so that `registering` can take it back
         self.shared: frozenset[str] = frozenset()
         Registry.all.append(self)
 
     @property
     def added(self) -> frozenset[str]:
         """Names that are not built in."""
-        return frozenset(self._added)
-
-    def register(self, name: str, *, replace: bool = False) -> Callable[[T], T]:
-        """Return a decorator that adds its object as `name`; see `add`."""
-
-        def decorate(found: T) -> T:
-            self.add(name, found, replace=replace)
-            return found
-
-        return decorate
+        return frozenset(self._set) - self._built_in.keys()
 
     def add(self, name: str, found: Any, *, replace: bool = False) -> None:
         """Add `found` as `name`, and raise ConfigError if the name is there already, unless `replace` is set.
 
         Names have only letters, digits and underscores, so that they can be joined by + and lists split at commas.
         """
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            expected = "a name of letters, digits and underscores that begins with a letter"
+        if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z][A-Za-z0-9_{'-' * self._dashes}]*", name):
+            expected = f"a name of letters, digits{', dashes' * self._dashes} and underscores that begins with a letter"
             raise ConfigError(f"{self.what}: expected {expected}, got {quoted(name)}")
         if name in self._built_in:
             raise ConfigError(f'{self.what}: "{name}" is built in: choose another name')
-        if name in self._added and not replace:
+        if name in self._set and not replace:
             raise ConfigError(
                 f'{self.what}: "{name}" is registered already: choose another name, or register it with replace=True'
             )
-        self._added[name] = found
+        self.put(name, found)
 
-    def remove(self, name: str) -> None:
-        """Remove an added name; do nothing for other names."""
-        self._added.pop(name, None)
-        self.shared -= {name}
+    def put(self, name: str, found: Any) -> None:
+        """Set a name, also one that is built in."""
+        self._set, self.shared = {**self._set, name: found}, self.shared - {name}
+
+    @classmethod
+    @contextlib.contextmanager
+    def changing(cls) -> Iterator[None]:
+        """Share the names that the body sets with workers; if it fails, put all registries back as they were."""
+        before = {id(one): (one._set, one.shared) for one in cls.all}
+        try:
+            yield
+        except BaseException:
+            for one in cls.all:
+                one._set, one.shared = before.get(id(one), ({}, frozenset()))
+            raise
+        for one in cls.all:
+            known, _ = before.get(id(one), ({}, frozenset()))
+            one.shared |= {name for name, found in one._set.items() if name not in known or known[name] is not found}
 
     def __getitem__(self, name: str) -> Any:
-        found = self._added[name] if name in self._added else self._built_in[name]
+        found = self._set[name] if name in self._set else self._built_in[name]
         if not isinstance(found, str):
             return found
         module, _, attribute = found.partition(":")
         return getattr(import_module(module), attribute)
 
     def __contains__(self, name: object) -> bool:  # without importing the object
-        return name in self._built_in or name in self._added
+        return name in self._built_in or name in self._set
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._built_in
-        yield from self._added
+        return iter({**self._built_in, **self._set})
 
     def __len__(self) -> int:
-        return len(self._built_in) + len(self._added)
+        return len({**self._built_in, **self._set})

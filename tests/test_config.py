@@ -8,7 +8,7 @@ from helpers.project import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, Role, fields_of, make_config, read_yaml
+from pecl.config import LOSSES, ENGINES, TRAIN_ON, ExperimentConfig, Role, fields_of, make_config, read_yaml
 from pecl.config.routes import ROUTES, route
 from pecl.errors import ConfigError
 
@@ -124,7 +124,7 @@ def test_the_roles_of_fields(role):
     assert fields_of(role) == set(ROLES[role].split())
 
 
-@pytest.mark.parametrize("registry", [ALIGNMENTS, ENGINES, TRAIN_ON], ids=["alignment", "engine", "train_on"])
+@pytest.mark.parametrize("registry", [LOSSES, ENGINES, TRAIN_ON], ids=["alignment", "engine", "train_on"])
 def test_every_name_stands_for_something_that_can_be_called(registry):
     assert {name for name in registry if not callable(registry[name])} == {"pairs"} & set(registry)
 

@@ -121,19 +121,30 @@ def test_a_registry_imports_what_a_name_stands_for_when_it_is_asked_for():
         registry["absent"]
 
 
-def test_a_registry_takes_names_and_forgets_them():
+def test_a_name_that_is_added_is_a_choice():
     registry = Registry("thing", {"one": 1})
-
-    @registry.register("two")
-    def two():
-        return 2
-
-    assert (list(registry), registry["two"](), registry.added) == (["one", "two"], 2, {"two"})
-    assert problems_of(_of(registry)(name="two")) == []
-    registry.remove("two")
-    registry.remove("one")  # it is built in, so it stays
-    assert (list(registry), registry.added) == (["one"], frozenset())
     assert problems_of(_of(registry)(name="two")) == ['name: expected one of one, got "two"']
+    registry.add("two", 2)
+    assert (list(registry), registry["two"], registry.added) == (["one", "two"], 2, {"two"})
+    assert problems_of(_of(registry)(name="two")) == []
+
+
+def test_a_failure_takes_back_names_and_replacements_of_all_registries_old_and_new():
+    registry = Registry("thing", {"one": 1})
+    registry.add("two", 2)
+    with Registry.changing():
+        registry.add("three", 3)
+    new = []
+    with pytest.raises(SystemExit), Registry.changing():
+        registry.put("one", -1)
+        registry.add("two", -2, replace=True)
+        with Registry.changing():
+            registry.add("four", 4)
+        new.append(Registry("other", {}))
+        new[0].add("five", 5)
+        assert (dict(registry), registry.shared) == ({"one": -1, "two": -2, "three": 3, "four": 4}, {"three", "four"})
+        raise SystemExit
+    assert (dict(registry), registry.shared, dict(new[0])) == ({"one": 1, "two": 2, "three": 3}, {"three"}, {})
 
 
 def _of(registry):

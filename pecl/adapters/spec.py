@@ -73,8 +73,8 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
     `placements` say which `SlotModule` goes where.
 
     In a plug-in (`--plugin my.py`, `pecl.load_plugin`) the workers of a grid know the name too, and results hold the
-    SHA-256 of the file, so that a run of changed code is made again. Registered elsewhere, only this process knows it,
-    and results name no code: give an adapter another name when its code changes.
+    SHA-256 of the file: a run of changed code is trained again. Registered elsewhere, only this process knows it, and
+    results record no code: rename the adapter when its code changes.
 
     Args:
         config_class: the subclass.

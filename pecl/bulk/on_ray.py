@@ -18,14 +18,14 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
 from pecl.files.progress import Bar
 from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
-from pecl.plugins import load_same, loaded_plugins
+from pecl.plugins import load_plugins, loaded_plugins
 
 
 class ShardWriter:
     """A worker as Ray Data makes it, from the fields of a job and the plug-ins that were run before."""
 
-    def __init__(self, fields: dict[str, Any], plugins: dict[str, str]) -> None:
-        load_same(plugins)
+    def __init__(self, fields: dict[str, Any], plugins: list[str]) -> None:
+        load_plugins(plugins)
         self._worker = Worker(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

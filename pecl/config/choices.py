@@ -4,8 +4,8 @@ from enum import Flag, auto
 
 from pecl.options import Registry
 
-ALIGNMENTS = Registry(
-    "alignment",  # loss(query, anchor, images)
+LOSSES = Registry(
+    "loss",  # loss(query, anchor, images)
     {
         "mse": "pecl.training.losses:mse",
         "contrastive": "pecl.training.losses:contrastive",
@@ -16,7 +16,7 @@ ALIGNMENTS = Registry(
         "match": "pecl.training.losses:match",
     },
 )
-WITH_BANK = ("match",)  # alignments that compare with a bank of frozen anchors
+WITH_BANK = ("match",)  # losses that compare with a bank of frozen anchors
 ENGINES = Registry(
     "engine",  # attach(tower, configs, seeds): puts an adapter on a tower, one slot per seed
     {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.opendelta.adapter:attach_opendelta"},

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from pecl.config.choices import (
-    ALIGNMENTS,
+    LOSSES,
     ANCHORS,
     CHOOSE,
     ENGINES,
@@ -140,9 +140,9 @@ class ExperimentConfig:
     )
     alignment: str = _option(
         "mse",
-        "alignment of query and anchor; several are joined by +, each with a weight if wanted: mse+match:0.1",
+        "loss that aligns query and anchor; several joined by +, each with an optional weight: mse+match:0.1",
         _LOSS | Role.ANCHOR,
-        choices=ALIGNMENTS,
+        choices=LOSSES,
         joined=True,
         weighted=True,
     )
@@ -325,13 +325,13 @@ class ExperimentConfig:
         return () if self.joint is None else tuple(self.joint.split("+"))
 
     @property
-    def alignments(self) -> tuple[str, ...]:
-        """Names of the alignments; their losses are added."""
+    def losses(self) -> tuple[str, ...]:
+        """Names of the losses that align query and anchor; they are added."""
         return tuple(term.partition(":")[0] for term in str(self.alignment).split("+"))
 
     @property
-    def alignment_weights(self) -> tuple[float, ...]:
-        """Weight of each alignment within their sum."""
+    def loss_weights(self) -> tuple[float, ...]:
+        """Weight of each loss within their sum."""
         return tuple(float(term.partition(":")[2] or 1) for term in str(self.alignment).split("+"))
 
     @property

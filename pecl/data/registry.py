@@ -3,10 +3,10 @@
 The path of a file or folder, in place of a name, loads a table of captions; see `folder`.
 """
 
+import dataclasses
 import os
-import re
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from pecl.languages import (
     listed,
     way_to_adapter,
 )
+from pecl.options import Registry
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
 DEFAULT_DATA_DIR = Path("data")
@@ -62,7 +63,7 @@ def _known(codes: tuple[str, ...]) -> list[str]:
 
 _CAPTIONS = "captions without a stated licence; photographs under Flickr30k's terms, research only"
 
-DATASETS: dict[str, DatasetInfo] = {
+_BUILT_IN = {
     "scenes": DatasetInfo(
         "1,000 drawn pictures with captions and simulated machine translations; nothing to fetch",
         "MIT, part of pecl",
@@ -143,9 +144,7 @@ DATASETS: dict[str, DatasetInfo] = {
         folders=("xtd200",),
     ),
 }
-
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+DATASETS = Registry("data set", _BUILT_IN, dashes=True)
 
 
 def register_dataset(
@@ -155,6 +154,7 @@ def register_dataset(
     languages: Iterable[str] | None = None,
     description: str = "registered by the user",
     licence: str = "not stated",
+    replace: bool = False,
 ) -> Any:
     """Register a data set in this process, for `load_dataset`, configs and `pecl data list`.
 
@@ -166,29 +166,28 @@ def register_dataset(
         ...     return pecl.ParallelCaptions("birds", request.language, ("a robin",), ("ein Rotkehlchen",))
 
     Args:
-        name: small letters, digits, `-` and `_`.
+        name: letters, digits, `-` and `_`.
         reader: called with a checked `DataRequest`; returns the captions.
         languages: codes of its target languages; by default every known language.
         description: content, in one line.
         licence: terms of use, in one line.
+        replace: replace a data set that was registered under this name, as when a notebook cell runs again.
 
     Returns:
         The reader, or a decorator if none is given.
 
     Raises:
-        DataError: the name is taken or has other characters, or the reader cannot be called.
-        ConfigError: no such language.
+        ConfigError: the name is taken or has other characters, or there is no such language.
+        DataError: the reader cannot be called.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise DataError(f"name of a data set: expected small letters, digits, - and _, such as my-birds, got {name!r}")
-    if name in DATASETS:
-        raise DataError(f"data set {name!r} is registered already: choose another name")
     if reader is None:
-        return partial(register_dataset, name, languages=languages, description=description, licence=licence)
+        values = {"languages": languages, "description": description, "licence": licence, "replace": replace}
+        return partial(register_dataset, name, **values)
     if not callable(reader):
         raise DataError(f"reader of data set {name!r}: expected a function of a DataRequest, got {reader!r}")
     codes = None if languages is None else tuple(language_code(code) for code in languages)
-    DATASETS[name] = DatasetInfo(description, licence, lambda: LANGUAGES if codes is None else codes, reader)
+    info = DatasetInfo(description, licence, lambda: LANGUAGES if codes is None else codes, reader)
+    DATASETS.add(name, info, replace=replace)
     return reader
 
 
@@ -253,7 +252,7 @@ def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = t
                 f"{request.language!r}: choose a route that needs none"
             )
     if request.text_only or captions.images is None:
-        return replace(captions, images=None, image_index=None)
+        return dataclasses.replace(captions, images=None, image_index=None)
     captions = leave_out_missing(captions, request.allow_missing_images or request.skip_unreadable)
     return leave_out_unreadable(captions, decoded()) if request.skip_unreadable else captions
 
@@ -265,7 +264,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
             raise DataError(f"{unknown('data set', name, DATASETS)} (or the path of a file or folder of your own)")
         if request.split is not None:
             raise DataError(f"a table of captions has no splits, got split {request.split!r}: leave it out")
-        return read_folder, replace(request, language=any_language_code(request.language))
+        return read_folder, dataclasses.replace(request, language=any_language_code(request.language))
     info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
         others = [other for other, row in DATASETS.items() if row.folders and language in row.languages]
@@ -280,7 +279,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
     elif split not in info.splits:
         raise DataError(unknown(f"split of {name}", split, info.splits))
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
-    return info.read, replace(request, language=language, split=split, data_dir=root)
+    return info.read, dataclasses.replace(request, language=language, split=split, data_dir=root)
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:

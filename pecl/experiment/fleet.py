@@ -32,10 +32,10 @@ from pecl.results.result import Result, adapter_path, read_result, run_name, wri
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import ProcessGroup
 from pecl.training.follow import Setup
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.task import ImageTask, SlotTask
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Fleet:
         """One per slot."""
         return [self.members[self.slot_of.index(slot)].config.seed for slot in sorted(set(self.slot_of))]
 
-    def trainer(self, adapter: Adapter, processes: ProcessGroup) -> AlignmentTrainer:
+    def trainer(self, adapter: Adapter, processes: ProcessGroup) -> Trainer:
         """Return the trainer of an adapter's slots, which begins with `config.start` or resumes from a saved state."""
         config = self.members[0].config
         if config.start == LEXICON:
@@ -97,9 +97,7 @@ class Fleet:
             )
         schedule = _schedule(config)
         validate = partial(self._validate, adapter)
-        return AlignmentTrainer(
-            adapter.tower, adapter, self.tasks, schedule, validate, path, identity, self.slot_of, processes
-        )
+        return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, identity, self.slot_of, processes)
 
     def setup(self, adapter: Adapter) -> Setup:
         """Return what the followers load before the first batch."""
@@ -151,7 +149,7 @@ class Fleet:
         return measured
 
     def record(
-        self, adapter: Adapter, trainer: AlignmentTrainer, measured: Sequence[dict[str, dict[str, Evaluation]]]
+        self, adapter: Adapter, trainer: Trainer, measured: Sequence[dict[str, dict[str, Evaluation]]]
     ) -> list[Result]:
         """Write the adapter file and then the result of each run, and return the results."""
         results = []
@@ -236,10 +234,10 @@ def _state_identity(prepared: Prepared) -> list[Any]:
 def _slot_task(prepared: Prepared) -> SlotTask:
     config, text = prepared.config, prepared.towers.text
     bank = None
-    if prepared.anchor is not None and set(config.alignments) & set(WITH_BANK):
+    if prepared.anchor is not None and set(config.losses) & set(WITH_BANK):
         bank = to_device(prepared.frozen_anchor[:BANK_SIZE], text.device)
-    objective = AlignmentObjective(
-        config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank
+    objective = Objective(
+        config.losses, config.alignment_weight, config.image_weight, weights=config.loss_weights, bank=bank
     )
     anchor: TokenIds | torch.Tensor | Embeddings | None = None
     if prepared.anchor is not None:

@@ -282,7 +282,7 @@ def _check_training(prepared: Prepared) -> None:
             f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
             f"which need an anchor, got {config.route}"
         )
-    if "contrastive_with_image" in config.alignments and (text is not None or not config.image_weight):
+    if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
         got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
         raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
     if text is not None and config.image_weight and "gradient" not in config.solvers:

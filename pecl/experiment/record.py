@@ -22,7 +22,7 @@ from pecl.results.result import Result, write_result
 from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
-from pecl.training.trainer import AlignmentTrainer, SlotRecord
+from pecl.training.trainer import Trainer, SlotRecord
 
 Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 
@@ -38,7 +38,7 @@ def record_training(
     prepared: Prepared,
     measured: Evaluations,
     adapter: parts.AdapterDescription,
-    trainer: AlignmentTrainer,
+    trainer: Trainer,
     slot: SlotRecord,
     fleet: parts.FleetRecord,
 ) -> Result:

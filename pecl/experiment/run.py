@@ -42,7 +42,7 @@ from pecl.results.locks import hold
 from pecl.results.result import Result
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
 from pecl.training.follow import follow, set_up
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ def _train_together(
         adapter.remove()
 
 
-def _train_phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -> None:
+def _train_phases(trainer: Trainer, fleet: Fleet, config: ExperimentConfig) -> None:
     """Train and solve in the order of `config.solvers`; a saved state resumes in the gradient phase."""
     phases = config.solvers
     solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in phases else None

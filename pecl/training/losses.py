@@ -1,4 +1,4 @@
-"""Losses on tensors: the contrastive loss and the alignments of translation-based alignment (arXiv 2305.03510, sec. 3).
+"""Losses on tensors: image and query, and losses that align query and anchor (arXiv 2305.03510, section 3).
 
 Each takes embeddings (B, D), not normalised, whose rows i match, and returns a scalar.
 """
@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import torch
 from torch.nn import functional as F
 
-from pecl.config import ALIGNMENTS, WITH_BANK
+from pecl.config import LOSSES, WITH_BANK
 from pecl.errors import ConfigError
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: to
     return ContrastiveLoss()(_given(images), anchor)
 
 
-def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
+def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """Return a decorator that registers a loss under a name for configs: `alignment="gram"` or `"mse+gram"`.
 
     The loss is a function `loss(query, anchor, images)`, or a class without arguments whose instances are called so.
@@ -110,7 +110,7 @@ def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
         ConfigError: the name has other characters or is taken, or the loss takes other arguments.
 
     Example:
-        >>> @register_alignment("gram")
+        >>> @register_loss("gram")
         ... def gram(query, anchor, images=None):
         ...     return (query @ query.T - anchor @ anchor.T).square().mean()
     """
@@ -120,27 +120,27 @@ def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
         try:
             signature(loss).bind(None, None, None)
         except TypeError as error:
-            raise ConfigError(f'alignment: expected "{name}" to take (query, anchor, images): {error}') from error
-        ALIGNMENTS.add(name, loss, replace=replace)
+            raise ConfigError(f'loss: expected "{name}" to take (query, anchor, images): {error}') from error
+        LOSSES.add(name, loss, replace=replace)
         return found
 
     return decorate
 
 
 @dataclass(frozen=True)
-class AlignmentObjective:
-    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of alignments(query, anchor).
+class Objective:
+    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of losses(query, anchor).
 
     Attributes:
-        alignments: names from `config.ALIGNMENTS`; their losses are added.
+        losses: names from `config.LOSSES`; their values are added.
         alignment_weight: lambda.
         image_weight: 1 in the paper; 0 trains on text only.
         logit_scale: inverse temperature of the image-query term.
-        weights: weight of each alignment; all 1 by default.
-        bank: (M, D) frozen embeddings, on the device of the batch, for alignments in `WITH_BANK`.
+        weights: weight of each loss; all 1 by default.
+        bank: (M, D) frozen embeddings, on the device of the batch, for losses in `WITH_BANK`.
     """
 
-    alignments: tuple[str, ...] = ("mse",)
+    losses: tuple[str, ...] = ("mse",)
     alignment_weight: float = 0.03
     image_weight: float = 1.0
     logit_scale: float = 100.0
@@ -167,8 +167,8 @@ class AlignmentObjective:
             of_images = query if captions is None else captions
             loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), of_images)
         if anchor is not None:
-            weights = self.weights or (1.0,) * len(self.alignments)
-            for name, weight in zip(self.alignments, weights, strict=True):
+            weights = self.weights or (1.0,) * len(self.losses)
+            for name, weight in zip(self.losses, weights, strict=True):
                 own = images if captions is None else None
                 loss = loss + self.alignment_weight * weight * self._aligned(name, query, anchor, own)
         return loss
@@ -176,14 +176,14 @@ class AlignmentObjective:
     def _aligned(
         self, name: str, query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None
     ) -> torch.Tensor:
-        """Return the scalar loss of one alignment.
+        """Return the value of one loss, a scalar.
 
         Raises:
-            ConfigError: the alignment returns something else.
+            ConfigError: the loss returns something else.
         """
         bank = (self.bank,) if name in WITH_BANK else ()
-        loss = ALIGNMENTS[name](query, anchor, images, *bank)
+        loss = LOSSES[name](query, anchor, images, *bank)
         shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
         if shape != ():
-            raise ConfigError(f'alignment: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
+            raise ConfigError(f'loss: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
         return loss

@@ -10,7 +10,7 @@ from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.files import sha256_bytes
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 
 
 def derived_seed(seed: int, purpose: str, number: int) -> int:
@@ -42,7 +42,7 @@ class SlotTask:
     # Token ids of a student anchor, through which gradients flow, or embeddings (n, D) of a frozen one
     anchor: TokenIds | torch.Tensor | Embeddings | None
     images: torch.Tensor | Embeddings | None  # (n, D); None in training on text
-    objective: AlignmentObjective
+    objective: Objective
     lr: float  # peak learning rate, after warm-up
     seed: int  # of the order of the pairs and of dropout; for dropout, tasks of one slot use the first one's
     photographs: ImageTask | None = None  # captioned images for the image-text loss

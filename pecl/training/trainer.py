@@ -1,4 +1,4 @@
-"""`AlignmentTrainer`: translation-based alignment of S slots over one frozen tower.
+"""`Trainer`: translation-based alignment of S slots over one frozen tower.
 
 A *task* holds the pairs, objective, learning rate and seed of a slot. A batch holds the query and anchor rows of all
 tasks. Each loss uses only the rows of its own task, so no gradient crosses slots. S = 1 is ordinary training. Several
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY_SECONDS = 2.0  # at least; 20 times the duration of a save if that is longer
 
 
-class AlignmentTrainer:
+class Trainer:
     """Trains the slots of an adapter, and lets fresh slots choose tokens of their texts first.
 
     Args:

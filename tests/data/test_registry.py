@@ -158,10 +158,14 @@ def test_a_registered_data_set_has_its_languages_or_all():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("scenes", len), DataError, "data set 'scenes' is registered already: choose another name"),
-        (("my/birds", len), DataError, "expected small letters, digits, - and _, such as my-birds, got 'my/birds'"),
-        (("birds.csv", len), DataError, "got 'birds.csv'"),
-        ((None, len), DataError, "got None"),
+        (("scenes", len), ConfigError, 'data set: "scenes" is built in: choose another name'),
+        (
+            ("my/birds", len),
+            ConfigError,
+            'expected a name of letters, digits, dashes and underscores .*, got "my/birds"',
+        ),
+        (("birds.csv", len), ConfigError, 'got "birds.csv"'),
+        ((None, len), ConfigError, "got none"),
         (("birds", "a reader"), DataError, "expected a function of a DataRequest, got 'a reader'"),
         (("birds", len, ["klingon"]), ConfigError, "unknown language 'klingon'"),
     ],
@@ -171,4 +175,4 @@ def test_what_cannot_be_registered_is_said_in_a_sentence(arguments, error, messa
     name, reader, *languages = arguments
     with pytest.raises(error, match=message):
         register_dataset(name, reader, languages=languages[0] if languages else None)
-    assert before == DATASETS
+    assert before == dict(DATASETS)

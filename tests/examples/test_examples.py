@@ -31,7 +31,7 @@ from pecl.grid import run_grid
 from pecl.grid.launchers import make_launcher
 from pecl.grid.launchers.base import check_workers_know
 from pecl.search.build import build_index
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
@@ -95,7 +95,7 @@ def test_the_loss_of_a_hand_worked_pair(example):
 def test_it_is_added_to_the_others_by_its_name(example):
     example("custom_loss")
     query, anchor = torch.randn(5, 8, dtype=torch.float64), torch.randn(5, 8, dtype=torch.float64)
-    total = AlignmentObjective(("mse", "gram"), alignment_weight=0.3, image_weight=0.0)(query, anchor, None)
+    total = Objective(("mse", "gram"), alignment_weight=0.3, image_weight=0.0)(query, anchor, None)
     expected = 0.3 * (np.mean((query - anchor).numpy() ** 2) + by_hand(query.numpy(), anchor.numpy()))
     assert total.item() == pytest.approx(expected, rel=1e-12)
 
@@ -125,30 +125,30 @@ def test_errors_name_it_among_the_choices(example):
 def test_workers_of_a_grid_are_not_sent_what_they_do_not_know(example, small, tmp_path):
     example("custom_loss")
     config = pecl.make_config({**small, "alignment": "mse+gram"})
-    with pytest.raises(ConfigError, match='alignment: "gram" is registered in this process only'):
+    with pytest.raises(ConfigError, match='loss: "gram" is registered in this process only'):
         run_grid([config], launcher=make_launcher("process", 2))
     assert not (tmp_path / "results").exists()
 
 
 def test_a_loss_of_other_arguments_is_refused(registries):
-    with pytest.raises(ConfigError, match=r'alignment: expected "two" to take \(query, anchor, images\)'):
-        pecl.register_alignment("two")(lambda query, anchor: query.sum())
+    with pytest.raises(ConfigError, match=r'loss: expected "two" to take \(query, anchor, images\)'):
+        pecl.register_loss("two")(lambda query, anchor: query.sum())
 
 
 def test_a_cell_that_is_run_again_replaces_its_loss(example):
     gram, query = example("custom_loss").gram, torch.ones(2, 3)
-    pecl.register_alignment("gram", replace=True)(lambda query, anchor, images: 2 * gram(query, anchor))
-    objective = AlignmentObjective(("gram",), alignment_weight=1.0, image_weight=0.0)
+    pecl.register_loss("gram", replace=True)(lambda query, anchor, images: 2 * gram(query, anchor))
+    objective = Objective(("gram",), alignment_weight=1.0, image_weight=0.0)
     assert objective(query, 0 * query, None).item() == 18.0
 
 
 def test_a_class_is_made_once_and_called(registries):
-    @pecl.register_alignment("distance")
+    @pecl.register_loss("distance")
     class Distance:
         def __call__(self, query, anchor, images):
             return (query - anchor).abs().sum()
 
-    objective = AlignmentObjective(("distance",), alignment_weight=1.0, image_weight=0.0)
+    objective = Objective(("distance",), alignment_weight=1.0, image_weight=0.0)
     assert objective(torch.ones(2, 3), torch.zeros(2, 3), None).item() == 6.0
     assert isinstance(Distance, type)
 

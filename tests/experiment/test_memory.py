@@ -16,7 +16,7 @@ from pecl.errors import ConfigError
 from pecl.experiment.memory import MOST, bytes_of_slot, check_size, largest_fleet, memory_of
 from pecl.experiment.run import evaluate, train
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 GIB = 1 << 30
 
@@ -110,7 +110,7 @@ def numbers_at(monkeypatch, owner, name):
 
 
 def test_a_run_computes_with_the_threads_that_it_records(small, monkeypatch):
-    steps = numbers_at(monkeypatch, AlignmentTrainer, "train_step")
+    steps = numbers_at(monkeypatch, Trainer, "train_step")
     evaluations = numbers_at(monkeypatch, RetrievalEvaluator, "__call__")
     config = make_config({**small, "threads": MORE})
     assert train(config).environment.machine.threads == MORE

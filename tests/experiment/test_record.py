@@ -26,7 +26,7 @@ from pecl.files.images import ImageFiles
 from pecl.results.environment import environment, process_peak_mb
 from pecl.results.result import collect, read_result, result_path
 from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 
 def test_the_manifest_repeats_the_split_and_is_that_of_all_its_runs(small):
@@ -94,7 +94,7 @@ def test_an_interruption_keeps_complete_results(small, monkeypatch):
     configs = [make_config({**small, "seed": seed}) for seed in (1, 2)]
     pecl.experiment.run.train_fleet(configs)
     result_path(small["out"], configs[1].run_id()).unlink()
-    monkeypatch.setattr(AlignmentTrainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Trainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         pecl.experiment.run.train_fleet(configs)
     assert [read_result(result_path(c.out, c.run_id())).status for c in configs] == ["complete", "interrupted"]

@@ -105,13 +105,13 @@ def test_a_diverged_training_says_at_which_step(small, capsys):
 
 
 def test_a_loss_that_is_no_number_is_found_at_its_own_step(small, monkeypatch):
-    plain = pecl.experiment.fleet.AlignmentTrainer.train_step
+    plain = pecl.experiment.fleet.Trainer.train_step
 
     def poisoned(trainer):
         losses = plain(trainer)
         return losses * float("nan") if trainer.step == 3 else losses
 
-    monkeypatch.setattr(pecl.experiment.fleet.AlignmentTrainer, "train_step", poisoned)
+    monkeypatch.setattr(pecl.experiment.fleet.Trainer, "train_step", poisoned)
     config = pecl.make_config({**small, "eval_every": 8})
     with pytest.raises(DivergedError, match="training diverged by step 3: the loss is nan"):
         pecl.train(config)

@@ -265,11 +265,11 @@ def note_trainings():
     """Append a line to the file $PECL_CACHE_DIR/trainings for each training that begins."""
     import pecl.experiment.run
 
-    plain = pecl.experiment.fleet.AlignmentTrainer
+    plain = pecl.experiment.fleet.Trainer
 
     def noting(*arguments, **options):
         with open(Path(os.environ["PECL_CACHE_DIR"]) / "trainings", "a", encoding="utf-8") as file:
             file.write("x\n")
         return plain(*arguments, **options)
 
-    pecl.experiment.fleet.AlignmentTrainer = noting
+    pecl.experiment.fleet.Trainer = noting

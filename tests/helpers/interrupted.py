@@ -4,13 +4,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 
 @contextmanager
 def counted_steps(at_most=None):
     """Give a list that grows by one with each step that is trained here; interrupt the one after `at_most`."""
-    plain_step, taken = AlignmentTrainer.train_step, []
+    plain_step, taken = Trainer.train_step, []
 
     def step(trainer):
         if len(taken) == at_most:
@@ -19,7 +19,7 @@ def counted_steps(at_most=None):
         return plain_step(trainer)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AlignmentTrainer, "train_step", step)
+        patch.setattr(Trainer, "train_step", step)
         yield taken
 
 

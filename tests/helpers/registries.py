@@ -2,31 +2,26 @@
 
 import importlib.util
 import sys
-from unittest import mock
 
 import pytest
 
 from helpers.project import ROOT
-from pecl import languages, plugins
-from pecl.data.registry import DATASETS
-from pecl.languages import LANGUAGES
+from pecl import plugins
 from pecl.options import Registry
 
 
 @pytest.fixture
 def registries():
-    """Put the tables of languages, data sets, adapters and alignments back after the test."""
-    with mock.patch.dict(LANGUAGES), mock.patch.dict(languages._BY_NAME), mock.patch.dict(DATASETS):
-        yield
+    """Forget after the test what it registered."""
+    yield
     forget_plugins()
 
 
 def forget_plugins():
-    """Be as a process that has run no plug-in, and registered no adapter or alignment."""
+    """Be as a process that has run no plug-in, and registered nothing."""
     plugins._loaded.clear()
     for registry in Registry.all:
-        for name in registry.added:
-            registry.remove(name)
+        registry._set, registry.shared = {}, frozenset()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.files import write_json, write_tensors
-from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+from pecl.training.losses import Objective
+from pecl.training.trainer import Trainer, Schedule, SlotTask
 
 PAIRS = 12
 CONFIGS = (LoraConfig(r=2), WordEmbeddingsConfig(tokens=9, rank=2), LayerNormConfig())
@@ -28,7 +28,7 @@ def task(tower, seed=1, lr=1e-2, anchor="student"):
         tower.tokenize(queries),
         ids if anchor == "student" else frozen if anchor == "frozen" else None,
         images,
-        AlignmentObjective(("mse",), 0.5),
+        Objective(("mse",), 0.5),
         lr,
         seed,
     )
@@ -37,7 +37,7 @@ def task(tower, seed=1, lr=1e-2, anchor="student"):
 def trainer(tower, tasks, schedule=None, configs=CONFIGS, seeds=None, **options):
     adapter = attach(tower, configs, seeds=seeds or [one.seed for one in tasks])
     schedule = schedule or Schedule(epochs=3, batch_size=5, eval_every=2, dropout=False)
-    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: [0.5] * len(slots), **options)
+    return Trainer(tower, adapter, tasks, schedule, lambda slots: [0.5] * len(slots), **options)
 
 
 def train_and_die(folder, dies_in, place):

@@ -17,7 +17,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
-from pecl.config import ALIGNMENTS, make_config
+from pecl.config import LOSSES, make_config
 from pecl.config.routes import ROUTES
 from pecl.encoders.batches import MAX_PADDING
 from pecl.encoders.devices import to_device
@@ -28,7 +28,7 @@ from pecl.encoders.token_store import TokenStore
 from pecl.encoders.towers import Towers
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.losses import AlignmentObjective
+from pecl.training.losses import Objective
 
 ARCHITECTURES = ("xlm-roberta", "bert")
 # What each kind needs next to its name: sizes that fit the tiny tower, and something to train.
@@ -134,11 +134,11 @@ def test_every_anchor_and_layout_trains_as_on_the_cpu_and_no_step_waits(fake_dev
     two_steps_as_on_the_cpu(fake_device, "bert", layout, anchor, dropout=True)
 
 
-@pytest.mark.parametrize("name", list(ALIGNMENTS))
+@pytest.mark.parametrize("name", list(LOSSES))
 def test_every_alignment_trains_as_on_the_cpu_and_no_step_waits(fake_device, name):
     def change(device):
         bank = torch.randn(6, 8, generator=torch.Generator().manual_seed(5)).to(device)
-        return lambda task: replace(task, objective=AlignmentObjective((name,), 0.5, bank=bank))
+        return lambda task: replace(task, objective=Objective((name,), 0.5, bank=bank))
 
     two_steps_as_on_the_cpu(fake_device, anchor="frozen", layout="a fleet", change=change)
 

@@ -20,7 +20,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
 from pecl.training.follow import Setup, follow, set_up
-from pecl.training.trainer import AlignmentTrainer, Schedule
+from pecl.training.trainer import Trainer, Schedule
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -62,7 +62,7 @@ def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1
     adapter = attach(tower, CONFIGS, seeds=seeds)
     schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
-    run = AlignmentTrainer(
+    run = Trainer(
         tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, "x", None, processes
     )
     with processes.leading([]):

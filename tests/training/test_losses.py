@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.training.losses import (
-    ALIGNMENTS,
-    AlignmentObjective,
+    LOSSES,
+    Objective,
     ContrastiveLoss,
     cosine,
     cosine_mse,
     gram_mse,
     match,
     mse,
-    register_alignment,
+    register_loss,
 )
 
 
@@ -39,7 +39,7 @@ def test_mse_is_of_raw_embeddings_and_cosine_mse_of_normalised():
 
 def test_total_is_the_weighted_sum_of_its_terms():
     query, anchor, images = torch.randn(5, 8), torch.randn(5, 8), torch.randn(5, 8)
-    total = AlignmentObjective(("mse", "contrastive_with_image"), 0.3, image_weight=2.0, logit_scale=20.0)
+    total = Objective(("mse", "contrastive_with_image"), 0.3, image_weight=2.0, logit_scale=20.0)
     of_anchors = ((query - anchor) ** 2).mean() + ContrastiveLoss(100.0)(images, anchor)
     expected = 2.0 * ContrastiveLoss(20.0)(images, query) + 0.3 * of_anchors
     torch.testing.assert_close(total(query, anchor, images), expected)
@@ -47,32 +47,32 @@ def test_total_is_the_weighted_sum_of_its_terms():
 
 def test_images_of_other_pairs_are_compared_with_their_own_captions():
     query, anchor, images, captions = torch.randn(5, 8), torch.randn(5, 8), torch.randn(3, 8), torch.randn(3, 8)
-    objective = AlignmentObjective(alignment_weight=0.3, image_weight=2.0)
+    objective = Objective(alignment_weight=0.3, image_weight=2.0)
     expected = 2.0 * ContrastiveLoss()(images, captions) + 0.3 * ((query - anchor) ** 2).mean()
     torch.testing.assert_close(objective(query, anchor, images, captions), expected)
     with pytest.raises(ValueError, match="images: expected embeddings"):  # the images have no row for each anchor
-        AlignmentObjective(("contrastive_with_image",))(query, anchor, images, captions)
+        Objective(("contrastive_with_image",))(query, anchor, images, captions)
     with pytest.raises(ValueError, match="shorter"):
-        AlignmentObjective(("mse", "cosine"), weights=(1.0,))(query, anchor, query)
+        Objective(("mse", "cosine"), weights=(1.0,))(query, anchor, query)
 
 
 def test_text_alone_needs_no_images_and_a_baseline_no_anchor():
     query, anchor = torch.randn(5, 8), torch.randn(5, 8)
-    text_alone = AlignmentObjective(("mse",), alignment_weight=1.0, image_weight=0.0)
+    text_alone = Objective(("mse",), alignment_weight=1.0, image_weight=0.0)
     torch.testing.assert_close(text_alone(query, anchor, None), mse(query, anchor))
-    baseline = AlignmentObjective(("mse",), alignment_weight=5.0)
+    baseline = Objective(("mse",), alignment_weight=5.0)
     with pytest.raises(ValueError, match=r"images: expected embeddings \(B, D\) for a loss with images, got None"):
         baseline(query, None, None)
     torch.testing.assert_close(baseline(query, None, anchor), ContrastiveLoss()(anchor, query))
 
 
-@given(st.sampled_from(sorted(ALIGNMENTS)), st.integers(2, 6), st.integers(0, 1000))
+@given(st.sampled_from(sorted(LOSSES)), st.integers(2, 6), st.integers(0, 1000))
 def test_gradients_reach_both_texts_and_match_finite_differences(name, rows, seed):
     generator = torch.Generator().manual_seed(seed)
     query, anchor, images = (torch.randn(rows, 3, generator=generator, dtype=torch.float64) for _ in range(3))
     query.requires_grad_()
     anchor.requires_grad_()
-    objective = AlignmentObjective((name,), alignment_weight=0.5, logit_scale=1.0)
+    objective = Objective((name,), alignment_weight=0.5, logit_scale=1.0)
     assert torch.autograd.gradcheck(lambda q, a: objective(q, a, images), (query, anchor))
 
 
@@ -123,17 +123,17 @@ def test_match_is_the_divergence_summed_term_by_term(rows, size, seed):
     assert match(query, anchor).item() == pytest.approx(divergence(anchor), rel=1e-6, abs=1e-9)
 
 
-def test_each_alignment_has_its_weight_and_match_the_bank():
+def test_each_loss_has_its_weight_and_match_the_bank():
     config = ExperimentConfig(alignment="mse:1+match:0.1+gram_mse")
-    assert config.alignments == ("mse", "match", "gram_mse")
-    assert config.alignment_weights == (1.0, 0.1, 1.0)
+    assert config.losses == ("mse", "match", "gram_mse")
+    assert config.loss_weights == (1.0, 0.1, 1.0)
     query, anchor, bank = (torch.randn(n, 8) for n in (5, 5, 9))
-    total = AlignmentObjective(config.alignments, 0.5, 0.0, weights=config.alignment_weights, bank=bank)
+    total = Objective(config.losses, 0.5, 0.0, weights=config.loss_weights, bank=bank)
     by_hand = 0.5 * (
         (query - anchor).square().mean() + 0.1 * match(query, anchor, None, bank) + gram_mse(query, anchor)
     )
     torch.testing.assert_close(total(query, anchor, None), by_hand)
-    assert not torch.isclose(total(query, anchor, None), AlignmentObjective(("mse",), 0.5, 0.0)(query, anchor, None))
+    assert not torch.isclose(total(query, anchor, None), Objective(("mse",), 0.5, 0.0)(query, anchor, None))
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_each_alignment_has_its_weight_and_match_the_bank():
 )
 @pytest.mark.usefixtures("registries")
 def test_a_loss_that_returns_no_scalar_is_named(loss, got):
-    register_alignment("wide")(loss)
-    objective = AlignmentObjective(("mse", "wide"), alignment_weight=1.0, image_weight=0.0)
-    expected = rf'alignment: expected "wide" to return a scalar, a tensor of shape \(\), got {got}$'
+    register_loss("wide")(loss)
+    objective = Objective(("mse", "wide"), alignment_weight=1.0, image_weight=0.0)
+    expected = rf'loss: expected "wide" to return a scalar, a tensor of shape \(\), got {got}$'
     with pytest.raises(ConfigError, match=expected):
         objective(torch.ones(5, 8), torch.zeros(5, 8), None)

@@ -15,7 +15,7 @@ from pecl.files import write_tensors
 from pecl.training.optimizer import Average, SlotAdam
 from pecl.training.schedule import Schedule, SolvedHead
 from pecl.training.state import load_state, save_state
-from pecl.training.trainer import AlignmentTrainer
+from pecl.training.trainer import Trainer
 
 
 def cosine_at(step, total):
@@ -33,7 +33,7 @@ def test_the_optimizer_is_given_the_rate(monkeypatch):
 
 def trainer(schedule, validate=lambda slots: [0.5], state_path=None):
     tower = tiny_tower()
-    return AlignmentTrainer(tower, attach(tower, CONFIGS), [task(tower)], schedule, validate, state_path, "x")
+    return Trainer(tower, attach(tower, CONFIGS), [task(tower)], schedule, validate, state_path, "x")
 
 
 # --- the moving average

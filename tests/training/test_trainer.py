@@ -15,7 +15,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
 from pecl.training.task import ImageTask
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+from pecl.training.trainer import Trainer, Schedule, SlotTask
 
 
 def run_of(*seeds, schedule=None, **options):
@@ -182,7 +182,7 @@ def test_each_slot_keeps_its_own_best_score():
     scores = iter([[0.2, 0.9], [0.35, 0.3], [0.3, 0.2]])
     tasks = [task(tower, seed=seed) for seed in (1, 2, 3)]
     schedule = Schedule(1, 5, 1, False)
-    run = AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: next(scores), slot_of=[0, 1, 0])
+    run = Trainer(tower, adapter, tasks, schedule, lambda slots: next(scores), slot_of=[0, 1, 0])
     first, second = run.run()
     assert [score for _, score in first.scores] == [0.2, 0.35, 0.3]
     assert [score for _, score in second.scores] == [0.9, 0.3, 0.2]

@@ -1,17 +1,19 @@
 """`Launcher`: carries out tasks and reports when each begins and ends. Results are files."""
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import yaml
 
-from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
+from pecl.config import LOSSES, ENGINES, TRAIN_ON, ExperimentConfig, make_config
+from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError, OutputError, PeclError, is_text, one_line
-from pecl.files import is_sha256, parse_yaml
+from pecl.files import parse_yaml
+from pecl.languages import LANGUAGES
 from pecl.options import Registry
-from pecl.plugins import load_same, loaded_plugins
+from pecl.plugins import load_plugins, loaded_plugins
 
 # Exit statuses of a worker, besides 0 for written results (complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
@@ -42,7 +44,7 @@ class TaskFile:
     """A task for a worker: its folder, its plug-ins, and the configs of the runs."""
 
     folder: str
-    plugins: Mapping[str, str]
+    plugins: Sequence[str]
     share: int | None
     runs: Sequence[dict[str, Any]]
 
@@ -60,15 +62,13 @@ class TaskFile:
         if not isinstance(document, dict) or set(document) - {"share", "plugins"} != {"folder", "runs"}:
             raise ConfigError("task: expected a mapping with `folder` and `runs`")
         folder, share, runs = document["folder"], document.get("share"), document["runs"]
-        plugins = document.get("plugins", {})
+        plugins = document.get("plugins", [])
         if share is not None and (type(share) is not int or share < 1):
             raise ConfigError(f"task: share: expected a whole number >= 1 or null, got {share!r}")
         if not isinstance(folder, str) or not is_text(folder):
             raise ConfigError(f"task: folder: expected text, got {folder!r}")
-        if not isinstance(plugins, dict) or not all(
-            isinstance(name, str) and is_text(name) and is_sha256(sha256) for name, sha256 in plugins.items()
-        ):
-            raise ConfigError("task: plugins: expected a mapping of names to SHA-256")
+        if not isinstance(plugins, list) or not all(isinstance(name, str) and is_text(name) for name in plugins):
+            raise ConfigError("task: plugins: expected a list of names")
         if not isinstance(runs, list) or not runs or not all(isinstance(values, dict) for values in runs):
             raise ConfigError("task: runs: expected a list of one mapping or more, each a config")
         return cls(folder, plugins, share, runs)
@@ -77,9 +77,9 @@ class TaskFile:
         """Run the plug-ins and return the task; a worker is in its folder when it asks.
 
         Raises:
-            ConfigError: a plug-in is missing or has another content here, or a config is wrong.
+            ConfigError: a plug-in is missing or fails here, or a config is wrong.
         """
-        load_same(self.plugins)
+        load_plugins(self.plugins)
         configs = (make_config(values, f"task, run {i}") for i, values in enumerate(self.runs, 1))
         return Task(tuple(configs), self.share)
 
@@ -111,7 +111,7 @@ def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
     """Refuse configs with a registered name that no plug-in registered: workers run only plug-ins.
 
     Raises:
-        ConfigError: an adapter, alignment, engine or training text has such a name.
+        ConfigError: an adapter, loss, engine, training text, data set or language has such a name.
     """
     if not any(registry.added - registry.shared for registry in Registry.all):
         return
@@ -121,9 +121,11 @@ def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
         kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
         named = (
             (KINDS, kinds),
-            (ALIGNMENTS, config.alignments),
+            (LOSSES, config.losses),
             (ENGINES, [config.engine]),
             (TRAIN_ON, [config.train_on]),
+            (DATASETS, [config.dataset]),
+            (LANGUAGES, [config.language]),
         )
         for registry, names in named:
             if unknown_there := sorted((registry.added - registry.shared) & set(names)):

@@ -213,7 +213,7 @@ def test_a_task_travels_as_yaml():
         ("runs: []", "a mapping with"),
         ("{folder: ., runs: [{}], share: 0}", "share: expected a whole number >= 1 or null, got 0"),
         ("{folder: 1, runs: [{}]}", "folder: expected text, got 1"),
-        ("{folder: ., runs: [{}], plugins: {a: b}}", "plugins: expected a mapping of names to SHA-256"),
+        ("{folder: ., runs: [{}], plugins: {a: b}}", "plugins: expected a list of names"),
         ("{folder: ., runs: []}", "runs: expected a list of one mapping or more"),
     ):
         with pytest.raises(ConfigError, match=f"^task: .*{message}"):
@@ -272,7 +272,7 @@ def test_a_worker_that_cannot_write_says_so(task_file, small, capsys, deaf_to_in
 
 
 def test_an_interrupted_worker_records_it(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
-    monkeypatch.setattr(pecl.experiment.fleet.AlignmentTrainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(pecl.experiment.fleet.Trainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
     assert worker([str(task_file)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     (path,) = Path(small["out"]).glob("*.json")
@@ -288,7 +288,7 @@ def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, dea
         os.close(writing)
         wait_until(lambda: False, 120, "the interrupt")
 
-    monkeypatch.setattr(pecl.experiment.fleet.AlignmentTrainer, "run", loses_its_grid)
+    monkeypatch.setattr(pecl.experiment.fleet.Trainer, "run", loses_its_grid)
     with open(reading) as stream:
         monkeypatch.setattr(sys, "stdin", stream)
         assert worker(["-"]) == 130
