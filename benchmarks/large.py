@@ -40,7 +40,7 @@ from pecl.machine import BF16, FP32
 from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
-from pecl.training.trainer import Trainer, Schedule, SlotTask
+from pecl.training.trainer import Schedule, SlotTask, Trainer
 
 SHOTS = 50  # pairs for training, and the same number for validation
 SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)

@@ -39,7 +39,7 @@ from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.machine import BF16, FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
-from pecl.training.trainer import Trainer, Schedule, SlotTask
+from pecl.training.trainer import Schedule, SlotTask, Trainer
 
 
 class Way:

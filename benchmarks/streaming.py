@@ -27,7 +27,7 @@ def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) 
 
     import pecl
     from pecl.training.losses import Objective
-    from pecl.training.trainer import Trainer, Schedule, SlotTask
+    from pecl.training.trainer import Schedule, SlotTask, Trainer
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -70,7 +70,7 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     from pecl.experiment.text import hold_out, load_text, without_overlap
     from pecl.training.losses import Objective
     from pecl.training.task import SlotTask
-    from pecl.training.trainer import Trainer, Schedule
+    from pecl.training.trainer import Schedule, Trainer
 
     source = write_sentences(folder, pairs)
     os.environ["PECL_CACHE_DIR"] = str(folder / "cache")

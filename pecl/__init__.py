@@ -94,8 +94,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.search.build import build_index as build_index
     from pecl.search.index import ImageIndex as ImageIndex
     from pecl.search.plan import IndexOptions as IndexOptions
-    from pecl.training.losses import Objective as Objective
     from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
+    from pecl.training.losses import Objective as Objective
     from pecl.training.losses import register_loss as register_loss
     from pecl.training.trainer import Trainer as Trainer
 

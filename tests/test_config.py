@@ -8,7 +8,7 @@ from helpers.project import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.config import LOSSES, ENGINES, TRAIN_ON, ExperimentConfig, Role, fields_of, make_config, read_yaml
+from pecl.config import ENGINES, LOSSES, TRAIN_ON, ExperimentConfig, Role, fields_of, make_config, read_yaml
 from pecl.config.routes import ROUTES, route
 from pecl.errors import ConfigError
 

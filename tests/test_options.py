@@ -134,8 +134,8 @@ def test_a_failure_takes_back_names_and_replacements_of_all_registries_old_and_n
     registry.add("two", 2)
     with Registry.changing():
         registry.add("three", 3)
-    new = []
-    with pytest.raises(SystemExit), Registry.changing():
+
+    def fail():
         registry.put("one", -1)
         registry.add("two", -2, replace=True)
         with Registry.changing():
@@ -144,6 +144,10 @@ def test_a_failure_takes_back_names_and_replacements_of_all_registries_old_and_n
         new[0].add("five", 5)
         assert (dict(registry), registry.shared) == ({"one": -1, "two": -2, "three": 3, "four": 4}, {"three", "four"})
         raise SystemExit
+
+    new = []
+    with pytest.raises(SystemExit), Registry.changing():
+        fail()
     assert (dict(registry), registry.shared, dict(new[0])) == ({"one": 1, "two": 2, "three": 3}, {"three"}, {})
 
 

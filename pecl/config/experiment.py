@@ -13,11 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 from pecl.config.choices import (
-    LOSSES,
     ANCHORS,
     CHOOSE,
     ENGINES,
     GALLERIES,
+    LOSSES,
     OVERLAPS,
     SOLVERS,
     TEXT_TESTS,

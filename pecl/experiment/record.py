@@ -22,7 +22,7 @@ from pecl.results.result import Result, write_result
 from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
-from pecl.training.trainer import Trainer, SlotRecord
+from pecl.training.trainer import SlotRecord, Trainer
 
 Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 

@@ -162,7 +162,7 @@ def test_a_registered_data_set_has_its_languages_or_all():
         (
             ("my/birds", len),
             ConfigError,
-            'expected a name of letters, digits, dashes and underscores .*, got "my/birds"',
+            'expected a name of letters, digits, dashes and .*"my/birds"',
         ),
         (("birds.csv", len), ConfigError, 'got "birds.csv"'),
         ((None, len), ConfigError, "got none"),

@@ -13,7 +13,7 @@ from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.files import write_json, write_tensors
 from pecl.training.losses import Objective
-from pecl.training.trainer import Trainer, Schedule, SlotTask
+from pecl.training.trainer import Schedule, SlotTask, Trainer
 
 PAIRS = 12
 CONFIGS = (LoraConfig(r=2), WordEmbeddingsConfig(tokens=9, rank=2), LayerNormConfig())

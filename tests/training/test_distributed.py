@@ -20,7 +20,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
 from pecl.training.follow import Setup, follow, set_up
-from pecl.training.trainer import Trainer, Schedule
+from pecl.training.trainer import Schedule, Trainer
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

@@ -9,8 +9,8 @@ from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.training.losses import (
     LOSSES,
-    Objective,
     ContrastiveLoss,
+    Objective,
     cosine,
     cosine_mse,
     gram_mse,

@@ -15,7 +15,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
 from pecl.training.task import ImageTask
-from pecl.training.trainer import Trainer, Schedule, SlotTask
+from pecl.training.trainer import Schedule, SlotTask, Trainer
 
 
 def run_of(*seeds, schedule=None, **options):

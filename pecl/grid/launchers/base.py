@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import yaml
 
-from pecl.config import LOSSES, ENGINES, TRAIN_ON, ExperimentConfig, make_config
+from pecl.config import ENGINES, LOSSES, TRAIN_ON, ExperimentConfig, make_config
 from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError, OutputError, PeclError, is_text, one_line
 from pecl.files import parse_yaml
