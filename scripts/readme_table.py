@@ -1,60 +1,65 @@
 """Generate the first table of README.md from the shipped results: `python scripts/readme_table.py [--write]`.
 
 Lists languages by gain of distillation: zero-shot, the few-shot route selected by validation, the distilled adapter,
-and the share of the gap to English that it closes, if that gap exceeds its noise. All results share one gallery.
+and the share of the gap to English that it closes, if that gap exceeds its noise. All numbers are those of
+`pecl report results/measured --summary`: `best_of_methods` chooses for both.
 """
 
 from collections.abc import Sequence
 
-from marked import ROOT, main, table, trained
+from marked import ROOT, complete, main, table, trained
 
+from pecl.config import DISTIL_DEFAULTS
 from pecl.languages import ENGLISH, language_name
-from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
-from pecl.report.tables.disparity import find_english
+from pecl.report.methods import DISTILLED, FEW_SHOT
+from pecl.report.tables import Candidate, best_of_methods, group_of
+from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.statistics import intervals
 from pecl.results.result import Result
 
-FEW_SHOT = "routes"
-DISTILLED = ("effect/pairs28k", "full_data")  # the first folder with a language counts
 ROUTES = ("method1", "method2")  # routes that search with the original captions
 
 
 def headline() -> str:
     """Return the table and its note as Markdown."""
-    few_shot = trained(FEW_SHOT)
-    group = group_of(few_shot[0])
-    best, chosen = _best(few_shot), {}
-    for folder in DISTILLED:
-        chosen = _best([result for result in trained(folder) if group_of(result) == group]) | chosen
-    english = find_english(few_shot, group)
+    group = group_of(trained("routes")[0])
+    found = best_of_methods([result for result in trained(".") if group_of(result) == group])
+    few_shot, distilled = _few_shot(found), _distilled(found)
+    english = find_english(complete("."), group)
     if english is None:
-        raise SystemExit(f"{FEW_SHOT}: expected a result of English")
-    codes = sorted(chosen, key=lambda code: chosen[code].zero_shot - chosen[code].mean)
-    rows = [_row(code, best.get(code), chosen[code], english) for code in codes]
+        raise SystemExit("results/measured: expected a result of English")
+    codes = sorted(distilled, key=lambda code: -distilled[code].gain)
+    rows = [_row(code, few_shot.get(code), distilled[code], english) for code in codes]
     reference = english.recall(stage="zero_shot")
     head = ["language", "zero-shot", "few-shot", "distilled", "gain of distillation", "gap to English closed"]
     rows.append([f"{language_name(ENGLISH)}, for comparison", _score(reference), *[""] * 4])
-    seeds = ", ".join(f"{code} {len(chosen[code].seeds)}" for code in codes)
-    return f"{table(head, rows)}\n\n{_sentence(list(best.values()), group.gallery, seeds)}"
+    seeds = {len(one.seeds) for one in distilled.values()}
+    return f"{table(head, rows)}\n\n{_sentence(list(few_shot.values()), group.gallery, seeds)}"
 
 
-def _best(results: Sequence[Result]) -> dict[str, Candidate]:
-    """Return language -> its candidate with the best validation, the first of equal ones."""
-    found: dict[str, Candidate] = {}
-    for one in sorted(chosen_candidates(results), key=lambda one: -one.validation):
-        if one.language != ENGLISH and one.route in ROUTES:
-            found.setdefault(one.language, one)
-    return found
+def _few_shot(found: Sequence[Candidate]) -> dict[str, Candidate]:
+    """Return language -> its candidate with the best validation, the first of equal ones, of few-shot routes."""
+    best: dict[str, Candidate] = {}
+    for one in sorted(found, key=lambda one: -one.validation):
+        method = one.method
+        usual = method.kind == FEW_SHOT and method.photographs and not method.closed_form
+        if usual and one.language != ENGLISH and one.route in ROUTES:
+            best.setdefault(one.language, one)
+    return best
+
+
+def _distilled(found: Sequence[Candidate]) -> dict[str, Candidate]:
+    """Return language -> its candidate distilled from text as `pecl distil` does by default."""
+    usual = DISTILLED, False, DISTIL_DEFAULTS["choose"]
+    return {one.language: one for one in found if (one.method.kind, one.method.photographs, one.method.choose) == usual}
 
 
 def _row(code: str, few_shot: Candidate | None, distilled: Candidate, english: Result) -> list[str]:
     low, high = intervals([distilled.gains])[0].tolist()
-    gain = distilled.mean - distilled.zero_shot
-    gap = english.recall(stage="zero_shot") - distilled.zero_shot
-    noise = intervals([hits(english, "zero_shot") - hits(distilled.runs[0], "zero_shot")])[0, 0]
-    share = f"{gain / gap:.0%}".replace("%", " %") if noise > 0 else ""
+    gap = gap_to_english(distilled, english)
+    share = f"{distilled.gain / gap:.0%}".replace("%", " %") if gap else ""
     shown = f"{_score(few_shot.mean)} ({few_shot.route})" if few_shot else ""
-    interval = f"+{gain:.3f} ({low:+.3f} to {high:+.3f})"
+    interval = f"{distilled.gain:+.3f} ({low:+.3f} to {high:+.3f})"
     return [language_name(code), _score(distilled.zero_shot), shown, f"**{_score(distilled.mean)}**", interval, share]
 
 
@@ -62,15 +67,15 @@ def _score(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: str) -> str:
-    largest = max(few_shot, key=lambda one: one.mean - one.zero_shot)
+def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: set[int]) -> str:
+    largest = max(few_shot, key=lambda one: one.gain)
     low, high = intervals([largest.gains])[0].tolist()
     measurable = "no measurable gain" if low <= 0 <= high else "a measurable gain"
     return (
-        f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items; seeds of "
-        f"the distillation: {seeds}. With fifty captioned photographs per language we see {measurable} (the largest is "
-        f"{largest.mean - largest.zero_shot:+.3f}, interval {low:+.3f} to {high:+.3f}). Translated text, which needs "
-        "no photograph, does help."
+        f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items. Distillation "
+        f"has {' or '.join(map(str, sorted(seeds)))} seeds per language. From fifty captioned photographs per language "
+        f"the few-shot routes have {measurable} (the largest is {largest.gain:+.3f}, interval {low:+.3f} to "
+        f"{high:+.3f}). Translated text, which needs no photograph, helps."
     )
 
 

@@ -1,15 +1,18 @@
 """Ready adapters, which the package ships: one file per language in `shipped/<profile>`, and their runs' results.
 
 `scripts/make_ready_adapters.py` makes them from the results of `pecl distil`. This module only finds files, without
-torch, so that commands that list languages stay quick; `pecl.load_bank` reads them.
+torch, so that commands that list languages stay quick; `pecl.load_bank` reads them. Each file is compared with its
+result whenever it is loaded: `formats.files.load_adapter_file` calls `check_shipped`.
 """
 
-import json
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
+from pecl.files import check_sha256, parse_json
+from pecl.files.digests import check_digest
 from pecl.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -33,8 +36,48 @@ def ready_results(profile: str = "mini") -> dict[str, dict[str, Any]]:
 
 
 def read_results(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the results in a file with one per line, by language."""
-    return {one["config"]["language"]: one for one in map(json.loads, path.read_text("utf-8").splitlines())}
+    """Read a file with one result per line, and return the results by language.
+
+    Raises:
+        DataError: a line is no result of a training, or does not match its own SHA-256; its number is named.
+    """
+    results = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            result = parse_json(line)
+            check_digest(result, needed=True)
+            results[result["config"]["language"]] = result
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}, line {number}: expected the result of a training as JSON ({error}); install pecl again"
+            ) from error
+    return results
+
+
+def check_shipped(path: Path) -> Path | None:
+    """Compare a file in `SHIPPED` with the result of the language that it is called after.
+
+    Return the file that holds the result; None for an adapter file elsewhere.
+
+    Raises:
+        DataError: a line of the file of results is damaged.
+        WeightsError: no line names the language, or the file is not the one that its line names.
+    """
+    results = path.with_name(RESULTS)
+    if path.parent.parent.resolve() != SHIPPED.resolve() or not results.exists():
+        return None
+    state = results.stat()
+    shipped = _shipped_sha256(results, state.st_size, state.st_mtime_ns)
+    if path.stem not in shipped:
+        raise WeightsError(f"{path} was not shipped: {results} lacks its result; move it away")
+    check_sha256(path, shipped[path.stem], *not_the_adapter_of(results))
+    return results
+
+
+@lru_cache(maxsize=4)
+def _shipped_sha256(results: Path, size: int, mtime_ns: int) -> dict[str, str]:
+    """Return language -> SHA-256 of its adapter file; read once per state of the file of results."""
+    return {language: result["adapter"]["sha256"] for language, result in read_results(results).items()}
 
 
 def chosen_adapters(profile: str, languages: str | Iterable[str]) -> list[Path]:

@@ -8,10 +8,10 @@ from pecl.adapters.formats.convert import SUFFIX
 from pecl.adapters.formats.files import UnknownAdapterError, check_adapter_file, load_adapter_file
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
-from pecl.errors import DataError, WeightsError, not_the_adapter_of
+from pecl.errors import DataError, WeightsError
 from pecl.export.hub import INDEX, check_published
 from pecl.export.terms import terms_of, tower_terms, trained_on
-from pecl.files import check_sha256, load_json
+from pecl.files import load_json
 from pecl.results.required import decode_config
 
 
@@ -60,16 +60,16 @@ def shipped_adapters() -> dict[str, Listed]:
 
     Raises:
         WeightsError: a file is damaged, has no result, or is not the one that its result names.
+        DataError: a line of the file of results is damaged.
     """
     found: dict[str, Listed] = {}
     for profile in ready.ready_profiles():
-        results, named_by = ready.ready_results(profile), ready.SHIPPED / profile / ready.RESULTS
+        results = ready.ready_results(profile)
         for language, path in ready.ready_adapters(profile).items():
-            if language not in results:
-                raise WeightsError(f"{path} was not shipped: {named_by} lacks its result; move it away")
-            check_sha256(path, results[language]["adapter"]["sha256"], *not_the_adapter_of(named_by))
-            config = decode_config(results[language]["config"], "config")
-            found[f"{profile}:{language}"] = replace(_listed(path, named_by), config=config)
+            listed = _listed(path, None)  # refuses a file that `results` do not name
+            found[f"{profile}:{language}"] = replace(
+                listed, config=decode_config(results[language]["config"], "config")
+            )
     return found
 
 
@@ -79,7 +79,8 @@ def _listed(path: Path, index: Path | None) -> Listed:
         language, adapter, result = file.language, describe(file.configs), file.named_by
     except UnknownAdapterError as error:
         language, adapter, result = error.language, f"unknown kind {error.kind}", check_adapter_file(path)
-    return Listed(path, language, adapter, result or index, None if result is None else _config(result))
+    own = None if result is None or result.name == ready.RESULTS else _config(result)
+    return Listed(path, language, adapter, result or index, own)
 
 
 def _config(result: Path) -> ExperimentConfig:

@@ -23,6 +23,7 @@ class Method:
         text: sources of the text of a distillation, as the config names them.
         photographs: whether photographs were trained on: those of the pairs, or some together with the text.
         closed_form: whether a head was solved on the pairs; a distillation may have any solver.
+        choose: the score that a distillation kept its weights by: `text`, `validation` or `last`, as the config says.
     """
 
     route: str
@@ -31,12 +32,13 @@ class Method:
     text: str | None = None
     photographs: bool = True
     closed_form: bool = False
+    choose: str = ""
 
     @property
     def order(self) -> tuple:
         """Sort key: routes as numbered, then kinds, then the rest."""
         unusual = self.photographs == (self.kind == DISTILLED)
-        rest = self.shots or 0, self.text or "", self.closed_form, unusual
+        rest = self.shots or 0, self.text or "", self.choose, self.closed_form, unusual
         return list(ROUTES).index(self.route), KINDS.index(self.kind), rest
 
 
@@ -45,7 +47,8 @@ def method_of(result: Result) -> Method:
     config, translations = result.config, result.data.translations
     text = config.text or (None if config.train_on == "pairs" else config.train_on)
     if text is not None:
-        return Method(config.route, DISTILLED, None, text, bool(translations and translations.photographs))
+        photographs = bool(translations and translations.photographs)
+        return Method(config.route, DISTILLED, None, text, photographs, choose=config.choose)
     kind = ALL_PAIRS if config.shots is None else FEW_SHOT
     closed_form = "closed-form" in config.solvers
     return Method(config.route, kind, config.shots, None, config.image_weight > 0, closed_form)
@@ -54,10 +57,12 @@ def method_of(result: Result) -> Method:
 def method_labels(methods: Iterable[Method]) -> dict[Method, str]:
     """Return a short name per method, different from the others: `method1`, `method1 (text)`, `method1 (all pairs)`.
 
-    Numbers of pairs, and numbers in place of the sources of text, are in a name only where they differ.
+    Numbers of pairs, numbers in place of the sources of text, and the score that weights were kept by are in a name only
+    where they differ.
     """
     found = sorted(set(methods), key=lambda method: method.order)
-    return {method: _label(method, len(_shots(found)) > 1, _texts(found)) for method in found}
+    shots, choices, texts = len(_shots(found)) > 1, len(_choices(found)) > 1, _texts(found)
+    return {method: _label(method, shots, choices, texts) for method in found}
 
 
 def methods_remark(methods: Iterable[Method]) -> str:
@@ -71,18 +76,33 @@ def methods_remark(methods: Iterable[Method]) -> str:
         said.append("Captions: without photographs.")
     if any(one.kind == DISTILLED and one.photographs for one in found):
         said.append("Photographs: those of the few-shot pairs.")
+    if len(choices := _choices(found)) > 1:
+        said += [f"{_CHOICES[one][0].capitalize()}: {_CHOICES[one][1]}." for one in choices]
     return " ".join(said)
 
 
-def _label(method: Method, says_shots: bool, texts: list[str]) -> str:
+def _label(method: Method, says_shots: bool, says_choice: bool, texts: list[str]) -> str:
     if method.text is not None:
         said = [_text_name(method.text, texts), *(["photographs"] if method.photographs else [])]
+        said += [_CHOICES[method.choose][0]] if says_choice else []
     else:
         said = ["all pairs"] if method.kind == ALL_PAIRS else []
         said += [f"{method.shots:,} pairs"] if says_shots and method.shots else []
         said += [] if method.photographs else ["captions"]
         said += ["closed form"] if method.closed_form else []
     return f"{method.route} ({', '.join(said)})" if said else method.route
+
+
+# Value of `choose` -> its word in a label, and what it means
+_CHOICES = {
+    "text": ("held-out", "weights kept by held-out text"),
+    "validation": ("validation", "weights kept by validation"),
+    "last": ("last", "weights of the last step"),
+}
+
+
+def _choices(methods: Iterable[Method]) -> list[str]:
+    return sorted({method.choose for method in methods if method.kind == DISTILLED})
 
 
 def _shots(methods: Iterable[Method]) -> list[int | None]:

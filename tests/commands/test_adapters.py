@@ -16,6 +16,7 @@ from pecl.adapters.ready import RESULTS, ready_adapters
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
 from pecl.encoders.loading.text import load_text_checkpoint
+from pecl.errors import WeightsError
 from pecl.files import write_tensors
 from pecl.languages import LANGUAGES, shared_code
 
@@ -61,20 +62,49 @@ def test_shipped_adapters_are_listed_with_their_terms(pecl):
     assert "LICENSE-WEIGHTS.md" in out
 
 
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Return a folder of shipped adapters with two languages."""
+    files, folder = ready_adapters("mini"), tmp_path / "mini"
+    folder.mkdir()
+    (tmp_path / ".DS_Store").touch()  # of the system, no profile
+    for path in (files["cs"].with_name(RESULTS), files["cs"], files["de"]):
+        shutil.copyfile(path, folder / path.name)
+    monkeypatch.setattr(ready, "SHIPPED", tmp_path)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("de", "de.safetensors is not the adapter that"), ("xx", "xx.safetensors was not shipped: ")],
 )
-def test_a_shipped_file_that_its_result_does_not_name_is_refused(pecl, tmp_path, monkeypatch, name, message):
-    files, folder = ready_adapters("mini"), tmp_path / "mini"
-    folder.mkdir()
-    (tmp_path / ".DS_Store").touch()  # of the system, no profile
-    shutil.copyfile(files["cs"].with_name(RESULTS), folder / RESULTS)
-    shutil.copyfile(files["cs"], folder / f"{name}.safetensors")
-    monkeypatch.setattr(ready, "SHIPPED", tmp_path)
+def test_a_shipped_file_that_its_result_does_not_name_is_refused_wherever_it_is_loaded(pecl, shipped, name, message):
+    path = shipped / f"{name}.safetensors"
+    shutil.copyfile(shipped / "cs.safetensors", path)
     status, _, error = pecl("list")
     assert status == 2
     assert message in error
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        load_adapter_file(path)  # as embed, search, serve and evaluate do
+    assert load_adapter_file(shipped / "cs.safetensors").language == "cs"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line.replace('"mean_recall@1":0.', '"mean_recall@1":0.9', 1),
+        lambda line: line[: len(line) // 2],
+        lambda line: "",
+        lambda line: "[]",
+    ],
+)
+def test_a_damaged_line_of_shipped_results_is_refused_by_its_number(pecl, shipped, damage):
+    lines = (shipped / RESULTS).read_text("utf-8").splitlines()
+    lines[2] = damage(lines[2])
+    (shipped / RESULTS).write_text("\n".join(lines), "utf-8")
+    status, out, error = pecl("list")
+    assert (status, out, error.count("\n")) == (2, "", 1)
+    assert f"{RESULTS}, line 3: expected the result of a training as JSON" in error
 
 
 def test_command_converts_and_merges(pecl, tmp_path):

@@ -38,6 +38,7 @@ from pecl.adapters.ready import RESULTS, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.data.published import multi30k
 from pecl.files import sha256_file
+from pecl.files.digests import DIGEST, with_digest
 
 POOL, LINES = 24, 60  # photographs of the pool, and captions in Multi30K's training part
 PHOTOGRAPHS = 15
@@ -90,6 +91,7 @@ def _write_adapters(folder):
     for language, state in zip(ADAPTERS, states(tower, spec, len(ADAPTERS)), strict=True):
         path = save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
         results[language]["adapter"]["sha256"] = sha256_file(path)
+        results[language] = with_digest({key: value for key, value in results[language].items() if key != DIGEST})
     write_lines(folder / RESULTS, [json.dumps(results[language]) for language in ADAPTERS])
     (state,) = states(tower, "lora", 1)
     save_adapter(folder.parents[1] / "cs-lora.safetensors", state, parse_adapter("lora"), "cs", tower)

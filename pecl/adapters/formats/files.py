@@ -3,8 +3,8 @@
 The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
 it was trained on. A file that the package ships has its parameters in few bits, see `packed`. A file never holds code.
 
-The result of a training names its adapter file by its SHA-256. In a folder of results, every file that is loaded is
-compared, so that two files that were swapped are never used.
+The result of a training names its adapter file by its SHA-256. In a folder of results, and among the shipped adapters,
+every file that is loaded is compared, so that two files that were swapped are never used.
 """
 
 import json
@@ -19,6 +19,7 @@ import torch
 from pecl.adapters.adapter import check_finite
 from pecl.adapters.formats.packed import is_packed, unpack
 from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.ready import check_shipped
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, WeightsError, not_the_adapter_of
@@ -40,7 +41,7 @@ class AdapterFile:
     state: dict[str, torch.Tensor]  # parameters by name, as `Adapter.slot_state` gives them
     tower_name: str
     fingerprint: str  # of the tower
-    named_by: Path | None = None  # the result that names its SHA-256, in a folder of results
+    named_by: Path | None = None  # the result, or the shipped file of results, that names its SHA-256
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
         """Raise WeightsError, naming both towers, unless the adapter was trained on `tower`."""
@@ -141,16 +142,20 @@ def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def check_adapter_file(path: str | Path) -> Path | None:
-    """Check an adapter file in a folder of results against the result of its training.
+    """Check an adapter file against the result of its training.
 
-    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`.
+    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`; that of a shipped file is a line of
+    `results.jsonl` next to it.
 
-    Return the result that names the file by its SHA-256; None if there is no result, or it names no file. Raise
-    DataError for a damaged result, WeightsError if it names another file or the file cannot be read.
+    Return the file that names the adapter by its SHA-256; None if there is no result, or it names no adapter.
+
+    Raises:
+        DataError: the result is damaged.
+        WeightsError: it names another file, or the file cannot be read.
     """
     path = Path(path)
     if path.parent.name != "adapters":
-        return None
+        return check_shipped(path)
     result = path.parent.parent / f"{path.stem}.json"
     named = _read_named(result)
     if named is None:

@@ -239,12 +239,15 @@ def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
 
 
 def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
-    """Return the candidate with the best validation score, whatever its adapter, of each language and method."""
+    """Return the candidate of each language and method, whatever its adapter and its number of pairs of text.
+
+    Of the candidates that were repeated with the most seeds it is the one with the best validation score.
+    """
     found: dict[tuple[str, Method], Candidate] = {}
     for candidate in candidates_by_method(results):
-        key = candidate.language, candidate.method
-        if key not in found or candidate.validation > found[key].validation:
-            found[key] = candidate
+        other = found.setdefault((candidate.language, candidate.method), candidate)
+        if (len(candidate.seeds), candidate.validation) > (len(other.seeds), other.validation):
+            found[candidate.language, candidate.method] = candidate
     return sorted(found.values(), key=lambda one: (language_name(one.language), one.method.order))
 
 
