@@ -72,10 +72,10 @@ def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: set[int]) -> s
     low, high = intervals([largest.gains])[0].tolist()
     measurable = "no measurable gain" if low <= 0 <= high else "a measurable gain"
     return (
-        f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items. Distillation "
-        f"has {' or '.join(map(str, sorted(seeds)))} seeds per language. From fifty captioned photographs per language "
-        f"the few-shot routes have {measurable} (the largest is {largest.gain:+.3f}, interval {low:+.3f} to "
-        f"{high:+.3f}). Translated text, which needs no photograph, helps."
+        f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items. "
+        f"Distillation has {' or '.join(map(str, sorted(seeds)))} seeds per language. From fifty captioned photographs "
+        f"per language the few-shot routes have {measurable} (the largest is {largest.gain:+.3f}, interval {low:+.3f} "
+        f"to {high:+.3f}). Translated text, which needs no photograph, helps."
     )
 
 
