@@ -57,8 +57,8 @@ def method_of(result: Result) -> Method:
 def method_labels(methods: Iterable[Method]) -> dict[Method, str]:
     """Return a short name per method, different from the others: `method1`, `method1 (text)`, `method1 (all pairs)`.
 
-    Numbers of pairs, numbers in place of the sources of text, and the score that weights were kept by are in a name only
-    where they differ.
+    A name states numbers of pairs, numbers in place of the sources of text, and the score that weights were kept by
+    only where they differ.
     """
     found = sorted(set(methods), key=lambda method: method.order)
     shots, choices, texts = len(_shots(found)) > 1, len(_choices(found)) > 1, _texts(found)
