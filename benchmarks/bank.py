@@ -34,7 +34,7 @@ def random_state(bank: AdapterBank, seed: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
         name: 0.02 * torch.randn(parameter.shape[1:], generator=generator)
-        for name, parameter in bank.adapter.named_parameters()
+        for name, parameter in bank.single().adapter.named_parameters()
     }
 
 
@@ -87,16 +87,15 @@ def describe(adapter: str, repeats: int) -> dict[str, Any]:
     """Measure a batch of four languages, and the cost of twelve languages."""
     bank = filled(adapter)
     report = bank.memory_report()
+    size = max(report.language_bytes.values())
     return {
         "adapter": adapter,
         "threads": torch.get_num_threads(),
         **times(bank, MIXED, CAPTIONS, repeats),
         "languages": len(bank),
         "tower_mb": report.tower_bytes / 2**20,
-        "language_mb": report.bytes_per_language / 2**20,
-        "more_memory_than_one_language": (len(bank) - 1)
-        * report.bytes_per_language
-        / (report.tower_bytes + report.bytes_per_language),
+        "language_mb": size / 2**20,
+        "more_memory_than_one_language": (len(bank) - 1) * size / (report.tower_bytes + size),
         "add_ms": 1e3 * statistics.median(report.seconds.values()),
     }
 

@@ -135,7 +135,7 @@ def measure(adapters: list[str], pairs: int, folder: Path) -> list[dict[str, Any
     if len(adapters) > 1:
         bank = AdapterBank.from_files(text, adapters)
         export_onnx(bank, None, folder / "bank")
-        own = with_onnxruntime(folder / "bank", captions, TEXT_FILE, bank.slot(str(file.language)))
+        own = with_onnxruntime(folder / "bank", captions, TEXT_FILE, bank.slot(str(file.language))[1])
         compared.add(f"onnx of {len(bank)} languages", folder / "bank" / TEXT_FILE, own, None)
     return compared.rows
 

@@ -52,8 +52,8 @@ class Embedder:
 
     def detected(self, texts: Sequence[str], among: Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of texts whose languages are detected, as a search embeds them."""
-        guesses = guess_languages(texts, self.queries.banks.preferred, among)
-        shares = [known_shares(guess, self.queries.banks) for guess in guesses]
+        guesses = guess_languages(texts, self.queries.bank.preferred, among)
+        shares = [known_shares(guess, self.queries.bank) for guess in guesses]
         self._of([(text, code) for text, own in zip(texts, shares, strict=True) for code, _ in own])
         mixed = [
             sum(share * self._of([(text, code)])[0] for code, share in own)
@@ -62,10 +62,10 @@ class Embedder:
         return unit(np.stack(mixed))
 
     def _of(self, wanted: list[tuple[str, str | None]]) -> np.ndarray:
-        found = [(text, self.queries.banks.find(code)) for text, code in wanted]
+        found = [(text, self.queries.bank.find(code)) for text, code in wanted]
         if missing := [one for one in dict.fromkeys(found) if one not in self._known]:
             missing.sort(key=lambda one: len(one[0]))
-            embedded = self.queries.banks.encode_text([text for text, _ in missing], [code for _, code in missing])
+            embedded = self.queries.bank.encode_text([text for text, _ in missing], [code for _, code in missing])
             self._known |= dict(zip(missing, embedded.numpy(), strict=True))
         return np.stack([self._known[one] for one in found])
 
@@ -212,7 +212,7 @@ def measure_lengths(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> 
                 found = ranks(queries @ pool.images.T - subtracted, pool.items)
                 rows.append({"words": count, "language": code, "way": way, **recalls(found)})
             for among in (None, LANGUAGES):
-                own = guess_languages(texts, embed.queries.banks.preferred, among)
+                own = guess_languages(texts, embed.queries.bank.preferred, among)
                 share = float(np.mean([one.language == code for one in own]))
                 guesses.append({"words": count, "language": code, "of four": among is not None, "accuracy": share})
             print(f"{count or 'whole'} {code}")
@@ -253,14 +253,14 @@ def measure_cost(queries: QueryEncoder) -> Row:
     matrix = unit(generator.standard_normal((GALLERY_OF_SPEED, WIDTH), np.float32))
     entries = [Entry(f"{i:06}.jpg", NO_STAMP, "") for i in range(GALLERY_OF_SPEED)]
     store = ExactStore(entries, matrix, None, generator.random(GALLERY_OF_SPEED, np.float32))
-    text, languages = ["pes na pláži"], queries.banks.preferred
+    text, languages = ["pes na pláži"], queries.bank.preferred
     return {
         "plain search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([False]))),
         "corrected search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([True]))),
         "guess": milliseconds(lambda: guess_languages(text, languages)),
         "guess of four": milliseconds(lambda: guess_languages(text, languages, LANGUAGES)),
-        "one embedding": milliseconds(lambda: queries.banks.encode_text(text, ["cs"])),
-        "two embeddings": milliseconds(lambda: queries.banks.encode_text(text * 2, ["cs", None])),
+        "one embedding": milliseconds(lambda: queries.bank.encode_text(text, ["cs"])),
+        "two embeddings": milliseconds(lambda: queries.bank.encode_text(text * 2, ["cs", None])),
     }
 
 

@@ -36,7 +36,7 @@ _PUBLIC = {
     "embed": "pecl.bulk.embed",
     "evaluate": "pecl.experiment.run",
     "few_shot_split": "pecl.data.splits",
-    "load_bank": "pecl.adapters.banks",
+    "load_bank": "pecl.adapters.choice",
     "load_dataset": "pecl.data.registry",
     "load_image_encoder": "pecl.encoders.towers",
     "load_plugin": "pecl.plugins",
@@ -59,7 +59,7 @@ __all__ = sorted(_PUBLIC)
 if TYPE_CHECKING:  # the same names for editors and type checkers, which do not run `__getattr__`
     from pecl.adapters.adapter import attach as attach
     from pecl.adapters.bank import AdapterBank as AdapterBank
-    from pecl.adapters.banks import load_bank as load_bank
+    from pecl.adapters.choice import load_bank as load_bank
     from pecl.adapters.kind import AdapterConfig as AdapterConfig
     from pecl.adapters.spec import parse_adapter as parse_adapter
     from pecl.adapters.spec import register_adapter as register_adapter

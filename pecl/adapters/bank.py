@@ -1,7 +1,7 @@
-"""`AdapterBank`: the adapters of many languages on one frozen text tower, one slot each.
+"""`AdapterBank`: a text tower with the adapters of many languages.
 
-A batch of mixed languages is embedded in one pass. The bank shares the tower's weights, and holds a few parameters per
-language.
+Languages whose adapters have one spec are embedded in one pass, see `pecl.adapters.slotted`. Each further spec needs a
+pass of its own, and so does the plain tower. All of them share the weights of the tower.
 """
 
 import time
@@ -13,15 +13,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.adapter import attach, check_finite, check_state
+from pecl.adapters.adapter import Held, check_finite, check_state
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.merge import merge_slot, second_tower
+from pecl.adapters.merge import merge_slot
+from pecl.adapters.slotted import SlottedTower
 from pecl.adapters.spec import describe, in_order, parse_adapter
-from pecl.encoders.batches import as_texts
+from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.languages import find_name
+from pecl.languages import COMMON, ENGLISH, find_name, listed
+
+Parameters = Mapping[str, torch.Tensor]
+Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: shares whose sum is 1
 
 
 @dataclass(frozen=True)
@@ -29,44 +33,58 @@ class BankReport:
     """The cost of the languages of a bank."""
 
     tower_bytes: int  # of the frozen tower's weights
-    bytes_per_language: int
+    language_bytes: dict[str, int]
     seconds: dict[str, float]  # to add each language, including the reading of files
 
     @property
     def share(self) -> float:
         """Memory of all languages' parameters, relative to the tower's."""
-        return len(self.seconds) * self.bytes_per_language / self.tower_bytes
+        return sum(self.language_bytes.values()) / self.tower_bytes
 
 
 class AdapterBank:
-    """Adapters of one configuration, by language, on one tower.
+    """A text tower with an adapter per language; the tower itself stays plain.
 
     A language has every name that `pecl.languages.any_language_code` reads: `ja`, `Japanese` and `jp` are one.
 
     Args:
-        tower: text tower without an adapter. It stays as it is: the bank works on a view that shares its weights.
-        adapter: spec or configs that all languages share.
+        tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
+        adapter: spec or configs of parameters that are added by themselves; a file brings its own.
+        plain: languages without an adapter that the plain tower embeds; None for all. Others are refused.
 
     Attributes:
-        tower: the view, with the bank's adapter on it.
-        adapter: the adapter, with one slot per language.
+        tower: the plain tower.
+        specs: the adapters on it, one per spec.
 
     Raises:
         ConfigError: the spec is wrong, does not fit the tower, or the tower has an adapter already.
 
     Example:
-        >>> bank = AdapterBank(load_mini_text(), "lora")
+        >>> bank = AdapterBank(load_mini_text())
         >>> bank.load("de.safetensors"), bank.load("cs.safetensors")
         ('de', 'cs')
         >>> bank.encode_text(["ein Hund", "pes"], language=["de", "cs"]).shape
         torch.Size([2, 256])
     """
 
-    def __init__(self, tower: MultilingualTextEncoder, adapter: str | Sequence[AdapterConfig]) -> None:
-        configs = parse_adapter(adapter) if isinstance(adapter, str) else in_order(adapter)
-        self.tower = second_tower(tower)
-        self.adapter = attach(self.tower, configs, seeds=())
-        self._seconds: dict[str, float] = {}  # by language, in the order of the slots
+    def __init__(
+        self,
+        tower: MultilingualTextEncoder,
+        adapter: str | Sequence[AdapterConfig] | None = None,
+        *,
+        plain: Sequence[str] | None = (),
+    ) -> None:
+        if tower.adapter is not None:
+            raise ConfigError("the text tower has an adapter already; call its remove() first")
+        self.tower = tower
+        self.specs: list[SlottedTower] = []
+        self._own = None
+        if adapter is not None:
+            self._own = in_order(parse_adapter(adapter) if isinstance(adapter, str) else adapter)
+            self.specs.append(SlottedTower(tower, self._own))
+        self._plain = plain
+        self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
+        self._seconds: dict[str, float] = {}
 
     @classmethod
     def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> "AdapterBank":
@@ -74,72 +92,83 @@ class AdapterBank:
 
         Raises:
             WeightsError: a file cannot be used on `tower`.
-            ConfigError: no paths, two files of one language, or of different configurations.
+            ConfigError: no paths, or two files of one language.
         """
         files = [load_adapter_file(path, tower) for path in paths]
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
-        bank = cls(tower, files[0].configs)
+        bank = cls(tower)
         bank.add_files((name_of(file), file) for file in files)
         return bank
 
     @property
-    def languages(self) -> list[str]:
-        """The languages of the bank, in the order in which they were added."""
-        return list(self._seconds)
+    def adapters(self) -> list[str]:
+        """The languages with an adapter, in the order in which they were added."""
+        return list(self._spec_of)
 
     @property
-    def configs(self) -> tuple[AdapterConfig, ...]:
-        """The configuration that all languages share."""
-        return self.adapter.configs
+    def languages(self) -> list[str]:
+        """The languages with an adapter, and those that the plain tower embeds if they are limited."""
+        return [*self._spec_of, *(self._plain or ())]
+
+    @property
+    def preferred(self) -> list[str]:
+        """The languages that a guess of a text's language prefers: English, and those with an adapter.
+
+        With more adapters than `COMMON` has languages, only languages in `COMMON` count. A guess that preferred all
+        would doubt most short texts.
+        """
+        names = self.adapters
+        if len(names) > len(COMMON):
+            names = [name for name in names if name in COMMON]
+        return list(dict.fromkeys((ENGLISH, *names)))
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(adapter={describe(self.configs)!r}, languages={self.languages}, "
-            f"parameters_per_language={self.adapter.num_parameters():_}, tower={self.tower.name!r}, "
-            f"device={str(self.tower.device)!r})"
-        )
+        adapters = ", ".join(f"{describe(one.configs)!r}: {one.languages}" for one in self.specs)
+        return f"{type(self).__name__}({{{adapters}}}, tower={self.tower.name!r}, device={str(self.tower.device)!r})"
 
     def __len__(self) -> int:
-        return len(self._seconds)
+        return len(self._spec_of)
 
     def __contains__(self, language: str) -> bool:
-        return find_name(language, self._seconds) is not None
+        return find_name(language, self.languages) is not None
 
-    def add(self, language: str, adapter: AdapterFile | Mapping[str, torch.Tensor] | str | Path) -> None:
+    def add(self, language: str, adapter: AdapterFile | Parameters | str | Path) -> None:
         """Add a language: a file, its path, or the parameters themselves (`Adapter.slot_state`).
 
         Raises:
-            ConfigError: the bank has the language already, or the file's configuration is another.
+            ConfigError: the bank has the language already, or parameters come without the bank's `adapter`.
             WeightsError: the parameters do not fit, or the file cannot be used on this tower.
         """
         self.add_files([(language, adapter)])
 
-    def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Mapping[str, torch.Tensor] | str | Path]]) -> None:
-        """Add languages with their adapters in one step: memory grows once.
+    def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
+        """Add languages with their adapters, those of one spec in one step.
 
         Raises:
             ConfigError, WeightsError: as `add`; no language is added.
         """
         start = time.perf_counter()
-        states: dict[str, Mapping[str, torch.Tensor]] = {}
-        held = self.adapter.held()
+        specs = {one.configs: one for one in self.specs}
+        held: dict[tuple[AdapterConfig, ...], dict[str, Held]] = {}
+        states: dict[tuple[AdapterConfig, ...], dict[str, Parameters]] = {}
+        names: list[str] = []
         for language, adapter in adapters:
-            if isinstance(adapter, str | Path):
-                adapter = load_adapter_file(adapter)
-            self._check_new(language, [*self._seconds, *states])
-            if isinstance(adapter, AdapterFile):  # its values were checked when it was read
-                self._check_file(adapter)
-                adapter = adapter.state
-            else:
-                check_finite(adapter)
-            check_state(adapter, held)
-            states[language] = adapter
-        first = len(self)
-        self.adapter.rearrange(range(first), new=len(states))
-        self.adapter.put_slot_states(dict(enumerate(states.values(), first)))
-        seconds = (time.perf_counter() - start) / max(len(states), 1)
-        self._seconds |= dict.fromkeys(states, seconds)
+            self._check_new(language, [*self._spec_of, *names])
+            configs, state = self._read(adapter)
+            if configs not in specs:
+                specs[configs] = SlottedTower(self.tower, configs)
+            if configs not in held:
+                held[configs] = specs[configs].held()
+            check_state(state, held[configs])
+            states.setdefault(configs, {})[language] = state
+            names.append(language)
+        for configs, own in states.items():
+            specs[configs].add(own)
+        spec_of = {language: specs[configs] for configs, own in states.items() for language in own}
+        self._spec_of |= {name: spec_of[name] for name in names}
+        self.specs = list(specs.values())
+        self._seconds |= dict.fromkeys(names, (time.perf_counter() - start) / max(len(names), 1))
 
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file under its own language or `language`, and return the language."""
@@ -150,37 +179,74 @@ class AdapterBank:
 
     def save(self, language: str, path: str | Path) -> Path:
         """Write the adapter of one language to a file."""
-        state = self.adapter.slot_state(self.slot(language))
-        return save_adapter(path, state, self.configs, language, self.tower)
+        spec, slot = self.slot(language)
+        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, language, self.tower)
 
     def remove(self, language: str) -> None:
-        """Take a language out of the bank; its memory is freed."""
-        slot = self.slot(language)
-        self.adapter.rearrange([other for other in range(len(self)) if other != slot])
-        del self._seconds[self.languages[slot]]
+        """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""
+        spec, slot = self.slot(language)
+        name = spec.languages[slot]
+        spec.remove(name)
+        del self._spec_of[name], self._seconds[name]
+        if not spec.languages and spec.configs != self._own:
+            self.specs.remove(spec)
 
     def rename(self, language: str, new: str) -> None:
         """Give a language another name."""
-        slot = self.slot(language)
-        self._check_new(new, self.languages[:slot] + self.languages[slot + 1 :])
-        self._seconds = {new if i == slot else name: self._seconds[name] for i, name in enumerate(self.languages)}
+        spec, slot = self.slot(language)
+        name = spec.languages[slot]
+        self._check_new(new, [other for other in self._spec_of if other != name])
+        spec.languages[slot] = new
+        self._spec_of = {new if one == name else one: own for one, own in self._spec_of.items()}
+        self._seconds = {new if one == name else one: own for one, own in self._seconds.items()}
 
-    def slot(self, language: str) -> int:
-        """Return the slot of `language`.
+    def find(self, language: str | None) -> str | None:
+        """Return the name under which a language has its adapter; None for a language without."""
+        return None if language is None else find_name(language, self._spec_of)
+
+    def slot(self, language: str) -> tuple[SlottedTower, int]:
+        """Return the tower with the adapter of `language`, and its slot.
 
         Raises:
-            ConfigError: it is not in the bank; the message lists those that are.
+            ConfigError: the language has no adapter; the message lists those that have.
         """
-        name = find_name(language, self._seconds)
+        name = self.find(language)
         if name is None:
-            known, hint = ", ".join(self.languages) or "none yet", suggest(language, self.languages)
-            raise ConfigError(f"language: expected one in the bank ({known}), got {language!r}{hint}")
-        return self.languages.index(name)
+            raise ConfigError(self.missing(language))
+        spec = self._spec_of[name]
+        return spec, spec.languages.index(name)
+
+    def single(self) -> SlottedTower:
+        """Return the languages' tower; raise ConfigError unless all adapters have one spec."""
+        if len(self.specs) != 1:
+            found = "; ".join(f"{describe(one.configs)}: {listed(one.languages)}" for one in self.specs) or "none"
+            raise ConfigError(f"adapters: expected one spec, got {found}")
+        return self.specs[0]
+
+    def spec_names(self) -> dict[str, str]:
+        """Return the spec of each adapter as text, by language."""
+        return {name: describe(one.configs) for name, one in list(self._spec_of.items())}
+
+    def adapter_for(self, language: str | None) -> str | None:
+        """Return the name of the adapter that embeds a language; None for the plain tower.
+
+        Raises:
+            ConfigError: it has no adapter, and the plain tower does not embed it.
+        """
+        found = self.find(language)
+        if found is None and language is not None and self._plain is not None and not find_name(language, self._plain):
+            raise ConfigError(self.missing(language))
+        return found
+
+    def missing(self, language: str) -> str:
+        """Return the sentence for a language that has no adapter."""
+        known = listed(self.languages) or "none yet"
+        return f"language: expected one in the bank ({known}), got {language!r}{suggest(language, self.languages)}"
 
     def encode_text(
         self,
         texts: str | Iterable[str],
-        language: str | Sequence[str],
+        language: Language | Sequence[Language] = None,
         batch_size: int = 64,
         progress: str | None = None,
         *,
@@ -190,46 +256,123 @@ class AdapterBank:
 
         Args:
             texts: one text (N = 1) or N texts.
-            language: language of all texts, or of each, by any of its names.
+            language: language of all texts, or of each, by any of its names; None is the plain tower. A mapping of
+                languages to shares mixes their embeddings of the text, each of length 1.
             batch_size: texts in one pass. Languages are mixed within it, except those that fill passes of their own.
             progress: name of a progress bar, or None for no bar.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
         Raises:
-            ConfigError: a language is not in the bank, or there are not as many languages as texts.
+            ConfigError: a language is neither in the bank nor embedded by the plain tower, or there are not as many
+                languages as texts.
             DataError: `texts` is neither a text nor several.
         """
         texts = as_texts(texts)
-        names = of_each(language, len(texts))
-        slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
-        slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
-        token_ids = self.tower.tokenize(texts, names)  # all at once: one warning says how many were cut
-        embeddings = torch.empty(len(texts), self.tower.embedding_dim)  # (N, D)
-        for places in _together(slots, batch_size):
-            own = [token_ids[i] for i in places.tolist()]
-            embeddings[places] = self.tower.encode_token_ids(own, batch_size, slots[places], progress)
-        return F.normalize(embeddings, dim=1) if normalize else embeddings
+        shares = [one if isinstance(one, Mapping) else {one: 1.0} for one in of_each(language, len(texts))]
+        places = [i for i, own in enumerate(shares) for _ in own]  # (R,): the text of each row
+        names = [name for own in shares for name in own]
+        found = {name: self.adapter_for(name) for name in dict.fromkeys(names)}
+        adapters = [found[name] for name in names]
+        token_ids = self.tokenize([texts[i] for i in places], adapters, names)
+        rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
+        if len(places) > len(texts):
+            rows = mixed(rows, places, [share for own in shares for share in own.values()])
+        return F.normalize(rows, dim=1) if normalize else rows
+
+    def tokenize(
+        self, texts: Sequence[str], adapters: Sequence[str | None], languages: Sequence[str | None] | None = None
+    ) -> TokenIds:
+        """Return the token ids of each text, as the tower with its adapter reads it.
+
+        Args:
+            texts: N texts.
+            adapters: name of each text's adapter, (N,); None is the plain tower.
+            languages: language of each text, (N,), for towers whose texts name it; by default the adapters'.
+
+        Raises:
+            ConfigError: an adapter is not in the bank, or the tower has no token for a language.
+        """
+        names = [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
+        token_ids: list[list[int]] = [[]] * len(texts)
+        for spec, places in self._by_spec(adapters):
+            tower = self.tower if spec is None else spec.tower
+            own = tower.tokenize([texts[i] for i in places], [names[i] for i in places])
+            for i, ids in zip(places, own, strict=True):
+                token_ids[i] = ids
+        return token_ids
+
+    def encode_token_ids(
+        self,
+        token_ids: TokenIds,
+        adapters: Sequence[str | None],
+        batch_size: int = 64,
+        progress: str | None = None,
+    ) -> torch.Tensor:
+        """Return the embeddings (N, D), float32 on the CPU, not normalised; `adapters` is as in `tokenize`."""
+        embeddings = torch.empty(len(token_ids), self.tower.embedding_dim)  # (N, D)
+        for spec, places in self._by_spec(adapters):
+            own = [token_ids[i] for i in places]
+            if spec is None:
+                embeddings[places] = self.tower.encode_token_ids(own, batch_size, progress=progress)
+            else:
+                names = [str(adapters[i]) for i in places]
+                embeddings[places] = spec.encode_token_ids(own, names, batch_size, progress)
+        return embeddings
+
+    def whole_lengths(
+        self, texts: Sequence[str], token_ids: TokenIds, adapters: Sequence[str | None]
+    ) -> dict[int, tuple[int, int]]:
+        """Return the places of the texts that `tokenize` cut, with their number of tokens and the most there may be."""
+        found: dict[int, tuple[int, int]] = {}
+        for spec, places in self._by_spec(adapters):
+            tower = self.tower if spec is None else spec.tower
+            lengths = tower.whole_lengths([texts[i] for i in places], [token_ids[i] for i in places])
+            found |= {places[i]: (length, tower.max_length) for i, length in lengths.items()}
+        return found
 
     def merge(self, language: str) -> MultilingualTextEncoder:
         """Return a plain tower for one language, without the adapter's overhead.
 
         Raises:
-            ConfigError: the language is not in the bank.
+            ConfigError: the language has no adapter.
             WeightsError: an adapter of this kind cannot be merged; the message says why.
         """
-        return merge_slot(self.adapter, self.slot(language))
+        spec, slot = self.slot(language)
+        return merge_slot(spec.adapter, slot)
 
     def memory_report(self) -> BankReport:
         """Return the memory of the languages, and the time to add each."""
-        own = {id(tensor): tensor for _, tensor in self.adapter.named_tensors()}
-        size = sum(one.nbytes for one in [*self.tower.parameters(), *self.tower.buffers()] if id(one) not in own)
-        each = sum(tensor.element_size() * tensor.shape[1:].numel() for tensor in own.values())
-        return BankReport(size, each, dict(self._seconds))
+        size = sum(one.nbytes for one in [*self.tower.parameters(), *self.tower.buffers()])
+        bytes_of = {
+            language: sum(one.element_size() * one.shape[1:].numel() for _, one in spec.adapter.named_tensors())
+            for language, spec in self._spec_of.items()
+        }
+        return BankReport(size, bytes_of, dict(self._seconds))
 
     def close(self) -> None:
         """Remove all languages, which frees their memory."""
-        self.adapter.rearrange([])
-        self._seconds = {}
+        for language in self.adapters:
+            self.remove(language)
+
+    def _by_spec(self, adapters: Sequence[str | None]) -> Iterator[tuple[SlottedTower | None, list[int]]]:
+        """Yield the places of texts by the tower that embeds them, None for the plain one; raises as `slot`."""
+        found = {name: None if name is None else self.slot(name)[0] for name in dict.fromkeys(adapters)}
+        places: dict[SlottedTower | None, list[int]] = {}
+        for i, name in enumerate(adapters):
+            places.setdefault(found[name], []).append(i)
+        yield from places.items()
+
+    def _read(self, adapter: AdapterFile | Parameters | str | Path) -> tuple[tuple[AdapterConfig, ...], Parameters]:
+        """Return configuration and parameters of an adapter, whose values are finite."""
+        if isinstance(adapter, str | Path):
+            adapter = load_adapter_file(adapter)
+        if isinstance(adapter, AdapterFile):  # its values were checked when it was read
+            adapter.check_tower(self.tower)
+            return in_order(adapter.configs), adapter.state
+        if self._own is None:
+            raise ConfigError("adapter: expected a file, or parameters and a bank that was made for their spec")
+        check_finite(adapter)
+        return self._own, adapter
 
     def _check_new(self, language: str, others: Iterable[str]) -> None:
         if (name := find_name(language, others)) is not None:
@@ -238,13 +381,11 @@ class AdapterBank:
                 f"language {language!r} is in the bank already{as_name}; remove it first or use another name"
             )
 
-    def _check_file(self, file: AdapterFile) -> None:
-        file.check_tower(self.tower)
-        if in_order(file.configs) != in_order(self.configs):
-            raise ConfigError(
-                f"adapter {file.path} is {describe(file.configs)}, but the bank holds {describe(self.configs)}: "
-                "the languages of one bank share one configuration"
-            )
+
+def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) -> torch.Tensor:
+    """Return the sums (N, D), by `places`, of the directions of `rows` (R, D) times their shares; R >= N."""
+    weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
+    return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, torch.tensor(places), weighted)
 
 
 def name_of(file: AdapterFile, name: str | None = None) -> str:
@@ -255,22 +396,9 @@ def name_of(file: AdapterFile, name: str | None = None) -> str:
     return name
 
 
-def of_each(language: str | Sequence[Any] | None, count: int) -> list[Any]:
+def of_each(language: Any, count: int) -> list[Any]:
     """Return the language of each of `count` texts, given one for all or one for each; else raise ConfigError."""
-    languages = [language] * count if language is None or isinstance(language, str) else list(language)
+    languages = [language] * count if language is None or isinstance(language, str | Mapping) else list(language)
     if len(languages) != count:
         raise ConfigError(f"{len(languages)} languages for {count} texts: expected one language, or one per text")
     return languages
-
-
-def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the places of texts that share passes: those of each slot that fills one, and all others.
-
-    Rows of several slots cost more than rows of one; that pays only if it saves passes.
-    """
-    fills = slots.bincount() >= batch_size  # (S,)
-    for slot in fills.nonzero().flatten():
-        yield (slots == slot).nonzero().flatten()
-    others = (~fills[slots]).nonzero().flatten()
-    if len(others):
-        yield others

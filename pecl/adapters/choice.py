@@ -1,20 +1,22 @@
-"""One rule for all commands: which adapter embeds texts of a language, or the plain tower.
+"""One rule for all commands: which adapter embeds texts of a language, or the plain tower; `load_bank` for a library.
 
 A language uses its adapter where one is known: those that ship with pecl for the towers, and those that the user names,
 which come first. Every other language uses the plain tower.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.adapters import ready
+from pecl.adapters.bank import AdapterBank, name_of
 from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.towers import PAIRS
+from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
+from pecl.files.reading import without_garbage_collection
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, way_to_adapter
 
 PLAIN = "none"  # names the plain tower where an adapter is expected
@@ -146,3 +148,37 @@ class KnownAdapters:
         if path not in self._files:
             self._files[path] = load_adapter_file(path)
         return self._files[path]
+
+
+def load_bank(
+    profile: str = "mini",
+    languages: str | Iterable[str] = ready.ALL,
+    *,
+    tower: MultilingualTextEncoder | None = None,
+    device: str = "cpu",
+) -> AdapterBank:
+    """Return the shipped adapters of a profile, by language, on its text tower.
+
+    The plain tower embeds English, under its name like every other language.
+
+    Args:
+        profile: a pair of towers; adapters are shipped for `mini`.
+        languages: names of languages; `all` for every language with an adapter.
+        tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
+        device: device of a tower that is loaded.
+
+    Raises:
+        ConfigError: no adapters are shipped for the profile, or for a language.
+        WeightsError: `tower` is not the one that the adapters were trained on.
+
+    Example:
+        >>> bank = pecl.load_bank("mini", ["cs", "sw"])
+        >>> bank.encode_text(["pes na pláži", "a dog on the beach"], language=["cs", "en"]).shape
+        torch.Size([2, 256])
+    """
+    paths = ready.chosen_adapters(profile, languages)
+    tower = tower or load_text_encoder(profile, device=device)
+    with without_garbage_collection():
+        bank = AdapterBank(tower, plain=[ENGLISH])
+        bank.add_files((name_of(file), file) for file in [load_adapter_file(path, tower) for path in paths])
+    return bank

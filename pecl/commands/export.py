@@ -132,8 +132,8 @@ def _onnx(parsed: argparse.Namespace) -> int:
     bank = AdapterBank.from_files(towers.text, paths)
     image = None if parsed.text_only else towers.image
     path = export_onnx(bank, image, parsed.target, parsed.int8)
-    slots = ", ".join(f"{language} {bank.slot(language)}" for language in bank.languages)
-    print_text(f"{path}: {towers.text.name} with {describe(bank.configs)}, slots: {slots}")
+    slots = ", ".join(f"{language} {slot}" for slot, language in enumerate(bank.languages))
+    print_text(f"{path}: {towers.text.name} with {describe(bank.single().configs)}, slots: {slots}")
     return 0
 
 

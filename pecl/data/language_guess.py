@@ -72,7 +72,7 @@ def guess_languages(
     """Return the likeliest language of each text.
 
     lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
-    preferred language (see `Banks.preferred`) counts more than another, since Czech and Slovak, say, share many
+    preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
     phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
     knows no language names one by itself. `among` has the codes of the candidates (see `detectable`), which then count
     alike; by default all languages are.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.banks import Banks
+from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import prepare_evaluation
@@ -66,10 +66,10 @@ def corrected_recall(config: ExperimentConfig) -> CorrectedRecall:
     with use_threads(config.threads):
         references, towers = check_corrections(config), towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        text = Banks(towers.text)
+        text = AdapterBank(towers.text, plain=None)
         file = choice.read(towers.text)
         if file is not None:
-            text.add(file, config.language)
+            text.add(config.language, file)
         embeddings = text.encode_text(prepared.texts("test"), config.language)  # (Q, D)
         gallery = F.normalize(prepared.images[prepared.gallery_items("test")], dim=1)  # (G, D)
         corrections = torch.from_numpy(references.corrections(gallery.numpy()))

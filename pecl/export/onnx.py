@@ -44,17 +44,19 @@ def export_onnx(
     The file of a bank takes the slot of each text; `int8` adds the text tower with dynamically quantised weights.
 
     Raises:
-        ConfigError: the packages of the extra `export` are missing, or the tokenizer cannot be written by itself.
+        ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be written by itself, or the
+            bank has adapters of several specs.
         OutputError: `target` exists already or cannot be written.
         RunError: a tower has an operation that ONNX does not.
     """
     check_packages()
-    adapter, tower = (text.adapter, text.tower) if isinstance(text, AdapterBank) else (None, text)
+    bank = text.single() if isinstance(text, AdapterBank) else None
+    adapter, tower = (None, text) if bank is None else (bank.adapter, bank.tower)
     tokenizer = with_prefix(tower)
     about = {
         "max_length": tower.max_length,
         "width": tower.embedding_dim,
-        "slots": {name: i for i, name in enumerate(text.languages)} if isinstance(text, AdapterBank) else None,
+        "slots": None if bank is None else {name: i for i, name in enumerate(bank.languages)},
         "preprocessing": None if image is None else {**image.preprocessing},
     }
     with exported_folder(target) as folder:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pecl.adapters.banks import Banks
+from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.adapters.formats.convert import merge_adapter, read_adapter
 from pecl.encoders.image import ImageEncoder
@@ -51,18 +51,16 @@ class Tokenizer:
         return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
 
 
-def clip_model(text: Banks, image: ImageEncoder, language: str) -> tuple[ClipModel, Tokenizer]:
+def clip_model(text: AdapterBank, image: ImageEncoder, language: str) -> tuple[ClipModel, Tokenizer]:
     """Return the model that embeds texts of one language, and its tokenizer."""
-    name = text.find(language)
-    if name is None:
+    if text.adapter_for(language) is None:
         return ClipModel(text.tower, image).eval(), Tokenizer(text.tower)
-    bank = text.bank_of(name)
-    slot = bank.slot(name)
+    spec, slot = text.slot(language)
 
     def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return bank.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
+        return spec.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
 
-    return ClipModel(encode, image).eval(), Tokenizer(text.tower)
+    return ClipModel(encode, image).eval(), Tokenizer(spec.tower)
 
 
 def measure(

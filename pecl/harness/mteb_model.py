@@ -11,9 +11,8 @@ import torch
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
-from pecl.adapters.banks import Banks
+from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import KnownAdapters
-from pecl.adapters.formats.files import load_adapter_file
 from pecl.encoders.towers import PAIRS, Towers, load_towers
 from pecl.errors import ConfigError
 from pecl.languages import LANGUAGES, find_name
@@ -53,12 +52,12 @@ class PeclEncoder(AbsEncoder):
         device: str | None = None,
         adapters: Sequence[str | Path] | Mapping[str, str | Path] = (),
         towers: Towers | None = None,
-        text: Banks | None = None,
+        text: AdapterBank | None = None,
         **_: Any,
     ) -> None:
         name = model_name.removeprefix(f"{ORGANISATION}/")
         self.towers = load_towers(name, device=device or "cpu") if towers is None else towers
-        self.text = _banks(name, self.towers, adapters) if text is None else text
+        self.text = _bank(name, self.towers, adapters) if text is None else text
         self.mteb_model_meta = pecl_model_meta(name, adapters, self.towers)
 
     def encode(
@@ -94,16 +93,16 @@ class PeclEncoder(AbsEncoder):
         return torch.cat(made)
 
 
-def _banks(name: str, towers: Towers, adapters: Sequence[str | Path] | Mapping[str, str | Path]) -> Banks:
+def _bank(name: str, towers: Towers, adapters: Sequence[str | Path] | Mapping[str, str | Path]) -> AdapterBank:
     """Return the text tower with the adapters that are named."""
     known = KnownAdapters(name)
-    banks = Banks(towers.text)
+    bank = AdapterBank(towers.text, plain=None)
     of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, one) for one in adapters)
     for language, adapter in of_language:
         path = known.choose(adapter, language).path
         if path is not None:
-            banks.add(load_adapter_file(path), language)
-    return banks
+            bank.load(path, language)
+    return bank
 
 
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from pecl.adapters.banks import Banks
+from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, not_none, unknown
@@ -59,17 +59,17 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
         result = evaluate(config)
         towers = towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        text = Banks(towers.text)
+        text = AdapterBank(towers.text, plain=None)
         file = with_adapter(config)[1].read(towers.text)
         if file is not None:
-            text.add(file, config.language)
+            text.add(config.language, file)
         for direction, found in measure(prepared, towers, text).items():
             own = {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
             rows.append(HarnessRow(config.language, direction, found, own))
     return rows
 
 
-def _with_mteb(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:
+def _with_mteb(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
     import mteb
 
     from pecl.harness.mteb_model import PeclEncoder
@@ -87,7 +87,7 @@ def _with_mteb(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:
     return found
 
 
-def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:
+def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
     from pecl.harness.clip_benchmark import clip_model, measure
 
     model, tokenizer = clip_model(text, towers.image, prepared.config.language)
@@ -105,7 +105,7 @@ def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: Banks) -> Rec
 
 
 # name -> required module, and measuring function
-HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, Banks], Recalls]]] = {
+HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, AdapterBank], Recalls]]] = {
     "mteb": ("mteb", _with_mteb),
     "clip-benchmark": ("clip_benchmark", _with_clip_benchmark),
 }

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 
-from pecl.adapters.bank import of_each
-from pecl.adapters.banks import Banks
+from pecl.adapters.bank import AdapterBank, of_each
 from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.languages import ENGLISH, any_language_code, language_name
@@ -57,11 +55,11 @@ def shares_to_json(shares: Shares) -> dict[str, float]:
     return {code or PLAIN: round(share, 3) for code, share in shares} if len(shares) > 1 else {}
 
 
-def known_shares(guess: LanguageGuess, banks: Banks) -> Shares:
+def known_shares(guess: LanguageGuess, bank: AdapterBank) -> Shares:
     """Return the shares of a guess, where languages without an adapter and English share the plain tower."""
     found: dict[str | None, float] = {}
     for code, share in guess.shares:
-        code = banks.find(code)
+        code = bank.find(code)
         found[code] = found.get(code, 0.0) + share
     if len(found) > 1:
         return tuple(sorted(found.items(), key=lambda one: -one[1]))
@@ -97,7 +95,8 @@ class QueryEncoder:
         self.known = KnownAdapters(profile, list(adapters))
         files = self.known.files()  # a file that cannot be used is refused before the tower is loaded
         self.plain = load_text_encoder(profile, device=device)
-        self.banks = Banks(self.plain, files.values())
+        self.bank = AdapterBank(self.plain, plain=None)
+        self.bank.add_files(files.items())
 
     @cached_property
     def image_tower(self) -> ImageEncoder:
@@ -108,7 +107,7 @@ class QueryEncoder:
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
         """Return the likeliest language of each text; see `pecl.data.language_guess.guess_languages`."""
-        return guess_languages(texts, self.banks.preferred, self.among)
+        return guess_languages(texts, self.bank.preferred, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
         """Return the language of a text, the one that is named or else a guess, and its adapter.
@@ -124,7 +123,7 @@ class QueryEncoder:
         (guess,) = self.guess_languages([text])
         code = guess.language if guess.is_sure else None
         choice = self.known.for_language(code)
-        shares = known_shares(guess, self.banks)
+        shares = known_shares(guess, self.bank)
         used = "adapter: none (the plain tower)" if code is None else choice.sentence
         if len(shares) > 1:
             used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in shares_to_json(shares).items())
@@ -146,16 +145,10 @@ class QueryEncoder:
             DataError: a text is not one.
         """
         shares = self._shares_of_each(texts, language)
-        places = [i for i, own in enumerate(shares) for _ in own]
-        codes = [code for own in shares for code, _ in own]
-        for code in sorted({code for code in codes if self.banks.find(code) is None and code != ENGLISH}, key=str):
+        codes = {code for own in shares for code, _ in own}
+        for code in sorted((code for code in codes if self.bank.find(code) is None and code != ENGLISH), key=str):
             logger.debug("%s", self.known.for_language(code).sentence)
-        embedded = self.banks.encode_text([texts[i] for i in places], codes)  # (R, D)
-        if len(places) == len(texts):
-            return embedded
-        weighted = embedded * torch.tensor([share for own in shares for _, share in own]).unsqueeze(1)
-        total = torch.zeros(len(texts), embedded.shape[1])
-        return F.normalize(total.index_add_(0, torch.tensor(places), weighted), dim=1)
+        return self.bank.encode_text(texts, [dict(own) for own in shares])
 
     def _shares_of_each(
         self, texts: Sequence[str], language: str | QueryLanguage | Sequence[str | None] | None
@@ -166,7 +159,7 @@ class QueryEncoder:
         shares: list[Shares] = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]
         if unnamed := [i for i, name in enumerate(names) if name is None]:
             for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
-                shares[i] = known_shares(guess, self.banks)
+                shares[i] = known_shares(guess, self.bank)
         return shares
 
     def encode_image(self, pictures: Sequence[Path | Image.Image]) -> torch.Tensor:

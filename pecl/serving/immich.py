@@ -90,15 +90,15 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
     if named is not None:
         named = as_text(named, "language", 100)
         names = (named, named.partition("-")[0])  # pt-BR has the adapter of pt
-        if found := next((found for name in names if (found := models.banks.find(name))), None):
+        if found := next((found for name in names if (found := models.bank.find(name))), None):
             return found, found
         if names[1].lower() != ENGLISH:
             return any_language_code(names[1]), None
     if not can_guess():
         return None, None
-    (guess,) = await asyncio.to_thread(guess_languages, [text], models.banks.preferred)
+    (guess,) = await asyncio.to_thread(guess_languages, [text], models.bank.preferred)
     language = guess.language if guess.is_sure else None
-    return language, models.banks.find(language)
+    return language, models.bank.find(language)
 
 
 def _textual(entries: bytes) -> tuple[Any, Any] | None:

@@ -1,6 +1,6 @@
 """`Models`: the plain text tower of a server and the adapters of many languages, and the texts that they embed.
 
-Texts of all requests that wait are embedded together, in one pass per spec of adapters, see `pecl.adapters.banks`.
+Texts of all requests that wait are embedded together by one `AdapterBank`, in one pass per spec of adapters.
 """
 
 import time
@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.bank import AdapterBank
-from pecl.adapters.banks import Banks
+from pecl.adapters.bank import AdapterBank, name_of
 from pecl.adapters.formats.files import AdapterFile
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
 from pecl.languages import ENGLISH, LANGUAGES
+from pecl.options import quoted
 from pecl.serving.refusals import Refusal, bad
 
 _BATCH = 64  # texts that the tower takes at a time
@@ -51,9 +52,6 @@ class Embedded:
     tokens: int = 0  # number of tokens that the tower read
 
 
-Row = tuple[int, int, list[int], int]  # number of a text's job, its place there, its token ids, slot of its adapter
-
-
 class Models:
     """The plain text tower and adapters by name.
 
@@ -68,13 +66,13 @@ class Models:
         self.name = name
         self.tower = tower
         self.dim = tower.embedding_dim  # D
-        self.banks = Banks(tower)
+        self.bank = AdapterBank(tower, plain=None)
         self._since: dict[str | None, int] = {None: int(time.time())}  # by adapter, None for the plain tower
 
     @property
     def adapters(self) -> list[str]:
         """Names of the adapters, in the order in which they were added."""
-        return self.banks.names
+        return self.bank.adapters
 
     @property
     def names(self) -> list[str]:
@@ -82,19 +80,20 @@ class Models:
         return [self.model_of(name) for name in (None, *self.adapters)]
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
-        """Add an adapter and return its name; see `Banks.add`."""
-        name = self.banks.add(file, name)
+        """Add an adapter and return its name, by default the file's language; see `AdapterBank.add`."""
+        name = name_of(file, name)
+        self.bank.add(name, file)
         self._since[name] = int(time.time())
         return name
 
     def remove(self, name: str) -> None:
-        """Remove an adapter; see `Banks.remove`."""
-        self.banks.remove(name)
+        """Remove an adapter; see `AdapterBank.remove`."""
+        self.bank.remove(name)
         del self._since[name]
 
     def describe(self) -> list[dict[str, str | int | None]]:
         """Return the models in OpenAI's form; `adapter` is the spec, None of the plain tower."""
-        specs = {None: None} | self.banks.specs()
+        specs = {None: None} | self.bank.spec_names()
         return [
             {
                 "id": self.model_of(name),
@@ -119,60 +118,52 @@ class Models:
             Refusal: 404, there is none of this name.
         """
         base, colon, adapter = model.partition(":")
-        found = self.banks.find(adapter)
+        found = self.bank.find(adapter)
         if base == self.name and (found or not colon):
             return found
-        sentence = f"model: expected one of {', '.join(self.names)}, got {model[:200]!r}"
-        raise Refusal(404, f"{sentence}{suggest(model[:200], self.names)}", "model", "model_not_found")
+        sentence = f"model: got {quoted(model[:200])}, which is none of the {len(self.names)} models of this server"
+        hint = suggest(model[:200], self.names)
+        raise Refusal(404, f"{sentence}{hint}; GET /v1/models lists them", "model", "model_not_found")
 
     def adapter_for(self, language: str) -> str | None:
         """Return the adapter for a language by any of its names; None for English without an adapter of its own."""
-        found = self.banks.find(language)
+        found = self.bank.find(language)
         if found is None and language.strip().lower() not in LANGUAGES[ENGLISH].names():
-            raise bad(f"language: {self.banks.missing(language[:100])}", "language")
+            raise bad(self.bank.missing(language[:100]), "language")
         return found
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or the error that it ended in, which does not affect other jobs."""
-        answers: list[Embedded | Exception] = []
-        rows_of: dict[AdapterBank | None, list[Row]] = {}
-        for number, job in enumerate(jobs):
-            try:
-                answers.append(self._prepare(number, job, rows_of))
-            except (Refusal, PeclError) as error:
-                answers.append(error)
-        for bank, rows in rows_of.items():
-            for (number, place, *_), embedding in zip(rows, self._pass(bank, rows), strict=True):
-                answer = answers[number]
-                if isinstance(answer, Embedded):
-                    answer.embeddings[place] = embedding
-        return [_checked(answer, jobs[number]) for number, answer in enumerate(answers)]
+        token_ids = [self._tokenize(job) for job in jobs]
+        sound = [(job, own) for job, own in zip(jobs, token_ids, strict=True) if not isinstance(own, Exception)]
+        rows = [ids for _, own in sound for ids in own]
+        adapters = [name for job, _ in sound for name in job.adapters]
+        embeddings = iter(F.normalize(self.bank.encode_token_ids(rows, adapters, _BATCH), dim=1))  # R of (D,)
+        return [
+            own if isinstance(own, Exception) else _checked(torch.stack([next(embeddings) for _ in own]), own, job)
+            for job, own in zip(jobs, token_ids, strict=True)
+        ]
 
-    def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, list[Row]]) -> Embedded:
-        """Put a job's texts among the rows of their banks; return the answer, whose embeddings are still to come."""
+    def _tokenize(self, job: TextJob) -> TokenIds | Exception:
+        """Return the token ids of a job's texts, or the error that it ends in."""
         try:
-            banks = [None if name is None else self.banks.bank_of(name) for name in job.adapters]
-        except ConfigError as error:  # it was unloaded since the request was read
-            raise Refusal(404, str(error), "model", "model_not_found") from error
-        token_ids = self.tower.tokenize(job.texts, [job.language or name or ENGLISH for name in job.adapters])
-        whole = {} if job.truncate else self.tower.whole_lengths(job.texts, token_ids)
-        for place, length in whole.items():
-            got = f"text {job.first + place} has {length} tokens, the tower reads {self.tower.max_length}"
-            raise bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
-        for place, (bank, ids, name) in enumerate(zip(banks, token_ids, job.adapters, strict=True)):
-            slot = 0 if bank is None or name is None else bank.slot(name)
-            rows_of.setdefault(bank, []).append((number, place, ids, slot))
-        return Embedded(torch.empty(len(job), self.dim), sum(map(len, token_ids)))
-
-    def _pass(self, bank: AdapterBank | None, rows: list[Row]) -> torch.Tensor:
-        """Return the embeddings (R, D), of length 1, of the rows of one bank."""
-        _, _, token_ids, slots = zip(*rows, strict=True)
-        tower, own_slots = (self.tower, None) if bank is None else (bank.tower, torch.tensor(slots))  # (R,)
-        return F.normalize(tower.encode_token_ids(token_ids, _BATCH, own_slots), dim=1)
+            languages = None if job.language is None else [job.language] * len(job)
+            token_ids = self.bank.tokenize(job.texts, job.adapters, languages)
+        except ConfigError as error:
+            if all(name is None or name in self.adapters for name in job.adapters):
+                return error
+            return Refusal(404, str(error), "model", "model_not_found")  # it was unloaded since the request was read
+        except PeclError as error:
+            return error
+        whole = {} if job.truncate else self.bank.whole_lengths(job.texts, token_ids, job.adapters)
+        for place, (length, most) in whole.items():
+            got = f"text {job.first + place} has {length} tokens, the tower reads {most}"
+            return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
+        return token_ids
 
 
-def _checked(answer: Embedded | Exception, job: TextJob) -> Embedded | Exception:
-    if isinstance(answer, Embedded) and not torch.isfinite(answer.embeddings).all():
+def _checked(embeddings: torch.Tensor, token_ids: TokenIds, job: TextJob) -> Embedded | Exception:
+    if not torch.isfinite(embeddings).all():
         used = ", ".join(sorted({name or "none" for name in job.adapters}))
         return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {used})")
-    return answer
+    return Embedded(embeddings, sum(map(len, token_ids)))

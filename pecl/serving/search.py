@@ -134,17 +134,17 @@ async def _choose(
     if document.get("language") is not None:
         named = text_field(document, "language", 100)
         try:
-            code = models.banks.find(named) or any_language_code(named)
+            code = models.bank.find(named) or any_language_code(named)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        confidence, shares = None, ((models.banks.find(code), 1.0),)
+        confidence, shares = None, ((models.bank.find(code), 1.0),)
     else:
-        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.banks.preferred, among)
+        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.bank.preferred, among)
         code, confidence = guess.language if guess.is_sure else None, guess.confidence
-        shares = tuple((models.banks.find(one), share) for one, share in known_shares(guess, models.banks))
+        shares = tuple((models.bank.find(one), share) for one, share in known_shares(guess, models.bank))
     if not use_adapter:
         return Chosen(code, confidence, None, ((None, 1.0),))
-    return Chosen(code, confidence, models.banks.find(code), shares)
+    return Chosen(code, confidence, models.bank.find(code), shares)
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:

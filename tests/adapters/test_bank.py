@@ -1,6 +1,7 @@
 """The bank of many languages, and its files, on tiny towers."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError, DataError, WeightsError
 
@@ -70,8 +72,8 @@ def test_a_language_that_fills_a_pass_does_not_share_it(batch_size, expected, ba
         passes.append((len(input_ids), set(slots.tolist())))
         return plain(input_ids, attention_mask, slots)
 
-    plain = bank.tower.pooled
-    monkeypatch.setattr(bank.tower, "pooled", pooled)
+    plain = bank.single().tower.pooled
+    monkeypatch.setattr(bank.single().tower, "pooled", pooled)
     bank.encode_text(["ein Hund"] * 12, language=MIXED, batch_size=batch_size)
     assert passes == expected
 
@@ -86,13 +88,10 @@ def test_one_text_is_one_row(bank):
 
 def test_reprs_are_one_line(bank):
     # 2 layers: query and value with (8 x 32) + (32 x 8); two LayerNorms with 2 x 32
-    assert repr(bank) == (
-        "AdapterBank(adapter='lora', languages=['de', 'cs', 'fr'], parameters_per_language=2_304, "
-        "tower='tiny-xlm-roberta', device='cpu')"
-    )
+    assert repr(bank) == ("AdapterBank({'lora': ['de', 'cs', 'fr']}, tower='tiny-xlm-roberta', device='cpu')")
     adapter = "Adapter(adapter='lora', slots=3, parameters_per_slot=2_304, tower='tiny-xlm-roberta')"
-    assert repr(bank.adapter) == adapter
-    assert repr(bank.tower).endswith(f"device='cpu', adapter={adapter})")
+    assert repr(bank.single().adapter) == adapter
+    assert repr(bank.single().tower).endswith(f"device='cpu', adapter={adapter})")
 
 
 @pytest.mark.parametrize("renamed", LANGUAGES)
@@ -143,8 +142,9 @@ def test_a_bank_shares_the_memory_of_its_towers_weights():
     tower = tower_of("xlm-roberta", torch.float32)
     bank = bank_on(tower, "lora+head")
     frozen = {tensor.data_ptr() for tensor in [*tower.parameters(), *tower.buffers()]}
-    own = {parameter.data_ptr() for parameter in bank.adapter.parameters()}
-    assert {tensor.data_ptr() for tensor in [*bank.tower.parameters(), *bank.tower.buffers()]} == frozen | own
+    spec = bank.single()
+    own = {parameter.data_ptr() for parameter in spec.adapter.parameters()}
+    assert {tensor.data_ptr() for tensor in [*spec.tower.parameters(), *spec.tower.buffers()]} == frozen | own
     assert frozen.isdisjoint(own)
 
 
@@ -161,7 +161,7 @@ def test_a_language_has_all_its_names(name, bank, tmp_path):
     bank.rename("cs", "jp")
     expected = bank.encode_text(TEXTS, "jp")
     assert name in bank
-    assert bank.slot(name) == 1
+    assert bank.slot(name) == (bank.single(), 1)
     assert torch.equal(bank.encode_text(TEXTS, name), expected)
     assert torch.equal(bank.encode_text(TEXTS, [name] * len(TEXTS)), expected)
     bank.save(name, tmp_path / "jp.safetensors")
@@ -192,8 +192,9 @@ def test_report_counts_bytes(bank):
     plain = sum(t.numel() * t.element_size() for t in [*tower.parameters(), *tower.buffers()])
     assert report.tower_bytes == plain
     # 2 layers: query and value with (8 x 32) + (32 x 8); two LayerNorms with 2 x 32
-    assert report.bytes_per_language == 4 * 2 * (2 * 2 * 8 * 32 + 2 * 2 * 32)
-    assert report.share == pytest.approx(3 * report.bytes_per_language / plain)
+    size = 4 * 2 * (2 * 2 * 8 * 32 + 2 * 2 * 32)
+    assert report.language_bytes == dict.fromkeys(LANGUAGES, size)
+    assert report.share == pytest.approx(3 * size / plain)
     assert list(report.seconds) == list(LANGUAGES)
     assert all(seconds > 0 for seconds in report.seconds.values())
 
@@ -216,7 +217,8 @@ def test_merged_language(language, bank):
         (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
         (lambda bank: bank.rename("ko", "cs"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
-        (lambda bank: AdapterBank(bank.tower, "lora"), "has an adapter already"),
+        (lambda bank: AdapterBank(bank.single().tower), "has an adapter already"),
+        (lambda bank: AdapterBank(bank.tower).add("it", {}), "expected a file, or parameters and a bank"),
         (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),
     ],
 )
@@ -226,19 +228,39 @@ def test_what_the_bank_refuses(bank, act, message):
     assert bank.languages == list(LANGUAGES)
 
 
-def test_files_of_another_configuration_or_tower_are_refused(bank, tmp_path):
-    def written(name, tower, spec, language, named=bank.tower):
-        return save_adapter(tmp_path / name, states(tower, spec)[0], parse_adapter(spec), language, named)
+def test_a_file_of_another_tower_is_refused_and_one_of_another_spec_is_not(bank, tmp_path):
+    def written(name, tower, spec, named=bank.tower):
+        return save_adapter(tmp_path / name, states(tower, spec)[0], parse_adapter(spec), "ko", named)
 
-    other, same = tower_of("bert", torch.float32), tower_of("xlm-roberta", torch.float32)
+    other = tower_of("bert", torch.float32)
     with pytest.raises(WeightsError, match=r"trained on another text tower: on tiny-bert .* not on tiny-xlm-roberta"):
-        bank.load(written("a.safetensors", other, "lora", "ko", other))
-    path = written("b.safetensors", same, "lora:r=2", "ko")
-    with pytest.raises(ConfigError, match="is lora:r=2, but the bank holds lora: the languages of one bank share"):
-        bank.load(path)
+        bank.load(written("a.safetensors", other, "lora", other))
     assert bank.languages == list(LANGUAGES)
-    with pytest.raises(ConfigError, match="share one configuration"):
-        AdapterBank.from_files(same, [written("c.safetensors", same, "lora", "de"), path])
+    bank.load(written("b.safetensors", tower_of("xlm-roberta", torch.float32), "lora:r=2"))
+    with pytest.raises(ConfigError, match="expected one spec, got lora: de, cs, fr; lora:r=2: ko"):
+        bank.single()
+
+
+def test_several_specs_the_plain_tower_and_mixtures_are_embedded_in_one_call():
+    tower = tower_of("bert", torch.float32)
+    own = {"de": "lora", "cs": "soft_prompt", "fr": "hard_prompt"}  # the last one changes the text itself
+    bank = AdapterBank(tower, plain=["en"])
+    alone = {"English": tower.encode_text(TEXTS)}
+    for language, spec in own.items():
+        state = states(tower, spec)[0]
+        bank.add(language, AdapterFile(Path("."), language, parse_adapter(spec), state, tower.name, tower.fingerprint))
+        alone[language] = single(tower, spec, state)
+    languages = (["de", "English", "cs", "fr"] * 3)[: len(TEXTS)]
+    for row, text in enumerate(bank.encode_text(TEXTS, languages)):
+        torch.testing.assert_close(text, alone[languages[row]][row], rtol=0, atol=1e-5)
+    shares = {"cs": 0.6, "de": 0.3, None: 0.1}
+    expected = F.normalize(0.6 * alone["cs"] + 0.3 * alone["de"] + 0.1 * alone["English"], dim=1)
+    found = bank.encode_text(TEXTS, [shares, *["de"] * (len(TEXTS) - 1)])
+    torch.testing.assert_close(found[0], expected[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[1:], alone["de"][1:], rtol=0, atol=1e-5)
+    torch.testing.assert_close(bank.encode_text(TEXTS, shares), expected, rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match=r"expected one in the bank .*de, cs, fr, en.*, got 'it'"):
+        bank.encode_text(TEXTS, "it")
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 
 import pecl.adapters.ready
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.banks import Banks, load_bank
-from pecl.adapters.choice import AdapterChoice, KnownAdapters
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.choice import AdapterChoice, KnownAdapters, load_bank
+from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.ready import SHIPPED, ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.towers import load_text_encoder
@@ -95,11 +94,12 @@ def test_a_named_adapter_adds_to_the_shipped_ones_or_replaces_that_of_its_langua
     assert known.for_language("nl").name == str(dutch)
     assert known.for_language("Czech") == AdapterChoice(czech, str(czech))
     assert known.for_language("ja").name == "mini:jp"
-    banks = Banks(tower_of("bert", torch.float32), known.files().values())
-    assert len(banks.banks) == 3  # of three specs
+    bank = AdapterBank(tower_of("bert", torch.float32))
+    bank.add_files(known.files().items())
+    assert len(bank.specs) == 3
     for language, path in {"cs": czech, "de": shipped["de"], "jp": shipped["jp"], "nl": dutch}.items():
         own = AdapterBank.from_files(tower_of("bert", torch.float32), [path]).encode_text(TEXTS, language)
-        torch.testing.assert_close(banks.encode_text(TEXTS, language), own, rtol=0, atol=1e-6)
+        torch.testing.assert_close(bank.encode_text(TEXTS, language), own, rtol=0, atol=1e-6)
 
 
 def test_none_leaves_every_language_to_the_plain_tower(shipped):
@@ -127,25 +127,26 @@ def test_what_is_refused(shipped, named, error, message, tmp_path, monkeypatch):
 
 def test_texts_of_all_languages_are_embedded_at_once_each_as_alone(shipped):
     tower = tower_of("bert", torch.float32)
-    banks = Banks(tower, KnownAdapters("mini").files().values())
-    assert len(banks.banks) == 1
+    bank = AdapterBank(tower, plain=None)
+    bank.add_files(KnownAdapters("mini").files().items())
+    assert len(bank.specs) == 1
     languages = (["cs", None, "de", "fi", "ja", "en"] * 2)[: len(TEXTS)]
-    found = banks.encode_text(TEXTS, languages)
+    found = bank.encode_text(TEXTS, languages)
     for row, text, language in zip(found, TEXTS, languages, strict=True):
         plain = language in (None, "fi", "en")
-        own = tower.encode_text(text)[0] if plain else banks.banks[0].encode_text(text, language)[0]
+        own = tower.encode_text(text)[0] if plain else bank.encode_text(text, language)[0]
         torch.testing.assert_close(row, own, rtol=0, atol=1e-6)
     assert tower.adapter is None
     with pytest.raises(
         ConfigError, match=re.escape("1 languages for 12 texts: expected one language, or one per text")
     ):
-        banks.encode_text(TEXTS, ["cs"])
+        bank.encode_text(TEXTS, ["cs"])
 
 
 def test_an_english_adapter_is_used_where_there_is_one(tmp_path):
-    banks = Banks(tower_of("bert", torch.float32), [load_adapter_file(write(tmp_path, "en"))])
-    assert banks.find("English") == "en"
-    assert not torch.allclose(banks.encode_text(TEXTS, "en"), banks.encode_text(TEXTS), atol=1e-4)
+    bank = AdapterBank.from_files(tower_of("bert", torch.float32), [write(tmp_path, "en")])
+    assert bank.find("English") == "en"
+    assert not torch.allclose(bank.encode_text(TEXTS, "en"), bank.encode_text(TEXTS), atol=1e-4)
 
 
 FIRST = ["cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh"]
@@ -188,7 +189,7 @@ def test_a_bank_serves_all_languages_and_leaves_english_as_it_was():
     mixed = bank.encode_text(texts, language=["fi", "cs", "en"])  # of two specs, and the plain tower
     for i, language in enumerate(["fi", "cs", "en"]):
         assert torch.allclose(mixed[i], bank.encode_text(texts, language)[i], atol=1e-6)
-    with pytest.raises(ConfigError, match=r"language: expected an adapter that is loaded .* got 'br'"):
+    with pytest.raises(ConfigError, match=r"language: expected one in the bank .* got 'br'"):
         bank.encode_text(texts, language="br")
     few = load_bank("mini", ["cs", "en"], tower=tower)
     assert gc.isenabled()  # paused meanwhile

@@ -63,7 +63,7 @@ def check_bank(spec, folder):
     torch.testing.assert_close(own, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(run(folder, TEXTS[:1], [1]), bank.encode_text(TEXTS[:1], "cs"), rtol=0, atol=1e-5)
     assert (own - run(folder, TEXTS, [1] * len(TEXTS))).abs().max() > 1e-4  # the slot matters
-    bank.add("fr", bank.adapter.slot_state(0))  # the bank itself is as before
+    bank.add("fr", bank.single().adapter.slot_state(0))  # the bank itself is as before
     torch.testing.assert_close(bank.encode_text(TEXTS, languages), expected)
 
 

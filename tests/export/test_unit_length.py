@@ -13,7 +13,6 @@ from helpers.small_index import paint
 from PIL import Image
 
 import pecl
-from pecl.adapters.banks import Banks
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
@@ -77,7 +76,6 @@ def bank():
 TEXT_WAYS = {
     "tower": lambda: merged().encode_text(LINES),
     "bank": lambda: bank().encode_text(LINES, "cs"),
-    "banks": lambda: Banks(text_tower(), [load_adapter_file("cs.safetensors")]).encode_text(LINES, "cs"),
     "queries": lambda: QueryEncoder("mini", ["cs.safetensors"]).encode_text(LINES, "cs"),
     "index": lambda: by_index(LINES, "cs"),
     "embed": lambda: pecl.embed(LINES, "embedded", adapter="cs.safetensors")[:],

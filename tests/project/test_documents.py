@@ -26,7 +26,7 @@ from helpers.project import ROOT
 from helpers.small_index import paint
 from helpers.tiny import tiny_tower
 
-import pecl.adapters.banks
+import pecl.adapters.choice
 import pecl.adapters.ready
 import pecl.data.registry
 import pecl.encoders.towers
@@ -65,7 +65,7 @@ def place(tmp_path_factory):
     make_xtd200(make_flickr30k200(data, n=LINES), n=POOL)
     _write_adapters(folder / "adapters" / "mini")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pecl.encoders.towers, pecl.export.peft, pecl.adapters.banks):
+        for module in (pecl.encoders.towers, pecl.export.peft, pecl.adapters.choice):
             patch.setattr(module, "load_text_encoder", lambda *_, **__: text_tower())
         patch.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: image_tower())
         patch.setattr(pecl.adapters.ready, "SHIPPED", folder / "adapters")

@@ -42,14 +42,14 @@ def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(mo
     before = embed(models, TEXTS, ADAPTERS).embeddings
     for file in more:
         models.add(file)
-    assert [len(bank) for bank in models.banks.banks] == [12, 2, 1]
+    assert [len(one.languages) for one in models.bank.specs] == [12, 2, 1]
     torch.testing.assert_close(embed(models, TEXTS, ADAPTERS).embeddings, before, rtol=0, atol=1e-6)
     mixed = embed(models, TEXTS[:5], ["x1", "de", None, "x3", "x2"]).embeddings
     for place, name in enumerate(["x1", "de", None, "x3", "x2"]):
         single = embed(models, [TEXTS[place]], [name]).embeddings[0]
         torch.testing.assert_close(mixed[place], single, rtol=0, atol=1e-5)
     kept = {tensor.data_ptr() for tensor in models.tower.parameters()}
-    for bank in models.banks.banks:
+    for bank in models.bank.specs:
         own = {id(parameter) for parameter in bank.adapter.parameters()}
         frozen = {tensor.data_ptr() for tensor in bank.tower.parameters() if id(tensor) not in own}
         assert frozen == kept
@@ -61,7 +61,7 @@ def test_an_adapter_that_goes_leaves_the_others_be(models):
     models.remove("de")
     torch.testing.assert_close(embed(models, TEXTS[:2], ["cs", "zh"]).embeddings, before, rtol=0, atol=1e-6)
     assert models.adapters == [language for language in LANGUAGES if language not in ("ko", "de")]
-    with pytest.raises(Refusal, match=r"expected an adapter that is loaded \(es, .*got 'de'"):
+    with pytest.raises(Refusal, match=r"expected one in the bank \(es, .*got 'de'"):
         embed(models, ["a"], ["de"])
     with pytest.raises(ConfigError, match="got 'de'"):
         models.remove("de")
@@ -70,7 +70,7 @@ def test_an_adapter_that_goes_leaves_the_others_be(models):
 def test_the_last_of_a_spec_takes_its_bank_along():
     models = make_models(adapter_files(("de",)))
     models.remove("de")
-    assert (models.adapters, models.banks.banks) == ([], [])
+    assert (models.adapters, models.bank.specs) == ([], [])
     models.add(adapter_files(("cs",), "bottleneck")[0])
     assert models.names == ["tiny", "tiny:cs"]
 
@@ -88,9 +88,9 @@ def test_a_job_that_cannot_be_done_fails_alone(models):
 def test_a_damaged_adapter_is_named_and_spoils_no_other(models):
     (file,) = adapter_files(("bad",))
     models.add(file)
-    bank = models.banks.bank_of("bad")
-    for parameter in bank.adapter.parameters():  # in memory: a file with such values is refused
-        parameter.data[bank.slot("bad")] = torch.nan
+    spec, slot = models.bank.slot("bad")
+    for parameter in spec.adapter.parameters():  # in memory: a file with such values is refused
+        parameter.data[slot] = torch.nan
     damaged, sound = models.embed([TextJob(["a"], ["bad"]), TextJob([TEXTS[0]], ["cs"])])
     assert isinstance(damaged, NotFiniteError)
     assert "adapters used: bad" in str(damaged)
@@ -99,7 +99,7 @@ def test_a_damaged_adapter_is_named_and_spoils_no_other(models):
 
 def test_what_is_not_added(models):
     (file,) = adapter_files(("de",))
-    with pytest.raises(ConfigError, match="'de' is loaded already"):
+    with pytest.raises(ConfigError, match="'de' is in the bank already"):
         models.add(file)
     with pytest.raises(ConfigError, match="does not say which language it is for"):
         models.add(dataclasses.replace(file, language=None))
@@ -122,7 +122,7 @@ def test_models_without_adapters_say_so():
     models = Models("tiny", plain_tower())
     with pytest.raises(Refusal, match="none yet"):
         models.adapter_for("de")
-    with pytest.raises(Refusal, match="model: expected one of tiny, got 'tiny:de'; did you mean 'tiny'"):
+    with pytest.raises(Refusal, match=r'got "tiny:de", which is none of the 1 .* mean .tiny.*/v1/models lists'):
         models.adapter_of("tiny:de")
     assert models.adapter_for("English") is None
     models.add(adapter_files(("en",))[0])
@@ -140,4 +140,4 @@ def test_adapters_serve_a_tower_that_is_rounded_or_trimmed(changed):
         models.add(file)
     found = embed(models, TEXTS, ADAPTERS).embeddings
     torch.testing.assert_close(found, expected(TEXTS, ADAPTERS), rtol=0, atol=0.02 if changed == "rounded" else 1e-5)
-    assert {bank.tower.fingerprint for bank in models.banks.banks} == {before.fingerprint}
+    assert {bank.tower.fingerprint for bank in models.bank.specs} == {before.fingerprint}

@@ -271,7 +271,8 @@ def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
     with fake_device.counted() as waits:
         found = banks[0].encode_text(TEXTS, languages)
     close(found, banks[1].encode_text(TEXTS, languages))
-    tower, max_padding = banks[1].tower, 1.0 if banks[1].adapter.works_on_tokens else MAX_PADDING
+    one = banks[1].single()
+    tower, max_padding = one.tower, 1.0 if one.adapter.works_on_tokens else MAX_PADDING
     assert len(waits) == len(list(tower.batches(tower.tokenize(TEXTS), 64, max_padding)))  # copies of embeddings
 
 
