@@ -3,9 +3,9 @@
     pip install langcodes language_data
     python scripts/make_languages.py
 
-Rows are the languages and scripts of FLORES-200, all of ISO 639-1, and a few that data sets and pretraining name. No
-library knows the macrolanguages of ISO 639-3, the regions, the languages of CC-100, on which XLM-R was trained (Conneau
-et al. 2020, appendix A), and the names of translation models: they are written here.
+Rows are the languages and scripts of FLORES-200, of ISO 639-1 and of GATITOS, and a few that data sets and pretraining
+name. No library knows the macrolanguages of ISO 639-3, the regions, the languages of CC-100, on which XLM-R was trained
+(Conneau et al. 2020, appendix A), and the names of translation models: they are written here.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ ISO_639_1 = """
     ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
 """  # but for `no`, a macrolanguage, and `sh`, which is withdrawn
 OTHERS = {"quz": "quz", "sr_latn": "srp", "sat": "sat"}  # of Crossmodal-3600; in CC-100; of NLLB
+# Further languages and scripts of GATITOS by the territory of most speakers
+GATITOS = {
+    "BD": "ctg syl", "BR": "hrx", "CD": "ktu", "CI": "bci", "CL": "arn", "FM": "chk", "GH": "gaa", "GN": "sus",
+    "GT": "kek mam quc", "ID": "bbc bew bts btx mad mak", "IN": "brx doi gom kha mni_mtei mwr sat_latn tcy trp",
+    "IQ": "aii", "JM": "jam", "LY": "ayl", "MA": "tzm_latn", "ML": "bm_nkoo", "MM": "cnh rhg", "MU": "mfe",
+    "MX": "nhe yua zap", "MY": "iba meo ms_arab", "NG": "efi iso pcm tiv", "NP": "new", "PH": "bik hil pam",
+    "PK": "bal pa_arab skr", "RO": "rom", "RU": "ady bua chm kbd sah tyv udm", "SC": "crs", "SD": "apd", "SL": "kri",
+    "TL": "tet", "TR": "zza", "UG": "ach alz cgg", "UZ": "kaa", "ZW": "dov ndc",
+}  # fmt: skip
 
 # The code that is written, by FLORES code, where neither ISO 639-1 nor ISO 639-3 decides
 WRITTEN = {
@@ -47,23 +56,29 @@ WRITTEN = {
 NAMES = {
     "tl": "Tagalog", "prs": "Dari", "ku": "Northern Kurdish", "ckb": "Central Kurdish", "sr_latn": "Serbian (Latin)",
     "luo": "Luo", "to": "Tongan", "quz": "Cusco Quechua", "dik": "Southwestern Dinka", "ii": "Sichuan Yi",
+    "ach": "Acholi", "gaa": "Gã", "bua": "Buryat", "chm": "Meadow Mari", "ktu": "Kituba", "mfe": "Mauritian Creole",
+    "rom": "Romani",
     "bn": "Bengali", "sat": "Santali", "ilo": "Ilocano", "lus": "Mizo", "kac": "Jingpho", "tw": "Twi", "fa": "Persian",
 }  # fmt: skip
-SCRIPTS = {"Arab": "Arabic", "Deva": "Devanagari", "Tfng": "Tifinagh", "Hant": "Traditional", "Latn": "Latin"}
+SCRIPTS = {
+    "Arab": "Arabic", "Deva": "Devanagari", "Tfng": "Tifinagh", "Hant": "Traditional", "Latn": "Latin",
+    "Mtei": "Meitei", "Nkoo": "N'Ko",
+}  # fmt: skip
 ALIASES = {
     "cs": "cz", "zh": "zh_cn zh_hans cmn", "zh_hant": "zh_tw zh_hk", "tl": "fil Filipino", "he": "iw",
     "yi": "ji", "ro": "mo mol Moldovan", "nb": "no nor Norwegian", "nn": "Nynorsk", "ny": "Chewa", "my": "Myanmar",
     "or": "Oriya", "fa": "Farsi", "nl": "Flemish", "ku": "Kurmanji Kurdish", "ckb": "Sorani", "ps": "Pushto",
     "el": "gr", "es": "Castilian", "ca": "Valencian", "si": "Sinhalese", "ht": "Haitian", "ky": "Kirghiz",
     "ug": "Uighur", "km": "Cambodian", "dv": "Maldivian", "ilo": "Iloko", "kac": "Kachin", "mni": "Meitei",
-    "bn": "Bangla", "kr": "kau", "et": "ekk", "ak": "fat",
+    "bn": "Bangla", "kr": "kau", "et": "ekk", "ak": "fat", "chm": "mhr Mari",
 }  # fmt: skip
 SHARED = {  # codes that name several rows: those of a macrolanguage, or a language in two scripts
     "no nor": "nb nn", "zh zho chi": "zh zh_hant yue", "sr srp": "sr sr_latn", "fa fas per": "fa prs",
     "ar ara": "ar acm acq aeb ajp apc ars ary arz", "az aze": "az azb", "ku kur": "ku ckb",
-    "lv lav": "lv ltg", "ms msa may": "ms id min bjn", "ks kas": "ks ks_deva", "kr kau": "kr kr_arab",
+    "lv lav": "lv ltg", "ms msa may": "ms ms_arab id min bjn", "ks kas": "ks ks_deva", "kr kau": "kr kr_arab",
     "ace": "ace ace_arab", "bjn": "bjn bjn_arab", "taq": "taq taq_tfng", "qu que": "qu quz",
-    "ak aka": "ak tw",
+    "ak aka": "ak tw", "bm bam": "bm bm_nkoo", "mni": "mni mni_mtei", "pa pan": "pa pa_arab", "sat": "sat sat_latn",
+    "tzm": "tzm tzm_latn",
 }  # fmt: skip
 CC_100 = """
     af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it
@@ -82,13 +97,13 @@ TERRITORIES = {  # of languages that CLDR gives none, or one far from most speak
 }  # fmt: skip
 REGIONS = {
     "Africa": "AO BF BI BJ BW CD CF CG CI CM CV DZ EG ER ET GH GN KE LS LY MA MG ML MW MZ NA NE NG RW SD SN SO SS SZ "
-    "TG TN TZ UG ZA ZM ZW SL LR GA",
-    "Americas": "AW BO BR CA CW HT MX PE PY US GL EC",
+    "TG TN TZ UG ZA ZM ZW SL LR GA LY MU SC",
+    "Americas": "AW BO BR CA CL CW EC GL GT HT JM MX PE PY US",
     "East Asia": "CN HK JP KR MN TW",
     "Europe": "AD AL AT BA BE BG BY CH CY CZ DE DK EE ES FI FO FR GB GR HR HU IE IM IS IT LI LT LU LV MD ME MK MT NL "
     "NO PL PT RO RS RU SE SI SK UA VA",
     "Middle East and Central Asia": "AF AM AZ GE IL IQ IR JO KG KZ PS SA SY TJ TM TR UZ YE LB",
-    "Pacific": "FJ GU MH NR NZ PF PG TO VU WS",
+    "Pacific": "FJ FM GU MH NR NZ PF PG TO VU WS",
     "South Asia": "BD BT IN LK MV NP PK",
     "Southeast Asia": "ID KH LA MM MY PH SG TH TL VN",
     "constructed": "001",
@@ -101,6 +116,9 @@ def main() -> None:
     there = {row["code"] for row in rows} | {"ja"}
     rows += [row_of(code, code) for code in ISO_639_1.split() if code not in there]
     rows += [row_of(code, iso3) for code, iso3 in OTHERS.items()]
+    for code in " ".join(GATITOS.values()).split():
+        base, _, script = code.partition("_")
+        rows.append(row_of(code, base) | ({"script": script.title()} if script else {}))
     rows.sort(key=lambda row: row["code"])
     add_names(rows)
     lines = ["\t".join(row.get(column, "") for column in HEAD) for row in rows]
@@ -121,7 +139,8 @@ def row_of(code: str, tag: str) -> dict[str, str]:
     base = {"jp": "ja"}.get(code, code.partition("_")[0])
     language = langcodes.Language.get(base)
     likely = language.maximize()
-    territory = TERRITORIES.get(code) or TERRITORIES.get(tag) or likely.territory or ""
+    named = TERRITORIES | {code: territory for territory, codes in GATITOS.items() for code in codes.split()}
+    territory = named.get(code) or named.get(tag) or likely.territory or ""
     regions = [region for region, members in REGIONS.items() if territory in members.split()]
     if len(regions) != 1:
         raise SystemExit(f"{code}: no region of {territory!r}")
@@ -129,7 +148,7 @@ def row_of(code: str, tag: str) -> dict[str, str]:
         "code": code,
         "iso": base if len(base) == 2 and "_" not in code else "",
         "iso3": tag if len(tag) == 3 else langcodes.Language.get(tag, normalize=False).to_alpha3(),
-        "script": "Latn" if code == "sr_latn" else likely.script or "",
+        "script": "Latn" if code in ("rhg", "sr_latn") else likely.script or "",
         "region": regions[0],
         "pretrained": "yes" if code in CC_100.split() else "",
         "shared": " ".join(codes for codes, members in SHARED.items() if code in members.split()),
@@ -143,7 +162,7 @@ def add_names(rows: list[dict[str, str]]) -> None:
     for row in rows:
         code, base = row["code"], {"jp": "ja"}.get(row["code"], row["code"].partition("_")[0])
         name = re.sub(r" \((?!Latin)[^)]*\)", "", langcodes.Language.get(base, normalize=False).display_name())
-        script = row["flores"].partition("_")[2] if "_" in code and row.get("flores") else ""
+        script = row["script"] if "_" in code and code != "sr_latn" else ""
         row["name"] = NAMES.get(code) or (f"{name} ({SCRIPTS[script]})" if script else name)
     taken = Counter(name for row in rows for name in primary(row))
     if twice := [name for name, count in taken.items() if count > 1]:

@@ -21,13 +21,13 @@ ENGINES = Registry(
     "engine",  # attach(tower, configs, seeds): puts an adapter on a tower, one slot per seed
     {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.opendelta.adapter:attach_opendelta"},
 )
+TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")  # data sets with text to train on
 TRAIN_ON = Registry(
     "training text",  # load(config), the text that is trained on in place of the few-shot pairs
     {
         "pairs": None,
         "multi30k-translations": "pecl.experiment.inputs:multi30k_translations",
-        "flickr30k200": "pecl.experiment.inputs:flickr30k200_text",
-        "emoji": "pecl.experiment.inputs:emoji_annotations",
+        **{name: f"pecl.experiment.inputs:{name}_text" for name in TEXT_SETS},
     },
 )
 ANCHORS = ("student", "frozen")
@@ -36,7 +36,7 @@ SOLVERS = ("gradient", "closed-form")
 CHOOSE = ("validation", "text", "last")
 OVERLAPS = ("refuse", "drop", "allow")
 GALLERIES = ("images", "english")
-TEXT_TESTS = ("xtd200",)  # data sets without photographs: their gallery is english
+TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")  # data sets without photographs: their gallery is english
 
 
 class Role(Flag):

@@ -83,7 +83,7 @@ class ExperimentConfig:
     )
     train_on: str = _option(
         "pairs",
-        "pairs: the few-shot pairs; else multi30k-translations (outside the pool), flickr30k200 or emoji",
+        "pairs: the few-shot pairs; else a named text, such as multi30k-translations (outside the pool) or sib200",
         Role.INPUT,
         choices=TRAIN_ON,
     )

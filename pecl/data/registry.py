@@ -13,7 +13,7 @@ from typing import Any
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
-from pecl.data.published import multi30k
+from pecl.data.published import multi30k, translated
 from pecl.data.published.emoji import EMOJI_LOCALES, WRITTEN_AS, read_emoji
 from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES, read_xflickrco, read_xm3600
 from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
@@ -48,6 +48,7 @@ class DatasetInfo:
     read: Reader = field(repr=False)
     folders: tuple[str, ...] = ()  # folders of the data directory that it needs
     splits: tuple[str, ...] = ()  # the default first
+    training_split: str | None = None  # the split that is text to train on; None for a set that has no such text
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -142,6 +143,42 @@ _BUILT_IN = {
         flores_languages,
         read_xtd200,
         folders=("xtd200",),
+    ),
+    "sib200": DatasetInfo(
+        "SIB-200: sentences of Wikinews, Wikibooks and Wikivoyage that people translated; text against text",
+        "CC BY-SA 4.0",
+        flores_languages,
+        translated.read_sib200,
+        folders=("sib200",),
+        splits=translated.SPLITS,
+        training_split="train",
+    ),
+    "ntrex": DatasetInfo(
+        "NTREX-128: sentences of news that people translated; text against text",
+        "CC BY-SA 4.0",
+        lambda: translated.translated_languages("ntrex"),
+        translated.read_ntrex,
+        folders=("ntrex",),
+        splits=translated.SPLITS,
+        training_split="train",
+    ),
+    "gatitos": DatasetInfo(
+        "GATITOS: 4,000 words and short phrases that people translated; text against text",
+        "CC BY 4.0",
+        lambda: translated.translated_languages("gatitos"),
+        translated.read_gatitos,
+        folders=("gatitos",),
+        splits=translated.ENTRY_SPLITS,
+        training_split="train",
+    ),
+    "seed": DatasetInfo(
+        "OLDI Seed: sentences of Wikipedia that people translated into 39 languages; text against text",
+        "CC BY-SA 4.0",
+        lambda: translated.translated_languages("seed"),
+        translated.read_seed,
+        folders=("seed",),
+        splits=translated.SPLITS,
+        training_split="train",
     ),
 }
 DATASETS = Registry("data set", _BUILT_IN, dashes=True)

@@ -4,7 +4,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
+from pecl.config import (
+    DISTIL_DEFAULTS,
+    SCHEDULE_FIELDS,
+    TEXT_SETS,
+    WITH_IMAGES,
+    ExperimentConfig,
+    make_config,
+    schedule_for,
+)
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.run import train_fleet
@@ -54,7 +62,7 @@ def distil_config(
     if config.text is None and config.train_on == "pairs":
         raise ConfigError(
             "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
-            "multi30k-translations, flickr30k200, emoji"
+            f"multi30k-translations, {', '.join(TEXT_SETS)}"
         )
     if set(SCHEDULE_FIELDS) <= set(given):
         return config

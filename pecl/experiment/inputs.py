@@ -1,16 +1,18 @@
 """Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch."""
 
 import logging
+import re
 from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from pecl.config import TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
+from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import TRANSLATIONS, route
 from pecl.data.captions import ParallelCaptions
+from pecl.data.custom.sources import parse_sources
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
-from pecl.data.registry import find_data_dir, load_dataset, load_request
+from pecl.data.registry import DATASETS, find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
@@ -156,14 +158,16 @@ def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
     return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
 
 
-def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the translated captions of Flickr30k-200, for training."""
-    return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
+def _training_text(name: str) -> Callable[[ExperimentConfig], ParallelCaptions]:
+    """Return a function that reads the training split of a data set."""
+
+    def load(config: ExperimentConfig) -> ParallelCaptions:
+        return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
+
+    return load
 
 
-def emoji_annotations(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the names and keywords of emoji, for training."""
-    return load_dataset("emoji", config.language, data_dir=config.data_dir)
+flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = map(_training_text, TEXT_SETS)
 
 
 def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
@@ -172,4 +176,17 @@ def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
         return load and load(config)
     if load is not None:
         raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
+    _refuse_tests(config.text)
     return load_text(config, {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"})
+
+
+def _refuse_tests(text: str) -> None:
+    """Refuse data sets that are tested on, and splits of those that are trained on."""
+    for source in parse_sources(text):
+        if source.name in DATASETS and source.name not in TRAIN_ON:
+            raise DataError(
+                f"text: {source.name} is never trained on: expected one of {', '.join(TEXT_SETS)}, or files"
+            )
+        name, mark, split = re.match(r"([^/:]*)([/:]?)(.*)", source.name).groups()
+        if mark and name in TEXT_SETS and split in DATASETS[name].splits:
+            raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")

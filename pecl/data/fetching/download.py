@@ -96,12 +96,21 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
 
-def check_content(file: Path | bytes, sha256: str | None) -> None:
-    """Raise DataError unless a file, or its bytes, has this SHA-256 or, where none is known, is a whole image."""
+def check_content(file: Path | bytes, sha256: str | None, is_text: bool = False) -> None:
+    """Raise DataError unless a file, or its bytes, has this SHA-256.
+
+    Where none is known, a photograph must decode, and text must be UTF-8 (`is_text`).
+    """
     if sha256 is not None:
         found = sha256_bytes(file) if isinstance(file, bytes) else sha256_file(file)
         if found != sha256:
             raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
+        return
+    if is_text:
+        try:
+            (file if isinstance(file, bytes) else file.read_bytes()).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"it is not UTF-8 text: {error}") from error
         return
     try:
         decode_picture(file if isinstance(file, bytes) else read_picture(file))
@@ -170,7 +179,9 @@ class _Downloader:
         outcome = self._found(file, target)
         record: DownloadRecord = {}
         if outcome is None:
-            content = fetch(file.url, partial(check_content, sha256=file.sha256), self.policy, self._stopped)
+            content = fetch(
+                file.url, partial(check_content, sha256=file.sha256, is_text=file.is_text), self.policy, self._stopped
+            )
             write_bytes(target, content)
             provenance_file(target).unlink(missing_ok=True)  # record of the replaced file
             outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}
@@ -181,7 +192,7 @@ class _Downloader:
         if not target.exists():
             return None
         try:
-            check_content(target, file.sha256)
+            check_content(target, file.sha256, file.is_text)
             return "present"
         except DataError as error:
             if file.sha256 is None or self.overwrite:  # a damaged photograph is of no use to anyone

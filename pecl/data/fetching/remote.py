@@ -6,9 +6,11 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from pecl.data.captions import read_captions
+from pecl.data.published.translated import OWNERS_CODES, SPLITS
 from pecl.data.reading import coco_split
 from pecl.errors import DataError, unknown
 from pecl.files import load_json
+from pecl.languages import flores_languages
 
 COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
 
@@ -19,7 +21,12 @@ class RemoteFile:
 
     path: str
     url: str
-    sha256: str | None = None  # None for a photograph, which must decode instead
+    sha256: str | None = None  # None where it is not known: a photograph must decode then, and text be UTF-8
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text, not a photograph."""
+        return PurePosixPath(self.path).suffix.lower() not in (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Download:
 
     description: str
     base_url: str
-    checksums: Mapping[str, Mapping[str, str]]  # folder, relative to `base_url` -> file name -> SHA-256
+    checksums: Mapping[str, Mapping[str, str | None]]  # folder, relative to `base_url` -> file name -> SHA-256
     note: str = ""  # remaining steps for the user, with `{folder}` for the data set's folder
 
 
@@ -69,6 +76,37 @@ DOWNLOADS: dict[str, Download] = {
         "names and keywords of emoji in 111 languages, to train on",
         "https://cdn.jsdelivr.net/npm/cldr-annotations-full@48.2.0/annotations",
         _CHECKSUMS["emoji"],
+    ),
+    "sib200": Download(
+        "sentences of Wikinews, Wikibooks and Wikivoyage in 202 languages, by people",
+        "https://raw.githubusercontent.com/dadelani/sib-200/HEAD",
+        {
+            f"data/annotated/{code}": {f"{split}.tsv": _CHECKSUMS["sib200"].get(f"{code}/{split}") for split in SPLITS}
+            for code in flores_languages().values()
+        },
+    ),
+    "ntrex": Download(
+        "sentences of news in 117 languages, by people",
+        "https://raw.githubusercontent.com/MicrosoftTranslator/NTREX/HEAD",
+        {
+            "NTREX-128": dict.fromkeys(
+                [
+                    "newstest2019-src.eng.txt",
+                    *(f"newstest2019-ref.{code}.txt" for code in OWNERS_CODES["ntrex"].values()),
+                ]
+            )
+        },
+    ),
+    "gatitos": Download(
+        "words and short phrases in 171 languages, by people",
+        "https://raw.githubusercontent.com/google-research/url-nlp/HEAD",
+        {"gatitos": dict.fromkeys(f"en_{code}.tsv" for code in OWNERS_CODES["gatitos"].values())},
+        "If the owner's repository has removed the folder, take it from an earlier commit and copy it to {folder}/gatitos.",
+    ),
+    "seed": Download(
+        "sentences of Wikipedia in 39 languages, by people",
+        "https://raw.githubusercontent.com/openlanguagedata/seed/HEAD",
+        {"seed": dict.fromkeys(["eng_Latn", *OWNERS_CODES["seed"].values()])},
     ),
     "xtd200": Download("XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", _CHECKSUMS["xtd200"]),
 }

@@ -1,0 +1,156 @@
+"""Text that people translated: SIB-200, NTREX-128, GATITOS and OLDI Seed, each in its owner's layout.
+
+SIB-200 (dadelani/sib-200 as `sib200`): `data/annotated/<FLORES code>/<split>.tsv`, sentences of Wikinews, Wikibooks and
+Wikivoyage, joined by `index_id`. NTREX-128 (MicrosoftTranslator/NTREX as `ntrex`): sentences of news in
+`NTREX-128/newstest2019-ref.<code>.txt`, line by line with `newstest2019-src.eng.txt`. Seed (openlanguagedata/seed as
+`seed`): sentences of Wikipedia in `seed/<FLORES code>`, line by line with `eng_Latn`. GATITOS (google-research/url-nlp
+as `gatitos`): words and short phrases in `gatitos/en_<code>.tsv`, several lines for several translations.
+
+SIB-200 has published splits. The others have none: lines of NTREX and Seed are split by their place, entries of GATITOS
+by a hash of the English one. Training text is the split `train`.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.lines import stripped_lines
+from pecl.data.reading import describe_file, read_parallel
+from pecl.data.request import DataRequest
+from pecl.errors import DataError
+from pecl.files import load_json
+from pecl.languages import flores_languages
+
+SPLITS = ("test", "dev", "train")
+ENTRY_SPLITS = ("test", "train")  # of GATITOS
+
+# For each set, the owner's code of each language, by pecl's code; SIB-200 has the FLORES codes
+OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("codes.json"))
+
+
+@dataclass(frozen=True)
+class LineSplits:
+    """Splits of a set without published ones, by the place of a line: `train`, then `dev`, then `test`."""
+
+    train: int  # lines, the first ones
+    dev: int  # lines behind them
+
+    def part_of(self, split: str, count: int) -> range:
+        """Return the places of a split in a file of `count` lines."""
+        last = self.train + self.dev
+        return {"train": range(min(self.train, count)), "dev": range(self.train, min(last, count))}.get(
+            split, range(last, count)
+        )
+
+
+NTREX_SPLITS = LineSplits(1_297, 200)  # test: the last 500 of 1,997
+SEED_SPLITS = LineSplits(5_193, 500)  # test: the last 500 of 6,193
+
+
+def translated_languages(name: str) -> tuple[str, ...]:
+    """Return the codes of the languages of `ntrex`, `gatitos` or `seed`."""
+    return tuple(OWNERS_CODES[name])
+
+
+def read_sib200(request: DataRequest) -> ParallelCaptions:
+    """Read the sentences of a split that are in both languages, in the order of the English file."""
+    folder, split = request.root / "sib200" / "data" / "annotated", request.split or SPLITS[0]
+    files = {
+        name: folder / flores_languages()[code] / f"{split}.tsv"
+        for name, code in (("english", "en"), ("target", request.language))
+    }
+    english, target = map(_sentences, files.values())
+    shared = [index for index in english if index in target]
+    columns = {name: [texts[index] for index in shared] for name, texts in (("english", english), ("target", target))}
+    return _captions(request, columns, files, {"without_partner": len(english.keys() ^ target.keys())})
+
+
+def read_ntrex(request: DataRequest) -> ParallelCaptions:
+    """Read the sentences of a split, line by line."""
+    folder = request.root / "ntrex" / "NTREX-128"
+    name = f"newstest2019-ref.{OWNERS_CODES['ntrex'][request.language]}.txt"
+    files = {"english": folder / "newstest2019-src.eng.txt", "target": folder / name}
+    return _read_lines(request, files, NTREX_SPLITS)
+
+
+def read_seed(request: DataRequest) -> ParallelCaptions:
+    """Read the sentences of a split, line by line."""
+    folder = request.root / "seed" / "seed"
+    files = {"english": folder / "eng_Latn", "target": folder / OWNERS_CODES["seed"][request.language]}
+    return _read_lines(request, files, SEED_SPLITS)
+
+
+def read_gatitos(request: DataRequest) -> ParallelCaptions:
+    """Read the entries of a split; in `test` each English entry has its first translation only.
+
+    Translators left annotations, such as "pike (verb)" and "pike (verb) which means a fish". Brackets at the beginning
+    are left out, and others with what is behind them. `provenance["annotations"]` counts these entries, and
+    `provenance["dropped"]` those of which nothing is left.
+    """
+    path = request.root / "gatitos" / "gatitos" / f"en_{OWNERS_CODES['gatitos'][request.language]}.tsv"
+    split, counts = request.split or SPLITS[0], {"annotations": 0, "dropped": 0}
+    pairs = list[tuple[str, str]]()
+    for number, line in enumerate(stripped_lines(path), 1):
+        fields = line.split("\t")
+        if len(fields) > 2:
+            raise DataError(f"{path}, line {number}: expected an English entry, a tab and a translation, got {line!r}")
+        if _split_of_entry(fields[0]) != split:
+            continue
+        pair = tuple(map(_without_annotation, fields))
+        counts["annotations"] += pair != tuple(fields)
+        if len(pair) < 2 or not all(pair):
+            counts["dropped"] += 1
+        else:
+            pairs.append(pair)
+    if split != "train":
+        pairs = list({english: (english, target) for english, target in reversed(pairs)}.values())[::-1]
+    english, target = zip(*pairs, strict=True) if pairs else ((), ())
+    return _captions(request, {"english": english, "target": target}, {"target": path}, counts)
+
+
+def _split_of_entry(english: str) -> str:
+    """Return the split of an English entry: one of ten is `test`."""
+    return "train" if zlib.crc32(english.casefold().encode()) % 10 else "test"
+
+
+def _without_annotation(text: str) -> str:
+    inside = re.sub(r"^\s*[(（\[][^)）\]]*[)）\]]", "", text)
+    return re.split(r"[(（\[]", inside)[0].strip()
+
+
+def _read_lines(request: DataRequest, files: Mapping[str, Path], splits: LineSplits) -> ParallelCaptions:
+    columns, split = read_parallel(files), request.split or SPLITS[0]
+    count = len(columns["english"])
+    part = splits.part_of(split, count)
+    if not part:
+        first = part.start + 1
+        raise DataError(f"{request.dataset}: split {split} begins at line {first}, and {files['english']} has {count}")
+    return _captions(request, {name: column[part.start : part.stop] for name, column in columns.items()}, files, {})
+
+
+def _sentences(path: Path) -> dict[str, str]:
+    """Return the texts of a table of SIB-200 by their `index_id`."""
+    rows = [line.split("\t") for line in read_captions(path)]
+    places = [rows[0].index(name) for name in ("index_id", "text") if name in rows[0]]
+    if len(places) < 2 or any(len(row) != len(rows[0]) for row in rows):
+        raise DataError(f"{path}: expected a table of SIB-200 with the columns index_id, category and text")
+    return {row[places[0]]: row[places[1]].strip() for row in rows[1:]}
+
+
+def _captions(
+    request: DataRequest, columns: Mapping[str, object], files: Mapping[str, Path], counts: Mapping[str, int]
+) -> ParallelCaptions:
+    english, target = (tuple(columns[name]) for name in ("english", "target"))
+    if not target:
+        raise DataError(f"{request.dataset}: split {request.split} has no text in {request.language}")
+    record = {
+        "files": {name: describe_file(path, request.root) for name, path in files.items()},
+        "split": request.split,
+        "translator": "people",
+        "images": "none: text only",
+        **counts,
+    }
+    return ParallelCaptions(request.dataset, request.language, english, target, provenance=record)
