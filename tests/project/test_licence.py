@@ -222,10 +222,10 @@ def test_the_metadata_name_every_requirement_and_the_command(installed):
     assert "pecl = pecl.cli:main" in (folder / "entry_points.txt").read_text()
 
 
-def test_a_wheel_holds_all_files_of_the_package_in_15_mb(installed, tmp_path):
+def test_a_wheel_holds_all_files_of_the_package_in_25_mb(installed, tmp_path):
     checkout, _ = installed
-    files = {str(path.relative_to(checkout)) for path in (checkout / "pecl").rglob("*") if path.is_file()}
+    files = {str(path.relative_to(checkout)) for path in (checkout / "pecl").rglob("*.*") if path.suffix != ".pyc"}
     assert {"pecl/py.typed", "pecl/encoders/loading/mini_heads.safetensors"} < files
     with build("build_wheel", checkout, tmp_path) as wheel:
         assert {name for name in wheel.namelist() if name.startswith("pecl/")} == files
-        assert (tmp_path / wheel.filename).stat().st_size < 15_000_000  # bytes, with the adapters of 200 languages
+        assert (tmp_path / wheel.filename).stat().st_size < 25_000_000  # bytes, with the adapters of 200 languages

@@ -101,7 +101,7 @@ DOWNLOADS: dict[str, Download] = {
         "words and short phrases in 171 languages, by people",
         "https://raw.githubusercontent.com/google-research/url-nlp/HEAD",
         {"gatitos": dict.fromkeys(f"en_{code}.tsv" for code in OWNERS_CODES["gatitos"].values())},
-        "If the owner's repository has removed the folder, take it from an earlier commit and copy it to {folder}/gatitos.",
+        "The owner has removed the folder from newer commits: take an earlier one, and copy it to {folder}/gatitos.",
     ),
     "seed": Download(
         "sentences of Wikipedia in 39 languages, by people",

@@ -55,6 +55,11 @@ def translated_languages(name: str) -> tuple[str, ...]:
     return tuple(OWNERS_CODES[name])
 
 
+def ntrex_file(code: str) -> str:
+    """Return the name of the file of NTREX's `code`."""
+    return f"newstest2019-ref.{code}.txt"
+
+
 def read_sib200(request: DataRequest) -> ParallelCaptions:
     """Read the sentences of a split that are in both languages, in the order of the English file."""
     folder, split = request.root / "sib200" / "data" / "annotated", request.split or SPLITS[0]
@@ -71,8 +76,8 @@ def read_sib200(request: DataRequest) -> ParallelCaptions:
 def read_ntrex(request: DataRequest) -> ParallelCaptions:
     """Read the sentences of a split, line by line."""
     folder = request.root / "ntrex" / "NTREX-128"
-    name = f"newstest2019-ref.{OWNERS_CODES['ntrex'][request.language]}.txt"
-    files = {"english": folder / "newstest2019-src.eng.txt", "target": folder / name}
+    target = folder / ntrex_file(OWNERS_CODES["ntrex"][request.language])
+    files = {"english": folder / "newstest2019-src.eng.txt", "target": target}
     return _read_lines(request, files, NTREX_SPLITS)
 
 

@@ -1,0 +1,125 @@
+"""Readers of SIB-200, NTREX-128, GATITOS and Seed, on hand-made copies of their layouts."""
+
+import pytest
+from helpers.layouts import loader, make_xtd200, real_data_dir, sentence, write_lines
+
+from pecl.config import make_config
+from pecl.data.fetching.download import check_content
+from pecl.data.fetching.remote import DOWNLOADS, caption_files
+from pecl.data.published.translated import OWNERS_CODES
+from pecl.data.registry import load_dataset
+from pecl.errors import DataError
+from pecl.experiment.inputs import load_training_inputs
+from pecl.languages import LANGUAGES
+
+load_sib200, load_ntrex, load_gatitos, load_seed = map(loader, ("sib200", "ntrex", "gatitos", "seed"))
+
+
+def make_sib200(root, split="test"):
+    """Three sentences of which one has no partner; the target's are in another order."""
+    head, folder = "index_id\tcategory\ttext", root / "sib200" / "data" / "annotated"
+    write_lines(folder / "eng_Latn" / f"{split}.tsv", [head, "7\ttravel\tseven", "3\thealth\tthree", "5\tx\tfive"])
+    write_lines(folder / "swh_Latn" / f"{split}.tsv", [head, "9\tx\ttisa", "3\thealth\ttatu", "7\ttravel\tsaba"])
+    return root
+
+
+def make_lines(root, count):
+    for path, code in (
+        ("ntrex/NTREX-128/newstest2019-src.eng.txt", "en"),
+        ("ntrex/NTREX-128/newstest2019-ref.zho-CN.txt", "zh"),
+        ("seed/seed/eng_Latn", "en"),
+        ("seed/seed/gug_Latn", "gn"),
+    ):
+        write_lines(root / path, [sentence(code, i) for i in range(count)])
+    return root
+
+
+def test_sib200_is_joined_by_its_index(tmp_path):
+    captions = load_sib200(make_sib200(tmp_path), "sw")
+    assert list(zip(captions.english, captions.target, strict=True)) == [("seven", "saba"), ("three", "tatu")]
+    assert captions.provenance["without_partner"] == 2
+    assert captions.provenance["split"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("load", "language", "split", "first", "count"),
+    [
+        (load_ntrex, "zh", "train", 0, 1297),
+        (load_ntrex, "zh", "dev", 1297, 200),
+        (load_ntrex, "zh", "test", 1497, 500),
+        (load_seed, "gn", "train", 0, 1997),  # shorter than the published file: all of it is in the first split
+    ],
+)
+def test_splits_of_lines(tmp_path, load, language, split, first, count):
+    captions = load(make_lines(tmp_path, 1997), language, split=split)
+    assert len(captions) == count
+    assert captions.english[0] == sentence("en", first)
+    assert captions.target[-1] == sentence(language, first + count - 1)
+
+
+def test_a_split_that_is_not_there_and_files_of_different_length(tmp_path):
+    make_lines(tmp_path, 1400)
+    with pytest.raises(DataError, match=r"split test begins at line 1498, and .* has 1400"):
+        load_ntrex(tmp_path, "zh")
+    write_lines(tmp_path / "seed" / "seed" / "gug_Latn", ["one line"])
+    with pytest.raises(DataError, match=r"1400 lines and .* has 1: parallel files"):
+        load_seed(tmp_path, "gn", split="train")
+
+
+def test_gatitos_without_annotations_and_with_disjoint_splits(tmp_path):
+    words = [f"word {i}" for i in range(200)]
+    lines = [f"{word}\t{word.upper()}" for word in words] + [f"{word}\tanother" for word in words]
+    lines += ["pike (verb)\txont (verb) which means to feed", "hers\t(of a woman) ya", "none\t(f)", "left"]
+    write_lines(tmp_path / "gatitos" / "gatitos" / "en_ber.tsv", lines)
+    train, test = (load_gatitos(tmp_path, "tzm", split=split) for split in ("train", "test"))
+    assert not set(train.english) & set(test.english)
+    assert set(words) <= {*train.english, *test.english}
+    assert 5 < len(test) < 40
+    assert len(set(test.english)) == len(test)
+    assert all(
+        target == english.upper() for english, target in zip(test.english, test.target, strict=True) if "w" in english
+    )
+    both = dict(zip(train.english + test.english, train.target + test.target, strict=True))
+    assert both["pike"] == "xont"
+    assert both["hers"] == "ya"
+    counts = [captions.provenance for captions in (train, test)]
+    assert sum(one["annotations"] for one in counts) == 3
+    assert sum(one["dropped"] for one in counts) == 2
+
+
+@pytest.mark.parametrize("name", ["xtd200", "multi30k", "sib200:test", "ntrex/test"])
+def test_test_text_is_never_trained_on(tmp_path, name):
+    root = str(make_xtd200(tmp_path, 8))
+    config = make_config({"dataset": "xtd200", "language": "sw", "data_dir": root, "text": name})
+    with pytest.raises(DataError, match=f"^text: .*{name.partition(':')[0].partition('/')[0]}"):
+        load_training_inputs(config)
+
+
+def test_training_text_is_the_training_split(tmp_path):
+    make_sib200(make_xtd200(tmp_path, 8), "train")
+    root = str(tmp_path)
+    fields = {"dataset": "xtd200", "language": "sw", "data_dir": root, "text": "sib200", "shots": 1, "choose": "last"}
+    _, text = load_training_inputs(make_config(fields))
+    assert list(text.train.target) == ["saba", "tatu"]
+
+
+def test_codes_are_languages_and_files_of_the_owners():
+    for name, codes in OWNERS_CODES.items():
+        assert set(codes) <= set(LANGUAGES)
+        assert len(set(codes.values())) == len(codes)
+        assert len(caption_files(name)) >= len(codes)
+    root = real_data_dir()
+    for name in ("sib200", "ntrex", "gatitos", "seed"):
+        for file in caption_files(name):
+            if (root / file.path).exists():
+                check_content(root / file.path, file.sha256, file.is_text)
+            else:
+                assert file.path.endswith("test.tsv"), file.path
+    assert len(load_dataset("gatitos", "bm", split="train", data_dir=root)) > 2500
+    assert len(DOWNLOADS["sib200"].checksums) == 201
+
+
+def test_text_without_a_known_checksum_must_be_utf8():
+    check_content("žluť".encode(), None, is_text=True)
+    with pytest.raises(DataError, match="not UTF-8"):
+        check_content(b"\xff\xfe", None, is_text=True)
