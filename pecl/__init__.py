@@ -43,9 +43,9 @@ _PUBLIC = {
     "load_text_encoder": "pecl.encoders.towers",
     "load_towers": "pecl.encoders.towers",
     "make_config": "pecl.config",
-    "open_embeddings": "pecl.bulk.folder",
+    "open_embeddings": "pecl.bulk.shards",
     "parse_adapter": "pecl.adapters.spec",
-    "read_ids": "pecl.bulk.folder",
+    "read_ids": "pecl.bulk.shards",
     "register_adapter": "pecl.adapters.spec",
     "register_loss": "pecl.training.losses",
     "register_dataset": "pecl.data.registry",
@@ -64,8 +64,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.adapters.spec import parse_adapter as parse_adapter
     from pecl.adapters.spec import register_adapter as register_adapter
     from pecl.bulk.embed import embed as embed
-    from pecl.bulk.folder import open_embeddings as open_embeddings
-    from pecl.bulk.folder import read_ids as read_ids
+    from pecl.bulk.shards import open_embeddings as open_embeddings
+    from pecl.bulk.shards import read_ids as read_ids
     from pecl.config import ExperimentConfig as ExperimentConfig
     from pecl.config import make_config as make_config
     from pecl.config.routes import TranslationRoute as TranslationRoute

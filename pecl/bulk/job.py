@@ -1,14 +1,12 @@
-"""`EmbedJob`: items to embed, their tower and the output folder. `Worker`: computes the shards of a job.
+"""`EmbedJob`: items to embed, their tower and the output. `Embedder`: computes the shards of a job.
 
-Each shard is computed and written by one worker, and an existing shard is not computed again: a killed command loses
-only its current shards, and the same command resumes there.
+Each shard is written whole by one worker, and one that is there is not computed again: a killed command loses only its
+current shards, and the same command resumes there.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,19 +15,20 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.bulk.folder import Plan, check_plan, ids_digest, open_embeddings, write_plan
+from pecl.bulk.shards import shard_metadata, shard_path, shards_of, write_shard
 from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
-from pecl.encoders.embeddings import Embeddings, unusable_rows
+from pecl.encoders.embeddings import unusable_rows
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, DataError, not_none
-from pecl.files import LOCK, check_writable, locked, sha256_bytes
+from pecl.errors import ConfigError, DataError, OutputError
+from pecl.files import check_writable, sha256_bytes
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-ROWS = 16_384  # rows of a shard, unless the number of shards is given
+ROWS = 16_384  # rows of a shard
 IMAGE_BATCH = 32
 TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
+NAMES = ("source", "tower", "adapter")  # metadata that only names; the rest must be equal in all shards of a folder
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class EmbedJob:
 
     source: SourceSpec
     out: str
-    shards: int | None
     adapter: str | None
     batch_size: int
     normalize: bool
@@ -48,10 +46,8 @@ class EmbedJob:
         for name, value in (("source", self.source.name), ("out", self.out)):
             if not value or "\0" in value:
                 raise ConfigError(f"{name}: expected a path, got {value!r}")
-        for name in ("shards", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name}: expected a whole number >= 1, got {value!r}")
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ConfigError(f"batch_size: expected a whole number >= 1, got {self.batch_size!r}")
 
     def choice(self) -> AdapterChoice:
         """Return the adapter that embeds the texts, or the plain tower; errors are those of `KnownAdapters`."""
@@ -59,57 +55,12 @@ class EmbedJob:
         return known.choose(self.adapter, self.source.text_language)
 
 
-def run_job(job: EmbedJob, worker: "Worker") -> Embeddings:
-    """Compute all shards that are not there, in this process, and return the embeddings."""
-    with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:
-        for shard in missing:
-            worker.write(shard, bar.update)
-    return open_embeddings(job.out, check=False)
+class Embedder:
+    """Source, tower and adapter of a job, which compute its rows. A caller may pass the opened source.
 
-
-@contextmanager
-def started(job: EmbedJob, worker: "Worker") -> Iterator[list[int]]:
-    """Lock a job's folder, write its plan, and yield the shards that are not there.
-
-    A failure before the first shard leaves nothing. OutputError says that the folder holds other embeddings or cannot
-    be written, BusyError that another process is at work on it.
+    Attributes:
+        metadata: metadata of each shard; tower, adapter, precision, source, and the number of rows of all.
     """
-    folder, plan = Path(job.out), worker.plan
-    check_writable(folder)
-    check_plan(folder, plan)
-    if worker.choice is not None:
-        logger.info("%s", worker.choice.sentence)
-    with _without_empty_folders(folder), locked(folder / LOCK, f"{folder} is being written by another process"):
-        written = write_plan(folder, plan, worker.source.ids)
-        try:
-            yield [shard for shard in range(plan.shards) if not plan.is_done(folder, shard)]
-        except BaseException:
-            if not any(path.exists() for path in plan.paths(folder)):
-                for path in reversed(written):  # the plan last: it marks the others as pecl's
-                    path.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _without_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove afterwards `folder` and folders above it that were made in the body and are empty."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    try:
-        yield
-    finally:
-        for one in missing:
-            with suppress(OSError):  # it holds something
-                one.rmdir()
-
-
-def progress_bar(plan: Plan, missing: Sequence[int]) -> Bar:
-    """Return the bar of a job, which counts rows."""
-    left = sum(stop - start for start, stop in map(plan.part, missing))
-    return Bar(total=plan.rows, initial=plan.rows - left, desc="embed", unit=plan.kind.removesuffix("s"), leave=False)
-
-
-class Worker:
-    """Source and tower of a job, which compute one shard at a time. A caller may pass the opened source."""
 
     def __init__(self, job: EmbedJob, source: Texts | Pictures | None = None) -> None:
         self.job = job
@@ -119,56 +70,90 @@ class Worker:
         if is_image and job.adapter not in (None, PLAIN):
             raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
         tower = self.towers.image if is_image else self.towers.text
-        precision = {} if is_image else {"precision": self.towers.text.precision}
-        self.choice = None if is_image else job.choice()
-        file = None if self.choice is None else self.choice.read(self.towers.text)
-        rows = len(self.source)
-        self.plan = Plan(
-            kind=self.source.kind,
-            source=job.source.name,
-            source_digest=self.source.digest,
-            rows=rows,
-            shards=min(job.shards or -(-rows // ROWS), max(rows, 1)) or 1,
-            tower={"name": tower.name, "fingerprint": tower.fingerprint, **precision},
-            adapter=None if file is None else {**_describe(file), "name": not_none(self.choice, "choice").name},
-            normalize=job.normalize,
-            ids_sha256=ids_digest(self.source.ids()),
-        )
+        self.metadata = {
+            "kind": self.source.kind,
+            "source": job.source.name,
+            "source_sha256": self.source.fingerprint,
+            "rows": str(len(self.source)),
+            "tower": tower.name,
+            "tower_sha256": tower.fingerprint,
+            "precision": "fp32" if is_image else self.towers.text.precision,
+            "normalize": str(job.normalize),
+        }
+        if not is_image:
+            self._attach(job.choice())
+
+    def _attach(self, choice: AdapterChoice) -> None:
+        logger.info("%s", choice.sentence)
+        self.metadata["adapter"] = choice.name
+        file = choice.read(self.towers.text)
         if file is not None:
+            self.metadata["adapter_sha256"] = _fingerprint(file)
             attach(self.towers.text, file.configs).load_slot_state(0, file.state)
 
-    def write(self, shard: int, progress: Callable[[int], object] | None = None) -> None:
+    @property
+    def shards(self) -> range:
+        """The numbers of all shards."""
+        return range(-(-len(self.source) // ROWS) or 1)
+
+    def rows(self, shard: int) -> range:
+        """Return the rows of a shard."""
+        return range(shard * ROWS, min((shard + 1) * ROWS, len(self.source)))
+
+    def bar(self, missing: Sequence[int]) -> Bar:
+        """Return the bar of the missing shards, which counts rows."""
+        total, left = len(self.source), sum(len(self.rows(shard)) for shard in missing)
+        return Bar(total=total, initial=total - left, desc="embed", unit="row", leave=False)
+
+    def missing(self) -> list[int]:
+        """Return the shards that are not in the folder; OutputError names one of other embeddings."""
+        check_writable(self.job.out)
+        paths = {shard_path(self.job.out, shard): shard for shard in self.shards}
+        there = shards_of(self.job.out)
+        for path in there:
+            try:
+                found = shard_metadata(path)
+            except DataError as error:
+                raise OutputError(f"{error}: choose another folder, or move the file") from error
+            expected = {**self.metadata, "here": str(len(self.rows(paths.get(path, 0))))}
+            for name in sorted(expected.keys() | found.keys()):
+                if name not in NAMES and not name.startswith("ARROW") and found.get(name) != expected.get(name):
+                    said = f"{name.replace('_', ' ')}: {found.get(name)}, not {expected.get(name)}"
+                    raise OutputError(f"{path} holds other embeddings ({said}): choose another folder")
+        return [shard for path, shard in paths.items() if path not in there]
+
+    def write(self, shard: int, progress: Callable[[int], object] = lambda _: None) -> None:
         """Compute a shard and write it, atomically; `progress` is called with the numbers of rows that are done."""
-        start, stop = self.plan.part(shard)
+        rows = self.rows(shard)
+        embeddings = torch.cat(list(self.embed(rows, progress)))
+        write_shard(shard_path(self.job.out, shard), self.source.ids(rows), embeddings, self.metadata)
 
-        def batches() -> Iterator[torch.Tensor]:
-            row = start
-            for batch in self._embed(start, stop):
-                if bad := unusable_rows(batch):
-                    by = self.plan.tower["name"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
-                    rows = f"{len(bad)} of rows {row} to {row + len(batch) - 1}, the first {row + bad[0]}"
-                    raise DataError(
-                        f"{self.job.source.name}: the embeddings of {rows} (shard {shard}) hold NaN or infinity, as "
-                        f"{by} gives them: check its parameters"
-                    )
-                row += len(batch)
-                yield batch
-                if progress is not None:
-                    progress(len(batch))
+    def embed(self, rows: range, progress: Callable[[int], object] = lambda _: None) -> Iterator[torch.Tensor]:
+        """Yield the embeddings (B, D) float32 of rows, in batches; DataError says that a number is not finite."""
+        row = rows.start
+        for batch in self._batches(rows):
+            if bad := unusable_rows(batch):
+                by = self.metadata["tower"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
+                said = f"{len(bad)} of rows {row} to {row + len(batch) - 1}, the first {row + bad[0]}"
+                raise DataError(
+                    f"{self.job.source.name}: the embeddings of {said} hold NaN or infinity, as {by} gives them: "
+                    "check its parameters"
+                )
+            row += len(batch)
+            yield batch.float().cpu()
+            progress(len(batch))
 
-        Embeddings.write(self.plan.path(Path(self.job.out), shard), batches(), self.plan.metadata(shard))
-
-    def _embed(self, start: int, stop: int) -> Iterator[torch.Tensor]:
+    def _batches(self, rows: range) -> Iterator[torch.Tensor]:
         source, normalize = self.source, self.job.normalize
         if isinstance(source, Pictures):
-            for first in range(start, stop, IMAGE_BATCH):
-                pictures = source.load(first, min(first + IMAGE_BATCH, stop))
+            for first in range(rows.start, rows.stop, IMAGE_BATCH):
+                pictures = source.load(range(first, min(first + IMAGE_BATCH, rows.stop)))
                 yield self.towers.image.encode_image(pictures, normalize=normalize)
         else:  # a shard at once, so that texts of one length meet
-            yield self.towers.text.encode_text(source.load(start, stop), self.job.batch_size, normalize=normalize)
+            yield self.towers.text.encode_text(source.load(rows), self.job.batch_size, normalize=normalize)
 
 
-def _describe(file: AdapterFile) -> dict[str, str | None]:
+def _fingerprint(file: AdapterFile) -> str:
     bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
     content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # numpy has no bfloat16
-    return {"adapter": describe(file.configs), "language": file.language, "digest": sha256_bytes(content)}
+    return sha256_bytes(describe(file.configs).encode() + content)

@@ -11,37 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from pecl.bulk.folder import open_embeddings
-from pecl.bulk.job import EmbedJob, Worker, progress_bar, started
+from pecl.bulk.job import Embedder, EmbedJob
 from pecl.bulk.sources import SourceSpec
-from pecl.encoders.embeddings import Embeddings
-from pecl.errors import ConfigError, PeclError, RunError
+from pecl.errors import ConfigError, DataError, PeclError, RunError
 from pecl.files.progress import Bar
 from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
 from pecl.plugins import load_plugins, loaded_plugins
 
 
 class ShardWriter:
-    """A worker as Ray Data makes it, from the fields of a job and the plug-ins that were run before."""
+    """A worker as Ray Data makes it, from the fields of a job, its metadata, and the plug-ins that were run before."""
 
-    def __init__(self, fields: dict[str, Any], plugins: list[str]) -> None:
+    def __init__(self, fields: dict[str, Any], metadata: dict[str, str], plugins: list[str]) -> None:
         load_plugins(plugins)
-        self._worker = Worker(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
+        self._embedder = Embedder(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
+        self._metadata = metadata
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Write the shard of a batch; return the number of its rows, and why it cannot be written, or nothing."""
         (shard,) = batch["shard"].tolist()
-        start, stop = self._worker.plan.part(shard)
         failure = ""
         try:
-            self._worker.write(shard)
+            if self._embedder.metadata != self._metadata:
+                raise DataError(f"{self._metadata['source']} or its towers differ on another machine, or changed")
+            self._embedder.write(shard)
         except PeclError as error:  # a sentence for the user; Ray would show a traceback
             failure = str(error)
-        return {"rows": np.array([stop - start]), "failure": np.array([failure], dtype=object)}
+        return {"rows": np.array([len(self._embedder.rows(shard))]), "failure": np.array([failure], dtype=object)}
 
 
-def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
-    """Compute all shards that are not there on `workers` workers, and return the embeddings."""
+def run_on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
+    """Compute all shards that are not there on `workers` workers, and return their metadata."""
     if workers < 1:
         raise ConfigError(f"ray_workers: expected a whole number >= 1, got {workers}")
     try:
@@ -53,16 +53,17 @@ def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
     device = str(job.towers.get("device", "cpu"))
     precision = resolve_precision(job.towers.get("precision", FP32), device)  # by the workers' device
     job = replace(job, towers={**job.towers, "precision": precision})
-    # The plan is made here: on the CPU if the workers are on a cluster, since this host may have no GPU.
+    # The metadata are made here: on the CPU if the workers are on a cluster, since this host may have no GPU.
     on = "cpu" if "RAY_ADDRESS" in os.environ else device
-    worker = Worker(replace(job, towers={**job.towers, "device": on}))
-    with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:
-        if missing:
-            _write(job, missing, workers, bar)
-    return open_embeddings(job.out, check=False)
+    embedder = Embedder(replace(job, towers={**job.towers, "device": on}))
+    missing = embedder.missing()
+    if missing:
+        with embedder.bar(missing) as bar:
+            _write(job, embedder.metadata, missing, workers, bar)
+    return embedder.metadata
 
 
-def _write(job: EmbedJob, missing: list[int], workers: int, bar: Bar) -> None:
+def _write(job: EmbedJob, metadata: dict[str, str], missing: list[int], workers: int, bar: Bar) -> None:
     import ray
     from ray.exceptions import RayError
 
@@ -71,7 +72,7 @@ def _write(job: EmbedJob, missing: list[int], workers: int, bar: Bar) -> None:
             rows = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
             done = rows.map_batches(
                 ShardWriter,
-                fn_constructor_args=(asdict(job), loaded_plugins()),
+                fn_constructor_args=(asdict(job), metadata, loaded_plugins()),
                 batch_size=1,
                 concurrency=min(workers, len(missing)),
                 num_gpus=gpus_needed(str(job.towers.get("device", "cpu"))) or None,

@@ -1,14 +1,11 @@
-"""`pecl embed`: images or texts of any number into a folder of embeddings."""
+"""`pecl embed`: images or texts of any number into parquet files."""
 
 import argparse
 from typing import Any
 
-from pecl.adapters.choice import PLAIN
 from pecl.bulk.embed import embed
-from pecl.bulk.folder import read_plan
-from pecl.bulk.formats import FORMATS, format_path
 from pecl.bulk.job import TOWERS
-from pecl.bulk.sources import COLUMNS, IMAGES, KINDS
+from pecl.bulk.sources import COLUMNS, KINDS
 from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
@@ -28,29 +25,23 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 def add_parser(commands: Any) -> None:
     """Add the command."""
     description = (
-        "Embed images or texts into a folder: shards of rows as safetensors, ids.jsonl with the name of each row, and\n"
-        "embeddings.json. SOURCE is a folder of images, a file with one text per line, a table of captions, or a data\n"
-        "set. The same command resumes a killed one. pecl.open_embeddings reads the folder row by row."
+        "Embed images or texts into a folder of parquet files with the columns id and embedding. SOURCE is a folder\n"
+        "of images, a file with one text per line, a table of captions, or a data set. The same command resumes a\n"
+        "killed one. --out NAME.npy writes an array of a short list, and the names of its rows to NAME.txt."
     )
     example = "pecl embed lines.txt --adapter de.safetensors --out embedded"
     parser = add_command(commands, "embed", example, description)
     parser.add_argument("source", help="folder of images, file of lines (.txt), table, or data set")
-    add_path(parser, "--out", "folder to write", required=True)
+    add_path(parser, "--out", "folder to write, or a file NAME.npy", required=True)
     parser.add_argument("--kind", choices=KINDS, help="default: images for a folder, else texts")
     parser.add_argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set")
     parser.add_argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)")
-    parser.add_argument("--shards", type=int, help="number of files (default: one per 16,384 rows)")
     parser.add_argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)")
     parser.add_argument(
         "--no-normalize",
         action="store_false",
         dest="normalize",
         help="keep the tower's own lengths (default: length 1)",
-    )
-    parser.add_argument(
-        "--format",
-        choices=FORMATS,
-        help="also write embeddings.npy, embeddings.parquet (columns id and embedding) or embeddings.faiss",
     )
     parser.add_argument(
         "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (pip install pecl[ray])"
@@ -73,22 +64,15 @@ def run(parsed: argparse.Namespace) -> int:
             column=parsed.column,
             data_dir=config.data_dir,
             adapter=parsed.adapter,
-            shards=parsed.shards,
             batch_size=parsed.batch_size,
             normalize=parsed.normalize,
-            format=parsed.format,
             ray_workers=parsed.ray,
             **{name: getattr(config, name) for name in TOWERS},
         )
-    rows, width = found.shape
-    file = None if parsed.format is None else str(format_path(parsed.out, parsed.format))
     if parsed.json:
-        plan = read_plan(parsed.out)
-        adapter = None if plan.kind == IMAGES else (plan.adapter or {}).get("name", PLAIN)
-        said = {"folder": parsed.out, "rows": rows, "width": width, "shards": len(found.paths)}
-        said |= {"adapter": adapter, "normalize": plan.normalize}
-        print_json(said if file is None else {**said, "file": file})
+        document = {"files": [str(path) for path in found.paths], "rows": found.rows}
+        print_json({**document, "adapter": found.metadata.get("adapter"), "normalize": parsed.normalize})
     else:
-        also = "" if file is None else f", and {file}"
-        print_text(f"{parsed.out}: {rows:,} embeddings of width {width} in {len(found.paths)} shards{also}")
+        files = f"{len(found.paths)} file" + "s" * (len(found.paths) != 1)
+        print_text(f"{parsed.out}: {found.rows:,} embeddings in {files}")
     return 0

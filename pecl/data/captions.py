@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from pecl.data.lines import stripped_lines
-from pecl.data.text_column import TextColumn
 from pecl.errors import DataError, is_text, unknown
 from pecl.files import HALF_CHARACTER, TEXT_LIMIT, sha256_lines
+from pecl.files.columns import ArrowColumn
 from pecl.files.images import ImageSource
 
 DIRECTIONS = ("english_to_target", "target_to_english")  # columns of machine translations
 COLUMNS = ("english", "target", *DIRECTIONS)
 PARTS = ("train", "val", "test")
 LOOKED_AT = 100  # texts of a column
-Column = tuple[str, ...] | TextColumn
+Column = tuple[str, ...] | ArrowColumn[str]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ParallelCaptions:
         """Return the pairs at `indices`, in that order, with only their images."""
 
         def take(column: Any) -> Any:
-            if isinstance(column, TextColumn):
+            if isinstance(column, ArrowColumn):
                 return column.take(indices)
             return None if column is None else tuple(column[i] for i in indices)
 

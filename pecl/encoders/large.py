@@ -4,9 +4,10 @@ A list of Python's numbers takes some 700 bytes per caption, an embedding a kilo
 the towers. Both are made once for a tower and a list, in the cache, part by part.
 """
 
+import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,34 +20,46 @@ from pecl.encoders.store import EmbeddingStore, text_embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.token_store import TokenStore
 from pecl.encoders.tokenizing import around
-from pecl.errors import DataError
-from pecl.files import default_cache_dir, sha256_json, sha256_lines
+from pecl.files import default_cache_dir, sha256_file, sha256_json, sha256_lines
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
 LARGE = 50_000  # texts from which on files are used
 _PART = 16_384  # texts that are tokenised, or embedded, together
-# Raised when the meaning of a key changes: before 2, lists whose texts hold line breaks could share one.
-FOLDER = "tokens-3"
+FOLDER = "tokens-4"  # raised when the meaning of a key changes
+_CHECKED = 16  # hexadecimal digits of a file's SHA-256 in its name
 
 
 def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
     """Return the token ids of texts: a list, or a `TokenStore` of a long list, which is written once."""
     if len(texts) < LARGE:
         return tower.tokenize(texts)
-    key = _key(tower, texts)
-    path = default_cache_dir() / FOLDER / f"{key}.safetensors"
-    if path.exists():
-        try:
-            found = TokenStore(path)
-            _check_names(path, found.metadata, {"key": key})
+
+    def write(path: Path) -> object:
+        with Bar(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
+            return TokenStore.write(path, chain.from_iterable(map(tower.tokenize, _parts(texts, bar))))
+
+    return TokenStore(_cached(default_cache_dir() / FOLDER / _key(tower, texts), write))
+
+
+def _cached(path: Path, write: Callable[[Path], object]) -> Path:
+    """Return a file of the cache, whose name is `path` and the beginning of its SHA-256; `write` makes a missing one.
+
+    One that is damaged is made again, with a warning.
+    """
+    for found in path.parent.glob(f"{path.name}-*.arrow"):
+        if found.stem.endswith(sha256_file(found)[:_CHECKED]):
             return found
-        except DataError as error:
-            logger.warning("%s; its token ids are made again", error)
-    with Bar(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
-        parts = (tower.tokenize(part) for part in _parts(texts, bar))
-        return TokenStore.write(path, chain.from_iterable(parts), {"key": key})
+        logger.warning("%s is damaged; it is made again", found)
+        with contextlib.suppress(OSError):  # removed by another process
+            found.unlink()
+    whole = path.with_name(f"{path.name}.arrow")
+    write(whole)
+    try:
+        return whole.replace(path.with_name(f"{path.name}-{sha256_file(whole)[:_CHECKED]}.arrow"))
+    except FileNotFoundError:  # another process has written the same, and renamed it
+        return _cached(path, write)
 
 
 def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
@@ -86,33 +99,12 @@ def frozen_embeddings(
         return text_embeddings(tower, texts, store)
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-    key = _key(tower, texts)
-    folder = store.folder / "lists" / key
-    paths = []
+    folder, paths = store.folder / "lists" / _key(tower, texts), []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):
-            paths.append(folder / f"{number:05}-{_PART}.safetensors")
-            names = {"tower": store.tower, "texts": key, "part": str(number)}
-            if not _is_whole(paths[-1], len(part), names):
-                Embeddings.write(paths[-1], [tower.encode_text(part, normalize=False)], names)
-    return Embeddings(paths, check=False)
 
+            def write(path: Path, part: Sequence[str] = part) -> object:
+                return Embeddings.write(path, [tower.encode_text(part, normalize=False)])
 
-def _is_whole(path: Path, rows: int, names: Mapping[str, str]) -> bool:
-    """Say whether a file holds the expected part of a list; warn of one that holds something else."""
-    if not path.exists():
-        return False
-    try:
-        found = Embeddings(path)
-        _check_names(path, found.metadata, names)
-        return len(found) == rows
-    except DataError as error:
-        logger.warning("%s; its embeddings are made again", error)
-        return False
-
-
-def _check_names(path: Path, metadata: Mapping[str, str], names: Mapping[str, str]) -> None:
-    """Raise DataError unless the names in a file's metadata are those expected at its path."""
-    for name, value in names.items():
-        if metadata.get(name) != value:
-            raise DataError(f"{path} was moved here: expected {name} {value!r} in it, got {metadata.get(name)!r}")
+            paths.append(_cached(folder / f"{number:05}-of-{_PART}", write))
+    return Embeddings(paths)

@@ -1,7 +1,6 @@
 """`--mixed`: train on English captions, too, in which words of the language replace those that they translate."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,10 +15,10 @@ from pecl.data.lines import stripped_lines
 from pecl.data.mixing import UNSPACED, Mixer
 from pecl.data.published.multi30k import TASK_FOLDER
 from pecl.data.registry import find_data_dir
-from pecl.data.text_column import TextColumn, TextWriter
 from pecl.errors import DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, lexicon_pairs, normal_forms
 from pecl.files import sha256_file
+from pecl.files.columns import column_of
 from pecl.languages import LANGUAGES
 
 logger = logging.getLogger(__name__)
@@ -53,18 +52,12 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
     logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
     if share < _LEAST_SHARE:
         logger.warning("mixed: few words are replaced: too few pairs, or words that spaces do not separate")
-    columns = _column(not_none(text.train.english, "english"), kept), _column(text.train.target, mixed)
+    english, target = (not_none(text.train.english, "english"), kept), (text.train.target, mixed)
+    columns = column_of(chain(*english)), column_of(chain(*target))
     record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
     provenance = text.train.provenance | record
     train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
     return replace(text, train=train, mixed=len(kept))
-
-
-def _column(*parts: Sequence[str]) -> TextColumn:
-    writer = TextWriter()
-    for caption in chain.from_iterable(parts):
-        writer.append(caption.encode("utf-8"))
-    return writer.column()
 
 
 def _read(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:

@@ -1,6 +1,6 @@
 """Translated text that replaces the training pairs, with a held-out part.
 
-Sources are read pair by pair into columns, which lie on disk if they are long (`TextColumn`). A pair takes at most
+Sources are read pair by pair into columns, which lie on disk if they are long (`ArrowColumn`). A pair takes at most
 50 bytes of memory while it is read, and 12 bytes afterwards.
 """
 
@@ -27,9 +27,9 @@ from pecl.data.custom.sources import (
 )
 from pecl.data.language_guess import strange_languages
 from pecl.data.lexicon import MOST_PAIRS
-from pecl.data.text_column import TextWriter
 from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
+from pecl.files.columns import TextWriter
 from pecl.files.progress import Bar
 from pecl.languages import COLUMN_WORDS, language_name
 
@@ -125,11 +125,11 @@ class _PairWriter:
             if not all(text.strip() for text in pair):
                 empty.append(number)
                 continue
+            target, english = pair
             try:
-                target, english = (text.encode("utf-8") for text in pair)
+                keys += text_key(target.encode("utf-8") + b"\xff" + english.encode("utf-8"))  # which no UTF-8 holds
             except UnicodeEncodeError as error:
                 raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
-            keys += text_key(target + b"\xff" + english)  # which no text holds as UTF-8
             self.target.append(target)
             self.english.append(english)
             self.count += 1

@@ -1,7 +1,8 @@
 """`ImageRows`: embeddings of images that another program has computed with the same image tower.
 
-They lie in an array (`.npy`) with a text file of paths, in a parquet file with the columns `id` and `embedding`, or in
-a folder of clip-retrieval: `img_emb/*.npy` and `metadata/*.parquet` with the column `image_path`.
+They lie in an array (`.npy`) with a text file of paths, in a parquet file with the columns `id` and `embedding` or a
+folder of such files, or in a folder of clip-retrieval: `img_emb/*.npy`, and `metadata/*.parquet` with the column
+`image_path`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,12 +41,14 @@ class ImageRows:
             raise ConfigError(f"--embeddings {self.source}: expected {what}")
         self.paths: list[str] = []
         self.parts: list[np.ndarray] = []
+        files = sorted(self.source.glob("*.parquet")) if self.source.is_dir() else [self.source]
         if paths is not None:
             self.parts, self.paths = [_array(self.source)], _lines(Path(paths))
-        elif self.source.is_dir():
-            self._read_folder()
+        elif files:
+            for path in files:
+                self._add(path, "id", "embedding")
         else:
-            self._add(self.source, "id", "embedding")
+            self._read_folder()
         rows = sum(map(len, self.parts))
         if rows != len(self.paths) or not rows:
             raise DataError(f"{self.source}: expected one path per embedding, got {rows:,} and {len(self.paths):,}")
@@ -162,10 +165,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _columns(path: Path, names: Sequence[str]) -> list[Any]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ConfigError(f"--embeddings {path} needs pyarrow: pip install pyarrow") from error
+    from pyarrow import ArrowException, parquet
+
     try:
         check_regular(path)
         table = parquet.read_table(path, columns=list(names))

@@ -1,4 +1,4 @@
-"""Embedding in bulk gives what the towers give, in shards that a killed command keeps."""
+"""Embedding in bulk gives what the towers give, in parquet files that a killed command keeps."""
 
 import json
 import os
@@ -8,20 +8,20 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.adapter_towers import filled, states
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from PIL import Image
-from safetensors.torch import load_file
+from pyarrow import parquet
 
 import pecl
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.bulk.folder import read_ids, read_plan
-from pecl.bulk.job import Worker
+from pecl.bulk.job import Embedder
 from pecl.cli import main
 from pecl.errors import ConfigError, DataError, OutputError, RunError
 
@@ -31,6 +31,7 @@ TEXTS = sentences(11)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: tiny_towers())
+    monkeypatch.setattr("pecl.bulk.job.ROWS", 4)
     monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.chdir(tmp_path)
 
@@ -52,31 +53,48 @@ def close(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def everything(found):
-    return found[range(len(found))]
+def files(out="out"):
+    return {path.name: path.read_bytes() for path in Path(out).iterdir()}
 
 
-@pytest.mark.parametrize("shards", [None, 1, 3, 11, 50])
-def test_lines_are_embedded_in_their_order(shards, capsys):
-    flags = [] if shards is None else ["--shards", str(shards)]
-    assert main(["embed", lines(), "--out", "out", "--json", *flags]) == 0
-    found = pecl.open_embeddings("out")
-    close(everything(found), tiny_towers().text.encode_text(TEXTS))
-    assert read_ids("out") == [str(i) for i in range(1, 12)]
-    number = {None: 1, 50: 11}.get(shards, shards)
-    document = {"folder": "out", "rows": 11, "width": 8, "shards": number, "adapter": "none", "normalize": True}
-    assert json.loads(capsys.readouterr().out) == document
-    files = sorted(Path("out").glob("shard-*"))
-    assert len(files) == number
-    assert torch.equal(torch.cat([load_file(path)["embeddings"] for path in files]), everything(found))
-    assert {path.name for path in Path("out").iterdir()} == {"embeddings.json", "ids.jsonl", *(f.name for f in files)}
+def embedded(source, out="out", **options):
+    pecl.embed(source, out, **options)
+    return pecl.open_embeddings(out)
 
 
-def test_a_folder_of_images_is_embedded_by_name():
-    found = pecl.embed(pictures(), "out", shards=2)
-    names = read_ids("out")
-    assert names == ["0.png", "2.png", "4.png", "6.png", "below/1.png", "below/3.png", "below/5.png"]
-    close(everything(found), tiny_towers().image.encode_image(Path("pictures", name) for name in names))
+def test_lines_are_embedded_in_their_order(capsys):
+    Path("lines.txt").write_bytes(("\ufeff" + "\r\n".join(TEXTS)).encode())
+    assert main(["embed", "lines.txt", "--out", "out", "--json"]) == 0
+    expected = tiny_towers().text.encode_text(TEXTS)
+    close(pecl.open_embeddings("out"), expected)
+    assert pecl.read_ids("out") == [str(i) for i in range(1, 12)]
+    paths = [f"out/embeddings-{i:05}.parquet" for i in range(3)]
+    assert json.loads(capsys.readouterr().out) == {"files": paths, "rows": 11, "adapter": "none", "normalize": True}
+    assert sorted(files()) == [Path(path).name for path in paths]
+    table = pd.read_parquet("out")  # as other packages read it
+    assert np.array_equal(np.stack(table["embedding"]), pecl.open_embeddings("out").numpy())
+    assert table["id"].tolist() == pecl.read_ids("out")
+    schema = parquet.read_schema(paths[0])
+    assert [str(field.type) for field in schema] == ["string", "fixed_size_list<element: float>[8]"]
+    metadata = {name.decode(): value.decode() for name, value in schema.metadata.items()}
+    tower = tiny_towers().text
+    expected = {"tower": tower.name, "tower_sha256": tower.fingerprint, "precision": "fp32", "adapter": "none"}
+    assert metadata.items() >= {**expected, "source": "lines.txt", "kind": "texts", "rows": "11"}.items()
+
+
+def test_an_array_is_written_for_a_short_list(capsys):
+    assert main(["embed", pictures(), "--out", "made/images.npy"]) == 0
+    assert capsys.readouterr().out == "made/images.npy: 7 embeddings in 2 files\n"
+    names = ["0.png", "2.png", "4.png", "6.png", "below/1.png", "below/3.png", "below/5.png"]
+    assert Path("made/images.txt").read_text().splitlines() == pecl.read_ids("made/images.npy") == names
+    expected = tiny_towers().image.encode_image(Path("pictures", name) for name in names)
+    close(torch.from_numpy(np.load("made/images.npy")), expected)
+    before = files("made")
+    with pytest.raises(OutputError, match=r"images\.npy exists already"):
+        pecl.embed("pictures", "made/images.npy")
+    assert files("made") == before
+    close(embedded("pictures"), expected)
+    assert pecl.read_ids("out") == names
 
 
 def test_a_table_gives_its_captions_or_its_images(small):
@@ -84,12 +102,10 @@ def test_a_table_gives_its_captions_or_its_images(small):
     captions = pecl.load_dataset(table, "de", need=("english_to_target",))
     expected = {"target": captions.target, "english": captions.english, "english_to_target": captions.english_to_target}
     for column, texts in expected.items():
-        close(everything(pecl.embed(table, column, column=column)), towers.text.encode_text(texts))
-    assert torch.equal(
-        everything(pecl.embed(table, "pictures", kind="images")),
-        towers.image.encode_image(captions.images.load(i) for i in range(len(captions.images))),
-    )
-    assert read_ids("pictures") == list(captions.images.ids)
+        close(embedded(table, column, column=column), towers.text.encode_text(texts))
+    pixels = [captions.images.load(i) for i in range(len(captions.images))]
+    assert torch.equal(embedded(table, "pictures", kind="images"), towers.image.encode_image(pixels))
+    assert pecl.read_ids("pictures") == list(captions.images.ids)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -101,10 +117,9 @@ def test_an_adapter_and_lengths_are_those_that_are_asked_for(dtype):
     expected, configs = tower.encode_text(TEXTS), adapter.configs
     adapter.remove()
     save_adapter("de.safetensors", state, configs, "de", tower)
-    close(everything(pecl.embed(TEXTS, "out", adapter="de.safetensors")), expected)
-    assert read_plan("out").adapter["language"] == "de"
+    close(embedded(TEXTS, adapter="de.safetensors"), expected)
     assert (expected - tower.encode_text(TEXTS)).abs().max() > 0.01
-    raw = everything(pecl.embed(TEXTS, "raw", adapter="de.safetensors", normalize=False))
+    raw = embedded(TEXTS, "raw", adapter="de.safetensors", normalize=False)
     close(raw / raw.norm(dim=1, keepdim=True), expected)
     assert (raw.norm(dim=1) - 1).abs().min() > 0.01
 
@@ -116,8 +131,8 @@ def shipped(monkeypatch):
     adapter = filled(tower, "lora+head")
     expected = tower.encode_text(TEXTS)
     save_adapter("shipped.safetensors", adapter.slot_state(0), adapter.configs, "cs", tower)
-    files = {"cs": Path("shipped.safetensors").absolute()}
-    monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda profile: files if profile == "mini" else {})
+    found = {"cs": Path("shipped.safetensors").absolute()}
+    monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda profile: found if profile == "mini" else {})
     return expected
 
 
@@ -126,23 +141,17 @@ def shipped(monkeypatch):
     [
         ("--language Czech", "mini:cs"),
         ("--language de --adapter cs", "mini:cs"),
-        ("--adapter mini:cs", "mini:cs"),
         ("--adapter ./shipped.safetensors", "shipped.safetensors"),
         ("--language cs --adapter none", "none"),
         ("--language fi", "none"),
-        ("--language en", "none"),
         ("", "none"),
         ("--language cs --profile paper", "none"),
     ],
 )
-def test_the_language_decides_the_adapter_and_the_folder_and_the_line_name_it(shipped, flags, adapter, capsys, caplog):
+def test_the_language_decides_the_adapter_and_metadata_and_line_name_it(shipped, flags, adapter, capsys, caplog):
     assert main(["embed", lines(), "--out", "out", "--json", *flags.split()]) == 0
-    close(
-        everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS) if adapter == "none" else shipped
-    )
+    close(pecl.open_embeddings("out"), tiny_towers().text.encode_text(TEXTS) if adapter == "none" else shipped)
     assert json.loads(capsys.readouterr().out)["adapter"] == adapter
-    recorded = read_plan("out").adapter
-    assert recorded is None if adapter == "none" else (recorded["name"], recorded["language"]) == (adapter, "cs")
     (line,) = [message for message in caplog.messages if message.startswith("adapter: ")]
     assert line.startswith(f"adapter: {adapter}")
 
@@ -156,72 +165,109 @@ def test_the_columns_of_a_table_are_in_their_languages(shipped, small, capsys):
         assert json.loads(capsys.readouterr().out)["adapter"] == adapter
 
 
-def test_an_adapter_that_was_moved_is_the_same(shipped):
-    pecl.embed(TEXTS, "out", adapter="shipped.safetensors")
-    Path("shipped.safetensors").rename("moved.safetensors")
-    pecl.embed(TEXTS, "out", adapter="moved.safetensors")
-    with pytest.raises(OutputError, match="out holds other embeddings"):
-        pecl.embed(TEXTS, "out", adapter="none")
+# Shards that are there
 
 
-def test_images_have_no_adapter(shipped, capsys):
-    assert main(["embed", pictures(), "--out", "out", "--json", "--language", "cs", "--adapter", "none"]) == 0
-    assert json.loads(capsys.readouterr().out)["adapter"] is None
-
-
-def test_a_killed_command_keeps_its_shards(monkeypatch):
+def test_shards_that_are_there_are_kept(monkeypatch):
     lines()
-    plain, written = Worker.write, []
+    plain, written = Embedder.write, []
 
-    def write(worker, shard, progress=None):
+    def write(embedder, shard, progress):
         written.append(shard)
-        if len(written) == 3:
+        if len(written) == 2:
             raise KeyboardInterrupt
-        plain(worker, shard, progress)
+        plain(embedder, shard, progress)
 
-    monkeypatch.setattr(Worker, "write", write)
-    command = ["embed", "lines.txt", "--out", "out", "--shards", "4"]
+    monkeypatch.setattr(Embedder, "write", write)
+    command = ["embed", "lines.txt", "--out", "out"]
     assert main(command) == 130
-    with pytest.raises(DataError, match="out is not finished: 2 of 4 shards are there"):
+    with pytest.raises(DataError, match="out is not finished: 4 of 11 rows are there"):
         pecl.open_embeddings("out")
-    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("shard-*")}
-    assert main(command) == 0
-    assert written == [0, 1, 2, 2, 3]
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    close(everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS))
+    before = Path("out/embeddings-00000.parquet").stat().st_mtime_ns
+    Path("moved").mkdir()
+    Path("lines.txt").rename("moved/texts.txt")
+    assert main(["embed", "moved/texts.txt", "--out", "out"]) == 0
+    assert written == [0, 1, 1, 2]
+    assert Path("out/embeddings-00000.parquet").stat().st_mtime_ns == before
+    close(pecl.open_embeddings("out"), tiny_towers().text.encode_text(TEXTS))
 
 
-def test_other_embeddings_are_not_overwritten():
-    pecl.embed(lines(), "out", shards=2)
-    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+def test_other_embeddings_are_not_overwritten(shipped, monkeypatch):
+    pecl.embed(lines(), "out")
+    before = files()
     changed = lines("changed.txt", [*TEXTS[:-1], "another"])
     for source, options, said in (
-        ("lines.txt", {"shards": 3}, "shards: 2, not 3"),
-        ("lines.txt", {"shards": 2, "normalize": False}, "normalize: True, not False"),
-        (changed, {"shards": 2}, "source digest"),
+        ("lines.txt", {"normalize": False}, "normalize: True, not False"),
+        ("lines.txt", {"adapter": "cs"}, "adapter sha256: None, not"),
+        (changed, {}, "source sha256: "),
         (pictures(), {}, "kind: texts, not images"),
     ):
-        with pytest.raises(OutputError, match=f"out holds other embeddings .{said}"):
+        with pytest.raises(OutputError, match=rf"out/embeddings-00000.parquet holds other embeddings \({said}"):
             pecl.embed(source, "out", **options)
-    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
-
-
-def test_of_a_tower_what_differs_alone_is_named(monkeypatch):
-    pecl.embed(lines(), "out")
-    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: tiny_towers("bf16"))
-    with pytest.raises(OutputError, match=r"out holds other embeddings \(precision of the tower: fp32, not bf16\)"):
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.bulk.job.load_towers", lambda **_: tiny_towers("bf16"))
+        with pytest.raises(OutputError, match=r"other embeddings \(precision: fp32, not bf16\)"):
+            pecl.embed("lines.txt", "out")
+    assert files() == before
+    Path("out/embeddings-00001.parquet").write_bytes(b"my own")
+    with pytest.raises(OutputError, match=r"00001.parquet: expected embeddings that pecl embed wrote .*, or move"):
         pecl.embed("lines.txt", "out")
+    assert files()["embeddings-00001.parquet"] == b"my own"
 
 
-def test_lines_of_any_size_are_read_where_they_lie():
-    Path("lines.txt").write_bytes("\ufeffein Hund\r\nдва  \n最後".encode())
-    source = pecl.bulk.sources.Lines("lines.txt")
-    assert source.load(0, 3) == ["ein Hund", "два", "最後"]
-    assert source.load(1, 2) == ["два"]
-    for content, said in ((b"a\n\nb", "line 2: empty"), (b"a\n\xff\n", "line 2: not UTF-8"), (b"", "is empty")):
-        Path("bad.txt").write_bytes(content)
-        with pytest.raises(DataError, match=said):
-            pecl.bulk.sources.Lines("bad.txt")
+def test_damage_is_one_sentence():
+    pecl.embed(lines(), "out")
+    path = Path("out/embeddings-00001.parquet")
+    content = bytearray(path.read_bytes())
+    sound = pecl.open_embeddings("out")
+    place = content.find(sound[5].numpy().tobytes()[:8])
+    assert place > 0
+    for damaged in (content[:place] + b"x" + content[place + 1 :], content[:-9], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="out is damaged"):
+            pecl.open_embeddings("out")
+    for place in ("nowhere", "nowhere.npy"):
+        with pytest.raises(DataError, match=place):
+            pecl.open_embeddings(place)
+
+
+# What fails
+
+
+@pytest.mark.parametrize(("source", "out", "field"), [("lines.txt", "", "out"), ("", "o", "source")])
+def test_an_empty_path_is_refused(source, out, field):
+    lines()
+    Image.new("RGB", (2, 2)).save("mine.png")  # the current folder would be a source
+    with pytest.raises(ConfigError, match=f"{field}: expected a path, got '"):
+        pecl.embed(source, out)
+    assert sorted(files(".")) == ["lines.txt", "mine.png"]
+
+
+def test_a_failed_command_keeps_whole_shards_and_no_others(capsys):
+    broken = Path(pictures(), "below", "5.png")
+    broken.write_bytes(b"no picture")
+    assert main(["embed", "pictures", "--out", "new/out"]) == 2
+    assert "5.png" in capsys.readouterr().err
+    assert list(files("new/out")) == ["embeddings-00000.parquet"]
+    broken.rename("pictures/0.png")
+    assert main(["embed", "pictures", "--out", "other/out"]) == 2
+    assert not Path("other").exists()
+    Image.new("RGB", (2, 2)).save(os.fsencode("pictures/") + b"\xe9.png", format="png")
+    with pytest.raises(DataError, match=r"image '\\udce9.png': expected a name in UTF-8"):
+        pecl.embed("pictures", "other")
+
+
+def test_embeddings_that_are_no_numbers_are_refused_with_their_rows(monkeypatch):
+    def broken(embedder, rows):
+        batch = torch.ones(len(rows), 8)
+        batch[2, 2] = torch.nan if rows.start else 0
+        yield batch
+
+    monkeypatch.setattr(Embedder, "_batches", broken)
+    with pytest.raises(DataError, match=r"lines.txt: .* 1 of rows 4 to 7, the first 6 hold NaN") as refused:
+        pecl.embed(lines(), "out")
+    assert tiny_towers().text.name in str(refused.value)
+    assert list(files()) == ["embeddings-00000.parquet"]
 
 
 # Ray
@@ -260,25 +306,25 @@ def stand_in(monkeypatch):
 
 def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
     asked = stand_in(monkeypatch)
-    assert main(["embed", lines(), "--out", "out", "--shards", "4", "--ray", "9"]) == 0
-    assert asked == {"batch_size": 1, "concurrency": 4, "num_gpus": None}
-    close(everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS))
+    assert main(["embed", lines(), "--out", "out", "--ray", "9"]) == 0
+    assert asked == {"batch_size": 1, "concurrency": 3, "num_gpus": None}
+    pecl.embed(Path("lines.txt").absolute(), "here")
+    assert files() == files("here")
     with pytest.raises(ConfigError, match="expected a source that other processes can open"):
         pecl.embed(TEXTS, "texts", ray_workers=2)
     tower = tiny_towers().text
     adapter = str(save_adapter(Path("cs.safetensors"), states(tower)[0], parse_adapter("lora"), "cs", tower))
-    there, here = (pecl.embed(lines(), f"cs{n}", adapter=adapter, ray_workers=n)[:] for n in (1, None))
+    there, here = (embedded("lines.txt", f"cs{n}", adapter=adapter, ray_workers=n) for n in (1, None))
     assert torch.equal(there, here)
     with monkeypatch.context() as patch:
         lost = Mock(side_effect=RuntimeError("log\nlost a node"))
         patch.setattr(sys.modules["ray"].data, "from_items", lost)
         with pytest.raises(RunError, match=r"Ray gave up \(RuntimeError: lost a node\); the same command goes on"):
-            pecl.embed(lines(), "lost", ray_workers=1)
+            pecl.embed("lines.txt", "lost", ray_workers=1)
         patch.setitem(sys.modules, "ray.data", None)
         with pytest.raises(ConfigError, match=r"needs ray: pip install 'pecl\[ray\]'"):
-            pecl.embed(lines(), "lost", ray_workers=1)
-    Image.new("RGB", (2, 2)).save(Path(pictures(), "broken.png"))
-    Path("pictures", "broken.png").write_bytes(b"no picture")
+            pecl.embed("lines.txt", "lost", ray_workers=1)
+    Path(pictures(), "broken.png").write_bytes(b"no picture")
     assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
     assert "cannot read image" in capsys.readouterr().err
 
@@ -298,10 +344,12 @@ def test_the_host_that_asks_a_cluster_needs_no_gpu(monkeypatch, address):
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_a_real_ray_gives_what_this_process_gives(monkeypatch, tmp_path):
-    pytest.importorskip("ray")
+def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_path):
+    ray = pytest.importorskip("ray")
     monkeypatch.undo()  # the workers load the mini pair
     monkeypatch.chdir(tmp_path)
-    here = pecl.embed(lines(), "here", shards=3)
-    there = pecl.embed("lines.txt", "there", shards=3, ray_workers=2)
-    close(everything(there), everything(here))
+    here, there = embedded(lines(), "here"), embedded("lines.txt", "there", ray_workers=2)
+    close(there, here)
+    ray.init(num_cpus=1, ignore_reinit_error=True)
+    rows = ray.data.read_parquet(str(tmp_path / "there")).take_all()
+    close(torch.tensor(np.stack([row["embedding"] for row in rows])), here)

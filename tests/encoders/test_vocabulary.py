@@ -1,21 +1,17 @@
-"""The rows of used tokens are enough; token ids and embeddings in files are what a list and a tensor give."""
+"""The rows of used tokens are enough."""
 
 import copy
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, filled, tower_of
 from helpers.small_experiment import tiny_towers
-from safetensors.torch import load_file, save_file
 
 import pecl.experiment.run
 from pecl.config import make_config
-from pecl.encoders.embeddings import Embeddings
-from pecl.encoders.token_store import TokenStore
 from pecl.encoders.vocabulary import kept_tokens, left_out, trim_vocabulary
-from pecl.errors import ConfigError, DataError, OutputError
+from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate, train, train_fleet
 
 
@@ -126,77 +122,3 @@ def test_words_that_a_table_has_got_since_are_loaded_too(small):
     whole = train(make_config({**values, "trim_vocabulary": False, "out": f"{small['out']}-whole"}))
     assert before.data != after.data == whole.data
     assert measured(after) == measured(whole)
-
-
-IDS = [[5, 6, 7], [], [0, 2], [250_001]]
-
-
-def test_a_store_is_the_list_that_was_written(tmp_path):
-    store = TokenStore.write(tmp_path / "new" / "ids", iter(IDS))
-    assert list(store) == IDS
-    assert [store[i] for i in range(-4, 4)] == IDS * 2
-    assert store[1:] == IDS[1:]
-    assert store[::-2] == IDS[::-2]
-    assert (len(store), store.tokens, store.lengths().tolist()) == (4, 6, [3, 0, 2, 1])
-    with pytest.raises(IndexError):
-        store[4]
-    assert all(type(token) is int for row in store for token in row)  # not numpy's, which JSON has no word for
-
-
-@pytest.mark.parametrize("count", [0, 1, 5000])
-def test_safetensors_reads_the_file(tmp_path, count):
-    ids = [[i % 7] * (i % 4) for i in range(count)]
-    store = TokenStore.write(tmp_path / "ids", ids)
-    tensors = load_file(tmp_path / "ids")
-    assert tensors["ids"].dtype == torch.int32
-    assert tensors["ids"].tolist() == [token for row in ids for token in row]
-    assert tensors["offsets"].tolist() == np.cumsum([0, *map(len, ids)]).tolist()
-    assert list(TokenStore(store.path)) == ids
-
-
-def test_equal_texts_have_an_equal_digest(tmp_path):
-    stores = [TokenStore.write(tmp_path / str(i), ids) for i, ids in enumerate((IDS, IDS, IDS[::-1], [*IDS, []]))]
-    assert stores[0].digest == stores[1].digest
-    assert len({store.digest for store in stores}) == 3
-
-
-@pytest.mark.parametrize("at", [0, 20, 4096, -1])
-def test_a_changed_byte_is_seen(tmp_path, at):
-    for path, open_it in ((tmp_path / "ids", TokenStore), (tmp_path / "rows", Embeddings)):
-        TokenStore.write(path, IDS) if open_it is TokenStore else Embeddings.write(path, [torch.ones(2, 2)])
-        content = bytearray(path.read_bytes())
-        content[at] ^= 1
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=f"{path}"):
-            open_it(path)
-
-
-def test_what_is_something_else_is_one_sentence(tmp_path):
-    save_file({"ids": torch.zeros(2)}, tmp_path / "other")
-    Embeddings.write(tmp_path / "rows", [torch.ones(2, 2)])
-    Embeddings.write(tmp_path / "wide", [torch.ones(2, 3)])
-    TokenStore.write(tmp_path / "ids", IDS)
-    (tmp_path / "cut").write_bytes((tmp_path / "ids").read_bytes()[:-4])
-    said_of = {"nowhere": "cannot read", "other": "damaged", "rows": "expected token ids", "cut": "has"}
-    for path, said in said_of.items():
-        with pytest.raises(DataError, match=said):
-            TokenStore(tmp_path / path)
-    with pytest.raises(DataError, match="expected embeddings as"):
-        Embeddings(tmp_path / "ids")
-    with pytest.raises(DataError, match="expected embeddings of width 2"):
-        Embeddings([tmp_path / "rows", tmp_path / "wide"])
-    with pytest.raises(DataError, match="at least one file"):
-        Embeddings([])
-
-
-def test_what_ends_early_leaves_no_file(tmp_path):
-    def broken():
-        yield [1]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        TokenStore.write(tmp_path / "ids", broken())
-    (tmp_path / "file").write_text("")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    with pytest.raises(OutputError, match="cannot write"):
-        TokenStore.write(tmp_path / "file" / "ids", IDS)

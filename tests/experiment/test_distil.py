@@ -15,12 +15,12 @@ from helpers.tiny import sentences
 from safetensors.torch import load_file
 
 import pecl
-import pecl.data.text_column
 import pecl.encoders.large
 import pecl.encoders.towers
 import pecl.experiment.distil
 import pecl.experiment.run
 import pecl.experiment.text
+import pecl.files.columns
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
@@ -244,7 +244,7 @@ def test_a_text_is_read_once_by_a_fleet_and_where_the_result_is_of_another(value
 
 def test_long_text_on_disk_is_learned_from_as_short_text_is(values, monkeypatch, tmp_path):
     whole = distilled(values)
-    monkeypatch.setattr(pecl.data.text_column, "IN_MEMORY", 8)
+    monkeypatch.setattr(pecl.files.columns, "IN_MEMORY", 8)
     monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
     on_disk = distilled({**values, "out": str(tmp_path / "on-disk")})
     assert (on_disk.run_id, on_disk.data) == (whole.run_id, whole.data)

@@ -53,9 +53,14 @@ def served(inputs, language=None):
     return np.stack([np.frombuffer(row, np.float32) for row in rows])
 
 
+def embedded(source, **options):
+    pecl.embed(source, "embedded", **options)
+    return pecl.open_embeddings("embedded")
+
+
 def by_command(source, *flags):
     assert main(["embed", source, *flags, "--out", "by-command"]) == 0
-    return pecl.open_embeddings("by-command")[:]
+    return pecl.open_embeddings("by-command")
 
 
 def by_index(queries=None, language=None):
@@ -78,7 +83,7 @@ TEXT_WAYS = {
     "bank": lambda: bank().encode_text(LINES, "cs"),
     "queries": lambda: QueryEncoder("mini", ["cs.safetensors"]).encode_text(LINES, "cs"),
     "index": lambda: by_index(LINES, "cs"),
-    "embed": lambda: pecl.embed(LINES, "embedded", adapter="cs.safetensors")[:],
+    "embed": lambda: embedded(LINES, adapter="cs.safetensors"),
     "embed, the command": lambda: by_command("lines.txt", "--adapter", "cs.safetensors"),
     "server": lambda: served(LINES, "cs"),
 }
@@ -87,7 +92,7 @@ IMAGE_WAYS = {
     "queries": lambda: QueryEncoder("mini").encode_image(pictures()),
     "index": lambda: by_index(pictures()),
     "index, its rows": by_index,
-    "embed": lambda: pecl.embed("photographs", "embedded")[:],
+    "embed": lambda: embedded("photographs"),
     "embed, the command": lambda: by_command("photographs"),
     "server": lambda: served([{"image": data_uri(path.read_bytes())} for path in pictures()]),
 }
@@ -122,4 +127,4 @@ def test_images(place, way):
 def test_the_command_keeps_the_lengths_of_the_tower(place, capsys):
     assert main(["embed", "lines.txt", "--out", "embedded", "--no-normalize", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["normalize"] is False
-    assert np.abs(np.linalg.norm(pecl.open_embeddings("embedded")[:], axis=1) - 1).min() > 0.01
+    assert np.abs(np.linalg.norm(pecl.open_embeddings("embedded"), axis=1) - 1).min() > 0.01

@@ -41,7 +41,7 @@ VALUES = [
     ("--dataset not.jsonl", "not.jsonl, line 1: not JSON"),
     ("--dataset list.jsonl", "list.jsonl, line 1: expected a JSON object, got list"),
     ("--dataset number.jsonl", "number.jsonl, line 1, field 'de': expected text, got int"),
-    ("--dataset not.parquet", "cannot read not.parquet as parquet|needs pyarrow"),
+    ("--dataset not.parquet", "cannot read not.parquet as parquet"),
     ("--dataset latin1.csv", "latin1.csv, line 10: not UTF-8"),
     ("--dataset text-only.csv", "text-only has no images here|has no images here"),
     ("--split test", "a table of captions has no splits"),

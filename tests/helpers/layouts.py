@@ -42,7 +42,6 @@ def write_table(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind == "parquet":
-        pytest.importorskip("pyarrow")
         pytest.importorskip("pandas").DataFrame(rows).to_parquet(path)
         return path
     opened = gzip.open if path.suffix == ".gz" else open

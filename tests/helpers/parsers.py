@@ -24,7 +24,7 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.spec import parse_adapter
-from pecl.bulk.folder import IDS, PLAN, Plan, ids_digest, open_embeddings, read_ids, write_plan
+from pecl.bulk.shards import open_embeddings, read_ids, write_shard
 from pecl.config import make_config, read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
@@ -34,7 +34,9 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
-from pecl.encoders.store import Shard, hash_keys, write_shard
+from pecl.encoders.store import Shard, hash_keys
+from pecl.encoders.store import write_shard as write_store_shard
+from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.files.digests import with_digest
@@ -74,7 +76,7 @@ def make_parsers(folder):
     result = _result()
     split = sha256_json(MANIFEST)[:16]
     read = Result.from_json(result | {"data": result["data"] | {"manifest": split}}, Path("de.json"))
-    embedded, peft = made.embedded(), made.peft()
+    peft = made.peft()
     pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
@@ -137,14 +139,16 @@ def make_parsers(folder):
         **{name: Parser(path, (LAYOUT[path],), _read_layout, _without(LAYOUT, path)) for name, path in LAYOUT_PATHS},
         "shard": Parser(
             "rows.safetensors",
-            (made.file("shard", lambda path: write_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE)),),
+            (made.file("shard", lambda path: write_store_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE)),),
             lambda path: Shard(path, "tower").all(),
         ),
-        "embeddings": Parser(
-            "rows.safetensors", (embedded["shard-00000-of-00001.safetensors"],), lambda path: Embeddings(path)[:]
+        "embeddings": Parser("rows.arrow", (made.embeddings(),), lambda path: Embeddings(path)[:]),
+        "tokens": Parser("ids.arrow", (made.tokens(),), lambda path: list(TokenStore(path))),
+        "embedded": Parser(
+            "embeddings-00000.parquet",
+            (made.embedded(),),
+            lambda path: (open_embeddings(path.parent), read_ids(path.parent)),
         ),
-        "plan": Parser(PLAN, (embedded[PLAN],), lambda path: open_embeddings(path.parent), _without(embedded, PLAN)),
-        "ids": Parser(IDS, (embedded[IDS],), lambda path: read_ids(path.parent), {PLAN: embedded[PLAN]}),
         "search index": Parser(
             f"{catalogue.HIDDEN}/{catalogue.HEAD}",
             (made.index_head(),),
@@ -211,14 +215,15 @@ class _Made:
         catalogue.write_head(self.folder, replace(HEAD, files=files))
         return (self.folder / catalogue.HEAD).read_bytes()
 
+    def embeddings(self):
+        return self.file("rows", lambda path: Embeddings.write(path, [torch.from_numpy(ROWS_OF_THREE)]))
+
+    def tokens(self):
+        return self.file("ids", lambda path: TokenStore.write(path, [[1, 2], [], [3]]))
+
     def embedded(self):
-        """Name -> content of the files of a folder of three embeddings in one shard."""
-        names, tower = ["a.jpg", "b.jpg", "c.jpg"], {"name": "mini", "fingerprint": "1" * 64}
-        plan = Plan("images", "a", "0" * 64, len(names), 1, tower, None, False, ids_digest(names))
-        folder = self.folder / "embedded"
-        write_plan(folder, plan, lambda: names)
-        Embeddings.write(plan.path(folder, 0), [torch.from_numpy(ROWS_OF_THREE)], plan.metadata(0))
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
+        rows = torch.from_numpy(ROWS_OF_THREE)
+        return self.file("embedded", lambda path: write_shard(path, ["a", "b", "c"], rows, {"rows": "3"}))
 
     def adapter(self, spec):
         configs = parse_adapter(spec)

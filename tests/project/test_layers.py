@@ -137,11 +137,11 @@ LOOKED_AT = "looked at"  # `check_regular` or `open_regular` comes before, and w
 ALLOWED = {
     "adapters/ready.py": ({"path.read_text"}, OURS),
     "data/custom/tables.py": ({"parquet.ParquetFile"}, LOOKED_AT),
-    "data/text_column.py": ({"mmap.mmap"}, OURS),
     "data/translating/cache.py": ({"sqlite3.connect"}, "SQLite checks itself, and each row has a digest"),
     "adapters/formats/opendelta.py": ({"torch.load"}, LOOKED_AT),
     "adapters/formats/packed.py": ({"json.loads"}, "bounded, and each entry is checked: for speed"),
     "bulk/job.py": ({"job.source.open"}, OURS),
+    "bulk/shards.py": ({"np.load"}, LOOKED_AT),
     "commands/search.py": ({"ImageIndex.open"}, OURS),
     "commands/serve.py": ({"webbrowser.open"}, OURS),
     "encoders/large.py": ({"json.loads"}, OURS),

@@ -155,8 +155,6 @@ def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
                 for record in records:
                     number += 1
                     yield from _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
-    except ImportError as error:
-        raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
     except Exception as error:  # a damaged file makes pyarrow raise errors of many kinds
         raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
 

@@ -11,30 +11,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pecl.config import ExperimentConfig
-from pecl.data import captions, lines, text_column
+from pecl.data import captions, lines
 from pecl.data.captions import read_captions
 from pecl.data.custom import tables
 from pecl.data.custom.in_memory import from_dataset
 from pecl.data.custom.sources import TextSource, read_source
 from pecl.data.custom.tables import read_table
-from pecl.data.text_column import TextWriter
 from pecl.errors import DataError, OutputError
 from pecl.experiment.text import hold_out, load_text
+from pecl.files import columns
+from pecl.files.columns import column_of
 
 texts = st.lists(st.text(st.characters(blacklist_categories=("Cs",)), max_size=20), max_size=30)
 
 
-def column_of(lines):
-    writer = TextWriter()
-    for line in lines:
-        writer.append(line.encode("utf-8"))
-    return writer.column()
-
-
-@pytest.fixture(params=[text_column.IN_MEMORY, 8], ids=["in memory", "on disk"])
+@pytest.fixture(params=[columns.IN_MEMORY, 8], ids=["in memory", "on disk"])
 def anywhere(request, monkeypatch):
-    monkeypatch.setattr(text_column, "IN_MEMORY", request.param)
-    monkeypatch.setattr(text_column, "_TOGETHER", 3)
+    monkeypatch.setattr(columns, "IN_MEMORY", request.param)
+    monkeypatch.setattr(columns, "ROWS", 3)
 
 
 @pytest.mark.usefixtures("anywhere")
@@ -56,7 +50,7 @@ def test_a_column_is_read_as_the_list_of_its_texts():
 
 
 def test_a_long_column_leaves_no_file_in_the_cache_which_must_be_writable(monkeypatch, tmp_path):
-    monkeypatch.setattr(text_column, "IN_MEMORY", 8)
+    monkeypatch.setattr(columns, "IN_MEMORY", 8)
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     column = column_of(["a dog runs", "two"])
     assert list((tmp_path / "cache").iterdir()) == []
@@ -65,14 +59,14 @@ def test_a_long_column_leaves_no_file_in_the_cache_which_must_be_writable(monkey
     (tmp_path / "cache").touch()
     with pytest.raises(OutputError, match=r"cannot write the training text into .*cache: .*; PECL_CACHE_DIR names"):
         column_of(["a dog runs"])
-    monkeypatch.setattr(text_column, "IN_MEMORY", 1000)
+    monkeypatch.setattr(columns, "IN_MEMORY", 1000)
     column_of(["short"])
 
 
 def test_a_pair_of_a_training_text_takes_a_few_bytes_of_memory(monkeypatch, tmp_path):
     """As Python's strings, this one takes some 250."""
     pairs = 10_000
-    monkeypatch.setattr(text_column, "IN_MEMORY", 1 << 16)
+    monkeypatch.setattr(columns, "IN_MEMORY", 1 << 16)
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     for code in ("en", "de"):
         write_lines(tmp_path / f"c.{code}.gz", [f"{code} {i}: {'word ' * 10}" for i in range(pairs)])

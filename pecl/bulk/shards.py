@@ -1,0 +1,110 @@
+"""Embeddings in files: a folder of parquet files with the columns `id` and `embedding`, or an array of NumPy.
+
+A parquet file is whole or absent, and its metadata names tower, adapter, precision and source. An array, `NAME.npy`,
+has the names of its rows in `NAME.txt`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from pecl.encoders.embeddings import as_arrow, as_rows
+from pecl.errors import DataError, one_line
+from pecl.files import check_regular, read_bytes_limited, write_stream, write_text
+
+ARRAY = ".npy"
+_ROWS = "rows"  # of all shards together
+
+
+def shards_of(folder: str | Path) -> list[Path]:
+    """Return the parquet files of a folder, in the order of their rows."""
+    return sorted(Path(folder).glob("embeddings-*.parquet"))
+
+
+def shard_path(folder: str | Path, shard: int) -> Path:
+    """Return the file of a shard."""
+    return Path(folder, f"embeddings-{shard:05}.parquet")
+
+
+def write_shard(path: Path, ids: Sequence[str], embeddings: torch.Tensor, metadata: Mapping[str, str]) -> None:
+    """Write n names and their embeddings (n, D) float32 to a parquet file, atomically; OutputError as `write_stream`.
+
+    The metadata of all shards of a folder has `rows`, their number of rows together.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"id": pa.array(ids, pa.string()), "embedding": as_arrow(embeddings)}, metadata=dict(metadata))
+
+    def write(file: BinaryIO) -> None:
+        parquet.write_table(table, file, use_dictionary=False, write_page_checksum=True)
+
+    write_stream(path, write)
+
+
+def shard_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a shard, and its own number of rows as `here`; DataError for another file."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        check_regular(path)
+        found = parquet.read_metadata(path)
+        metadata = {name.decode(): value.decode() for name, value in (found.metadata or {}).items()}
+        if _ROWS not in metadata:
+            raise ValueError("it has another program's metadata")
+        return {**metadata, "here": str(found.num_rows)}
+    except (OSError, ValueError, ArrowException) as error:
+        raise DataError(f"{path}: expected embeddings that pecl embed wrote ({one_line(error)})") from error
+
+
+def open_embeddings(place: str | Path) -> torch.Tensor:
+    """Return the embeddings (N, D) float32 of a folder, or of an array `.npy`, that `pecl embed` wrote.
+
+    Raises:
+        DataError: it holds none, is not finished, or is damaged.
+    """
+    if Path(place).suffix == ARRAY:
+        try:
+            check_regular(place)
+            return torch.from_numpy(np.load(place, allow_pickle=False))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{place}: expected an array of embeddings ({one_line(error)})") from error
+    parts = [rows for values in _columns(place, "embedding") for rows in as_rows(values)]
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def read_ids(place: str | Path) -> list[str]:
+    """Return the names of the rows of a folder, or of an array; DataError as `open_embeddings`."""
+    if Path(place).suffix == ARRAY:
+        path = Path(place).with_suffix(".txt")
+        try:
+            return read_bytes_limited(path).decode("utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: expected one name per line ({one_line(error)})") from error
+    return [name for values in _columns(place, "id") for name in values.to_pylist()]
+
+
+def write_array(path: Path, ids: Sequence[str], embeddings: torch.Tensor) -> list[Path]:
+    """Write embeddings (N, D) as an array, and their names next to it; return both files."""
+    names = write_text(path.with_suffix(".txt"), "".join(f"{name}\n" for name in ids))
+    return [write_stream(path, lambda file: np.save(file, embeddings.numpy())), names]
+
+
+def _columns(folder: str | Path, name: str) -> list:
+    """Return a column of each shard of a folder."""
+    from pyarrow import ArrowException, parquet
+
+    paths = shards_of(folder)
+    if not paths:
+        raise DataError(f"{folder} holds no embeddings: expected embeddings-00000.parquet and so on")
+    rows = int(shard_metadata(paths[0])[_ROWS])
+    try:
+        found = [parquet.read_table(path, columns=[name], page_checksum_verification=True)[name] for path in paths]
+    except (OSError, KeyError, ArrowException) as error:
+        raise DataError(f"{folder} is damaged ({one_line(error)}): embed again") from error
+    if (there := sum(map(len, found))) != rows:
+        raise DataError(f"{folder} is not finished: {there:,} of {rows:,} rows are there; run pecl embed again")
+    return found

@@ -1,0 +1,185 @@
+"""Columns on disk: texts, lists of token ids or embeddings, in Arrow files that are memory-mapped.
+
+A value takes memory only while it is used. A column of texts stays in memory while it is short, and beyond `IN_MEMORY`
+lies in a nameless file of the cache folder, which vanishes with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, overload
+
+import numpy as np
+
+from pecl.errors import DataError, OutputError, one_line
+from pecl.files.atomic import write_stream
+from pecl.files.folders import default_cache_dir
+from pecl.files.reading import open_regular
+
+if TYPE_CHECKING:  # pyarrow takes a tenth of a second, and most commands need none
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+IN_MEMORY = 1 << 26  # bytes of a column of texts in memory
+ROWS = 4096  # values that are written, or read, together
+VALUES = "values"  # name of a file's only column
+
+
+class ArrowColumn(Sequence[T]):
+    """N values, each read when it is asked for: texts, or lists of numbers.
+
+    Args:
+        values: M >= N values.
+        places: (N,) indices of the values, in order; None for all.
+    """
+
+    def __init__(self, values: pa.ChunkedArray, places: np.ndarray | None = None) -> None:
+        self.values, self._places = values, places
+
+    def __len__(self) -> int:
+        return len(self.values) if self._places is None else len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if not isinstance(index, slice):
+            place = range(len(self))[index]  # IndexError beyond the end, as lists raise it
+            return self.values[place if self._places is None else int(self._places[place])].as_py()
+        chosen = range(len(self))[index]
+        if self._places is None and chosen.step == 1:
+            return self.values.slice(chosen.start, len(chosen)).to_pylist()
+        places = chosen if self._places is None else self._places[index].tolist()
+        return [self.values[place].as_py() for place in places]
+
+    def __iter__(self) -> Iterator[T]:
+        for start in range(0, len(self), ROWS):
+            yield from self[start : start + ROWS]
+
+    def take(self, places: Sequence[int] | np.ndarray) -> ArrowColumn[T]:
+        """Return the values at `places`, in that order; values are not copied."""
+        chosen = np.asarray(places, np.uint32)
+        return ArrowColumn(self.values, chosen if self._places is None else self._places[chosen])
+
+
+class TextWriter:
+    """Collects texts into a column; OutputError says that the cache cannot be written or the disk is full."""
+
+    def __init__(self) -> None:
+        self._pending: list[str] = []
+        self._arrays: list[pa.Array] = []
+        self._size = 0
+        self._file: BinaryIO | None = None
+        self._writer: pa.RecordBatchWriter | None = None
+
+    def append(self, text: str) -> None:
+        """Add a text."""
+        self._pending.append(text)
+        if len(self._pending) == ROWS:
+            self._flush()
+
+    def column(self) -> ArrowColumn[str]:
+        """Finish and return the column."""
+        import pyarrow as pa
+
+        self._flush()
+        if self._writer is None or self._file is None:
+            return ArrowColumn(pa.chunked_array(self._arrays, pa.string()))
+        with _written_to_cache():
+            self._writer.close()
+            self._file.flush()
+            return ArrowColumn(_table(self._file).column(VALUES))
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        array = pa.array(self._pending, pa.string())
+        self._pending, self._size = [], self._size + array.nbytes
+        self._arrays.append(array)
+        if self._size <= IN_MEMORY:
+            return
+        with _written_to_cache():
+            if self._writer is None:
+                default_cache_dir().mkdir(parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=default_cache_dir())  # noqa: SIM115 (it is kept)
+                self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
+            for one in self._arrays:
+                self._writer.write_batch(pa.record_batch([one], [VALUES]))
+            self._arrays = []
+
+
+@contextlib.contextmanager
+def _written_to_cache() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the training text into {default_cache_dir()}: {error.strerror or error}; PECL_CACHE_DIR "
+            "names another folder"
+        ) from error
+
+
+def column_of(texts: Iterable[str]) -> ArrowColumn[str]:
+    """Return a column of texts, as `TextWriter` makes it."""
+    writer = TextWriter()
+    for text in texts:
+        writer.append(text)
+    return writer.column()
+
+
+def write_column(path: str | Path, kind: pa.DataType, arrays: Iterable[pa.Array]) -> Path:
+    """Write arrays of the type `kind` as they come to the only column of an Arrow file, atomically.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full.
+    """
+    import pyarrow as pa
+
+    def write(file: BinaryIO) -> None:
+        with pa.ipc.new_file(file, pa.schema([(VALUES, kind)])) as writer:
+            for array in arrays:
+                writer.write_batch(pa.record_batch([array], [VALUES]))
+
+    return write_stream(path, write)
+
+
+def read_column(path: str | Path, what: str) -> pa.ChunkedArray:
+    """Return the values of a file that `write_column` wrote, memory-mapped.
+
+    Raises:
+        DataError: it is missing, cannot be read, or does not hold `what`, such as "token ids".
+    """
+    import pyarrow as pa
+
+    try:
+        with open_regular(path) as file:
+            table = _table(file)
+        table.validate(full=True)
+        return table.column(VALUES)
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        raise DataError(f"{path}: expected an Arrow file of {what} ({one_line(error)})") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _table(file: BinaryIO) -> pa.Table:
+    """Return the table in an open Arrow file, memory-mapped; it stays when the file is closed."""
+    import pyarrow as pa
+
+    return pa.ipc.open_file(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))).read_all()
+
+
+def blocks_of(values: Iterable[T]) -> Iterator[list[T]]:
+    """Yield values in lists of `ROWS`."""
+    rest = iter(values)
+    while block := list(islice(rest, ROWS)):
+        yield block
