@@ -13,11 +13,9 @@ from pecl.data.fetching.fetch import FetchPolicy
 from pecl.data.fetching.remote import DOWNLOADS
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
-from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.files import default_cache_dir
 from pecl.languages import language_code, listed
 
 _TRANSLATE_EXAMPLE = """examples:
@@ -170,8 +168,7 @@ def _translate(parsed: argparse.Namespace) -> int:
     job = _job(parsed, source, target)
     record = completed(job, config, parsed.overwrite)
     if record is None:
-        cache = TranslationCache(default_cache_dir() / "translations.sqlite")
-        record = translate_job(job, Translator(config), cache, parsed.batch_size)
+        record = translate_job(job, Translator(config), parsed.batch_size)
     said = f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}"
     print_answer(parsed, {"output": str(job.output), **record}, said)
     return 0

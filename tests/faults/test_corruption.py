@@ -16,7 +16,6 @@ from pecl.config import make_config
 from pecl.data.fetching.download import MANIFEST, read_download_records
 from pecl.data.provenance import provenance_file, read_provenance, write_with_provenance
 from pecl.data.registry import load_dataset
-from pecl.data.translating.cache import TranslationCache
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.store import EmbeddingStore, image_embeddings
 from pecl.encoders.towers import load_text_encoder
@@ -145,17 +144,6 @@ def shard(small):
     return Kind(path, embed, has_digest=True, rebuilds=True)
 
 
-def translation_cache(small):
-    path, known = Path(small["out"]).parent / "translations.sqlite", {"a dog": "ein Hund", "a cat": "eine Katze"}
-    TranslationCache(path).put({"model": "x"}, known)
-
-    def get():
-        """What is not known is translated again."""
-        return known | TranslationCache(path).get({"model": "x"}, known)
-
-    return Kind(path, get, has_digest=True)
-
-
 def download_record(small):
     folder = Path(small["out"]).parent
     write_json(folder / "xtd10" / MANIFEST, {"files": {"xtd10/a": {"url": "x", "sha256": "y"}}})
@@ -169,7 +157,7 @@ def provenance(small):
 
 
 KINDS = (
-    result, manifest, retrieved, adapter, merged_tower, peft_adapter, state, shard, translation_cache, download_record,
+    result, manifest, retrieved, adapter, merged_tower, peft_adapter, state, shard, download_record,
     provenance,
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Fetch one file over HTTPS into memory, up to a size, with retries after broken connections.
 
-huggingface_hub's `http_stream_backoff` repeats requests, with growing waits or as long as `Retry-After` asks. A file is
-fetched whole each time: published files are small, and their SHA-256 is known.
+huggingface_hub's `http_stream_backoff` repeats requests that no server answers. A file is fetched whole each time:
+published files are small, and their SHA-256 is known.
 """
 
 import logging
@@ -19,6 +19,7 @@ USER_AGENT = "pecl (Python; research data sets)"
 RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _REDIRECTS = 5
+_LONGEST_WAIT = 60.0  # seconds that a server may ask for in `Retry-After`
 _BLOCK = 1 << 16  # bytes read at a time
 
 
@@ -35,7 +36,11 @@ class StoppedError(FetchError):
 
 
 class _BrokenError(Exception):
-    """The connection broke, or ended early, within a file."""
+    """The connection broke within a file, or the server is busy; the next attempt comes after `wait` seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,10 @@ class FetchPolicy:
 
 def check_address(url: str) -> None:
     """Raise FetchError unless `url` is https, or http to this machine."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # as of http://[::1
+        raise FetchError(f"expected an address https://..., got {url} ({error})") from error
     is_local = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
     if not parts.hostname or not (parts.scheme == "https" or is_local):
         raise FetchError(f"expected an address https://..., got {url}")
@@ -71,6 +79,9 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
             content = _attempt(url, policy, stopped)
         except _BrokenError as error:
             reason = f"{error} ({attempt} attempts)"
+            wait = error.wait or min(policy.backoff * 2 ** (attempt - 1), 8.0)
+            if attempt < policy.attempts and stopped.wait(wait):
+                raise StoppedError("stopped") from error
         else:
             try:
                 check(content)
@@ -82,7 +93,7 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
 
 
 def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
-    from huggingface_hub.errors import HTTPError  # here, because it takes a quarter of a second
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # here: it takes a quarter of a second
     from huggingface_hub.utils import http_stream_backoff
 
     for _ in range(_REDIRECTS):
@@ -95,7 +106,7 @@ def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
                 url,
                 max_retries=policy.attempts - 1,
                 base_wait_time=policy.backoff,
-                retry_on_status_codes=RETRYABLE,
+                retry_on_status_codes=(),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 timeout=policy.timeout,
                 follow_redirects=False,
@@ -103,11 +114,10 @@ def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
                 if not response.has_redirect_location:
                     return _read(response, policy, stopped)
                 url = urljoin(url, response.headers["Location"])
+        except OfflineModeIsEnabled as error:
+            raise UnreachableError("HF_HUB_OFFLINE is set: unset it to download") from error
         except HTTPError as error:
-            answer = getattr(error, "response", None)
-            if answer is None:
-                raise UnreachableError(f"no connection: {str(error) or type(error).__name__}") from error
-            raise FetchError(f"HTTP {answer.status_code} {answer.reason_phrase}") from error
+            raise UnreachableError(f"no connection: {str(error) or type(error).__name__}") from error
         except (RuntimeError, AttributeError) as error:
             # The client is shared. A failed connection of another thread closes it; `get_session` may return None then.
             if isinstance(error, AttributeError) and error.obj is not None:
@@ -120,7 +130,14 @@ def _read(response: Any, policy: FetchPolicy, stopped: threading.Event) -> bytes
     from huggingface_hub.errors import HTTPError
 
     if not response.is_success:
-        raise FetchError(f"HTTP {response.status_code} {response.reason_phrase}")
+        said = f"HTTP {response.status_code} {response.reason_phrase}"
+        if response.status_code not in RETRYABLE:
+            raise FetchError(said)
+        asked = response.headers.get("Retry-After", "")
+        wait = float(asked) if asked.isdecimal() else 0.0
+        if wait > _LONGEST_WAIT:
+            raise FetchError(f"{said}: the server asks to wait {wait:,.0f} seconds; run the same command then")
+        raise _BrokenError(said, wait)
     body = bytearray()
     try:
         for block in response.iter_raw(_BLOCK):

@@ -19,10 +19,9 @@ from pecl.data.custom.folder import check_captions_file
 from pecl.data.custom.tables import CaptionTable, read_table
 from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
-from pecl.data.translating.cache import TranslationCache
 from pecl.data.translations import RELEASED, released_file
-from pecl.errors import ConfigError, DataError, not_none, unknown
-from pecl.files import sha256_lines
+from pecl.errors import ConfigError, DataError, OutputError, not_none, unknown
+from pecl.files import locked, read_bytes_limited, sha256_json, sha256_lines, write_text
 from pecl.files.progress import Bar
 
 if TYPE_CHECKING:
@@ -107,50 +106,74 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
     return None
 
 
-def translate_job(
-    job: TranslationJob, translator: Translator, cache: TranslationCache, batch_size: int = 16
-) -> dict[str, Any]:
-    """Translate as `translate` does, write the output and its record, and return the record."""
-    translations = translate(job.sentences, translator, cache, batch_size)
-    record = {
-        "translator": translator.identity,
-        "date": datetime.now(timezone.utc).isoformat("T", "seconds"),
-        "versions": {name: version(name) for name in ("transformers", "torch")},
-        "origin": job.origin,
-        "sentences": len(translations),
-        "source_sha256": sha256_lines(job.sentences),
-        "translations_sha256": sha256_lines(translations),
-    }
-    write_with_provenance(job.output, job.render(translations), record)
+def translate_job(job: TranslationJob, translator: Translator, batch_size: int = 16) -> dict[str, Any]:
+    """Translate as `translate` does, write the output and its record, and return the record.
+
+    Raises:
+        BusyError: another process makes the same output.
+    """
+    partial_file = job.output.with_name(f"{job.output.name}.partial")
+    with locked(job.output.with_name(f"{job.output.name}.lock"), f"{job.output} is being made by another process"):
+        translations = translate(job.sentences, translator, partial_file, batch_size)
+        record = {
+            "translator": translator.identity,
+            "date": datetime.now(timezone.utc).isoformat("T", "seconds"),
+            "versions": {name: version(name) for name in ("transformers", "torch")},
+            "origin": job.origin,
+            "sentences": len(translations),
+            "source_sha256": sha256_lines(job.sentences),
+            "translations_sha256": sha256_lines(translations),
+        }
+        write_with_provenance(job.output, job.render(translations), record)
+        partial_file.unlink()
     return not_none(read_provenance(job.output), f"the record of {job.output}")
 
 
-def translate(
-    sentences: Sequence[str], translator: Translator, cache: TranslationCache, batch_size: int = 16
-) -> list[str]:
-    """Return the translation of each sentence; equal sentences are translated once, known ones not at all.
+def translate(sentences: Sequence[str], translator: Translator, partial_file: Path, batch_size: int = 16) -> list[str]:
+    """Return the translation of each sentence; equal sentences are translated once.
 
-    Every batch is stored in `cache` before the next one begins, so a killed run loses no more than one.
+    Every batch is appended to `partial_file` as lines, so that a killed run resumes behind its last whole batch.
 
     Raises:
         DataError: a sentence is too long for the model (nothing is translated then), or a translation is empty.
-        OutputError: the cache cannot be written.
+        OutputError: the file cannot be written.
     """
-    known = cache.get(translator.identity, dict.fromkeys(sentences))
-    missing = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
-    logger.info("%d sentences, %d to translate, the others are in %s", len(sentences), len(missing), cache.path)
-    missing.sort(key=translator.length, reverse=True)  # little padding; the longest first, should memory run out
-    with Bar(total=len(missing), desc="translate", unit="sentence") as bar:
-        for start in range(0, len(missing), batch_size):
-            batch = missing[start : start + batch_size]
-            made = dict(zip(batch, translator.translate(batch), strict=True))
-            cache.put(translator.identity, made)
-            known |= made
-            bar.update(len(batch))
+    # Little padding; the longest first, should memory run out
+    distinct = sorted(dict.fromkeys(sentences), key=translator.length, reverse=True)
+    head = sha256_json([translator.identity, distinct, batch_size])
+    made = _resumed(partial_file, head)
+    made = made[: len(made) // batch_size * batch_size] if len(made) < len(distinct) else made
+    logger.info("%d sentences, %d to translate, %d of them done", len(sentences), len(distinct), len(made))
+    try:
+        write_text(partial_file, "".join(f"{line}\n" for line in [head, *made]))
+        with (
+            partial_file.open("a", encoding="utf-8") as file,
+            Bar(total=len(distinct), initial=len(made), desc="translate", unit="sentence") as bar,
+        ):
+            for start in range(len(made), len(distinct), batch_size):
+                batch = translator.translate(distinct[start : start + batch_size])
+                file.writelines(f"{line}\n" for line in batch)
+                file.flush()
+                made += batch
+                bar.update(len(batch))
+    except OSError as error:
+        raise OutputError(f"cannot write {partial_file}: {error.strerror or error}") from error
+    known = dict(zip(distinct, made, strict=True))
     for number, sentence in enumerate(sentences, 1):
         if not known[sentence]:
             raise DataError(f"the model's translation of line {number} is empty ({sentence!r}): choose another model")
     return [known[sentence] for sentence in sentences]
+
+
+def _resumed(partial_file: Path, head: str) -> list[str]:
+    """Return the whole lines behind the line `head` of a file; none where it is missing or another job's."""
+    try:
+        lines = read_bytes_limited(partial_file).decode("utf-8", "replace").split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OutputError(f"cannot read {partial_file}: {error.strerror or error}") from error
+    return lines[1:] if lines[:1] == [head] else []
 
 
 def _render_lines(translations: Sequence[str]) -> bytes:

@@ -79,7 +79,8 @@ def test_a_client_that_another_thread_closed_is_replaced(server, monkeypatch, is
     [
         (truncate(10), "connection broke", 3),
         (hang_up, "no connection", 3),
-        (status(500), "HTTP 500", 3),
+        (status(500), "HTTP 500 .*3 attempts", 3),
+        (status(429, Retry_After="100000"), "HTTP 429 .* asks to wait 100,000 seconds; run the same command then", 1),
         (wrong(b"sign in"), "wrong content", 3),
         *((status(code), f"HTTP {code}", 1) for code in (401, 403, 404, 410)),
         *(
@@ -146,7 +147,13 @@ def test_the_proxy_of_the_environment_is_used(server, monkeypatch):
     assert found == b"through the proxy"
 
 
-@pytest.mark.parametrize("url", ["http://data.invalid/x", "ftp://127.0.0.1/x", "file:///etc/hostname", "x"])
+def test_offline_mode_is_said(server, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.is_offline_mode", lambda: True)
+    with pytest.raises(UnreachableError, match="HF_HUB_OFFLINE is set: unset it to download"):
+        fetch(server)
+
+
+@pytest.mark.parametrize("url", ["http://data.invalid/x", "file:///etc/hostname", "x", "http://[::1"])
 def test_only_https_is_asked(url):
     with pytest.raises(FetchError, match=r"expected an address https://"):
         fetch_file(url, print, FAST, threading.Event())

@@ -1,35 +1,25 @@
-"""Translating with tiny random models: cache, records, layout, errors."""
+"""Translating with tiny random models: resuming, records, layout, errors."""
 
 import json
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 
 import pytest
-from helpers.layouts import make_multi30k, make_xtd10, sentence
+from helpers.layouts import make_multi30k, make_xtd10, sentence, write_lines
 from helpers.translation_models import SENTENCES, config
 
 from pecl.data.captions import read_captions
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.data.registry import load_dataset
-from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import Translator
 from pecl.data.translating.translate import completed, dataset_job, file_job, translate, translate_job
 from pecl.data.translations import TRANSLATION_FOLDERS
-from pecl.errors import ConfigError, DataError, OutputError
+from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_file, sha256_lines
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return TranslationCache(tmp_path / "cache" / "translations.sqlite")
-
-
-# Cache
 
 
 class Counting:
@@ -50,85 +40,84 @@ class Counting:
         return [text.upper() for text in texts]
 
 
-def test_every_sentence_is_translated_once_and_lands_on_its_line(cache):
+@pytest.fixture
+def partial_file(tmp_path):
+    return tmp_path / "new" / "de.txt.partial"
+
+
+def test_every_sentence_is_translated_once_and_lands_on_its_line(partial_file):
     sentences = ["b b b", "a", "c c", "a", "d d d d"]
     translator = Counting()
-    assert translate(sentences, translator, cache, batch_size=2) == ["B B B", "A", "C C", "A", "D D D D"]
+    assert translate(sentences, translator, partial_file, batch_size=2) == ["B B B", "A", "C C", "A", "D D D D"]
     assert translator.batches == [["d d d d", "b b b"], ["c c", "a"]]  # by length: little padding
 
 
-def test_known_sentences_are_not_translated_again_but_by_another_model(cache):
-    translate(["a", "b"], Counting(), cache)
-    again, other = Counting(), Counting(name="other")
-    assert translate(["b", "c", "a"], again, cache) == translate(["b", "c", "a"], other, cache) == ["B", "C", "A"]
-    assert (again.batches, other.batches) == ([["c"]], [["b", "c", "a"]])
+SENTENCES_BY_LENGTH = [f"{'w ' * i}x" for i in range(10, 0, -1)]
 
 
-def test_a_run_that_broke_goes_on_where_it_was(cache):
-    sentences = [f"{'w ' * i}x" for i in range(10, 0, -1)]
+@pytest.mark.parametrize("end", [b"", b"W W", b"W W X\nW"])
+def test_a_run_that_broke_goes_on_behind_its_last_whole_batch(partial_file, end):
     with pytest.raises(RuntimeError):
-        translate(sentences, Counting(fail_after=3), cache, batch_size=2)
+        translate(SENTENCES_BY_LENGTH, Counting(fail_after=3), partial_file, batch_size=2)
+    partial_file.write_bytes(partial_file.read_bytes() + end)
     later = Counting()
-    assert translate(sentences, later, cache, batch_size=2) == [text.upper() for text in sentences]
-    assert later.batches == [sentences[6:8], sentences[8:]]
+    expected = [text.upper() for text in SENTENCES_BY_LENGTH]
+    assert translate(SENTENCES_BY_LENGTH, later, partial_file, batch_size=2) == expected
+    assert later.batches == [SENTENCES_BY_LENGTH[6:8], SENTENCES_BY_LENGTH[8:]]
+    again = Counting()
+    assert translate(SENTENCES_BY_LENGTH, again, partial_file, batch_size=2) == expected
+    assert again.batches == []
+
+
+def test_lines_of_another_job_are_not_taken(partial_file):
+    with pytest.raises(RuntimeError):
+        translate(SENTENCES_BY_LENGTH, Counting(fail_after=3), partial_file, batch_size=2)
+    other = Counting(name="other")
+    translate(SENTENCES_BY_LENGTH, other, partial_file, batch_size=2)
+    assert len(other.batches) == 5
 
 
 KILLED = """
-import os, signal, sys
-from pecl.data.translating.cache import TranslationCache
-cache = TranslationCache(sys.argv[1])
-cache.put({"model": "counting"}, {"w w w": "W W W"})
-with cache._connected() as connection:
-    connection.execute("INSERT INTO checked_translations VALUES ('half', 'written', 'x')")  # not committed
-    os.kill(os.getpid(), signal.SIGKILL)
+import os, pathlib, signal, sys
+from pecl.data.translating.translate import file_job, translate_job
+
+class Killed:
+    identity = {"model": "counting"}
+    length = staticmethod(len)
+    def translate(self, texts):
+        if "c c c" in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [text.upper() for text in texts]
+
+translate_job(file_job(sys.argv[1], "en", "de", sys.argv[2]), Killed(), 1)
 """
 
 
-def test_a_killed_run_leaves_whole_batches(cache):
-    done = subprocess.run([sys.executable, "-c", KILLED, str(cache.path)], check=False)
+def test_a_killed_job_is_finished_by_the_next(tmp_path):
+    source, output = write_lines(tmp_path / "en.txt", ["c c c", "d d d d", "a"]), tmp_path / "de.txt"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(source), str(output)], check=False)
     assert done.returncode == -signal.SIGKILL
+    assert not output.exists()
     translator = Counting()
-    assert translate(["w w w", "x"], translator, cache) == ["W W W", "X"]
-    assert translator.batches == [["x"]]
-    with cache._connected() as connection:
-        assert connection.execute("SELECT count(*) FROM checked_translations WHERE key = 'half'").fetchone() == (0,)
+    translate_job(file_job(source, "en", "de", output), translator, 1)
+    assert translator.batches == [["c c c"], ["a"]]
+    assert output.read_text() == "C C C\nD D D D\nA\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["de.txt", "de.txt.provenance.json", "en.txt"]
 
 
-def test_a_translation_that_was_changed_in_the_cache_is_made_anew(tmp_path, caplog):
-    cache, identity = TranslationCache(tmp_path / "c.sqlite"), {"model": "x"}
-    cache.put(identity, {"a dog": "ein Hund", "a cat": "eine Katze"})
-    with sqlite3.connect(cache.path) as connection:
-        connection.execute("UPDATE checked_translations SET text = 'ein Mund' WHERE text = 'ein Hund'")
-    assert cache.get(identity, ["a dog", "a cat"]) == {"a cat": "eine Katze"}
-    assert "the translation of 'a dog' is damaged" in caplog.text
-
-
-def test_a_file_that_is_no_cache_is_named(cache):
-    cache.path.parent.mkdir()
-    cache.path.write_bytes(b"no database" * 100)
-    with pytest.raises(DataError, match=r"translations\.sqlite is not a cache.*remove it"):
-        translate(["a"], Counting(), cache)
-
-
-def test_a_cache_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot use the cache"):
-        translate(["a"], Counting(), TranslationCache(tmp_path / "file" / "cache.sqlite"))
-
-
-def test_an_empty_translation_is_refused_with_its_line(cache):
+def test_an_empty_translation_is_refused_with_its_line(partial_file):
     class Mute(Counting):
         def translate(self, texts):
             return ["" if text == "b" else text for text in texts]
 
     with pytest.raises(DataError, match="line 2 is empty"):
-        translate(["a", "b"], Mute(), cache)
+        translate(["a", "b"], Mute(), partial_file)
 
 
-def test_a_sentence_that_the_model_cannot_read_is_refused_before_any_work(translator, cache):
+def test_a_sentence_that_the_model_cannot_read_is_refused_before_any_work(translator, partial_file):
     with pytest.raises(DataError, match=r"tokens, and .* reads 64"):
-        translate(["a dog", "dog " * 100], translator, cache)
-    assert not cache.path.exists()
+        translate(["a dog", "dog " * 100], translator, partial_file)
+    assert not partial_file.exists()
 
 
 def test_translations_that_were_cut_off_are_counted(translation_models, caplog):
@@ -161,12 +150,12 @@ def test_a_data_sets_job_reads_the_captions_and_writes_where_the_release_does(
     assert job.output.exists()  # the layout of these tests is that of the release
 
 
-def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache):
+def test_korean_from_english_is_regenerated(tmp_path, translation_models):
     """The released file is Italian; the new one has its record."""
     make_xtd10(tmp_path)
     job = dataset_job("xtd10", "en", "ko", data_dir=tmp_path)
     translator = Translator(config(translation_models["m2m100"], target="ko"))
-    record = translate_job(job, translator, cache)
+    record = translate_job(job, translator)
     captions = load_dataset("xtd10", "ko", data_dir=tmp_path, need=["english_to_target"])
     expected = [translator.translate([sentence("en", i)])[0] for i in range(5)]
     assert list(captions.english_to_target) == expected == job.output.read_text("utf-8").splitlines()
@@ -180,10 +169,10 @@ def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache)
     assert set(TRANSLATION_FOLDERS.values()) == {path.name for path in job.output.parent.parent.iterdir()}
 
 
-def test_a_finished_job_is_not_done_again(tmp_path, translator, cache):
+def test_a_finished_job_is_not_done_again(tmp_path, translator):
     make_xtd10(tmp_path)
     job = dataset_job("xtd10", "en", "jp", data_dir=tmp_path)
-    record = translate_job(job, translator, cache)
+    record = translate_job(job, translator)
     assert completed(job, translator.config) == record
     with pytest.raises(DataError, match="--overwrite"):
         completed(job, config(translator.config.model, num_beams=3))
@@ -202,20 +191,20 @@ def test_the_revision_of_a_local_model_is_its_content(tmp_path, translation_mode
     assert Translator(config(copy)).identity["revision"] != revision
 
 
-def test_ones_own_lines_are_translated(tmp_path, translator, cache):
+def test_ones_own_lines_are_translated(tmp_path, translator):
     (tmp_path / "en.txt").write_bytes(b"a red dog\r\na cat\r\n")
     job = file_job(tmp_path / "en.txt", "en", "jp", tmp_path / "out" / "jp.txt")
-    translate_job(job, translator, cache)
+    translate_job(job, translator)
     assert read_captions(job.output) == tuple(translator.translate([text])[0] for text in ("a red dog", "a cat"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
-def test_ones_own_table_gets_a_column(tmp_path, cache, suffix):
+def test_ones_own_table_gets_a_column(tmp_path, suffix):
     (tmp_path / "in.csv").write_text('image,en,de\n1.jpg,"a dog, red",Hund\n2.jpg,a "cat",Katze\n', "utf-8")
     for source, target in (("en", "de"), ("de", "en")):
         path = tmp_path / ("in.csv" if source == "en" else f"half{suffix}")
         output = tmp_path / (f"half{suffix}" if source == "en" else f"whole{suffix}")
-        translate_job(file_job(path, source, target, output), Counting(), cache)
+        translate_job(file_job(path, source, target, output), Counting())
     captions = load_dataset(str(output), "de", need=list(TRANSLATION_FOLDERS), text_only=True)
     assert captions.english == ("a dog, red", 'a "cat"')
     assert captions.english_to_target == ("A DOG, RED", 'A "CAT"')
