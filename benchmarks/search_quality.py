@@ -18,16 +18,14 @@ from typing import Any
 import numpy as np
 from search_queries import LANGUAGES, LENGTHS, Gallery, foreign_word_queries, short_queries, test, validation
 
-from pecl.data.custom.photographs import NO_STAMP
 from pecl.data.language_guess import guess_languages
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
 from pecl.files import write_json
 from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_interval
-from pecl.search.catalogue import Entry
+from pecl.search.exact import ExactSearch
 from pecl.search.queries import PLAIN, QueryEncoder, known_shares
-from pecl.search.store import ExactStore
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "search_quality.json"
 SHARPNESS, WEIGHTS = (20, 25, 30, 40, 50, 60), (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -251,8 +249,7 @@ def measure_cost(queries: QueryEncoder) -> Row:
     """Return what parts of a query cost, in milliseconds of one core."""
     generator = np.random.default_rng(0)
     matrix = unit(generator.standard_normal((GALLERY_OF_SPEED, WIDTH), np.float32))
-    entries = [Entry(f"{i:06}.jpg", NO_STAMP, "") for i in range(GALLERY_OF_SPEED)]
-    store = ExactStore(entries, matrix, None, generator.random(GALLERY_OF_SPEED, np.float32))
+    store = ExactSearch(matrix, generator.random(GALLERY_OF_SPEED, np.float32))
     text, languages = ["pes na pláži"], queries.bank.preferred
     return {
         "plain search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([False]))),

@@ -22,7 +22,7 @@ _PUBLIC = {
     "ExperimentConfig": "pecl.config",
     "ImageEncoder": "pecl.encoders.image",
     "ImageIndex": "pecl.search.index",
-    "IndexOptions": "pecl.search.plan",
+    "IndexOptions": "pecl.search.options",
     "MultilingualTextEncoder": "pecl.encoders.text",
     "ParallelCaptions": "pecl.data.captions",
     "Result": "pecl.results.result",
@@ -93,7 +93,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
     from pecl.search.build import build_index as build_index
     from pecl.search.index import ImageIndex as ImageIndex
-    from pecl.search.plan import IndexOptions as IndexOptions
+    from pecl.search.options import IndexOptions as IndexOptions
     from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
     from pecl.training.losses import Objective as Objective
     from pecl.training.losses import register_loss as register_loss

@@ -41,6 +41,7 @@ def _cache_of_its_own(tmp_path_factory):
     """Have a cache that begins empty and is no other worker's, nor that of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PECL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PECL_INDEX_DIR", str(tmp_path_factory.mktemp("indexes")))
         yield
 
 

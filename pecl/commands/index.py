@@ -7,7 +7,7 @@ from typing import Any
 from pecl.commands.options import add_command, add_path, add_switch, add_threads, print_answer, threads_of
 from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
-from pecl.search.plan import IndexOptions
+from pecl.search.options import IndexOptions
 
 _SHOWN = 10  # unreadable files that are named
 
@@ -22,12 +22,12 @@ def add_parser(commands: Any) -> None:
         "photographs, and drops those that were removed. After an interruption it goes on where it was.",
     )
     add_path(parser, "folder", "folder of photographs, of any depth", "FOLDER")
-    add_path(parser, "--out", "folder of the index (default: FOLDER/.pecl-index)", "INDEX")
+    add_path(parser, "--out", "folder of the index (default: one in your data folder)", "INDEX")
     parser.add_argument("--profile", help="pair of towers, such as mini (default) or paper")
     parser.add_argument(
         "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep small pictures in the index"
     )
-    parser.add_argument("--engine", help="vector backend: store (default) or qdrant")
+    parser.add_argument("--engine", help="vector backend: exact (default) or qdrant")
     parser.add_argument("--url", help="address of the Qdrant server, with --engine qdrant")
     parser.add_argument(
         "--languages",
@@ -53,7 +53,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _described(report: IndexReport) -> list[str]:
-    counts = f"{report.new} new, {report.changed} changed, {report.removed} removed"
+    moved = f"{report.moved} moved, " * bool(report.moved)
+    counts = f"{report.new} new, {report.changed} changed, {moved}{report.removed} removed"
     lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
     lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
     if report.unreadable:

@@ -61,7 +61,7 @@ def add_parser(commands: Any) -> None:
     )
     more = f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}"
     parser.add_argument("--adapter", action="append", default=[], metavar="ADAPTER", help=more)
-    parser.add_argument("--url", help="address of the Qdrant server of --collection, or of an index by somebody else")
+    parser.add_argument("--url", help="address of the Qdrant server of --collection")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
     add_switch(parser, "--json", "print one JSON document")
@@ -97,8 +97,8 @@ def _has_rows(parsed: argparse.Namespace) -> bool:
             raise ConfigError("search: expected --engine qdrant, --url URL and --collection NAME together")
         if parsed.embeddings is not None or parsed.paths is not None:
             raise ConfigError("--collection: expected neither --embeddings nor --paths with it")
-    elif parsed.embeddings is not None and parsed.url is not None:
-        raise ConfigError("--embeddings: expected no --url with it")
+    elif parsed.url is not None:
+        raise ConfigError("--url: expected it only with --engine qdrant and --collection NAME")
     return parsed.embeddings is not None or parsed.collection is not None
 
 
@@ -123,7 +123,7 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
     """Return hits in the index, what --json prints of them, and the note on their language, adapter and hubs."""
     with (
         threads_of(parsed),
-        ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device, url=parsed.url) as index,
+        ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index,
     ):
         texts = [text for text in (parsed.text, parsed.minus) if text is not None]
         spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None

@@ -1,38 +1,44 @@
-"""The content of an index without its embeddings: `pecl-index.json`, and a JSON line for each photograph.
+"""The index of a folder of photographs: where it lies, and what is in its one file.
 
-An index is a folder. The head, `pecl-index.json`, names a generation; its files bear the generation in their names and
-are never changed. A renewal writes the files of a new generation first, then the head, atomically, and removes the old
-files last: a reader sees one generation or the other, whatever kills the writer.
-
-An index may come with a folder that somebody else made, so it is data: all of it is checked when it is read, links are
-refused, and `trust` decides which folder and which server it may name.
+An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, correction of hubs,
+words and small picture. It lies with the user, one folder per folder of photographs in the platform's data folder, or
+in the folder that `--out` names. A renewal is one transaction: a reader sees the index before it, or after it.
 """
 
-import hmac
+from __future__ import annotations
+
+import contextlib
+import hashlib
 import json
-import re
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from platformdirs import user_data_path
 
 from pecl.data.custom.photographs import Stamp
-from pecl.errors import DataError
-from pecl.files import inside, is_sha256, parse_json, read_bytes_limited, sha256_bytes, write_bytes
+from pecl.errors import DataError, OutputError
+from pecl.files import parse_json
 
-HEAD = "pecl-index.json"
-HIDDEN = ".pecl-index"  # the index of a folder, unless another place is named
-FORMAT, VERSION = "pecl-index", 3
+FILE = "pecl-index.sqlite"
+VERSION = 4
 TOWERS = ("image", "text")
-_FORMS = {
-    "generation": re.compile(r"[0-9a-f]{16}", re.ASCII),
-    "salt": re.compile(r"[0-9a-f]{32}", re.ASCII),
-    "collection": re.compile(r"(pecl-[0-9a-f]{16})?", re.ASCII),
-    "references": re.compile(r"([0-9a-f]{64})?", re.ASCII),
-}
+_PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
+_TOLERANCE = 1e-2  # by which the length of an embedding may differ from 1
+_SCHEMA = (
+    "CREATE TABLE head (document TEXT NOT NULL)",
+    "CREATE TABLE photographs (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, stamp TEXT NOT NULL, "
+    "fingerprint TEXT NOT NULL, embedding BLOB, correction REAL, taken TEXT)",
+    "CREATE TABLE unreadable (name BLOB PRIMARY KEY, stamp TEXT NOT NULL, reason TEXT NOT NULL)",
+    "CREATE TABLE thumbnails (fingerprint TEXT PRIMARY KEY, jpeg BLOB NOT NULL)",
+)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A photograph of an index."""
 
     name: str  # path relative to the folder of photographs, with `/`
@@ -40,8 +46,7 @@ class Entry:
     fingerprint: str  # hash of its content, see `ImageFiles.fingerprint`
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A file that is named like a photograph and cannot be read as one; it is tried again when its stamp changes."""
 
     name: str
@@ -51,24 +56,26 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Head:
-    """The head of an index of N photographs with embeddings of width D."""
+    """Facts of an index with embeddings of width D."""
 
-    root: str  # folder of the photographs; relative to the index where that lies within
+    root: str  # folder of the photographs
     profile: str  # name of the pair of towers
-    towers: dict[str, dict[str, str]]  # name and fingerprint of the `image` tower, and of the `text` tower of its pair
-    width: int  # D
-    count: int  # N
-    engine: str = "store"  # vector backend, `store` or `qdrant`
-    collection: str = ""  # name of the collection of Qdrant; empty with `store`
+    towers: dict[str, dict[str, str]] = field(default_factory=dict)  # name and fingerprint of `image` and `text`
+    width: int = 0  # D
+    url: str = ""  # Qdrant server that holds the embeddings; empty where this file holds them
+    collection: str = ""  # its collection there
     thumbnails: bool = False  # whether the index keeps small pictures
-    salt: str = ""  # 32 random hexadecimal digits, which make the ids of photographs unpredictable
     decoders: str = ""  # packages that decode images, with their versions: others may read what these could not
-    generation: str = ""  # 16 hexadecimal digits
-    # By name, the SHA-256 of the list of photographs, and of the embeddings if the engine keeps them in the folder.
-    files: dict[str, str] = field(default_factory=dict)
-    unreadable: tuple[Unreadable, ...] = ()  # files that are named like photographs and are not in the index
     references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; empty without
-    languages: tuple[str, ...] = ()  # codes of the languages of queries, which detection chooses from; empty for all
+    languages: tuple[str, ...] = ()  # codes of the languages of queries; empty: those of the system
+    words: bool = False  # whether the index holds words of photographs, see `pecl.search.words`
+    generation: str = ""  # random digits, new with each renewal
+    version: int = VERSION
+
+    @property
+    def engine(self) -> str:
+        """Vector backend, `exact` or `qdrant`."""
+        return "qdrant" if self.url else "exact"
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -76,146 +83,177 @@ class Head:
         return {which: tower["fingerprint"] for which, tower in self.towers.items()}
 
 
-def photograph_id(salt: str, name: str) -> str:
-    """Return the id of a photograph within an index: 32 hexadecimal digits.
+class Catalogue(NamedTuple):
+    """The content of an index of N photographs, in the order of their names."""
 
-    Nobody without the index's salt can tell an id from a path, or a path from an id.
+    head: Head
+    entries: list[Entry]
+    matrix: np.ndarray | None  # (N, D) float32, each row of length 1; None where a server has the embeddings
+    corrections: np.ndarray | None  # (N,) float32; None without reference captions
+    unreadable: dict[str, Unreadable]
+
+
+def index_folder(photographs: str | Path) -> Path:
+    """Return the folder of the index of a folder of photographs: below $PECL_INDEX_DIR, or the user's data folder."""
+    root = Path(photographs).resolve()
+    base = os.environ.get("PECL_INDEX_DIR") or user_data_path("pecl") / "indexes"
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return Path(base) / f"{root.name or 'root'}-{digest}"
+
+
+def photograph_id(name: str) -> str:
+    """Return the id of a photograph within an index: 32 hexadecimal digits."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def connected(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the index in `folder`, to read it in one transaction.
+
+    Raises:
+        DataError: there is no index, it is damaged, or cannot be read.
     """
-    return hmac.digest(salt.encode("ascii"), name.encode("utf-8", "surrogateescape"), "sha256").hex()[:32]
+    path = folder / FILE
+    if not path.is_file() or not path.stat().st_size:
+        raise DataError(f"{folder}: there is no index in it")
+    try:
+        with _transaction(path, "rw", "BEGIN") as database:  # where nothing can be written, SQLite only reads
+            yield database
+    except sqlite3.Error as error:
+        raise damaged(path, error) from error
 
 
-def photographs_file(folder: Path, generation: str) -> Path:
-    """Return the path of the list of photographs."""
-    return folder / f"photographs-{generation}.jsonl"
+@contextlib.contextmanager
+def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
+    """Connect to the index in `folder`, to change it in one transaction, written if the body ends well.
+
+    With `new` the body fills an empty index, which then replaces the one that is there.
+
+    Raises:
+        DataError: the index is damaged.
+        OutputError: it cannot be written.
+    """
+    path = folder / (f".{FILE}.new" if new else FILE)
+    try:
+        if new:
+            path.unlink(missing_ok=True)  # which a killed process left
+        with _transaction(path, "rwc" if new else "rw", "BEGIN IMMEDIATE") as database:
+            for statement in _SCHEMA * new:
+                database.execute(statement)
+            yield database
+        if new:
+            os.replace(path, folder / FILE)
+    except sqlite3.OperationalError as error:  # a full disk
+        raise OutputError(f"cannot write {path}: {error}") from error
+    except sqlite3.Error as error:
+        raise damaged(path, error) from error
+    finally:
+        if new:
+            path.unlink(missing_ok=True)
 
 
-def write_entries(folder: Path, generation: str, entries: list[Entry]) -> str:
-    """Write the list of photographs of a generation and return the SHA-256 of the file."""
-    lines = (json.dumps([e.name, *e.stamp, e.fingerprint], separators=(",", ":")) for e in entries)
-    content = "".join(f"{line}\n" for line in lines).encode("ascii")
-    write_bytes(photographs_file(folder, generation), content)
-    return sha256_bytes(content)
-
-
-def write_head(folder: Path, head: Head) -> None:
-    """Write the head, which makes its generation the one that is read."""
-    unreadable = [[one.name, *one.stamp, one.reason] for one in head.unreadable]
-    document = {"format": FORMAT, "version": VERSION, **asdict(head), "unreadable": unreadable}
-    signed = {**document, "sha256": _digest(document)}
-    write_bytes(folder / HEAD, json.dumps(signed, indent=1).encode("ascii") + b"\n")
-
-
-def _digest(document: dict[str, Any]) -> str:
-    """Return the SHA-256 of a head; names of files may hold bytes that are not UTF-8, which ASCII escapes."""
-    return sha256_bytes(json.dumps(document, sort_keys=True).encode("ascii"))
+@contextlib.contextmanager
+def _transaction(path: Path, mode: str, begin: str) -> Iterator[sqlite3.Connection]:
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    with contextlib.closing(sqlite3.connect(address, _PATIENCE, uri=True, isolation_level=None)) as database:
+        database.execute(begin)
+        try:
+            yield database
+        except BaseException:
+            if database.in_transaction:  # SQLite may have ended it, as on a full disk
+                database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
 
 
 def read_head(folder: Path) -> Head:
-    """Read the head of the index in `folder`.
+    """Read the head of the index in `folder`; raise DataError if it is missing, damaged or of another version."""
+    with connected(folder) as database:
+        return _head(folder, database)
 
-    Raises:
-        DataError: it is missing, damaged, a link, or of another version.
-    """
-    path = folder / HEAD
+
+def _head(folder: Path, database: sqlite3.Connection) -> Head:
+    path = folder / FILE
     try:
-        document = parse_json(read_bytes_limited(path, follow=False), halves=True)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise damaged(path, str(error)) from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise damaged(path, "it does not say that it is the head of an index")
-    if document.get("version") != VERSION:
+        (text,) = database.execute("SELECT document FROM head").fetchone()
+        document: dict[str, Any] = parse_json(text)
         found = document.get("version")
-        raise DataError(f"{path}: expected version {VERSION}, got {found!r}: run `pecl index FOLDER --rebuild`")
-    if document.pop("sha256", None) != _digest(document):
-        raise damaged(path, "its content has changed since it was written")
-    fields = {key: value for key, value in document.items() if key not in ("format", "version")}
-    try:
-        unreadable = tuple(_unreadable(one) for one in fields.pop("unreadable"))
-        languages = tuple(_text(code) for code in fields.pop("languages", ()))
-        head = Head(**fields, unreadable=unreadable, languages=languages)
-        _check_head(head)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise damaged(path, str(error)) from error
-    return head
+        if found == VERSION:
+            return Head(**{**document, "languages": tuple(document["languages"])})
+    except (TypeError, ValueError, KeyError) as error:
+        raise damaged(path, error) from error
+    raise DataError(f"{path}: expected version {VERSION}, got {found!r}: run `pecl index FOLDER --rebuild`")
 
 
-def _unreadable(line: Any) -> Unreadable:
-    name, *stamp, reason = line
-    return Unreadable(_checked_name(name), _stamp(stamp), _text(reason))
-
-
-def _check_head(head: Head) -> None:
-    """Raise ValueError or TypeError unless the fields have the types and ranges that readers rely on."""
-    for text in (head.root, head.profile, head.engine, head.decoders, *head.files, *head.files.values()):
-        _text(text)
-    for name in TOWERS:
-        _text(head.towers[name]["name"])
-        if not is_sha256(head.towers[name]["fingerprint"]):
-            raise ValueError(f"the fingerprint of the {name} tower is not one")
-    if "\0" in head.root or not head.root:
-        raise ValueError("its folder of photographs has no name")
-    if not all(type(number) is int and number > 0 for number in (head.width, head.count)):
-        raise ValueError("width and count are not whole numbers above 0")
-    if type(head.thumbnails) is not bool:
-        raise TypeError("thumbnails is neither true nor false")
-    for name, form in _FORMS.items():
-        if not form.fullmatch(getattr(head, name)):
-            raise ValueError(f"{name} is {getattr(head, name)!r}, which pecl would not write")
-
-
-def read_entries(folder: Path, head: Head) -> list[Entry]:
-    """Read the photographs of a generation, in the order of their embeddings.
+def read_catalogue(folder: Path) -> Catalogue:
+    """Read an index.
 
     Raises:
-        FileNotFoundError: the generation was removed by a renewal.
-        DataError: the list is damaged, or names a file outside the folder of photographs.
+        DataError: it is missing or damaged, or its matrix is of another size or holds numbers that are not finite.
     """
-    path = photographs_file(folder, head.generation)
-    try:
-        content = read_bytes_limited(path, 1 << 32, follow=False)  # bytes: some ten million lines
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if sha256_bytes(content) != head.files.get("photographs"):
-        raise damaged(path, "its content has changed since it was written")
-    try:
-        lines = parse_json(b"[" + b",".join(content.splitlines()) + b"]", halves=True)
-        entries = [_entry(line) for line in lines]
-    except (ValueError, TypeError) as error:
-        raise damaged(path, str(error)) from error
-    if len(entries) != head.count or len({entry.name for entry in entries}) != head.count:
-        raise damaged(path, f"it has {len(entries)} photographs, expected {head.count} of different names")
-    return entries
+    with connected(folder) as database:
+        head = _head(folder, database)
+        (count,) = database.execute("SELECT count(*) FROM photographs").fetchone()
+        matrix = None if head.url else np.empty((count, head.width), np.float32)
+        corrections = np.empty(count, np.float32) if head.references else None
+        entries: list[Entry] = []
+        fields = "name, stamp, fingerprint, embedding, correction"
+        try:
+            rows = database.execute(f"SELECT {fields} FROM photographs ORDER BY name")
+            for row, (name, stamp, fingerprint, embedding, correction) in enumerate(rows):
+                entries.append(Entry(os.fsdecode(name), _stamp(stamp), fingerprint))
+                if matrix is not None:
+                    matrix[row] = np.frombuffer(embedding, np.float32)
+                if corrections is not None:
+                    corrections[row] = correction
+            rows = database.execute("SELECT name, stamp, reason FROM unreadable ORDER BY name")
+            failed = [Unreadable(os.fsdecode(name), _stamp(stamp), reason) for name, stamp, reason in rows]
+        except (TypeError, ValueError) as error:  # an embedding of another size
+            raise damaged(folder / FILE, error) from error
+    if matrix is not None:
+        lengths = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
+        if not (np.abs(lengths - 1) < _TOLERANCE).all():  # NaN is no number, either
+            raise damaged(folder / FILE, "it holds embeddings that are not finite numbers of length 1")
+        matrix.flags.writeable = False
+    if corrections is not None and not np.isfinite(corrections).all():
+        raise damaged(folder / FILE, "it holds corrections that are not finite numbers")
+    return Catalogue(head, entries, matrix, corrections, {one.name: one for one in failed})
 
 
-def _entry(line: Any) -> Entry:
-    name, *stamp, fingerprint = line
-    if not is_sha256(fingerprint):
-        raise ValueError(f"expected a fingerprint of 64 hexadecimal digits, got {fingerprint!r}")
-    return Entry(_checked_name(name), _stamp(stamp), fingerprint)
+def write_head(database: sqlite3.Connection, head: Head) -> None:
+    """Replace the head."""
+    database.execute("DELETE FROM head")
+    database.execute("INSERT INTO head VALUES (?)", [json.dumps(asdict(head))])
 
 
-def _checked_name(name: Any) -> str:
-    """Return the name of a file; raise ValueError where it leads out of the folder of photographs."""
-    inside(".", _text(name))
-    return name
+def write_unreadable(database: sqlite3.Connection, unreadable: Iterable[Unreadable]) -> None:
+    """Replace the list of files that cannot be read."""
+    database.execute("DELETE FROM unreadable")
+    rows = [(os.fsencode(one.name), _written(one.stamp), one.reason) for one in unreadable]
+    database.executemany("INSERT INTO unreadable VALUES (?, ?, ?)", rows)
 
 
-def _stamp(numbers: list[Any]) -> Stamp:
-    if any(type(number) is not int for number in numbers):
-        raise ValueError("size, times and number of a file are not whole numbers")
-    return Stamp(*numbers)
+def write_entry(
+    database: sqlite3.Connection, entry: Entry, embedding: np.ndarray | None, correction: float | None
+) -> None:
+    """Add a photograph, or replace the one of its name: its embedding (D,) float32 and its correction."""
+    content = None if embedding is None else np.ascontiguousarray(embedding, np.float32).tobytes()
+    database.execute(
+        "INSERT INTO photographs (name, stamp, fingerprint, embedding, correction) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET stamp = excluded.stamp, fingerprint = excluded.fingerprint, "
+        "embedding = excluded.embedding, correction = excluded.correction",
+        [os.fsencode(entry.name), _written(entry.stamp), entry.fingerprint, content, correction],
+    )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected a text, got {type(value).__name__}")
-    return value
+def _stamp(text: str) -> Stamp:
+    return Stamp(*map(int, text.split()))
 
 
-def damaged(path: Path, reason: Any) -> DataError:
-    """Return the error for a file of an index that is not as it was written."""
+def _written(stamp: Stamp) -> str:
+    return " ".join(map(str, stamp))
+
+
+def damaged(path: Path, reason: object) -> DataError:
+    """Return the error for an index that is not as it was written."""
     return DataError(f"{path} is damaged ({reason}): run `pecl index FOLDER --rebuild` to make the index again")

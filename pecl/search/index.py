@@ -13,11 +13,10 @@ import numpy as np
 from pecl.errors import ConfigError, DataError
 from pecl.files import is_inside
 from pecl.retrieval.hubs import find_references
-from pecl.search.catalogue import HEAD, HIDDEN, Entry, Head, damaged, photograph_id, read_head
-from pecl.search.engines import Engine
-from pecl.search.plan import check_profile
-from pecl.search.thumbnails import thumbnail_file
-from pecl.search.trust import check_hidden, kind_of, root_of
+from pecl.search.catalogue import FILE, Catalogue, Entry, index_folder, photograph_id, read_catalogue
+from pecl.search.earlier import HEAD as EARLIER
+from pecl.search.earlier import HIDDEN, move_earlier
+from pecl.search.exact import ExactSearch
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pecl.data.language_guess import LanguageGuess
     from pecl.encoders.image import ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder
+    from pecl.search.qdrant import QdrantSearch
     from pecl.search.queries import QueryEncoder, QueryLanguage
 
 TOP_LIMIT = 1_000_000  # photographs of an answer
@@ -36,8 +36,8 @@ class Hit(NamedTuple):
 
     path: Path
     score: float  # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected
-    id: str  # which only the index connects with its path
-    thumbnail: Path | None  # its small picture, which `read_thumbnail` reads; None where the index keeps none
+    id: str  # name of the photograph within the index
+    fingerprint: str  # hash of its content, by which `read_thumbnail` finds its small picture
 
 
 class ImageIndex:
@@ -59,15 +59,15 @@ class ImageIndex:
     def __init__(
         self,
         folder: Path,
-        head: Head,
-        root: Path,
-        engine: Engine,
+        catalogue: Catalogue,
         queries: QueryEncoder | None,
         adapters: Iterable[str | Path],
         device: str,
     ) -> None:
-        self.folder, self.head, self.root = folder, head, root
-        self._engine, self._queries, self._adapters, self._device = engine, queries, tuple(adapters), device
+        self.folder, self.head, self.root = folder, catalogue.head, Path(catalogue.head.root)
+        self._entries = catalogue.entries
+        self._queries, self._adapters, self._device = queries, tuple(adapters), device
+        self._engine = _engine_of(catalogue)
 
     @classmethod
     def open(
@@ -77,40 +77,31 @@ class ImageIndex:
         adapters: Iterable[str | Path] = (),
         queries: QueryEncoder | None = None,
         device: str = "cpu",
-        url: str | None = None,
     ) -> ImageIndex:
         """Open an index; no tower is loaded before the first query.
 
         Args:
-            folder: folder of the index, or of photographs that have been indexed there.
+            folder: folder of the index, or of photographs that have been indexed.
             adapters: adapters that are added to the shipped ones: paths, one per language; `none` for no adapters.
             queries: loaded towers and adapters of the index's profile.
             device: device of the towers.
-            url: address of the Qdrant server with the embeddings of an index that somebody else has made; by default
-                the one that this user has made it with.
 
         Raises:
-            DataError: there is no index, or it is damaged, or names a folder or a server that this user did not.
+            DataError: there is no index, or it is damaged, or its Qdrant server does not answer.
             ConfigError: `queries` is of another profile, or the engine needs a package that is missing.
         """
         place = find_index(folder)
-        for _ in range(5):
-            head = read_head(place)
-            root = root_of(place, head)
-            try:
-                engine = kind_of(place, head, url).open(place, head)
-            except FileNotFoundError:  # renewed between: its head names another generation by now
-                continue
-            if queries is not None and queries.profile != head.profile:
-                raise ConfigError(f"queries: expected towers of {head.profile}, as the index, got {queries.profile}")
-            return cls(place, head, root, engine, queries, adapters, device)
-        raise damaged(place / HEAD, f"files of its generation {head.generation} are missing")
+        catalogue = read_catalogue(place)
+        head = catalogue.head
+        if queries is not None and queries.profile != head.profile:
+            raise ConfigError(f"queries: expected towers of {head.profile}, as the index, got {queries.profile}")
+        return cls(place, catalogue, queries, adapters, device)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.root}: {len(self)} photographs, {self.head.profile}, {self.head.engine})"
 
     def __len__(self) -> int:
-        return self.head.count
+        return len(self._entries)
 
     def __enter__(self) -> ImageIndex:
         return self
@@ -128,8 +119,6 @@ class ImageIndex:
         """
         from pecl.search.queries import QueryEncoder
 
-        if self._queries is None:
-            check_profile(self.folder, self.head.profile)
         among = self.head.languages or None
         queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device, among)
         self._check_tower("text", queries.plain)
@@ -138,16 +127,16 @@ class ImageIndex:
     @cached_property
     def paths(self) -> list[Path]:
         """The files of all N photographs, in the order of `embeddings`."""
-        return [self.root / entry.name for entry in self._engine.entries]
+        return [self.root / entry.name for entry in self._entries]
 
     @cached_property
     def _by_id(self) -> dict[str, Entry]:
-        return {photograph_id(self.head.salt, entry.name): entry for entry in self._engine.entries}
+        return {photograph_id(entry.name): entry for entry in self._entries}
 
     @cached_property
     def uncorrected(self) -> str:
         """The reason why the index cannot correct hubs, see `pecl.retrieval.hubs`; empty if it can."""
-        if self.head.engine != "store":
+        if self.head.engine != "exact":
             return f"the engine {self.head.engine} cannot subtract corrections"
         if self.head.references:
             return ""
@@ -197,7 +186,7 @@ class ImageIndex:
         else:
             chosen = np.full(len(embedded), bool(corrected))
         found = self._engine.nearest(embedded, top, chosen)
-        return [[self._hit(self._engine.entries[row], score) for row, score in matches] for matches in found]
+        return [[self._hit(self._entries[row], score) for row, score in matches] for matches in found]
 
     def embed(
         self,
@@ -247,8 +236,7 @@ class ImageIndex:
         self._engine.close()
 
     def _hit(self, entry: Entry, score: float) -> Hit:
-        small = thumbnail_file(self.folder, entry.fingerprint) if self.head.thumbnails else None
-        return Hit(self.root / entry.name, score, photograph_id(self.head.salt, entry.name), small)
+        return Hit(self.root / entry.name, score, photograph_id(entry.name), entry.fingerprint)
 
     def _embed(self, queries: object, language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of queries of one sort or of several."""
@@ -285,25 +273,40 @@ class ImageIndex:
         """Raise DataError unless a tower is in the state in which it was when the index was made."""
         if tower.fingerprint != self.head.towers[which]["fingerprint"]:
             raise DataError(
-                f"{self.folder / HEAD} was made for another state of the {which} tower than {tower.name} is in now: "
-                f"run `pecl index {self.root} --rebuild`"
+                f"{self.folder / FILE} was built with different weights of the {which} tower {tower.name}: run "
+                f"`pecl index {self.root} --rebuild`"
             )
 
 
 def find_index(folder: str | Path) -> Path:
-    """Return the folder of an index: `folder`, or `.pecl-index` in it where that is a folder of photographs.
+    """Return the folder of an index: `folder`, or that of the index of the photographs in it.
+
+    An index of an earlier form is moved first.
 
     Raises:
-        DataError: there is no index, or the one in a folder of photographs is a link; the message says what to do.
+        DataError: there is no index; the message says what to do.
     """
     given = Path(folder)
-    for place in (given, given / HIDDEN):
-        if (place / HEAD).is_file():
-            check_hidden(place)
-            return place
     if not given.is_dir():
         raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    raise DataError(f"{folder}: there is no index in it: make one with `pecl index {folder}`")
+    if (given / EARLIER).is_file():
+        move_earlier(given, given)
+    if (given / FILE).is_file():
+        return given
+    place = index_folder(given)
+    move_earlier(given / HIDDEN, place)
+    if (place / FILE).is_file():
+        return place
+    raise DataError(f"{folder}: there is no index of it: make one with `pecl index {folder}`")
+
+
+def _engine_of(catalogue: Catalogue) -> ExactSearch | QdrantSearch:
+    head, entries, matrix, corrections, _ = catalogue
+    if matrix is not None:
+        return ExactSearch(matrix, corrections)
+    from pecl.search.qdrant import Points, QdrantSearch
+
+    return QdrantSearch(Points(head.url, head.collection), head.width, entries)
 
 
 def check_top(top: object) -> None:

@@ -56,9 +56,7 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
 
 def _picture(index: ImageIndex, hit: Hit) -> dict[str, str]:
     try:
-        small = None if hit.thumbnail is None else read_thumbnail(hit.thumbnail)
-        if small is None:
-            small = small_jpeg(index.open_image(hit), SIZE)
+        small = read_thumbnail(index.folder, hit.fingerprint) or small_jpeg(index.open_image(hit), SIZE)
     except (DataError, OSError) as error:
         return {"uri": "", "reason": str(error)}
     return {"uri": jpeg_uri(small), "reason": ""}

@@ -1,14 +1,10 @@
-"""A Qdrant server as the vector backend of an index, for more photographs than one machine searches well.
+"""A Qdrant server in place of the matrix, for more photographs than one machine searches well.
 
 A point is a photograph: its number is the photograph's id as a UUID, and it holds the embedding only. Names and
-fingerprints stay in the list in the index's folder. A renewal adds points before it writes the head and removes points
-after it, one batch after another: a search meanwhile finds a changed photograph by its new embedding. Points are
-counted when an index is opened, and compared with the list at each renewal.
+everything else stay in the index. A renewal adds points before it writes the index and removes points after it, one
+batch after another: a search meanwhile finds a changed photograph by its new embedding.
 
-`CollectionRows` searches in a collection that another program has made. Nothing is written to that server, and its
-address comes from the command line only.
-
-Qdrant's local mode is not used: it keeps points as pickles, and opening them runs any code that is in them.
+`CollectionRows` searches in a collection that another program has made. Nothing is written to that server.
 """
 
 from __future__ import annotations
@@ -16,18 +12,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, OutputError, one_line, unknown
 from pecl.files.image_rows import Nearest
-from pecl.search.catalogue import HEAD, Entry, Head, photograph_id, read_entries
-from pecl.search.engines import Renewal, check_scores, in_blocks
-from pecl.search.trust import Collection
+from pecl.search.catalogue import Entry, photograph_id
+from pecl.search.exact import in_blocks
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -36,134 +30,136 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH = 256  # points that are sent, or read, together
+_TOLERANCE = 1e-2  # excess of a similarity over 1: a server may hold numbers of 16 bits
 PATH_KEYS = ("path", "image_path", "file_path", "filepath", "file", "filename", "file_name", "uri", "url")
 UNNAMED = ""  # name of the only vector of a collection without named vectors, as in Qdrant
 _SAMPLE = 256  # points whose lengths are checked
 _LENGTH = 0.01  # by which the length of a vector may differ from 1: a server may hold numbers of 16 bits
 
 
-class QdrantStore:
-    """The embeddings of an index of N photographs in a collection of Qdrant.
+class Points:
+    """The embeddings of an index of photographs in a collection of the server at `url`."""
 
-    The collection has `surplus` further points, which an unfinished renewal leaves.
-    """
+    def __init__(self, url: str, collection: str) -> None:
+        self.url, self.name = url, collection
+        self._client = _connect(url)
 
-    def __init__(
-        self, client: QdrantClient, collection: Collection, head: Head, entries: Sequence[Entry], surplus: int
-    ) -> None:
-        self.entries = entries
-        self._client, self._collection, self._head, self._surplus = client, collection, head, surplus
+    def __str__(self) -> str:
+        return f"collection {self.name} of qdrant at {self.url}"
 
-    @cached_property
-    def _by_point(self) -> dict[str, int]:
-        return {point: row for row, point in enumerate(_points_of(self._head, self.entries))}
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
 
-    def embeddings(self) -> np.ndarray:
-        """See `Engine`; all are fetched."""
-        found = np.full((len(self.entries), self._head.width), np.nan, np.float32)
-        points = list(self._by_point)
-        for block in in_blocks(len(points), _BATCH):
-            with _failing(self._collection.url):
-                own = self._client.retrieve(
-                    self._collection.name, points[block.start : block.stop], with_payload=False, with_vectors=True
+    def there(self) -> set[str]:
+        """Return the numbers of all points; none without the collection."""
+        found, offset = set[str](), None
+        with _failing(self.url):
+            while self._client.collection_exists(self.name):
+                points, offset = self._client.scroll(
+                    self.name, limit=1024, offset=offset, with_payload=False, with_vectors=False
                 )
-            for point in own:
-                found[self._by_point[str(point.id)]] = cast("list[float]", point.vector)
-        check_scores((found * found).sum(axis=1), self._collection)
+                found |= {str(point.id) for point in points}
+                if offset is None:
+                    break
         return found
 
-    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[tuple[int, float]]]:
-        """See `Engine`; a server may answer approximately, and corrects nothing."""
-        from qdrant_client.models import QueryRequest
+    def send(self, fresh: Mapping[str, np.ndarray]) -> None:
+        """Add embeddings (D,) by the names of their photographs; raise OutputError if the server refuses them."""
+        from qdrant_client.models import Distance, PointStruct, VectorParams
 
-        limit = min(top, len(self.entries)) + self._surplus
-        requests = [QueryRequest(query=query.tolist(), limit=limit, with_payload=False) for query in queries]
-        with _failing(self._collection.url):
-            answers = self._client.query_batch_points(self._collection.name, requests)
-        check_scores(np.array([point.score for answer in answers for point in answer.points]), self._collection)
+        names = list(fresh)
+        try:
+            with _failing(self.url):
+                if names and not self._client.collection_exists(self.name):
+                    vectors = VectorParams(size=len(fresh[names[0]]), distance=Distance.DOT)
+                    self._client.create_collection(self.name, vectors)
+                for block in in_blocks(len(names), _BATCH):
+                    own = names[block.start : block.stop]
+                    points = [PointStruct(id=point_of(name), vector=fresh[name].tolist()) for name in own]
+                    self._client.upsert(self.name, points, wait=True)
+        except DataError as error:
+            raise OutputError(str(error)) from error
+
+    def keep(self, entries: Sequence[Entry]) -> None:
+        """Remove the points of all other photographs."""
+        from qdrant_client.models import PointIdsList
+
+        gone = list(self.there() - {point_of(entry.name) for entry in entries})
+        with _failing(self.url):
+            for block in in_blocks(len(gone), _BATCH):
+                self._client.delete(self.name, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
+
+    def drop(self) -> None:
+        """Delete the collection."""
+        with _failing(self.url):
+            self._client.delete_collection(self.name)
+
+
+class QdrantSearch:
+    """The embeddings of an index of N photographs of width D; see `ExactSearch` for the methods.
+
+    Raises:
+        DataError: the server does not answer, or lacks photographs.
+    """
+
+    def __init__(self, points: Points, width: int, entries: Sequence[Entry]) -> None:
+        self._points, self._width = points, width
+        self._numbers = [point_of(entry.name) for entry in entries]
+        there = points.there()
+        missing = sum(number not in there for number in self._numbers)
+        if missing:
+            raise DataError(
+                f"{points} lacks {missing} of {len(entries)} photographs: `pecl index FOLDER` embeds them again"
+            )
+        self._surplus = len(there) - len(entries)  # which an unfinished renewal leaves
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {number: row for row, number in enumerate(self._numbers)}
+
+    def nearest(
+        self, queries: np.ndarray, top: int, corrected: np.ndarray, rows: np.ndarray | None = None
+    ) -> list[list[tuple[int, float]]]:
+        """See `ExactSearch`; a server may answer approximately, and corrects nothing.
+
+        Raises:
+            DataError: a similarity is outside -1 to 1, or the server fails.
+        """
+        from qdrant_client.models import Filter, HasIdCondition, QueryRequest
+
+        among = None if rows is None else Filter(must=[HasIdCondition(has_id=[self._numbers[row] for row in rows])])
+        limit = min(top, len(self._numbers)) + self._surplus
+        requests = [QueryRequest(query=one.tolist(), limit=limit, filter=among, with_payload=False) for one in queries]
+        with _failing(self._points.url):
+            answers = self._points._client.query_batch_points(self._points.name, requests)
         found: list[list[tuple[int, float]]] = []
         for answer in answers:
-            rows = [(self._by_point.get(str(point.id)), point.score) for point in answer.points]
-            found.append([(row, float(score)) for row, score in rows if row is not None][:top])
+            hits = [(self._rows.get(str(point.id)), float(point.score)) for point in answer.points]
+            if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN is neither
+                raise DataError(f"{self._points} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
+            found.append([(row, score) for row, score in hits if row is not None][:top])
+        return found
+
+    def embeddings(self) -> np.ndarray:
+        """See `ExactSearch`; all are fetched."""
+        found = np.full((len(self._numbers), self._width), np.nan, np.float32)
+        for block in in_blocks(len(self._numbers), _BATCH):
+            own = self._numbers[block.start : block.stop]
+            with _failing(self._points.url):
+                points = self._points._client.retrieve(self._points.name, own, with_payload=False, with_vectors=True)
+            for point in points:
+                found[self._rows[str(point.id)]] = cast("list[float]", point.vector)
         return found
 
     def close(self) -> None:
-        """See `Engine`."""
-        self._client.close()
+        """Close the connection."""
+        self._points.close()
 
 
-class Qdrant:
-    """See `EngineKind`."""
-
-    def __init__(self, url: str | None) -> None:
-        if not url:
-            raise ConfigError("--engine qdrant: expected the address of a server with --url")
-        self.url = url
-
-    def check(self) -> None:
-        """See `EngineKind`."""
-        with self.client() as client:
-            client.get_collections()
-
-    def open(self, folder: Path, head: Head) -> QdrantStore:
-        """See `EngineKind`; points are counted."""
-        entries, collection = read_entries(folder, head), Collection(self.url, head.collection)
-        client = _connect(self.url)
-        try:
-            with _failing(self.url):
-                found = client.collection_exists(collection.name)
-                count = client.count(collection.name, exact=True).count if found else 0
-            if count < head.count:
-                raise DataError(
-                    f"{collection} has {count} of the {head.count} photographs of {folder / HEAD}: "
-                    f"`pecl index FOLDER` embeds the others again"
-                )
-        except BaseException:
-            client.close()
-            raise
-        return QdrantStore(client, collection, head, entries, count - head.count)
-
-    def lost(self, folder: Path, head: Head) -> list[int]:
-        """See `EngineKind`; rows that have no point."""
-        entries = read_entries(folder, head)
-        with self.client() as client:
-            there = set(_points_in(client, head.collection)) if client.collection_exists(head.collection) else set()
-        return [row for row, point in enumerate(_points_of(head, entries)) if point not in there]
-
-    def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
-        """See `EngineKind`; sends new points."""
-        from qdrant_client.models import Distance, PointStruct, VectorParams
-
-        ids = _points_of(head, renewal.entries)
-        rows = list(renewal.fresh)
-        try:
-            with self.client() as client:
-                if not client.collection_exists(head.collection):
-                    client.create_collection(head.collection, VectorParams(size=head.width, distance=Distance.DOT))
-                for block in in_blocks(len(rows), _BATCH):
-                    own = rows[block.start : block.stop]
-                    points = [PointStruct(id=ids[row], vector=renewal.fresh[row].tolist()) for row in own]
-                    client.upsert(head.collection, points, wait=True)
-        except DataError as error:
-            raise OutputError(str(error)) from error
-        return {}
-
-    def clean(self, head: Head, entries: Sequence[Entry]) -> None:
-        """See `EngineKind`; removes the points of photographs that left."""
-        from qdrant_client.models import PointIdsList
-
-        known = set(_points_of(head, entries))
-        with self.client() as client:
-            gone = [point for point in _points_in(client, head.collection) if point not in known]
-            for block in in_blocks(len(gone), _BATCH):
-                client.delete(head.collection, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
-
-    @contextlib.contextmanager
-    def client(self) -> Iterator[QdrantClient]:
-        """Connect; errors of the client in the body become one DataError that names the server."""
-        client = _connect(self.url)
-        with _failing(self.url), contextlib.closing(client):
-            yield client
+def point_of(name: str) -> str:
+    """Return the number of a photograph's point."""
+    return str(uuid.UUID(hex=photograph_id(name)))
 
 
 class CollectionRows:
@@ -175,9 +171,9 @@ class CollectionRows:
     """
 
     def __init__(self, url: str, collection: str, vector: str = UNNAMED) -> None:
-        self._server, self._name, self._vector = Qdrant(url), collection, vector
+        self._url, self._name, self._vector = url, collection, vector
         self._shown = f"collection {collection!r} of qdrant at {url}"
-        with self._server.client() as client:
+        with _client(self._url) as client:
             names = [one.name for one in client.get_collections().collections]
             if collection not in names:
                 raise DataError(f"--collection: qdrant at {url}: {unknown('collection', collection, names)}")
@@ -199,7 +195,7 @@ class CollectionRows:
             )
         if about.distance not in ("Cosine", "Dot"):
             raise DataError(f"{self._shown}: expected the distance Cosine or Dot, got {about.distance.value}")
-        with self._server.client() as client:
+        with _client(self._url) as client:
             points, _ = client.scroll(
                 self._name, limit=_SAMPLE, with_payload=False, with_vectors=[self._vector] if self._vector else True
             )
@@ -217,7 +213,7 @@ class CollectionRows:
         Raises:
             DataError: no point has the vector.
         """
-        with self._server.client() as client:
+        with _client(self._url) as client:
             points = client.query_points(
                 self._name, query.tolist(), using=self._vector or None, limit=top, with_payload=list(PATH_KEYS)
             ).points
@@ -229,33 +225,6 @@ class CollectionRows:
         return point.vector.get(self._vector) if isinstance(point.vector, Mapping) else point.vector
 
 
-def drop_collections(collections: Iterable[Collection]) -> list[Collection]:
-    """Delete collections of this user, and return those that are still there since their server does not answer."""
-    left = []
-    for collection in collections:
-        try:
-            with Qdrant(collection.url).client() as client:
-                client.delete_collection(collection.name)
-        except DataError as error:
-            logger.warning("%s is no longer used, and cannot be deleted: %s", collection, error)
-            left.append(collection)
-    return left
-
-
-def _points_of(head: Head, entries: Sequence[Entry]) -> list[str]:
-    """Return the number of each photograph's point."""
-    return [str(uuid.UUID(hex=photograph_id(head.salt, entry.name))) for entry in entries]
-
-
-def _points_in(client: QdrantClient, collection: str) -> list[str]:
-    found, offset = [], None
-    while True:
-        points, offset = client.scroll(collection, limit=1024, offset=offset, with_payload=False, with_vectors=False)
-        found += [str(point.id) for point in points]
-        if offset is None:
-            return found
-
-
 def _connect(url: str) -> QdrantClient:
     try:
         from qdrant_client import QdrantClient
@@ -263,6 +232,14 @@ def _connect(url: str) -> QdrantClient:
         raise ConfigError("engine qdrant needs qdrant-client: pip install 'pecl[search]'") from error
     with _failing(url):
         return QdrantClient(url=url, check_compatibility=False)  # its warning would come on top of the sentence
+
+
+@contextlib.contextmanager
+def _client(url: str) -> Iterator[QdrantClient]:
+    """Connect; errors of the client in the body become one DataError that names the server."""
+    client = _connect(url)
+    with _failing(url), contextlib.closing(client):
+        yield client
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import torch
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.files.pictures import small_jpeg
-from pecl.search.catalogue import HEAD
+from pecl.search.catalogue import FILE, read_head
 from pecl.search.index import TOP_LIMIT, Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail
 from pecl.serving.refusals import Refusal
@@ -39,7 +39,6 @@ class Photographs:
         self._lock = threading.RLock()
         self._tower = tower
         self._index = self._open(folder)
-        self._seen = _state(self._index)
         self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
         self._kept_bytes = 0
 
@@ -55,9 +54,8 @@ class Photographs:
         """Return the index as it is on disk now, or, with a warning, the one before if it cannot be read."""
         with self._lock:
             try:
-                state = _state(self._index)
-                if state != self._seen:
-                    self._index, self._seen = self._open(self._index.folder), state
+                if read_head(self._index.folder).generation != self._index.head.generation:
+                    self._index = self._open(self._index.folder)
             except (OSError, DataError) as error:
                 logger.warning("the index was renewed, but cannot be read: %s", error)
             return self._index
@@ -108,7 +106,7 @@ class Photographs:
                 return self._kept[key]
         try:
             hit = index.find(identity)
-            small = read_thumbnail(hit.thumbnail) if size == SIZE and hit.thumbnail is not None else None
+            small = read_thumbnail(index.folder, hit.fingerprint) if size == SIZE else None
             content = small_jpeg(index.open_image(hit), size) if small is None else small
         except DataError as error:
             logger.warning("%s", error)  # which names the file, for whoever runs the server
@@ -127,13 +125,7 @@ class Photographs:
         if made.get("fingerprint") != self._tower.fingerprint:
             index.close()
             raise DataError(
-                f"{index.folder / HEAD} was made with the image tower {made.get('name')} of profile "
+                f"{index.folder / FILE} was made with the image tower {made.get('name')} of profile "
                 f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild it"
             )
         return index
-
-
-def _state(index: ImageIndex) -> tuple[int, int]:
-    """Return numbers that tell one generation of an index from another, without reading it."""
-    found = (index.folder / HEAD).stat()
-    return found.st_ino, found.st_mtime_ns

@@ -13,6 +13,7 @@ import pecl
 import pecl.adapters.ready
 from pecl.cli import main
 from pecl.search.build import build_index
+from pecl.search.catalogue import index_folder
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_index_says_what_it_did_and_what_it_could_not_read(photographs, capsys):
     for i in range(12):
         (photographs / f"bad{i:02}.jpg").write_bytes(b"no picture")
     lines = printed(capsys, "index", photographs).out.splitlines()
-    assert lines[0] == f"{photographs}/.pecl-index: {COUNT} photographs ({COUNT} new, 0 changed, 0 removed)"
+    assert lines[0] == f"{index_folder(photographs)}: {COUNT} photographs ({COUNT} new, 0 changed, 0 removed)"
     assert lines[1] == "12 cannot be read:"
     assert lines[2].startswith("  bad00.jpg: cannot identify image file")
     assert lines[12:] == ["  ... (all of them: --json)"]

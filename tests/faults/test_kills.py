@@ -26,6 +26,7 @@ def run(arguments, place, setup=None):
     filled = [one.replace("PLACE", str(place)) for one in arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+        patch.setenv("PECL_INDEX_DIR", str(place / "indexes"))
         command = Command(filled, f"{place}-log", partial(with_small_towers, setup))
     return command.wait(), command.err
 
@@ -111,19 +112,19 @@ INDEXES = {
 
 
 def index(place):
-    """Return names of files without their generation, and all that the index gives."""
+    """Return names of files, and all that the index gives."""
     names = sorted(
-        re.sub(r"-[0-9a-f]{16}\.", "-GENERATION.", str(path.relative_to(place)))
+        re.sub(r"album-[0-9a-f]{16}", "album-PLACE", str(path.relative_to(place)))
         for path in place.rglob("*")
         if place / "cache" not in path.parents  # whose shards hold what was embedded before the kill
     )
     folder = next(path for path in (place / "elsewhere", place / "album") if path.is_dir())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+        patch.setenv("PECL_INDEX_DIR", str(place / "indexes"))
         opened = pecl.ImageIndex.open(folder)
     with opened:
         hits = opened.search(opened.embeddings[:1], top=99)[0]
-        small = [(hit.path.name, hit.thumbnail and read_thumbnail(hit.thumbnail)) for hit in hits]
+        small = [(hit.path.name, read_thumbnail(opened.folder, hit.fingerprint)) for hit in hits]
         rows = [
             (path.relative_to(place), row.tobytes()) for path, row in zip(opened.paths, opened.embeddings, strict=True)
         ]
@@ -140,6 +141,7 @@ def test_an_index_that_is_killed_and_made_again_has_the_same_bits(tmp_path_facto
         place = tmp_path_factory.mktemp("place")
         paint_album(place / "album")
         monkeypatch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+        monkeypatch.setenv("PECL_INDEX_DIR", str(place / "indexes"))
         if before is not None:
             assert main(["index", str(place / "album"), *before, "-q"]) == 0
         if change is not None:

@@ -18,7 +18,7 @@ NAMES = (
     *("yaml", "task", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
     *("downloads", "provenance", "state", "adapter", "peft config", "peft weights", "released", "weights"),
     *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "shard", "embeddings"),
-    *("tokens", "embedded", "search index"),
+    *("tokens", "embedded"),
 )
 
 

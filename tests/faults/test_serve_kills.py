@@ -42,9 +42,9 @@ def content(folder: Path):
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_server_killed_while_it_loads_leaves_every_file_and_the_next_one_serves(tmp_path, towers, photographs, kills):
     files = write_adapters(tmp_path / "adapters", ("de", "cs"))
-    build_index(photographs)
+    build_index(photographs, tmp_path / "index")
     before = content(tmp_path)
-    flags = f"serve --port {free_port()} --index {photographs} --adapter {' '.join(map(str, files))}".split()
+    flags = f"serve --port {free_port()} --index {tmp_path / 'index'} --adapter {' '.join(map(str, files))}".split()
 
     def serve(_, setup=None):
         command = Command(flags, log, partial(until_it_would_serve, setup))

@@ -76,7 +76,7 @@ class Command:
 
     def __init__(self, arguments, output, setup=None):
         self.output = Path(output)
-        environment = {name: os.environ.get(name, "") for name in ("PECL_CACHE_DIR", "PYTHONPATH")}
+        environment = {name: os.environ.get(name, "") for name in ("PECL_CACHE_DIR", "PECL_INDEX_DIR", "PYTHONPATH")}
         self.process = Forked(target=_main, args=(arguments, str(output), environment, setup))
         self.process.start()
         self.started.append(self)

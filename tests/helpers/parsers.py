@@ -40,13 +40,10 @@ from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.files.digests import with_digest
-from pecl.files.rows import open_rows, write_rows
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task, TaskFile
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
-from pecl.search import catalogue
-from pecl.search.index import ImageIndex
 from pecl.training.state import load_state, save_state
 
 CONFIGS = tuple((ROOT / "configs" / name).read_bytes() for name in ("mini.yaml", "grid_mini.yaml"))
@@ -149,15 +146,6 @@ def make_parsers(folder):
             (made.embedded(),),
             lambda path: (open_embeddings(path.parent), read_ids(path.parent)),
         ),
-        "search index": Parser(
-            f"{catalogue.HIDDEN}/{catalogue.HEAD}",
-            (made.index_head(),),
-            lambda path: ImageIndex.open(path.parent),
-            {
-                f"{catalogue.HIDDEN}/photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS,
-                f"{catalogue.HIDDEN}/embeddings-{HEAD.generation}.safetensors": made.matrix(),
-            },
-        ),
     }
 
 
@@ -179,19 +167,11 @@ MODULES = [
     {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
 ]
 POOLING = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
-PHOTOGRAPHS = b'["a.jpg",12,5,5,1,"%s"]\n["b.jpg",13,6,6,2,"%s"]\n' % (b"0" * 64, b"1" * 64)
-HEAD = catalogue.Head(
-    *("..", "mini", {name: {"name": "mini", "fingerprint": "1" * 64} for name in catalogue.TOWERS}, 4, 2),
-    generation="0123456789abcdef",
-    salt="0" * 32,
-    files={"photographs": sha256_bytes(PHOTOGRAPHS)},
-)
 PROGRESS = {"step": 3, "curve": [[1, 0.5]], "best": None}
 HEADS = {"text_head.weight": torch.ones(3, 4), "text_head.bias": torch.ones(3)}
 PROMPTS = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
 
 
-ROWS_OF_TWO = np.zeros((2, 4), np.float32)
 ROWS_OF_THREE = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
@@ -205,15 +185,6 @@ class _Made:
     def file(self, name, write):
         write(self.folder / name)
         return (self.folder / name).read_bytes()
-
-    def matrix(self):
-        return self.file("matrix", lambda path: write_rows(path, ("embeddings",), [{"embeddings": ROWS_OF_TWO}], {}))
-
-    def index_head(self):
-        self.matrix()
-        files = HEAD.files | {"embeddings": open_rows(self.folder / "matrix")[1]["digest"]}
-        catalogue.write_head(self.folder, replace(HEAD, files=files))
-        return (self.folder / catalogue.HEAD).read_bytes()
 
     def embeddings(self):
         return self.file("rows", lambda path: Embeddings.write(path, [torch.from_numpy(ROWS_OF_THREE)]))

@@ -10,10 +10,12 @@ from safetensors.torch import save_file
 
 from helpers.folders import without_digest
 from helpers.small_experiment import SMALL, write_folder, write_text
+from helpers.small_index import edit
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 from pecl.files import write_tensors
 from pecl.search.build import build_index
+from pecl.search.catalogue import FILE, index_folder
 
 ROWS = [(f"{i}.png", f"a house {i}", f"ein Haus {i}") for i in range(8)]
 
@@ -129,10 +131,12 @@ def _write_adapters(folder: Path) -> None:
 
 
 def _write_indexes(folder: Path) -> None:
+    """Write indexes in the folders of their photographs, which `--out` may name as well."""
     for name in ("pictures", "indexed", "damaged-index", "other-version"):
         (folder / name).mkdir()
         Image.new("RGB", (6, 6), "red").save(folder / name / "red.png")
-    build_index(folder / "indexed")
-    for name, content in {"damaged-index": "{", "other-version": '{"format": "pecl-index", "version": 99}'}.items():
-        (folder / name / ".pecl-index").mkdir()
-        (folder / name / ".pecl-index" / "pecl-index.json").write_text(content)
+    for name in ("indexed", "damaged-index", "other-version"):
+        build_index(folder / name)
+    (index_folder(folder / "damaged-index") / FILE).write_text("{")
+    edit(index_folder(folder / "other-version"), "UPDATE head SET document = ?", '{"version": 99}')
+    build_index(folder / "indexed", folder / "index")

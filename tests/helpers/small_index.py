@@ -1,7 +1,7 @@
 """A folder of small photographs and tiny towers in place of the profile's, for tests of search."""
 
-import hashlib
-import json
+import contextlib
+import sqlite3
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +13,7 @@ import pecl.adapters.ready
 import pecl.encoders.towers
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
+from pecl.search.catalogue import FILE
 
 COUNT = 12
 
@@ -26,22 +27,18 @@ def paint(path, seed):
     return path
 
 
-def edit_head(place, change):
-    """Change fields of the head of an index as its maker could: with the digest that fits."""
-    path = place / "pecl-index.json"
-    document = json.loads(path.read_text()) | change
-    document.pop("sha256", None)
-    document["sha256"] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-    path.write_text(json.dumps(document))
+def by_hand(path):
+    """The embedding of a picture by the formula of the tiny tower: a random projection of four pixels, of length 1."""
+    pixels = np.asarray(Image.open(path).convert("RGB").resize((2, 2)), np.float64) / 255  # (2, 2, 3)
+    weight = torch.randn(12, 8, generator=torch.Generator().manual_seed(3)).double().numpy()
+    embedding = pixels.transpose(2, 0, 1).reshape(-1) @ weight
+    return embedding / np.linalg.norm(embedding)
 
 
-def edit_entries(place, change):
-    """Replace each line of the list of photographs by `change(line)`, and sign list and head as its maker could."""
-    (path,) = place.glob("photographs-*.jsonl")
-    lines = [change(json.loads(line)) for line in path.read_text().splitlines()]
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    files = json.loads((place / "pecl-index.json").read_text())["files"]
-    edit_head(place, {"files": files | {"photographs": hashlib.sha256(path.read_bytes()).hexdigest()}})
+def edit(place, statement, *values):
+    """Change an index as any other program could."""
+    with contextlib.closing(sqlite3.connect(place / FILE)) as database, database:
+        return database.execute(statement, values).fetchall()
 
 
 def unit(rows):
@@ -80,6 +77,7 @@ def towers(monkeypatch, tmp_path):
     monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: tiny_tower())
     monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PECL_INDEX_DIR", str(tmp_path / "indexes"))
     return counted
 
 

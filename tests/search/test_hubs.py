@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from helpers.serving import client_of, make_service
 from helpers.small_experiment import tiny_towers
-from helpers.small_index import COUNT, check_hits, edit_head, unit
+from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
 
 import pecl
 from pecl.cli import main
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError
 from pecl.files.rows import write_rows
 from pecl.retrieval import hubs
 from pecl.retrieval.hubs import ROWS, find_references, packed, unpacked
 from pecl.search.build import build_index
-from pecl.search.plan import IndexOptions
+from pecl.search.options import IndexOptions
 
 SHARPNESS, WEIGHT = 7.0, 0.5
 QUERY = "ka lopi zumo"
@@ -140,14 +140,6 @@ def test_the_command_corrects_texts_and_says_so(photographs, references, capsys)
         document = json.loads(capsys.readouterr().out)
         assert document["hubs_corrected"] is corrected
         assert "hubs" not in document["note"]
-
-
-@pytest.mark.parametrize("change", [{"references": "0"}, {"references": 7}, {"references": ""}])
-def test_a_head_with_other_references_than_its_corrections_is_damaged(photographs, references, change):
-    build_index(photographs)
-    edit_head(photographs / ".pecl-index", change)
-    with pytest.raises(DataError, match="damaged"):
-        pecl.ImageIndex.open(photographs)
 
 
 def test_the_shipped_references_are_of_the_pair_mini():

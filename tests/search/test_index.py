@@ -16,14 +16,12 @@ from PIL import Image
 import pecl
 import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
-from pecl.data.custom.photographs import NO_STAMP
 from pecl.errors import ConfigError, DataError, WeightsError
 from pecl.files import pictures
 from pecl.search.build import build_index
-from pecl.search.catalogue import Entry
-from pecl.search.plan import IndexOptions
+from pecl.search.exact import ExactSearch
+from pecl.search.options import IndexOptions
 from pecl.search.queries import QueryEncoder
-from pecl.search.store import ExactStore
 
 
 @pytest.fixture
@@ -85,15 +83,18 @@ def test_a_hit_is_found_again_by_its_id_alone(index):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_equal_similarities_come_in_the_order_of_names_whatever_is_compared_at_once(seed, monkeypatch):
-    monkeypatch.setattr("pecl.search.store._SCORES", 450)  # two queries in a block
+    monkeypatch.setattr("pecl.search.exact._SCORES", 450)  # two queries in a block
     generator = np.random.default_rng(seed)
     matrix = unit(generator.integers(-1, 2, (200, 3)) + 1e-9).astype(np.float32)  # many are equal
-    store = ExactStore([Entry(f"{i:03}", NO_STAMP, "") for i in range(200)], matrix)
+    store = ExactSearch(matrix)
     queries = unit(generator.normal(size=(5, 3))).astype(np.float32)
     rows = [own for i in (0, 2, 4) for own in queries[i : i + 2] @ matrix.T]
     for top in (1, 7, 50, 199, 200):
         for scores, found in zip(rows, store.nearest(queries, top, np.zeros(5, bool)), strict=True):
             assert [row for row, _ in found] == sorted(range(200), key=lambda i: (-scores[i], i))[:top]
+    some = np.flatnonzero(generator.random(200) < 0.3)
+    for scores, found in zip(rows, store.nearest(queries, 7, np.zeros(5, bool), some), strict=True):
+        assert [row for row, _ in found] == sorted(some, key=lambda i: (-scores[i], i))[:7]
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_a_picture_is_not_compared_with_what_another_tower_made(index, monkeypat
     tower = index.queries.image_tower
     with torch.no_grad():
         tower.backbone.weight.mul_(2)
-    with pytest.raises(DataError, match="another state of the image tower"):
+    with pytest.raises(DataError, match="different weights of the image tower"):
         index.search(index.paths[0])
 
 
@@ -214,7 +215,7 @@ def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index,
 
     monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", load_another)
     opened = pecl.ImageIndex.open(index.folder)
-    with pytest.raises(DataError, match=r"another state of the text tower than .* is in now: run `pecl index .* --reb"):
+    with pytest.raises(DataError, match=r"different weights of the text tower .*: run `pecl index .* --reb"):
         opened.search("a dog", "en")
     opened.search(opened.embeddings[:1])  # which asks no tower
     build_index(index.root, options=pecl.IndexOptions(rebuild=True))

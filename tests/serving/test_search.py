@@ -15,7 +15,8 @@ from PIL import Image
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.search.build import build_index
-from pecl.search.plan import IndexOptions
+from pecl.search.catalogue import FILE, index_folder
+from pecl.search.options import IndexOptions
 from pecl.search.thumbnails import read_thumbnail
 from pecl.serving.photographs import Photographs
 
@@ -161,7 +162,7 @@ def test_the_indexs_own_small_pictures_are_used(index):
     build_index(index, options=IndexOptions(thumbnails=True))
     photographs = Photographs(index, tiny_towers().image)
     hit = photographs.search(torch.ones(8), 1, is_text=False)[0][0]
-    assert photographs.picture(hit.id, 320) == read_thumbnail(hit.thumbnail)
+    assert photographs.picture(hit.id, 320) == read_thumbnail(index_folder(index), hit.fingerprint)
 
 
 def test_a_renewed_index_is_seen_without_a_restart(client, index):
@@ -174,12 +175,12 @@ def test_a_renewed_index_is_seen_without_a_restart(client, index):
 
 
 def test_an_index_that_is_damaged_meanwhile_stays_what_it_was(client, index, caplog):
-    head = next(index.rglob("pecl-index.json"))
-    sound = head.read_bytes()
-    head.write_text("{")
+    file = index_folder(index) / FILE
+    sound = file.read_bytes()
+    file.write_text("{")
     assert client.get("/search").json()["photographs"] == COUNT
     assert "the index was renewed, but cannot be read" in caplog.text
-    head.write_bytes(sound)
+    file.write_bytes(sound)
     assert client.get("/search").json()["photographs"] == COUNT
 
 

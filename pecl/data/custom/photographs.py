@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -51,12 +50,12 @@ class PhotographFolder:
         return ImageFiles(tuple(self.root / photograph.name for photograph in self.photographs))
 
 
-def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outside: bool = False) -> PhotographFolder:
+def find_photographs(folder: str | Path, outside: bool = False) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
     A photograph is a regular file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed
-    over, and so are folders below that hold a file of a name in `leave_out`; links to folders are not followed. Links
-    to files outside the folder are unreadable, unless `outside`: a foreign folder could expose any file of the machine.
+    over; links to folders are not followed. Links to files outside the folder are unreadable, unless `outside`: a
+    foreign folder could expose any file of the machine.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
@@ -78,8 +77,6 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
             if not below:
                 raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from error
             unreadable[below.rstrip("/")] = error.strerror or str(error)
-            continue
-        if below and not {entry.name for entry in entries}.isdisjoint(leave_out):
             continue
         for entry in entries:
             name = below + entry.name

@@ -1,0 +1,105 @@
+"""Indexes in the form before: read once, and moved to where indexes lie now.
+
+They were folders, `.pecl-index` next to the photographs or where `--out` named one, with a head `pecl-index.json`, a
+list `photographs-*.jsonl`, a matrix `embeddings-*.safetensors`, and small pictures in `thumbnails`.
+"""
+
+import contextlib
+import logging
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pecl.data.custom.photographs import Stamp
+from pecl.errors import DataError
+from pecl.files import inside, parse_json, read_bytes_limited
+from pecl.files.rows import open_rows
+from pecl.search.catalogue import (
+    FILE,
+    Entry,
+    Head,
+    Unreadable,
+    read_catalogue,
+    write_entry,
+    write_head,
+    write_unreadable,
+    writing,
+)
+
+logger = logging.getLogger(__name__)
+
+HIDDEN, HEAD = ".pecl-index", "pecl-index.json"
+_OWN = re.compile(r"pecl-index\.json|(photographs|embeddings)-[0-9a-f]{16}\.(jsonl|safetensors)|\.pecl-lock")
+_SMALL = re.compile(r"[0-9a-f]{64}\.jpg")
+_LIST = 1 << 32  # bytes: some ten million lines
+_DIGEST = 32  # bytes behind each small picture
+
+
+def move_earlier(old: Path, place: Path) -> None:
+    """Move an index of the form before, if there is one in `old` and none in `place`; a damaged one is left aside.
+
+    Its files are removed where that is possible.
+    """
+    if not (old / HEAD).is_file() or (place / FILE).exists():
+        return
+    try:
+        document = parse_json(read_bytes_limited(old / HEAD), halves=True)
+        if document["engine"] != "store":
+            logger.warning("%s kept its embeddings in Qdrant: name --engine qdrant and --url again", old)
+            return
+        place.mkdir(parents=True, exist_ok=True)
+        _convert(old, place, document)
+        read_catalogue(place)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, DataError) as error:
+        (place / FILE).unlink(missing_ok=True)
+        logger.warning("%s is not used, since it cannot be read (%s)", old, error)
+        return
+    logger.info("the index %s lies in %s now", old, place)
+    with contextlib.suppress(OSError):  # a disk that cannot be written to keeps them
+        _remove(old)
+
+
+def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
+    generation = document["generation"]
+    lines = read_bytes_limited(old / f"photographs-{generation}.jsonl", _LIST).splitlines()
+    rows, _ = open_rows(old / f"embeddings-{generation}.safetensors")
+    tensors = {name: tensor.load() for name, tensor in rows.items()}
+    kept = ("profile", "towers", "width", "thumbnails", "decoders", "references")
+    head = Head(
+        root=str((old / document["root"]).resolve()),
+        languages=tuple(document.get("languages", ())),
+        generation=secrets.token_hex(8),
+        **{name: document[name] for name in kept},
+    )
+    corrections = tensors.get("corrections")
+    if len(lines) != len(tensors["embeddings"]):
+        raise ValueError(f"{len(lines)} photographs and {len(tensors['embeddings'])} embeddings")
+    with writing(place, new=True) as database:
+        for row, line in enumerate(lines):
+            name, *stamp, fingerprint = parse_json(line, halves=True)
+            inside(".", name)
+            correction = None if corrections is None else float(corrections[row])
+            write_entry(database, Entry(name, Stamp(*stamp), fingerprint), tensors["embeddings"][row], correction)
+        failed = (Unreadable(name, Stamp(*stamp), why) for name, *stamp, why in document["unreadable"])
+        write_unreadable(database, failed)
+        write_head(database, head)
+        for path in _small_pictures(old):
+            row = (path.stem, read_bytes_limited(path)[:-_DIGEST])
+            database.execute("INSERT OR IGNORE INTO thumbnails VALUES (?, ?)", row)
+
+
+def _small_pictures(old: Path) -> Iterator[Path]:
+    return (path for path in (old / "thumbnails").glob("*/*.jpg") if _SMALL.fullmatch(path.name))
+
+
+def _remove(old: Path) -> None:
+    """Remove an index's own files, and folders that are empty then."""
+    own = [path for path in old.iterdir() if _OWN.fullmatch(path.name)]
+    small = list(_small_pictures(old))
+    for path in (*own, *small):
+        path.unlink()
+    for folder in (*{path.parent for path in small}, old / "thumbnails", old):
+        with contextlib.suppress(OSError):  # it holds another file, or the new index
+            folder.rmdir()

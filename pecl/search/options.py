@@ -1,0 +1,115 @@
+"""Options of an index, and the head that follows from them and from the index that is there."""
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pecl.data.language_guess import detectable
+from pecl.errors import ConfigError, DataError, unknown
+from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue
+
+ENGINES = ("exact", "qdrant")
+_DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """Options of an index; None keeps the existing index's value.
+
+    Attributes:
+        profile: name of the pair of towers, by default mini.
+        thumbnails: whether the index keeps small pictures, by default not.
+        engine: vector backend, `exact` (by default) or `qdrant`.
+        url: address of the Qdrant server.
+        rebuild: embed all photographs again, and use nothing of the existing index.
+        device: device of the image tower.
+        languages: the languages that queries are in, by any of their names; `all` for all that can be detected, as by
+            default.
+    """
+
+    profile: str | None = None
+    thumbnails: bool | None = None
+    engine: str | None = None
+    url: str | None = None
+    rebuild: bool = False
+    device: str = "cpu"
+    languages: Sequence[str] | None = None
+
+    def check(self) -> None:
+        """Raise ConfigError where an option is wrong, whatever the index."""
+        if self.engine is not None and self.engine not in ENGINES:
+            raise ConfigError(unknown("engine", self.engine, ENGINES))
+        if self.engine == "qdrant" and self.url == "":
+            raise ConfigError("--engine qdrant: expected the address of a server with --url")
+        if self.url is not None and self.engine == "exact":
+            raise ConfigError("--url: expected it only with --engine qdrant; --out names the index's folder")
+        if self.profile is None and self.device == "cpu":
+            return  # nothing to look up, so nothing heavy to import
+        from pecl.encoders.towers import PAIRS, check_device
+
+        if self.profile is not None and self.profile not in PAIRS:
+            raise ConfigError(unknown("profile", self.profile, PAIRS))
+        check_device(self.device)
+
+
+def earlier_index(place: Path, root: Path, options: IndexOptions) -> Catalogue | None:
+    """Return the index in `place`; None without one, or where a rebuild replaces a damaged one.
+
+    Raises:
+        DataError: it is damaged.
+        ConfigError: it is of other photographs than those in `root`, or an option differs that only a rebuild changes.
+    """
+    if not (place / FILE).exists():
+        return None
+    try:
+        found = read_catalogue(place)
+    except DataError:
+        if options.rebuild:
+            return None
+        raise
+    if options.rebuild:
+        return found
+    head, way_on = found.head, "leave it out, or pass --rebuild to make the index again"
+    if Path(head.root) != root.resolve():
+        raise ConfigError(f"{place} is the index of {head.root}, got {root.resolve()}: name another --out")
+    for name, value in {"profile": options.profile, "engine": options.engine, "url": options.url}.items():
+        if value not in (None, getattr(head, name)):
+            raise ConfigError(f"--{name}: {place} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
+    return found
+
+
+def new_head(root: Path, before: Catalogue | None, options: IndexOptions) -> Head:
+    """Return the head of a renewal; towers, references and generation are those before until they change."""
+    earlier = before.head if before else None
+    url = options.url or (earlier.url if earlier and options.engine in (None, earlier.engine) else "")
+    if options.engine == "qdrant" and not url:
+        raise ConfigError("--engine qdrant: expected the address of a server with --url")
+    if options.engine is None and options.url and not (earlier and earlier.url):
+        raise ConfigError("--url: expected it only with --engine qdrant; --out names the index's folder")
+    head = Head(str(root.resolve()), "mini") if earlier is None else replace(earlier, root=str(root.resolve()))
+    if options.rebuild or earlier is None:
+        collection = f"pecl-{secrets.token_hex(8)}" if url else ""
+        head = replace(head, towers={}, width=0, references="", url=url, collection=collection)
+    return replace(
+        head,
+        profile=options.profile or head.profile,
+        thumbnails=head.thumbnails if options.thumbnails is None else options.thumbnails,
+        languages=head.languages if options.languages is None else _languages(options.languages),
+        decoders=_decoders(),
+    )
+
+
+def _languages(named: Sequence[str]) -> tuple[str, ...]:
+    return () if list(named) == ["all"] else detectable(named)
+
+
+def _decoders() -> str:
+    """Return the installed packages that decode images, with their versions."""
+    found = []
+    for name in _DECODERS:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
