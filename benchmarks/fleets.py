@@ -86,10 +86,10 @@ def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[
         if setting.layers is None:
             trainer.train_step()
             return fastest(ways, steps) | {"keeping": 0.0}
-        with tower.keeping([]) as states:
+        with tower.caching([]) as states:
             kept = not_none(states, "states below the adapters")
-            keeping = seconds(lambda: kept.keep([query]))
-            kept.keep([anchor])
+            keeping = seconds(lambda: kept.add([query]))
+            kept.add([anchor])
             trainer.train_step()
             return fastest(ways, steps) | {"keeping": keeping}
     finally:

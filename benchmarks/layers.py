@@ -44,7 +44,7 @@ def measure(small: bool, device: str) -> list[Figure]:
         for name, tower in towers.items():
             attach(tower, parse_adapter("lora", layers=None if name == ALL else name.partition(",")[0]))
             if name in kept:
-                entered.enter_context(tower.keeping([texts]))
+                entered.enter_context(tower.caching([texts]))
         for what, function in work.items():
             ways = {name: partial(function, tower) for name, tower in towers.items()}
             if "dropout" in what:  # nothing is cached with dropout

@@ -1,4 +1,4 @@
-"""Embed many languages with one tower in one batch: `python examples/bank.py de.safetensors cs.safetensors`."""
+"""Embed many languages with one tower in one batch: `python examples/bank.py [de.safetensors cs.safetensors]`."""
 
 import sys
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ import pecl
 
 
 def main(paths: Sequence[str], texts: Sequence[str], languages: Sequence[str], tower: str = "mini") -> torch.Tensor:
-    """Embed texts in one pass, each with the adapter of its language; return (N, D)."""
-    bank = pecl.AdapterBank.from_files(pecl.load_text_encoder(tower), paths)
+    """Embed texts in one pass, each with the adapter of its language; return (N, D). No paths: the shipped adapters."""
+    text = pecl.load_text_encoder(tower)
+    bank = pecl.AdapterBank.from_files(text, paths) if paths else pecl.load_bank(tower, languages, tower=text)
     return bank.encode_text(texts, language=languages)
 
 

@@ -96,6 +96,11 @@ def unknown(what: str, value: object, choices: Iterable[str]) -> str:
     return f"unknown {what} {value!r}: expected one of {named}{suggest(value, choices)}"
 
 
+def install(extra: str) -> str:
+    """Return the command that installs an extra of pecl, such as `search`: no package index has pecl."""
+    return f"pip install -e '.[{extra}]' in the clone of pecl"
+
+
 def not_none(value: T | None, name: str) -> T:
     """Return `value`, which the caller knows is not None; raise a TypeError with its `name` for a bug of the caller."""
     if value is None:

@@ -105,7 +105,7 @@ ROLES = {
     Role.STEP_TIME: "profile text_model device precision batch_size",
     Role.COMMAS: "text mixed start adapter out data_dir weights text_model image_model image_embeddings image_paths "
     "plugin",
-    Role.PLACE: "data_dir out plugin",
+    Role.PATH: "data_dir out plugin",
     Role.MACHINE: "threads processes",
     Role.SAME_BITS: "trim_vocabulary",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "

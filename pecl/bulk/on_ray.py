@@ -13,7 +13,7 @@ import numpy as np
 
 from pecl.bulk.job import Embedder, EmbedJob
 from pecl.bulk.sources import SourceSpec
-from pecl.errors import ConfigError, DataError, PeclError, RunError
+from pecl.errors import ConfigError, DataError, PeclError, RunError, install
 from pecl.files.progress import Bar
 from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
 from pecl.plugins import load_plugins, loaded_plugins
@@ -48,7 +48,7 @@ def run_on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
         import ray.data
         import ray.exceptions  # noqa: F401
     except ImportError as error:
-        raise ConfigError("embedding over Ray needs ray: pip install 'pecl[ray]'") from error
+        raise ConfigError(f"embedding over Ray needs ray: {install('ray')}") from error
     job = _absolute(job)
     device = str(job.towers.get("device", "cpu"))
     precision = resolve_precision(job.towers.get("precision", FP32), device)  # by the workers' device

@@ -14,7 +14,7 @@ COMMANDS = {
     "export": "write towers and trained languages for other packages",
     "embed": "embed images or texts in bulk",
     "index": "create or update the index of a folder of photographs, to be searched by `pecl search`",
-    "search": "find photographs by text or by picture",
+    "search": "find photographs by text or by image",
     "serve": "serve embeddings, search and a page over HTTP",
     "doctor": "list what is installed and found, and how to get missing parts",
 }

@@ -253,7 +253,7 @@ def _add_push(actions: Any) -> None:
     add_path(parser, "target", "hub id, or folder to make", "TARGET")
     add_switch(parser, "--best", "per language only the run that validation chooses")
     parser.add_argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ...")
-    add_switch(parser, "--private", "a hub id that is new is seen only by its owner")
+    add_switch(parser, "--private", "create a private Hub repository")
     parser.set_defaults(run=_push)
 
 

@@ -78,7 +78,7 @@ def _add_download(actions: Any) -> argparse.ArgumentParser:
     parser = add_command(actions, "download", example, summary=summary)
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"data sets to download: {', '.join(DOWNLOADS)}")
     parser.add_argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory")
-    add_switch(parser, "--text-only", "fetch no photographs")
+    add_switch(parser, "--text-only", "fetch no images")
     add_switch(parser, "--overwrite", "replace text files that differ from the owner's")
     parser.add_argument("--workers", type=int, default=4, help="files at the same time (default: 4)")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)")
@@ -110,7 +110,7 @@ def _add_check(actions: Any) -> argparse.ArgumentParser:
     summary = "print every problem of a data set, or of a table of your own; exit status 2 if there is one"
     parser = add_command(actions, "check", "pecl data check birds/captions.csv", summary=summary)
     add_path(parser, "target", f"table or folder of your own, or one of {', '.join(DATASETS)}", "FILE")
-    add_switch(parser, "--text-only", "leave the photographs out")
+    add_switch(parser, "--text-only", "omit the images")
     parser.set_defaults(run=_check)
     return parser
 

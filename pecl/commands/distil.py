@@ -18,11 +18,11 @@ def add_parser(commands: Any) -> None:
         "distil",
         "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
         "Align a language's text to the frozen tower's embeddings of its English translations: --text takes tables "
-        "with a column for each of the two, pairs of aligned files, and named sets. No photograph is needed to train.",
+        "with a column for each of the two, pairs of aligned files, and named sets. Training needs no image.",
     )
     shown = dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")
     add_config_flags(parser, defaults={**DISTIL_DEFAULTS, **shown})
-    more = "learn from the photographs of the data set's training part, too: as many as --shots says"
+    more = "also train on the images of the data set's training part, at most --shots"
     add_switch(parser, "--images", more)
     add_dry_run(parser)
     add_switch(parser, "--json", "print the results as one JSON document")

@@ -11,7 +11,7 @@ import torch
 from pecl.commands.options import add_command, add_path, add_switch, print_answer
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
-from pecl.errors import DataError
+from pecl.errors import DataError, install
 from pecl.files import default_cache_dir
 from pecl.plugins import installed_plugins
 
@@ -21,7 +21,7 @@ _EXTRAS: dict[str, dict[str, str]] = {
     "openclip": {"open_clip_torch": "OpenCLIP's image towers"},
     "search": {
         "lingua-language-detector": "languages detected from text: queries, exchanged columns",
-        "pillow-heif": "HEIC and HEIF pictures, as phones take them",
+        "pillow-heif": "HEIC and HEIF images, as phones take them",
         "qdrant-client": "pecl index --engine qdrant",
     },
     "serve": {
@@ -93,7 +93,7 @@ def _packages() -> list[Finding]:
     advice = defaultdict(list)
     for extra, packages in _EXTRAS.items():
         for name, purpose in packages.items():
-            advice[name].append(f"pip install -e '.[{extra}]' ({purpose})")
+            advice[name].append(f"{install(extra)} ({purpose})")
     found += [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
     return found + [_package(name, "absent", said) for name, said in _OTHERS.items()]
 

@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
         help="keep the tower's own lengths (default: length 1)",
     )
     parser.add_argument(
-        "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (pip install pecl[ray])"
+        "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (extra `ray`)"
     )
     add_switch(parser, "--json", "print one JSON document")
     add_config_flags(parser, only=_FLAGS)

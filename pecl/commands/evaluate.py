@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
     parser = add_command(commands, "evaluate", example)
-    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE | Role.SAME_BITS))
+    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS))
     parser.add_argument(
         "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
     )

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     add_path(parser, "--out", "folder of the index (default: one in your data folder)", "INDEX")
     parser.add_argument("--profile", help="pair of towers, such as mini (default) or paper")
     parser.add_argument(
-        "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep small pictures in the index"
+        "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep thumbnails in the index"
     )
     parser.add_argument("--engine", help="vector backend: exact (default) or qdrant")
     parser.add_argument("--url", help="address of the Qdrant server, with --engine qdrant")
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
         metavar="CODES",
         help="languages of queries, such as cs,de,en, which detection chooses from (default: all)",
     )
-    add_switch(parser, "--rebuild", "use nothing of the existing index")
+    add_switch(parser, "--rebuild", "rebuild from scratch")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
     add_switch(parser, "--json", "print the outcome as one JSON document")

@@ -54,14 +54,14 @@ def add_parser(commands: Any) -> None:
     add_path(parser, "--out", "write a file for each table into this folder; print their paths", "DIR")
     parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores next to ours")
     add_path(parser, "--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR")
-    add_path(parser, "--html", "write a page to look at into this folder; print its path", "DIR")
-    add_path(parser, "--data-dir", "folder of the data sets, for the page's pictures (default: as in each run)")
+    add_path(parser, "--html", "write an HTML report into this folder; print its path", "DIR")
+    add_path(parser, "--data-dir", "folder of the data sets, for the report's images (default: as in each run)")
     parser.add_argument(
         "--gallery-captions",
         type=_count,
         metavar="N",
         default=60,
-        help="test captions on the page per language and method; 0: no pictures (default: %(default)s)",
+        help="test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 

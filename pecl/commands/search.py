@@ -1,4 +1,4 @@
-"""`pecl search`: find photographs by text, by picture, or by both, in an index or in another program's embeddings."""
+"""`pecl search`: find photographs by text, by image, or by both, in an index or in another program's embeddings."""
 
 import argparse
 import sys
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names")
     parser.add_argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)")
     parser.add_argument("--language", help="language of the text (default: detected from it)")
-    add_path(parser, "--image", "similar picture; with TEXT, both count alike", "FILE")
+    add_path(parser, "--image", "query image; text and image weigh equally", "FILE")
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
     parser.add_argument(
@@ -65,7 +65,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
     add_switch(parser, "--json", "print one JSON document")
-    add_path(parser, "--html", "also write a page with the photographs, in one file", "PAGE")
+    add_path(parser, "--html", "write an HTML report with the photographs", "PAGE")
     parser.set_defaults(run=run)
 
 
@@ -105,7 +105,7 @@ def _has_rows(parsed: argparse.Namespace) -> bool:
 def _check(parsed: argparse.Namespace) -> None:
     """Raise ConfigError where the flags do not make a query, before any tower is loaded."""
     if parsed.text is None and parsed.image is None:
-        raise ConfigError("search: expected a TEXT, or a picture with --image")
+        raise ConfigError("search: expected a TEXT, or an image with --image")
     for name in ("text", "minus"):
         value = getattr(parsed, name)
         if value is not None and not (value.strip() and is_text(value)):

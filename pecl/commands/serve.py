@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, add_path, add_switch, config_values
 from pecl.config import Role, fields_of, make_config
-from pecl.errors import ConfigError, unknown
+from pecl.errors import ConfigError, install, unknown
 from pecl.options import parse_option
 from pecl.serving.limits import Limits
 from pecl.serving.sockets import address_of, allowed_hosts, open_socket
@@ -110,7 +110,7 @@ def _with_extra(name: str) -> Any:
     except ImportError as error:
         if (error.name or "").startswith("pecl"):
             raise
-        raise ConfigError(f"pecl serve needs {error.name}: pip install 'pecl[serve]'") from error
+        raise ConfigError(f"pecl serve needs {error.name}: {install('serve')}") from error
 
 
 def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:

@@ -59,7 +59,7 @@ def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], a
         print_json([one._asdict() for one in plans])
         return
     for one in plans:
-        counts = {"pairs": one.pairs, "held out": one.held_out, "photographs": one.photographs, "steps": one.steps}
+        counts = {"pairs": one.pairs, "held out": one.held_out, "images": one.images, "steps": one.steps}
         said = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
         print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
     remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]

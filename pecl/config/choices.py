@@ -46,7 +46,7 @@ class Role(Flag):
     EVALUATION = auto()  # changes the measurements of an evaluation: towers, data and query
     DATA = auto()  # which captions and images are read
     INPUT = auto()  # changes the other inputs of a training
-    PLACE = auto()  # path of data, results or plug-ins: not in the run id
+    PATH = auto()  # path of data, results or plug-ins: not in the run id
     TEXT_TOWER = auto()  # text tower and its device
     STEP_TIME = auto()  # how long a training step takes, above all
     FLEET = auto()  # may differ within a fleet: changes the task of a slot, not the shape of the work

@@ -2,7 +2,7 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. A config
 checks its values and reports all problems at once. The run id is a hash over the fields that can change the result,
-without fields of the roles `PLACE` (paths) and `MACHINE` (threads, processes). Fields marked `unless_default` count
+without fields of the roles `PATH` and `MACHINE` (threads, processes). Fields marked `unless_default` count
 only with another value than the default, so that results from before the field keep their run id.
 
 A new field needs one line with its roles: `fields_of` derives all sets of fields from them.
@@ -49,7 +49,7 @@ class ExperimentConfig:
     profile: str = _option("mini", "pair of towers: mini, paper, ...", _TOWER | Role.TEXT_TOWER | Role.STEP_TIME)
     text_model: str | None = _option(
         None,
-        "text tower instead of the profile's: hub id, folder, or mini-pooled (mini's without its linear layer)",
+        "text tower instead of the profile's: hub id, folder, or mini-pooled (mini without its linear layer)",
         _TOWER | Role.TEXT_TOWER | Role.STEP_TIME | Role.COMMAS,
     )
     image_model: str | None = _option(
@@ -57,19 +57,17 @@ class ExperimentConfig:
     )
     dataset: str = _option("scenes", "data set, see `pecl data list`", _DATA | Role.GROUP)
     data_dir: str | None = _option(
-        None, "folder of the data sets (default: $PECL_DATA_DIR)", Role.INPUT | Role.PLACE | Role.COMMAS
+        None, "folder of the data sets (default: $PECL_DATA_DIR)", Role.INPUT | Role.PATH | Role.COMMAS
     )
     split: str | None = _option(None, "split of the data set, such as test_2016_flickr", _DATA | Role.GROUP)
-    allow_missing_images: bool = _option(
-        False, "continue with the images that are there; their number is recorded", _DATA
-    )
+    allow_missing_images: bool = _option(False, "drop captions whose image is missing; their number is recorded", _DATA)
     skip_unreadable: bool = _option(
-        False, "leave out the captions of images that are missing or cannot be read; their number is recorded", _DATA
+        False, "drop captions whose image is missing or unreadable; their number is recorded", _DATA
     )
     allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's", _DATA)
     language: str = _option("de", "target language", _DATA | Role.FLEET | Role.ROW)
     joint: str | None = _option(
-        None, "languages that learn one adapter together, joined by +, such as de+fr+cs", unless_default=True
+        None, "languages that train one adapter together, joined by +, such as de+fr+cs", unless_default=True
     )
     route: str = _option(
         "method1",
@@ -92,21 +90,21 @@ class ExperimentConfig:
     )
     text: str | None = _option(
         None,
-        "translated text to train on, joined by commas: names as of --train-on, tables with two columns, or two "
-        "aligned files a.en=a.cs; each with @WEIGHT, the share of its pairs that is used",
+        "translated text to train on, joined by commas: names of --train-on, tables with two columns, or two aligned "
+        "files a.en=a.cs; a.tsv@0.5 uses half of the pairs",
         Role.INPUT | Role.COMMAS,
         unless_default=True,
     )
     mixed: str | None = _option(
         None,
-        "English captions to train on, too, in which words of the language replace those that they translate: multi30k "
-        "or files with a caption per line, joined by commas; each with @WEIGHT, the share that is used",
+        "also train on English captions with some words replaced by their translations: multi30k, or files with a "
+        "caption per line, joined by commas; a.txt@0.5 uses half of the captions",
         Role.INPUT | Role.COMMAS,
         unless_default=True,
     )
     clean: bool = _option(
         False,
-        "drop pairs of the training text that have an empty side or repeat another",
+        "drop empty and repeated pairs of the training text",
         Role.INPUT,
         unless_default=True,
     )
@@ -119,7 +117,7 @@ class ExperimentConfig:
     )
     held_out: int | None = _option(
         None,
-        "English captions of the training text that are held out, to choose by (default: 1000, at most a tenth)",
+        "number of English captions to hold out for choosing weights (default: a tenth, at most 1000)",
         Role.INPUT,
         low=1,
         unless_default=True,
@@ -133,7 +131,7 @@ class ExperimentConfig:
     rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
     adapter_layers: str | None = _option(
         None,
-        "layers of the text tower that the adapter is in: top-K, the K topmost (default: the adapter's own, all)",
+        "layers of the text tower with the adapter: top-K for the K topmost (default: the adapter's own, all)",
         Role.ROW,
         form=TOP_LAYERS,
         unless_default=True,
@@ -146,7 +144,7 @@ class ExperimentConfig:
         joined=True,
         weighted=True,
     )
-    alignment_weight: float = _option(0.03, "weight of the alignment, lambda", _LOSS | Role.ANCHOR, low=0.0)
+    alignment_weight: float = _option(0.03, "weight of this loss, lambda", _LOSS | Role.ANCHOR, low=0.0)
     image_weight: float = _option(
         1.0, "weight of the image-text loss; 0 trains on text only", _LOSS | Role.DATA, low=0.0
     )
@@ -159,8 +157,7 @@ class ExperimentConfig:
     lr: float = _option(1e-4, "peak learning rate (after warm-up)", _LOSS, low=0.0)
     solver: str = _option(
         "gradient",
-        "phases of training, in order: gradient, closed-form (only the head, by ridge regression), or several "
-        "joined by +",
+        "phases of training, for example closed-form+gradient; closed-form solves the head by ridge regression",
         Role.SEARCHED | Role.INPUT,
         choices=SOLVERS,
         joined=True,
@@ -168,17 +165,15 @@ class ExperimentConfig:
     )
     start: str | None = _option(
         None,
-        "adapter file of a related language to start from, which also states --adapter; or lexicon: word embeddings "
-        "start near those of English words that the pairs translate (default: the kind's own initial values)",
+        "initialise from this adapter; its configuration replaces --adapter. Or lexicon: initialise word embeddings "
+        "from the English words that they translate (default: the kind's own initial values)",
         Role.SEARCHED | Role.COMMAS,
         unless_default=True,
     )
-    warmup: int = _option(
-        0, "steps of warm-up, in which the learning rate rises from 0", Role.SEARCHED, low=0, unless_default=True
-    )
+    warmup: int = _option(0, "steps in which the learning rate rises from 0", Role.SEARCHED, low=0, unless_default=True)
     ema: float = _option(
         0.0,
-        "decay of the moving average of the weights, such as 0.99; 0 for the weights themselves",
+        "decay of the moving average of the weights, such as 0.99; 0 averages nothing",
         Role.SEARCHED,
         low=0.0,
         high=0.9999,
@@ -186,22 +181,22 @@ class ExperimentConfig:
     )
     choose: str = _option(
         "validation",
-        "weights are chosen by recall on the validation part, by text-to-text recall on held-out pairs (text), or "
-        "are the last",
+        "weights to keep: best recall on the validation part (validation), best text-to-text recall on held-out "
+        "pairs (text), or the last",
         Role.SEARCHED | Role.INPUT,
         choices=CHOOSE,
         unless_default=True,
     )
     patience: int | None = _option(
         None,
-        "early-stopping patience, in evaluations (default: training runs to its last step)",
+        "stop after this many evaluations without a better score (default: train to the last step)",
         Role.SEARCHED,
         low=1,
         unless_default=True,
     )
     shots: int | None = _option(
         50,
-        "pairs for training, and as many for validation; for data published in parts, from the training part: or all",
+        "pairs for training, and the same number for validation; all needs data with a training part of their own",
         Role.INPUT,
         low=1,
         none="all",
@@ -209,7 +204,7 @@ class ExperimentConfig:
     epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1, high=1_000_000)
     batch_size: int = _option(5, "pairs per step", Role.SEARCHED | Role.STEP_TIME, low=1)
     eval_every: int = _option(5, "steps between evaluations on the validation part", Role.SEARCHED, low=1)
-    dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
+    dropout: bool = _option(True, "apply the text tower's dropout while training", Role.SEARCHED)
     seed: int = _option(
         1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0, high=_MAX_SEED
     )
@@ -227,7 +222,7 @@ class ExperimentConfig:
     )
     image_embeddings: str | None = _option(
         None,
-        "embeddings of the images by another program, in place of the image tower: .npy, parquet or a folder",
+        "image embeddings by another program, in place of the image tower: .npy, parquet or a folder",
         Role.EVALUATION | Role.COMMAS,
         unless_default=True,
         flag=False,  # `pecl evaluate` calls it --embeddings
@@ -251,25 +246,23 @@ class ExperimentConfig:
     )
     trim_vocabulary: bool = _option(
         False,
-        "keep only token embeddings that occur in the data: less memory, the same bits",
+        "keep only token embeddings that occur in the data: less memory, equal results",
         Role.SAME_BITS,
         unless_default=True,
     )
-    threads: int | None = _option(
-        None, "threads of the CPU, which last digits depend on (default: as many as it has)", Role.MACHINE, low=1
-    )
-    out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
+    threads: int | None = _option(None, "CPU threads (affects rounding; default: all)", Role.MACHINE, low=1)
+    out: str = _option("results/default", "folder of the experiment's results", Role.PATH | Role.COMMAS)
     plugin: str | None = _option(
         None,
-        "Python files of your own, or installed plug-ins, that register adapters, losses, data sets or languages; "
-        "several are joined by commas",
-        Role.PLACE | Role.COMMAS,
+        "your Python files, or installed plug-ins, that register adapters, losses, data sets or languages; joined by "
+        "commas",
+        Role.PATH | Role.COMMAS,
         unless_default=True,
         flag=False,  # every command has it, see `commands.options`
     )
     processes: int = _option(
         1,
-        "processes that shared each batch, which last digits depend on; torchrun says it",
+        "processes that share each batch (affects rounding); torchrun sets it",
         Role.MACHINE,
         low=1,
         unless_default=True,
@@ -377,7 +370,7 @@ def fields_of(roles: Role) -> frozenset[str]:
 EVALUATION_FIELDS = fields_of(Role.EVALUATION)
 FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
-_OUTSIDE_IDENTITY = fields_of(Role.PLACE | Role.SAME_BITS) | MACHINE_FIELDS
+_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, install
 from pecl.languages import ENGLISH, LANGUAGES, WIDESPREAD, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
@@ -81,7 +81,7 @@ def guess_languages(
         ConfigError: lingua is not installed.
     """
     if not can_guess():
-        raise ConfigError("language: expected one, since detecting it needs lingua: pip install 'pecl[search]'")
+        raise ConfigError(f"language: expected one, since detecting it needs lingua: {install('search')}")
     code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
     likelier, found = frozenset(_codes(preferred if among is None else among)), list[LanguageGuess]()
     prior = dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD) | dict.fromkeys(likelier, _PREFERRED)
@@ -136,7 +136,7 @@ def detectable(languages: Sequence[str]) -> tuple[str, ...]:
     if len(codes) < 2:
         raise ConfigError(f"languages: expected at least two, such as cs,en, got {','.join(languages)!r}")
     if not can_guess():
-        raise ConfigError("languages: detecting them needs lingua: pip install 'pecl[search]'")
+        raise ConfigError(f"languages: detecting them needs lingua: {install('search')}")
     scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
     for code in codes:
         if not _codes([code]) and LANGUAGES[code].script not in scripts:

@@ -62,7 +62,7 @@ def _known(codes: tuple[str, ...]) -> list[str]:
     return [code for code in LANGUAGES if code in meant]
 
 
-_CAPTIONS = "captions without a stated licence; photographs under Flickr30k's terms, research only"
+_CAPTIONS = "captions without a stated licence; images under Flickr30k's terms, research only"
 
 _BUILT_IN = {
     "scenes": DatasetInfo(
@@ -72,7 +72,7 @@ _BUILT_IN = {
         lambda request: load_scenes(request.language),
     ),
     "multi30k-1k": DatasetInfo(
-        "1,000 training photographs of Multi30K with captions and both machine translations: the few-shot pool",
+        "1,000 training images of Multi30K with captions and both machine translations: the few-shot pool",
         f"{_CAPTIONS}; translations MIT",
         lambda: multi30k.ALL_LANGUAGES,
         multi30k.read_multi30k_pool,
@@ -103,22 +103,22 @@ _BUILT_IN = {
         splits=multi30k.TASK2_SPLITS,
     ),
     "xtd10": DatasetInfo(
-        "XTD10: 1,000 COCO photographs with captions in 11 languages; captions only if xtd10/images is absent",
+        "XTD10: 1,000 COCO images with captions in 11 languages; captions only if xtd10/images is absent",
         "Adobe Research License, non-commercial research",
         lambda: XTD10_LANGUAGES,
         read_xtd10,
         folders=("xtd10",),
     ),
     "xm3600": DatasetInfo(
-        "Crossmodal-3600: 3,600 photographs with independent captions in each of 36 languages; a test set",
+        "Crossmodal-3600: 3,600 images with independent captions in each of 36 languages; a test set",
         "CC BY 4.0",
         lambda: _known(XM3600_LANGUAGES),
         read_xm3600,
         folders=("xm3600",),
     ),
     "xflickrco": DatasetInfo(
-        "xFlickr&CO of IGLUE: 2,000 photographs with independent captions in each of eight languages; a test set",
-        "captions as their repository says; photographs under Flickr30k's terms, research only, and COCO's",
+        "xFlickr&CO of IGLUE: 2,000 images with independent captions in each of eight languages; a test set",
+        "captions as their repository says; images under Flickr30k's terms, research only, and COCO's",
         lambda: _known(XFLICKRCO_LANGUAGES),
         read_xflickrco,
         folders=("xflickrco",),

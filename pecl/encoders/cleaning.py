@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenizers import Regex, normalizers
 
-from pecl.errors import ConfigError, WeightsError, unknown
+from pecl.errors import ConfigError, WeightsError, install, unknown
 
 LOWER, WHITESPACE, CANONICALIZE = "lower", "whitespace", "canonicalize"
 CLEANINGS = (LOWER, WHITESPACE, CANONICALIZE)
@@ -30,7 +30,7 @@ def cleaning(name: str) -> Callable[[str], str]:
         from open_clip.tokenizer import get_clean_fn
     except ImportError as error:
         raise WeightsError(
-            f"the cleaning {name!r} of texts needs open_clip: pip install 'pecl[openclip]' ({error})"
+            f"the cleaning {name!r} of texts needs open_clip: {install('openclip')} ({error})"
         ) from error
     return get_clean_fn(name)
 

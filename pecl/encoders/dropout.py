@@ -66,7 +66,7 @@ class SomeRows(Protocol):
         ...
 
 
-class RowDraws:
+class DropoutSeeds:
     """Seeds of the rows of the running pass; shared by all dropouts of a tower. Without seeds, torch draws."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class RowDraws:
         self._tokens: dict[Any, torch.Tensor] = {}
 
     @contextmanager
-    def drawn(self, seeds: np.ndarray) -> Iterator[None]:
+    def use(self, seeds: np.ndarray) -> Iterator[None]:
         """Let the rows of the passes in the body draw with `seeds` (B,) uint64."""
         self.seeds, self._tokens = seeds, {}
         try:
@@ -112,14 +112,14 @@ class RowDraws:
 
 
 class RowDropout(nn.Dropout):
-    """A dropout of probability `p` that draws with the seeds of `draws` while there are any, and else as torch does.
+    """A dropout of probability `p` that draws with `seeds` while there are any, and else as torch does.
 
     `site` is a unique name of this dropout in the tower, such as its path.
     """
 
-    def __init__(self, p: float, draws: RowDraws, site: str) -> None:
+    def __init__(self, p: float, seeds: DropoutSeeds, site: str) -> None:
         super().__init__(p)
-        self.draws = draws
+        self.row_seeds = seeds
         self.move(site)
 
     def move(self, site: str) -> None:
@@ -130,7 +130,7 @@ class RowDropout(nn.Dropout):
     @property
     def draws_now(self) -> bool:
         """Whether elements are dropped now, by the seeds of rows."""
-        return self.training and self.p > 0 and self.draws.seeds is not None
+        return self.training and self.p > 0 and self.row_seeds.seeds is not None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Drop elements of (B, f), of (B, L, f), padded or packed, or of attention's shares (B, h, L, K)."""
@@ -144,7 +144,7 @@ class RowDropout(nn.Dropout):
         """Drop elements of attention's shares (G, h, L, K), for some rows of a packed batch or all of a padded one."""
         if rows is None or not self.draws_now or self.p >= 1:
             return self(shares)
-        tokens = self.draws.tokens_of(rows, shares.device)[:, None, :, None]  # (G, 1, L, 1)
+        tokens = self.row_seeds.tokens_of(rows, shares.device)[:, None, :, None]  # (G, 1, L, 1)
         return _Drop.apply(shares, tokens, self._heads(shares), self.p)
 
     def _heads(self, shares: torch.Tensor) -> torch.Tensor:
@@ -154,10 +154,10 @@ class RowDropout(nn.Dropout):
     def _of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the keys of tokens and of features for `x`, whose product has the shape of `x`."""
         if x.dim() == 2:
-            return self.draws.tokens(torch.Size((len(x), 1)), x.device), self._table(1, x.shape[1], x.device)[0]
+            return self.row_seeds.tokens(torch.Size((len(x), 1)), x.device), self._table(1, x.shape[1], x.device)[0]
         if x.dim() == 3:
-            return self.draws.tokens(x.shape[:2], x.device).unsqueeze(2), self._table(1, x.shape[2], x.device)[0]
-        tokens = self.draws.tokens(torch.Size((x.shape[0], x.shape[2])), x.device)
+            return self.row_seeds.tokens(x.shape[:2], x.device).unsqueeze(2), self._table(1, x.shape[2], x.device)[0]
+        tokens = self.row_seeds.tokens(torch.Size((x.shape[0], x.shape[2])), x.device)
         return tokens[:, None, :, None], self._heads(x)
 
     def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
@@ -214,11 +214,11 @@ def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     return hashed
 
 
-def draw_by_row(tower: nn.Module, draws: RowDraws) -> None:
-    """Let every `nn.Dropout` of `tower`, a text tower with its adapter, draw with the seeds of its own `draws`."""
+def use_row_dropout(tower: nn.Module, seeds: DropoutSeeds) -> None:
+    """Let every `nn.Dropout` of `tower`, a text tower with its adapter, draw with `seeds`."""
     for path, module in list(tower.named_modules()):
         if type(module) is nn.Dropout:
-            dropout = RowDropout(module.p, draws, path)
+            dropout = RowDropout(module.p, seeds, path)
             dropout.training = module.training
             tower.set_submodule(path, dropout)
         elif isinstance(module, RowDropout) and module.site != path:

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from pecl.encoders.devices import to_device
-from pecl.encoders.dropout import RowDraws
+from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.families import TextFamily, family_of
 from pecl.encoders.packing import ATTENTION_BY_ROW, Packing, seen_by
 from pecl.errors import not_none
@@ -119,17 +119,17 @@ def encode_packed(
     backbone: PreTrainedModel,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
-    draws: RowDraws,
+    seeds: DropoutSeeds,
     states: torch.Tensor | None = None,
     start: int = 0,
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
     The batch (B, L), whose tokens come first, is on the CPU, or the CPU waits. The tower's dropouts get the places of
-    the tokens through `draws`. `states` (1, T, d) are those that layer `start` is given, where they are known.
+    the tokens through `seeds`. `states` (1, T, d) are those that layer `start` is given, where they are known.
     """
     packing = packing_of(backbone, attention_mask)
-    with draws.packed(packing):
+    with seeds.packed(packing):
         states = embed_packed(backbone, input_ids, packing) if states is None else states
         hidden = run_layers(backbone, states, packing, start)
     return packing.unpack(hidden)  # (B, L, d)

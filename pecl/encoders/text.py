@@ -18,10 +18,10 @@ from transformers import PreTrainedModel
 from pecl.encoders import batches
 from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
+from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.devices import to_device
-from pecl.encoders.dropout import RowDraws
+from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import fingerprint_module
-from pecl.encoders.kept import KEPT_BYTES, KeptStates
 from pecl.encoders.layers import (
     attendable,
     can_pack,
@@ -87,8 +87,8 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         self.clean = clean
         self.language: str | None = None  # see `speaking`
         self.adapter: RowAdapter | None = None
-        self.draws = RowDraws()  # shared by the dropouts that `draw_by_row` has found
-        self.kept: KeptStates | None = None  # see `keeping`
+        self.dropout_seeds = DropoutSeeds()  # shared by the dropouts that `use_row_dropout` has found
+        self.cached_layers: CachedLayers | None = None  # see `caching`
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint = fingerprint
         self.eval()
@@ -173,28 +173,28 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         """Return the input (B, d) of the head; arguments as in `forward`."""
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
-        kept = None if self.training else self.kept
-        if kept is not None and kept.pools:
-            return kept.of(input_ids, attention_mask)
-        hidden, pooling_mask = self._hidden(input_ids, attention_mask, kept)  # (B, L or 1, d), (B, L)
+        cached = None if self.training else self.cached_layers
+        if cached is not None and cached.pools:
+            return cached.of(input_ids, attention_mask)
+        hidden, pooling_mask = self._hidden(input_ids, attention_mask, cached)  # (B, L or 1, d), (B, L)
         return POOLINGS[self.pooling](hidden, pooling_mask[:, -hidden.shape[1] :])  # (B, L or 1, d) -> (B, d)
 
     def _hidden(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cached: CachedLayers | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = int(attention_mask.sum())
         ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
         extended = None if self.adapter is None else self.adapter.extend_inputs(ids, mask)
-        if self._can_pack() and (kept is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
-            return self._encode_packed(input_ids, attention_mask, kept), mask
+        if self._can_pack() and (cached is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
+            return self._encode_packed(input_ids, attention_mask, cached), mask
         is_padded = tokens < attention_mask.numel()
         only_last = self.reads_last
-        if kept is not None:
-            states = kept.of(input_ids, attention_mask).unsqueeze(0)  # (1, T, d)
+        if cached is not None:
+            states = cached.of(input_ids, attention_mask).unsqueeze(0)  # (1, T, d)
             padded = packing_of(self.backbone, attention_mask).unpack(states)  # (B, L, d)
             seen = attendable(self.backbone, mask, is_padded)
-            return run_layers(self.backbone, padded, None, kept.first, mask=seen, only_last=only_last), mask
-        ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
+            return run_layers(self.backbone, padded, None, cached.first, mask=seen, only_last=only_last), mask
+        ours = self.training and self.dropout_seeds.seeds is not None and knows_attention(self.backbone)
         with our_attention(self.backbone) if ours else nullcontext():
             if extended is None:
                 seen = attendable(self.backbone, mask, is_padded)
@@ -204,22 +204,22 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
             return hidden, extended.pooling_mask
 
     def _encode_packed(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cached: CachedLayers | None
     ) -> torch.Tensor:
-        begun = (None, 0) if kept is None else (kept.of(input_ids, attention_mask).unsqueeze(0), kept.first)
+        begun = (None, 0) if cached is None else (cached.of(input_ids, attention_mask).unsqueeze(0), cached.first)
         if self.adapter is None:
-            return encode_packed(self.backbone, input_ids, attention_mask, self.draws, *begun)
+            return encode_packed(self.backbone, input_ids, attention_mask, self.dropout_seeds, *begun)
         self.adapter.pack(attention_mask.sum(1).cpu())
         try:
-            return encode_packed(self.backbone, input_ids, attention_mask, self.draws, *begun)
+            return encode_packed(self.backbone, input_ids, attention_mask, self.dropout_seeds, *begun)
         finally:
             self.adapter.pack(None)
 
     @contextmanager
-    def keeping(self, lists: Iterable[TokenIds], limit: int = KEPT_BYTES) -> Iterator[KeptStates | None]:
+    def caching(self, lists: Iterable[TokenIds], limit: int = CACHED_BYTES) -> Iterator[CachedLayers | None]:
         """Let passes without dropout in the body begin at the lowest layer that the adapter is in.
 
-        The outputs of the layers below it for the texts of `lists` are computed now, in evaluation mode, and kept, as
+        The outputs of the layers below it for the texts of `lists` are computed now, in evaluation mode, and cached, as
         far as `limit` bytes hold them; those of other texts are computed in each pass. Passes are as ever with dropout,
         with an adapter in the first layer or below it, and with another attention than torch's SDPA.
         """
@@ -228,12 +228,12 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
             yield None
             return
         self.eval()
-        self.kept = KeptStates(self.backbone, first, self.pooling, limit)
+        self.cached_layers = CachedLayers(self.backbone, first, self.pooling, limit)
         try:
-            self.kept.keep(lists)
-            yield self.kept
+            self.cached_layers.add(lists)
+            yield self.cached_layers
         finally:
-            self.kept = None
+            self.cached_layers = None
 
     @property
     def draws_by_row(self) -> bool:

@@ -24,7 +24,7 @@ class TrimmedEmbedding(nn.Embedding):
         kept: (K,) int64, ids in rising order.
     """
 
-    place: torch.Tensor  # (V,) int32: the row of each id; K, which is beyond the last, for ids that were not kept
+    row_of: torch.Tensor  # (V,) int32: the row of each id; K, which is beyond the last, for ids that were not kept
 
     def __init__(self, plain: nn.Embedding, kept: torch.Tensor) -> None:
         nn.Module.__init__(self)  # nn.Embedding's own would fill a weight with random numbers
@@ -32,15 +32,15 @@ class TrimmedEmbedding(nn.Embedding):
         self.num_embeddings, self.embedding_dim = weight.shape
         self.padding_idx, self.max_norm, self.sparse = plain.padding_idx, None, False
         self.weight = nn.Parameter(weight, requires_grad=False)  # (K, d)
-        place = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)
-        place[kept] = torch.arange(len(kept), dtype=torch.int32)
-        self.register_buffer("place", place.to(weight.device), persistent=False)
+        row_of = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)
+        row_of[kept] = torch.arange(len(kept), dtype=torch.int32)
+        self.register_buffer("row_of", row_of.to(weight.device), persistent=False)
         self.left_out = plain.weight.numel() - weight.numel()  # parameters
         self.training = plain.training
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map ids of any shape to their rows (..., d); one that was not kept is an IndexError (a GPU stops instead)."""
-        return F.embedding(self.place[input], self.weight)
+        return F.embedding(self.row_of[input], self.weight)
 
 
 def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) -> None:

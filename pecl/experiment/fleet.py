@@ -31,11 +31,11 @@ from pecl.results.folder import complete_result, remove_states, state_path, thre
 from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import ProcessGroup
-from pecl.training.follow import Setup
 from pecl.training.losses import Objective
 from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.task import ImageTask, SlotTask
 from pecl.training.trainer import Trainer
+from pecl.training.worker_rank import WorkerSetup
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +99,10 @@ class Fleet:
         validate = partial(self._validate, adapter)
         return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, identity, self.slot_of, processes)
 
-    def setup(self, adapter: Adapter) -> Setup:
-        """Return what the followers load before the first batch."""
+    def setup(self, adapter: Adapter) -> WorkerSetup:
+        """Return what the worker ranks load before the first batch."""
         config = self.members[0].config
-        return Setup(
+        return WorkerSetup(
             tower_arguments(config),
             kept_tokens(adapter.tower),
             config.engine,
@@ -115,10 +115,10 @@ class Fleet:
         """Return the texts that training encodes repeatedly without dropout, the most frequent first."""
         config = self.members[0].config
         epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
-        photographs = [task.photographs.captions for task in self.tasks if task.photographs is not None and epochs]
+        captions = [task.image_task.captions for task in self.tasks if task.image_task is not None and epochs]
         if epochs + config.solvers.count("closed-form") < 2:
-            return photographs
-        return photographs + [column for task in self.tasks for column in task.texts]
+            return captions
+        return captions + [column for task in self.tasks for column in task.texts]
 
     def encoded_often(self) -> list[TokenIds]:
         """Return the texts that training and measuring encode repeatedly, the most frequent first."""
@@ -177,8 +177,8 @@ class Fleet:
         """Return the validation score of each slot, the mean of its runs; NaN for diverged weights."""
         scores = []
         for slot in slots:
-            own = [self._score(adapter, i) for i, place in enumerate(self.slot_of) if place == slot]
-            scores.append(sum(own) / len(own))
+            found = [self._score(adapter, i) for i, own in enumerate(self.slot_of) if own == slot]
+            scores.append(sum(found) / len(found))
         return scores
 
     def _score(self, adapter: Adapter, index: int) -> float:
@@ -245,13 +245,13 @@ def _slot_task(prepared: Prepared) -> SlotTask:
         texts = getattr(prepared.train, prepared.anchor)
         with prepared.speaking(prepared.anchor):
             anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
-    images, photographs = prepared.train_images, None
+    images, image_task = prepared.train_images, None
     if prepared.translations is not None and images is not None:  # the text has no images, but the data set has
         captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
         with prepared.speaking(prepared.route.query):
-            images, photographs = None, ImageTask(tokens_of(text, captions), images)
+            images, image_task = None, ImageTask(tokens_of(text, captions), images)
     mixed = 0 if prepared.translations is None else prepared.translations.mixed
-    return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, photographs, mixed)
+    return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, image_task, mixed)
 
 
 def _schedule(config: ExperimentConfig) -> Schedule:

@@ -72,6 +72,6 @@ def _read(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
             hint = suggest(source.name, (MULTI30K,))
             raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
         lines = [line for line in stripped_lines(path) if line]
-        captions += [lines[place] for place in weighted(np.arange(len(lines)), source)]
+        captions += [lines[index] for index in weighted(np.arange(len(lines)), source)]
         records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
     return captions, records

@@ -26,7 +26,7 @@ class RunPlan(NamedTuple):
     steps: int
     solver: str
     lr: float
-    photographs: int
+    images: int
     status: str  # complete, failed or interrupted, as in its result; new without a result
     operations: float  # floating-point operations of the text tower's matrices, by an estimate
 
@@ -78,7 +78,7 @@ def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
         steps=steps,
         solver=config.solver,
         lr=config.lr,
-        photographs=len(member.parts["train"]) if config.image_weight else 0,
+        images=len(member.parts["train"]) if config.image_weight else 0,
         status=_status(config, inputs),
         operations=_operations(member, held_out, steps),
     )

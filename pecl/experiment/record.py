@@ -113,8 +113,8 @@ def _describe_text(prepared: Prepared) -> parts.TrainingTextRecord | None:
     text = prepared.translations
     if text is None:
         return None
-    photographs = len(prepared.parts["train"]) if prepared.config.image_weight else None
-    return parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, photographs)
+    images = len(prepared.parts["train"]) if prepared.config.image_weight else None
+    return parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
 
 
 def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterDescription:

@@ -18,7 +18,7 @@ from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, ExperimentConfig, make_config
-from pecl.encoders.kept import KEPT_BYTES
+from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.closed_form import HeadSolver
@@ -41,8 +41,8 @@ from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
 from pecl.results.result import Result
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
-from pecl.training.follow import follow, set_up
 from pecl.training.trainer import Trainer
+from pecl.training.worker_rank import run_worker, set_up_workers
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def train_fleet(
     runs = [config.identity() for config in configs]
     with use_threads(configs[0].threads):
         if not processes.is_first:
-            last = follow(processes, runs, load_towers_once)
+            last = run_worker(processes, runs, load_towers_once)
             return [Result.from_json(document, Path(path)) for path, document in last["results"]]
         with processes.leading(runs) as last:
             configs = [replace(config, processes=processes.size) for config in configs]
@@ -157,7 +157,7 @@ def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], t
             HeadSolver(adapter, (), ())  # refuses an adapter without a head
         check_start(adapter, members)
         own_tokens = own_tokens_of(adapter) if trims else []
-        found = adapter.num_parameters(), KEPT_BYTES if adapters and adapter.first_layer else 0
+        found = adapter.num_parameters(), CACHED_BYTES if adapters and adapter.first_layer else 0
     finally:
         adapter.remove()
     if trims:
@@ -179,8 +179,8 @@ def _train_together(
         trainer = fleet.trainer(adapter, processes)
         try:
             if processes.size > 1:
-                set_up(processes, fleet.setup(adapter))
-            with tower.keeping(fleet.encoded_often()):
+                set_up_workers(processes, fleet.setup(adapter))
+            with tower.caching(fleet.encoded_often()):
                 _train_phases(trainer, fleet, config)
                 measured = fleet.measure(adapter, trainer.records)
             return fleet.record(adapter, trainer, measured)

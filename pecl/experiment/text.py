@@ -77,26 +77,26 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
     for source in parse_sources(config.text or ""):
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
-            places, counts = writer.add(read, source.name, config.clean)
+            indices, counts = writer.add(read, source.name, config.clean)
         if config.clean and (dropped := _dropped([counts])):
             logger.info("%s: pairs are dropped%s", source.name, dropped)
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
-        parts.append((source, places))
+        parts.append((source, indices))
         records.append({"source": source.name, "weight": source.weight, **counts, **record})
     columns = writer.english.column(), writer.target.column()
     text = ParallelCaptions("text", config.language, *columns, provenance={"sources": records})
-    for source, places in parts:
-        if source.name not in named and len(places):
-            looked_at = text.select(places)
+    for source, indices in parts:
+        if source.name not in named and len(indices):
+            looked_at = text.select(indices)
             targets, english = looked_at.target, not_none(looked_at.english, "english")
             if config.language in COLUMN_WORDS and not has_words(targets):
                 name = language_name(config.language)
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
             if strange := strange_languages(targets, english, config.language):
                 logger.warning("%s: %s", source.name, strange)
-    used = np.concatenate([weighted(places, source) for source, places in parts])
+    used = np.concatenate([weighted(indices, source) for source, indices in parts])
     if not len(used):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
     return text.select(used)
@@ -212,22 +212,15 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     training = order[~is_held_out][:train_size]
     if count < 1 or not len(training):
         raise DataError(
-            f"text: {_few(len(text), captions)}{_dropped(text.provenance.get('sources', ()))} to hold out "
-            f"{max(count, 1)}, which the choice needs, and train on the rest: expected at least 10 English captions, "
-            "or a smaller --held-out"
+            f"text: too few pairs to hold out {max(count, 1)}: {len(text)} of {captions} English captions"
+            f"{_dropped(text.provenance.get('sources', ()))}; add pairs or lower --held-out"
         )
     pairs_of = dict[int, list[int]]()  # key of a caption that is held out -> its pairs
-    for place in np.sort(order[is_held_out]).tolist():
-        pairs_of.setdefault(int(keys[place]), []).append(place)
+    for index in np.sort(order[is_held_out]).tolist():
+        pairs_of.setdefault(int(keys[index]), []).append(index)
     pairs = [pairs_of[key][key % len(pairs_of[key])] for key in chosen.tolist()]
     text = _recorded(text, held_out=len(chosen))
     return TrainingText(text.select(training), text.select(pairs))
-
-
-def _few(pairs: int, captions: int) -> str:
-    """Return the words for too few pairs, with their English captions if these are fewer."""
-    of = "" if captions == pairs else f" of {captions} English caption{'s' if captions > 1 else ''}"
-    return f"{pairs} pair{f's{of} are' if pairs > 1 else ' is'} too few"
 
 
 def _recorded(text: ParallelCaptions, **record: Any) -> ParallelCaptions:

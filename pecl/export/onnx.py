@@ -26,7 +26,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.layers import attendable, encode_padded
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, RunError, one_line
+from pecl.errors import ConfigError, RunError, install, one_line
 from pecl.export.tokenizer import with_prefix
 from pecl.files import write_json
 
@@ -232,4 +232,4 @@ def check_packages() -> None:
         for name in ("onnx", "onnxruntime", "onnxscript"):
             importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(f"export onnx needs more packages: pip install 'pecl[export]' ({error})") from error
+        raise ConfigError(f"export onnx needs more packages: {install('export')} ({error})") from error

@@ -46,7 +46,7 @@ _PLUGINS = {  # format -> module that teaches it to Pillow; JPEG includes MPO, t
 FORMATS = tuple(_PLUGINS)
 # Format -> offset and signatures of its files, and the package that reads it
 _OPTIONAL = {
-    "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif, which pecl[search] brings"),
+    "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif"),
     "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),
 }
 _quiet = threading.Lock()

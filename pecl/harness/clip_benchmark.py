@@ -18,7 +18,7 @@ from pecl.adapters.formats.convert import merge_adapter, read_adapter
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, install
 from pecl.retrieval.measures import RECALL_AT
 
 
@@ -126,7 +126,7 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ConfigError(f"CLIP_benchmark is needed: pip install 'pecl[harness]' ({error})") from error
+        raise ConfigError(f"CLIP_benchmark is needed: {install('harness')} ({error})") from error
 
 
 if __name__ == "__main__":

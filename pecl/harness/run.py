@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, not_none, unknown
+from pecl.errors import ConfigError, install, not_none, unknown
 from pecl.experiment.prepared import Prepared, prepare_evaluation
 from pecl.experiment.run import evaluate, towers_of, with_adapter
 from pecl.retrieval.measures import RECALL_AT
@@ -46,9 +46,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
         raise ConfigError(unknown("harness", harness, HARNESSES))
     package, measure = HARNESSES[harness]
     if find_spec(package) is None:
-        raise ConfigError(
-            f"harness {harness} is not installed: pip install 'pecl[harness]' (mteb needs Python >= 3.11)"
-        )
+        raise ConfigError(f"harness {harness} is not installed: {install('harness')} (mteb needs Python >= 3.11)")
     for config in configs:
         if config.gallery != "images":
             raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")

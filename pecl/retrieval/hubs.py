@@ -48,7 +48,7 @@ class References:
 
 
 def find_references(profile: str, towers: Mapping[str, str]) -> References | None:
-    """Return the reference captions of a pair of towers; None where none ship for it, or for another state of it.
+    """Return the reference captions of a pair of towers; None where none ship for it or its weights.
 
     `towers` are the fingerprints of its `image` and `text` tower.
 

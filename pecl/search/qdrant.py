@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from pecl.errors import ConfigError, DataError, OutputError, one_line, unknown
+from pecl.errors import ConfigError, DataError, OutputError, install, one_line, unknown
 from pecl.files.image_rows import Nearest
 from pecl.search.catalogue import Entry, photograph_id
 from pecl.search.exact import in_blocks
@@ -229,7 +229,7 @@ def _connect(url: str) -> QdrantClient:
     try:
         from qdrant_client import QdrantClient
     except ImportError as error:
-        raise ConfigError("engine qdrant needs qdrant-client: pip install 'pecl[search]'") from error
+        raise ConfigError(f"engine qdrant needs qdrant-client: {install('search')}") from error
     with _failing(url):
         return QdrantClient(url=url, check_compatibility=False)  # its warning would come on top of the sentence
 

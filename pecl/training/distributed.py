@@ -1,6 +1,6 @@
 """Processes that share each batch, started by `torchrun` or `accelerate launch`, one per device.
 
-Rank 0 runs the experiment: it reads, computes losses, measures and writes. Followers (`training.follow`) embed their
+Rank 0 runs the experiment: it reads, computes losses, measures and writes. The others (`worker_rank`) embed their
 share of each batch, send the embeddings, receive the gradient of their rows, and send the gradients of the slots.
 Losses are therefore those of the whole batch, and results match single-process training.
 
@@ -50,14 +50,14 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Run the experiment in the body while the followers, started for the same runs, follow; called by rank 0.
+        """Run the experiment in the body while the workers, started for the same runs, work; called by rank 0.
 
-        Yields a document that the body may fill; the followers receive it at the end.
+        Yields a document that the body may fill; the workers receive it at the end.
 
         Raises:
-            ConfigError: a follower was started for other runs; the sentence names the field.
-            PeclError: a follower could not begin; the sentence is its own.
-            RunError: a follower ended.
+            ConfigError: a worker was started for other runs; the sentence names the field.
+            PeclError: a worker could not begin; the sentence is its own.
+            RunError: a worker ended.
         """
         last: dict[str, Any] = {"do": "stop", "failed": True}
         if self.size == 1:
@@ -73,14 +73,14 @@ class ProcessGroup:
             yield last
             last["failed"] = False
         finally:
-            with contextlib.suppress(RunError):  # the followers ended, too
+            with contextlib.suppress(RunError):  # the workers ended, too
                 self.send(last)
 
     def send(self, document: dict[str, Any]) -> None:
-        """Send a JSON document from rank 0 to all followers."""
+        """Send a JSON document from rank 0 to all workers."""
         content = _as_bytes(document)
         ended: RunError | None = None
-        for rank in range(1, self.size):  # one by one: the end of one follower still reaches the others
+        for rank in range(1, self.size):  # one by one: the end of one worker still reaches the others
             try:
                 with _said():
                     dist.send(torch.tensor([len(content)]), rank)
@@ -119,7 +119,7 @@ class ProcessGroup:
     def gather(self, own: torch.Tensor, rows: int) -> torch.Tensor:
         """Return the embeddings (rows, D) of a batch on rank 0, given those (b, D) of its share.
 
-        The backward pass sends followers the gradients of their rows.
+        The backward pass sends workers the gradients of their rows.
         """
         return own if self.size == 1 else _Gather.apply(own, rows, self)
 
@@ -160,7 +160,7 @@ class ProcessGroup:
 
     @torch.no_grad()
     def copy_first(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Overwrite `tensors` of followers with those of rank 0."""
+        """Overwrite `tensors` of workers with those of rank 0."""
         for flat, parts in _flat(tensors):
             with _said():
                 dist.broadcast(flat, 0)

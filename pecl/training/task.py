@@ -28,10 +28,10 @@ class ImageTask:
     def batch(self, step: int, size: int, seed: int) -> list[int]:
         """Return the indices of at most `size` pairs for `step`; each epoch visits every pair once, in a new order."""
         size = min(size, len(self.captions))
-        epoch, place = divmod(step, len(self.captions) // size)
+        epoch, number = divmod(step, len(self.captions) // size)
         generator = torch.Generator().manual_seed(derived_seed(seed, "photographs", epoch))
         order = torch.randperm(len(self.captions), generator=generator)
-        return order[place * size : (place + 1) * size].tolist()
+        return order[number * size : (number + 1) * size].tolist()
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SlotTask:
     objective: Objective
     lr: float  # peak learning rate, after warm-up
     seed: int  # of the order of the pairs and of dropout; for dropout, tasks of one slot use the first one's
-    photographs: ImageTask | None = None  # captioned images for the image-text loss
+    image_task: ImageTask | None = None  # captioned images for the image-text loss
     mixed: int = 0  # how many of the last pairs are mixed captions
 
     def __len__(self) -> int:
@@ -59,9 +59,9 @@ class SlotTask:
 
     @property
     def own(self) -> list[TokenIds]:
-        """The texts whose tokens an adapter chooses: `texts` without mixed captions, and captions of `photographs`."""
+        """The texts whose tokens an adapter chooses: `texts` without mixed captions, and captions of `image_task`."""
         texts = [column[: len(self) - self.mixed] for column in self.texts] if self.mixed else self.texts
-        return texts if self.photographs is None else [*texts, self.photographs.captions]
+        return texts if self.image_task is None else [*texts, self.image_task.captions]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def embed_share(tower: MultilingualTextEncoder, share: Share, own: Sequence[int]
         tower.train(share.dropout)
     seeds = np.asarray(share.seeds, np.uint64)[batch.indices.numpy()]
     devices = [tower.device] if tower.device.type == "cuda" else []
-    with tower.draws.drawn(seeds), torch.random.fork_rng(devices=devices):
+    with tower.dropout_seeds.use(seeds), torch.random.fork_rng(devices=devices):
         torch.manual_seed(share.seed)
         embeddings = tower(batch.input_ids, batch.attention_mask, torch.tensor(share.slots)[batch.indices])
     if share.dropout:

@@ -21,7 +21,7 @@ import torch
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
-from pecl.encoders.dropout import draw_by_row, row_seeds
+from pecl.encoders.dropout import row_seeds, use_row_dropout
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
@@ -70,9 +70,9 @@ class Trainer:
             raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
         for slot in range(adapter.num_slots):
-            members = [task for task, place in zip(tasks, self.slot_of, strict=True) if place == slot]
+            members = [task for task, own in zip(tasks, self.slot_of, strict=True) if own == slot]
             adapter.choose(slot, [texts for task in members for texts in task.own])
-        draw_by_row(tower, tower.draws)
+        use_row_dropout(tower, tower.dropout_seeds)
         self.validate, self.processes = validate, processes
         self.checkpoint = Checkpoint(state_path, identity)
         if not adapter.parameters():
@@ -148,13 +148,13 @@ class Trainer:
     def batch_indices(self, step: int) -> list[list[int]]:
         """Return, for every task, the pairs of `step` (counted from 0)."""
         n, size = len(self.tasks[0]), self.schedule.batch_size
-        epoch, place = divmod(step, math.ceil(n / size))
+        epoch, number = divmod(step, math.ceil(n / size))
         if self._orders_of != epoch:
             self._orders_of, self._orders = epoch, {}
         for seed in {task.seed for task in self.tasks} - self._orders.keys():
             generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
             self._orders[seed] = torch.randperm(n, generator=generator, dtype=torch.int32)  # (n,)
-        return [self._orders[task.seed][place * size : (place + 1) * size].tolist() for task in self.tasks]
+        return [self._orders[task.seed][number * size : (number + 1) * size].tolist() for task in self.tasks]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the loss (S,) of every slot on the given pairs of its tasks, with the dropout of the current step."""
@@ -163,13 +163,12 @@ class Trainer:
         learning = [i for i, slot in enumerate(self.slot_of) if self.records[slot].learns]
         size = self.schedule.batch_size
         image_batches = [
-            [] if task.photographs is None else task.photographs.batch(self.step, size, task.seed)
-            for task in self.tasks
+            [] if task.image_task is None else task.image_task.batch(self.step, size, task.seed) for task in self.tasks
         ]
         for i in learning:
             task, slot = self.tasks[i], self.slot_of[i]
             columns = [(column, indices[i]) for column in task.texts]
-            columns += [] if task.photographs is None else [(task.photographs.captions, image_batches[i])]
+            columns += [] if task.image_task is None else [(task.image_task.captions, image_batches[i])]
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]
                 slots += [slot] * len(chosen)
@@ -218,8 +217,8 @@ class Trainer:
                 anchor = self._rows(anchor, chosen, dtype)
             elif anchor is not None:
                 anchor = taken(len(chosen))
-            if task.photographs is not None:
-                images = self._rows(task.photographs.images, image_batches[i], dtype)
+            if task.image_task is not None:
+                images = self._rows(task.image_task.images, image_batches[i], dtype)
                 losses.append(task.objective(query, anchor, images, taken(len(image_batches[i]))))
             else:
                 images = None if task.images is None else self._rows(task.images, chosen, dtype)

@@ -7,7 +7,7 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.dropout import RowDraws, RowDropout, draw_by_row, kept_mask, row_seeds
+from pecl.encoders.dropout import DropoutSeeds, RowDropout, kept_mask, row_seeds, use_row_dropout
 
 TEXTS = sentences(6, seed=3)
 
@@ -16,21 +16,21 @@ def tower_of(spec=None, architecture="xlm-roberta", dropout=0.3, seeds=(1,)):
     tower = tiny_tower(architecture, dropout=dropout)
     if spec is not None:
         attach(tower, parse_adapter(spec), seeds=seeds)
-    draw_by_row(tower, tower.draws)
+    use_row_dropout(tower, tower.dropout_seeds)
     return tower.train()
 
 
 def embed(tower, texts, seeds, slots=None):
     batch = tower.pad(tower.tokenize(texts), range(len(texts)))
     slots = None if slots is None else torch.tensor(slots)
-    with tower.draws.drawn(np.asarray(seeds, np.uint64)), torch.no_grad():
+    with tower.dropout_seeds.use(np.asarray(seeds, np.uint64)), torch.no_grad():
         return tower(batch.input_ids, batch.attention_mask, slots)
 
 
 def masks(shape=(40, 60, 64), p=0.1, seed=5, site="a"):
-    draws = RowDraws()
+    draws = DropoutSeeds()
     dropout = RowDropout(p, draws, site).train()
-    with draws.drawn(row_seeds(seed, shape[0])):
+    with draws.use(row_seeds(seed, shape[0])):
         return dropout(torch.ones(shape)) == 0
 
 
@@ -64,10 +64,10 @@ def test_what_is_dropped_depends_on_seed_row_site_and_shape_of_the_head_alone():
 
 
 def test_kept_elements_are_scaled_and_gradients_follow():
-    draws = RowDraws()
+    draws = DropoutSeeds()
     dropout = RowDropout(0.25, draws, "a").train()
     x = torch.randn(3, 5, 7, requires_grad=True)
-    with draws.drawn(row_seeds(1, 3)):
+    with draws.use(row_seeds(1, 3)):
         y = dropout(x)
     y.sum().backward()
     kept = y != 0
@@ -76,7 +76,7 @@ def test_kept_elements_are_scaled_and_gradients_follow():
 
 
 def test_without_seeds_or_training_it_is_torchs():
-    dropout = RowDropout(0.5, RowDraws(), "a")
+    dropout = RowDropout(0.5, DropoutSeeds(), "a")
     x = torch.ones(10, 10, 10)
     assert torch.equal(dropout.eval()(x), x)
     torch.manual_seed(0)
@@ -129,12 +129,12 @@ def test_each_dropout_of_the_tower_drops(kind):
 def test_layers_draw_different_masks_and_the_same_whatever_was_attached_before():
     tower = tiny_tower()
     adapter = attach(tower, parse_adapter("prefix"))
-    draw_by_row(tower, tower.draws)
+    use_row_dropout(tower, tower.dropout_seeds)
     adapter.remove()
-    draw_by_row(tower, tower.draws)
+    use_row_dropout(tower, tower.dropout_seeds)
     sites = [module.site for module in tower.modules() if isinstance(module, RowDropout)]
     plain = tiny_tower()
-    draw_by_row(plain, plain.draws)
+    use_row_dropout(plain, plain.dropout_seeds)
     assert sites == [module.site for module in plain.modules() if isinstance(module, RowDropout)]
     assert len(set(sites)) == len(sites) == 1 + 3 * 2
 

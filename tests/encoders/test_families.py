@@ -160,7 +160,7 @@ def test_every_kind_works_on_every_family(tower, spec):
         torch.testing.assert_close(embed(tower)[own], together[own], rtol=0, atol=1e-9)
         encoded = encode(tower).double()  # packed where that saves something
         torch.testing.assert_close(encoded[own], together[own], rtol=0, atol=2e-6)
-        with tower.keeping([tower.tokenize(TEXTS)]):
+        with tower.caching([tower.tokenize(TEXTS)]):
             torch.testing.assert_close(embed(tower)[own], together[own], rtol=0, atol=1e-9)
         adapter.remove()
     torch.testing.assert_close(embed(tower), plain, rtol=0, atol=1e-12)

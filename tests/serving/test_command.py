@@ -119,7 +119,7 @@ def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys)
 
     monkeypatch.setattr(pecl.commands.serve, "import_module", without)
     assert run("serve --port 0") == 2
-    assert f"pecl serve needs {package}: pip install 'pecl[serve]'" in capsys.readouterr().err
+    assert f"pecl serve needs {package}: pip install -e '.[serve]'" in capsys.readouterr().err
     package = "pecl.nowhere"  # a fault of ours, which no installation mends
     assert run("serve --port 0") == 1
     assert "unexpected ModuleNotFoundError: No module named 'pecl.nowhere'" in capsys.readouterr().err

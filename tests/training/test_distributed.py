@@ -19,8 +19,8 @@ from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
-from pecl.training.follow import Setup, follow, set_up
 from pecl.training.trainer import Schedule, Trainer
+from pecl.training.worker_rank import WorkerSetup, run_worker, set_up_workers
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -55,7 +55,7 @@ def in_processes(size, do):
 def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1, path=None, stop=None, lr=1e-2):
     """Losses, scores and final parameters of a training in the first process; `stop`: the step after which it ends."""
     if not processes.is_first:
-        return follow(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
+        return run_worker(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
     tower = tiny_tower()
     tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
     seeds = [one.seed for one in tasks]
@@ -66,7 +66,7 @@ def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1
         tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, "x", None, processes
     )
     with processes.leading([]):
-        set_up(processes, Setup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
+        set_up_workers(processes, WorkerSetup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
         if stop is not None:
             step = run.train_step
             run.train_step = lambda: raise_(KeyboardInterrupt()) if run.step == stop else step()
@@ -152,9 +152,9 @@ def test_one_process_says_that_the_training_diverged():
 def test_a_process_that_cannot_take_part_is_named():
     def without_weights(processes):
         if not processes.is_first:
-            return follow(processes, [], lambda arguments, trims: raise_(ConfigError("there is nothing here")))
+            return run_worker(processes, [], lambda arguments, trims: raise_(ConfigError("there is nothing here")))
         with processes.leading([]):
-            set_up(processes, Setup((), None, "pecl", ("lora", None, None), [1], []))
+            set_up_workers(processes, WorkerSetup((), None, "pecl", ("lora", None, None), [1], []))
 
     first, second = in_processes(2, without_weights)
     assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")
@@ -165,7 +165,7 @@ def test_runs_that_differ_are_named():
     def check(runs_of, processes):
         runs = runs_of(processes.rank)
         if not processes.is_first:
-            return follow(processes, runs, None)
+            return run_worker(processes, runs, None)
         with processes.leading(runs):
             raise AssertionError("the runs are not the same")
 

@@ -112,7 +112,7 @@ def beside_text(tower, seed=1, anchor="frozen"):
     photographs = ImageTask(
         tower.tokenize(sentences(7, seed=30 + seed)), torch.randn(7, tower.embedding_dim, generator=generator)
     )
-    return replace(task(tower, seed=seed, anchor=anchor), images=None, photographs=photographs)
+    return replace(task(tower, seed=seed, anchor=anchor), images=None, image_task=photographs)
 
 
 @pytest.mark.parametrize("anchor", ["frozen", "student"])
@@ -122,11 +122,11 @@ def test_a_step_is_of_a_batch_of_text_and_one_of_photographs(anchor):
     (learned,) = run.tasks
     for _ in range(3):
         (chosen,) = run.batch_indices(run.step)
-        neighbour = learned.photographs.batch(run.step, run.schedule.batch_size, learned.seed)
+        neighbour = learned.image_task.batch(run.step, run.schedule.batch_size, learned.seed)
         embed = lambda ids, rows: tower.encode_token_ids([ids[row] for row in rows])  # noqa: E731
         query = embed(learned.query, chosen)
         target = learned.anchor[chosen] if anchor == "frozen" else embed(learned.anchor, chosen)
-        captions, images = embed(learned.photographs.captions, neighbour), learned.photographs.images[neighbour]
+        captions, images = embed(learned.image_task.captions, neighbour), learned.image_task.images[neighbour]
         clip = ContrastiveLoss()(images, captions)
         torch.testing.assert_close(run.train_step()[0], clip + 0.5 * mse(query, target), rtol=1e-4, atol=1e-5)
 

@@ -34,7 +34,7 @@ def read_adapter(
     path = Path(path)
     is_folder = path.is_dir()
     if configs is not None and (is_folder or path.suffix == SUFFIX):
-        raise ConfigError(f"{path} says itself which adapter it is: leave the adapter's options out")
+        raise ConfigError(f"{path} already contains its configuration; remove --adapter")
     if path.suffix == SUFFIX and not is_folder:
         file = load_adapter_file(path, tower)
         language = language or file.language

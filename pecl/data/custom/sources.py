@@ -181,19 +181,19 @@ def _ungzipped(path: Path) -> Path:
     return path.with_suffix("") if path.suffix == ".gz" else path
 
 
-def weighted(places: np.ndarray, source: TextSource) -> np.ndarray:
-    """Select the share of a source's pairs, with the indices `places` (N,), by its weight; whole copies first."""
+def weighted(indices: np.ndarray, source: TextSource) -> np.ndarray:
+    """Select the share of a source's pairs, with the indices `indices` (N,), by its weight; whole copies first."""
     copies, rest = divmod(source.weight, 1)
-    count = round(rest * len(places))
-    whole = np.tile(places, int(copies))
-    return np.concatenate([whole, places[np.sort(_drawn(source.name, len(places))[:count])]]) if count else whole
+    count = round(rest * len(indices))
+    whole = np.tile(indices, int(copies))
+    return np.concatenate([whole, indices[np.sort(_drawn(source.name, len(indices))[:count])]]) if count else whole
 
 
 def _drawn(name: str, count: int) -> np.ndarray:
     """Return 0 to count - 1, (count,) int64, in the order of their hashes."""
     hashes = bytearray()
-    for place in range(count):
-        hashes += hashlib.sha256(f"pecl/text/{name}/{place}".encode()).digest()[:8]
+    for index in range(count):
+        hashes += hashlib.sha256(f"pecl/text/{name}/{index}".encode()).digest()[:8]
     return np.argsort(np.frombuffer(hashes, ">u8").astype(np.uint64), kind="stable")
 
 

@@ -40,7 +40,7 @@ class Download:
 
 
 _MULTI30K_NOTE = (
-    "The photographs are not ours to pass on. Ask for Flickr30k's at https://forms.illinois.edu/sec/229675 (research "
+    "The images are not ours to pass on. Ask for Flickr30k's at https://forms.illinois.edu/sec/229675 (research "
     "only); those of test_2017_flickr and test_2018_flickr are linked from https://github.com/multi30k/dataset, those "
     "of test_2017_mscoco are COCO's val2014. Put them into {folder}/images under the names in "
     "{folder}/data/task1/image_splits."
@@ -52,12 +52,12 @@ _CHECKSUMS = load_json(Path(__file__).with_name("checksums.json"))
 
 DOWNLOADS: dict[str, Download] = {
     "xtd10": Download(
-        "captions in 11 languages, and their 1,000 photographs from COCO",
+        "captions in 11 languages, and their 1,000 images from COCO",
         "https://raw.githubusercontent.com/adobe-research/Cross-lingual-Test-Dataset-XTD10/HEAD",
         _CHECKSUMS["xtd10"],
     ),
     "multi30k": Download(
-        "captions of tasks 1 and 2, without photographs",
+        "captions of tasks 1 and 2, without images",
         "https://raw.githubusercontent.com/multi30k/dataset/HEAD",
         _CHECKSUMS["multi30k"],
         _MULTI30K_NOTE,
@@ -126,7 +126,7 @@ def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
 
 
 def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
-    """Return the 1,000 photographs that XTD10's list names, each on its own: COCO's archives are 19 GB."""
+    """Return the 1,000 images that XTD10's list names, each on its own: COCO's archives are 19 GB."""
     names_file = data_dir / "xtd10" / "XTD10" / "test_image_names.txt"
     files = []
     for number, name in enumerate(read_captions(names_file), 1):

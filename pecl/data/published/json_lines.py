@@ -1,12 +1,12 @@
 """Test sets in JSONL, a line per photo, with captions written independently in each language: XM3600 and xFlickr&CO.
 
-Crossmodal-3600 (XM3600) has 3,600 photographs from all over the world and 36 languages. Layout, as published at
+Crossmodal-3600 (XM3600) has 3,600 images from all over the world and 36 languages. Layout, as published at
 google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), with `image/key` and, under each language's
-code, `caption`: its texts; and the photographs, from `images.tgz`, as `images/<key>.jpg`.
+code, `caption`: its texts; and the images, from `images.tgz`, as `images/<key>.jpg`.
 
-xFlickr&CO of IGLUE has 1,000 photographs of Flickr30k and 1,000 of COCO, with a caption in each of eight languages.
+xFlickr&CO of IGLUE has 1,000 images of Flickr30k and 1,000 of COCO, with a caption in each of eight languages.
 Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), with `img_path` and
-`sentences`, in one order in all languages; and the photographs in `images/`.
+`sentences`, in one order in all languages; and the images in `images/`.
 """
 
 import codecs
@@ -28,10 +28,10 @@ XM3600_LANGUAGES = (
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
-    """Read all captions of one language; a photograph has about two, one per row.
+    """Read all captions of one language; an image has about two, one per row.
 
-    Row k of a photograph has its k-th caption in the target language next to its k-th in English, or, where that has
-    fewer, one from the beginning again: both describe the photograph, neither translates the other. Photographs
+    Row k of an image has its k-th caption in the target language next to its k-th in English, or, where that has
+    fewer, one from the beginning again: both describe the image, neither translates the other. Images
     without a caption in the language are left out, and `provenance["without_caption"]` counts them.
     """
     if request.need:
@@ -77,7 +77,7 @@ XFLICKRCO_LANGUAGES = ("de", "en", "es", "id", "ja", "ru", "tr", "zh")
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     """Read the test captions of one language, and the English captions.
 
-    `subset` tells photographs of COCO's val2014 from those of Flickr30k (`other`).
+    `subset` tells images of COCO's val2014 from those of Flickr30k (`other`).
     """
     if request.need:
         raise DataError(f"xflickrco has no machine translations ({request.need[0]}): choose a route that needs none")
@@ -89,7 +89,7 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     rows = {name: _xflickrco_rows(path) for name, path in files.items()}
     names = [name for name, _ in rows["target"]]
     if names != [name for name, _ in rows["english"]]:
-        raise DataError(f"{files['target']} and {files['english']} list other photographs, or in another order")
+        raise DataError(f"{files['target']} and {files['english']} list other images, or in another order")
     record = {
         "captions": "written independently in each language",
         "files": {name: describe_file(path, request.root) for name, path in files.items()},
@@ -107,7 +107,7 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
 
 
 def _xflickrco_rows(path: Path) -> list[tuple[str, str]]:
-    """Return the file name of each photograph and its caption."""
+    """Return the file name of each image and its caption."""
     rows = []
     for number, line in _read_json_lines(path):
         name, texts = line.get("img_path"), line.get("sentences")

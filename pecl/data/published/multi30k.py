@@ -1,6 +1,6 @@
 """Multi30K task 1 (one caption per image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
 
-Layout (a clone of multi30k/dataset, with photographs next to it): `multi30k/data/task1/raw/*` plain or gzipped,
+Layout (a clone of multi30k/dataset, with images next to it): `multi30k/data/task1/raw/*` plain or gzipped,
 `multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations as in `translations`.
 """
 
@@ -41,7 +41,7 @@ def read_multi30k(request: DataRequest) -> ParallelCaptions:
 
 
 def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
-    """Read `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each."""
+    """Read `multi30k-1k`: the training captions of the 1,000 images of `pool_ids`, one caption each."""
     captions, names = read_split(request, "train")
     ids = load_pool_ids(request.root)
     positions = {name: i for i, name in enumerate(names)}
@@ -55,7 +55,7 @@ def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
 
 
 def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCaptions:
-    """Read text for distillation: the training captions whose photograph is not in the pool, in the file's order.
+    """Read text for distillation: the training captions whose image is not in the pool, in the file's order.
 
     No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
     """
@@ -73,17 +73,17 @@ def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCap
 
 
 def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the Flickr ids of the pool: 1,000 of the photographs `names`, in their order.
+    """Return the Flickr ids of the pool: 1,000 of the images `names`, in their order.
 
     Chosen are those with the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg): a draw
-    that depends on no random generator, and barely on which other photographs are present.
+    that depends on no random generator, and barely on which other images are present.
 
     Raises:
         DataError: fewer than 1,000 names.
     """
     if len(names) < POOL_SIZE:
         raise DataError(
-            f"multi30k-1k needs {POOL_SIZE} of Multi30K's training photographs and {len(names)} are there: "
+            f"multi30k-1k needs {POOL_SIZE} of Multi30K's training images and {len(names)} are there: "
             "put more of them into multi30k/images (see data/README.md)"
         )
     ids = [name.removesuffix(".jpg") for name in names]
@@ -92,7 +92,7 @@ def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def present_training_images(data_dir: Path) -> list[str]:
-    """Return the file names of the training photographs that are in `data_dir`, in the order of train.txt."""
+    """Return the file names of the training images that are in `data_dir`, in the order of train.txt."""
     folder = data_dir / IMAGES_FOLDER
     if not folder.is_dir():
         return []
@@ -101,7 +101,7 @@ def present_training_images(data_dir: Path) -> list[str]:
 
 
 def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
-    """Return `pool_ids` of the training photographs that are in `data_dir`."""
+    """Return `pool_ids` of the training images that are in `data_dir`."""
     return pool_ids(present_training_images(data_dir))
 
 
@@ -169,7 +169,7 @@ CAPTIONS_PER_IMAGE = 5
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     """Read a split of task 2: five captions per image in each language, written independently of each other.
 
-    Captions are listed image by image. Caption k in English and caption k in German describe the same photograph, but
+    Captions are listed image by image. Caption k in English and caption k in German describe the same image, but
     do not translate each other. Machine translations of them do not exist.
     """
     if request.need:

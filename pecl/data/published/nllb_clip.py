@@ -1,9 +1,9 @@
 """The text sets of visheratin/nllb-clip: English captions, machine-translated with NLLB into 201 languages.
 
 Layout (the repository's `data/flickr30k-200` as `flickr30k200`, `data/xtd200` as `xtd200`): `<FLORES code>.txt`, one
-caption per line, and a file with the photographs' file names.
+caption per line, and a file with the images' file names.
 
-Flickr30k-200 is text to train on; its photographs are those of Multi30K's test_2016_flickr: do not report results on
+Flickr30k-200 is text to train on; its images are those of Multi30K's test_2016_flickr: do not report results on
 that split after training on this text. XTD200 has, line by line, the captions of XTD10; nothing is trained on it. There
 queries in a language are searched among the English captions.
 """
@@ -22,13 +22,13 @@ from pecl.languages import flores_languages
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     """Read the English captions and their machine translations; `english_to_target` is `target` itself here.
 
-    One trains on this text and tests on the pool `multi30k-1k`: captions of the pool's photographs, where there are
+    One trains on this text and tests on the pool `multi30k-1k`: captions of the pool's images, where there are
     any, are left out. `provenance["excluded"]` says how many were, and `provenance["multi30k_overlap"]` how many of the
-    rest are of photographs in each of Multi30K's splits, where Multi30K is in the data directory.
+    rest are of images in each of Multi30K's splits, where Multi30K is in the data directory.
     """
     columns, names, record = _read(request, "flickr30k200", "filenames.txt")
     present = multi30k.present_training_images(request.root)
-    pool = multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()  # too few photographs for one
+    pool = multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()  # too few images for one
     left_out = {f"{flickr_id}.jpg" for flickr_id in pool}
     kept = [i for i, name in enumerate(names) if name not in left_out]
     record["excluded"] = {"ids": len(left_out), "captions": len(names) - len(kept)}
@@ -52,7 +52,7 @@ def read_xtd200(request: DataRequest) -> ParallelCaptions:
 def _read(
     request: DataRequest, name: str, image_names: str
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], dict[str, Any]]:
-    """Return the captions of a set by column, the file name of each photograph, and the record of the set."""
+    """Return the captions of a set by column, the file name of each image, and the record of the set."""
     if "target_to_english" in request.need and request.language != "en":
         raise DataError(
             f"{name} has no translations back into English (target_to_english): "

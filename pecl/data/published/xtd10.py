@@ -1,7 +1,7 @@
-"""XTD10: 1,000 COCO photographs with one caption in each of eleven languages, a test set.
+"""XTD10: 1,000 COCO images with one caption in each of eleven languages, a test set.
 
 Layout (a clone of adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): `XTD10/`, `MIC/` (German, French) and
-`STAIR/` (Japanese) with `test_1kcaptions_<language>.txt`, and `XTD10/test_image_names.txt`; photographs, from COCO, in
+`STAIR/` (Japanese) with `test_1kcaptions_<language>.txt`, and `XTD10/test_image_names.txt`; images, from COCO, in
 `images/`. German, French and Japanese captions are from other projects and less parallel to the English ones.
 """
 
@@ -20,7 +20,7 @@ _OTHER_SOURCES = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}
 def read_xtd10(request: DataRequest) -> ParallelCaptions:
     """Read XTD10 in one language; without a folder of images, only its captions.
 
-    `provenance["coco_split"]` counts the photographs of COCO's train2014 and val2014: models trained on COCO have seen
+    `provenance["coco_split"]` counts the images of COCO's train2014 and val2014: models trained on COCO have seen
     the former. `subset` names the split of each, so that results tell them apart. The released `english_to_target` of
     Korean is Italian, and is refused.
     """

@@ -1,4 +1,4 @@
-"""Towers of open_clip, an optional dependency: `pip install pecl[openclip]`.
+"""Towers of open_clip, an optional dependency (extra `openclip`).
 
 A tower is named `open_clip:<model>/<weights>`, or is a folder with `open_clip_config.json`, which a text tower needs no
 open_clip for. Of a text tower only the text half is read from the file of weights. Towers of open_clip around a
@@ -18,7 +18,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.loading.weights import first_line, read_config, read_json, read_tensors, take_linear
-from pecl.errors import WeightsError, unknown
+from pecl.errors import WeightsError, install, unknown
 from pecl.files import sha256_file
 
 PREFIX = "open_clip:"
@@ -57,7 +57,7 @@ def _known(name: str, model: str, pretrained: str | None) -> tuple[Any, Any, str
     try:
         import open_clip
     except ImportError as error:
-        raise WeightsError(f"the tower {name} needs open_clip: pip install 'pecl[openclip]' ({error})") from error
+        raise WeightsError(f"the tower {name} needs open_clip: {install('openclip')} ({error})") from error
     pinned = _PINNED.fullmatch(pretrained or "")
     weights, checksum = pinned.groups() if pinned is not None else (pretrained, None)
     if model.startswith("local-dir:"):

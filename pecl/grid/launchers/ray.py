@@ -7,7 +7,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, install
 from pecl.grid.launchers.base import Event, Task, end_of
 from pecl.grid.launchers.worker import run_text
 from pecl.machine import gpus_needed, running_ray
@@ -31,7 +31,7 @@ class Ray:
         try:
             import ray  # noqa: F401
         except ImportError as error:
-            raise ConfigError("launcher ray needs ray: pip install 'pecl[ray]'") from error
+            raise ConfigError(f"launcher ray needs ray: {install('ray')}") from error
         for name in options or {}:
             if name not in _OPTIONS:
                 raise ConfigError(f"--ray: unknown option {name!r}: expected one of {', '.join(_OPTIONS)}")

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import ConfigError, suggest
+from pecl.errors import ConfigError, install, suggest
 from pecl.grid.launchers.base import Event, Task, end_of
 from pecl.grid.launchers.worker import run_text
 
@@ -51,7 +51,7 @@ class Slurm:
         try:
             from submitit import SlurmExecutor
         except ImportError as error:
-            raise ConfigError("launcher slurm needs submitit: pip install 'pecl[slurm]'") from error
+            raise ConfigError(f"launcher slurm needs submitit: {install('slurm')}") from error
         for program in ("sbatch", "srun"):
             if shutil.which(program) is None:
                 raise ConfigError(f"launcher slurm needs {program}, which is not found here: run it on a login node")

@@ -84,7 +84,7 @@ def test_pool_is_the_thousand_smallest_hashes_in_file_order():
     assert pool_ids(names) == chosen_by_counting([name[:-4] for name in names])
     assert set(pool_ids(names[::-1])) == set(pool_ids(names)), "the order of the names does not choose"
     assert len(pool_ids(names[:1000])) == 1000
-    with pytest.raises(DataError, match="needs 1000 of Multi30K's training photographs and 999 are there"):
+    with pytest.raises(DataError, match="needs 1000 of Multi30K's training images and 999 are there"):
         pool_ids(names[:999])
 
 

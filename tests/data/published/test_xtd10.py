@@ -222,7 +222,7 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
         (load_xflickrco, '{"sentences": ["a"]}', "line 1: img_path: expected the name of a file, got None"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": "a"}', "line 1: sentences: expected a list of texts"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": []}', "line 1: sentences: expected a list of texts"),
-        (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other photographs, or in another order"),
+        (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other images, or in another order"),
     ],
 )
 def test_what_is_wrong_with_a_line(tmp_path, load, line, said):

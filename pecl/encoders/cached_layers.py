@@ -1,10 +1,10 @@
-"""`KeptStates`: a cache of the outputs of the frozen layers below an adapter, computed once for each text.
+"""`CachedLayers`: a cache of the outputs of the frozen layers below an adapter, computed once for each text.
 
 An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give the
 same states in every step and at every validation. They are computed once, in batches that depend on nothing but the
 texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Those of further
 texts are computed in each pass. If the adapter lies behind all layers, such as a head by itself, the pooled vector
-of a text is kept, not the states of its tokens.
+of a text is cached, not the states of its tokens.
 """
 
 import logging
@@ -22,25 +22,25 @@ from pecl.files.progress import Bar
 logger = logging.getLogger(__name__)
 
 # States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten times as many.
-KEPT_BYTES = 512 << 20
+CACHED_BYTES = 512 << 20
 _BATCH = 64
 
 
-class KeptStates:
+class CachedLayers:
     """Hidden states of texts behind the layers below `first`, which have no parameters of an adapter.
 
     Args:
         backbone: one that `can_pack`, in evaluation mode.
         first: the lowest layer that is not among them, from 1; the number of layers for pooled vectors.
         pooling: name of a pooling.
-        limit: bytes that are kept at most.
+        limit: bytes that are cached at most.
     """
 
-    def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = KEPT_BYTES) -> None:
+    def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = CACHED_BYTES) -> None:
         self.backbone, self.first, self.limit = backbone, first, limit
-        self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are kept
+        self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are cached
         self._pool = POOLINGS[pooling]
-        self.bytes = 0  # of the kept states
+        self.bytes = 0  # of the cached states
         like = next(backbone.parameters())
         self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
         self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
@@ -48,8 +48,8 @@ class KeptStates:
     def __len__(self) -> int:
         return len(self._states)
 
-    def keep(self, lists: Iterable[TokenIds]) -> None:
-        """Compute and keep the states of texts from the beginning of each list, as far as there is room."""
+    def add(self, lists: Iterable[TokenIds]) -> None:
+        """Compute and cache the states of texts from the beginning of each list, as far as there is room."""
         rows = [row for token_ids in lists for row in self._new(token_ids)]
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
             for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):

@@ -71,10 +71,10 @@ def test_embeddings_and_gradients_are_those_without_keeping(architecture, spec, 
     parameters = filled(tower, spec, slots=3).parameters()
     expected = embedded(tower, parameters, texts, torch.tensor(MIXED))
     for known in (texts, texts[::2], []):  # all, some and none of the batch's
-        with tower.keeping([tower.tokenize(known)]):
+        with tower.caching([tower.tokenize(known)]):
             found = embedded(tower, parameters, texts, torch.tensor(MIXED))
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
-    assert tower.kept is None
+    assert tower.cached_layers is None
 
 
 @pytest.mark.parametrize("spec", ["lora:layers=top-1+head", "prefix:layers=top-1"])
@@ -82,7 +82,7 @@ def test_layers_below_compute_each_text_once(spec):
     tower = tower_of("xlm-roberta", torch.float32)
     adapter = filled(tower, spec)
     counted, texts = Counted(tower), tower.tokenize(TEXTS)
-    with tower.keeping([texts[:5], texts]) as kept:
+    with tower.caching([texts[:5], texts]) as kept:
         expected = sum(map(len, texts))
         assert (len(kept), kept.bytes) == (len(set(map(tuple, texts))), expected * 32 * 4)
         for _ in range(3):
@@ -103,13 +103,13 @@ def test_what_is_beyond_the_limit_is_computed_in_each_pass(spec, pooling):
     expected, reference = tower.encode_token_ids(texts, slots=slots), embedded(tower, parameters, slots=slots)
     counted = Counted(tower)
     limit = 32 * 4 * (7 if spec == "head" else sum(map(len, texts[:7])))
-    with tower.keeping([texts[:5], texts], limit) as kept:
+    with tower.caching([texts[:5], texts], limit) as kept:
         assert (len(kept), kept.bytes) == (7, limit)
         before = counted.tokens[0]
         torch.testing.assert_close(tower.encode_token_ids(texts, slots=slots), expected, rtol=1e-5, atol=1e-5)
         assert counted.tokens[0] - before == sum(map(len, texts[7:]))
         torch.testing.assert_close(embedded(tower, parameters, slots=slots), reference, rtol=1e-5, atol=1e-5)
-    with tower.keeping([texts], limit - 1) as kept:
+    with tower.caching([texts], limit - 1) as kept:
         assert len(kept) == 6
 
 
@@ -121,15 +121,15 @@ def test_nothing_is_kept_where_no_layer_lies_below_or_the_attention_is_not_known
     tower.backbone.config._attn_implementation = attention
     if spec is not None:
         filled(tower, spec)
-    with tower.keeping([tower.tokenize(TEXTS)]) as kept:
-        assert kept is tower.kept is None
+    with tower.caching([tower.tokenize(TEXTS)]) as kept:
+        assert kept is tower.cached_layers is None
 
 
 def test_passes_with_dropout_draw_it_in_every_layer():
     tower = tiny_tower("xlm-roberta", dropout=0.5)
     filled(tower, "head")
     inputs = batch_of(tower, TEXTS)
-    with tower.keeping([tower.tokenize(TEXTS)]):
+    with tower.caching([tower.tokenize(TEXTS)]):
         plain = tower(*inputs)
         tower.train()
         torch.manual_seed(0)
@@ -145,7 +145,7 @@ def learned(change=lambda run: None, **options):
     tasks = [task(tower, seed=seed, lr=1e-2 / seed) for seed in (1, 2)]
     run = trainer(tower, tasks, Schedule(4, 5, 3, dropout=False), parse_adapter("lora:layers=top-1+head"), **options)
     change(run)
-    with tower.keeping([column for one in tasks for column in one.texts]):
+    with tower.caching([column for one in tasks for column in one.texts]):
         records = run.run()
     return [one.losses for one in records], [run.adapter.slot_state(slot) for slot in range(2)]
 
@@ -173,7 +173,7 @@ def test_no_step_waits_for_the_device(fake_device):
     found = []
     for run in runs:
         texts = [column[:9] for one in run.tasks for column in one.texts]  # the other texts are computed in each step
-        with run.tower.keeping(texts), fake_device.counted() as waits:
+        with run.tower.caching(texts), fake_device.counted() as waits:
             found.append([run.train_step() for _ in range(2)])
         assert waits == []
     for there, here in zip(*found, strict=True):
@@ -188,7 +188,7 @@ def experiments(small, folder, **values):
 @pytest.mark.parametrize("dropout", [False, True])
 def test_an_experiment_gives_what_it_gives_without_keeping(small, tmp_path, monkeypatch, dropout):
     values = {"dropout": dropout, "adapter": "lora+head"}
-    kept, plain = [], MultilingualTextEncoder.keeping
+    kept, plain = [], MultilingualTextEncoder.caching
 
     @contextlib.contextmanager
     def noted(tower, lists):
@@ -196,11 +196,11 @@ def test_an_experiment_gives_what_it_gives_without_keeping(small, tmp_path, monk
             kept.append(len(states))
             yield states
 
-    monkeypatch.setattr(MultilingualTextEncoder, "keeping", noted)
+    monkeypatch.setattr(MultilingualTextEncoder, "caching", noted)
     found = experiments(small, str(tmp_path / "kept"), **values)
     # 6 and 12 texts to measure with; and, without dropout, 6 pairs to learn from
     assert kept == [6 + 12 if dropout else 6 + 12 + 2 * 6]
-    monkeypatch.setattr(MultilingualTextEncoder, "keeping", lambda tower, lists: contextlib.nullcontext())
+    monkeypatch.setattr(MultilingualTextEncoder, "caching", lambda tower, lists: contextlib.nullcontext())
     for one, other in zip(found, experiments(small, str(tmp_path / "plain"), **values), strict=True):
         assert (one.metrics, one.all_ranks, one.best_step) == (other.metrics, other.all_ranks, other.best_step)
         torch.testing.assert_close(torch.tensor(one.curve.loss), torch.tensor(other.curve.loss), rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Followers: processes of rank above 0 embed their share of each batch until rank 0 stops them."""
+"""Worker ranks: processes of rank above 0 embed their share of each batch until rank 0 stops them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES
 from pecl.encoders.batches import TokenIds
-from pecl.encoders.dropout import draw_by_row
+from pecl.encoders.dropout import use_row_dropout
 from pecl.encoders.towers import Towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import PeclError, RunError, SaidElsewhereError
@@ -22,8 +22,8 @@ LoadTowers = Callable[[Sequence[Any], bool], Towers]
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The inputs of a follower before the first batch."""
+class WorkerSetup:
+    """The inputs of a worker rank before the first batch."""
 
     towers: tuple[Any, ...]  # arguments of `load_towers`
     vocabulary: list[int] | None  # token ids whose word embeddings are kept; None keeps all
@@ -33,8 +33,8 @@ class Setup:
     texts: list[list[list[int]]]  # token ids of the lists of texts whose frozen layers are cached
 
 
-def set_up(processes: ProcessGroup, setup: Setup) -> None:
-    """Make the followers load towers and slots; called by rank 0. Raise PeclError, naming the follower that failed."""
+def set_up_workers(processes: ProcessGroup, setup: WorkerSetup) -> None:
+    """Make the worker ranks load towers and slots; called by rank 0. Raise PeclError, naming the rank that failed."""
     if processes.size > 1:
         processes.send({"do": "set up", "setup": vars(setup)})
         for rank, sentence in enumerate(processes.exchange("")):
@@ -42,8 +42,8 @@ def set_up(processes: ProcessGroup, setup: Setup) -> None:
                 raise PeclError(f"process {rank}: {sentence}")
 
 
-def follow(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
-    """Follow the training of rank 0, and return its last document.
+def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
+    """Work for rank 0 until the training ends, and return its last document.
 
     `runs` are those that this process was started for; `load` takes the arguments of `load_towers`, and whether the
     vocabulary will be trimmed.
@@ -55,48 +55,48 @@ def follow(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTo
     opening = processes.exchange({"runs": list(runs)})
     if "error" in opening[0]:
         raise SaidElsewhereError("the first process says what is wrong")
-    with ExitStack() as kept:
-        follower: _Follower | None = None
+    with ExitStack() as stack:
+        worker: _Worker | None = None
         while True:
             message = processes.receive()
             match message["do"]:
                 case "set up":
-                    kept.close()
-                    follower = _begin(processes, Setup(**message["setup"]), load, kept)
-                case "embed" if follower is not None:
-                    follower.embed(Share(**message["share"]))
-                case "backward" if follower is not None:
-                    follower.backward()
+                    stack.close()
+                    worker = _begin(processes, WorkerSetup(**message["setup"]), load, stack)
+                case "embed" if worker is not None:
+                    worker.embed(Share(**message["share"]))
+                case "backward" if worker is not None:
+                    worker.backward()
                 case _:
                     if message.get("failed"):
                         raise SaidElsewhereError("the first process says what is wrong")
                     return message
 
 
-def _begin(processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitStack) -> "_Follower | None":
+def _begin(processes: ProcessGroup, setup: WorkerSetup, load: LoadTowers, stack: ExitStack) -> "_Worker | None":
     """Load towers and slots, or send the reason of a failure to rank 0."""
-    follower, sentence = None, ""
+    worker, sentence = None, ""
     try:
-        follower = _Follower(processes, setup, load, kept)
+        worker = _Worker(processes, setup, load, stack)
     except (PeclError, RunError) as error:
         sentence = str(error)
     processes.exchange(sentence)
-    return follower
+    return worker
 
 
-class _Follower:
-    """Tower and slots of a follower."""
+class _Worker:
+    """Tower and slots of a worker rank."""
 
-    def __init__(self, processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitStack) -> None:
+    def __init__(self, processes: ProcessGroup, setup: WorkerSetup, load: LoadTowers, stack: ExitStack) -> None:
         self.processes = processes
         self.tower = load(setup.towers, setup.vocabulary is not None).text
         if setup.vocabulary is not None:
             trim_vocabulary(self.tower, setup.vocabulary)
         self.adapter: Adapter = ENGINES[setup.engine](self.tower, parse_adapter(*setup.adapter), seeds=setup.seeds)
-        kept.callback(self.adapter.remove)
-        draw_by_row(self.tower, self.tower.draws)
+        stack.callback(self.adapter.remove)
+        use_row_dropout(self.tower, self.tower.dropout_seeds)
         lists: list[TokenIds] = list(setup.texts)
-        kept.enter_context(self.tower.keeping(lists))
+        stack.enter_context(self.tower.caching(lists))
         self._rows = 0
         self._own = torch.empty(0)
 
