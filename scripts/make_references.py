@@ -13,11 +13,12 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from safetensors.numpy import save_file
+
 from pecl.data.published.multi30k import load_pool_ids, read_split
 from pecl.data.request import DataRequest
 from pecl.encoders.towers import load_towers
 from pecl.files import sha256_lines
-from pecl.files.rows import write_rows
 from pecl.retrieval.hubs import REFERENCES, ROWS, packed
 
 COUNT = 24_000
@@ -50,7 +51,7 @@ def main() -> None:
         "captions": sha256_lines(captions),
     }
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
-    write_rows(parsed.out, (ROWS,), [{ROWS: packed(embeddings)}], metadata)
+    save_file({ROWS: packed(embeddings)}, parsed.out, metadata)
 
 
 if __name__ == "__main__":

@@ -7,45 +7,44 @@ and its place there: texts of a batch are padded to one length, so the last bits
 neighbours, and one list must give the same bits for any earlier content of the cache.
 
 On disk, one folder per tower with shards: a writer adds a shard of its own, atomically, after every few hundred
-embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of processes
-may share a store. Reading checks shards; a shard that is proven wrong is dropped with a warning and its embeddings are
-computed again.
-
-A shard is a file of rows (`pecl.files.rows`): `rows` (N,) int64, the row of each key; `embeddings` (N, D) float32 in
-the order they were made; and `keys` (N, 32) uint8, the SHA-256 of each key in ascending order. The metadata names the
-tower. The index, keys and rows, is held in memory (40 bytes per embedding). The embeddings stay on disk.
+embeddings, so a killed process loses no more than those. Any number of processes may share a store. A shard's name is
+the SHA-256 of its content, which is compared whenever it is read; one that differs is dropped with a warning, and its
+embeddings are computed again. Keys are held in memory (48 bytes per embedding). The embeddings stay on disk.
 """
 
-import contextlib
 import hashlib
 import logging
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load, save
 
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import check_writable, default_cache_dir, remove_abandoned_files, sha256_bytes, sha256_json
-from pecl.files.images import CLOCK_RESOLUTION_NS, ImageSource, unreadable_error, unreadable_images
+from pecl.files import (
+    DamagedFileError,
+    check_writable,
+    default_cache_dir,
+    remove_abandoned_files,
+    sha256_bytes,
+    sha256_json,
+    write_bytes,
+)
+from pecl.files.images import ImageSource, unreadable_error, unreadable_images
 from pecl.files.progress import Bar
-from pecl.files.rows import DamagedRowsError, open_rows, write_rows
 from pecl.machine import FP32
 
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
-# Raised when the meaning of a key or the form of a shard changes. Before 2, an image was read once for its key and
-# again for its embedding.
-FOLDER = "embeddings-3"
+# Raised when the meaning of a key or the form of a shard changes
+FOLDER = "embeddings-4"
 _HASH_BYTES = 32
-_TENSORS = ("rows", "embeddings", "keys")
 
 # Places of missing keys -> batches of places and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
@@ -56,47 +55,30 @@ def hash_keys(keys: Sequence[str]) -> np.ndarray:
     return np.array([hashlib.sha256(key.encode("utf-8")).digest() for key in keys], dtype=f"S{_HASH_BYTES}")
 
 
-def write_shard(path: Path, tower: str, hashes: np.ndarray, embeddings: np.ndarray) -> None:
-    """Write the embeddings (N, D) float32 of N distinct key hashes to `path`, atomically."""
-    rows = np.argsort(hashes).astype(np.int64)
-    keys = np.frombuffer(hashes[rows].tobytes(), np.uint8).reshape(-1, _HASH_BYTES)
-    write_rows(path, _TENSORS, [{"rows": rows, "embeddings": embeddings, "keys": keys}], {"tower": tower})
+def write_shard(folder: Path, hashes: np.ndarray, embeddings: np.ndarray) -> Path:
+    """Write the embeddings (N, D) float32 of N key hashes to a shard in `folder`, atomically."""
+    keys = np.frombuffer(hashes.tobytes(), np.uint8).reshape(-1, _HASH_BYTES)
+    content = save({"keys": keys, "embeddings": np.ascontiguousarray(embeddings)})
+    return write_bytes(folder / f"{sha256_bytes(content)}.safetensors", content)
 
 
-class Shard:
-    """The index of one file, which must hold embeddings of `tower`; a damaged one raises a `DamagedRowsError`."""
+def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the key hashes (N,) and embeddings (N, D) of a shard; None for one that is gone.
 
-    def __init__(self, path: Path, tower: str) -> None:
-        self.path = path
-        tensors, metadata = open_rows(path, check=False)
-        self._digest = metadata["digest"]
-        lengths = {len(rows) for rows in tensors.values()}
-        if metadata.get("tower") != tower:
-            raise DamagedRowsError(path, "it belongs to another tower")
-        if tensors.keys() != set(_TENSORS) or len(lengths) != 1:
-            raise DamagedRowsError(path, "it is not a shard")
-        self.width: int = tensors["embeddings"].shape[1]
-        self._rows = tensors["rows"].load()
-        self._hashes = tensors["keys"].load().reshape(-1).view(f"S{_HASH_BYTES}")
-
-    def find(self, hashes: np.ndarray) -> np.ndarray:
-        """Return the row of each of N key hashes, (N,) int64; -1 for those that are not here."""
-        places = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
-        return np.where(self._hashes[places] == hashes, self._rows[places], -1)
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Return the embeddings (N, D) float32 of N rows, in that order.
-
-        The file is opened for each call, since a store may have more shards than a process may have open files.
-        """
-        tensors, metadata = open_rows(self.path, check=False)
-        if metadata["digest"] != self._digest:
-            raise DamagedRowsError(self.path, "it has changed since it was opened")
-        return tensors["embeddings"].take(rows)
-
-    def all(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return all key hashes (N,) and their embeddings (N, D)."""
-        return self._hashes, self.read(self._rows)
+    Raises:
+        DamagedFileError: its content is not that of its name.
+        DataError: it cannot be read, which says nothing of its content.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if sha256_bytes(content) != path.stem:
+        raise DamagedFileError(f"the content of {path} does not match its checksum")
+    tensors = load(content)
+    return tensors["keys"].reshape(-1).view(f"S{_HASH_BYTES}"), tensors["embeddings"]
 
 
 class EmbeddingStore:
@@ -109,10 +91,11 @@ class EmbeddingStore:
 
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:
         self.tower = tower
-        self.folder = Path(folder or default_cache_dir()) / FOLDER / tower[:16]
-        self._shards: dict[str, Shard] = {}  # file name -> index
+        self.folder = Path(folder or default_cache_dir()) / FOLDER / tower
+        self._shards: dict[str, np.ndarray] = {}  # file name -> key hashes
         self._dropped: set[str] = set()  # files that are proven wrong, and cannot be removed
-        self._listed_at: int | None = None  # change time of the folder when it was last listed
+        self._keys = np.empty(0, f"S{_HASH_BYTES}")  # (M,) all key hashes, ascending
+        self._places = np.empty((0, 2), np.int64)  # (M, 2) shard and row of each
 
     def get(self, keys: Sequence[str], compute: Compute, *, gaps: bool = False) -> torch.Tensor:
         """Return the embeddings of `keys`, (N, D) float32.
@@ -140,43 +123,69 @@ class EmbeddingStore:
         return torch.from_numpy(found)  # (N, D)
 
     def __contains__(self, key: object) -> bool:
-        self._read_new_shards()
-        hashes = hash_keys([str(key)])
-        return any(shard.find(hashes)[0] >= 0 for shard in self._shards.values())
+        self._list()
+        return bool(self._find(hash_keys([str(key)]))[0][0])
+
+    def _find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return for N key hashes whether each is here, (N,), and its place if so, (N, 2)."""
+        if not len(self._keys):
+            return np.zeros(len(hashes), bool), np.empty((len(hashes), 2), np.int64)
+        at = np.searchsorted(self._keys, hashes).clip(max=len(self._keys) - 1)
+        return self._keys[at] == hashes, self._places[at]
 
     def _read(self, hashes: np.ndarray) -> np.ndarray | None:
         """Return the embeddings (N, D), NaN where there is none; None where nothing is there at all."""
-        self._read_new_shards()
-        found: np.ndarray | None = None
-        open_places = np.arange(len(hashes))
-        for name, shard in list(self._shards.items()):
-            rows = shard.find(hashes[open_places])
-            here = rows >= 0
-            if not here.any():
-                continue
-            try:
-                embeddings = shard.read(rows[here])
-            except DamagedRowsError as error:
-                self._drop(shard.path, error)
-                continue
-            except DataError as error:
-                if not isinstance(error.__cause__, FileNotFoundError):
-                    raise
-                self._shards.pop(name)  # another process has written its shards as one
-                self._listed_at = None
+        self._list()
+        here, places = self._find(hashes)
+        names, found = list(self._shards), None
+        for number in np.unique(places[here, 0]):
+            shard = self._read_shard(names[number])
+            if shard is None:  # it is damaged, or was removed
                 return self._read(hashes)
+            own = here & (places[:, 0] == number)
             if found is None:
-                found = np.full((len(hashes), embeddings.shape[1]), np.nan, np.float32)
-            found[open_places[here]] = embeddings
-            open_places = open_places[~here]
+                found = np.full((len(hashes), shard[1].shape[1]), np.nan, np.float32)
+            found[own] = shard[1][places[own, 1]]
         return found
+
+    def _list(self) -> None:
+        """Read the keys of each shard that was added, by any process, since the folder was last listed."""
+        names = sorted({path.name for path in self.folder.glob("[!.]*.safetensors")} - self._dropped)
+        if names == list(self._shards):
+            return
+        keys = {name: self._shards[name] if name in self._shards else self._keys_of(name) for name in names}
+        self._shards = {name: own for name, own in keys.items() if own is not None}
+        parts = list(self._shards.values())
+        hashes = np.concatenate([np.empty(0, f"S{_HASH_BYTES}"), *parts])
+        order = np.argsort(hashes, kind="stable")
+        lengths = [len(part) for part in parts]
+        shards = np.repeat(np.arange(len(parts)), lengths)
+        rows = np.concatenate([np.empty(0, np.int64), *map(np.arange, lengths)])
+        self._keys, self._places = hashes[order], np.stack([shards, rows], axis=1)[order]
+
+    def _keys_of(self, name: str) -> np.ndarray | None:
+        shard = self._read_shard(name)
+        return None if shard is None else shard[0].copy()
+
+    def _read_shard(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a shard as `read_shard` does; None also for a damaged one, which is dropped."""
+        try:
+            return read_shard(self.folder / name)
+        except DamagedFileError as error:
+            logger.warning("dropping damaged cache file, its embeddings are computed again: %s", error)
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError:  # in a read-only folder it stays, and is passed over
+            self._dropped.add(name)
+        return None
 
     def _add(self, hashes: np.ndarray, missing: list[int], compute: Compute) -> None:
         batches: list[tuple[np.ndarray, np.ndarray]] = []
-        written: list[Path] = []
         wanted = set(missing)
         try:
             check_writable(self.folder)
+            if self.folder.is_dir():
+                remove_abandoned_files(self.folder)
             try:
                 for places, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():
@@ -187,69 +196,17 @@ class EmbeddingStore:
                     wanted.difference_update(places)
                     batches.append((hashes[[places[i] for i in kept]], embeddings[kept].float().numpy()))
                     if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
-                        written.append(self._write_part(batches))
+                        self._write(batches)
                         batches = []
             finally:  # keep embeddings made before an interruption or a bad image
                 if batches:
-                    written.append(self._write_part(batches))
-            self._join(written)
+                    self._write(batches)
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
-    def _write_part(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
-        """Write a shard under a name that no other process has, so that none removes it before it is joined."""
-        hashes, embeddings = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        path = self.folder / f"part-{secrets.token_hex(8)}.safetensors"
-        write_shard(path, self.tower, hashes, embeddings)
-        return path
-
-    def _join(self, written: list[Path]) -> None:
-        """Write the shards of one computation as one, so that there are few; equal computations leave equal files."""
-        parts = [Shard(path, self.tower).all() for path in written]
-        if not parts:
-            return
-        hashes, embeddings = (np.concatenate(own) for own in zip(*parts, strict=True))
-        name = f"{sha256_bytes(hashes.tobytes())[:16]}.safetensors"
-        self._dropped.discard(name)
-        if len(written) == 1:
-            written[0].replace(self.folder / name)
-            return
-        write_shard(self.folder / name, self.tower, hashes, embeddings)
-        for path in written:
-            path.unlink(missing_ok=True)
-
-    def _read_new_shards(self) -> None:
-        """Read the index of each shard that was added, by any process, since the folder was last listed."""
-        try:
-            changed = self.folder.stat().st_mtime_ns
-        except (FileNotFoundError, NotADirectoryError):  # the latter is reported when something is written
-            self._shards = {}
-            return
-        if changed == self._listed_at:
-            return
-        # A change within the clock's resolution would pass unseen, so a folder that changed just now is listed again.
-        just_now = time.time_ns() - changed < CLOCK_RESOLUTION_NS
-        self._listed_at = None if just_now else changed
-        with contextlib.suppress(OSError):  # the folder cannot be listed
-            remove_abandoned_files(self.folder)  # a process killed in its last write leaves nothing to write here
-        names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
-        self._shards = {name: shard for name, shard in self._shards.items() if name in names}
-        for name in sorted(names - self._shards.keys() - self._dropped):
-            try:
-                self._shards[name] = Shard(self.folder / name, self.tower)
-            except DamagedRowsError as error:
-                self._drop(self.folder / name, error)
-            except DataError as error:
-                if not isinstance(error.__cause__, FileNotFoundError):  # that one was joined by its writer
-                    raise
-
-    def _drop(self, path: Path, error: DamagedRowsError) -> None:
-        logger.warning("dropping damaged cache file, its embeddings are computed again: %s", error)
-        self._shards.pop(path.name, None)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:  # in a read-only folder it stays, and is passed over
-            self._dropped.add(path.name)
+    def _write(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        path = write_shard(self.folder, *(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+        self._dropped.discard(path.name)
 
 
 def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:

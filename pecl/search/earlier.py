@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
 from pecl.data.custom.photographs import Stamp
-from pecl.errors import DataError
 from pecl.files import inside, parse_json, read_bytes_limited
-from pecl.files.rows import open_rows
 from pecl.search.catalogue import (
     FILE,
     Entry,
@@ -52,7 +53,7 @@ def move_earlier(old: Path, place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         _convert(old, place, document)
         read_catalogue(place)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, DataError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, SafetensorError) as error:
         (place / FILE).unlink(missing_ok=True)
         logger.warning("%s is not used, since it cannot be read (%s)", old, error)
         return
@@ -64,8 +65,7 @@ def move_earlier(old: Path, place: Path) -> None:
 def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
     generation = document["generation"]
     lines = read_bytes_limited(old / f"photographs-{generation}.jsonl", _LIST).splitlines()
-    rows, _ = open_rows(old / f"embeddings-{generation}.safetensors")
-    tensors = {name: tensor.load() for name, tensor in rows.items()}
+    tensors = load(read_bytes_limited(old / f"embeddings-{generation}.safetensors", _LIST))
     kept = ("profile", "towers", "width", "thumbnails", "decoders", "references")
     head = Head(
         root=str((old / document["root"]).resolve()),

@@ -17,7 +17,7 @@ from pecl.errors import PeclError
 NAMES = (
     *("yaml", "task", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
     *("downloads", "provenance", "state", "adapter", "peft config", "peft weights", "released", "weights"),
-    *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "shard", "embeddings"),
+    *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "embeddings"),
     *("tokens", "embedded"),
 )
 

@@ -34,8 +34,6 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
-from pecl.encoders.store import Shard, hash_keys
-from pecl.encoders.store import write_shard as write_store_shard
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
@@ -134,11 +132,6 @@ def make_parsers(folder):
         ),
         "model config": Parser("config.json", (_json(MODEL),), lambda path: read_config(path.parent)),
         **{name: Parser(path, (LAYOUT[path],), _read_layout, _without(LAYOUT, path)) for name, path in LAYOUT_PATHS},
-        "shard": Parser(
-            "rows.safetensors",
-            (made.file("shard", lambda path: write_store_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE)),),
-            lambda path: Shard(path, "tower").all(),
-        ),
         "embeddings": Parser("rows.arrow", (made.embeddings(),), lambda path: Embeddings(path)[:]),
         "tokens": Parser("ids.arrow", (made.tokens(),), lambda path: list(TokenStore(path))),
         "embedded": Parser(

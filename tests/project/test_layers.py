@@ -144,6 +144,8 @@ ALLOWED = {
     "bulk/shards.py": ({"np.load"}, LOOKED_AT),
     "commands/search.py": ({"ImageIndex.open"}, OURS),
     "commands/serve.py": ({"webbrowser.open"}, OURS),
+    "retrieval/hubs.py": ({"safe_open"}, OURS),
+    "encoders/store.py": ({"path.read_bytes"}, OURS),
     "encoders/large.py": ({"json.loads"}, OURS),
     "encoders/pairs.py": ({"_TABLE.open"}, OURS),
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),

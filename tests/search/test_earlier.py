@@ -9,11 +9,11 @@ import pytest
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, by_hand
 from helpers.tiny import tiny_tower
+from safetensors.numpy import save_file
 
 import pecl
 from pecl.data.custom.photographs import find_photographs
 from pecl.files import sha256_file
-from pecl.files.rows import write_rows
 from pecl.search.build import build_index
 from pecl.search.catalogue import FILE, index_folder
 from pecl.search.thumbnails import read_thumbnail
@@ -29,7 +29,7 @@ def write_earlier(photographs, place, **change):
     lines = [json.dumps([one.name, *one.stamp, print_]) for one, print_ in zip(found, fingerprints, strict=True)]
     (place / f"photographs-{GENERATION}.jsonl").write_text("".join(f"{line}\n" for line in lines))
     matrix = np.array([by_hand(photographs / one.name) for one in found], np.float32)
-    write_rows(place / f"embeddings-{GENERATION}.safetensors", ("embeddings",), [{"embeddings": matrix}], {})
+    save_file({"embeddings": matrix}, place / f"embeddings-{GENERATION}.safetensors")
     small = place / "thumbnails" / fingerprints[0][:2] / f"{fingerprints[0]}.jpg"
     small.parent.mkdir(parents=True)
     small.write_bytes(b"a small picture" + bytes(32))

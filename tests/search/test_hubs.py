@@ -9,11 +9,11 @@ from helpers.serving import client_of, make_service
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
+from safetensors.numpy import save_file
 
 import pecl
 from pecl.cli import main
 from pecl.errors import ConfigError
-from pecl.files.rows import write_rows
 from pecl.retrieval import hubs
 from pecl.retrieval.hubs import ROWS, find_references, packed, unpacked
 from pecl.search.build import build_index
@@ -37,7 +37,7 @@ def write_references(folder, seed=0, image=None):
     metadata = {"image": image or tiny_towers().image.fingerprint, "text": tiny_tower().fingerprint}
     metadata |= {"sharpness": str(SHARPNESS), "weight": str(WEIGHT)}
     codes = packed(embeddings)
-    write_rows(folder / "mini.safetensors", (ROWS,), [{ROWS: codes}], metadata)
+    save_file({ROWS: codes}, folder / "mini.safetensors", metadata)
     return unpacked(codes).astype(float)
 
 

@@ -14,7 +14,16 @@ from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, Unre
 from pecl.data.fetching.remote import DOWNLOADS, RemoteFile, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import ConfigError, DataError, OutputError
-from pecl.files import BusyError, load_json, locked, sha256_bytes, sha256_file, write_bytes, write_json
+from pecl.files import (
+    BusyError,
+    load_json,
+    locked,
+    read_bytes_limited,
+    sha256_bytes,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 from pecl.files.pictures import decode_picture, read_picture
 from pecl.files.progress import Bar
 
@@ -108,7 +117,7 @@ def check_content(file: Path | bytes, sha256: str | None, is_text: bool = False)
         return
     if is_text:
         try:
-            (file if isinstance(file, bytes) else file.read_bytes()).decode("utf-8")
+            (file if isinstance(file, bytes) else read_bytes_limited(file)).decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"it is not UTF-8 text: {error}") from error
         return
