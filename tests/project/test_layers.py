@@ -129,7 +129,7 @@ def test_a_static_analyser_sees_every_public_name_and_the_methods_of_a_bank():
 UNBOUNDED = {
     *("open", "read_text", "read_bytes", "fromfile", "memmap", "mmap.mmap", "safe_open", "load_file", "np.load"),
     *("json.load", "json.loads", "yaml.load", "yaml.safe_load", "torch.load", "read_parquet", "ParquetFile"),
-    *("read_csv", "gzip.open", "zipfile.ZipFile", "tarfile.open", "pickle.load"),
+    *("read_csv", "gzip.open", "zipfile.ZipFile", "tarfile.open", "pickle.load", "sqlite3.connect"),
 }
 OURS = "ours"  # a file of the package or the system, or no file at all: text made in this process, or an address
 LOOKED_AT = "looked at"  # `check_regular` or `open_regular` comes before, and what reads is a library within its limits
