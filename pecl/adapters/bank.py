@@ -250,6 +250,7 @@ class AdapterBank:
         batch_size: int = 64,
         progress: str | None = None,
         *,
+        plain_weight: float = 0.0,
         normalize: bool = True,
     ) -> torch.Tensor:
         """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
@@ -260,23 +261,31 @@ class AdapterBank:
                 languages to shares mixes their embeddings of the text, each of length 1.
             batch_size: texts in one pass. Languages are mixed within it, except those that fill passes of their own.
             progress: name of a progress bar, or None for no bar.
+            plain_weight: share of the plain tower's embedding, of length 1, in the embedding of a text whose language
+                has an adapter. It keeps some of what the tower knew before training, and costs a second pass.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
         Raises:
-            ConfigError: a language is neither in the bank nor embedded by the plain tower, or there are not as many
+            ConfigError: `plain_weight` is outside [0, 1], a language is neither in the bank nor embedded by the plain tower, or there are not as many
                 languages as texts.
             DataError: `texts` is neither a text nor several.
         """
+        if not 0 <= plain_weight <= 1:
+            raise ConfigError(f"plain_weight: expected a number from 0 to 1, got {plain_weight}")
         texts = as_texts(texts)
         shares = [one if isinstance(one, Mapping) else {one: 1.0} for one in of_each(language, len(texts))]
-        places = [i for i, own in enumerate(shares) for _ in own]  # (R,): the text of each row
-        names = [name for own in shares for name in own]
-        found = {name: self.adapter_for(name) for name in dict.fromkeys(names)}
-        adapters = [found[name] for name in names]
+        found = {name: self.adapter_for(name) for own in shares for name in own}
+        chosen = [  # rows to embed: the text, its language, the adapter, and the weight in the sum
+            (i, name, adapter, share * weight)
+            for i, own in enumerate(shares)
+            for name, share in own.items()
+            for adapter, weight in _with_plain(found[name], plain_weight)
+        ]
+        places, names, adapters, weights = ([row[column] for row in chosen] for column in range(4))
         token_ids = self.tokenize([texts[i] for i in places], adapters, names)
         rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
         if len(places) > len(texts):
-            rows = mixed(rows, places, [share for own in shares for share in own.values()])
+            rows = mixed(rows, places, weights)
         return F.normalize(rows, dim=1) if normalize else rows
 
     def tokenize(
@@ -386,6 +395,12 @@ def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) ->
     """Return the sums (N, D), by `places`, of the directions of `rows` (R, D) times their shares; R >= N."""
     weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
     return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, torch.tensor(places), weighted)
+
+
+def _with_plain(adapter: str | None, weight: float) -> list[tuple[str | None, float]]:
+    """Return an adapter and the plain tower (None) with their weights, those above 0."""
+    parts = {None: 1.0} if adapter is None else {adapter: 1 - weight, None: weight}
+    return [(one, part) for one, part in parts.items() if part]
 
 
 def name_of(file: AdapterFile, name: str | None = None) -> str:

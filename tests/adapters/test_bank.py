@@ -277,6 +277,19 @@ def rewrite(path, **changes):
     save_file(load_file(path), path, metadata=kept)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weight, bank):
+    plain = bank.encode_text(TEXTS)
+    own = bank.encode_text(TEXTS, "de")
+    assert (own - plain).abs().max() > 1e-3
+    expected = F.normalize((1 - weight) * own + weight * plain, dim=1)
+    torch.testing.assert_close(bank.encode_text(TEXTS, "de", plain_weight=weight), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(bank.encode_text(TEXTS, plain_weight=weight), plain, rtol=0, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"plain_weight: expected a number from 0 to 1, got 1\.5"):
+        bank.encode_text(TEXTS, "de", plain_weight=1.5)
+
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
