@@ -17,7 +17,7 @@ from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.run import train_fleet
 from pecl.experiment.start import with_adapter_of_start
-from pecl.results.result import Result
+from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.measures import difference_interval
 
 logger = logging.getLogger(__name__)
@@ -85,17 +85,21 @@ def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) ->
 
 def _warn(result: Result) -> None:
     """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
-    before, after = (result.recall("val", stage) for stage in ("zero_shot", "best"))
-    queries = min(one.queries for one in result.measured("val").directions.values())
-    if difference_interval(before, after, queries)[0] > 0:
-        logger.warning(
-            "%s: mean R@1 on the %d validation captions fell from %.3f to %.3f, which is beyond noise: the text is "
-            "unlike captions; give it a smaller weight, or add captions to it",
-            result.name,
-            queries,
-            before,
-            after,
-        )
+    for part, what, way_on in (
+        (
+            "val",
+            "validation captions",
+            "the training text is unlike captions: give it a smaller weight, or add captions",
+        ),
+        (OTHER_TEXT, _other(result), "add text of that kind, such as sib200 or ntrex"),
+    ):
+        if part not in result.metrics:
+            continue
+        before, after = (result.recall(part, stage) for stage in ("zero_shot", "best"))
+        queries = min(one.queries for one in result.measured(part).directions.values())
+        if difference_interval(before, after, queries)[0] > 0:
+            said = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
+            logger.warning(said, result.name, queries, what, before, after, way_on)
     scores = [score for _, score in result.curve.val_mean_recall_at_1]
     if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is that of the start
         logger.warning(
@@ -104,3 +108,9 @@ def _warn(result: Result) -> None:
             scores[0],
             max(scores[1:]),
         )
+
+
+def _other(result: Result) -> str:
+    """Return what a result calls other text, such as "sentences of sib200 (dev)"."""
+    text = result.data.other_text or {}
+    return f"sentences of {text['dataset']} ({text['split']})" if text.get("split") else "English captions"

@@ -28,7 +28,7 @@ from pecl.files import sha256_json
 from pecl.files.typed_json import encode
 from pecl.results import parts
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
-from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
+from pecl.results.result import OTHER_TEXT, Result, adapter_path, read_result, run_name, write_unfinished
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import ProcessGroup
 from pecl.training.losses import Objective
@@ -68,6 +68,7 @@ class Fleet:
             {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
             for prepared, evaluators in zip(members, self.evaluators, strict=True)
         ]
+        self.other = [_OtherText(prepared) if prepared.other_text is not None else None for prepared in members]
         self.by_text = members[0].config.choose == "text"
         for prepared in members:
             if prepared.config.chooses_by_text:
@@ -129,7 +130,8 @@ class Fleet:
     def measure(self, adapter: Adapter, records: Sequence[SlotRecord]) -> list[dict[str, dict[str, Evaluation]]]:
         """Evaluate plain tower, final and best weights of each run: {val, test} x stage; {} for a diverged run.
 
-        Afterwards the slots hold their best weights.
+        Runs on training text are also measured on `other_text`, plain and with the best weights. Afterwards the slots
+        hold their best weights.
         """
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
         measured = [
@@ -146,6 +148,9 @@ class Fleet:
             is_final = all(torch.equal(value, ends[slot][name]) for name, value in records[slot].best.items())
             for part, found in measured[i].items():
                 found["best"] = found["final"] if is_final else self._evaluate(adapter, i, part)
+            if (other := self.other[i]) is not None:
+                best = other.evaluator(embed_queries(adapter, slot, self.members[i].other_tokens))
+                measured[i][OTHER_TEXT] = {"zero_shot": other.zero_shot, "best": best}
         return measured
 
     def record(
@@ -193,6 +198,14 @@ class Fleet:
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
         return self.evaluators[index][part](embed_queries(adapter, self.slot_of[index], self.tokens[index][part]))
+
+
+class _OtherText:
+    """`Prepared.other_text` with its evaluator, and the measurement of the plain tower."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.evaluator, plain = prepared.other_evaluator()
+        self.zero_shot = self.evaluator(plain)
 
 
 def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:

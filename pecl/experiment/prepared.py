@@ -3,6 +3,7 @@
 Columns are tokenised once, and frozen embeddings come from the stores on disk.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import torch
 from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
 from pecl.data.captions import ParallelCaptions, find_repeats
+from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.embeddings import Embeddings
@@ -29,6 +31,9 @@ from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 
+logger = logging.getLogger(__name__)
+
+MOST_OTHER = 300  # English captions that are measured as other text
 RIVALS = 50_000  # training anchors in the gallery of held-out queries
 
 
@@ -109,6 +114,40 @@ class Prepared:
         blocks = cosine_blocks(embeddings, self.text_gallery)
         found = compare(blocks, torch.arange(len(embeddings)), nearest=1)
         return float((found.ahead_of_item == 0).double().mean())
+
+    @cached_property
+    def other_text(self) -> ParallelCaptions | None:
+        """Text unlike the training text, to see what an adapter loses there; None without training text.
+
+        It is SIB-200's split `dev` where that is in the data directory and has the language. Otherwise it is the
+        English captions of the test part, on both sides.
+        """
+        if self.translations is None:
+            return None
+        try:
+            return load_dataset("sib200", self.config.language, split="dev", data_dir=self.config.data_dir)
+        except (ConfigError, DataError) as error:
+            logger.info("other text is the English captions of the test part: %s", error)
+        if self.data.english is None:
+            return None
+        english = tuple(self.data.english[i] for i in self.parts["test"][:MOST_OTHER])
+        return ParallelCaptions(self.data.dataset, ENGLISH, english, english)
+
+    @cached_property
+    def other_tokens(self) -> TokenIds:
+        """Token ids of `other_text`, in its language."""
+        text = not_none(self.other_text, "other_text")
+        with self.towers.text.speaking(text.language):
+            return self.towers.text.tokenize(text.target)
+
+    def other_evaluator(self) -> tuple[RetrievalEvaluator, torch.Tensor]:
+        """Return the evaluator of `other_text` against its English side, and the plain tower's embeddings (N, D)."""
+        text = not_none(self.other_text, "other_text")
+        with self.towers.text.speaking(ENGLISH):
+            gallery = self._frozen(tuple(not_none(text.english, "english")))
+        with self.towers.text.speaking(text.language):
+            plain = self._frozen(tuple(text.target))
+        return RetrievalEvaluator(gallery, range(len(gallery)), "english"), plain
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""

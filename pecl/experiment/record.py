@@ -106,7 +106,16 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.Data
         manifest=manifest,
         duplicates=prepared.duplicates or None,
         files=prepared.files or None,
+        other_text=_describe_other(prepared),
     )
+
+
+def _describe_other(prepared: Prepared) -> dict[str, Any] | None:
+    text = prepared.other_text
+    if text is None:
+        return None
+    split = text.provenance.get("split")
+    return {"dataset": text.dataset, "split": split, "language": text.language, "texts": len(text), **text.hashes()}
 
 
 def _describe_text(prepared: Prepared) -> parts.TrainingTextRecord | None:

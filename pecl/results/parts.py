@@ -105,6 +105,8 @@ class DataDescription:
         duplicates: number of test items that repeat an earlier one, which makes the right item ambiguous: of the
             `gallery`, and of `queries` with another item. Counts of 0 are left out; None if all are.
         files: SHA-256 of the local files that the config names, by field, such as `start`; None without any.
+        other_text: the text unlike the training text that is measured as the part `other_text`: its data set, split,
+            language, number of texts, and SHA-256 of its columns; None if none is.
     """
 
     dataset: Text
@@ -119,6 +121,7 @@ class DataDescription:
     manifest: Text | None = None
     duplicates: Mapping[Text, Whole] | None = None
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
+    other_text: Mapping[Text, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

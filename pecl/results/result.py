@@ -40,6 +40,7 @@ Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
 
 SCHEMA = 1
+OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unlike the training text
 STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are not results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file

@@ -289,7 +289,6 @@ def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weigh
         bank.encode_text(TEXTS, "de", plain_weight=1.5)
 
 
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.folders import flags
 from helpers.interrupted import interrupted_after
+from helpers.layouts import write_lines
 from helpers.small_experiment import DISTILLATION, HELD_OUT, TEXT_PAIRS, tiny_towers, write_text
 from helpers.tiny import sentences
 from safetensors.torch import load_file
@@ -34,7 +35,7 @@ from pecl.experiment.plan import plan_runs
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train, train_fleet
 from pecl.results.parts import Measured
-from pecl.results.result import collect
+from pecl.results.result import collect, read_result
 from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
 
 
@@ -393,10 +394,28 @@ def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):
     result = distilled(harmful, choose="last", lr=0.5)
     after = result.recall("val", "best")
     assert after < 1.0
-    assert caplog.messages[-1] == (
+    assert caplog.messages[-2] == (
         f"{result.name}: mean R@1 on the 6 validation captions fell from 1.000 to {after:.3f}, which is beyond noise: "
-        "the text is unlike captions; give it a smaller weight, or add captions to it"
+        "the text is unlike captions: give it a smaller weight, or add captions to it"
     )
+    other = result.recall("other_text", "best")
+    assert other < 1.0 == result.recall("other_text", "zero_shot")
+    assert caplog.messages[-1] == (
+        f"{result.name}: mean R@1 on the {result.data.other_text['texts']} English captions fell from 1.000 to "
+        f"{other:.3f}, which is beyond noise: add text of that kind, such as sib200 or ntrex"
+    )
+
+
+def test_other_text_is_sentences_by_people_where_they_are_at_hand(values, tmp_path):
+    root = tmp_path / "data"
+    rows = [(f"{i}", f"t{i}") for i in range(12)]
+    for code, mark in (("eng_Latn", "the"), ("deu_Latn", "das")):
+        lines = ["index_id\tcategory\ttext", *(f"{index}\tx\t{mark} {text}" for index, text in rows)]
+        write_lines(root / "sib200" / "data" / "annotated" / code / "dev.tsv", lines)
+    result = distilled(values, data_dir=str(root))
+    assert result.data.other_text["dataset"] == "sib200"
+    assert result.data.other_text["texts"] == result.measured("other_text").directions["text_to_english"].queries == 12
+    assert read_result(result.path) == result
 
 
 @pytest.mark.parametrize(
