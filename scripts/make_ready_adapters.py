@@ -1,17 +1,11 @@
-r"""Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, and the file of their results.
+"""Train the ready adapters by one recipe, and write those that help into the package, with their results.
 
-    pecl distil --config configs/distil_mini_lexicon.yaml --language sw,fi --out results/languages
-    pecl distil --config configs/distil_mini_lexicon.yaml --language ee --text flickr30k200@4 --out results/languages
-    python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
+    python scripts/make_ready_adapters.py                     # every language; stop it at any time and repeat it
+    python scripts/make_ready_adapters.py --language rw,yo
 
-The folder must hold one training per language. A language is shipped if the interval of its gain on the test captions
-is above zero. Languages of XTD10 are also measured on XTD200, with the files that are shipped; --keep copies these
-results, too:
-
-    pecl evaluate --profile mini --language jp --adapter mini:jp --dataset xtd200 --gallery english --precision bf16 \
-        --out results/languages
-
-`pecl distil` and `pecl evaluate` run only what has no result, so all commands can be repeated.
+The recipe is `configs/distil_mini_ready.yaml`. A language that only GATITOS has is trained on its entries and measured
+on those that are kept aside. A language whose result is in `--keep` is done. An adapter is shipped if the interval of
+its gain on the test captions is above zero, and recall on other text does not fall beyond noise.
 """
 
 from __future__ import annotations
@@ -26,72 +20,74 @@ from typing import Any
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.packed import pack
 from pecl.adapters.ready import RESULTS, SHIPPED, read_results
-from pecl.errors import not_none
+from pecl.config import ExperimentConfig, read_yaml
+from pecl.data.registry import DATASETS
+from pecl.experiment.distil import distil_config, run_together
+from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
+from pecl.languages import ENGLISH, language_code
 from pecl.report.tables.statistics import gain, intervals
-from pecl.results.result import Result, collect
+from pecl.results.result import OTHER_TEXT, Result, collect
 from pecl.results.verify import verify
+from pecl.retrieval.measures import difference_interval
 
-STEPS = [step / 100 for step in range(24, 61)]  # of `pack`: the first that fits
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
+ONLY_WORDS = {"dataset": "gatitos", "text": "gatitos@3"}  # of a language without captions
+STEP = 0.3  # of the coding of parameters, in standard deviations
 
 
 def main() -> None:
-    """Write one adapter file and one result per language."""
+    """Train the languages one after the other; write one adapter file and one result per language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="folder with the results and adapter files of `pecl distil`")
+    parser.add_argument("--language", default="all", help="codes joined by commas, or all")
+    parser.add_argument("--trained", type=Path, default=ROOT / "results" / "languages", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
-    parser.add_argument("--keep", type=Path, help="folder for the results of all languages, with their ranks")
+    parser.add_argument("--keep", type=Path, default=ROOT / "results" / "measured" / "languages", help="kept results")
     parsed = parser.parse_args()
-    results = collect([parsed.results])
-    trainings = [result for result in results if result.kind == "train"]
-    languages = [result.config.language for result in trainings]
-    if not results or len(set(languages)) < len(languages):
-        parser.error(f"expected one training per language in {parsed.results}, got {', '.join(languages) or 'none'}")
-    for result in results:
-        verify(result)
-    for result in trainings:
-        low = float(intervals([gain(result)])[0, 0])
-        said = f"not shipped: the interval of its gain begins at {low:+.3f}"
-        if low > 0:
-            path = write(result, parsed.out)
-            said = f"{path} ({path.stat().st_size:,} bytes)"
-        print(f"{result.config.language}: {said}")
-    if parsed.keep is not None:
-        for result in results:
-            keep(result, parsed.keep)
-        remove_older(results, parsed.keep)
+    with_text = {code for name in ("flickr30k200", "gatitos") for code in DATASETS[name].languages} - {ENGLISH}
+    chosen = sorted(with_text) if parsed.language == "all" else map(language_code, parsed.language.split(","))
+    done = {result.run_id for result in collect([parsed.keep])}
+    for language in chosen:
+        config = recipe(language, str(parsed.trained))
+        if config.run_id() not in done:
+            print(f"{language}: {train(config, parsed.out, parsed.keep)}", flush=True)
 
 
-def largest(result: Result) -> int:
-    """Return the bytes that the file of an adapter may have, so that the wheel has less than 15 MB.
+def recipe(language: str, out: str) -> ExperimentConfig:
+    """Return the config of a language."""
+    words = {} if language in DATASETS["flickr30k200"].languages else ONLY_WORDS
+    given = {**read_yaml(RECIPE), **words, "language": language, "out": out}
+    return distil_config(given, TrainingInputs())
 
-    What learned more loses more in few bits: from 27,000 pairs; or from 757, with 6,090 mixed captions, or 3,045 with
-    emoji or without, or none.
-    """
-    if "word_embeddings" not in not_none(result.adapter, "adapter").spec:
-        return 99_000
-    record = not_none(result.data.translations, "translations").provenance
-    mixed, emoji = record.get("mixed", {"captions": 0})["captions"], "emoji" in (result.config.text or "")
-    return 62_000 if mixed > 6_000 else 55_400 if mixed and emoji else 53_500 if mixed else 51_400
+
+def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
+    """Train a language, keep its result, and write its adapter if it helps; return a sentence."""
+    (result,) = run_together([config], TrainingInputs())
+    verify(result)
+    keep_result(result, keep)
+    remove_older([result], keep)
+    low = float(intervals([gain(result)])[0, 0])
+    if low <= 0:
+        return f"not shipped: the interval of its gain begins at {low:+.3f}"
+    before, after = (result.recall(OTHER_TEXT, stage) for stage in ("zero_shot", "best"))
+    queries = min(one.queries for one in result.measured(OTHER_TEXT).directions.values())
+    if difference_interval(before, after, queries)[0] > 0:
+        return f"not shipped: mean R@1 on other text falls from {before:.3f} to {after:.3f}"
+    path = write(result, out)
+    recalls = f"{result.recall(stage='zero_shot'):.3f} to {result.recall():.3f}, other text {before:.3f} to {after:.3f}"
+    return f"{path.name}, {path.stat().st_size:,} bytes, R@1 {recalls}"
 
 
 def write(result: Result, out: Path) -> Path:
     """Write the adapter of a result in a few bits a parameter, and its line in the file of results."""
-    file, limit = load_adapter_file(result.adapter_path), largest(result)
-    metadata = read_tensors(file.path)[1]
+    file = load_adapter_file(result.adapter_path)
     folder = out / result.config.profile
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.config.language}.safetensors"
-    for step in STEPS:
-        write_tensors(path, pack(file.state, step), metadata)
-        if path.stat().st_size <= limit:
-            break
-    else:
-        path.unlink()
-        raise SystemExit(f"{file.path} has more than {limit:,} bytes in steps of {step} deviations")
-    shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
-    document = _in_place(shipped)
+    write_tensors(path, pack(file.state, STEP), read_tensors(file.path)[1])
+    document = _in_place(replace(result, adapter=replace(result.adapter, sha256=sha256_file(path))))
     document.pop("ranks", None)  # the kept result has them
     write_line(folder / RESULTS, with_digest(document))
     return path
@@ -103,34 +99,28 @@ def write_line(path: Path, document: dict[str, Any]) -> None:
     write_text(path, "".join(json.dumps(documents[code], separators=(",", ":")) + "\n" for code in sorted(documents)))
 
 
-def keep(result: Result, folder: Path) -> None:
+def keep_result(result: Result, folder: Path) -> None:
     """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied.
 
-    A training does not name its adapter file any more, since nobody has it; an evaluation names the shipped one.
+    A training does not name its adapter file any more, since nobody has it.
     """
-    if result.kind == "train":
-        result = replace(result, adapter=replace(result.adapter, sha256=None))
-    write_json(folder / result.path.name, with_digest(_in_place(result)), indent=None)
+    kept = replace(result, adapter=replace(result.adapter, sha256=None))
+    write_json(folder / result.path.name, with_digest(_in_place(kept)), indent=None)
     for split in (result.path.parent / "splits").glob("*.json"):
         write_bytes(folder / "splits" / split.name, split.read_bytes())
 
 
 def remove_older(results: Sequence[Result], folder: Path) -> None:
-    """Remove results that the given ones replace from the folder of results that are kept."""
-    kept = {_replaces(result): result.path.name for result in results}
+    """Remove the other kept results of these languages."""
+    kept = {result.config.language: result.path.name for result in results}
     for other in collect([folder]):
-        if kept.get(_replaces(other), other.path.name) != other.path.name:
+        if kept.get(other.config.language, other.path.name) != other.path.name:
             other.path.unlink()
-
-
-def _replaces(result: Result) -> tuple[str, str, bool]:
-    """Return the kind, the language and whether there is an adapter: of results that agree in these, one is kept."""
-    return result.kind, result.config.language, result.adapter is not None
 
 
 def _in_place(result: Result) -> dict[str, Any]:
     """Return a result as JSON that names the project's folder of results and no other."""
-    return replace(result, config=replace(result.config, out="results/languages")).to_json()
+    return replace(result, config=replace(result.config, out="results/languages", data_dir=None)).to_json()
 
 
 if __name__ == "__main__":

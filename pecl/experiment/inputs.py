@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import TRANSLATIONS, route
 from pecl.data.captions import ParallelCaptions
-from pecl.data.custom.sources import parse_sources
+from pecl.data.custom.sources import TextSource, parse_sources
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
@@ -18,6 +18,7 @@ from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.mixed import with_mixed
 from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
+from pecl.languages import language_name
 
 logger = logging.getLogger(__name__)
 
@@ -176,17 +177,27 @@ def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
         return load and load(config)
     if load is not None:
         raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
-    _refuse_tests(config.text)
-    return load_text(config, {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"})
+    sources = [source for source in parse_sources(config.text) if _has_language(source, config.language)]
+    if not sources:
+        raise DataError(f"text: no set of {config.text} has text in {language_name(config.language)}: expected a table")
+    return load_text(config, sources, {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"})
 
 
-def _refuse_tests(text: str) -> None:
-    """Refuse data sets that are tested on, and splits of those that are trained on."""
-    for source in parse_sources(text):
-        if source.name in DATASETS and source.name not in TRAIN_ON:
-            raise DataError(
-                f"text: {source.name} is never trained on: expected one of {', '.join(TEXT_SETS)}, or files"
-            )
-        name, mark, split = re.match(r"([^/:]*)([/:]?)(.*)", source.name).groups()
-        if mark and name in TEXT_SETS and split in DATASETS[name].splits:
-            raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
+def _has_language(source: TextSource, language: str) -> bool:
+    """Say whether a source is read for a language: not if it is optional, and its set lacks the language.
+
+    Raises:
+        DataError: it is a data set, or a split, that is never trained on; or optional without the name of a set.
+    """
+    name, mark, split = re.match(r"([^/:]*)([/:]?)(.*)", source.name).groups()
+    if mark and name in TEXT_SETS and split in DATASETS[name].splits:
+        raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
+    if source.name in DATASETS and source.name not in TRAIN_ON:
+        known = ", ".join(TEXT_SETS)
+        raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
+    if not source.optional:
+        return True
+    dataset = {"multi30k-translations": "multi30k-1k"}.get(source.name, source.name)
+    if dataset not in DATASETS:
+        raise DataError(f'text: expected "?" only behind the name of a set, got {source.name}?')
+    return language in DATASETS[dataset].languages

@@ -13,7 +13,7 @@ from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.sources import normal_form, parse_sources, weighted
 from pecl.data.lines import stripped_lines
 from pecl.data.mixing import UNSPACED, Mixer
-from pecl.data.published.multi30k import TASK_FOLDER
+from pecl.data.published.multi30k import TASK_FOLDER, outside_pool
 from pecl.data.registry import find_data_dir
 from pecl.errors import DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, lexicon_pairs, normal_forms
@@ -30,7 +30,7 @@ _LEAST_SHARE = 0.1  # of words that are replaced, without a warning
 def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
     """Return a training text with mixed captions behind its pairs, made with a lexicon of the pairs.
 
-    Captions of the test part, and held-out ones, are left out.
+    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
 
     Raises:
         DataError: a source is missing or wrong, or nothing is left of it.
@@ -64,14 +64,18 @@ def _read(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the English captions of all sources by their weights, and a record of each source."""
     captions, records = list[str](), []
     for source in parse_sources(config.mixed or "", "mixed"):
-        path = Path(source.name)
+        path, root = Path(source.name), None
         if source.name == MULTI30K:
-            path = find_data_dir(MULTI30K, config.data_dir) / TASK_FOLDER / "raw" / "train.en"
+            root = find_data_dir(MULTI30K, config.data_dir)
+            path = root / TASK_FOLDER / "raw" / "train.en"
         path = resolve_captions_file(path)
         if not path.exists():
             hint = suggest(source.name, (MULTI30K,))
             raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
-        lines = [line for line in stripped_lines(path) if line]
+        lines = list(stripped_lines(path))
+        if root is not None:
+            lines = outside_pool(lines, root)
+        lines = [line for line in lines if line]
         captions += [lines[index] for index in weighted(np.arange(len(lines)), source)]
         records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
     return captions, records

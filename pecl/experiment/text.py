@@ -17,8 +17,8 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import COLUMNS, ParallelCaptions, has_words, hashes_of
 from pecl.data.custom.sources import (
     TextPair,
+    TextSource,
     normal_form,
-    parse_sources,
     read_source,
     shuffled,
     text_key,
@@ -64,8 +64,12 @@ class TrainingText:
         return hashes_of(self.parts)
 
 
-def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], ParallelCaptions]]) -> ParallelCaptions:
-    """Return the pairs of `config.text`: `english` and `target`.
+def load_text(
+    config: ExperimentConfig,
+    sources: Sequence[TextSource],
+    named: Mapping[str, Callable[[], ParallelCaptions]],
+) -> ParallelCaptions:
+    """Return the pairs of the sources of `config.text`: `english` and `target`.
 
     Empty pairs are refused and repeated pairs are logged; `config.clean` drops both.
 
@@ -74,7 +78,7 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
         OutputError: the text is long, and the cache cannot be written.
     """
     writer, records, parts = _PairWriter(), [], []
-    for source in parse_sources(config.text or ""):
+    for source in sources:
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
             indices, counts = writer.add(read, source.name, config.clean)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
+_CODE = (":/", ":(top,exclude)results", ":(top,exclude)pecl/adapters/shipped")  # what changes results of later runs
 _STATUS = Path("/proc/self/status")
 
 
@@ -31,7 +32,7 @@ def environment() -> Environment:
             versions[package] = None
     commit = _git("rev-parse", "HEAD")
     machine = Machine(platform.platform(), torch.get_num_threads())
-    dirty = bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None
+    dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)) if commit else None
     return Environment(versions, machine, commit, dirty)
 
 

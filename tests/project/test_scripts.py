@@ -305,21 +305,23 @@ def test_scenes_of_the_script_are_not_the_data_sets(heads):
     assert source.image_index == (*range(50), *range(50))
 
 
-def test_results_of_ready_adapters_replace_the_older_of_the_same_kind(tmp_path):
-    """Polish has a training, and evaluations of the plain tower and of the shipped adapter; Swahili stays as it is."""
+def test_a_result_of_a_ready_adapter_replaces_the_older_ones_of_its_language(tmp_path):
     ready, measured = script("make_ready_adapters"), ROOT / "results" / "measured" / "languages"
-    polish, swahili = sorted(measured.glob("pl-*.json")), sorted(measured.glob("sw-*.json"))
-    for path in [*polish, *swahili]:
+    for path in measured.glob("sw-*.json"):
         older = json.loads(path.read_text()) | {"run_id": path.stem[-16:][::-1]}
         del older["sha256"]
-        (tmp_path / f"older-{path.name}").write_text(json.dumps(with_digest(older)))
-    newer = [read_result(path) for path in polish]
-    for result in newer:
-        ready.keep(result, tmp_path)
-    ready.remove_older(newer, tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.json")) == [
-        *(f"older-{path.name}" for path in swahili),
-        *(path.name for path in polish),
-    ]
-    for path in polish:
+        for name in ("older", "ts"):
+            other = older | {"config": older["config"] | {"language": "ts" if name == "ts" else "sw"}}
+            (tmp_path / f"{name}-{path.name}").write_text(json.dumps(with_digest(other)))
+        newer = read_result(path)
+        ready.keep_result(newer, tmp_path)
+        ready.remove_older([newer], tmp_path)
+        assert sorted(one.name for one in tmp_path.glob("*.json")) == [path.name, f"ts-{path.name}"]
         assert json.loads((tmp_path / path.name).read_text()) == json.loads(path.read_text())
+
+
+def test_the_recipe_of_ready_adapters_is_one_for_all_languages_with_captions():
+    ready = script("make_ready_adapters")
+    swahili, czech, chamorro = (ready.recipe(code, "results/languages").to_record() for code in ("sw", "cs", "ch"))
+    assert {name: value for name, value in swahili.items() if czech[name] != value} == {"language": "sw"}
+    assert {name for name, value in swahili.items() if chamorro[name] != value} == {"language", "dataset", "text"}

@@ -32,10 +32,11 @@ _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 @dataclass(frozen=True)
 class TextSource:
-    """One source of pairs: its name as given, and the share of its pairs that is used."""
+    """One source of pairs: its name as given, the share of its pairs that is used, and whether it may be missing."""
 
     name: str
     weight: float = 1.0
+    optional: bool = False  # left out for a language that the named set does not have
 
 
 def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
@@ -43,11 +44,12 @@ def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
     sources = []
     for part in text.split(","):
         name, at, weight = part.strip().rpartition("@") if "@" in part else (part.strip(), "", "")
+        name, optional = name.removesuffix("?"), name.endswith("?")
         if not name:
             raise ConfigError(f'{field}: expected sources joined by commas, got "{text}"')
         if name in [source.name for source in sources]:
             raise ConfigError(f'{field}: expected each source once, got "{name}" twice')
-        sources.append(TextSource(name, _weight(weight, name, field) if at else 1.0))
+        sources.append(TextSource(name, _weight(weight, name, field) if at else 1.0, optional))
     return tuple(sources)
 
 

@@ -105,6 +105,15 @@ def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
     return pool_ids(present_training_images(data_dir))
 
 
+def outside_pool(captions: Sequence[str], data_dir: Path) -> list[str]:
+    """Return those of the training captions that are not of the pool's photographs; all where there is no pool."""
+    present = present_training_images(data_dir)
+    pool = set(pool_ids(present)) if len(present) >= POOL_SIZE else set()
+    names = read_captions(split_file(data_dir, "train")) if pool else [""] * len(captions)
+    pairs = zip(captions, names, strict=True)
+    return [caption for caption, name in pairs if name.removesuffix(".jpg") not in pool]
+
+
 def split_file(data_dir: Path, split: str) -> Path:
     """Return the file that lists the image file names of a split of task 1, one per caption."""
     return data_dir / TASK_FOLDER / "image_splits" / f"{split}.txt"
