@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import TRANSLATIONS, route
 from pecl.data.captions import ParallelCaptions
-from pecl.data.custom.sources import TextSource, parse_sources
+from pecl.data.custom.sources import TextSource
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
@@ -18,7 +18,6 @@ from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.mixed import with_mixed
 from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
-from pecl.languages import language_name
 
 logger = logging.getLogger(__name__)
 
@@ -177,10 +176,8 @@ def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
         return load and load(config)
     if load is not None:
         raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
-    sources = [source for source in parse_sources(config.text) if _has_language(source, config.language)]
-    if not sources:
-        raise DataError(f"text: no set of {config.text} has text in {language_name(config.language)}: expected a table")
-    return load_text(config, sources, {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"})
+    named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
+    return load_text(config, named, partial(_has_language, language=config.language))
 
 
 def _has_language(source: TextSource, language: str) -> bool:

@@ -19,6 +19,7 @@ from pecl.data.custom.sources import (
     TextPair,
     TextSource,
     normal_form,
+    parse_sources,
     read_source,
     shuffled,
     text_key,
@@ -66,10 +67,10 @@ class TrainingText:
 
 def load_text(
     config: ExperimentConfig,
-    sources: Sequence[TextSource],
     named: Mapping[str, Callable[[], ParallelCaptions]],
+    keep: Callable[[TextSource], bool] = lambda source: True,
 ) -> ParallelCaptions:
-    """Return the pairs of the sources of `config.text`: `english` and `target`.
+    """Return the pairs of the sources of `config.text` that `keep` keeps: `english` and `target`.
 
     Empty pairs are refused and repeated pairs are logged; `config.clean` drops both.
 
@@ -78,6 +79,9 @@ def load_text(
         OutputError: the text is long, and the cache cannot be written.
     """
     writer, records, parts = _PairWriter(), [], []
+    sources = list(filter(keep, parse_sources(config.text or "")))
+    if not sources:
+        raise DataError(f"text: no set of {config.text} has text in {language_name(config.language)}: expected a table")
     for source in sources:
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:

@@ -123,3 +123,14 @@ def test_text_without_a_known_checksum_must_be_utf8():
     check_content("žluť".encode(), None, is_text=True)
     with pytest.raises(DataError, match="not UTF-8"):
         check_content(b"\xff\xfe", None, is_text=True)
+
+
+def test_a_set_with_a_question_mark_is_left_out_for_languages_that_it_lacks(tmp_path):
+    make_sib200(make_xtd200(tmp_path, 8), "train")
+    fields = {"dataset": "xtd200", "language": "sw", "data_dir": str(tmp_path), "shots": 1, "choose": "last"}
+    _, text = load_training_inputs(make_config(fields | {"text": "gatitos?@2,sib200?,seed?"}))
+    assert list(text.train.target) == ["saba", "tatu"]
+    with pytest.raises(DataError, match=r"no set of gatitos\? has text in Swahili"):
+        load_training_inputs(make_config(fields | {"text": "gatitos?"}))
+    with pytest.raises(DataError, match="gatitos has no captions in Swahili"):
+        load_training_inputs(make_config(fields | {"text": "sib200,gatitos"}))
