@@ -195,10 +195,14 @@ def listed(codes: Collection[str]) -> str:
     return ", ".join(codes) if len(codes) <= 12 else f"{len(codes)} languages"
 
 
-def way_to_adapter(code: str, profile: str | None = None) -> str:
-    """Return the clause with the command that makes an adapter of a language, for a pair of towers if one is named."""
+def way_to_adapter(code: str, profile: str | None = None, dataset: str | None = None) -> str:
+    """Return the clause with the command that makes an adapter of a language, for a pair of towers if one is named.
+
+    It measures on `dataset`, or else on one that has the language.
+    """
     has_text = code in LANGUAGES and LANGUAGES[code].flores is not None
-    data, own = ("xtd200 --text flickr30k200", "") if has_text else ("test.csv --text pairs.tsv", " of tables of yours")
+    data = f"{dataset or 'xtd200'} --text flickr30k200" if has_text else f"{dataset or 'test.csv'} --text pairs.tsv"
+    own = "" if has_text else " of tables of yours"
     towers = f"--profile {profile} " * (profile is not None)
     return f"`pecl distil {towers}--language {code} --dataset {data}` makes an adapter{own}"
 

@@ -305,7 +305,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
     info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
         others = [other for other, row in DATASETS.items() if row.folders and language in row.languages]
-        way = f"it is in {', '.join(others)}" if others else way_to_adapter(language)
+        way = (f"it is in {', '.join(others)}; " if others else "") + way_to_adapter(language)
         known = listed(sorted(info.languages))
         raise DataError(f"{name} has no captions in {language_name(language)}: expected one of {known}; {way}")
     split = request.split
@@ -317,6 +317,11 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         raise DataError(unknown(f"split of {name}", split, info.splits))
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, dataclasses.replace(request, language=language, split=split, data_dir=root)
+
+
+def dataset_languages(name: str) -> tuple[str, ...]:
+    """Return the codes of the languages of a data set, none of an unknown one."""
+    return DATASETS[name].languages if name in DATASETS else ()
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:

@@ -13,10 +13,13 @@ from pecl.config import (
     make_config,
     schedule_for,
 )
+from pecl.data.registry import dataset_languages
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.run import train_fleet
 from pecl.experiment.start import with_adapter_of_start
+from pecl.files import is_path
+from pecl.languages import way_to_adapter
 from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.measures import difference_interval
 
@@ -60,9 +63,11 @@ def distil_config(
     if images and not config.image_weight:
         raise ConfigError("image_weight: expected a number > 0 with images, got 0")
     if config.text is None and config.train_on == "pairs":
+        has_captions = is_path(config.dataset) or config.language in dataset_languages(config.dataset)
+        way = way_to_adapter(config.language, dataset=config.dataset if has_captions else None)
         raise ConfigError(
             "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
-            f"multi30k-translations, {', '.join(TEXT_SETS)}"
+            f"multi30k-translations, {', '.join(TEXT_SETS)}; {way}"
         )
     if set(SCHEDULE_FIELDS) <= set(given):
         return config

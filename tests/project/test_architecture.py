@@ -26,17 +26,6 @@ def test_every_package_and_top_level_module_is_in_the_plan():
     assert set(NAMED) == packages - told_with_their_package | modules
 
 
-def test_what_a_row_names_is_in_its_package():
-    for first, purpose in ROWS:
-        for package in re.findall(r"`([\w/]+)`", first):
-            folder = PACKAGE / package
-            if not folder.is_dir() or package in ("report", "commands"):
-                continue
-            for name in re.findall(r"`([a-z_]+)`", purpose):
-                known = (folder / f"{name}.py").exists() or (folder / name).is_dir()
-                assert known or re.search(rf"def {name}\b", "".join(p.read_text() for p in folder.glob("*.py"))), name
-
-
 @pytest.mark.parametrize(
     "place", sorted(set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+(?:\.[A-Za-z_]+)*)(?:\(\w+\))?`", TRIPS)))
 )

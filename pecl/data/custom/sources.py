@@ -172,7 +172,7 @@ def _instead(code: str, columns: list[str]) -> str:
     there = ", ".join([*shown[:_MOST_COLUMNS_SHOWN], *["..."] * (len(shown) > _MOST_COLUMNS_SHOWN)])
     delimiters = [name for mark, name in _OTHER_DELIMITERS.items() if len(columns) == 1 and mark in columns[0]]
     if delimiters:
-        return f", got {there}: a .csv has commas between its columns and a .tsv tabs, not {delimiters[0]}"
+        return f", got {there}: a .csv has commas or semicolons between columns and a .tsv tabs, not {delimiters[0]}"
     languages = {name for name in columns if find_name(name, LANGUAGES)} - COLUMN_WORDS
     if not languages:
         return f", got {there}: the first line must name the columns, such as en and {code if code != 'en' else 'de'}"

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from pecl.errors import DataError, one_line, unknown
 from pecl.files import TEXT_LIMIT, check_regular, parse_json
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MALFORMED = "malformed line"
 _ROWS = 4096  # rows of parquet that are read together
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
@@ -68,7 +68,7 @@ def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterat
             check_regular(path)
         return _parquet_rows(path, table)
     lines = _lines(path, suffix, table, limit)
-    return _jsonl_rows(lines, table) if suffix == ".jsonl" else _delimited_rows(lines, _DELIMITERS[suffix], table)
+    return _jsonl_rows(lines, table) if suffix == ".jsonl" else _delimited_rows(lines, suffix, table)
 
 
 def kind_of(path: Path) -> str:
@@ -92,8 +92,11 @@ def _lines(path: Path, suffix: str, table: CaptionTable, limit: int | None) -> I
             return
 
 
-def _delimited_rows(lines: Iterator[str], delimiter: str, table: CaptionTable) -> Iterator[TableRow]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> Iterator[TableRow]:
+    header = next(lines, "")
+    # Excel separates the columns of a .csv by semicolons where a comma is the decimal mark
+    delimiter = "\t" if suffix == ".tsv" else ";" if header.count(";") > header.count(",") else ","
+    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     for number, fields in _numbered(reader, table.problems):
         if len(fields) > _MOST_COLUMNS:
             table.problems.append(Problem(number, None, _TOO_WIDE))

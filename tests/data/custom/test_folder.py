@@ -47,6 +47,14 @@ def test_every_kind_of_table(tmp_path, kind):
     assert captions.provenance["files"]["table"]["file"] == f"mine.{kind}"
 
 
+def test_a_csv_of_excel_with_semicolons(tmp_path):
+    """Where a comma is the decimal mark: semicolons, quotes where a field has one, and a byte-order mark."""
+    table = tmp_path / "mine.csv"
+    table.write_bytes('\ufeffen;de\r\na dog, a cat;"Hund; Katze"\r\na bird;ein Vogel\r\n'.encode())
+    captions = load_folder(table, "de")
+    assert (captions.english, captions.target) == (("a dog, a cat", "a bird"), ("Hund; Katze", "ein Vogel"))
+
+
 def test_folder_with_one_table_none_or_two(tmp_path):
     write_table(tmp_path / "birds" / "captions.jsonl", ROWS)
     captions = load_folder(tmp_path / "birds", "de", text_only=True)
