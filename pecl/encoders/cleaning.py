@@ -1,22 +1,20 @@
 """Changes that a tower makes to a text before its tokenizer, by name.
 
-`lower` is SigLIP's: lower case. `whitespace` and `canonicalize` are open_clip's own, which mend the encoding, undo HTML
-entities and collapse white space; the latter also lowers the case and drops punctuation.
+`lower` is SigLIP's: lower case. The others are open_clip's own, which mend the encoding, undo HTML entities and collapse
+white space. `whitespace_lower`, which open_clip calls `lower`, also lowers the case; `canonicalize` drops punctuation, too.
 """
 
-import copy
 import re
 import string
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 from tokenizers import Regex, normalizers
 
-from pecl.errors import ConfigError, WeightsError, install, unknown
+from pecl.errors import WeightsError, install, unknown
 
-LOWER, WHITESPACE, CANONICALIZE = "lower", "whitespace", "canonicalize"
-CLEANINGS = (LOWER, WHITESPACE, CANONICALIZE)
+LOWER, WHITESPACE, WHITESPACE_LOWER, CANONICALIZE = "lower", "whitespace", "whitespace_lower", "canonicalize"
+CLEANINGS = (LOWER, WHITESPACE, WHITESPACE_LOWER, CANONICALIZE)
 
 
 @cache
@@ -32,30 +30,41 @@ def cleaning(name: str) -> Callable[[str], str]:
         raise WeightsError(
             f"the cleaning {name!r} of texts needs open_clip: {install('openclip')} ({error})"
         ) from error
-    return get_clean_fn(name)
+    return get_clean_fn("lower" if name == WHITESPACE_LOWER else name)
 
 
-def with_cleaning(tokenizer: Any, name: str) -> Any:
-    """Return a copy of a tokenizer that cleans texts itself, for files that are used without pecl.
+def normalizer_of(name: str) -> list[normalizers.Normalizer]:
+    """Return the steps of a tokenizer's normalizer that clean a text as `cleaning(name)` does.
 
-    It does all of the cleaning `name` but open_clip's mending of encodings and HTML entities. Only tokenizers of the
-    tokenizers library can be changed.
+    HTML entities and text that was decoded in a wrong encoding stay as they are: no normalizer mends them.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ConfigError(
-            f"a {type(tokenizer).__name__} cannot be written with the cleaning {name!r}: expected a fast tokenizer"
-        )
-    copied = copy.deepcopy(tokenizer)
-    before = [*_STEPS[name], *([backend.normalizer] if backend.normalizer is not None else [])]
-    copied.backend_tokenizer.normalizer = normalizers.Sequence(before)
-    return copied
+    dropped = _PUNCTUATION if name == CANONICALIZE else ()
+    lower = () if name == WHITESPACE else _lower()
+    return [*lower] if name == LOWER else [*_mend(), *dropped, *lower, *_SPACES]
+
+
+def _lower() -> list[normalizers.Normalizer]:
+    """Return the steps of `str.lower`, which writes a sigma at the end of a word as no single letter's lower case."""
+    ignored, cased = r"\p{Case_Ignorable}", r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
+    final = rf"(?<={cased}{ignored}*)\u03a3(?!{ignored}*{cased})"
+    return [normalizers.Replace(Regex(final), "\u03c2"), normalizers.Lowercase()]
+
+
+def _mend() -> list[normalizers.Normalizer]:
+    """Return the steps of ftfy's `fix_text` that look at one place of a text: forms of letters, quotes, controls."""
+    from ftfy import chardata
+
+    forms = {chr(i): plain for table in (chardata.LIGATURES, chardata.WIDTH_MAP) for i, plain in table.items()}
+    controls = "".join(map(re.escape, map(chr, chardata.CONTROL_CHARS)))
+    return [
+        *(normalizers.Replace(form, plain) for form, plain in forms.items()),
+        normalizers.Replace(Regex(chardata.SINGLE_QUOTE_RE.pattern), "'"),
+        normalizers.Replace(Regex(chardata.DOUBLE_QUOTE_RE.pattern), '"'),
+        normalizers.Replace(Regex(r"\x1b\[[\d;]*[a-zA-Z]"), ""),  # colours of a terminal
+        normalizers.Replace(Regex(f"[{controls}]"), ""),
+        normalizers.NFC(),
+    ]
 
 
 _SPACES = (normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip())
 _PUNCTUATION = (normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""))
-_STEPS = {
-    LOWER: (normalizers.Lowercase(),),
-    WHITESPACE: _SPACES,
-    CANONICALIZE: (*_PUNCTUATION, normalizers.Lowercase(), *_SPACES),
-}

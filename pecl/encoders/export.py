@@ -18,8 +18,11 @@ import torch
 from torch import nn
 from transformers import CLIPImageProcessor, CLIPProcessor
 
+from pecl.encoders import contract
 from pecl.encoders.loading.checksums import write_checksums
-from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, Normalize
+from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, Normalize
+from pecl.encoders.loading.text import load_text_checkpoint
+from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError, not_none
 from pecl.files import new_folder, write_json, write_tensors
@@ -49,8 +52,12 @@ class Part(NamedTuple):
 
 
 @contextlib.contextmanager
-def exported_folder(target: str | Path) -> Iterator[Path]:
-    """Yield a new folder for an export (see `new_folder`), which gets checksums of its files when it is complete."""
+def exported_folder(target: str | Path, check: Callable[[Path], None] | None) -> Iterator[Path]:
+    """Yield a new folder for an export (see `new_folder`), which gets checksums of its files when it is complete.
+
+    `check` opens the complete folder and compares its embeddings by `contract.check`; after its error nothing is left.
+    None is for a folder that holds no tower.
+    """
     with new_folder(target) as folder:
         try:
             yield folder
@@ -60,6 +67,8 @@ def exported_folder(target: str | Path) -> Iterator[Path]:
             if reason := _RUST_OS_ERROR.search(str(error)):
                 raise OutputError(f"cannot write {target}: {reason[1]}") from error
             raise
+        if check is not None:
+            check(folder)
         write_checksums(folder)
 
 
@@ -69,13 +78,29 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
     Raises:
         ConfigError: an adapter is attached (merge it first), or the head has a layer that the layout cannot hold.
         OutputError: the folder exists already, or cannot be written.
+        RunError: sentence-transformers, or pecl, would embed a text otherwise than the tower.
     """
     parts = text_parts(tower)
-    with exported_folder(folder) as made:
+    with exported_folder(folder, partial(check_folder, tower)) as made:
         write_parts(parts, made)
-        write_prompts(tower.text_prefix, made)
+        write_settings(tower, made)
         write_modules(part_folders(parts), made)
     return Path(folder)
+
+
+def check_folder(tower: MultilingualTextEncoder, folder: Path, *, by_pecl: bool = True) -> None:
+    """Compare the embeddings of a folder, opened by sentence-transformers and by pecl, with the tower's."""
+    if by_pecl:
+        found = load_text_checkpoint(folder).encode_text
+        contract.check("pecl", found, tower.encode_text, contract.texts_for(tower))
+    if contract.is_there("sentence-transformers", "sentence_transformers"):
+        from sentence_transformers import SentenceTransformer
+
+        with contract.opening("sentence-transformers"):
+            model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        embed = partial(model.encode, convert_to_tensor=True, show_progress_bar=False)
+        texts = contract.texts_for(tower, pads_by_token=tower.counts_padding)
+        contract.check("sentence-transformers", embed, tower.encode_text, texts)
 
 
 def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
@@ -152,7 +177,7 @@ def write_parts(parts: Sequence[Part], folder: Path) -> None:
 def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower's backbone and tokenizer as a Transformer module."""
     tower.backbone.save_pretrained(folder)
-    tower.written_tokenizer().save_pretrained(folder)
+    portable_tokenizer(tower).save_pretrained(folder)
     write_encoder_settings(tower, folder)
 
 
@@ -181,7 +206,7 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     if family.is_fixed:
         padded = {"padding": "max_length", "max_length": tower.positions, "return_attention_mask": False}
         settings["processing_kwargs"] = {"text": padded}
-    CLIPProcessor(CLIPImageProcessor(), tower.written_tokenizer()).save_pretrained(folder)  # the library asks for both
+    CLIPProcessor(CLIPImageProcessor(), portable_tokenizer(tower)).save_pretrained(folder)  # the library asks for both
     write_json(folder / "sentence_bert_config.json", settings)
 
 
@@ -198,11 +223,17 @@ def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokeniz
     """Write the settings of the Transformer module: its output, longest text in tokens, and `tokenizer` if given."""
     settings = transformer_settings("text", "last_hidden_state", "token_embeddings")
     settings["max_seq_length"] = tower.max_length
-    if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:
-        settings["model_kwargs"] = {"add_pooling_layer": False}  # the tokens are pooled by the module behind
+    if options := encoder_options(tower):
+        settings["model_kwargs"] = options
     if tokenizer is not None:
         settings["tokenizer_name_or_path"] = tokenizer
     write_json(folder / "sentence_bert_config.json", settings)
+
+
+def encoder_options(tower: MultilingualTextEncoder) -> dict[str, bool]:
+    """Return the options by which `AutoModel` loads a tower's encoder: without a pooler, where it could have one."""
+    accepted = inspect.signature(type(tower.backbone).__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 
 def transformer_settings(modality: str, output: str, name: str, method: str = "forward") -> dict[str, Any]:
@@ -214,14 +245,14 @@ def transformer_settings(modality: str, output: str, name: str, method: str = "f
     }
 
 
-def write_prompts(prefix: str, folder: Path) -> None:
-    """Write the file of prompts, in which `prefix` is put before every text.
+def write_settings(tower: MultilingualTextEncoder, folder: Path) -> None:
+    """Write the file of prompts, in which the tower's prefix is put before every text, and its cleaning for pecl.
 
     `encode_query` and `encode_document` of the library use no default prompt, but empty ones of their own names.
     """
-    prompts = dict.fromkeys(("text", "query", "document"), prefix) if prefix else {}
+    prompts = dict.fromkeys(("text", "query", "document"), tower.text_prefix) if tower.text_prefix else {}
     settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}
-    write_json(folder / "config_sentence_transformers.json", settings)
+    write_json(folder / "config_sentence_transformers.json", settings | {CLEAN: tower.clean})
 
 
 def write_modules(kinds: dict[str, str], folder: Path) -> None:

@@ -1,6 +1,5 @@
 """`Tokenizing`: the part of a text tower that turns texts into token ids, as its family takes them."""
 
-import copy
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from pecl.encoders.batches import TokenIds, as_texts
-from pecl.encoders.cleaning import cleaning, with_cleaning
-from pecl.encoders.families import TextFamily, family_of, longest_sequence
+from pecl.encoders.cleaning import cleaning
+from pecl.encoders.families import TextFamily, family_of, first_position, longest_sequence
 from pecl.errors import ConfigError
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
 
@@ -59,19 +58,6 @@ class Tokenizing:
         finally:
             self.language = before
 
-    def written_tokenizer(self) -> Any:
-        """Return a tokenizer for files that are used without pecl.
-
-        It cleans texts itself, and begins them with the language of `speaking` where the tower asks for one.
-
-        Raises:
-            ConfigError: the tokenizer cannot be changed so, or the tower has no token for the language.
-        """
-        tokenizer = with_cleaning(self.tokenizer, self.clean) if self.clean else self.tokenizer
-        if not self.names_languages or self.language is None:
-            return tokenizer
-        return beginning_with(tokenizer, tokenizer.convert_ids_to_tokens(self.language_token(self.language)))
-
     def tokenize(self, texts: str | Iterable[str], languages: Sequence[str] | None = None) -> TokenIds:
         """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
 
@@ -114,6 +100,12 @@ class Tokenizing:
     def shapes_texts(self) -> bool:
         """Whether the tower cuts texts behind their end, or pads them to all positions."""
         return self.family is not None and (self.family.causal or self.family.is_fixed)
+
+    @property
+    def counts_padding(self) -> bool:
+        """Whether the encoder, run by transformers, counts positions over the tokens that are not padding."""
+        count = first_position if self.family is None else self.family.first_position
+        return count(self.backbone.config) > 0
 
     @property
     def names_languages(self) -> bool:
@@ -174,15 +166,6 @@ def around(tokenizer: Any) -> tuple[list[int], list[int]]:
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
     return whole[:start], whole[start + len(bare) :]
-
-
-def beginning_with(tokenizer: Any, token: str) -> Any:
-    """Return a copy of NLLB's tokenizer, no other, that begins every text with the token of a language."""
-    if not hasattr(tokenizer, "src_lang"):
-        raise ConfigError(f"a {type(tokenizer).__name__} cannot be written for one language: expected NLLB's tokenizer")
-    copied = copy.deepcopy(tokenizer)
-    copied.src_lang = copied.init_kwargs["src_lang"] = token
-    return copied
 
 
 def cut_to(input_ids: torch.Tensor, length: int, padding: int, end: Sequence[int]) -> torch.Tensor:

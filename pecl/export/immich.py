@@ -9,6 +9,7 @@ machine-learning/immich_ml/models.
 import re
 import string
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,20 +18,20 @@ import torch
 from PIL.Image import Resampling
 from torch import nn
 
+from pecl.encoders import contract
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.open_clip import LENGTH
 from pecl.encoders.pairs import PAIRS
+from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError, WeightsError, not_none, one_line
 from pecl.export.onnx import ImageModule, TextModule, check_packages, write_graph
 from pecl.export.open_clip import preprocessing_of
-from pecl.export.tokenizer import with_prefix
 from pecl.files import load_json, write_json
 
 MODEL, CONFIG, TEXTUAL, VISUAL = "model.onnx", "config.json", "textual", "visual"
-TOLERANCE = 1e-4  # for each number of an embedding, between onnxruntime and the tower
 TEXTS = ("a dog on the beach", "ein Hund im Schnee", "pes na pláži", "犬が走る", "two red boats")
 _FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -100,14 +101,18 @@ def export_immich(
         RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
     """
     check_packages()
-    tokenizer, length = with_prefix(text), context_length(text)
+    tokenizer, length = portable_tokenizer(text, with_prefix=True), context_length(text)
     settings: dict[str, Any] = {"embed_dim": text.embedding_dim, "text_cfg": {"context_length": length}}
     shown = None
     if image is not None:
         check_pair(text, image)
         shown = _preprocessing(image)
         settings["vision_cfg"] = {"image_size": shown["size"][0]}
-    with exported_folder(target) as folder:
+
+    def check(folder: Path) -> None:
+        check_textual(Textual(folder, folder / TEXTUAL / MODEL), text, language)
+
+    with exported_folder(target, check) as folder:
         (folder / TEXTUAL).mkdir()
         write_textual(text, folder / TEXTUAL / MODEL, length, language=language, is_mclip=is_mclip)
         tokenizer.model_max_length = length
@@ -118,7 +123,6 @@ def export_immich(
             pixels = torch.zeros(1, 3, *shown["size"])  # (1, 3, H, W)
             write_graph(ImageModule(image).eval(), {"pixels": pixels}, None, folder / VISUAL / MODEL, ["image"])
             write_json(folder / VISUAL / "preprocess_cfg.json", shown)
-        check_textual(Textual(folder, folder / TEXTUAL / MODEL), text, language)
     return Path(target)
 
 
@@ -150,12 +154,9 @@ class _Textual(nn.Module):
     def __init__(self, text: MultilingualTextEncoder, language: str | None) -> None:
         super().__init__()
         self.tower = TextModule(text, None)
-        self.padding: int = text.tokenizer.pad_token_id
-        family = text.family
-        self.is_fixed = family is not None and family.is_fixed
         self.first: int | None = None
         self.codes: torch.Tensor
-        if family is not None and family.names_languages:
+        if text.names_languages:
             self.first = text.language_token(language or "en")
             found = [i for name, i in text.tokenizer.get_vocab().items() if _FLORES.fullmatch(name)]
             self.register_buffer("codes", torch.tensor(sorted(found)))  # (C,)
@@ -165,14 +166,10 @@ class _Textual(nn.Module):
         ids = input_ids.long()  # (1, L)
         if self.first is not None:
             repeated = (ids[:, 1:2] == self.codes).any(dim=1, keepdim=True)  # (1, C) -> (1, 1)
-            padding = torch.full_like(ids[:, :1], self.padding)
+            padding = torch.full_like(ids[:, :1], self.tower.padding)
             ids = torch.where(repeated, torch.cat([ids[:, :1], ids[:, 2:], padding], dim=1), ids)
             ids = torch.cat([torch.full_like(ids[:, :1], self.first), ids[:, 1:]], dim=1)
-        if self.is_fixed:
-            mask = torch.ones_like(ids)
-        else:
-            mask = (ids != self.padding).long() if attention_mask is None else attention_mask.long()
-        return self.tower(ids, mask)
+        return self.tower(ids, torch.ones_like(ids) if attention_mask is None else attention_mask)
 
 
 class Textual:
@@ -190,14 +187,14 @@ class Textual:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        settings, length = _text_settings(folder), context_length_of(folder)
+        settings, self.length = _text_settings(folder), context_length_of(folder)
         padding = str(_read(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
         self.canonicalize = (settings.get("tokenizer_kwargs") or {}).get("clean") == "canonicalize"
         try:
             self.tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
             padding_id = self.tokenizer.token_to_id(padding)
-            self.tokenizer.enable_padding(length=length, pad_token=padding, pad_id=padding_id)
-            self.tokenizer.enable_truncation(max_length=length)
+            self.tokenizer.enable_padding(length=self.length, pad_token=padding, pad_id=padding_id)
+            self.tokenizer.enable_truncation(max_length=self.length)
         except Exception as error:  # the tokenizers library has no class of its own for a damaged file
             raise WeightsError(f"{folder / TEXTUAL}: cannot read its tokenizer ({one_line(error)})") from error
         try:
@@ -206,10 +203,14 @@ class Textual:
             raise WeightsError(f"onnxruntime cannot open {path}: {one_line(error)[:200]}") from error
         self.inputs = [one.name for one in self.session.get_inputs()]
 
+    def cleaned(self, text: str) -> str:
+        """Return a text as immich hands it to the tokenizer."""
+        text = " ".join(text.split())
+        return text.translate(_PUNCTUATION).lower() if self.canonicalize else text
+
     def embed(self, text: str) -> np.ndarray:
         """Return the first output for a text, (D,)."""
-        text = " ".join(text.split())
-        tokens = self.tokenizer.encode(text.translate(_PUNCTUATION).lower() if self.canonicalize else text)
+        tokens = self.tokenizer.encode(self.cleaned(text))
         given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
         feed = {name: np.array([given[name]], dtype=np.int32) for name in self.inputs}
         return self.session.run(None, feed)[0][0]
@@ -237,18 +238,27 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
-    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as in `export_immich`."""
-    names_languages = text.family is not None and text.family.names_languages
-    prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
-    with text.speaking(language):
-        expected = text.encode_text(TEXTS).numpy()  # (N, D)
-    for prefix in prefixes:
-        difference = distance(found.embed, [prefix + one for one in TEXTS], expected)
-        if not difference <= TOLERANCE:
-            raise WeightsError(
-                f"onnxruntime's embeddings differ by {difference:.1e} from those of {text.name}, expected at most "
-                f"{TOLERANCE:.0e}: nothing was written or replaced"
-            )
+    """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`.
+
+    Raises:
+        RunError: they differ; see `contract.check`.
+    """
+    longest, text.max_length = text.max_length, min(text.max_length, found.length)
+
+    def expected(given: Sequence[str]) -> torch.Tensor:
+        return text.encode_text([found.cleaned(one) for one in given])
+
+    try:
+        with text.speaking(language):
+            for prefix in ("", "deu_Latn", "eng_Latn") if text.names_languages else ("",):
+                rows = partial(_rows, found.embed, prefix)
+                contract.check("onnxruntime", rows, expected, contract.texts_for(text, has_prefix=True))
+    finally:
+        text.max_length = longest
+
+
+def _rows(embed: Callable[[str], np.ndarray], prefix: str, texts: Sequence[str]) -> np.ndarray:
+    return np.stack([embed(prefix + one) for one in texts])  # (N, D)
 
 
 def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected: np.ndarray) -> float:

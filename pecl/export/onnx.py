@@ -9,25 +9,30 @@ import contextlib
 import importlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import AutoTokenizer
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.slots import SlotRows
+from pecl.encoders import contract
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.layers import attendable, encode_padded
 from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, RunError, install, one_line
-from pecl.export.tokenizer import with_prefix
+from pecl.encoders.tokenizing import around
+from pecl.errors import ConfigError, RunError, install, not_none, one_line
 from pecl.files import write_json
 
 TEXT_FILE, INT8_FILE, VISION_FILE = "onnx/model.onnx", "onnx/model_int8.onnx", "onnx/vision_model.onnx"
@@ -52,14 +57,16 @@ def export_onnx(
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
     adapter, tower = (None, text) if bank is None else (bank.adapter, bank.tower)
-    tokenizer = with_prefix(tower)
+    tokenizer = portable_tokenizer(tower, with_prefix=True)
     about = {
-        "max_length": tower.max_length,
+        "max_length": tower.max_length,  # tokens; the graph cuts longer texts
+        "padding": {"token": tower.tokenizer.pad_token_id, "side": "either", "length": "any", "attention_mask": "any"},
+        "prefix": tower.text_prefix,
         "width": tower.embedding_dim,
         "slots": None if bank is None else {name: i for i, name in enumerate(bank.languages)},
         "preprocessing": None if image is None else {**image.preprocessing},
     }
-    with exported_folder(target) as folder:
+    with exported_folder(target, partial(_check_text, text)) as folder:
         (folder / "onnx").mkdir()
         _write_text(tower, adapter, folder / TEXT_FILE)
         if int8:
@@ -104,7 +111,10 @@ class GatheredRows(SlotRows):
 
 
 class TextModule(nn.Module):
-    """A text tower as a graph: (B, L) token ids and mask, and with an adapter (B,) slots, to (B, D) of length 1."""
+    """A text tower as a graph: (B, L) token ids of any padding, and with an adapter (B,) slots, to (B, D) of length 1.
+
+    The graph pads, cuts and masks texts itself, as its tower does.
+    """
 
     def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None) -> None:
         super().__init__()
@@ -112,22 +122,61 @@ class TextModule(nn.Module):
         self.only_last = tower.reads_last
         self.adapter = adapter
         self.rows = None if adapter is None else GatheredRows(adapter.num_slots)
+        before, after = around(tower.tokenizer)
+        self.padding: int = not_none(tower.tokenizer.pad_token_id, "pad token")
+        self.longest, self.begins = tower.max_length, bool(before)
+        family = tower.family
+        self.positions = tower.positions if family is not None and family.is_fixed else None
+        self.end: int | None = tower.backbone.config.eos_token_id if family is not None and family.causal else None
+        end = torch.full((self.longest,), self.padding)  # (max_length,): the last tokens of a text that is cut
+        end[self.longest - len(after) :] = torch.tensor(after, dtype=torch.int64)
+        self.last_words = self.longest - len(after)
+        self.register_buffer("cut", end)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the embeddings (B, D), of length 1."""
+        """Return the embeddings (B, D), of length 1.
+
+        The mask (B, L) is read only in front of a text whose tokenizer puts nothing there: it tells padding on the left
+        from a text that begins by spelling the token of padding.
+        """
+        ids, mask = self._shaped(self._moved(input_ids, attention_mask))
         extended = None
         if self.adapter is not None and self.rows is not None:
             self.rows.choose(slots)
-            extended = self.adapter.extend_inputs(input_ids, attention_mask)
+            extended = self.adapter.extend_inputs(ids, mask)
         if extended is None:
-            seen, mask = attendable(self.backbone, attention_mask, True), attention_mask
-            hidden = encode_padded(self.backbone, seen, input_ids, only_last=self.only_last)
+            seen = attendable(self.backbone, mask, True)
+            hidden = encode_padded(self.backbone, seen, ids, only_last=self.only_last)
         else:
             seen, mask = attendable(self.backbone, extended.attention_mask, True), extended.pooling_mask
             hidden = encode_padded(self.backbone, seen, words=extended.embeddings, only_last=self.only_last)
         return F.normalize(self.head(self.pooling(hidden, mask[:, -1:] if self.only_last else mask)), dim=1)
+
+    def _moved(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return token ids (B, L) with padding on the left moved to the right."""
+        is_text = ids != self.padding
+        begun = is_text if self.begins else is_text | (mask != 0)
+        shift = (begun.long().cumsum(1) == 0).sum(1, keepdim=True)  # (B, 1)
+        places = torch.arange(ids.shape[1], device=ids.device) + shift  # (B, L)
+        return F.pad(ids, (0, 1), value=self.padding).gather(1, places.clamp(max=ids.shape[1]))
+
+    def _shaped(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token ids (B, L) cut and padded as the tower's family takes them, and their mask, both (B, L')."""
+        is_text = ids != self.padding
+        places = torch.arange(ids.shape[1], device=ids.device)  # (L,)
+        length = ((places + 1) * is_text).amax(1, keepdim=True)  # (B, 1): tokens of each text
+        count = torch.sym_min(ids.shape[1], self.longest)
+        ids, places = ids[:, :count], places[:count]
+        ids = torch.where((length > self.longest) & (places >= self.last_words), self.cut[:count], ids)
+        if self.positions is not None:
+            ids = F.pad(ids, (0, self.positions), value=self.padding)[:, : self.positions]
+            return ids, torch.ones_like(ids)
+        if self.end is not None:  # nothing behind the first end of text
+            behind = ((ids == self.end).long().cumsum(1) == 0).sum(1, keepdim=True) + 1  # (B, 1)
+            length = torch.minimum(length, behind)
+        return ids, (places < length).long()
 
 
 class ImageModule(nn.Module):
@@ -142,10 +191,37 @@ class ImageModule(nn.Module):
         return F.normalize(self.image(pixels), dim=1)
 
 
+def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> None:
+    """Compare the graph of texts with the tower, whose texts are padded and masked in several ways."""
+    from onnxruntime import InferenceSession
+
+    with contract.opening("onnxruntime"):
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        session: Any = InferenceSession(folder / TEXT_FILE, providers=["CPUExecutionProvider"])
+    slots, languages = {}, None
+    if isinstance(text, AdapterBank):
+        texts, names = contract.texts_for(text.tower, has_prefix=True), text.single().languages
+        slots = {"slots": np.arange(len(texts)) % len(names)}
+        languages = [names[slot] for slot in slots["slots"]]
+
+        def expected(given: Sequence[str]) -> torch.Tensor:
+            return text.encode_text(given, languages)
+    else:
+        texts, expected = contract.texts_for(text, has_prefix=True), text.encode_text
+
+    def embed(given: Sequence[str], mask: Callable[[np.ndarray], np.ndarray] = np.asarray, **options: Any) -> np.ndarray:
+        tokens = tokenizer(list(given), padding=True, return_tensors="np", verbose=False, **options)
+        feed = {"input_ids": tokens["input_ids"], "attention_mask": mask(tokens["attention_mask"])}
+        return session.run(None, feed | slots)[0]
+
+    for options in ({"truncation": True}, {"mask": np.ones_like}, {"padding_side": "left"}):
+        contract.check("onnxruntime", partial(embed, **options), expected, texts)
+
+
 def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: Path) -> None:
     module = TextModule(tower, adapter).eval()
     rows: Any = module.rows
-    texts, length = torch.export.Dim("texts"), torch.export.Dim("tokens", max=tower.max_length)
+    texts, length = torch.export.Dim("texts"), torch.export.Dim("tokens")
     example = tower.pad(tower.tokenize(["a", "a b c"]), range(2))
     inputs = {"input_ids": example.input_ids, "attention_mask": example.attention_mask}
     shapes: dict[str, Mapping[int, Any]] = {name: {0: texts, 1: length} for name in inputs}

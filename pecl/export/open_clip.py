@@ -7,6 +7,7 @@ on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W 
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,24 @@ from torch import nn
 
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import with_parameters
+from pecl.encoders import contract
+from pecl.encoders.cleaning import LOWER, WHITESPACE, WHITESPACE_LOWER, cleaning
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.open_clip import CONFIG_FILE
 from pecl.encoders.loading.open_clip_names import to_open_clip
+from pecl.encoders.loading.text import load_text_checkpoint
+from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
 from pecl.export.sentence_transformers import timm_name
-from pecl.export.tokenizer import with_prefix
 from pecl.files import write_json, write_tensors
 
 POOLERS = {"mean": "mean_pooler", "cls": "cls_last_hidden_state_pooler"}  # pecl's name -> open_clip's
 RESIZING = {"squash": "squash", "center": "shortest"}  # timm's crop_mode -> open_clip's resize_mode
 LOGIT_SCALE = math.log(1 / 0.07)  # open_clip's own start; no ranking depends on it
+_PLACES = ("hf_model_name", "hf_tokenizer_name")  # settings that hold the folder's own path
 _TOLERANCE = 1e-5  # for W pinv(W) b against b, relative to the largest |b|
 
 
@@ -49,7 +55,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         return _export_own(text, image, target)
     vision, preprocessing = _vision_settings(image), preprocessing_of(image)
     backbone, projection = fold_bias(text)
-    tokenizer, config = with_prefix(text), copy.deepcopy(backbone.config)
+    tokenizer, config = portable_tokenizer(text, with_prefix=True), copy.deepcopy(backbone.config)
     config.pad_token_id = _padding(text)
     model = {
         "embed_dim": text.embedding_dim,
@@ -66,12 +72,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     state |= {f"visual.trunk.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
     state |= {f"visual.head.proj.{name}": tensor for name, tensor in image.head.state_dict().items()}
     state |= {"text.proj.weight": projection, "logit_scale": torch.tensor(LOGIT_SCALE)}
-    with exported_folder(target) as folder:
-        config.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        write_tensors(folder / "open_clip_model.safetensors", state, {"format": "pt"})
-        write_json(folder / "open_clip_config.json", {"model_cfg": model, "preprocess_cfg": preprocessing})
-    return target
+    return _write(text, target, tokenizer, state, model, preprocessing, config)
 
 
 def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path) -> Path:
@@ -92,8 +93,8 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
             f"text tower {text.name} cannot be written for open_clip as the model of {image.name}: expected width, "
             f"layers and vocabulary {expected}, got {found}"
         )
-    tokenizer = with_prefix(text)
-    settings["text_cfg"] |= {"hf_tokenizer_name": str(target)}
+    tokenizer = portable_tokenizer(text, with_prefix=True)
+    settings["text_cfg"] |= {"hf_tokenizer_name": str(target), "context_length": text.max_length}
     head: Any = text.head
     state = to_open_clip(text.backbone.state_dict(), getattr(head, "weight", None), getattr(head, "bias", None))
     if settings.get("custom_text"):
@@ -103,11 +104,65 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
     if "init_logit_bias" in settings:
         state["logit_bias"] = torch.tensor(float(settings["init_logit_bias"]))
     preprocessing = {name: value for name, value in image.preprocessing.items() if name != "library"}
-    with exported_folder(target) as folder:
+    return _write(text, target, tokenizer, state, settings, preprocessing)
+
+
+def _write(
+    text: MultilingualTextEncoder,
+    target: Path,
+    tokenizer: Any,
+    state: dict[str, torch.Tensor],
+    model: dict[str, Any],
+    preprocessing: dict[str, Any],
+    config: Any = None,
+) -> Path:
+    """Write the files; `config` is that of a text tower around an encoder of transformers.
+
+    While the folder is checked it has another name, which its config then holds.
+    """
+    clean = {"": WHITESPACE, LOWER: WHITESPACE_LOWER}.get(text.clean, text.clean)  # open_clip cleans white space always
+    named = {"clean": "lower" if clean == WHITESPACE_LOWER else clean}
+    model["text_cfg"]["tokenizer_kwargs"] = model["text_cfg"].get("tokenizer_kwargs", {}) | named
+
+    def write_config(folder: Path, place: Path) -> None:
+        model["text_cfg"] |= {name: str(place) for name in _PLACES if name in model["text_cfg"]}
+        write_json(folder / CONFIG_FILE, {"model_cfg": model, "preprocess_cfg": preprocessing})
+
+    def check(folder: Path) -> None:
+        write_config(folder, folder)
+        _check_texts(text, clean, folder)
+        write_config(folder, target)
+
+    with exported_folder(target, check) as folder:
+        if config is not None:
+            config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_tensors(folder / "open_clip_model.safetensors", state, {"format": "pt"})
-        write_json(folder / "open_clip_config.json", {"model_cfg": settings, "preprocess_cfg": preprocessing})
+        write_config(folder, target)
     return target
+
+
+def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> None:
+    """Compare the embeddings of a folder, opened by open_clip and by pecl, with the tower's of texts so cleaned."""
+    texts = contract.texts_for(text, has_prefix=True, pads_by_token=not text.shapes_texts)
+    if not contract.is_there("open_clip", "open_clip"):
+        return
+    import open_clip
+
+    cleaned: Callable[[str], str] = str if text.clean == clean else cleaning(clean)
+    with contract.opening("open_clip"):
+        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+
+    def expected(given: Sequence[str]) -> torch.Tensor:
+        return text.encode_text([cleaned(one) for one in given])
+
+    def embed(given: Sequence[str]) -> torch.Tensor:
+        with torch.no_grad():
+            return model.eval().encode_text(tokenizer(list(given)), normalize=True)
+
+    contract.check("open_clip", embed, expected, texts)
+    contract.check("pecl", load_text_checkpoint(folder).encode_text, expected, texts)
 
 
 def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
@@ -131,7 +186,8 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
             f"layer of full row rank, got one of shape {tuple(weight.shape)} whose bias is {error:.1e} off"
         )
     backbone = copy.deepcopy(text.backbone)
-    path = paths_of(backbone, "output_norm")[-1]
+    final = None if text.family is None else text.family.final_norm
+    path = final or paths_of(backbone, "output_norm")[-1]
     norm: Any = backbone.get_submodule(path)
     backbone.set_submodule(path, with_parameters(norm, norm.weight, norm.bias.double() + constant))
     return backbone, text.head.weight

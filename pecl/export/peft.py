@@ -5,9 +5,14 @@ and texts put before a text belong to the code that pools the tokens; sentence-t
 them.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from transformers import AutoModel
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.kind import AdapterConfig
@@ -15,12 +20,14 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.adapters.spec import describe
-from pecl.encoders.export import exported_folder
+from pecl.encoders import contract
+from pecl.encoders.export import encoder_options, exported_folder
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.open_clip import PREFIX, is_open_clip
 from pecl.encoders.loading.sentence_transformers import encoder_folder
 from pecl.encoders.loading.weights import read_json
+from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
@@ -40,9 +47,34 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
     """
     if beyond := [config for config in adapter.configs if not isinstance(config, _HELD)]:
         raise ConfigError(_cannot_go(adapter, beyond))
-    with exported_folder(target) as folder:
+    if tower.family is not None and tower.family.encoder is not None:
+        raise ConfigError(
+            f"an adapter on {tower.backbone.config.model_type} cannot go into PEFT's format: AutoModel loads the text "
+            "tower only as a part of a larger model"
+        )
+    with exported_folder(target, partial(_check_texts, adapter, tower)) as folder:
         write_encoder_adapter(folder, adapter, tower, base)
     return Path(target)
+
+
+def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: Path) -> None:
+    """Compare the tower around the encoder that PEFT opens with the tower and its adapter."""
+    if not contract.is_there("PEFT", "peft"):
+        return
+    from peft import PeftModel
+
+    named = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+    with contract.opening("PEFT"):
+        encoder: Any = AutoModel.from_pretrained(named, **encoder_options(tower))
+        wrapped = PeftModel.from_pretrained(encoder, str(folder)).eval()
+    settings = {"text_prefix": tower.text_prefix, "max_length": tower.max_length, "clean": tower.clean}
+    found = MultilingualTextEncoder(
+        *(wrapped, tower.tokenizer, tower.head),
+        **(settings | {"name": tower.name, "pooling": tower.pooling}),
+    )
+    found.language = adapter.language
+    texts = contract.texts_for(tower)
+    contract.check("PEFT", found.encode_text, merge_adapter(adapter, tower).encode_text, texts)
 
 
 def write_encoder_adapter(
@@ -65,7 +97,7 @@ def write_encoder_adapter(
     encoder = base_encoder(base, tower)
     if tower.names_languages:
         with tower.speaking(adapter.language):
-            tower.written_tokenizer().save_pretrained(folder)
+            portable_tokenizer(tower).save_pretrained(folder)
     write_peft(folder, state, held, tower, encoder)
     return encoder
 

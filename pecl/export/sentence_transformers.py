@@ -8,6 +8,7 @@ The image tower is a Transformer over transformers' classes and a Dense: timm's 
 vision halves of CLIP and SigLIP as they are. open_clip's own towers have no class in transformers.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pecl.encoders.export import (
     CLASSES,
     Part,
     after_encoder,
+    check_folder,
     exported_folder,
     head_parts,
     part_folders,
@@ -30,7 +32,7 @@ from pecl.encoders.export import (
     write_encoder_settings,
     write_modules,
     write_parts,
-    write_prompts,
+    write_settings,
 )
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
@@ -58,9 +60,9 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
         return save_text_encoder(text, target)
     check_pair(text, image)
     routes = {"text": text_parts(text), "image": _image_parts(image)}
-    with exported_folder(target) as folder:
+    with exported_folder(target, partial(check_folder, text)) as folder:
         _write_router(routes, folder)
-        write_prompts(text.text_prefix, folder)
+        write_settings(text, folder)
     return Path(target)
 
 
@@ -107,9 +109,9 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
         write_encoder_settings(tower, folder, tokenizer=None if tower.names_languages else encoder)
 
     parts = [Part("Transformer", write_encoder), *after_encoder(merged)]
-    with exported_folder(target) as folder:
+    with exported_folder(target, partial(check_folder, merged, by_pecl=False)) as folder:
         write_parts(parts, folder)
-        write_prompts(merged.text_prefix, folder)
+        write_settings(merged, folder)
         write_modules(part_folders(parts), folder)
     return Path(target)
 

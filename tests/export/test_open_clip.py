@@ -16,7 +16,6 @@ from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.export.open_clip import export_open_clip, fold_bias
-from pecl.export.tokenizer import with_prefix
 from pecl.retrieval.evaluator import RetrievalEvaluator
 
 open_clip = pytest.importorskip("open_clip", reason="open_clip is not there")
@@ -106,15 +105,6 @@ def test_the_bias_is_folded_by_hand(architecture, pooling):
     tower.head.weight = nn.Parameter(weight)
     torch.testing.assert_close(tower.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
     assert fold_bias(tower) == (backbone, tower.head.weight)  # there is nothing left to fold
-
-
-def test_a_tokenizer_with_the_prefix_gives_the_towers_tokens():
-    tower = text_tower()
-    texts = [*TEXTS, "x" * 500, "", " two  spaces ", "čeština"]
-    own = with_prefix(tower)(texts, truncation=True, max_length=tower.max_length)["input_ids"]
-    assert own == tower.tokenize(texts)
-    tower.text_prefix = ""
-    assert with_prefix(tower)(TEXTS)["input_ids"] == tower.tokenize(TEXTS)
 
 
 def test_what_open_clip_cannot_hold_is_said(tmp_path):

@@ -17,6 +17,7 @@ from tokenizers import processors
 from transformers import (
     DistilBertConfig,
     DistilBertModel,
+    GemmaTokenizer,
     M2M100Config,
     MetaClip2Config,
     MetaClip2Model,
@@ -124,6 +125,16 @@ def ending_tokenizer():
     return tokenizer
 
 
+def gemma_tokenizer():
+    """SigLIP 2's: a class of its own, which builds its normalizer anew when it is loaded."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    pieces = [*special, *(f"<0x{i:02X}>" for i in range(256)), "▁", *string.ascii_letters, *string.punctuation]
+    tokenizer = GemmaTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], padding_side="right")
+    template = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    tokenizer.backend_tokenizer.post_processor = template
+    return tokenizer
+
+
 def _randomized(model):
     """Biases and norms that are not zero or one, so that none can be left out or taken for another."""
     with torch.no_grad():
@@ -156,12 +167,13 @@ def write_metaclip_mt5(folder):
 
 def write_siglip(folder):
     """SigLIP 2 of fixed resolution as transformers publishes it: the ids in its config are not the tokenizer's."""
-    halves = HALVES | {"text_config": HALVES["text_config"] | {"projection_size": WIDTH}}
+    halves = HALVES | {"text_config": HALVES["text_config"] | {"projection_size": WIDTH, "vocab_size": 360}}
+    halves["text_config"]["hidden_act"] = "gelu_pytorch_tanh"
     halves["vision_config"] = halves["vision_config"] | {"hidden_size": WIDTH}
     torch.manual_seed(1)
     model = _randomized(SiglipModel(SiglipConfig(**halves)))
     model.save_pretrained(folder)
-    tokenizer = ending_tokenizer()
+    tokenizer = gemma_tokenizer()
     tokenizer.save_pretrained(folder)
 
     def embed(texts):
@@ -185,7 +197,7 @@ def _write_open_clip_own(folder, text, tokenizer, cls, **config):
 
 def write_nllb(folder):
     """open_clip's nllb-clip-base-siglip: the encoder of NLLB, whose first token is the language's."""
-    characters = sorted({*string.printable, *"".join(TEXTS), "▁"} - set(string.whitespace))
+    characters = sorted({*string.printable, *"".join(TEXTS), "▁"} - set(string.whitespace)) + list("كلبสุนัข")
     pieces = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *characters])}
     tokenizer = NllbTokenizer(vocab=pieces, merges=[])
     sizes = {"d_model": 32, "encoder_layers": 2, "encoder_ffn_dim": 48, "encoder_attention_heads": 4}
@@ -213,16 +225,16 @@ SIZES = {"vocab_size": 260, "width": 32, "heads": 4, "layers": 2, "mlp_ratio": 1
 
 def write_open_clip_siglip(folder):
     """open_clip's ViT-B-16-SigLIP2."""
-    text = SIZES | {"context_length": 64, "no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
+    text = SIZES | {"vocab_size": 360, "context_length": 64, "no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
     text |= {"norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}}
     text |= {"tokenizer_kwargs": {"clean": "canonicalize"}}
-    return _write_open_clip_own(folder, text, ending_tokenizer(), CustomTextCLIP, init_logit_bias=-10)
+    return _write_open_clip_own(folder, text, gemma_tokenizer(), CustomTextCLIP, init_logit_bias=-10)
 
 
-def write_open_clip_metaclip(folder):
+def write_open_clip_metaclip(folder, quick_gelu=True):
     """open_clip's ViT-H-14-worldwide-quickgelu, whose text half lies at the root."""
     text = SIZES | {"context_length": 77, "pool_type": "eos", "eos_id": 2}
-    return _write_open_clip_own(folder, text, tiny_tokenizer(), CLIP, quick_gelu=True)
+    return _write_open_clip_own(folder, text, tiny_tokenizer(), CLIP, quick_gelu=quick_gelu)
 
 
 WRITERS = {

@@ -67,7 +67,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
         if adapter.language is None:
             raise ConfigError(f"{adapter.path} does not say what language it is for, which {path} must: name it")
         return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
-    with exported_folder(path) as folder:
+    with exported_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
     return path
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from pecl.encoders.cleaning import WHITESPACE
+from pecl.encoders.cleaning import WHITESPACE, WHITESPACE_LOWER
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.shapes import base_config
@@ -95,7 +95,8 @@ class OpenClipText(NamedTuple):
     @property
     def clean(self) -> str:
         """Name of the cleaning of texts."""
-        return (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
+        named = (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
+        return WHITESPACE_LOWER if named == "lower" else named
 
     @property
     def length(self) -> int:

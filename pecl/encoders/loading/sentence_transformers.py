@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.encoders.activations import ACTIVATIONS
+from pecl.encoders.cleaning import CLEANINGS
 from pecl.encoders.loading.weights import check_names, read_json, read_state_dict, take_linear
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import WeightsError, unknown
@@ -31,6 +32,7 @@ POOLING_FLAGS = {
 }
 # Settings of a Normalize that an export of pecl put behind the tower; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
+CLEAN = "pecl_clean"  # name of a tower's cleaning of texts, in the file of prompts
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {"Identity": nn.Identity} | {type(one).__name__: type(one) for one in ACTIVATIONS.values()}
 
@@ -51,6 +53,7 @@ class Layout(NamedTuple):
     head: nn.Module | None  # the layers after the pooling, a plain linear layer where that is all
     text_prefix: str  # the default prompt, put before every text
     max_length: int | None  # longest sequence in tokens, where one is set
+    clean: str | None  # a name in `CLEANINGS`, or empty; None where only the family says it
 
 
 def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
@@ -62,13 +65,18 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
-    prefix = _default_prompt(folder)
+    prompts = folder / "config_sentence_transformers.json"
+    prompt_settings = read_json(prompts) if prompts.exists() else {}
+    prefix, clean = _default_prompt(prompts, prompt_settings), prompt_settings.get(CLEAN)
+    if clean and clean not in CLEANINGS:
+        raise WeightsError(f"{prompts}: {unknown('cleaning of texts', str(clean), CLEANINGS)}")
     return Layout(
         encoder,
         None if pooling is None else _pooling(pooling / "config.json", prefix),
         _head(modules[1 if pooling is None else 2 :], folder, dtype),
         prefix,
         settings.get("max_seq_length"),
+        clean,
     )
 
 
@@ -108,9 +116,7 @@ def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> l
         raise WeightsError(f"{path}: expected a list of sentence-transformers modules ({error})") from error
 
 
-def _default_prompt(folder: Path) -> str:
-    path = folder / "config_sentence_transformers.json"
-    settings = read_json(path) if path.exists() else {}
+def _default_prompt(path: Path, settings: dict[str, Any]) -> str:
     name, prompts = settings.get("default_prompt_name"), settings.get("prompts", {})
     prompt = prompts.get(str(name), "") if name and isinstance(prompts, dict) else ""
     if not isinstance(prompt, str):

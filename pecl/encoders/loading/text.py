@@ -133,6 +133,7 @@ def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
         parts.head, parts.pooling = layout.head, layout.pooling
     parts.text_prefix = layout.text_prefix
     parts.longest = layout.max_length
+    parts.clean = parts.clean if layout.clean is None else layout.clean
     return parts
 
 
