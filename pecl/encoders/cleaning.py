@@ -1,7 +1,8 @@
 """Changes that a tower makes to a text before its tokenizer, by name.
 
-`lower` is SigLIP's: lower case. The others are open_clip's own, which mend the encoding, undo HTML entities and collapse
-white space. `whitespace_lower`, which open_clip calls `lower`, also lowers the case; `canonicalize` drops punctuation, too.
+`lower` is SigLIP's: lower case. The others are open_clip's own, which mend the encoding, undo HTML entities and
+collapse white space. `whitespace_lower`, which open_clip calls `lower`, also lowers the case. `canonicalize` lowers the
+case and drops punctuation.
 """
 
 import re

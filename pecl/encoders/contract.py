@@ -27,7 +27,7 @@ EMPTY = "empty"
 TEXTS: dict[str, str] = {
     "plain": "a dog on the beach",
     "capitals": "A DOG, A CAT!",
-    "punctuation": "two (red) boats; \"no_one's\" - 50 %?",
+    "punctuation": 'two (red) boats; "no_one\'s" - 50 %?',
     "spaces": "  two  spaces ",
     "tabs": "a\tdog\t\ton",
     "line breaks": "a dog\non the\r\nbeach\n",

@@ -68,7 +68,7 @@ def export_onnx(
     }
     with exported_folder(target, partial(_check_text, text)) as folder:
         (folder / "onnx").mkdir()
-        _write_text(tower, adapter, folder / TEXT_FILE)
+        _write_text(tower, adapter, folder / TEXT_FILE, () if bank is None else bank.languages)
         if int8:
             import onnx
             from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -113,11 +113,14 @@ class GatheredRows(SlotRows):
 class TextModule(nn.Module):
     """A text tower as a graph: (B, L) token ids of any padding, and with an adapter (B,) slots, to (B, D) of length 1.
 
-    The graph pads, cuts and masks texts itself, as its tower does.
+    The graph pads, cuts and masks texts itself, as its tower does. `languages` are those of the slots, whose tokens the
+    graph puts first where the tower asks for them.
     """
 
-    def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None) -> None:
+    def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None, languages: Sequence[str] = ()) -> None:
         super().__init__()
+        codes = [tower.language_token(name) for name in languages] if tower.names_languages else None
+        self.register_buffer("codes", None if codes is None or adapter is None else torch.tensor(codes))  # (S,)
         self.backbone, self.head, self.pooling = tower.backbone, tower.head, POOLINGS[tower.pooling]
         self.only_last = tower.reads_last
         self.adapter = adapter
@@ -143,6 +146,8 @@ class TextModule(nn.Module):
         """
         ids, mask = self._shaped(self._moved(input_ids, attention_mask))
         extended = None
+        if self.codes is not None and slots is not None:
+            ids = torch.cat([self.codes[slots].unsqueeze(1), ids[:, 1:]], dim=1)
         if self.adapter is not None and self.rows is not None:
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(ids, mask)
@@ -209,7 +214,9 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
     else:
         texts, expected = contract.texts_for(text, has_prefix=True), text.encode_text
 
-    def embed(given: Sequence[str], mask: Callable[[np.ndarray], np.ndarray] = np.asarray, **options: Any) -> np.ndarray:
+    def embed(
+        given: Sequence[str], mask: Callable[[np.ndarray], np.ndarray] = np.asarray, **options: Any
+    ) -> np.ndarray:
         tokens = tokenizer(list(given), padding=True, return_tensors="np", verbose=False, **options)
         feed = {"input_ids": tokens["input_ids"], "attention_mask": mask(tokens["attention_mask"])}
         return session.run(None, feed | slots)[0]
@@ -218,8 +225,8 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
         contract.check("onnxruntime", partial(embed, **options), expected, texts)
 
 
-def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: Path) -> None:
-    module = TextModule(tower, adapter).eval()
+def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: Path, languages: Sequence[str]) -> None:
+    module = TextModule(tower, adapter, languages).eval()
     rows: Any = module.rows
     texts, length = torch.export.Dim("texts"), torch.export.Dim("tokens")
     example = tower.pad(tower.tokenize(["a", "a b c"]), range(2))

@@ -22,6 +22,7 @@ from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.adapters.spec import describe
 from pecl.encoders import contract
 from pecl.encoders.export import encoder_options, exported_folder
+from pecl.encoders.families import finish_backbone
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.open_clip import PREFIX, is_open_clip
@@ -47,11 +48,6 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
     """
     if beyond := [config for config in adapter.configs if not isinstance(config, _HELD)]:
         raise ConfigError(_cannot_go(adapter, beyond))
-    if tower.family is not None and tower.family.encoder is not None:
-        raise ConfigError(
-            f"an adapter on {tower.backbone.config.model_type} cannot go into PEFT's format: AutoModel loads the text "
-            "tower only as a part of a larger model"
-        )
     with exported_folder(target, partial(_check_texts, adapter, tower)) as folder:
         write_encoder_adapter(folder, adapter, tower, base)
     return Path(target)
@@ -65,7 +61,9 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
 
     named = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
     with contract.opening("PEFT"):
-        encoder: Any = AutoModel.from_pretrained(named, **encoder_options(tower))
+        loader: Any = AutoModel if tower.family is None or tower.family.encoder is None else tower.family.encoder
+        encoder = loader.from_pretrained(named, **encoder_options(tower))
+        finish_backbone(encoder)
         wrapped = PeftModel.from_pretrained(encoder, str(folder)).eval()
     settings = {"text_prefix": tower.text_prefix, "max_length": tower.max_length, "clean": tower.clean}
     found = MultilingualTextEncoder(

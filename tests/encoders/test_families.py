@@ -248,7 +248,8 @@ def test_an_exported_tokenizer_begins_with_the_language_of_the_adapter(tmp_path)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     loaded = load_text_encoder(whole)
     torch.testing.assert_close(loaded.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
-    assert AutoTokenizer.from_pretrained(export_peft(file, tower, tmp_path / "peft", str(base))).src_lang == "ces_Latn"
+    written_too = AutoTokenizer.from_pretrained(export_peft(file, tower, tmp_path / "peft", str(base)))
+    assert written_too.convert_ids_to_tokens(written_too("a")["input_ids"])[0] == "ces_Latn"
 
 
 def test_prompts_leave_room_for_a_text(tower):
@@ -342,7 +343,7 @@ def test_a_tower_of_open_clip_goes_back_with_an_adapter_merged(name, tmp_path):
     again = load_image_encoder(folder).encode_image(picture)
     torch.testing.assert_close(again, image.encode_image(picture), rtol=0, atol=1e-6)
     image.model_config["text_cfg"]["layers"] = 3
-    with pytest.raises(ConfigError, match=r"expected width, layers and vocabulary \(32, 3, 260\), got \(32, 2, 260\)"):
+    with pytest.raises(ConfigError, match=r"expected width, layers and vocabulary \(32, 3, \d+\), got \(32, 2, \d+\)"):
         export_open_clip(merged, image, tmp_path / "other")
     image.model_config = None
     with pytest.raises(ConfigError, match="expected the image tower of the same model"):

@@ -42,7 +42,6 @@ REFUSED = {  # of the fast ones none
     *(("open-clip-xlm-r", one) for one in ("open_clip", "pecl, open_clip's form")),  # a head of two layers
     *(("distilbert", one) for one in ("open_clip", "pecl, open_clip's form")),  # open_clip's own limit
     *((family, "adapter only") for family in FAMILIES if "siglip" in family or "metaclip" in family),
-    *((family, "PEFT") for family in FAMILIES if "siglip" in family or "metaclip" in family or family == "nllb"),
 }
 CELLS = [
     pytest.param(family, export, kind, marks=() if (family, export, kind) in FAST else pytest.mark.slow)
@@ -81,9 +80,9 @@ def test_a_written_tokenizer_gives_the_towers_tokens(family, tmp_path):
 
 @pytest.mark.parametrize("name", CLEANINGS)
 def test_a_normalizer_cleans_as_the_cleaning(name):
-    """Any letters but those of a wrong encoding: Latin-1's upper half, entities."""
-    letters = [*map(chr, range(1, 0x7F)), *map(chr, range(0x100, 0x250)), *map(chr, range(0xFF00, 0xFFF0))]
-    letters += list("ΣΣΣς\u0345\u0301 \u2028\u3000“”‘’ﬁĳ\u200b\u200d\ufeff_中ა\u00ad🐕")
+    """Letters that neither look like a wrong encoding nor make an entity."""
+    letters = [*map(chr, range(1, 0x7F)), *map(chr, range(0xFF00, 0xFFF0))]
+    letters += list("ΣΣΣς\u0345\u0301 \u2028\u3000“”‘’ﬁ\u200b\u200d\ufeff_中ა\u00ad🐕")
     letters.remove("&")
     draw, normalize, clean = random.Random(1), normalizers.Sequence(normalizer_of(name)).normalize_str, cleaning(name)
     for _ in range(3000):

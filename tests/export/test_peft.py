@@ -10,6 +10,7 @@ from pecl.errors import ConfigError, WeightsError
 from pecl.export.peft import base_encoder, export_peft
 from pecl.export.sentence_transformers import export_towers
 
+
 @pytest.fixture
 def base(tmp_path):
     return export_towers(text_tower(), None, tmp_path / "base")

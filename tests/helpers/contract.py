@@ -24,6 +24,7 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.contract import differences, texts_for
 from pecl.encoders.export import save_text_encoder
+from pecl.encoders.families import finish_backbone
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.errors import PeclError
 from pecl.export.immich import MODEL, TEXTUAL, Textual, export_immich
@@ -176,9 +177,7 @@ def onnx_slots(case):
 
 def immich(case):
     language = "en" if case.file is None else "cs"
-    folder = export_immich(
-        case.merged, None, case.folder / "out", language=language, is_mclip=case.family == "mclip"
-    )
+    folder = export_immich(case.merged, None, case.folder / "out", language=language, is_mclip=case.family == "mclip")
     found = Textual(folder, folder / TEXTUAL / MODEL)
     case.tower.max_length = min(case.tower.max_length, 77)
     return lambda texts: np.stack([found.embed(text) for text in texts]), lambda texts: case.expected(
@@ -191,8 +190,8 @@ def peft(case):
 
     save_text_encoder(case.tower, case.folder / "plain")
     folder = export_peft(case.file, case.tower, case.folder / "out", str(case.folder / "plain"))
-    options = {} if case.family == "distilbert" else {"add_pooling_layer": False}
-    encoder = AutoModel.from_pretrained(case.folder / "plain", **options)
+    encoder = (case.tower.family.encoder or AutoModel).from_pretrained(case.folder / "plain")
+    finish_backbone(encoder)
     wrapped = PeftModel.from_pretrained(encoder, folder).eval()
 
     def embed(texts):
@@ -227,7 +226,10 @@ def measure(family, export, kind, folder):
     case = Case(family, kind, folder)
     by_token = {"open_clip": not case.tower.shapes_texts, "pecl, open_clip's form": False}
     transformers = export in ("sentence-transformers", "both towers", "adapter only")
-    options = {"has_prefix": export in OWN_PREFIX, "pads_by_token": by_token.get(export, transformers and case.tower.counts_padding)}
+    options = {
+        "has_prefix": export in OWN_PREFIX,
+        "pads_by_token": by_token.get(export, transformers and case.tower.counts_padding),
+    }
     try:
         found, expected = EXPORTS[export](case)
     except PeclError as error:
@@ -235,31 +237,22 @@ def measure(family, export, kind, folder):
     return differences(found, expected, texts_for(case.tower, **options))
 
 
-def main():
-    exports, families = ([*sys.argv[1].split(",")] if sys.argv[1:] else EXPORTS), FAMILIES
-    families = sys.argv[2].split(",") if sys.argv[2:] else FAMILIES
-    refusals = {}
+def cells(exports=EXPORTS, families=FAMILIES):
+    """Yield family, export, kind and what `measure` finds, or the sentence of any error."""
     for family in families:
         for export in exports:
-            row = []
             for kind in KINDS:
                 if kind == "none" and export in NEEDS_ADAPTER:
-                    row.append("-")
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     try:
-                        found = measure(family, export, kind, Path(folder))
+                        yield family, export, kind, measure(family, export, kind, Path(folder))
                     except Exception as error:
-                        found = f"{type(error).__name__}: {error}"
-                if isinstance(found, str):
-                    row.append(f"({refusals.setdefault(found, len(refusals) + 1)})")
-                else:
-                    name, worst = next(iter(found.items()))
-                    row.append(f"{worst:.0e}" + (f" {name}" if worst > 1e-5 else ""))
-            print(f"| {family} | {export} | " + " | ".join(row) + " |", flush=True)
-    for sentence, number in refusals.items():
-        print(f"({number}) {sentence[:400]}")
+                        yield family, export, kind, f"{type(error).__name__}: {error}"
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # exports and families, each separated by slashes
+    for *cell, found in cells(*(words.split("/") for words in sys.argv[1:])):
+        worst = found if isinstance(found, str) else "{} {:.0e}".format(*next(iter(found.items())))
+        sys.stdout.write(" | ".join([*cell, worst]) + "\n")
+        sys.stdout.flush()

@@ -225,7 +225,13 @@ SIZES = {"vocab_size": 260, "width": 32, "heads": 4, "layers": 2, "mlp_ratio": 1
 
 def write_open_clip_siglip(folder):
     """open_clip's ViT-B-16-SigLIP2."""
-    text = SIZES | {"vocab_size": 360, "context_length": 64, "no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
+    text = SIZES | {
+        "vocab_size": 360,
+        "context_length": 64,
+        "no_causal_mask": True,
+        "proj_bias": True,
+        "pool_type": "last",
+    }
     text |= {"norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}}
     text |= {"tokenizer_kwargs": {"clean": "canonicalize"}}
     return _write_open_clip_own(folder, text, gemma_tokenizer(), CustomTextCLIP, init_logit_bias=-10)

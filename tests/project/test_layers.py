@@ -148,6 +148,7 @@ ALLOWED = {
     "encoders/store.py": ({"path.read_bytes"}, OURS),
     "encoders/large.py": ({"json.loads"}, OURS),
     "encoders/pairs.py": ({"_TABLE.open"}, OURS),
+    "encoders/portable.py": ({"json.loads"}, "of a tokenizer in memory"),
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
     "encoders/loading/image.py": ({"json.loads"}, OURS),
     "encoders/loading/mini.py": ({"torch.load"}, LOOKED_AT),
