@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, field, fields
 from importlib import import_module
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from pecl.errors import ConfigError, is_text, nearest
 
@@ -93,10 +93,8 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
     kind, optional = typed
     if value is None and optional:
         return None
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+    if not _is_of(kind, value):
         return _sentence(item, typed, value)
-    value = cast(Any, value)  # type checkers do not follow `kind`
     if kind in (int, float):
         low, high = item.metadata.get("low"), item.metadata.get("high")
         inside = (low is None or low <= value) and (high is None or value <= high)
@@ -125,6 +123,19 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         strange = [name for name in names if name not in choices]
         return _sentence(item, typed, strange[0]) if strange else None
     return None
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    accepted = (int, float) if kind is float else kind
+    return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+
+
+def expected_type(config_class: type, name: str, value: Any) -> str | None:
+    """Return the type of an option in words if `value` is of another; None if it fits, whatever its range or choices."""
+    kind, optional = value_type(config_class, name)
+    if (value is None and optional) or (_is_of(kind, value) and not (kind is float and not math.isfinite(value))):
+        return None
+    return _NAMES[kind]
 
 
 def is_pattern(names: tuple[str, ...]) -> bool:

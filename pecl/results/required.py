@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import cache
-from typing import Any, get_type_hints
-
-from pydantic import ConfigDict, create_model
+from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.errors import unknown
-from pecl.files.typed_json import decode
+from pecl.files.typed_json import wrong
+from pecl.options import expected_type
 
 # By kind; a training needs the fields of an evaluation, and more
 _CONFIG: dict[str, tuple[str, ...]] = {
@@ -29,22 +27,18 @@ def decode_config(values: Any, path: str) -> ExperimentConfig:
     Raises:
         ValueError: a field is missing, unknown or of another type.
     """
-    decode(_recorded(), values, path)
+    if not isinstance(values, dict):
+        raise wrong(path, values, "an object")
+    _check_there(values, _CONFIG["evaluate"], f"{path}.")
+    known = {item.name: item.default for item in fields(ExperimentConfig)}
     config = object.__new__(ExperimentConfig)
-    for item in fields(ExperimentConfig):
-        object.__setattr__(config, item.name, values.get(item.name, item.default))
+    for name, value in {**known, **values}.items():
+        if name not in known:
+            raise ValueError(f"{path}.{name} is unknown to this version of pecl")
+        if expected := expected_type(ExperimentConfig, name, value):
+            raise wrong(f"{path}.{name}", value, expected)
+        object.__setattr__(config, name, value)
     return config
-
-
-@cache
-def _recorded() -> type:
-    """Return the type of a config's JSON, whose values are strictly of the types of their fields."""
-    hints = get_type_hints(ExperimentConfig)
-    values: dict[str, Any] = {
-        item.name: (hints[item.name], ... if item.name in _CONFIG["evaluate"] else None)
-        for item in fields(ExperimentConfig)
-    }
-    return create_model("Recorded", __config__=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False), **values)
 
 
 def check_complete(document: Mapping[str, Any]) -> None:
