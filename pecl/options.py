@@ -131,7 +131,7 @@ def _is_of(kind: Any, value: Any) -> bool:
 
 
 def expected_type(config_class: type, name: str, value: Any) -> str | None:
-    """Return the type of an option in words if `value` is of another; None if it fits, whatever its range or choices."""
+    """Return the type of an option in words if `value` is of another; None if it fits, in any range."""
     kind, optional = value_type(config_class, name)
     if (value is None and optional) or (_is_of(kind, value) and not (kind is float and not math.isfinite(value))):
         return None
