@@ -322,7 +322,7 @@ def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
         with pytest.raises(RunError, match=r"Ray gave up \(RuntimeError: lost a node\); the same command goes on"):
             pecl.embed("lines.txt", "lost", ray_workers=1)
         patch.setitem(sys.modules, "ray.data", None)
-        with pytest.raises(ConfigError, match=r"needs ray: pip install 'pecl\[ray\]'"):
+        with pytest.raises(ConfigError, match=r"needs ray: pip install -e '.\[ray\]'"):
             pecl.embed("lines.txt", "lost", ray_workers=1)
     Path(pictures(), "broken.png").write_bytes(b"no picture")
     assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2

@@ -127,7 +127,7 @@ def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatc
     monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
     with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua: pip install"):
         guess_languages(["ein Hund"], ["en"])
-    with pytest.raises(ConfigError, match=r"languages: detecting them needs lingua: pip install 'pecl\[search\]'"):
+    with pytest.raises(ConfigError, match=r"languages: detecting them needs lingua: pip install -e '.\[search\]'"):
         detectable(["en", "de"])
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None  # which are swapped
 

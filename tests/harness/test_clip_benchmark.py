@@ -43,5 +43,5 @@ def test_its_command_measures_an_adapter(tmp_path, monkeypatch):
     ]
     assert found == pytest.approx(ours)
     monkeypatch.setitem(sys.modules, "clip_benchmark.models", None)
-    with pytest.raises(ConfigError, match=r"CLIP_benchmark is needed: pip install 'pecl\[harness\]'"):
+    with pytest.raises(ConfigError, match=r"CLIP_benchmark is needed: pip install -e '.\[harness\]'"):
         clip_benchmark.main()

@@ -71,5 +71,5 @@ def test_what_a_harness_cannot_do_is_said(monkeypatch):
         with pytest.raises(ConfigError, match="gallery: expected images with --harness mteb, got english"):
             evaluate_with("mteb", [replace(config, gallery="english", image_weight=0.0)])
     monkeypatch.setattr("pecl.harness.run.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"harness mteb is not installed: pip install 'pecl\[harness\]'"):
+    with pytest.raises(ConfigError, match=r"harness mteb is not installed: pip install -e '.\[harness\]'"):
         evaluate_with("mteb", [config])

@@ -174,7 +174,7 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
 
 def test_detecting_a_language_without_lingua_says_what_to_do(index, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "lingua", None)
-    with pytest.raises(ConfigError, match=r"detecting it needs lingua: pip install 'pecl\[search\]'"):
+    with pytest.raises(ConfigError, match=r"detecting it needs lingua: pip install -e '.\[search\]'"):
         index.search("ein Hund")
     assert index.search("ein Hund", "de")
 

@@ -164,7 +164,7 @@ def test_a_failing_server_leaves_the_index_as_it_was(both, photographs, servers,
 
 def test_without_the_client_the_error_says_how_to_install_it(photographs, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "qdrant_client", None)
-    with pytest.raises(ConfigError, match=r"needs qdrant-client: pip install 'pecl\[search\]'"):
+    with pytest.raises(ConfigError, match=r"needs qdrant-client: pip install -e '.\[search\]'"):
         build_index(photographs, tmp_path / "index", QDRANT)
     assert not (tmp_path / "index").exists()
 

@@ -185,7 +185,7 @@ def test_open_clip_mistakes(tmp_path, open_clip_model, monkeypatch):
         with pytest.raises(WeightsError, match=message):
             load_image_checkpoint(f"open_clip:{name}")
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(WeightsError, match=r"needs open_clip: pip install 'pecl\[openclip\]'"):
+    with pytest.raises(WeightsError, match=r"needs open_clip: pip install -e '.\[openclip\]'"):
         load_image_checkpoint("open_clip:ViT-B-16-plus-240/laion400m_e32")
 
 
