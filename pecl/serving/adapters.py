@@ -8,47 +8,50 @@ that folder; it is never made part of a path.
 """
 
 import os
-import re
 from pathlib import Path
+from typing import Annotated, Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Depends
 
 from pecl.adapters.formats.convert import SUFFIX
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.errors import PeclError, suggest
 from pecl.options import quoted
+from pecl.serving.bodies import JsonRoute
 from pecl.serving.refusals import Refusal, bad
-from pecl.serving.requests import read_object, text_field
-from pecl.serving.service import Service
+from pecl.serving.schemas import DeletedAnswer, LoadAdapter, ModelAnswer, ModelsAnswer, UnloadAdapter
+from pecl.serving.service import Served, Service
 
-_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
-
-
-async def list_models(request: Request) -> JSONResponse:
-    """Answer `GET /v1/models`: the plain tower and each adapter."""
-    service: Service = request.app.state.service
-    return JSONResponse({"object": "list", "data": service.models.describe()})
+router = APIRouter(route_class=JsonRoute)
 
 
-async def show_model(request: Request) -> JSONResponse:
-    """Answer `GET /v1/models/{model}`."""
-    service: Service = request.app.state.service
-    return _described(service, service.models.adapter_of(request.path_params["model"]))
+@router.get("/v1/models", response_model=ModelsAnswer)
+async def list_models(service: Served) -> dict[str, Any]:
+    """List the plain tower and each adapter."""
+    return {"object": "list", "data": service.models.describe()}
 
 
-async def load_adapter(request: Request) -> JSONResponse:
-    """Answer `POST /v1/load_adapter`: add a file of the folder of adapters, and return its name."""
-    service: Service = request.app.state.service
-    folder = _folder(service)
-    document = await read_object(request, service, ("file", "name"))
-    wanted = text_field(document, "file", 255)
-    name = text_field(document, "name", 64, "")
-    if name and not _NAME.fullmatch(name):
-        raise bad(f"name: expected letters, digits, points, lines and hyphens, got {quoted(name)}", "name")
-    path = _find(folder, wanted)
+@router.get("/v1/models/{model:path}", response_model=ModelAnswer)
+async def show_model(model: str, service: Served) -> dict[str, Any]:
+    """Describe the plain tower or an adapter."""
+    return _described(service, service.models.adapter_of(model))
+
+
+async def _folder(service: Served) -> Path:
+    if service.adapters_dir is None:
+        raise Refusal(403, "adapters of this server are fixed: it was started without --adapters-dir")
+    return service.adapters_dir
+
+
+Folder = Annotated[Path, Depends(_folder)]
+
+
+@router.post("/v1/load_adapter", response_model=ModelAnswer)
+async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
+    """Add a file of the folder of adapters, under its language or `name`."""
+    path = _find(folder, body.file)
     try:
-        added = await service.alone(lambda: service.models.add(load_adapter_file(path), name or None))
+        added = await service.alone(lambda: service.models.add(load_adapter_file(path), body.name))
     except PeclError as error:
         sentence = str(error)
         for place in (folder, folder.parent):  # of the file and of its result: paths of this machine
@@ -57,28 +60,19 @@ async def load_adapter(request: Request) -> JSONResponse:
     return _described(service, added)
 
 
-async def unload_adapter(request: Request) -> JSONResponse:
-    """Answer `POST /v1/unload_adapter`: take an adapter out."""
-    service: Service = request.app.state.service
-    _folder(service)
-    document = await read_object(request, service, ("model",))
-    model = text_field(document, "model", 200)
-    adapter = service.models.adapter_of(model)
+@router.post("/v1/unload_adapter", response_model=DeletedAnswer)
+async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
+    """Unload an adapter."""
+    adapter = service.models.adapter_of(body.model)
     if adapter is None:
-        raise bad(f"model: expected an adapter, got {model}, the plain tower, which stays", "model")
+        raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
     await service.alone(lambda: service.models.remove(adapter))
-    return JSONResponse({"id": service.models.model_of(adapter), "object": "model", "deleted": True})
+    return {"id": service.models.model_of(adapter), "object": "model", "deleted": True}
 
 
-def _described(service: Service, adapter: str | None) -> JSONResponse:
+def _described(service: Service, adapter: str | None) -> dict[str, Any]:
     model = service.models.model_of(adapter)
-    return JSONResponse(next(row for row in service.models.describe() if row["id"] == model))
-
-
-def _folder(service: Service) -> Path:
-    if service.adapters_dir is None:
-        raise Refusal(403, "adapters of this server are fixed: it was started without --adapters-dir")
-    return service.adapters_dir
+    return next(row for row in service.models.describe() if row["id"] == model)
 
 
 def _find(folder: Path, wanted: str) -> Path:

@@ -2,27 +2,26 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.resources import files
 
-from starlette.applications import Starlette
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pecl.options import quoted
-from pecl.serving.adapters import list_models, load_adapter, show_model, unload_adapter
-from pecl.serving.embeddings import embeddings
-from pecl.serving.immich import ping, predict
+from pecl.serving import adapters, embeddings, immich, search
 from pecl.serving.keys import CHALLENGES, check_key
-from pecl.serving.refusals import Refusal, answer_error
-from pecl.serving.search import photograph, search, search_by_address, thumbnail
-from pecl.serving.service import Service
+from pecl.serving.refusals import LEFT, Refusal, answer_error
+from pecl.serving.schemas import ErrorAnswer
+from pecl.serving.service import Served, Service
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +40,28 @@ _FILES = {  # address -> file of the package, and its type
     "/static/page.css": ("page.css", "text/css"),
     "/static/page.js": ("page.js", "text/javascript"),
     "/static/results.js": ("results.js", "text/javascript"),
-    "/openapi.json": ("openapi.json", "application/json"),
 }
-_GONE = 499  # status in logs of web servers for a client that did not wait
+
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health(service: Served) -> JSONResponse:
+    """Answer 200 while requests are taken, 503 once the server is stopping."""
+    document = {"status": "stopping" if service.stopping else "ok", "adapters": len(service.models.adapters)}
+    return JSONResponse(document, 503 if service.stopping else 200)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(service: Served) -> Response:
+    """Return counters in Prometheus' text form."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 def make_app(
     service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
-) -> Starlette:
+) -> FastAPI:
     """Return the application.
 
     Args:
@@ -58,55 +71,35 @@ def make_app(
         key: the key that requests must bring; None for a server that asks for none.
         access_log: log a line per request, without its query.
     """
-    routes = [
-        Route("/v1/embeddings", embeddings, methods=["POST"]),
-        Route("/v1/models", list_models),
-        Route("/v1/models/{model:path}", show_model),
-        Route("/v1/load_adapter", load_adapter, methods=["POST"]),
-        Route("/v1/unload_adapter", unload_adapter, methods=["POST"]),
-        Route("/search", search_by_address),
-        Route("/search", search, methods=["POST"]),
-        Route("/thumbnails/{id}", thumbnail),
-        Route("/photographs/{id}", photograph),
-        *(_file_route(address, *about) for address, about in _FILES.items()),
-        *([] if service.immich is None else [Route("/ping", ping), Route("/predict", predict, methods=["POST"])]),
-        Route("/health", health),
-        Route("/metrics", metrics),
-    ]
-
-    frame = Middleware(Frame, service=service, hosts=hosts, key=key, access_log=access_log)
-    app = Starlette(
-        routes=routes,
-        middleware=[frame],
+    app = FastAPI(
+        title="pecl",
+        version=version("pecl"),
+        docs_url=None,  # its pages load scripts from other servers
+        redoc_url=None,
+        middleware=[Middleware(Frame, service=service, hosts=hosts, key=key, access_log=access_log)],
         lifespan=lambda _: service.running(),
-        exception_handlers={HTTPException: answer_error},
+        exception_handlers={HTTPException: answer_error, RequestValidationError: answer_error},
+        responses={"4XX": {"model": ErrorAnswer, "description": "what was wrong, in a sentence"}},
     )
     app.state.service = service
+    for one in (embeddings.router, adapters.router, search.router, router):
+        app.include_router(one)
+    if service.immich is not None:
+        app.include_router(immich.router)
+    for address, about in _FILES.items():
+        app.add_api_route(address, _file(*about), include_in_schema=False)
     return app
 
 
-def _file_route(address: str, name: str, kind: str) -> Route:
-    """Return the route of a file, which is read once: nothing in a request leads to a file."""
+def _file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
+    """Return the endpoint of a file, which is read once: nothing in a request leads to a file."""
     content = (files("pecl.serving") / "static" / name).read_bytes()
     headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
 
-    async def page(request: Request) -> Response:
+    async def page() -> Response:
         return Response(content, media_type=kind, headers=headers)
 
-    return Route(address, page)
-
-
-async def health(request: Request) -> JSONResponse:
-    """Answer `GET /health`: 200 while requests are taken, 503 once the server is stopping."""
-    service: Service = request.app.state.service
-    document = {"status": "stopping" if service.stopping else "ok", "adapters": len(service.models.adapters)}
-    return JSONResponse(document, 503 if service.stopping else 200)
-
-
-async def metrics(request: Request) -> Response:
-    """Answer `GET /metrics`, in Prometheus' text form."""
-    service: Service = request.app.state.service
-    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+    return page
 
 
 @dataclass
@@ -121,15 +114,14 @@ class Frame:
     hosts: Sequence[str] | None
     key: bytes | None
     access_log: bool
-    open: int = 0  # requests under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        metrics = self.service.metrics
-        status = _GONE
+        counters = self.service.metrics
+        status = LEFT
         start = time.perf_counter()
 
         async def send_on(message: Message) -> None:
@@ -145,24 +137,19 @@ class Frame:
                     headers["connection"] = "close"
             await send(message)
 
-        with metrics.open_requests.track_inprogress():
-            self.open += 1
+        with counters.open_requests.track_inprogress():
             try:
                 self._check(scope)
                 await self.app(scope, receive, send_on)
-            except ClientDisconnect:
-                pass  # nobody is left to answer
             except Exception as error:
-                if status != _GONE:  # half of an answer is out
+                if status != LEFT:  # half of an answer is out
                     raise
                 answer = await answer_error(Request(scope), error)
                 await answer(scope, receive, send_on)
-            finally:
-                self.open -= 1
         endpoint = getattr(scope.get("endpoint"), "__name__", "other")
-        metrics.requests.labels(endpoint, status).inc()
+        counters.requests.labels(endpoint, status).inc()
         seconds = time.perf_counter() - start
-        metrics.request_seconds.labels(endpoint).observe(seconds)
+        counters.request_seconds.labels(endpoint).observe(seconds)
         if self.access_log:
             self._log(scope, status, seconds)
 
@@ -174,15 +161,11 @@ class Frame:
         logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
 
     def _check(self, scope: Scope) -> None:
-        """Raise Refusal for a wrong name of the host, for too many requests, or without the key."""
+        """Raise Refusal for a wrong name of the host, or without the key."""
         host = Headers(scope=scope).get("host", "")
         name, _, port = host.rpartition(":")
         name = name if port.isdecimal() and name else host
         if self.hosts is not None and name.lower() not in self.hosts:
             raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
-        most = self.service.limits.open_requests
-        if self.open > most:
-            sentence = f"the server is busy: {most:,} requests are under way; try again"
-            raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
         if self.key is not None:
             check_key(scope, self.key)

@@ -1,56 +1,43 @@
-"""`POST /v1/embeddings` in OpenAI's form, with a language for each input and with pictures.
+"""`POST /v1/embeddings` in OpenAI's form, with a language for each input and with images.
 
-    {"model": "mini", "input": ["pes na pláži", "ein Hund"], "language": ["cs", "de"]}
-
-An input is a text, a picture as a data URI, or an object: `{"text": ..., "language": ...}` or `{"image": ...}`.
+{"model": "mini", "input": ["pes na pláži", "ein Hund"], "language": ["cs", "de"]}
 """
 
 import base64
 import json
-from typing import Any
+from itertools import zip_longest
 
 import torch
-from starlette.requests import Request
+from fastapi import APIRouter
 from starlette.responses import Response
 
-from pecl.serving.limits import Limits
+from pecl.serving.bodies import JsonRoute
 from pecl.serving.models import Models, TextJob
 from pecl.serving.pictures import is_data_uri, read_data_uri
-from pecl.serving.refusals import bad
-from pecl.serving.requests import as_text, choice_field, flag_field, number_field, read_object, text_field
-from pecl.serving.service import Service
+from pecl.serving.refusals import at_most, bad
+from pecl.serving.schemas import EmbeddingsAnswer, EmbeddingsRequest, ImageInput, TextInput
+from pecl.serving.service import Served, Service
 
-FIELDS = ("model", "input", "language", "encoding_format", "dimensions", "truncate", "user")
-_ITEM = ("text", "image", "language")
-
-
-Texts = dict[int, tuple[str, str | None]]  # place in the request -> text, and its adapter (None: the plain tower)
-Pictures = dict[int, tuple[bytes, str]]  # place in the request -> file, and its name in the request
+router = APIRouter(route_class=JsonRoute)
 
 
-async def embeddings(request: Request) -> Response:
-    """Answer `POST /v1/embeddings`; embeddings have length 1."""
-    service: Service = request.app.state.service
-    document = await read_object(request, service, FIELDS)
-    model = text_field(document, "model", 200)
-    texts, pictures = _inputs(document, service.models.adapter_of(model), service.models, service.limits)
-    encoding = choice_field(document, "encoding_format", ("float", "base64"), "float")
+@router.post("/v1/embeddings", response_model=EmbeddingsAnswer)
+async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
+    """Embed texts and images; embeddings have length 1."""
+    texts, pictures = _inputs(body, service)
     dim = service.models.dim
-    if document.get("dimensions") is not None and number_field(document, "dimensions", 1, 1 << 20, dim) != dim:
-        raise bad(f"dimensions: expected {dim}, the width of this model, got {document['dimensions']}", "dimensions")
-    truncate = flag_field(document, "truncate", False)
-    rows = torch.empty(len(texts) + len(pictures), dim)  # (N, D)
-    tokens = 0
+    if body.dimensions not in (None, dim):
+        raise bad(f"dimensions: expected {dim}, the width of this model, got {body.dimensions}", "dimensions")
+    rows, tokens = torch.empty(len(body.input), dim), 0  # (N, D)
     if pictures:
         contents, names = zip(*pictures.values(), strict=True)
         rows[list(pictures)] = (await service.embed_pictures(contents, names)).embeddings
     if texts:
-        adapters = [adapter for _, adapter in texts.values()]
-        job = TextJob([text for text, _ in texts.values()], adapters, truncate=truncate)
-        embedded = await service.embed_texts(job)
-        rows[list(texts)] = embedded.embeddings
-        tokens = embedded.tokens
-    content = await service.with_json(lambda: write_answer(rows, encoding == "base64", model, tokens))
+        of_texts, adapters = zip(*texts.values(), strict=True)
+        embedded = await service.embed_texts(TextJob(list(of_texts), list(adapters), truncate=body.truncate))
+        rows[list(texts)], tokens = embedded.embeddings, embedded.tokens
+    coded = body.encoding_format == "base64"
+    content = await service.with_json(lambda: write_answer(rows, coded, body.model, tokens))
     return Response(content, media_type="application/json")
 
 
@@ -68,54 +55,38 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
     return f'{{"object":"list","data":[{",".join(data)}],{rest[1:]}'.encode()
 
 
-def _inputs(document: dict[str, Any], adapter: str | None, models: Models, limits: Limits) -> tuple[Texts, Pictures]:
-    """Return the inputs of a request whose model names `adapter`."""
-    given = document.get("input")
-    items = given if isinstance(given, list) else [given]
-    if given is None or not items:
-        raise bad("input: expected a text, or a list of texts or pictures, got none", "input")
-    most = limits.texts + limits.pictures
-    if len(items) > most:
-        raise bad(f"input: expected at most {limits.texts} texts, got {len(items)}", "input")
-    languages = _languages(document.get("language"), len(items), isinstance(given, list))
-    texts: Texts = {}
-    pictures: Pictures = {}
-    for place, (item, language) in enumerate(zip(items, languages, strict=True)):
-        name = f"input[{place}]" if isinstance(given, list) else "input"
-        if isinstance(item, dict):
-            if set(item) - set(_ITEM) or ("text" in item) == ("image" in item):
-                raise bad(f'{name}: expected {{"text": ..., "language": ...}} or {{"image": ...}}', "input")
-            language = item.get("language", language)
-            is_picture, content = "image" in item, item.get("image", item.get("text"))
-        else:
-            is_picture, content = isinstance(item, str) and is_data_uri(item), item
-        if is_picture:
+def _inputs(
+    body: EmbeddingsRequest, service: Service
+) -> tuple[dict[int, tuple[str, str | None]], dict[int, tuple[bytes, str]]]:
+    """Return texts with their adapters, and image files with their names in the request, by their places in it."""
+    limits, models, count = service.limits, service.models, len(body.input)
+    adapter = models.adapter_of(body.model)
+    if isinstance(body.language, list) and len(body.language) != count:
+        got = len(body.language)
+        raise bad(f"language: expected one, or one for each of the {count} inputs, got {got}", "language")
+    languages = body.language if isinstance(body.language, list) else [body.language] * count
+    at_most(limits.texts + limits.pictures, count, "texts", "input")
+    texts: dict[int, tuple[str, str | None]] = {}
+    pictures: dict[int, tuple[bytes, str]] = {}
+    for place, (item, language) in enumerate(zip_longest(body.input, languages)):
+        name = f"input[{place}]" if count > 1 else "input"
+        content = item.image if isinstance(item, ImageInput) else item.text if isinstance(item, TextInput) else item
+        if isinstance(item, ImageInput) or (isinstance(item, str) and is_data_uri(item)):
             pictures[place] = read_data_uri(content, name, limits), name
-        elif isinstance(content, int) or (isinstance(content, list) and all(isinstance(one, int) for one in content)):
-            sentence = "expected text, got token ids: every tower has its own, so send the text itself"
-            raise bad(f"{name}: {sentence}", "input")
         else:
-            texts[place] = as_text(content, name, limits.characters), _adapter(language, adapter, models)
-    for what, found, allowed in (("texts", texts, limits.texts), ("pictures", pictures, limits.pictures)):
-        if len(found) > allowed:
-            raise bad(f"input: expected at most {allowed} {what}, got {len(found)}", "input")
+            at_most(limits.characters, len(content), "characters", name)
+            own = item.language if isinstance(item, TextInput) else None
+            texts[place] = content, _adapter(own or language, adapter, models)
+    at_most(limits.texts, len(texts), "texts", "input")
+    at_most(limits.pictures, len(pictures), "pictures", "input")
     return texts, pictures
 
 
-def _languages(value: Any, number: int, is_list: bool) -> list[Any]:
-    """Return the language of each input, as it was written; None if none was."""
-    if isinstance(value, list):
-        if not is_list or len(value) != number:
-            raise bad(f"language: expected one, or one for each of the {number} inputs, got {len(value)}", "language")
-        return value
-    return [value] * number
-
-
-def _adapter(language: Any, adapter: str | None, models: Models) -> str | None:
+def _adapter(language: str | None, adapter: str | None, models: Models) -> str | None:
     """Return the adapter of a text whose language is named, and whose request names `adapter` as its model."""
     if language is None:
         return adapter
-    found = models.adapter_for(as_text(language, "language", 100))
+    found = models.adapter_for(language)
     if adapter is not None and found != adapter:
         model = models.model_of(adapter)
         raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")

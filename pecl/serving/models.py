@@ -121,9 +121,9 @@ class Models:
         found = self.bank.find(adapter)
         if base == self.name and (found or not colon):
             return found
-        sentence = f"model: got {quoted(model[:200])}, which is none of the {len(self.names)} models of this server"
+        known = f"one of the {len(self.names)} models that GET /v1/models lists"
         hint = suggest(model[:200], self.names)
-        raise Refusal(404, f"{sentence}{hint}; GET /v1/models lists them", "model", "model_not_found")
+        raise Refusal(404, f"model: expected {known}, got {quoted(model)}{hint}", "model", "model_not_found")
 
     def adapter_for(self, language: str) -> str | None:
         """Return the adapter for a language by any of its names; None for English without an adapter of its own."""

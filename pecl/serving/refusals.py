@@ -1,13 +1,18 @@
 """The answer to a request that cannot be carried out: a status and one sentence, in OpenAI's form of an error."""
 
 import logging
+import re
+from collections.abc import Sequence
+from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from pecl.errors import PeclError, RunError, one_line
 from pecl.files.failures import log_traceback
+from pecl.options import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -15,9 +20,17 @@ _SENTENCES = {
     404: "there is no such page: see /v1/models, /v1/embeddings, /search, /health and /metrics",
     405: "this address does not take such a request: see its documentation for GET or POST",
 }
+LEFT = 499  # status in logs of web servers for a client that did not wait
+_WORDS = {  # pydantic's, and ours
+    "expected a valid string": "expected text",
+    "expected a valid boolean": "expected true or false",
+    "expected a valid integer": "expected a whole number",
+    "expected a valid dictionary or object to extract fields from": "expected a JSON object",
+}
+_TYPES = {404: "not_found_error", 429: "rate_limit_error"}
 
 
-class Refusal(Exception):
+class Refusal(HTTPException):
     """A request that is not carried out: status of HTTP, and a sentence with the problem and the expected value.
 
     `param` is the field of the request that was wrong; `code` a word for programs, such as "model_not_found"; `headers`
@@ -32,17 +45,23 @@ class Refusal(Exception):
         code: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
+        super().__init__(status, sentence, headers)
         self.param = param
         self.code = code
-        self.headers = headers
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 def bad(sentence: str, param: str | None = None) -> Refusal:
     """Return the refusal of a request that is wrong: status 400."""
     return Refusal(400, sentence, param)
+
+
+def at_most(most: int, got: int, what: str, name: str) -> None:
+    """Raise Refusal if the field `name` has more than `most` of something."""
+    if got > most:
+        raise bad(f"{name}: expected at most {most:,} {what}, got {got:,}", name)
 
 
 async def answer_error(request: Request, error: Exception) -> JSONResponse:
@@ -52,6 +71,8 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     """
     if isinstance(error, Refusal):
         refusal = error
+    elif isinstance(error, RequestValidationError):
+        refusal = _of_validation(error.errors())
     elif isinstance(error, HTTPException):
         refusal = Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
     elif isinstance(error, PeclError):
@@ -62,10 +83,36 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
         path = log_traceback(error)
         logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
         refusal = Refusal(500, "the server failed at this request; its log says more")
-    kinds = {404: "not_found_error", 429: "rate_limit_error"}
-    kind = kinds.get(refusal.status, "invalid_request_error" if refusal.status < 500 else "server_error")
-    sentence = one_line(refusal.sentence)
+    status = refusal.status_code
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    sentence = one_line(refusal.detail)
     if len(sentence) > 500:  # characters: it may repeat the content of a request
         sentence = f"{sentence[:500]}..."
     document = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
-    return JSONResponse({"error": document}, refusal.status, refusal.headers)
+    return JSONResponse({"error": document}, status, refusal.headers)
+
+
+def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
+    """Return the refusal of a request that pydantic refused: its most precise error as a sentence."""
+    error = max(errors, key=lambda one: len(one["loc"]))  # of a value that may have several forms
+    field, *rest = (*error["loc"][1:], "body")
+    name = str(field) + "".join(f"[{part}]" for part in rest if isinstance(part, int))
+    if len(rest) > 3 and rest[-2] in ("text", "language", "image"):  # of an input: its number, its form, its field
+        name += f".{rest[-2]}"
+    sentence = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        sentence = "expected it, got none"
+    elif error["type"] != "value_error":
+        sentence = re.sub("^(Input should be|(String|List|Value) should have)", "expected", sentence)
+        sentence = re.split(" after validation|, unable to", sentence)[0]
+        sentence = f"{_WORDS.get(sentence, sentence)}, got {_shown(error['input'])}"
+    if field == "body":
+        return bad(sentence if sentence.startswith("unknown field") else f"body: {sentence}")
+    return bad(f"{name}: {sentence}", str(field))
+
+
+def _shown(value: Any) -> str:
+    """Return a value of a request for a sentence: itself where it is short, else its kind."""
+    if isinstance(value, str):
+        return quoted(value) if len(value) <= 40 else f"{len(value):,} characters"
+    return {dict: "an object", list: "a list"}.get(type(value)) or quoted(value)

@@ -12,11 +12,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import torch
 import torch.nn.functional as F
+from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import Request
 
 from pecl.encoders.image import ImageEncoder
 from pecl.serving.batching import Batcher
@@ -178,3 +180,10 @@ class Service:
         self.metrics.pass_seconds.labels(kind).observe(time.perf_counter() - start)
         self.metrics.passes.labels(kind).observe(sum(map(len, jobs)))
         self.metrics.pass_requests.labels(kind).observe(len(jobs))
+
+
+async def _service_of(request: Request) -> Service:
+    return request.app.state.service
+
+
+Served = Annotated[Service, Depends(_service_of)]  # of an endpoint

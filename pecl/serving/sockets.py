@@ -1,8 +1,6 @@
 """The socket of a server: its address, and the names and files that go with it. Nothing here needs a library."""
 
 import ipaddress
-import os
-import resource
 import socket
 
 from pecl.errors import ConfigError
@@ -53,9 +51,3 @@ def address_of(listening: socket.socket) -> str:
     """Return the address of a server, as a browser takes it."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def free_files() -> int:
-    """Return the number of further files that this process may open."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (1 << 20 if most == resource.RLIM_INFINITY else most) - len(os.listdir("/dev/fd"))

@@ -1,47 +1,59 @@
-"""`Immich`: immich's own machine learning service, behind this server."""
+"""`Immich`: immich's own machine learning service, to which this server passes requests on as they arrive."""
 
+import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 
 import httpx
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from pecl.errors import ConfigError, one_line
 from pecl.options import quoted
-from pecl.serving.refusals import Refusal
+from pecl.serving.refusals import LEFT, Refusal
 
 logger = logging.getLogger(__name__)
 
+PASSED_ON = ("content-type", "content-encoding", "accept", "accept-encoding")  # headers of requests; see docs/immich.md
+PASSED_BACK = ("content-type", "content-encoding", "retry-after")  # headers of answers
 _CONNECT = 5.0  # seconds for a connection to immich's service
 _PING = 1.5  # seconds for its `pong`: immich itself waits for two
-_OF_A_CONNECTION = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"host")
-)
+_PARTS = 16  # parts of a body, of at most 64 KiB each, that wait for immich's service
+_ANSWER = 64 << 20  # most bytes of an answer, which is JSON
 
 
 class Immich:
     """A client of immich's own machine learning service.
 
     Args:
-        upstream: its address.
+        upstream: its address; a name and password in it are sent as `Authorization: Basic`, and shown nowhere.
         model: immich's name of the model whose text tower is served.
         patience: seconds that the service may take for its next bytes; the first time it fetches models.
+
+    Raises:
+        ConfigError: the address is none of HTTP.
     """
 
     def __init__(self, upstream: str, model: str, patience: float = 300.0) -> None:
-        wanted = f"expected an address such as http://immich-machine-learning:3003, got {quoted(upstream)}"
+        shown = quoted(re.sub(r"//[^/]*@", "//", upstream))
+        wanted = f"immich_upstream: expected an address such as http://immich-machine-learning:3003, got {shown}"
         try:
             address = httpx.URL(upstream)
         except httpx.InvalidURL as error:
-            raise ConfigError(f"immich_upstream: {wanted} ({error})") from error
+            raise ConfigError(wanted) from error
         if address.scheme not in ("http", "https") or not address.host or address.query:
-            raise ConfigError(f"immich_upstream: {wanted}")
-        self.upstream = str(address).rstrip("/")
+            raise ConfigError(wanted)
+        self.upstream = str(address.copy_with(userinfo=b"")).rstrip("/")
         self.model = model
-        self.timeout = httpx.Timeout(patience, connect=_CONNECT)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
-        self.client = httpx.AsyncClient(limits=limits, trust_env=False)
+        self.open = 0  # requests that are passed on now
+        self._auth = httpx.BasicAuth(address.username, address.password) if address.userinfo else None
+        self.client = httpx.AsyncClient(
+            auth=self._auth,
+            timeout=httpx.Timeout(patience, connect=_CONNECT),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            trust_env=False,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -54,7 +66,7 @@ class Immich:
             ConfigError: something else answers there.
         """
         try:
-            answer = httpx.get(f"{self.upstream}/ping", timeout=_CONNECT, trust_env=False)
+            answer = httpx.get(f"{self.upstream}/ping", auth=self._auth, timeout=_CONNECT, trust_env=False)
         except httpx.HTTPError as error:
             logger.warning("immich's service at %s does not answer yet (%s)", self.upstream, _reason(error))
             return
@@ -64,37 +76,65 @@ class Immich:
                 f"with pong, got status {answer.status_code} and {quoted(answer.text[:40])}"
             )
 
-    async def send(self, request: Request, body: AsyncIterator[bytes]) -> Response:
-        """Send a request to the service and return its answer, both in parts as they come.
-
-        Raises:
-            Refusal: 502 or 504, the service cannot be reached, breaks off or is too slow.
-        """
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _OF_A_CONNECTION]
-        sent = httpx.Request(
-            request.method,
-            f"{self.upstream}{request.url.path}",
-            headers=headers,
-            content=body,
-            extensions={"timeout": self.timeout.as_dict()},
-        )
-        try:
-            answer = await self.client.send(sent, stream=True)
-        except httpx.HTTPError as error:
-            raise self._refusal(error) from error
-        response = StreamingResponse(_parts(answer), answer.status_code)
-        response.raw_headers = [
-            (name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _OF_A_CONNECTION
-        ]
-        return response
-
     async def pong(self) -> None:
         """Ask the service for its `pong`; raise Refusal without it."""
         try:
             answer = await self.client.get(f"{self.upstream}/ping", timeout=_PING)
-            answer.raise_for_status()
         except httpx.HTTPError as error:
             raise self._refusal(error) from error
+        if not answer.is_success:
+            raise Refusal(502, f"immich's service at {self.upstream} answered /ping with status {answer.status_code}")
+
+    async def forward(self, request: Request, body: AsyncIterator[bytes], most: int) -> Response:
+        """Pass a request on, its body in parts as they come, and return the answer.
+
+        The request to the service ends when the client leaves.
+
+        Raises:
+            Refusal: 429, `most` requests are passed on already; 499, the client left; 502 or 504, the service cannot
+                be reached, breaks off, gives no answer of HTTP, or is too slow.
+        """
+        if self.open >= most:
+            sentence = f"immich's service works on {most:,} requests already; try again"
+            raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
+        self.open += 1
+        parts: asyncio.Queue[bytes | None] = asyncio.Queue(_PARTS)
+        tasks = [
+            asyncio.create_task(self._exchange(request, parts)),
+            asyncio.create_task(_watch(request, body, parts)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done = next(task for task in tasks if task.done())  # an answer counts more than a client that leaves
+            return done.result()
+        finally:
+            self.open -= 1
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _exchange(self, request: Request, parts: "asyncio.Queue[bytes | None]") -> Response:
+        """Send a request whose body comes in parts, None at its end, and return the whole answer."""
+        headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+        headers.setdefault("accept-encoding", "identity")  # the answer goes back as it is
+        if "transfer-encoding" not in request.headers and "content-length" in request.headers:
+            headers["content-length"] = request.headers["content-length"]
+        sent = self.client.stream(
+            request.method, self.upstream + request.url.path, headers=headers, content=_all(parts)
+        )
+        content = bytearray()
+        try:
+            async with sent as answer:
+                async for part in answer.aiter_raw():
+                    content += part
+                    if len(content) > _ANSWER:
+                        raise Refusal(502, f"immich's service at {self.upstream} answered with more than 64 MiB")
+        except httpx.HTTPError as error:
+            raise self._refusal(error) from error
+        if not 200 <= answer.status_code < 600:
+            raise Refusal(502, f"immich's service at {self.upstream} answered with status {answer.status_code}")
+        shown = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
+        return Response(bytes(content), answer.status_code, shown)
 
     def _refusal(self, error: httpx.HTTPError) -> Refusal:
         is_slow = isinstance(error, httpx.TimeoutException)
@@ -102,13 +142,20 @@ class Immich:
         return Refusal(504 if is_slow else 502, f"immich's service at {self.upstream} {what} ({_reason(error)})")
 
 
+async def _watch(request: Request, body: AsyncIterator[bytes], parts: "asyncio.Queue[bytes | None]") -> Response:
+    """Put the body's parts into a queue, and then wait until the client leaves; raises Refusal in the end."""
+    async for part in body:
+        await parts.put(part)
+    await parts.put(None)
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    raise Refusal(LEFT, "the client left")
+
+
+async def _all(parts: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
+    while (part := await parts.get()) is not None:
+        yield part
+
+
 def _reason(error: Exception) -> str:
     return one_line(error) or type(error).__name__
-
-
-async def _parts(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for part in answer.aiter_raw():
-            yield part
-    finally:
-        await answer.aclose()

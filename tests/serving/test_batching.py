@@ -112,7 +112,7 @@ def test_a_full_queue_refuses_at_once_and_takes_requests_again_later():
         await asyncio.sleep(0)
         with pytest.raises(Refusal, match="5 inputs wait of at most 6") as refused:
             await batcher.submit([1, 1])
-        assert (refused.value.status, refused.value.headers) == (429, {"retry-after": "1"})
+        assert (refused.value.status_code, refused.value.headers) == (429, {"retry-after": "1"})
         last = asyncio.create_task(batcher.submit([7]))
         await asyncio.sleep(0)
         assert batcher.waiting == 6

@@ -112,7 +112,7 @@ def test_a_server_for_everyone_says_so(served, caplog, host, said):
     assert ("may use it: --api-key-file asks for a key" in caplog.text) == said
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
 def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys):
     def without(name):
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)

@@ -10,7 +10,8 @@ from helpers.serving import make_service, running
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pecl.serving.requests
+import pecl.serving.bodies
+import pecl.serving.embeddings
 from pecl.serving.limits import Limits
 
 JSON = {"content-type": "application/json"}
@@ -49,7 +50,7 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_of_millions_of_values_is_refused_before_it_is_read(name, address, monkeypatch):
     read = []
-    monkeypatch.setattr(pecl.serving.requests, "parse_json", read.append)
+    monkeypatch.setattr(pecl.serving.bodies, "parse_json", read.append)
     answer = httpx.post(f"{address}/v1/embeddings", content=BODIES[name], headers=JSON, timeout=120)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "body: expected JSON: it holds more than 131,072 values"
@@ -57,9 +58,7 @@ def test_a_body_of_millions_of_values_is_refused_before_it_is_read(name, address
     assert read == []
 
 
-@pytest.mark.parametrize(
-    ("module", "act"), [(pecl.serving.requests, "_parse"), (pecl.serving.embeddings, "write_answer")]
-)
+@pytest.mark.parametrize(("module", "act"), [(pecl.serving.bodies, "parse"), (pecl.serving.embeddings, "write_answer")])
 def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, address, monkeypatch):
     """Reading and writing go on only once another request has been answered."""
     begun, answered = threading.Event(), threading.Event()
@@ -93,13 +92,13 @@ def test_no_value_goes_uncounted_and_nothing_in_a_text_is_one(document, ascii):
     """An empty list or object counts twice, since something might stand in it."""
     body = json.dumps(document, ensure_ascii=ascii).encode()
     number = values(document)
-    assert pecl.serving.requests._parse(body, 2 * number) == document
+    assert pecl.serving.bodies.parse(body, 2 * number) == document
     with pytest.raises(ValueError, match="values"):
-        pecl.serving.requests._parse(body, number - 1)
+        pecl.serving.bodies.parse(body, number - 1)
 
 
 def test_the_largest_request_has_not_too_many_values():
     limits = Limits()
     item = {"text": "a, [b]: {c}", "language": "cs"}
     document = {"model": "mini", "input": [item] * (limits.texts + limits.pictures), "truncate": True}
-    assert pecl.serving.requests._parse(json.dumps(document).encode(), limits.values) == document
+    assert pecl.serving.bodies.parse(json.dumps(document).encode(), limits.values) == document

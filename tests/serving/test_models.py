@@ -81,7 +81,7 @@ def test_a_job_that_cannot_be_done_fails_alone(models):
     sound, cut, gone = models.embed(jobs)
     torch.testing.assert_close(sound.embeddings, expected(TEXTS[:1], ["de"]), rtol=0, atol=1e-5)
     assert str(cut) == "input: text 1 has 202 tokens, the tower reads 128: shorten it, or send truncate: true"
-    assert (gone.status, gone.code) == (404, "model_not_found")
+    assert (gone.status_code, gone.code) == (404, "model_not_found")
     assert embed(models, [long], ["de"], truncate=True).tokens == 128
 
 
@@ -122,7 +122,7 @@ def test_models_without_adapters_say_so():
     models = Models("tiny", plain_tower())
     with pytest.raises(Refusal, match="none yet"):
         models.adapter_for("de")
-    with pytest.raises(Refusal, match=r'got "tiny:de", which is none of the 1 .* mean .tiny.*/v1/models lists'):
+    with pytest.raises(Refusal, match=r'one of the 1 models that GET /v1/models lists, got "tiny:de"; .* mean .tiny'):
         models.adapter_of("tiny:de")
     assert models.adapter_for("English") is None
     models.add(adapter_files(("en",))[0])

@@ -1,12 +1,10 @@
 """A real server on the loopback: the openai client, many clients at once, and a stop that loses nothing."""
 
-import asyncio
 import json
 import random
 import signal
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -14,13 +12,12 @@ import pytest
 import torch
 from helpers.serving import LANGUAGES, client_of, expected, make_service, running, server_process
 from helpers.tiny import sentences
-from helpers.waiting import wait_until
 
 from pecl.errors import ConfigError, RunError
 from pecl.serving.app import Frame
 from pecl.serving.limits import Limits
 from pecl.serving.server import Server, serve
-from pecl.serving.sockets import LOOPBACK, allowed_hosts, open_socket
+from pecl.serving.sockets import allowed_hosts, open_socket
 
 CLIENTS = 64
 
@@ -100,22 +97,6 @@ def test_a_body_that_does_not_come_is_given_up_and_keeps_nobody_waiting():
     assert (status, document["error"]["message"]) == (408, "body: expected it within 0.3 seconds, got a part")
 
 
-def test_more_requests_than_may_be_open_are_refused():
-    service = make_service(limits=Limits(open_requests=2, patience=120))
-    with running(service) as address:
-        port = int(address.rpartition(":")[2])
-        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-        for one in slow:
-            one.sendall(head_of(9))
-        answer = wait_until(lambda: (found := health(address)).status_code == 429 and found, 60, "the refusal")
-        error = answer.json()["error"]
-        assert (error["type"], error["code"]) == ("rate_limit_error", "too_many_requests")
-        assert answer.headers["retry-after"] == "1"
-        for one in slow:
-            one.close()
-        wait_until(lambda: health(address).status_code == 200, 60, "room for others")
-
-
 def test_a_port_that_is_taken_or_no_port_at_all():
     with open_socket("127.0.0.1", 0) as taken:
         taken.listen()
@@ -148,28 +129,6 @@ def test_a_signal_loses_no_request(number):
     assert [status for status, _ in received] == [200] * 40
     found = torch.tensor([document["data"][0]["embedding"] for _, document in received])
     torch.testing.assert_close(found, expected(texts, languages), rtol=0, atol=1e-5)
-
-
-def test_a_stop_takes_what_the_system_held_though_its_moment_is_over(monkeypatch):
-    """As on a machine so slow that the server has not looked at the requests before it notices that it is to stop."""
-    monkeypatch.setattr("pecl.serving.server._LINGER", 0.0)
-    service = make_service()
-
-    async def stop_with_requests():
-        with open_socket("127.0.0.1", 0) as listening:
-            server = Server(service, LOOPBACK)
-            serving = asyncio.create_task(server.serve([listening]))
-            while not server.started:
-                await asyncio.sleep(0.01)
-            server.should_exit = True
-            sockets = [send(listening.getsockname()[1], text, "cs") for text in texts]
-            time.sleep(0.2)  # the server's own look at whether it is to stop is due, as its requests are
-            await serving
-        return sockets
-
-    texts = sentences(10, seed=7)
-    received = [read(one) for one in asyncio.run(stop_with_requests())]
-    assert [status for status, _ in received] == [200] * 10
 
 
 TAKEN = ("localhost:1", "LOCALHOST:8000", "127.0.0.1", "[::1]", "[::1]:8000")

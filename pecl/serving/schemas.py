@@ -1,0 +1,226 @@
+"""Requests and answers as pydantic models: FastAPI checks by them, and writes `/openapi.json` from them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from pecl.errors import suggest
+from pecl.options import quoted
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected text, got none")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+Name = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
+LanguageName = Annotated[
+    str, Field(max_length=100, description="any name or code of a language"), AfterValidator(_not_blank)
+]
+
+
+class Request(BaseModel):
+    """Fields of a request; null is as good as left out, and others are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        for name in given:
+            if name not in cls.model_fields:
+                known = ", ".join(cls.model_fields)
+                raise ValueError(f"unknown field {quoted(name)}: expected {known}{suggest(name, cls.model_fields)}")
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class TextInput(Request):
+    """A text with its language."""
+
+    text: Text
+    language: LanguageName | None = None
+
+
+class ImageInput(Request):
+    """An image."""
+
+    image: str = Field(description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return "image" if "image" in value and "text" not in value else "object"
+    return "text" if isinstance(value, str) else None
+
+
+Input = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[TextInput, Tag("object")] | Annotated[ImageInput, Tag("image")],
+    Discriminator(
+        _kind,
+        custom_error_type="input",
+        custom_error_message='Input should be a text, an image as a data URI, {"text": ..., "language": ...} or '
+        '{"image": ...}; no token ids, since every tower has its own',
+    ),
+]
+
+
+class EmbeddingsRequest(Request):
+    """Texts and images to embed."""
+
+    model: Annotated[Name, Field(description="the plain tower (mini), or an adapter (mini:cs), see /v1/models")]
+    input: Annotated[
+        list[Input],
+        Field(min_length=1),
+        BeforeValidator(
+            lambda given: given if isinstance(given, list) else [given], json_schema_input_type=Input | list[Input]
+        ),
+    ]
+    language: LanguageName | list[LanguageName | None] | None = Field(
+        None, description="of all inputs, or of each: the plain tower's name chooses the adapters by it"
+    )
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, description="only the model's own width")
+    truncate: bool = Field(False, description="cut texts that are too long for the tower, rather than refuse them")
+    user: str | None = Field(None, description="ignored")
+
+
+class LoadAdapter(Request):
+    """A file of the folder of adapters."""
+
+    file: Name
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
+
+
+class UnloadAdapter(Request):
+    """A loaded adapter."""
+
+    model: Name
+
+
+class SearchAddress(Request):
+    """A search by text."""
+
+    model_config = ConfigDict(strict=False)
+
+    query: Text | None = None
+    minus: Text | None = Field(None, description="a negative query")
+    language: LanguageName | None = Field(None, description="detected by default")
+    top: int = Field(12, ge=1, le=1000)
+    adapter: bool = Field(True, description="false: the plain tower, as before training")
+    folder: str = Field("", max_length=4096, description="only photographs in it, at any depth")
+
+
+class SearchRequest(SearchAddress):
+    """A search by text, by an image, or by both, which weigh the same."""
+
+    model_config = ConfigDict(strict=True)
+
+    image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
+
+
+class Problem(BaseModel):
+    """What was wrong, in a sentence."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """The answer to a request that is not carried out, as OpenAI has it."""
+
+    error: Problem
+
+
+class Embedding(BaseModel):
+    """The embedding of an input, of length 1."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """The number of tokens that were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    """The embeddings, in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class ModelAnswer(BaseModel):
+    """The plain tower or an adapter."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    tower: str
+    language: str | None
+    adapter: str | None = Field(description="the adapter's spec; null of the plain tower")
+
+
+class ModelsAnswer(BaseModel):
+    """All models."""
+
+    object: Literal["list"]
+    data: list[ModelAnswer]
+
+
+class DeletedAnswer(BaseModel):
+    """An adapter that was unloaded."""
+
+    id: str
+    object: Literal["model"]
+    deleted: bool
+
+
+class HitAnswer(BaseModel):
+    """A photograph that was found."""
+
+    id: str
+    name: str
+    score: float
+
+
+class SearchAnswer(BaseModel):
+    """The photographs nearest to the query, nearest first."""
+
+    language: str | None
+    detected: bool
+    confidence: float | None
+    model: str | None
+    mixed: dict[str, float]
+    hubs_corrected: bool
+    photographs: list[HitAnswer]
+
+
+class LanguageAnswer(BaseModel):
+    """A language of the page."""
+
+    code: str
+    name: str
+    adapter: bool
+
+
+class AboutAnswer(BaseModel):
+    """The index, and the languages."""
+
+    photographs: int
+    folders: list[str]
+    model: str
+    languages: list[LanguageAnswer]
