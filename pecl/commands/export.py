@@ -198,22 +198,19 @@ def _say(path: Path, loaded: _Loaded) -> int:
 
 def _add_immich(formats: Any) -> None:
     about = (
-        "Write the folder of one of immich's models with a language in its text tower, or replace the textual model\n"
-        "in immich's cache. Photographs that immich has indexed stay as they are. Before anything is replaced,\n"
-        "onnxruntime opens the new file, and its embeddings are compared with the tower's."
+        "Write the folder of one of immich's models with a language in its text tower. Photographs that immich has\n"
+        "indexed stay as they are. onnxruntime opens the new file, and its embeddings are compared with the tower's."
     )
     example = (
         "pecl export immich --tower XLM-Roberta-Large-Vit-B-32 --language cs --adapter cs.safetensors --out FOLDER"
     )
-    summary = "a language for immich: a model's folder, or its cache"
+    summary = "a language for immich"
     parser = add_command(formats, "immich", example, about, summary=summary)
-    parser.add_argument("--tower", metavar="NAME", help="immich's name of the model (Administration, Smart search)")
-    parser.add_argument("--language", metavar="LANGUAGE", help="language of the adapter")
+    name = "immich's name of the model (Administration, Smart search)"
+    parser.add_argument("--tower", metavar="NAME", required=True, help=name)
+    parser.add_argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter")
     parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=_ADAPTER_HELP)
-    place = parser.add_mutually_exclusive_group(required=True)
-    add_path(place, "--out", "folder to write", "FOLDER")
-    add_path(place, "--replace", "folder of the model in immich's cache, to replace in", "CACHE")
-    add_path(place, "--restore", "folder of a model in which to restore the former file", "CACHE")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write")
     add_switch(parser, "--text-only", "leave visual/ out")
     add_config_flags(parser, only=_TOWER_FLAGS - {"profile"})
     parser.set_defaults(run=_immich)
@@ -221,19 +218,10 @@ def _add_immich(formats: Any) -> None:
 
 def _immich(parsed: argparse.Namespace) -> int:
     from pecl.export.immich import MODELS, export_immich
-    from pecl.export.immich_cache import model_folder, replace_textual, restore_textual
 
-    if parsed.restore is not None:
-        print_text(f"{restore_textual(parsed.restore)}: as before")
-        return 0
-    if parsed.tower is None or parsed.language is None:
-        raise ConfigError("--tower, --language: expected both with --out and --replace")
     if parsed.tower not in MODELS:
         raise ConfigError(unknown("multilingual model of immich", parsed.tower, MODELS))
-    if parsed.out is not None:
-        check_absent(parsed.out)
-    else:
-        model_folder(parsed.replace)
+    check_absent(parsed.out)
     known, towers = _known_and_immich_towers(parsed)
     choice = _adapter_of_language(known, parsed)
     adapter = not_none(choice.read(towers.text), "adapter")
@@ -241,12 +229,9 @@ def _immich(parsed: argparse.Namespace) -> int:
         raise WeightsError(f"{adapter.path} is for {language_name(adapter.language)}, expected {parsed.language}")
     language = adapter.language or parsed.language
     merged = merge_adapter(adapter, towers.text)
-    if parsed.out is not None:
-        image = None if parsed.text_only else towers.image
-        is_mclip = MODELS[parsed.tower].is_mclip
-        path = export_immich(merged, image, parsed.out, language=language, is_mclip=is_mclip)
-    else:
-        path = replace_textual(merged, towers.text, parsed.tower, parsed.replace, language)
+    image = None if parsed.text_only else towers.image
+    is_mclip = MODELS[parsed.tower].is_mclip
+    path = export_immich(merged, image, parsed.out, language=language, is_mclip=is_mclip)
     print_text(
         f"{path}: {parsed.tower} with {describe(adapter.configs)} of {language_name(language)}; {choice.sentence}"
     )

@@ -238,6 +238,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
+<<<<<<< HEAD
     """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`.
 
     Raises:
@@ -259,6 +260,20 @@ def check_textual(found: Textual, text: MultilingualTextEncoder, language: str |
 
 def _rows(embed: Callable[[str], np.ndarray], prefix: str, texts: Sequence[str]) -> np.ndarray:
     return np.stack([embed(prefix + one) for one in texts])  # (N, D)
+=======
+    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as in `export_immich`."""
+    names_languages = text.family is not None and text.family.names_languages
+    prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
+    with text.speaking(language):
+        expected = text.encode_text(TEXTS).numpy()  # (N, D)
+    for prefix in prefixes:
+        difference = distance(found.embed, [prefix + one for one in TEXTS], expected)
+        if not difference <= TOLERANCE:
+            raise WeightsError(
+                f"onnxruntime's embeddings differ by {difference:.1e} from those of {text.name}, expected at most "
+                f"{TOLERANCE:.0e}: nothing was written"
+            )
+>>>>>>> 44963a23 (deploy/: nginx, systemd and containers for the server; immich's textual folder is copied by hand)
 
 
 def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected: np.ndarray) -> float:

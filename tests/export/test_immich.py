@@ -1,11 +1,8 @@
 """Folders for immich, fed as its machine learning service feeds them."""
 
-import errno
 import json
-import os
 import shutil
 import string
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,8 +20,7 @@ from pecl.cli import main
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_image_encoder, load_text_encoder
 from pecl.errors import ConfigError
-from pecl.export import immich, immich_cache, onnx
-from pecl.files import folders
+from pecl.export import immich, onnx
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
 pytest.importorskip("onnxscript", reason="onnxscript is not there")
@@ -162,121 +158,41 @@ def test_pictures_that_immich_cannot_prepare(model, tmp_path, settings):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("has_links", [True, False])
-def test_replaced_and_restored(model, pecl, monkeypatch, has_links):
-    _, merged, cache = model
+def test_the_textual_folder_takes_the_place_of_immichs_and_gives_it_back(model, pecl, monkeypatch, tmp_path):
+    """As docs/immich.md copies it; weights in a second file come along, and immich's own folder is as before."""
+    _, merged, original = model
+    cache = tmp_path / "cache"
+    shutil.copytree(original, cache)
     before = bytes_of(cache)
-    monkeypatch.setattr(onnx, "_ONE_FILE", 1)  # weights in a second file, as of models above 2 GB
-    if not has_links:
-        monkeypatch.setattr(immich_cache.os, "link", refuse)
-    adapter = cache.parents[2] / "cs.safetensors"
-    status, out, _ = pecl("--tower", NAME, "--language", "Czech", "--adapter", adapter, "--replace", cache)
-    assert (status, out.startswith(f"{cache}/textual/model.onnx: {NAME} with lora of Czech")) == (0, True)
+    monkeypatch.setattr(onnx, "_ONE_FILE", 1)  # as of models above 1 GiB
+    given = ["--tower", NAME, "--adapter", original.parents[2] / "cs.safetensors", "--out", tmp_path / "out"]
+    status, out, _ = pecl(*given, "--language", "Czech", "--text-only")
+    assert (status, out.startswith(f"{tmp_path}/out: {NAME} with lora of Czech")) == (0, True)
+    (cache / "textual").rename(cache / "textual.before")
+    shutil.copytree(tmp_path / "out" / "textual", cache / "textual")
     row = torch.tensor(predict(cache, TEXTS[3]))
     torch.testing.assert_close(row, merged.encode_text(TEXTS[3])[0], rtol=0, atol=1e-4)
-    names = {path.name for path in (cache / "textual").iterdir()}
-    (weights,) = names - {path.name for path in before if path.parent.name == "textual"} - {"model.onnx.before-pecl"}
-    assert weights.startswith("pecl-")
-    now = bytes_of(cache)
-    changed = {path for path in before if before[path] != now[path]}
-    assert {path.as_posix() for path in changed} == {"textual/model.onnx"}
-    with monkeypatch.context() as patch:
-        patch.setattr(immich_cache.os, "replace", refuse)
-        sentence = f"cannot write {cache}/textual/model.onnx: Operation not permitted; it is as it was"
-        assert sentence in pecl("--restore", cache)[2]
-    assert bytes_of(cache) == now
-    assert pecl("--restore", cache)[0] == 0
+    shutil.rmtree(cache / "textual")
+    (cache / "textual.before").rename(cache / "textual")
     assert bytes_of(cache) == before
-    assert "model.onnx.before-pecl is missing" in pecl("--restore", cache)[2]
-
-
-def refuse(*_):
-    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-
-def break_nothing(cache):
-    return cache
-
-
-def other_tower(cache):
-    """A model of the same shape, whose linear layer has another bias."""
-    package = pytest.importorskip("onnx", reason="onnx is not there")
-    found = package.load(cache / "textual" / "model.onnx")
-    (bias,) = (one for one in found.graph.initializer if one.name.endswith("head.bias"))
-    bias.CopyFrom(package.numpy_helper.from_array(np.linspace(-1, 1, 8, dtype=np.float32), bias.name))
-    package.save(found, cache / "textual" / "model.onnx")
-    return cache
-
-
-def other_width(cache):
-    """A model of a constant embedding of nine numbers."""
-    package = pytest.importorskip("onnx", reason="onnx is not there")
-    graph = "g (int32[1, 77] input_ids, int32[1, 77] attention_mask) => (float[1, 9] y)"
-    body = "y = Constant <value = float[1, 9] {0, 0, 0, 0, 0, 0, 0, 0, 1}> ()"
-    found = package.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {graph} {{ {body} }}')
-    package.save(found, cache / "textual" / "model.onnx")
-    return cache
-
-
-def written(name, content):
-    """Return a change of a model in the cache: a file with other content."""
-
-    def change(cache):
-        (cache / name).write_text(content)
-        return cache
-
-    return change
-
-
-def link(cache):
-    path = cache / "textual" / "model.onnx"
-    blob = path.rename(cache / "blob")
-    path.symlink_to(blob)
-    return cache
 
 
 @pytest.mark.parametrize(
-    ("change", "words", "sentence"),
+    ("words", "sentence"),
     [
-        (lambda cache: cache.parent, "", "such as {cache}, one of 1 models or revisions below it"),
-        (lambda cache: cache / "nothing", "", "expected the folder of a model in immich's cache"),
-        (link, "", "is a link into a cache of the model hub"),
-        (other_tower, "", "holds another tower than " + NAME),
-        (other_width, "", "holds another tower than " + NAME),
-        (written("textual/model.onnx", "x"), "", "onnxruntime cannot open {cache}/textual/model.onnx"),
-        (written("textual/tokenizer.json", "x"), "", "{cache}/textual: cannot read its tokenizer"),
-        (written("config.json", "x"), "", "{cache}/config.json: expected immich's file of settings"),
-        (
-            written("config.json", '{"text_cfg": {"context_length": 0}}'),
-            "",
-            "{cache}/config.json: context_length: expected a number of tokens, got 0",
-        ),
-        (break_nothing, "--tower XLM-Roberta-Large-Vit-B-33", "did you mean 'XLM-Roberta-Large-Vit-B-32'?"),
-        (break_nothing, "--adapter none", "expected one with an adapter for"),
-        (break_nothing, "--language de", "is for Czech (cs), expected de"),
-        (break_nothing, "full", "no room in"),
-        (break_nothing, "locked", "no permission to write in {cache}/textual"),
-        (break_nothing, "damaged", "onnxruntime's embeddings differ by"),
+        ("--tower XLM-Roberta-Large-Vit-B-33 --language cs", "did you mean 'XLM-Roberta-Large-Vit-B-32'?"),
+        (f"--tower {NAME} --language cs --adapter none", "expected one with an adapter for"),
+        (f"--tower {NAME} --language de", "is for Czech (cs), expected de"),
+        ("damaged", "onnxruntime's embeddings differ by"),
     ],
 )
-def test_bad_input_replaces_nothing(model, pecl, tmp_path, monkeypatch, change, words, sentence):
-    cache = tmp_path / "clip" / NAME / "main"
-    shutil.copytree(model[2], cache)
-    named = change(cache)
-    before = bytes_of(cache)
-    if words == "full":
-        monkeypatch.setattr(immich_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    if words == "locked":
-        monkeypatch.setattr(folders.os, "access", lambda *_: False)  # which permissions do to anyone but root
+def test_bad_input_writes_nothing(model, pecl, tmp_path, monkeypatch, words, sentence):
     if words == "damaged":
-        monkeypatch.setattr(
-            immich_cache,
-            "write_textual",
-            lambda _, made, *args, **options: made.write_bytes((cache / "textual" / "model.onnx").read_bytes()),
-        )
-    adapter = model[2].parents[2] / "cs.safetensors"
-    given = ["--tower", NAME, "--language", "cs", "--adapter", adapter, "--replace", named]
-    status, out, error = pecl(*given, *(words.split() if words.startswith("--") else []))
+        graph = model[2] / "textual" / "model.onnx"
+        monkeypatch.setattr(immich, "write_textual", lambda _, path, *args, **options: shutil.copyfile(graph, path))
+        words = f"--tower {NAME} --language cs"
+    adapter = ["--adapter", model[2].parents[2] / "cs.safetensors"] * ("--adapter" not in words)
+    status, out, error = pecl(*words.split(), *adapter, "--out", tmp_path / "out")
     assert (status, out, error.count("\n")) == (2, "", 1)
-    assert sentence.format(cache=cache) in error
-    assert bytes_of(cache) == before
+    assert sentence in error
+    assert list(tmp_path.iterdir()) == []
