@@ -32,7 +32,6 @@ from pecl.export.open_clip import preprocessing_of
 from pecl.files import load_json, write_json
 
 MODEL, CONFIG, TEXTUAL, VISUAL = "model.onnx", "config.json", "textual", "visual"
-TEXTS = ("a dog on the beach", "ein Hund im Schnee", "pes na pláži", "犬が走る", "two red boats")
 _FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -238,7 +237,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
-<<<<<<< HEAD
     """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`.
 
     Raises:
@@ -260,28 +258,6 @@ def check_textual(found: Textual, text: MultilingualTextEncoder, language: str |
 
 def _rows(embed: Callable[[str], np.ndarray], prefix: str, texts: Sequence[str]) -> np.ndarray:
     return np.stack([embed(prefix + one) for one in texts])  # (N, D)
-=======
-    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as in `export_immich`."""
-    names_languages = text.family is not None and text.family.names_languages
-    prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
-    with text.speaking(language):
-        expected = text.encode_text(TEXTS).numpy()  # (N, D)
-    for prefix in prefixes:
-        difference = distance(found.embed, [prefix + one for one in TEXTS], expected)
-        if not difference <= TOLERANCE:
-            raise WeightsError(
-                f"onnxruntime's embeddings differ by {difference:.1e} from those of {text.name}, expected at most "
-                f"{TOLERANCE:.0e}: nothing was written"
-            )
->>>>>>> 44963a23 (deploy/: nginx, systemd and containers for the server; immich's textual folder is copied by hand)
-
-
-def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected: np.ndarray) -> float:
-    """Return the largest difference between embeddings and `expected` (N, D); infinity where the widths differ."""
-    rows = [embed(text) for text in texts]
-    if rows[0].shape != expected[0].shape:
-        return float("inf")
-    return float(np.abs(np.stack(rows) - expected).max())
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def test_the_textual_folder_takes_the_place_of_immichs_and_gives_it_back(model, 
         ("--tower XLM-Roberta-Large-Vit-B-33 --language cs", "did you mean 'XLM-Roberta-Large-Vit-B-32'?"),
         (f"--tower {NAME} --language cs --adapter none", "expected one with an adapter for"),
         (f"--tower {NAME} --language de", "is for Czech (cs), expected de"),
-        ("damaged", "onnxruntime's embeddings differ by"),
+        ("damaged", "otherwise than the tower"),
     ],
 )
 def test_bad_input_writes_nothing(model, pecl, tmp_path, monkeypatch, words, sentence):
@@ -193,6 +193,6 @@ def test_bad_input_writes_nothing(model, pecl, tmp_path, monkeypatch, words, sen
         words = f"--tower {NAME} --language cs"
     adapter = ["--adapter", model[2].parents[2] / "cs.safetensors"] * ("--adapter" not in words)
     status, out, error = pecl(*words.split(), *adapter, "--out", tmp_path / "out")
-    assert (status, out, error.count("\n")) == (2, "", 1)
+    assert (status, out, error.count("\n")) == (1 if "otherwise" in sentence else 2, "", 1)
     assert sentence in error
     assert list(tmp_path.iterdir()) == []
