@@ -10,6 +10,7 @@ import torch
 from helpers.grid_processes import Command
 from hypothesis import HealthCheck, settings
 
+from pecl.encoders.loading.mini import weights_folder
 from pecl.experiment.run import _load_once
 from pecl.files.progress import OFF
 
@@ -40,6 +41,7 @@ settings.load_profile("pecl")
 def _cache_of_its_own(tmp_path_factory):
     """Have a cache that begins empty and is no other worker's, nor that of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PECL_WEIGHTS_DIR", str(weights_folder()))  # half a gigabyte, the same for all
         patch.setenv("PECL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PECL_INDEX_DIR", str(tmp_path_factory.mktemp("indexes")))
         yield

@@ -7,17 +7,22 @@ texts are computed in each pass. If the adapter lies behind all layers, such as 
 of a text is cached, not the states of its tokens.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedModel
 
 from pecl.encoders.batches import TokenIds, batches
 from pecl.encoders.devices import to_device
 from pecl.encoders.layers import embed_packed, packing_of, run_layers
 from pecl.encoders.pooling import POOLINGS
 from pecl.files.progress import Bar
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 

@@ -176,7 +176,7 @@ def write_parts(parts: Sequence[Part], folder: Path) -> None:
 
 def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower's backbone and tokenizer as a Transformer module."""
-    tower.backbone.save_pretrained(folder)
+    tower.written_backbone().save_pretrained(folder)
     portable_tokenizer(tower).save_pretrained(folder)
     write_encoder_settings(tower, folder)
 

@@ -4,26 +4,21 @@ A pass embeds the tokens, runs the layers and ends, with the final LayerNorm whe
 projection follow in the tower. Adapters name modules by role, so a family also says where each role is.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from transformers import (
-    MetaClip2Model,
-    MetaClip2TextModel,
-    PretrainedConfig,
-    PreTrainedModel,
-    SiglipModel,
-    SiglipTextModel,
-)
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
-from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_attention_forward
 
 from pecl.encoders.cleaning import LOWER
+
+if TYPE_CHECKING:  # transformers' models take seconds to import: only those of a tower that is loaded
+    from transformers import PretrainedConfig, PreTrainedModel
 
 # Model types that count positions from behind the padding token's id
 _AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})
@@ -59,9 +54,9 @@ class TextFamily:
     names_languages: bool = False  # whether the first token of a text names its language
     pooling: str = "mean"  # in `POOLINGS`
     clean: str = ""  # in `CLEANINGS`
-    encoder: type[PreTrainedModel] | None = None  # the text half in a checkpoint of both; None where `AutoModel` has it
+    encoder_name: str = ""  # class in `transformers.models` of the text half; empty where `AutoModel` has it
+    whole_name: str = ""  # class of both halves, where `AutoModel` has no text half
     projection: str = ""  # the linear layer behind the pooling, in a checkpoint of both halves
-    whole: type[PreTrainedModel] | None = None  # both halves, where transformers has no `AutoModel` for the text half
     prepare: Callable[[PreTrainedModel], None] | None = None  # lets built layers hand pecl's arguments on to attention
     top: Callable[[nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
@@ -69,9 +64,24 @@ class TextFamily:
         """Return the layers, lowest first."""
         return cast("nn.ModuleList", backbone.get_submodule(self.layers))
 
+    @property
+    def encoder(self) -> type[PreTrainedModel] | None:
+        """The class of the text half; None where `AutoModel` has it."""
+        return _class_named(self.encoder_name) if self.encoder_name else None
+
+    @property
+    def whole(self) -> type[PreTrainedModel] | None:
+        """The class of both halves; None where `AutoModel` has the text half."""
+        return _class_named(self.whole_name) if self.whole_name else None
+
     def finish(self, backbone: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states (B, L, d) from the output of the last layer."""
         return hidden if self.final_norm is None else backbone.get_submodule(self.final_norm)(hidden)
+
+
+def _class_named(name: str) -> Any:
+    module, _, own = name.rpartition(".")
+    return getattr(import_module(f"transformers.models.{module}"), own)
 
 
 def _embed_by_module(
@@ -159,7 +169,7 @@ NLLB = TextFamily(
     final_norm="layer_norm",
     pooling="cls",
     names_languages=True,
-    encoder=M2M100Encoder,
+    encoder_name="m2m_100.modeling_m2m_100.M2M100Encoder",
     prepare=_prepare_nllb,
 )
 
@@ -196,56 +206,17 @@ PRE_NORM = TextFamily(
 # Causal, and pooled at the first end-of-text token. Tokens behind that token never reach it, so a text is cut there and
 # packed without a change of its embedding.
 METACLIP = replace(
-    PRE_NORM, causal=True, encoder=MetaClip2TextModel, projection="text_projection", whole=MetaClip2Model
+    PRE_NORM,
+    causal=True,
+    encoder_name="metaclip_2.MetaClip2TextModel",
+    projection="text_projection",
+    whole_name="metaclip_2.MetaClip2Model",
 )
 
 
-class Attention(SiglipAttention):
-    """SigLIP's attention, with the layers of `plain`. It hands further arguments on; transformers' drops them."""
-
-    def __init__(self, plain: SiglipAttention) -> None:
-        with torch.device("meta"):  # the layers are replaced at once
-            super().__init__(plain.config)
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(self, name, getattr(plain, name))
-        self.training = plain.training
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        *,
-        asking: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """Attend from every position of (B, L, d), or from the positions `asking` (B, Q, d), to every position."""
-        plain = type(self.k_proj) is type(self.v_proj) is nn.Linear and attention_mask is None and not kwargs
-        if asking is not None and plain:
-            return self._ask(hidden_states, asking), None
-        asking = hidden_states if asking is None else asking
-
-        def by_head(states: torch.Tensor, layer: nn.Module) -> torch.Tensor:
-            return layer(states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # (B, h, L, d_head)
-
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
-        attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
-        return self.out_proj(attended.flatten(-2)), None
-
-    def _ask(self, hidden: torch.Tensor, asking: torch.Tensor) -> torch.Tensor:
-        """Attend from (B, 1, d) to (B, L, d) without keys and values of each position: the query meets their matrices.
-
-        A bias of the keys adds the same to all scores of a head, so softmax drops it.
-        """
-        key, value = (layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.k_proj, self.v_proj))
-        query = self.q_proj(asking[:, 0]).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)  # (h, B, d_head)
-        scores = ((query * self.scale) @ key).transpose(0, 1) @ hidden.mT  # key (h, d_head, d) -> (B, h, L)
-        seen = (scores.softmax(-1) @ hidden).transpose(0, 1)  # (h, B, d)
-        attended = (seen @ value.mT).transpose(0, 1).flatten(1) + self.v_proj.bias  # (B, d)
-        return self.out_proj(attended).unsqueeze(1)
-
-
 def _prepare_siglip(backbone: PreTrainedModel) -> None:
+    from pecl.encoders.siglip import Attention
+
     cast(Any, backbone).head = nn.Identity()  # the tower has a head of its own, behind the pooling
     for layer in cast(Any, backbone).encoder.layers:
         layer.self_attn = Attention(layer.self_attn)
@@ -266,9 +237,9 @@ SIGLIP = replace(
     PRE_NORM,
     is_fixed=True,
     clean=LOWER,
-    encoder=SiglipTextModel,
+    encoder_name="siglip.SiglipTextModel",
     projection="head",
-    whole=SiglipModel,
+    whole_name="siglip.SiglipModel",
     prepare=_prepare_siglip,
     top=_top_siglip,
 )

@@ -4,17 +4,23 @@ They work for the architectures of `families`. An encoder of another architectur
 somebody has replaced, is run as a whole.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedModel
 
+from pecl.encoders.attention import ATTENTION_BY_ROW
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.families import TextFamily, family_of
-from pecl.encoders.packing import ATTENTION_BY_ROW, Packing, seen_by
+from pecl.encoders.packing import Packing, seen_by
 from pecl.errors import not_none
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _KNOWN_ATTENTION = ("sdpa", "eager")
 

@@ -6,17 +6,20 @@ adapters but two points where they take part (`RowAdapter`): the slot of each ro
 embeddings, which a prompt lengthens.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel
 
 from pecl.encoders import batches
+from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
+from pecl.encoders.bert import Bert, in_transformers
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.devices import to_device
@@ -39,12 +42,15 @@ from pecl.errors import ConfigError, unknown
 from pecl.files.progress import Bar
 from pecl.machine import BF16, FP32
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class MultilingualTextEncoder(Tokenizing, nn.Module):
     """Text tower: backbone, pooling, head.
 
     Args:
-        backbone: transformers encoder without pooler; gives `last_hidden_state` (B, L, d).
+        backbone: transformers encoder without pooler, which gives `last_hidden_state` (B, L, d); or a `Bert`.
         tokenizer: transformers tokenizer of the backbone.
         head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled vector itself.
         name: name of the tower in results.
@@ -60,7 +66,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
 
     def __init__(
         self,
-        backbone: PreTrainedModel,
+        backbone: PreTrainedModel | Bert,
         tokenizer: Any,
         head: nn.Module | None,
         *,
@@ -74,6 +80,8 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         super().__init__()
         if pooling not in POOLINGS:
             raise ConfigError(unknown("pooling", pooling, POOLINGS))
+        if not isinstance(backbone, Bert):
+            register_with_transformers()
         self.backbone = backbone
         self.head = head if head is not None else nn.Identity()
         # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
@@ -128,6 +136,10 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
             raise ConfigError("precision: expected a text tower without adapter, got one with: set it before")
         _ = self.fingerprint
         use_bfloat16(self.backbone)
+
+    def written_backbone(self) -> PreTrainedModel:
+        """Return transformers' own backbone over the same weights, for programs that ask for its classes."""
+        return in_transformers(self.backbone) if isinstance(self.backbone, Bert) else self.backbone
 
     @property
     def fingerprint(self) -> str:

@@ -83,7 +83,7 @@ def export_onnx(
             write_graph(module, {"pixels": pixels}, shapes, folder / VISION_FILE, ["pixel_values"])
         tokenizer.model_max_length = tower.max_length
         tokenizer.save_pretrained(folder)
-        tower.backbone.config.save_pretrained(folder)
+        tower.written_backbone().config.save_pretrained(folder)
         write_json(folder / ABOUT_FILE, about)
     return Path(target)
 

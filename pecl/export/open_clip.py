@@ -176,7 +176,7 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
             f"one linear layer behind it, got {text.pooling} and {type(text.head).__name__}"
         )
     if text.head.bias is None:
-        return text.backbone, text.head.weight
+        return text.written_backbone(), text.head.weight
     weight, bias = (one.detach().double() for one in (text.head.weight, text.head.bias))  # (D, d), (D,)
     constant = torch.linalg.pinv(weight) @ bias  # (d,)
     error = float((weight @ constant - bias).abs().max())
@@ -185,7 +185,7 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
             f"text tower {text.name} cannot be written for open_clip, whose projection has no bias: expected a linear "
             f"layer of full row rank, got one of shape {tuple(weight.shape)} whose bias is {error:.1e} off"
         )
-    backbone = copy.deepcopy(text.backbone)
+    backbone = copy.deepcopy(text.written_backbone())
     final = None if text.family is None else text.family.final_norm
     path = final or paths_of(backbone, "output_norm")[-1]
     norm: Any = backbone.get_submodule(path)

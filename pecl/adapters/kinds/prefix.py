@@ -10,18 +10,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
-from torch.nn import functional as F
-from transformers import AttentionInterface
 
 from pecl.adapters.kind import AdapterConfig, Placement, layers_option
 from pecl.adapters.slots import SlotModule, SlotRows, normal
-from pecl.encoders.packing import attend
+from pecl.encoders.attention import ATTENTION_WITH_PREFIX
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import option
-
-ATTENTION_WITH_PREFIX = "pecl_sdpa_with_prefix"
 
 
 @dataclass(frozen=True)
@@ -35,41 +30,6 @@ class PrefixConfig(AdapterConfig):
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a prefix for each layer's self-attention."""
         return self.at_roles(tower, ("self_attention",), lambda base, rows: SlotPrefix(base, rows, self))
-
-
-def attention_with_prefix(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    prefix: torch.Tensor,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend to prefix and tokens: `packing.attend` on longer keys and values.
-
-    Args:
-        module: the self-attention layer.
-        query: (B, h, L, d_head).
-        key: (B, h, L, d_head).
-        value: (B, h, L, d_head).
-        attention_mask: (B, 1, L, L), bool or added to the scores, or None: all positions are seen.
-        prefix: (B, 2, h, P, d_head), keys and values.
-        kwargs: further arguments of `attend`.
-
-    Returns:
-        (B, L, h, d_head) and None.
-    """
-    key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
-    value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
-    if attention_mask is not None:
-        seen = True if attention_mask.dtype == torch.bool else 0.0
-        attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
-    return attend(module, query, key, value, attention_mask, **kwargs)
-
-
-AttentionInterface.register(ATTENTION_WITH_PREFIX, attention_with_prefix)
 
 
 class SlotPrefix(SlotModule):

@@ -69,6 +69,7 @@ class OpenDeltaAdapter:
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
         _ = tower.fingerprint  # taken while the tower is plain
+        tower.backbone = tower.written_backbone()  # OpenDelta asks for transformers' classes
         self.tower, self.configs = tower, configs
         backbone: Any = tower.backbone
         norms = [path for one in configs if isinstance(one, LayerNormConfig) for path in _targets(one, tower)]

@@ -10,36 +10,25 @@ content is not checked again. All numbers are little-endian:
 - Directory: i32 tensors, for each u16 name length, name, u8 kind (0 float32, 1 Q4), u32 weights, u64 offset, u64 bytes.
 - Q4 block of 32 weights: f16 d, 16 bytes; their low nibbles are weights 0-15, their high nibbles weights 16-31;
   weight = (nibble - 8)·d.
-
-The tokenizer's normalisation is the table of the file. That is NFKC but for 119 characters, so NFKC does the work,
-after the characters that the table drops or reads as a space, and around the one that it keeps although NFKC would not
-("～"). Two things go beyond the table's single characters, both as in SentencePiece's own normaliser: NFKC also
-composes decomposed accents and Hangul, and reads compatibility characters that are younger than the table (none is a
-piece).
 """
 
 import mmap
-import re
 import struct
-import unicodedata
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
-from tokenizers.models import Unigram
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from pecl.encoders.loading.letters import known_letters
+from pecl.encoders.bert import Bert, BertSettings
 from pecl.files import open_regular
 
 BLOCK = 32  # weights in a Q4 block
 Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", BLOCK // 2)])  # 18 bytes
 BLOCKS_AT_ONCE = 1 << 15  # one million weights: the temporary arrays stay in the processor's cache
-KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
-PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs
 
 # Names of the file -> names of transformers' BertModel; "{i}" is the layer.
 EMBEDDING_NAMES = {
@@ -71,11 +60,11 @@ class E5Vocabulary(NamedTuple):
 
 
 class E5File(NamedTuple):
-    """An E5S1 file: the configuration of its BertModel, its tensors (float32) and its vocabulary."""
+    """An E5S1 file: the shape of its encoder, its vocabulary, and a function that dequantises its tensors."""
 
-    config: BertConfig
-    tensors: dict[str, torch.Tensor]
+    config: BertSettings
     vocabulary: E5Vocabulary
+    read_tensors: Callable[[], dict[str, torch.Tensor]]  # float32, under the encoder's names; 0.5 GB for the real file
 
 
 class _Cursor:
@@ -105,23 +94,19 @@ class _Cursor:
 
 
 def read_e5(path: Path) -> E5File:
-    """Read an E5S1 file, its weights dequantised to float32 (0.5 GB for multilingual-e5-small)."""
+    """Read an E5S1 file, except for its tensors."""
     with open_regular(path) as file:
         cursor = _Cursor(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     config = _read_config(cursor)
     vocabulary = _read_vocabulary(cursor)
-    return E5File(config, _read_tensors(cursor, config), vocabulary)
+    return E5File(config, vocabulary, partial(_read_tensors, cursor, config))
 
 
-def build_bert(file: E5File) -> BertModel:
-    """Return the BertModel of a file, without pooler, in evaluation mode; it holds the file's tensors themselves."""
+def build_bert(config: BertSettings, tensors: dict[str, torch.Tensor]) -> Bert:
+    """Return the encoder of a file in evaluation mode; it holds the tensors themselves."""
     with torch.device("meta"):  # only shapes: random weights for 118 M parameters would only be overwritten
-        model = BertModel(file.config, add_pooling_layer=False)
-    model.load_state_dict(file.tensors, assign=True)
-    positions = torch.arange(file.config.max_position_embeddings).unsqueeze(0)  # (1, positions)
-    embeddings = cast(Any, model.embeddings)
-    embeddings.position_ids = positions  # the two buffers are in no state dict
-    embeddings.token_type_ids = torch.zeros_like(positions)
+        model = Bert(config)
+    model.load_state_dict(tensors, assign=True)
     return model.eval()
 
 
@@ -139,16 +124,15 @@ def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
     return weights.flatten()  # (32·n,)
 
 
-def _read_config(cursor: _Cursor) -> BertConfig:
+def _read_config(cursor: _Cursor) -> BertSettings:
     cursor.take(8)  # magic and version
     hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = cursor.unpack("7ifi")
-    return BertConfig(
+    return BertSettings(
         vocab_size=vocabulary,
         hidden_size=hidden,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=feed_forward,
-        hidden_act="gelu",
         max_position_embeddings=positions,
         type_vocab_size=types,
         layer_norm_eps=epsilon,
@@ -175,10 +159,11 @@ def _read_normalization(cursor: _Cursor) -> dict[str, str]:
     return table
 
 
-def _read_tensors(cursor: _Cursor, config: BertConfig) -> dict[str, torch.Tensor]:
-    """Read every tensor of the directory that BertModel has, under its name and in its shape there."""
+def _read_tensors(directory: _Cursor, config: BertSettings) -> dict[str, torch.Tensor]:
+    """Read every tensor of the directory that `Bert` has, under its name and in its shape there."""
+    cursor = _Cursor(directory.content, directory.position)
     with torch.device("meta"):
-        shapes = {name: t.shape for name, t in BertModel(config, add_pooling_layer=False).state_dict().items()}
+        shapes = {name: t.shape for name, t in Bert(config).state_dict().items()}
     names = _tensor_names(config.num_hidden_layers)
     tensors = {}
     (count,) = cursor.unpack("i")
@@ -197,61 +182,10 @@ def _read_tensors(cursor: _Cursor, config: BertConfig) -> dict[str, torch.Tensor
 
 
 def _tensor_names(layers: int) -> dict[str, str]:
-    """Return the name in BertModel of each tensor of the file."""
+    """Return the name in `Bert` of each tensor of the file."""
     names = dict(EMBEDDING_NAMES)
     for i in range(layers):
         for short, module in LAYER_MODULES.items():
             names[f"l{i}.{short}.w"] = f"encoder.layer.{i}.{module}.weight"
             names[f"l{i}.{short}.b"] = f"encoder.layer.{i}.{module}.bias"
     return names
-
-
-class _Own:
-    """A tokenizer that nothing else uses, so that transformers, which copies its arguments, takes it without a copy."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
-        return self.tokenizer
-
-
-def build_tokenizer(vocabulary: E5Vocabulary) -> PreTrainedTokenizerFast:
-    """Return the tokenizer: normalise, collapse spaces, Unigram over words that begin with "▁", `<s>` … `</s>`."""
-    special = {role: vocabulary.pieces[i] for role, i in vocabulary.special.items()}
-    ids = vocabulary.special
-    pairs = list(zip(vocabulary.pieces, vocabulary.scores, strict=True))
-    tokenizer = Tokenizer(Unigram(pairs, unk_id=ids["unk"], byte_fallback=False))
-    tokenizer.normalizer = build_normalizer(vocabulary.normalization)
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{special['bos']} $A {special['eos']}",
-        pair=f"{special['bos']} $A {special['eos']} {special['eos']} $B {special['eos']}",
-        special_tokens=[(special[role], ids[role]) for role in ("bos", "eos")],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=_Own(tokenizer),  # a copy of its 250,000 pieces would take .7 s
-        **{f"{role}_token": piece for role, piece in special.items()},
-        cls_token=special["bos"],
-        sep_token=special["eos"],
-    )
-
-
-def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
-    """Return the normaliser of a table from characters to text; see the head of this file, and `letters`."""
-    changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
-    dropped = "".join(c for c, text in changed.items() if text == "")
-    spaces = "".join(c for c, text in changed.items() if text == " ")
-    steps = []
-    if dropped:
-        steps.append(normalizers.Replace(Regex(f"[{re.escape(dropped)}]"), ""))
-    if spaces:
-        steps.append(normalizers.Replace(Regex(f"[{re.escape(spaces)}]"), " "))
-    steps += [
-        normalizers.Replace(KEPT, PLACEHOLDER),
-        normalizers.NFKC(),
-        normalizers.Replace(PLACEHOLDER, KEPT),
-        *(normalizers.Replace(letter, known) for letter, known in known_letters().items()),
-        normalizers.Replace(Regex(" {2,}"), " "),
-    ]
-    return normalizers.Sequence(steps)

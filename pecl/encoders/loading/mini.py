@@ -9,6 +9,8 @@ languages lag, as with the towers of the paper.
 """
 
 import importlib.util
+import logging
+import os
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,16 +21,22 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.e5 import build_bert, build_tokenizer, read_e5
+from pecl.encoders.loading.e5 import E5File, build_bert, read_e5
+from pecl.encoders.loading.e5_tokenizer import build_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import WeightsError
-from pecl.files import check_regular, check_sha256, read_tensors
+from pecl.errors import OutputError, WeightsError
+from pecl.files import check_regular, check_sha256, default_cache_dir, read_tensors, sha256_file, write_stream
+
+logger = logging.getLogger(__name__)
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
 IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
 IMAGE_WIDTH = 1280
 HEADS = Path(__file__).with_name("mini_heads.safetensors")
+HEADS_SHA256 = "6613f76994689a379b66675dad527550c4059b86578e4aa8a1f7fa47c05efefe"
+# Of the text tower with these heads in float32, so that no start hashes half a gigabyte
+FINGERPRINT = "a2ea8a12d628f9cb80c762bf72d05d931e238de8fc691f1831f0926fb50746cd"
 
 # timm's settings for this architecture, which are those the checkpoint was trained with up to rounding.
 PREPROCESSING = {
@@ -84,12 +92,49 @@ def load_mini_text(
 ) -> MultilingualTextEncoder:
     """Load the text tower; `heads` is the file of the linear layers, and None gives the 384-wide mean itself."""
     file = read_e5(TEXT_WHEEL.find())
+    bert = build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256))
     head = None if heads is None else read_head(heads, "text_head", TEXT_WIDTH)
     name = "mini-pooled" if head is None else "mini"
+    is_shipped = heads is not None and dtype == torch.float32 and sha256_file(heads) == HEADS_SHA256
     encoder = MultilingualTextEncoder(
-        build_bert(file), build_tokenizer(file.vocabulary), head, name=name, text_prefix=TEXT_PREFIX
+        bert,
+        build_tokenizer(file.vocabulary),
+        head,
+        name=name,
+        text_prefix=TEXT_PREFIX,
+        fingerprint=FINGERPRINT if is_shipped else None,
     )
     return encoder.to(device=device, dtype=dtype)
+
+
+def unpacked(file: E5File, sha256: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of `file`, whose SHA-256 is given, mapped from a file in the cache.
+
+    The first call writes that file, 470 MB for the real one; all processes share its memory. If it cannot be written,
+    a warning says so.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save
+
+    path = weights_folder() / f"{sha256[:16]}.safetensors"
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        logger.info("unpacking the text tower of mini into %s (470 MB), only at the first start", path)
+    except (OSError, SafetensorError) as error:
+        logger.warning("%s cannot be read and is written again: %s", path, error)
+    tensors = file.read_tensors()
+    try:
+        write_stream(path, lambda stream: stream.write(save(tensors)))
+    except OutputError as error:
+        logger.warning("%s; the text tower of mini is unpacked at every start", error)
+        return tensors
+    return load_file(path)
+
+
+def weights_folder() -> Path:
+    """Return the folder of unpacked weights: $PECL_WEIGHTS_DIR, or `weights` in the folder of caches."""
+    return Path(os.environ.get("PECL_WEIGHTS_DIR") or default_cache_dir() / "weights")
 
 
 def load_mini_image(

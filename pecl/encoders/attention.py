@@ -1,0 +1,175 @@
+"""Attention functions of the towers' layers, by the name that a layer's config has for them.
+
+All have the arguments of transformers' own functions, which hands them what the tower passes to a layer: the `packing`
+of a packed batch, or the `prefix` of an adapter.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pecl.encoders.dropout import RowDropout
+from pecl.encoders.packing import Packing, RowBatch
+
+ATTENTION_BY_ROW = "pecl_attention_by_row"
+ATTENTION_WITH_PREFIX = "pecl_sdpa_with_prefix"
+
+
+def sdpa(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend by PyTorch's `scaled_dot_product_attention`; arguments as in `attend`."""
+    attended = F.scaled_dot_product_attention(query, key, value, attention_mask, dropout_p=dropout, scale=scaling)
+    return attended.transpose(1, 2).contiguous(), None
+
+
+class _ToBatches(torch.autograd.Function):
+    """(T, ...) to the padded batches (G, L, ...) of a packing. No token is in two, so a gradient is written once."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: torch.Tensor, batches: list[RowBatch]) -> tuple[torch.Tensor, ...]:  # ty: ignore
+        ctx.batches, ctx.tokens = batches, len(packed)
+        return tuple(batch.unpack(packed) for batch in batches)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _packed(ctx.batches, ctx.tokens, grads), None
+
+
+class _FromBatches(torch.autograd.Function):
+    """The reverse: padded batches (G, L, ...) to (T, ...); padding has no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, batches: list[RowBatch], tokens: int, *padded: torch.Tensor) -> torch.Tensor:  # ty: ignore
+        ctx.batches = batches
+        return _packed(batches, tokens, padded)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return None, None, *(batch.unpack(grads[0]) for batch in ctx.batches)
+
+
+def _packed(batches: list[RowBatch], tokens: int, padded: Sequence[torch.Tensor]) -> torch.Tensor:
+    packed = padded[0].new_empty(tokens, *padded[0].shape[2:])
+    for batch, own in zip(batches, padded, strict=True):
+        batch.pack_into(packed, own)
+    return packed
+
+
+def attention_by_row(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    packing: Packing | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend within each row of a packed batch, by `attend` on padded ones; a padded batch is taken as it is.
+
+    Queries, keys and values of a packed batch are (1, h, T, d_head); the result is (1, T, h, d_head). `attention_mask`
+    is that of a padded batch.
+    """
+    if packing is None:
+        return attend(module, query, key, value, attention_mask, **kwargs)
+    batches = packing.batches
+    # (1, h, T, d_head) -> (T, h, d_head) -> (G, L, h, d_head) of each batch
+    states = [_ToBatches.apply(one.transpose(1, 2).squeeze(0), batches) for one in (query, key, value)]
+    attended = []
+    for batch, *own in zip(batches, *states, strict=True):
+        q, k, v = (one.transpose(1, 2) for one in own)  # (G, h, L, d_head)
+        attended.append(attend(module, q, k, v, batch.mask, rows=batch, **kwargs)[0])  # (G, L, h, d_head)
+    return _FromBatches.apply(batches, query.shape[2], *attended).unsqueeze(0), None
+
+
+def attend(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float,
+    rows: RowBatch | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend as `sdpa` does, with the dropout of `module` where rows draw their own.
+
+    In bfloat16 on a CPU it multiplies matrices in place of PyTorch's fused kernel, whose backward pass is 4 to 8 times
+    slower on captions (PyTorch 2.13).
+
+    Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head). `attention_mask` is
+    (B, 1, 1 or L, K), bool or added to the scores; without one all positions are seen. `rows` says which rows of a
+    packed batch these are; it is None for a padded one.
+    """
+    dropout = getattr(module, "dropout", None)
+    drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None
+    if drawing is None and (query.dtype != torch.bfloat16 or query.device.type != "cpu"):
+        return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    scores = (query * scaling) @ key.mT  # (B, h, L, K)
+    if attention_mask is not None:
+        if attention_mask.dtype == torch.bool:  # to be added: one pass over the scores, and none over their gradient
+            least = torch.finfo(scores.dtype).min
+            attention_mask = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, least)
+        scores.add_(attention_mask)
+    weights = scores.softmax(-1)
+    return ((weights if drawing is None else drawing.of_attention(weights, rows)) @ value).transpose(1, 2), None
+
+
+def attention_with_prefix(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    prefix: torch.Tensor,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend to prefix and tokens: `attend` on longer keys and values.
+
+    Args:
+        module: the self-attention layer.
+        query: (B, h, L, d_head).
+        key: (B, h, L, d_head).
+        value: (B, h, L, d_head).
+        attention_mask: (B, 1, L, L), bool or added to the scores, or None: all positions are seen.
+        prefix: (B, 2, h, P, d_head), keys and values.
+        kwargs: further arguments of `attend`.
+
+    Returns:
+        (B, L, h, d_head) and None.
+    """
+    key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
+    value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
+    if attention_mask is not None:
+        seen = True if attention_mask.dtype == torch.bool else 0.0
+        attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
+    return attend(module, query, key, value, attention_mask, **kwargs)
+
+
+ATTENTIONS: dict[str, Callable[..., tuple[torch.Tensor, None]]] = {
+    "sdpa": sdpa,
+    ATTENTION_BY_ROW: attention_by_row,
+    ATTENTION_WITH_PREFIX: attention_with_prefix,
+}
+
+
+def register_with_transformers() -> None:
+    """Let layers of transformers find the functions that are pecl's own."""
+    from transformers import AttentionInterface  # here: a tower that is not transformers' does without
+
+    for name in (ATTENTION_BY_ROW, ATTENTION_WITH_PREFIX):
+        AttentionInterface.register(name, ATTENTIONS[name])

@@ -1,0 +1,53 @@
+"""SigLIP's attention, over transformers' own, for `families.SIGLIP`."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_attention_forward
+
+
+class Attention(SiglipAttention):
+    """SigLIP's attention, with the layers of `plain`. It hands further arguments on; transformers' drops them."""
+
+    def __init__(self, plain: SiglipAttention) -> None:
+        with torch.device("meta"):  # the layers are replaced at once
+            super().__init__(plain.config)
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            setattr(self, name, getattr(plain, name))
+        self.training = plain.training
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        asking: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend from every position of (B, L, d), or from the positions `asking` (B, Q, d), to every position."""
+        plain = type(self.k_proj) is type(self.v_proj) is nn.Linear and attention_mask is None and not kwargs
+        if asking is not None and plain:
+            return self._ask(hidden_states, asking), None
+        asking = hidden_states if asking is None else asking
+
+        def by_head(states: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+            return layer(states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # (B, h, L, d_head)
+
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
+        attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
+        return self.out_proj(attended.flatten(-2)), None
+
+    def _ask(self, hidden: torch.Tensor, asking: torch.Tensor) -> torch.Tensor:
+        """Attend from (B, 1, d) to (B, L, d) without keys and values of each position: the query meets their matrices.
+
+        A bias of the keys adds the same to all scores of a head, so softmax drops it.
+        """
+        key, value = (layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.k_proj, self.v_proj))
+        query = self.q_proj(asking[:, 0]).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)  # (h, B, d_head)
+        scores = ((query * self.scale) @ key).transpose(0, 1) @ hidden.mT  # key (h, d_head, d) -> (B, h, L)
+        seen = (scores.softmax(-1) @ hidden).transpose(0, 1)  # (h, B, d)
+        attended = (seen @ value.mT).transpose(0, 1).flatten(1) + self.v_proj.bias  # (B, d)
+        return self.out_proj(attended).unsqueeze(1)
