@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pecl.errors import ConfigError, nearest
 from pecl.options import Registry
@@ -133,7 +134,13 @@ def register_language(
 
 
 def _named(key: str) -> str | None:
-    return next((row.code for row in LANGUAGES.values() if key in row.names()), None)
+    global _codes
+    if _codes[0] is not LANGUAGES.state:
+        _codes = LANGUAGES.state, {name: row.code for row in reversed([*LANGUAGES.values()]) for name in row.names()}
+    return _codes[1].get(key)
+
+
+_codes: tuple[Any, dict[str, str]] = (None, {})  # the table's state, and the code of each name in it
 
 
 def _code_of(name: str) -> str | None:

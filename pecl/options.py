@@ -253,6 +253,11 @@ class Registry(Mapping[str, Any]):
         """Names that are not built in."""
         return frozenset(self._set) - self._built_in.keys()
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The names that are set; another object after each change."""
+        return self._set
+
     def add(self, name: str, found: Any, *, replace: bool = False) -> None:
         """Add `found` as `name`, and raise ConfigError if the name is there already, unless `replace` is set.
 

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import CLIPImageProcessor, CLIPProcessor
 
 from pecl.encoders import contract
 from pecl.encoders.loading.checksums import write_checksums
@@ -186,6 +185,8 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
 
     The image half is as small as can be, and all zeros. A tower that attends to padding gets all positions and no mask.
     """
+    from transformers import CLIPImageProcessor, CLIPProcessor  # seconds, which only this kind of tower needs
+
     family, config = not_none(tower.family, "family"), copy.deepcopy(tower.backbone.config)
     whole: Any = not_none(family.whole, "class of both halves")
     config.projection_size = config.projection_dim = width = tower.embedding_dim

@@ -3,6 +3,8 @@
 One file or shards, safetensors or `.bin`, memory-mapped; a model is checked weight by weight.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import pickle
@@ -11,17 +13,18 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from pecl.encoders.memory import check_memory
 from pecl.errors import WeightsError, one_line, suggest
 from pecl.files import load_json, open_regular
+
+if TYPE_CHECKING:  # a second, and `adapters/formats` imports this module
+    from transformers import PretrainedConfig, PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +151,8 @@ def first_line(error: Exception) -> str:
 
 def read_config(folder: Path) -> PretrainedConfig:
     """Return the config of a transformers checkpoint."""
+    from transformers import CONFIG_MAPPING
+
     values = read_json(folder / "config.json")
     model_type = str(values.pop("model_type", None))
     if model_type not in CONFIG_MAPPING:
@@ -205,6 +210,8 @@ def build_model(
 @contextmanager
 def _without_load_report() -> Iterator[None]:
     """Silence transformers' own table of missing weights: `build_model` reports them as an error."""
+    from transformers.utils import logging as transformers_logging
+
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
