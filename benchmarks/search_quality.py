@@ -50,8 +50,8 @@ class Embedder:
 
     def detected(self, texts: Sequence[str], among: Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of texts whose languages are detected, as a search embeds them."""
-        guesses = guess_languages(texts, self.queries.bank.preferred, among)
-        shares = [known_shares(guess, self.queries.bank) for guess in guesses]
+        guesses = guess_languages(texts, self.queries.known.preferred, among)
+        shares = [known_shares(guess, self.queries.known) for guess in guesses]
         self._of([(text, code) for text, own in zip(texts, shares, strict=True) for code, _ in own])
         mixed = [
             sum(share * self._of([(text, code)])[0] for code, share in own)
@@ -60,9 +60,10 @@ class Embedder:
         return unit(np.stack(mixed))
 
     def _of(self, wanted: list[tuple[str, str | None]]) -> np.ndarray:
-        found = [(text, self.queries.bank.find(code)) for text, code in wanted]
+        found = [(text, self.queries.known.find(code)) for text, code in wanted]
         if missing := [one for one in dict.fromkeys(found) if one not in self._known]:
             missing.sort(key=lambda one: len(one[0]))
+            self.queries.hold(dict.fromkeys(code for _, code in missing if code is not None))
             embedded = self.queries.bank.encode_text([text for text, _ in missing], [code for _, code in missing])
             self._known |= dict(zip(missing, embedded.numpy(), strict=True))
         return np.stack([self._known[one] for one in found])
@@ -210,7 +211,7 @@ def measure_lengths(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> 
                 found = ranks(queries @ pool.images.T - subtracted, pool.items)
                 rows.append({"words": count, "language": code, "way": way, **recalls(found)})
             for among in (None, LANGUAGES):
-                own = guess_languages(texts, embed.queries.bank.preferred, among)
+                own = guess_languages(texts, embed.queries.known.preferred, among)
                 share = float(np.mean([one.language == code for one in own]))
                 guesses.append({"words": count, "language": code, "of four": among is not None, "accuracy": share})
             print(f"{count or 'whole'} {code}")
@@ -250,7 +251,8 @@ def measure_cost(queries: QueryEncoder) -> Row:
     generator = np.random.default_rng(0)
     matrix = unit(generator.standard_normal((GALLERY_OF_SPEED, WIDTH), np.float32))
     store = ExactSearch(matrix, generator.random(GALLERY_OF_SPEED, np.float32))
-    text, languages = ["pes na pláži"], queries.bank.preferred
+    text, languages = ["pes na pláži"], queries.known.preferred
+    queries.hold(["cs"])
     return {
         "plain search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([False]))),
         "corrected search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([True]))),

@@ -197,6 +197,16 @@ def language_name(code: str) -> str:
     return f"{LANGUAGES[code].name} ({code})" if code in LANGUAGES else code
 
 
+def preferred(adapters: Collection[str]) -> list[str]:
+    """Return the languages that a guess of a text's language prefers: English, and those with an adapter.
+
+    With more adapters than `COMMON` has languages, only languages in `COMMON` count. A guess that preferred all would
+    doubt most short texts.
+    """
+    names = [name for name in adapters if name in COMMON] if len(adapters) > len(COMMON) else adapters
+    return list(dict.fromkeys((ENGLISH, *names)))
+
+
 def listed(codes: Collection[str]) -> str:
     """Return codes joined by commas, or their number if they are too many to read in a line."""
     return ", ".join(codes) if len(codes) <= 12 else f"{len(codes)} languages"

@@ -22,7 +22,7 @@ from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.languages import COMMON, ENGLISH, find_name, listed
+from pecl.languages import ENGLISH, find_name, listed, preferred
 
 Parameters = Mapping[str, torch.Tensor]
 Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: shares whose sum is 1
@@ -113,15 +113,8 @@ class AdapterBank:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers: English, and those with an adapter.
-
-        With more adapters than `COMMON` has languages, only languages in `COMMON` count. A guess that preferred all
-        would doubt most short texts.
-        """
-        names = self.adapters
-        if len(names) > len(COMMON):
-            names = [name for name in names if name in COMMON]
-        return list(dict.fromkeys((ENGLISH, *names)))
+        """The languages that a guess of a text's language prefers, see `pecl.languages.preferred`."""
+        return preferred(self.adapters)
 
     def __repr__(self) -> str:
         adapters = ", ".join(f"{describe(one.configs)!r}: {one.languages}" for one in self.specs)

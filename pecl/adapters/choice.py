@@ -17,7 +17,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.files.reading import without_garbage_collection
-from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, way_to_adapter
+from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, preferred, way_to_adapter
 
 PLAIN = "none"  # names the plain tower where an adapter is expected
 
@@ -61,6 +61,7 @@ class KnownAdapters:
         self.tower = text_model or profile
         self._shipped = ready.ready_adapters(self.tower) if self.tower in PAIRS else {}
         self._files: dict[Path, AdapterFile] = {}
+        self.named: list[str] = []  # languages of `named`
         self._off = PLAIN in named
         if self._off and len(named) > 1:
             raise ConfigError(f"adapter: expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}")
@@ -72,6 +73,15 @@ class KnownAdapters:
     def languages(self) -> list[str]:
         """The languages that have an adapter."""
         return list(self.paths)
+
+    @property
+    def preferred(self) -> list[str]:
+        """The languages that a guess of a text's language prefers, see `pecl.languages.preferred`."""
+        return preferred(self.paths)
+
+    def find(self, language: str | None) -> str | None:
+        """Return the name under which a language has its adapter; None for a language without."""
+        return None if language is None else find_name(language, self.paths)
 
     def for_language(self, language: str | None) -> AdapterChoice:
         """Return the adapter of a language by any of its names; None is a language that is not known."""
@@ -101,9 +111,9 @@ class KnownAdapters:
             return AdapterChoice(None, PLAIN, "as asked for")
         return self._choice(self._path_of(name))
 
-    def files(self) -> dict[str, AdapterFile]:
-        """Return the adapters, read from their files, by language; raise WeightsError for a damaged file."""
-        return {language: self._read(path) for language, path in self.paths.items()}
+    def files(self, languages: Iterable[str] | None = None) -> dict[str, AdapterFile]:
+        """Return the adapters of `languages`, or all, read from their files; raise WeightsError for a damaged file."""
+        return {name: self._read(self.paths[name]) for name in (self.paths if languages is None else languages)}
 
     def _add(self, named: Sequence[str | Path]) -> None:
         own: dict[str, str | Path] = {}
@@ -115,6 +125,7 @@ class KnownAdapters:
                 raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
             own[language] = name
             self.paths[language] = path
+        self.named = list(own)
 
     def _choice(self, path: Path) -> AdapterChoice:
         shipped = {file: f"{self.tower}:{language}" for language, file in self._shipped.items()}

@@ -233,7 +233,7 @@ def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokeniz
 
 def encoder_options(tower: MultilingualTextEncoder) -> dict[str, bool]:
     """Return the options by which `AutoModel` loads a tower's encoder: without a pooler, where it could have one."""
-    accepted = inspect.signature(type(tower.backbone).__init__).parameters
+    accepted = inspect.signature(type(tower.written_backbone()).__init__).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 

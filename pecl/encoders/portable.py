@@ -29,7 +29,7 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
         ConfigError: tokens of prefix and text depend on each other, the tower has no token for the language, or its
             tokenizer is not of the tokenizers library.
     """
-    plain = tower.tokenizer
+    plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     if not hasattr(plain, "backend_tokenizer"):
         raise ConfigError(
             f"the tokenizer of text tower {tower.name} cannot be written by itself: expected a fast tokenizer of "

@@ -55,11 +55,11 @@ def shares_to_json(shares: Shares) -> dict[str, float]:
     return {code or PLAIN: round(share, 3) for code, share in shares} if len(shares) > 1 else {}
 
 
-def known_shares(guess: LanguageGuess, bank: AdapterBank) -> Shares:
+def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) -> Shares:
     """Return the shares of a guess, where languages without an adapter and English share the plain tower."""
     found: dict[str | None, float] = {}
     for code, share in guess.shares:
-        code = bank.find(code)
+        code = adapters.find(code)
         found[code] = found.get(code, 0.0) + share
     if len(found) > 1:
         return tuple(sorted(found.items(), key=lambda one: -one[1]))
@@ -93,10 +93,14 @@ class QueryEncoder:
         self.device = device
         self.among = among
         self.known = KnownAdapters(profile, list(adapters))
-        files = self.known.files()  # a file that cannot be used is refused before the tower is loaded
         self.plain = load_text_encoder(profile, device=device)
-        self.bank = AdapterBank(self.plain, plain=None)
-        self.bank.add_files(files.items())
+        self.bank = AdapterBank(self.plain, plain=None)  # of the languages so far
+        self.hold(self.known.named)
+
+    def hold(self, languages: Iterable[str]) -> None:
+        """Read adapters of `known` into the bank: a query needs few of two hundred."""
+        if new := [language for language in languages if language not in self.bank.adapters]:
+            self.bank.add_files(self.known.files(new).items())
 
     @cached_property
     def image_tower(self) -> ImageEncoder:
@@ -107,7 +111,7 @@ class QueryEncoder:
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
         """Return the likeliest language of each text; see `pecl.data.language_guess.guess_languages`."""
-        return guess_languages(texts, self.bank.preferred, self.among)
+        return guess_languages(texts, self.known.preferred, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
         """Return the language of a text, the one that is named or else a guess, and its adapter.
@@ -123,7 +127,7 @@ class QueryEncoder:
         (guess,) = self.guess_languages([text])
         code = guess.language if guess.is_sure else None
         choice = self.known.for_language(code)
-        shares = known_shares(guess, self.bank)
+        shares = known_shares(guess, self.known)
         used = "adapter: none (the plain tower)" if code is None else choice.sentence
         if len(shares) > 1:
             used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in shares_to_json(shares).items())
@@ -145,8 +149,9 @@ class QueryEncoder:
             DataError: a text is not one.
         """
         shares = self._shares_of_each(texts, language)
-        codes = {code for own in shares for code, _ in own}
-        for code in sorted((code for code in codes if self.bank.find(code) is None and code != ENGLISH), key=str):
+        found = {code: self.known.find(code) for own in shares for code, _ in own}
+        self.hold(dict.fromkeys(name for name in found.values() if name is not None))
+        for code in sorted((code for code, name in found.items() if name is None and code != ENGLISH), key=str):
             logger.debug("%s", self.known.for_language(code).sentence)
         return self.bank.encode_text(texts, [dict(own) for own in shares])
 
@@ -159,7 +164,7 @@ class QueryEncoder:
         shares: list[Shares] = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]
         if unnamed := [i for i, name in enumerate(names) if name is None]:
             for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
-                shares[i] = known_shares(guess, self.bank)
+                shares[i] = known_shares(guess, self.known)
         return shares
 
     def encode_image(self, pictures: Sequence[Path | Image.Image]) -> torch.Tensor:

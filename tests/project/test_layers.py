@@ -151,7 +151,7 @@ ALLOWED = {
     "encoders/portable.py": ({"json.loads"}, "of a tokenizer in memory"),
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
     "encoders/loading/image.py": ({"json.loads"}, OURS),
-    "encoders/loading/mini.py": ({"torch.load"}, LOOKED_AT),
+    "encoders/loading/mini.py": ({"torch.load", "load_file"}, LOOKED_AT),
     "results/environment.py": ({"_STATUS.read_text"}, OURS),
     "encoders/loading/weights.py": ({"load_file", "torch.load"}, LOOKED_AT),
     "experiment/memory.py": ({"path.read_text"}, OURS),

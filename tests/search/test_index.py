@@ -117,10 +117,10 @@ def through(path, text):
 
 def test_each_language_goes_through_its_adapter_and_english_through_the_plain_tower(index, adapters):
     opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
-    assert opened.queries.bank.preferred == ["en", "cs", "de"]
+    assert opened.queries.known.preferred == ["en", "cs", "de"]
     with pytest.MonkeyPatch.context() as patch:  # more adapters than common languages
-        patch.setattr("pecl.adapters.bank.COMMON", ("cs",))
-        assert opened.queries.bank.preferred == ["en", "cs"]
+        patch.setattr("pecl.languages.COMMON", ("cs",))
+        assert opened.queries.known.preferred == ["en", "cs"]
     text = "pes na pláži"
     plain = tiny_tower().encode_text(text)[0]
     expected = {"cs": through(adapters["cs"], text), "de": through(adapters["de"], text), "en": plain, "nl": plain}
