@@ -9,7 +9,6 @@ from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_con
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
-from pecl.encoders.export import exported_folder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
@@ -67,6 +66,8 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
         if adapter.language is None:
             raise ConfigError(f"{adapter.path} does not say what language it is for, which {path} must: name it")
         return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
+    from pecl.encoders.export import exported_folder  # transformers, which takes seconds
+
     with exported_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
     return path
