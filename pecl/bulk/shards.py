@@ -6,14 +6,15 @@ has the names of its rows in `NAME.txt`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
 from pecl.encoders.embeddings import as_arrow, as_rows
 from pecl.errors import DataError, one_line
-from pecl.files import check_regular, read_bytes_limited, write_stream, write_text
+from pecl.files import check_regular, write_stream, write_text
+from pecl.files.image_rows import read_array, read_columns, read_names
 
 ARRAY = ".npy"
 _ROWS = "rows"  # of all shards together
@@ -53,10 +54,9 @@ def shard_metadata(path: Path) -> dict[str, str]:
         check_regular(path)
         found = parquet.read_metadata(path)
         metadata = {name.decode(): value.decode() for name, value in (found.metadata or {}).items()}
-        if _ROWS not in metadata:
-            raise ValueError("it has another program's metadata")
+        int(metadata[_ROWS])  # another program's file has none
         return {**metadata, "here": str(found.num_rows)}
-    except (OSError, ValueError, ArrowException) as error:
+    except (OSError, ValueError, KeyError, ArrowException) as error:
         raise DataError(f"{path}: expected embeddings that pecl embed wrote ({one_line(error)})") from error
 
 
@@ -67,11 +67,7 @@ def open_embeddings(place: str | Path) -> torch.Tensor:
         DataError: it holds none, is not finished, or is damaged.
     """
     if Path(place).suffix == ARRAY:
-        try:
-            check_regular(place)
-            return torch.from_numpy(np.load(place, allow_pickle=False))
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"{place}: expected an array of embeddings ({one_line(error)})") from error
+        return torch.from_numpy(np.array(read_array(Path(place))))
     parts = [rows for values in _columns(place, "embedding") for rows in as_rows(values)]
     return torch.from_numpy(np.concatenate(parts))
 
@@ -79,11 +75,7 @@ def open_embeddings(place: str | Path) -> torch.Tensor:
 def read_ids(place: str | Path) -> list[str]:
     """Return the names of the rows of a folder, or of an array; DataError as `open_embeddings`."""
     if Path(place).suffix == ARRAY:
-        path = Path(place).with_suffix(".txt")
-        try:
-            return read_bytes_limited(path).decode("utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: expected one name per line ({one_line(error)})") from error
+        return read_names(Path(place).with_suffix(".txt"))
     return [name for values in _columns(place, "id") for name in values.to_pylist()]
 
 
@@ -93,18 +85,13 @@ def write_array(path: Path, ids: Sequence[str], embeddings: torch.Tensor) -> lis
     return [write_stream(path, lambda file: np.save(file, embeddings.numpy())), names]
 
 
-def _columns(folder: str | Path, name: str) -> list:
+def _columns(folder: str | Path, name: str) -> list[Any]:
     """Return a column of each shard of a folder."""
-    from pyarrow import ArrowException, parquet
-
     paths = shards_of(folder)
     if not paths:
         raise DataError(f"{folder} holds no embeddings: expected embeddings-00000.parquet and so on")
     rows = int(shard_metadata(paths[0])[_ROWS])
-    try:
-        found = [parquet.read_table(path, columns=[name], page_checksum_verification=True)[name] for path in paths]
-    except (OSError, KeyError, ArrowException) as error:
-        raise DataError(f"{folder} is damaged ({one_line(error)}): embed again") from error
+    found = [read_columns(path, name)[0] for path in paths]
     if (there := sum(map(len, found))) != rows:
         raise DataError(f"{folder} is not finished: {there:,} of {rows:,} rows are there; run pecl embed again")
     return found

@@ -5,14 +5,19 @@ folder of such files, or in a folder of clip-retrieval: `img_emb/*.npy`, and `me
 `image_path`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, one_line
 from pecl.files import check_regular, read_bytes_limited
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BLOCK = 1 << 16  # rows that are compared at a time
 _LENGTH = 0.01  # largest difference of a row's length from 1: rows of 16 bits are rounded
@@ -43,7 +48,7 @@ class ImageRows:
         self.parts: list[np.ndarray] = []
         files = sorted(self.source.glob("*.parquet")) if self.source.is_dir() else [self.source]
         if paths is not None:
-            self.parts, self.paths = [_array(self.source)], _lines(Path(paths))
+            self.parts, self.paths = [read_array(self.source)], read_names(Path(paths))
         elif files:
             for path in files:
                 self._add(path, "id", "embedding")
@@ -137,19 +142,19 @@ class ImageRows:
                 f"{self.source}: expected a folder of clip-retrieval, as many img_emb/*.npy as metadata/*.parquet, got "
                 f"{len(arrays)} and {len(tables)}"
             )
-        self.parts = [_array(path) for path in arrays]
+        self.parts = [read_array(path) for path in arrays]
         for table in tables:
             self._add(table, "image_path")
 
     def _add(self, path: Path, name: str, embedding: str | None = None) -> None:
-        columns = _columns(path, [name] if embedding is None else [name, embedding])
+        columns = read_columns(path, *([name] if embedding is None else [name, embedding]))
         self.paths += columns[0].to_pylist()
         if embedding is not None:
             self.parts.append(np.stack(columns[1].to_numpy()) if len(columns[1]) else np.empty((0, 0)))
 
 
-def _array(path: Path) -> np.ndarray:
-    """Return an array that stays on the disk."""
+def read_array(path: Path) -> np.ndarray:
+    """Return an array `.npy` that stays on the disk; DataError for another file."""
     try:
         check_regular(path)
         return np.lib.format.open_memmap(path, mode="r")
@@ -157,19 +162,21 @@ def _array(path: Path) -> np.ndarray:
         raise DataError(f"{path}: expected an array of NumPy ({one_line(error)})") from error
 
 
-def _lines(path: Path) -> list[str]:
+def read_names(path: Path) -> list[str]:
+    """Return the lines of a text file, the names of rows; DataError for another file."""
     try:
         return read_bytes_limited(path).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
 
 
-def _columns(path: Path, names: Sequence[str]) -> list[Any]:
+def read_columns(path: Path, *names: str) -> list[pa.ChunkedArray]:
+    """Return columns of a parquet file, whose checksums are compared if it has some; DataError for another file."""
     from pyarrow import ArrowException, parquet
 
     try:
         check_regular(path)
-        table = parquet.read_table(path, columns=list(names))
+        table = parquet.read_table(path, columns=list(names), page_checksum_verification=True)
         return [table.column(name) for name in names]
     except (OSError, ValueError, KeyError, ArrowException) as error:
         raise DataError(f"{path}: expected parquet with the columns {', '.join(names)} ({one_line(error)})") from error

@@ -19,28 +19,22 @@ _TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
 HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it again"
 
 
-def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT, *, follow: bool = True) -> bytes:
+def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT) -> bytes:
     """Return the content of a regular file; raise OSError as `open_regular`, or if it has more than `limit` bytes."""
-    with open_regular(path, follow=follow) as file:
+    with open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(f"it is larger than {limit:,} bytes, the most that is read of such a file")
     return content
 
 
-def open_regular(path: str | Path, *, follow: bool = True) -> BinaryIO:
+def open_regular(path: str | Path) -> BinaryIO:
     """Open a regular file for reading; refuse a pipe at once, since `open` would wait for its writer.
 
     Raises:
-        OSError: it is missing, cannot be read, or is a folder, a pipe, a device or (not followed) a link.
+        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno == errno.ELOOP and not follow:
-            raise OSError(errno.ELOOP, "expected a regular file, got a link", os.fspath(path)) from error
-        raise
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")

@@ -141,7 +141,6 @@ ALLOWED = {
     "adapters/formats/opendelta.py": ({"torch.load"}, LOOKED_AT),
     "adapters/formats/packed.py": ({"json.loads"}, "bounded, and each entry is checked: for speed"),
     "bulk/job.py": ({"job.source.open"}, OURS),
-    "bulk/shards.py": ({"np.load"}, LOOKED_AT),
     "commands/search.py": ({"ImageIndex.open"}, OURS),
     "commands/serve.py": ({"webbrowser.open"}, OURS),
     "retrieval/hubs.py": ({"safe_open"}, OURS),
