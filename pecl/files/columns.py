@@ -79,7 +79,7 @@ class TextWriter:
         self._arrays: list[pa.Array] = []
         self._size = 0
         self._file: BinaryIO | None = None
-        self._writer: pa.RecordBatchWriter | None = None
+        self._writer: pa.ipc.RecordBatchFileWriter | None = None
 
     def append(self, text: str) -> None:
         """Add a text."""
@@ -108,12 +108,12 @@ class TextWriter:
         if self._size <= IN_MEMORY:
             return
         with _written_to_cache():
-            if self._writer is None:
+            if (writer := self._writer) is None:
                 default_cache_dir().mkdir(parents=True, exist_ok=True)
                 self._file = tempfile.TemporaryFile(dir=default_cache_dir())  # noqa: SIM115 (it is kept)
-                self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
+                writer = self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
             for one in self._arrays:
-                self._writer.write_batch(pa.record_batch([one], [VALUES]))
+                writer.write_batch(pa.record_batch([one], [VALUES]))
             self._arrays = []
 
 
