@@ -194,4 +194,4 @@ def test_help_names_a_default_once_and_none_as_what_it_means(capsys, command):
     text = " ".join(help_of(capsys, command).split())
     assert "(default: None)" not in text
     assert not re.search(r"\(default:[^)]*\) \(default:", text)
-    assert "(default: as many as it has)" in text
+    assert "CPU threads (affects rounding; default: all)" in text

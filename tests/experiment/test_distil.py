@@ -503,12 +503,12 @@ def test_a_dry_run_needs_no_weights_of_the_papers_pair_and_writes_nothing(values
 def test_a_dry_run_says_what_the_run_would_do(values, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert main(arguments(values, "--language", "de", "--dry-run", "--images")) == 0
-    assert "12 held out, 6 photographs, 6 steps" in capsys.readouterr().out
+    assert "12 held out, 6 images, 6 steps" in capsys.readouterr().out
     assert main(arguments(values, "--language", "de", "--solver", "closed-form", "--dry-run", "--json")) == 0
     (planned,) = json.loads(capsys.readouterr().out)
     assert planned == {
         "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01,
-        "photographs": 0, "status": "new", "operations": planned["operations"],
+        "images": 0, "status": "new", "operations": planned["operations"],
     }  # fmt: skip
     assert planned["operations"] > 0
     assert main(arguments(values, "--language", "de", "--solver", "gradient", "--choose", "last", "--dry-run")) == 0
