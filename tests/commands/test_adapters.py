@@ -181,7 +181,7 @@ def test_a_language_is_shown_by_any_name_and_a_shared_code_says_what_it_takes(ca
     assert "none; `pecl distil --profile mini --language br --dataset test.csv --text pairs.tsv` makes an" in shown
     (row,) = json.loads(printed(capsys, "Kiswahili", "--json"))
     assert (row["code"], row["iso3"], row["script"], row["pretrained"]) == ("sw", "swh", "Latn", True)
-    assert row["datasets"] == ["xm3600", "flickr30k200", "emoji", "xtd200"]
+    assert row["datasets"] == ["xm3600", "flickr30k200", "emoji", "xtd200", "sib200", "ntrex"]
     assert json.loads(printed(capsys, "cs", "--json"))[0]["ready"]
 
 
