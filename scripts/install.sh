@@ -3,7 +3,7 @@
 #
 #   bash scripts/install.sh                pecl and its requirements
 #   bash scripts/install.sh test           also the test requirements
-#   bash scripts/install.sh search         also the packages of the search page
+#   bash scripts/install.sh search         also the packages of the search page, with torch for the CPU
 #   bash scripts/install.sh --locked       the versions in requirements.lock and requirements-torch.lock, and only files
 #                                          with the hashes there; torch from PyPI, with CUDA on Linux
 #   bash scripts/install.sh --locked-cpu   the same, with CPU builds of torch and torchvision from PyTorch's own index,
@@ -31,7 +31,8 @@ wanted=$(cat pyproject.toml setup.py requirements* | cksum)
 # Compiling 28,000 files takes a minute; Python compiles those that it imports.
 install=".venv/bin/python -m pip install --quiet --no-compile"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "== installing pecl$extras${requirements:+ and the test requirements} into .venv (a few minutes the first time)"
+    size=; [ "${1:-}" = search ] && size="about 1.2 GB, "
+    echo "== installing pecl$extras${requirements:+ and the test requirements} into .venv (${size}a few minutes the first time)"
     if [[ ${1:-} = --locked* ]]; then
         $install --require-hashes --no-deps -r requirements.lock
         if [ "$1" = --locked ]; then
@@ -42,6 +43,10 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         fi
         $install --no-deps -e .
     else
+        if [ "${1:-}" = search ] && [ "$(uname)" = Linux ]; then  # PyPI's torch for Linux brings CUDA
+            $install --timeout 15 --retries 0 --index-url https://download.pytorch.org/whl/cpu torch torchvision 2>/dev/null \
+                || echo "== PyTorch's index of CPU builds does not answer: torch comes from your package index, with CUDA (several GB)"
+        fi
         $install -e ".$extras" $requirements
     fi
     echo "$wanted" > "$stamp"

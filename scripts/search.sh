@@ -1,19 +1,43 @@
 #!/usr/bin/env bash
 # Search your photographs in a browser: install pecl into .venv, index a folder, start the page and open it.
 #
-#   bash scripts/search.sh ~/Pictures                a later call embeds only new photographs
-#   bash scripts/search.sh ~/Pictures --port 8080    with flags of `pecl serve`
+#   bash scripts/search.sh ~/Pictures                        a later call embeds only new photographs
+#   bash scripts/search.sh ~/Pictures --languages de,cs      the languages of your searches; asked for if left out
+#   bash scripts/search.sh ~/Pictures --out ~/index --threads 2 --profile siglip2-b16 --no-words
+#   bash scripts/search.sh ~/Pictures --port 8080            any other flag is one of `pecl serve`
 #
-# Ctrl-C stops it. The first call needs a package index, later ones no network. Nothing leaves the computer; the index lies in
-# a hidden folder next to the photographs.
+# Ctrl-C stops it. The first call needs a package index, later ones no network. Nothing leaves the computer, and nothing is
+# written into the folder: the index lies in your data folder, or at --out.
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 [ -d "${1:-}" ] || { echo "search.sh: expected a folder of photographs, got \"${1:-}\"" >&2; exit 2; }
 pictures=$(cd "$1" && pwd)
 shift
+index=() serve=() languages= place=$pictures
+while [ $# -gt 0 ]; do
+    case $1 in
+        --languages | --out | --threads | --profile)
+            [ $# -gt 1 ] || { echo "search.sh: $1: expected a value" >&2; exit 2; }
+            [ "$1" = --languages ] && languages=$2
+            [ "$1" = --out ] && { mkdir -p "$2"; place=$(cd "$2" && pwd); set -- --out "$place" "${@:3}"; }
+            index+=("$1" "$2")
+            [[ $1 = --threads || $1 = --profile ]] && serve+=("$1" "$2")
+            shift 2
+            ;;
+        --languages=* | --out=* | --threads=* | --profile=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+        --words | --no-words) index+=("$1"); shift ;;
+        *) serve+=("$1"); shift ;;
+    esac
+done
 cd "$(dirname "$0")/.."
 bash scripts/install.sh search
-echo "== indexing $pictures (the time left is behind <)"
-.venv/bin/pecl index "$pictures" --thumbnails
-echo "== starting the page; Ctrl-C stops it"
-exec .venv/bin/pecl serve --index "$pictures" --port 0 --open "$@"
+python=.venv/bin/python
+if [ -z "$languages" ] && [ -t 0 ] && ! $python -c 'import sys; from pecl.search.index import find_index; find_index(sys.argv[1])' "$place" 2>/dev/null; then
+    default=$($python -c 'from pecl.data.spoken import system_languages; print(",".join(system_languages()))')
+    read -rp "Languages of your searches [$default]: " languages
+    index+=(--languages "${languages:-$default}")
+fi
+count=$(find "$pictures" -type f \( -iname '*.jp*g' -o -iname '*.png' -o -iname '*.hei[cf]' -o -iname '*.webp' \) | wc -l)
+echo "== indexing: $((count)) photographs take about $((count / 200 + 1)) minutes the first time (an estimate)"
+$python -m pecl index "$pictures" --thumbnails ${index[@]+"${index[@]}"}
+exec $python -m pecl serve --index "$place" --port 0 --open --quiet ${serve[@]+"${serve[@]}"}

@@ -21,6 +21,7 @@ from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.experiment.hubs import check_corrections, corrected_recall
 from pecl.experiment.plan import check_evaluation
+from pecl.experiment.presence import presence
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import evaluation_table, reported, text_table
@@ -50,6 +51,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
     corrected = "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"
     add_switch(parser, "--correct-hubs", corrected)
+    told = "measure whether the best score of a word tells if an image of it is there: would a cutoff hold?"
+    add_switch(parser, "--presence", told)
     add_switch(parser, "--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing")
     add_switch(parser, "--json", "print the results as one JSON document")
     parser.set_defaults(run=run)
@@ -67,6 +70,8 @@ def run(parsed: argparse.Namespace) -> int:
         print_text("\n".join([*lines, counted(len(choices), "evaluation")]))
         return 0
     configs = [with_adapter(config)[0] for config in given]
+    if parsed.presence:
+        return _run_presence(parsed, given)
     if parsed.correct_hubs:
         return _run_corrected(parsed, given)
     if parsed.harness is not None:
@@ -98,6 +103,17 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
     print_text(reported(evaluation_table(results)))
     print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
     print_text(text_table([column.as_text(rows) for column in columns]))
+    return 0
+
+
+def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
+    """Print the area under the curve of present and absent words by language."""
+    if parsed.harness is not None or parsed.correct_hubs:
+        raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
+    rows = [presence(config).to_json() for config in configs]
+    columns = [words("language"), words("images"), words("present"), words("absent")]
+    columns.append(numbers("area under the curve", "area"))
+    print_answer(parsed, rows, text_table([column.as_text(rows) for column in columns]))
     return 0
 
 

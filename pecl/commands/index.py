@@ -32,7 +32,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--languages",
         metavar="CODES",
-        help="languages of queries, such as cs,de,en, which detection chooses from (default: all)",
+        help="languages of your queries, such as cs,de (default: those of your system, and English)",
+    )
+    parser.add_argument(
+        "--words",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="read names of files and folders, captions, keywords, people and days (default: yes)",
     )
     add_switch(parser, "--rebuild", "rebuild from scratch")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
@@ -45,7 +51,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Create or update the index, and print its counts."""
     languages = None if parsed.languages is None else parsed.languages.split(",")
     made = (parsed.profile, parsed.thumbnails, parsed.engine, parsed.url, parsed.rebuild, parsed.device)
-    options = IndexOptions(*made, languages)
+    options = IndexOptions(*made, languages, parsed.words)
     with threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
     print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
@@ -57,6 +63,8 @@ def _described(report: IndexReport) -> list[str]:
     counts = f"{report.new} new, {report.changed} changed, {moved}{report.removed} removed"
     lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
     lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
+    if report.broken:
+        lines.append(f"{report.broken} have metadata that cannot be read: only the words of their paths count")
     if report.unreadable:
         lines.append(f"{len(report.unreadable)} cannot be read:")
         lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:_SHOWN]]

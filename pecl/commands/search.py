@@ -17,6 +17,7 @@ from pecl.commands.options import (
     print_answer,
     threads_of,
 )
+from pecl.data.spoken import system_languages
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
@@ -52,6 +53,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--language", help="language of the text (default: detected from it)")
     add_path(parser, "--image", "query image; text and image weigh equally", "FILE")
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
+    parser.add_argument("--after", metavar="DAY", help="taken on this day or later, such as 2019-07-14 or 2019")
+    parser.add_argument("--before", metavar="DAY", help="taken before this day")
+    parser.add_argument(
+        "--words",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="photographs with names of the query come first: of people, places, folders (default: yes)",
+    )
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
     parser.add_argument(
         "--correct-hubs",
@@ -125,10 +134,13 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
         threads_of(parsed),
         ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index,
     ):
-        texts = [text for text in (parsed.text, parsed.minus) if text is not None]
+        asked = index.select(parsed.text or "", after=parsed.after, before=parsed.before)
+        asked = asked if parsed.words else asked.without_names()
+        text = None if parsed.text is None else asked.text
+        texts = [one for one in (text, parsed.minus) if one is not None]
         spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None
-        note = "" if spoken is None else spoken.sentence
-        parts = [text_or_path for text_or_path in (parsed.text, picture) if text_or_path is not None]
+        note = "; ".join(filter(None, (spoken and spoken.sentence, asked.sentence)))
+        parts = [text_or_path for text_or_path in (text, picture) if text_or_path is not None]
         query = np.sum([index.embed([part], spoken) for part in parts], axis=0)
         if parsed.minus is not None:
             query = query - index.embed([parsed.minus], spoken)
@@ -136,7 +148,7 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
         if corrects and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
         corrected = corrects and not index.uncorrected
-        (hits,) = index.search(query, top=parsed.top, corrected=corrected)
+        (hits,) = index.search(query, top=parsed.top, corrected=corrected, selection=asked)
         if parsed.html is not None:
             from pecl.search.page import write_search_page
 
@@ -144,7 +156,8 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
     document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
     nothing = {"language": None, "confidence": None, "adapter": None, "mixed": {}}
     about = nothing if spoken is None else spoken.to_json()
-    said = {"query": _heading(parsed), **about, "note": note, "hubs_corrected": corrected, "photographs": document}
+    about |= {"words": asked.words, "year": asked.year or None, "note": note, "hubs_corrected": corrected}
+    said = {"query": _heading(parsed), **about, "photographs": document}
     return hits, said, note
 
 
@@ -155,14 +168,15 @@ def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequ
     profile = parsed.profile or "mini"
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
-    if parsed.html is not None:
-        raise ConfigError("--html: expected an INDEX, neither --embeddings nor --collection")
+    for name in ("html", "after", "before"):
+        if getattr(parsed, name) is not None:
+            raise ConfigError(f"--{name}: expected an INDEX, neither --embeddings nor --collection")
     if parsed.collection is not None:
         rows = CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
     else:
         rows = ImageRows(parsed.embeddings, parsed.paths)
     with threads_of(parsed):
-        queries = QueryEncoder(profile, parsed.adapter, parsed.device)
+        queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages())
         rows.check(queries.plain.embedding_dim, profile)
         texts = [text for text in (parsed.text, parsed.minus) if text is not None]
         spoken = queries.language_of(" ".join(texts), parsed.language) if texts else None

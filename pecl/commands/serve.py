@@ -11,9 +11,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, add_path, add_switch, config_values
+from pecl.commands.options import (
+    ADAPTER_HELP,
+    add_command,
+    add_config_flags,
+    add_path,
+    add_switch,
+    config_values,
+    print_text,
+)
 from pecl.config import Role, fields_of, make_config
 from pecl.errors import ConfigError, install, unknown
+from pecl.languages import listed
 from pecl.options import parse_option
 from pecl.serving.limits import Limits
 from pecl.serving.sockets import address_of, allowed_hosts, open_socket
@@ -90,7 +99,9 @@ def run(parsed: argparse.Namespace) -> int:
             logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
         server = _with_extra("server")
         service = _load(parsed, config, limits)
-        logger.info("%s serves %s", address, ", ".join(service.models.names))
+        logger.info("%s serves %s", address, listed(service.models.names))
+        if service.photographs is not None:
+            print_text(f"{address} searches {service.photographs.root} (Ctrl-C stops it)")
         if parsed.open:  # the socket listens already, so that the browser waits for the server
             threading.Thread(target=_open, args=(address,), daemon=True).start()
         server.serve(service, listening, parsed.host, key, parsed.access_log)
@@ -133,7 +144,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     models = Models(config.profile, towers.text)
     for file in files.values():
         models.add(file)
-    logger.info("adapters: %s", ", ".join(known.for_language(language).name for language in files) or "none")
+    logger.info("adapters: %s", listed([known.for_language(language).name for language in files]) or "none")
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
     return Service(models, towers.image, limits, adapters_dir, photographs, immich)
 

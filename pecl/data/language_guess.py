@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from pecl.errors import ConfigError, install
-from pecl.languages import ENGLISH, LANGUAGES, WIDESPREAD, language_code
+from pecl.languages import ENGLISH, LANGUAGES, WIDESPREAD
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
+CERTAIN = 0.95  # least confidence with which a text is in no language that the person speaks
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
 _ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds over any other language
 _LEAST = 0.1  # least share of a language in a mixture
@@ -45,6 +46,7 @@ class LanguageGuess(NamedTuple):
     confidence: float  # 0 to 1, relative to the other languages that were considered
     name: str = ""  # in English
     shares: tuple[tuple[str, float], ...] = ()
+    is_other: bool = False  # whether it is none of the languages that the person speaks
 
     @property
     def is_sure(self) -> bool:
@@ -55,7 +57,8 @@ class LanguageGuess(NamedTuple):
     def sentence(self) -> str:
         """The guess in words, such as `Dutch (nl), detected automatically (confidence 0.43)`."""
         if self.is_sure:
-            return f"{self.name} ({self.language}), detected automatically (confidence {self.confidence:.2f})"
+            other = "none of yours, " * self.is_other
+            return f"{self.name} ({self.language}), {other}detected automatically (confidence {self.confidence:.2f})"
         if self.language is None:
             return "not detected: the text has no word that shows it"
         return f"not detected: the likeliest is {self.name} ({self.language}), confidence {self.confidence:.2f}"
@@ -74,46 +77,54 @@ def guess_languages(
     lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
     preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
     phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
-    knows no language names one by itself. `among` has the codes of the candidates (see `detectable`), which then count
-    alike; by default all languages are.
+    knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
+    alike; another is named only where it is all but certain that the text is in none of them (`CERTAIN`).
 
     Raises:
         ConfigError: lingua is not installed.
     """
     if not can_guess():
         raise ConfigError(f"language: expected one, since detecting it needs lingua: {install('search')}")
+    return [_guess(text, preferred, among) for text in texts]
+
+
+def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> LanguageGuess:
+    if (code := _by_script(text, among)) is not None:
+        is_other = among is not None and code not in among
+        return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
     code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
-    likelier, found = frozenset(_codes(preferred if among is None else among)), list[LanguageGuess]()
+    likelier = frozenset(_codes(preferred if among is None else among))
     prior = dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD) | dict.fromkeys(likelier, _PREFERRED)
     if among is None:
         prior[ENGLISH] = _ENGLISH
-    for text in texts:
-        if (code := _by_script(text, among)) is not None:
-            found.append(LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),)))
-            continue
-        others: list[str] = []
-        if among is None:
-            small = {iso: value * prior.get(iso, 1) for iso, value in _confidences(None, text).items()}
-            others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
-        values = _confidences(likelier.union(others), text)
-        weighted = {iso: value * prior.get(iso, 1) for iso, value in values.items()}
+    small = {iso: value * prior.get(iso, 1) for iso, value in _confidences(None, text).items()}
+    others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
+    values = _confidences(likelier.union(others), text)
+    weighted = {iso: value * prior.get(iso, 1) for iso, value in values.items()}
+    total = sum(weighted.values())
+    if among is not None and total:
+        if sum(weighted[iso] for iso in others) >= CERTAIN * total:
+            free = _guess(text, preferred, None)
+            return free._replace(is_other=free.language not in among)
+        weighted = _confidences(likelier, text)
         total = sum(weighted.values())
-        if total == 0:  # no word of any language
-            found.append(LanguageGuess(None, 0.0))
-            continue
-        best = max(weighted, key=lambda iso: weighted[iso])
-        shares = _shares({code_of.get(iso, iso): value / total for iso, value in weighted.items()})
-        found.append(LanguageGuess(code_of.get(best, best), weighted[best] / total, _names()[best], shares))
-    return found
+    if total == 0:  # no word of any language
+        return LanguageGuess(None, 0.0)
+    best = max(weighted, key=lambda iso: weighted[iso])
+    shares = _shares({code_of.get(iso, iso): value / total for iso, value in weighted.items()})
+    return LanguageGuess(code_of.get(best, best), weighted[best] / total, _names()[best], shares)
 
 
 def _by_script(text: str, among: Sequence[str] | None) -> str | None:
-    """Return the language that letters of a script in `_OF_SCRIPT` name, also next to foreign words; None without."""
+    """Return the language that letters of a script in `_OF_SCRIPT` name, also next to foreign words; None without.
+
+    One of `among` that is written in the script comes first.
+    """
     scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
     codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
     for code, _ in codes.most_common(1):
         script = LANGUAGES[code].script
-        return code if among is None else next((one for one in among if LANGUAGES[one].script == script), None)
+        return next((one for one in among or () if LANGUAGES[one].script == script), code)
     return None
 
 
@@ -130,18 +141,10 @@ def is_detected(code: str) -> bool:
     return bool(_codes([code])) or code in _OF_SCRIPT.values()
 
 
-def detectable(languages: Sequence[str]) -> tuple[str, ...]:
-    """Return the codes of languages by any of their names, for `guess_languages`; at least two, all that it knows."""
-    codes = tuple(dict.fromkeys(language_code(name.strip()) for name in languages))
-    if len(codes) < 2:
-        raise ConfigError(f"languages: expected at least two, such as cs,en, got {','.join(languages)!r}")
-    if not can_guess():
-        raise ConfigError(f"languages: detecting them needs lingua: {install('search')}")
-    scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
-    for code in codes:
-        if not _codes([code]) and LANGUAGES[code].script not in scripts:
-            raise ConfigError(f"languages: expected languages that can be detected, got {code}")
-    return codes
+def is_detectable(code: str) -> bool:
+    """Say whether `guess_languages` finds a language among those that a person speaks; without lingua, none."""
+    scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}
+    return can_guess() and (bool(_codes([code])) or (code in LANGUAGES and LANGUAGES[code].script in scripts))
 
 
 @lru_cache(maxsize=1)

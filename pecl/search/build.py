@@ -20,6 +20,7 @@ import numpy as np
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
+from pecl.files.progress import Bar
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import (
     Catalogue,
@@ -34,8 +35,10 @@ from pecl.search.catalogue import (
 )
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.embed import embed, fingerprints
+from pecl.search.metadata import Described, describe
 from pecl.search.options import IndexOptions, earlier_index, new_head
 from pecl.search.thumbnails import renew_thumbnails
+from pecl.search.words import drop_words, with_words, write_words
 
 if TYPE_CHECKING:
     from pecl.encoders.image import ImageEncoder
@@ -56,6 +59,7 @@ class IndexReport:
     removed: int  # gone from the folder, or no longer readable
     unreadable: dict[str, str]  # reason by path, relative to the folder of photographs
     again: str = ""  # why unchanged photographs were embedded again; empty otherwise
+    broken: int = 0  # photographs with metadata that cannot be read, which count by the words of their path
 
 
 def build_index(folder: str | Path, out: str | Path | None = None, options: IndexOptions | None = None) -> IndexReport:
@@ -175,9 +179,19 @@ class _Renewal:
         embedded = {entry.name for entry in missing}
         report = self._report(kept, embedded, failed)
         changed = [entry for entry in kept if entry.name not in known or entry.name in embedded]
-        self._write(kept, changed, fresh, failed)
+        described = self._described(kept, {entry.name for entry in changed})
+        self._write(kept, changed, fresh, failed, described)
         renew_thumbnails(self.place, self.found.root, kept if self.head.thumbnails else [])
-        return report
+        return replace(report, broken=sum(one.is_broken for one in described.values()))
+
+    def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
+        """Read the words of the photographs that changed, or whose words the index lacks."""
+        if not self.head.words:
+            return {}
+        known = set[str]() if self.before is None else with_words(self.place)
+        names = [entry.name for entry in entries if entry.name in changed or entry.name not in known]
+        bar = Bar(names, desc="words", unit="image", leave=False, disable=not names)
+        return {name: describe(self.found.root, name) for name in bar}
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
         """Split photographs into unchanged, possibly changed, and known unreadable."""
@@ -231,13 +245,15 @@ class _Renewal:
         changed: Sequence[Entry],
         fresh: dict[str, np.ndarray],
         failed: dict[str, Unreadable],
+        described: dict[str, Described],
     ) -> None:
         """Write the changes in one transaction, unless there are none."""
         references = None if self.points else find_references(self.head.profile, self.head.fingerprints)
         self.head = replace(self.head, references="" if references is None else references.fingerprint)
         before = self.before
         gone = self.rows.keys() - {entry.name for entry in entries}
-        if before and not changed and not gone and failed == self.old_failed and self.head == before.head:
+        is_new = before is None or self.head != before.head
+        if not (is_new or changed or gone or described) and failed == self.old_failed:
             return
         corrects_all = before is None or before.head.references != self.head.references
         rewritten = entries if corrects_all else changed
@@ -252,6 +268,10 @@ class _Renewal:
             database.executemany("DELETE FROM photographs WHERE name = ?", [(os.fsencode(name),) for name in gone])
             for entry, correction in zip(rewritten, corrections, strict=True):
                 write_entry(database, entry, embeddings.get(entry.name), correction)
+            if self.head.words:
+                write_words(database, described)
+            else:
+                drop_words(database)
             write_unreadable(database, failed.values())
             write_head(database, self.head)
         self._tidy_server(entries)

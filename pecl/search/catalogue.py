@@ -68,7 +68,7 @@ class Head:
     decoders: str = ""  # packages that decode images, with their versions: others may read what these could not
     references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; empty without
     languages: tuple[str, ...] = ()  # codes of the languages of queries; empty: those of the system
-    words: bool = False  # whether the index holds words of photographs, see `pecl.search.words`
+    words: bool = True  # whether the index holds words and days of photographs, see `pecl.search.words`
     generation: str = ""  # random digits, new with each renewal
     version: int = VERSION
 
@@ -176,7 +176,7 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
     path = folder / FILE
     try:
         (text,) = database.execute("SELECT document FROM head").fetchone()
-        document: dict[str, Any] = parse_json(text)
+        document: dict[str, Any] = parse_json(text, halves=True)
         found = document.get("version")
         if found == VERSION:
             return Head(**{**document, "languages": tuple(document["languages"])})

@@ -49,7 +49,7 @@ def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[s
     failed: dict[str, Unreadable] = {}  # by fingerprint
 
     def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        logger.info("embedding %d photographs with %s", len(places), tower.name)
+        logger.debug("embedding %d photographs with %s", len(places), tower.name)
         with Bar(total=len(places), desc="photographs", unit="image", leave=False) as progress:
             for start in range(0, len(places), IMAGE_BATCH):
                 batch = places[start : start + IMAGE_BATCH]

@@ -6,17 +6,19 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pecl.data.spoken import system_languages
 from pecl.errors import ConfigError, DataError
 from pecl.files import is_inside
 from pecl.retrieval.hubs import find_references
-from pecl.search.catalogue import FILE, Catalogue, Entry, index_folder, photograph_id, read_catalogue
+from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue
 from pecl.search.earlier import HEAD as EARLIER
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.exact import ExactSearch
+from pecl.search.words import Selection, select
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +40,7 @@ class Hit(NamedTuple):
     score: float  # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected
     id: str  # name of the photograph within the index
     fingerprint: str  # hash of its content, by which `read_thumbnail` finds its small picture
+    named: bool = False  # whether it has names of the query, and so comes before others
 
 
 class ImageIndex:
@@ -119,10 +122,14 @@ class ImageIndex:
         """
         from pecl.search.queries import QueryEncoder
 
-        among = self.head.languages or None
-        queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device, among)
+        queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device, self.languages)
         self._check_tower("text", queries.plain)
         return queries
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that the person speaks: those of the index, or of the system."""
+        return self.head.languages or system_languages()
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -130,8 +137,12 @@ class ImageIndex:
         return [self.root / entry.name for entry in self._entries]
 
     @cached_property
-    def _by_id(self) -> dict[str, Entry]:
-        return {photograph_id(entry.name): entry for entry in self._entries}
+    def _rows(self) -> dict[str, int]:
+        return {entry.name: row for row, entry in enumerate(self._entries)}
+
+    @cached_property
+    def _by_id(self) -> dict[str, int]:
+        return {photograph_id(entry.name): row for row, entry in enumerate(self._entries)}
 
     @cached_property
     def uncorrected(self) -> str:
@@ -157,8 +168,11 @@ class ImageIndex:
         minus: str | Sequence[str] | None = None,
         top: int = 10,
         corrected: bool | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        selection: Selection | None = None,
     ) -> list[list[Hit]]:
-        """Return the photographs most like each query, most like first.
+        """Return the photographs most like each query, most like first; those with names of a text come before.
 
         Args:
             queries: texts (`str`), pictures (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
@@ -169,24 +183,60 @@ class ImageIndex:
             top: photographs for each query, at most `TOP_LIMIT`; fewer where the index holds fewer.
             corrected: correct hubs for all queries or for none, see `pecl.retrieval.hubs`. By default texts without a
                 negative query are corrected, if the index can.
+            after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or 2019.
+            before: only photographs that were taken before this day.
+            selection: what `select` chose for all queries; by default it is asked for each text.
 
         Raises:
-            ConfigError: `top` is out of range, a language is unknown or not detected, or hubs cannot be corrected.
+            ConfigError: `top` is out of range, a language is unknown or not detected, a day is none, or hubs cannot be
+                corrected.
             DataError: a query is something else, a picture cannot be read, or the embeddings are damaged.
         """
         check_top(top)
+        items = _items(queries)
+        asked = [one if isinstance(one, str) else "" for one in items]
+        of_text = {text: selection or self.select(text, after=after, before=before) for text in dict.fromkeys(asked)}
+        chosen = [of_text[text] for text in asked]
+        if selection is None and any(asked):
+            queries = [own.text or one for one, own in zip(items, chosen, strict=True)]
         embedded = self.embed(queries, language, minus=minus)
         if corrected and self.uncorrected:
             raise ConfigError(f"corrected: {self.uncorrected}")
-        if corrected is None and minus is None and not self.uncorrected:
-            each: Sequence[object] = [queries] * len(embedded)
-            if isinstance(queries, Sequence) and not isinstance(queries, str):
-                each = queries
-            chosen = np.array([isinstance(query, str) for query in each], bool)
-        else:
-            chosen = np.full(len(embedded), bool(corrected))
-        found = self._engine.nearest(embedded, top, chosen)
-        return [[self._hit(self._entries[row], score) for row, score in matches] for matches in found]
+        can = minus is None and not self.uncorrected
+        corrects = [can and isinstance(one, str) if corrected is None else corrected for one in items]
+        return [self._nearest(*one, top) for one in zip(embedded, corrects, chosen, strict=True)]
+
+    def select(
+        self, text: str = "", *, after: str | None = None, before: str | None = None, folder: str = ""
+    ) -> Selection:
+        """Return the photographs that words, days and a folder choose for a query, for `search`.
+
+        Args:
+            text: the query.
+            after: only photographs that were taken on this day or later.
+            before: only photographs that were taken before this day.
+            folder: only photographs in this folder, at any depth; relative to the folder of all.
+
+        Raises:
+            ConfigError: a day is none, or the index holds no days.
+        """
+        found = select(self.folder, self._rows, text, languages=self.languages, after=after, before=before)
+        if not folder:
+            return found
+        inside = [row for row, entry in enumerate(self._entries) if entry.name.startswith(f"{folder}/")]
+        return found.within(np.array(inside, np.int64))
+
+    def _nearest(self, embedding: np.ndarray, corrected: bool, selection: Selection, top: int) -> list[Hit]:
+        """Return the nearest photographs of a query (D,): first group by group, then among the others."""
+        named: list[tuple[int, float]] = []
+        one, corrects = embedding[None], np.array([corrected])
+        for rows in selection.groups:
+            if len(named) < top:
+                named += self._engine.nearest(one, top - len(named), corrects, rows)[0]
+        first = {row for row, _ in named}
+        rest = self._engine.nearest(one, top, corrects, selection.rows)[0] if len(named) < top else []
+        others = [self._hit(row, score) for row, score in rest if row not in first]
+        return [*(self._hit(row, score, named=True) for row, score in named), *others][:top]
 
     def embed(
         self,
@@ -214,10 +264,10 @@ class ImageIndex:
         Raises:
             DataError: the index has none.
         """
-        entry = self._by_id.get(identity)
-        if entry is None:
+        row = self._by_id.get(identity)
+        if row is None:
             raise DataError(f"there is no photograph {identity!r} in the index")
-        return self._hit(entry, math.nan)
+        return self._hit(row, math.nan)
 
     def open_image(self, hit: Hit) -> Image.Image:
         """Return a photograph of the index in RGB mode.
@@ -235,8 +285,9 @@ class ImageIndex:
         """Close the index's files and connections."""
         self._engine.close()
 
-    def _hit(self, entry: Entry, score: float) -> Hit:
-        return Hit(self.root / entry.name, score, photograph_id(entry.name), entry.fingerprint)
+    def _hit(self, row: int, score: float, named: bool = False) -> Hit:
+        entry = self._entries[row]
+        return Hit(self.root / entry.name, score, photograph_id(entry.name), entry.fingerprint, named)
 
     def _embed(self, queries: object, language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of queries of one sort or of several."""
@@ -313,6 +364,14 @@ def check_top(top: object) -> None:
     """Raise ConfigError unless `top` is a whole number from 1 to `TOP_LIMIT`."""
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
         raise ConfigError(f"top: expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}")
+
+
+def _items(queries: object) -> list[Any]:
+    """Return the queries one by one; None in place of each embedding."""
+    if isinstance(queries, np.ndarray) or hasattr(queries, "detach"):
+        return [None] * len(queries)  # type: ignore[arg-type]
+    single = isinstance(queries, str | Path) or not isinstance(queries, Iterable)
+    return [queries] if single else list(queries)  # type: ignore[call-overload]
 
 
 def _as_numbers(queries: object, width: int) -> np.ndarray | None:

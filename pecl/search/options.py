@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pecl.data.language_guess import detectable
+from pecl.data.spoken import named_languages
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue
 
@@ -26,8 +26,9 @@ class IndexOptions:
         url: address of the Qdrant server.
         rebuild: embed all photographs again, and use nothing of the existing index.
         device: device of the image tower.
-        languages: the languages that queries are in, by any of their names; `all` for all that can be detected, as by
-            default.
+        languages: the languages that the person speaks, by any of their names, which detection chooses from; by
+            default those of the system, and English.
+        words: whether the index holds names, captions, keywords, people and days of photographs, by default yes.
     """
 
     profile: str | None = None
@@ -37,6 +38,7 @@ class IndexOptions:
     rebuild: bool = False
     device: str = "cpu"
     languages: Sequence[str] | None = None
+    words: bool | None = None
 
     def check(self) -> None:
         """Raise ConfigError where an option is wrong, whatever the index."""
@@ -46,6 +48,8 @@ class IndexOptions:
             raise ConfigError("--engine qdrant: expected the address of a server with --url")
         if self.url is not None and self.engine == "exact":
             raise ConfigError("--url: expected it only with --engine qdrant; --out names the index's folder")
+        if self.languages is not None:
+            named_languages(self.languages)
         if self.profile is None and self.device == "cpu":
             return  # nothing to look up, so nothing heavy to import
         from pecl.encoders.towers import PAIRS, check_device
@@ -97,13 +101,10 @@ def new_head(root: Path, before: Catalogue | None, options: IndexOptions) -> Hea
         head,
         profile=options.profile or head.profile,
         thumbnails=head.thumbnails if options.thumbnails is None else options.thumbnails,
-        languages=head.languages if options.languages is None else _languages(options.languages),
+        languages=head.languages if options.languages is None else named_languages(options.languages),
+        words=head.words if options.words is None else options.words,
         decoders=_decoders(),
     )
-
-
-def _languages(named: Sequence[str]) -> tuple[str, ...]:
-    return () if list(named) == ["all"] else detectable(named)
 
 
 def _decoders() -> str:

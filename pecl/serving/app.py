@@ -40,6 +40,8 @@ _FILES = {  # address -> file of the package, and its type
     "/static/page.css": ("page.css", "text/css"),
     "/static/page.js": ("page.js", "text/javascript"),
     "/static/results.js": ("results.js", "text/javascript"),
+    "/static/text.js": ("text.js", "text/javascript"),
+    "/static/strings.json": ("strings.json", "application/json"),
 }
 
 

@@ -17,8 +17,9 @@ from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.files.pictures import small_jpeg
 from pecl.search.catalogue import FILE, read_head
-from pecl.search.index import TOP_LIMIT, Hit, ImageIndex
+from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail
+from pecl.search.words import Selection
 from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
@@ -60,21 +61,18 @@ class Photographs:
                 logger.warning("the index was renewed, but cannot be read: %s", error)
             return self._index
 
-    def search(self, embedding: torch.Tensor, top: int, is_text: bool, folder: str = "") -> tuple[list[Hit], bool]:
+    def search(
+        self, embedding: torch.Tensor, top: int, is_text: bool, chosen: tuple[ImageIndex, Selection] | None = None
+    ) -> tuple[list[Hit], bool]:
         """Return the `top` photographs nearest to an embedding (D,), nearest first, and whether hubs were corrected.
 
-        They are corrected for a text, if the index can. Only photographs in `folder`, at any depth, are found;
-        it is relative to the folder of all photographs.
+        They are corrected for a text, if the index can. `chosen` is what words, days and a folder choose of a state of
+        the index.
         """
-        index = self.index()
+        index, selection = chosen or (self.index(), Selection(""))
         corrected = is_text and not index.uncorrected
-        wanted = top
-        while True:
-            (hits,) = index.search(embedding.unsqueeze(0), top=wanted, corrected=corrected)  # (D,) -> (1, D)
-            inside = [hit for hit in hits if not folder or self.name(hit).startswith(f"{folder}/")]
-            if len(inside) >= top or len(hits) < wanted:
-                return inside[:top], corrected
-            wanted = min(8 * wanted, TOP_LIMIT)
+        (hits,) = index.search(embedding.unsqueeze(0), top=top, corrected=corrected, selection=selection)
+        return hits, corrected
 
     def folders(self) -> list[str]:
         """Return the folders of photographs that the page offers, at most 1000, relative to the folder of all."""

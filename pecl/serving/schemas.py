@@ -113,6 +113,9 @@ class SearchAddress(Request):
     top: int = Field(12, ge=1, le=1000)
     adapter: bool = Field(True, description="false: the plain tower, as before training")
     folder: str = Field("", max_length=4096, description="only photographs in it, at any depth")
+    after: str | None = Field(None, max_length=32, description="taken on this day or later, such as 2019-07-14 or 2019")
+    before: str | None = Field(None, max_length=32, description="taken before this day")
+    words: bool = Field(True, description="photographs with names of the query come first")
 
 
 class SearchRequest(SearchAddress):
@@ -120,6 +123,12 @@ class SearchRequest(SearchAddress):
 
     model_config = ConfigDict(strict=True)
 
+    languages: list[LanguageName] = Field(
+        [],
+        max_length=16,
+        description="the person's languages, which detection chooses from: by default those of the index, or of "
+        "Accept-Language",
+    )
     image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
 
 
@@ -195,6 +204,7 @@ class HitAnswer(BaseModel):
     id: str
     name: str
     score: float
+    named: bool = Field(description="it has names of the query, and comes before others")
 
 
 class SearchAnswer(BaseModel):
@@ -205,6 +215,9 @@ class SearchAnswer(BaseModel):
     confidence: float | None
     model: str | None
     mixed: dict[str, float]
+    other_language: bool = Field(description="the detected language is none of the person's")
+    words: list[str] = Field(description="names of the query")
+    year: str | None = Field(description="year in the query, to which the search was restricted")
     hubs_corrected: bool
     photographs: list[HitAnswer]
 
@@ -224,3 +237,5 @@ class AboutAnswer(BaseModel):
     folders: list[str]
     model: str
     languages: list[LanguageAnswer]
+    spoken: list[str] = Field(description="the person's languages: those of the index, Accept-Language, or the system")
+    page: str = Field(description="code of the language that the page speaks")

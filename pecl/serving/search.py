@@ -8,6 +8,8 @@ The language is detected where none is named. `adapter: false` embeds with the p
 """
 
 import asyncio
+import json
+from importlib.resources import files
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -17,10 +19,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pecl.data.language_guess import guess_languages
+from pecl.data.spoken import accepted_languages, named_languages, system_languages
 from pecl.errors import ConfigError
 from pecl.languages import ENGLISH, any_language_code, language_name
+from pecl.search.index import ImageIndex
 from pecl.search.queries import Shares, known_shares, shares_to_json
 from pecl.search.thumbnails import SIZE
+from pecl.search.words import Selection
 from pecl.serving.bodies import JsonRoute
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
@@ -30,6 +35,7 @@ from pecl.serving.schemas import AboutAnswer, SearchAddress, SearchAnswer, Searc
 from pecl.serving.service import Served, Service
 
 router = APIRouter(route_class=JsonRoute)
+STRINGS = json.loads((files("pecl.serving") / "static" / "strings.json").read_text("utf-8"))  # of the page, by language
 _CACHED = {"cache-control": "private, max-age=600"}
 
 
@@ -55,6 +61,7 @@ class Chosen(NamedTuple):
     confidence: float | None  # 0 to 1; None where the language was named
     adapter: str | None  # None for the plain tower
     shares: Shares  # the adapters whose embeddings are mixed; only `adapter` where there is no doubt
+    is_other: bool = False  # whether the detected language is none of the person's
 
 
 @router.get("/search", response_model=SearchAnswer | AboutAnswer)
@@ -63,17 +70,17 @@ async def search_by_address(
 ) -> dict[str, Any]:
     """Search as `POST` does; without any field, return facts on the index."""
     if not request.url.query:
-        return await asyncio.to_thread(_about, service)
-    return await _search(service, SearchRequest(**query.model_dump()))
+        return await asyncio.to_thread(_about, service, request)
+    return await _search(service, SearchRequest(**query.model_dump()), request)
 
 
 @router.post("/search", response_model=SearchAnswer)
-async def search(body: SearchRequest, photographs: Searched, service: Served) -> dict[str, Any]:
+async def search(body: SearchRequest, photographs: Searched, service: Served, request: Request) -> dict[str, Any]:
     """Find the photographs most like a text, an image, or both, most like first."""
-    return await _search(service, body)
+    return await _search(service, body, request)
 
 
-def _about(service: Service) -> dict[str, Any]:
+def _about(service: Service, request: Request) -> dict[str, Any]:
     """Return the number of photographs, their folders, and the languages with their adapters."""
     models, photographs = service.models, service.photographs
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
@@ -84,10 +91,31 @@ def _about(service: Service) -> dict[str, Any]:
         "languages": [
             {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
         ],
+        "spoken": _spoken(request, photographs, []),
+        "page": next((code for code in _accepted(request) if code in STRINGS), ENGLISH),
     }
 
 
-async def _search(service: Service, body: SearchRequest) -> dict[str, Any]:
+def _accepted(request: Request) -> tuple[str, ...]:
+    return accepted_languages(request.headers.get("accept-language"))
+
+
+def _spoken(request: Request, photographs: Photographs | None, named: list[str]) -> tuple[str, ...]:
+    """Return the codes of the person's languages: named in the request, with the index, by the browser or the system.
+
+    Raises:
+        Refusal: a named language is unknown or cannot be detected.
+    """
+    if named:
+        try:
+            return named_languages(named)
+        except ConfigError as error:
+            raise bad(str(error), "languages") from error
+    own = () if photographs is None else photographs.index().head.languages
+    return own or _accepted(request) or system_languages()
+
+
+async def _search(service: Service, body: SearchRequest, request: Request) -> dict[str, Any]:
     """Return the answer to a search."""
     photographs = await _photographs(service)
     given = {"query": body.query, "minus": body.minus}
@@ -97,21 +125,45 @@ async def _search(service: Service, body: SearchRequest) -> dict[str, Any]:
     if body.query is None and body.image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
     picture = None if body.image is None else read_data_uri(body.image, "image", service.limits)
-    among = photographs.index().head.languages or None
+    index = photographs.index()  # of one state, whatever renews it meanwhile
+    selection = await _select(index, body)
+    if body.query is not None:
+        texts["query"] = selection.text
+    among = _spoken(request, photographs, body.languages)
     chosen = await _choose(service.models, body, list(texts.values()), among)
     embedding = await _embed(service, texts, picture, chosen)
     is_text = texts.keys() == {"query"} and picture is None
-    folder = body.folder.strip("/")
-    hits, corrected = await asyncio.to_thread(photographs.search, embedding, body.top, is_text, folder)
+    hits, corrected = await asyncio.to_thread(photographs.search, embedding, body.top, is_text, (index, selection))
     return {
         "language": chosen.language,
         "detected": chosen.confidence is not None and chosen.language is not None,
         "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
         "model": service.models.model_of(chosen.adapter) if texts else None,
         "mixed": shares_to_json(chosen.shares) if texts else {},
+        "other_language": chosen.is_other,
+        "words": list(selection.words),
+        "year": selection.year or None,
         "hubs_corrected": corrected,
-        "photographs": [{"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6)} for hit in hits],
+        "photographs": [
+            {"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6), "named": hit.named}
+            for hit in hits
+        ],
     }
+
+
+async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
+    """Return the photographs that words, days and the folder choose; raise Refusal for a day that is none."""
+    try:
+        selection = await asyncio.to_thread(
+            index.select,
+            body.query or "",
+            after=body.after,
+            before=body.before,
+            folder=body.folder.strip("/"),
+        )
+    except ConfigError as error:
+        raise bad(str(error).removeprefix("--")) from error
+    return selection if body.words else selection.without_names()
 
 
 @router.get("/thumbnails/{id}", response_class=JpegResponse)
@@ -126,7 +178,7 @@ async def photograph(id: str, photographs: Searched, service: Served) -> Respons
     return JpegResponse(await service.decoded(lambda: photographs.picture(id, LARGE)), headers=_CACHED)
 
 
-async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...] | None) -> Chosen:
+async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...]) -> Chosen:
     """Return the language of the texts, named or detected among the codes `among`, and the adapters for it."""
     if not texts:
         return Chosen(None, None, None, ((None, 1.0),))
@@ -135,14 +187,15 @@ async def _choose(models: Models, body: SearchRequest, texts: list[str], among: 
             code = models.bank.find(body.language) or any_language_code(body.language)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        confidence, shares = None, ((models.bank.find(code), 1.0),)
+        confidence, is_other, shares = None, False, ((models.bank.find(code), 1.0),)
     else:
         (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.bank.preferred, among)
         code, confidence = guess.language if guess.is_sure else None, guess.confidence
+        is_other = guess.is_other
         shares = tuple((models.bank.find(one), share) for one, share in known_shares(guess, models.bank))
     if not body.adapter:
-        return Chosen(code, confidence, None, ((None, 1.0),))
-    return Chosen(code, confidence, models.bank.find(code), shares)
+        return Chosen(code, confidence, None, ((None, 1.0),), is_other)
+    return Chosen(code, confidence, models.bank.find(code), shares, is_other)
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:

@@ -41,9 +41,7 @@ def test_index_says_what_it_did_and_what_it_could_not_read(photographs, capsys):
 
 def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
     guessed = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--top", 3)
-    line = (
-        r"language: German \(de\), detected automatically \(confidence 0\.\d\d\); adapter: none \(no adapter is known\)"
-    )
+    line = r"language: German \(de\), none of yours, detected automatically \(confidence 0\.\d\d\); adapter: none"
     assert re.search(line, guessed.err)
     lines = [line.split("  ") for line in guessed.out.splitlines()]
     hits = pecl.ImageIndex.open(indexed).search("der Hund läuft am Strand", "de", top=3)[0]
@@ -63,6 +61,7 @@ def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
 def test_an_adapter_adds_to_the_shipped_ones_and_is_named(indexed, capsys, tmp_path, monkeypatch):
     czech, dutch = write_adapters(tmp_path, ("cs", "nl"))
     monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {"cs": czech})
+    printed(capsys, "index", indexed, "--languages", "cs,nl")
     for text, adapter in (("pes běží po pláži", "mini:cs"), ("een hond rent over het strand", str(dutch))):
         document = json.loads(printed(capsys, "search", indexed, text, "--json", "--adapter", dutch).out)
         assert document["adapter"] == adapter

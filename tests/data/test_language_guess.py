@@ -4,8 +4,10 @@ import pytest
 from helpers.tiny import sentences
 
 import pecl.data.language_guess
+import pecl.data.spoken
 from pecl.config import ExperimentConfig
-from pecl.data.language_guess import LOOKED_AT, LanguageGuess, detectable, guess_languages, strange_languages
+from pecl.data.language_guess import LOOKED_AT, LanguageGuess, guess_languages, strange_languages
+from pecl.data.spoken import accepted_languages, named_languages, system_languages
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
 from pecl.languages import LANGUAGES
@@ -69,13 +71,62 @@ def test_a_script_names_a_language_that_lingua_does_not_know(code):
         assert guess.is_sure
 
 
-def test_a_script_names_one_of_the_languages_that_are_searched_in():
+def test_a_script_names_one_of_the_languages_that_a_person_speaks():
     amharic, german = "ውሻ በባህር ዳርቻ", "der Hund läuft am Strand"
-    expected = {("ti", "de"): ["ti", "de", None], ("cs", "de"): [None, "de", None], ("am", "ti"): ["am", None, None]}
-    for among, codes in expected.items():
-        assert [guess.language for guess in guess_languages([amharic, german, "12:30"], [], detectable(among))] == codes
+    for among, codes in {("ti", "de"): ["ti", "de", None], ("de",): ["am", "de", None]}.items():
+        guesses = guess_languages([amharic, german, "12:30"], [], named_languages(among))
+        assert [guess.language for guess in guesses] == codes
     with pytest.raises(ConfigError, match="languages that can be detected, got ceb"):
-        detectable(["de", "Cebuano"])
+        named_languages(["de", "Cebuano"])
+
+
+@pytest.mark.parametrize(
+    ("text", "among", "language", "is_other"),
+    [
+        ("Hund am Strand", ["de", "en"], "de", False),  # among all languages it is not detected
+        ("pes na pláži", ["cs", "en"], "cs", False),
+        ("kind fußball hřiště", ["de", "cs"], "de", False),
+        ("hotel", ["cs"], "cs", False),
+        ("犬が海岸を走っている", ["de", "en"], "jp", True),
+        ("koira juoksee rannalla", ["de", "en"], "fi", True),
+        ("pes běží po pláži", ["en"], "cs", True),
+        ("perro", ["de", "en"], "en", False),  # one word of another language is not certain
+    ],
+)
+def test_a_language_is_one_that_the_person_speaks_unless_another_is_all_but_certain(text, among, language, is_other):
+    (guess,) = guess_languages([text], SHIPPED, among)
+    assert (guess.language, guess.is_other) == (language, is_other)
+    assert is_other == ("none of yours" in guess.sentence)
+    if not is_other:
+        assert {code for code, _ in guess.shares} <= set(among)
+
+
+@pytest.mark.parametrize(
+    ("environment", "codes"),
+    [
+        ({}, ["en"]),
+        *(({"LANG": text}, ["en"]) for text in ("C", "C.UTF-8", "POSIX", "", "xx_XX", "en_GB.UTF-8")),
+        ({"LANG": "de_AT.UTF-8"}, ["de", "en"]),
+        ({"LANG": "de_AT.UTF-8", "LC_ALL": "cs_CZ.UTF-8"}, ["cs", "en"]),
+        ({"LANG": "de_DE", "LANGUAGE": "ja_JP:sr@latin"}, ["jp", "sr", "en"]),
+    ],
+)
+def test_the_languages_of_a_system_are_its_own_and_english(environment, codes):
+    assert [code for code in system_languages(environment) if code != "sr"] == [code for code in codes if code != "sr"]
+
+
+@pytest.mark.parametrize(
+    ("header", "codes"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8,cs;q=0.95", ["de", "cs", "en"]),
+        ("ja", ["jp"]),
+        ("*, zz;q=x, sw;q=0.1, fr;q=0", ["sw"]),
+        *((text, []) for text in (None, "", ",;,q=", "\0", "q" * 5000, ";q=1," * 300)),
+        ("de," * 400 + "fr", ["de"]),  # more than a kilobyte
+    ],
+)
+def test_the_languages_of_a_browser_are_those_of_its_header(header, codes):
+    assert list(accepted_languages(header)) == codes
 
 
 @pytest.mark.parametrize(
@@ -124,11 +175,12 @@ def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
 
 
 def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatch):
-    monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
+    for module in (pecl.data.language_guess, pecl.data.spoken):
+        monkeypatch.setattr(module, "can_guess", lambda: False)
     with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua: pip install"):
         guess_languages(["ein Hund"], ["en"])
-    with pytest.raises(ConfigError, match=r"languages: detecting them needs lingua: pip install -e '.\[search\]'"):
-        detectable(["en", "de"])
+    with pytest.raises(ConfigError, match="languages: detecting them needs lingua: pip install"):
+        named_languages(["en", "de"])
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None  # which are swapped
 
 

@@ -209,6 +209,15 @@ def test_adapters_do_not_lower_recall_of_short_queries_nor_does_a_language_that_
         assert lost <= 0.01, way
 
 
+@pytest.mark.parametrize("words", [1, 2, 3])
+@pytest.mark.parametrize("among", ["two", "four"])
+def test_a_guess_among_the_languages_of_a_person_loses_at_most_a_two_hundredth(words, among):
+    rows = json.loads((ROOT / "results" / "person_languages.json").read_text("utf-8"))["rows"]
+    own = [row for row in rows if row["words"] == words]
+    assert len(own) == 10
+    assert mean(row["named"] - row[among] for row in own) <= 0.005
+
+
 def test_a_foreign_word_in_a_query_loses_nothing_that_the_plain_tower_finds():
     rows = {(row["language"], row["way"]): row for row in FIGURES["foreign"]}
     for language in SEARCHED[1:]:

@@ -75,15 +75,15 @@ def test_only_photographs_of_a_folder_are_found_at_any_depth(client, index, fold
 
 
 def test_a_doubtful_language_mixes_adapters_and_the_answer_says_so(client, index):
-    document = post(client, query="hotel", top=3)
-    assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
-    assert {"none", "nl"} <= set(document["mixed"])
+    document = post(client, query="hotel", top=3, languages=["cs", "nl", "en"])
+    assert set(document["mixed"]) == {"none", "nl", "cs"}
     rows = [
         share * expected(["hotel"], [None if name == "none" else name]) for name, share in document["mixed"].items()
     ]
     for (name, score), (wanted, similarity) in zip(found_in(document), ranking(index, sum(rows)), strict=False):
         assert (name, score) == (wanted, pytest.approx(similarity, abs=1e-3))  # shares are rounded
-    assert post(client, query="hotel", top=3, adapter=False)["mixed"] == {}
+    languages = {"languages": ["cs", "nl", "en"]}
+    assert post(client, query="hotel", top=3, adapter=False, **languages)["mixed"] == {}
 
 
 @pytest.mark.parametrize("query", ["12345", "!!!"])
@@ -96,10 +96,46 @@ def test_a_text_whose_language_is_not_detected_is_searched_with_by_the_tower(que
 
 def test_a_language_is_detected(client):
     for code, query in (("de", "ein Hund läuft über die Wiese"), ("nl", "een hond rent over het strand")):
-        document = post(client, query=query, top=1)
+        document = post(client, query=query, top=1, languages=["de", "nl"])
         assert (document["language"], document["detected"], document["model"]) == (code, True, f"tiny:{code}")
         assert 0.2 < document["confidence"] <= 1
     assert post(client, query="a dog is running over the meadow")["model"] == "tiny"  # English is the tower itself
+
+
+def test_the_languages_are_those_of_the_request_the_index_the_browser_or_the_system(client, index, monkeypatch):
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+
+    def spoken(header="", **document):
+        about = client.get("/search", headers={"accept-language": header}).json()
+        answer = client.post(
+            "/search", json={"query": "Hund am Strand", **document}, headers={"accept-language": header}
+        )
+        return about["spoken"], about["page"], answer.json()["language"], answer.json()["other_language"]
+
+    assert spoken() == (["en"], "en", "en", False)
+    assert spoken("de-AT,en;q=0.5") == (["de", "en"], "de", "de", False)
+    assert spoken("nl") == (["nl"], "en", "nl", False)  # the page has no words of Dutch
+    assert spoken("x" * 1024) == (["en"], "en", "en", False)
+    assert spoken("nl", languages=["German", "cs"])[2] == "de"
+    assert spoken("de", query="犬が海岸を走っている")[2:] == ("jp", True)
+    build_index(index, options=IndexOptions(languages=["cs"]))
+    assert spoken("de-AT,en;q=0.5")[:2] == (["cs"], "de")
+
+
+def test_names_and_days_choose_photographs(client, index):
+    document = post(client, query="Summer", language="en", top=COUNT)  # a folder's name, in a third of the photographs
+    assert document["words"] == []
+    paint(index / "Marie" / "x.png", seed=70)
+    build_index(index)
+    document = post(client, query="marie 2019", language="en", top=COUNT)
+    assert (document["words"], document["year"]) == ([], "2019")
+    document = post(client, query="marie", language="en", top=COUNT + 1)
+    assert (document["words"], document["photographs"][0]["name"]) == (["marie"], "Marie/x.png")
+    assert [hit["named"] for hit in document["photographs"]] == [True] + [False] * COUNT
+    plain = post(client, query="marie", language="en", top=COUNT + 1, words=False)
+    assert (plain["words"], any(hit["named"] for hit in plain["photographs"])) == ([], False)
+    assert post(client, query="marie", language="en", after="2030")["photographs"] == []
 
 
 def test_a_picture_finds_itself_and_goes_together_with_text(client, index):
@@ -207,6 +243,9 @@ REFUSED = [
     ({"image": "/etc/passwd"}, "image: expected a picture as"),
     ({"image": "https://example.org/a.jpg"}, "no address or path is ever opened"),
     ({"path": "a"}, 'unknown field "path"'),
+    ({"query": "a", "after": "2019-13"}, "after: expected a day, a month or a year, such as"),
+    ({"query": "a", "languages": ["klingon"]}, "unknown language 'klingon'"),
+    ({"query": "a", "languages": ["ceb"]}, "languages: expected languages that can be detected, got ceb"),
     ({"query": "x" * 9000, "language": "cs"}, "query: expected at most 8,192 characters"),
 ]
 

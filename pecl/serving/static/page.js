@@ -1,4 +1,5 @@
-import { byId, element, extend, grid, isOpen, onMoreLikeThis, smallPicture } from "./results.js";
+import { byId, element, extend, grid, isOpen, onMoreLikeThis, showClosest, smallPicture } from "./results.js";
+import { either, languageName, t, tag, useLanguage } from "./text.js";
 
 const MOST = 4; // queries side by side
 const MOST_EXAMPLES = 6;
@@ -25,21 +26,25 @@ const status = byId("status");
 
 byId("options").open = matchMedia("(min-width: 37rem)").matches; // folded on a phone
 
-let languages = []; // {code, name, adapter} of the server
+const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice
+
+let languages = []; // {code, name, adapter} of the server, named in the reader's language
+let spoken = []; // codes of the languages that the reader speaks
+let total = 0; // photographs in the index
 let latest = 0; // number of the newest search: answers to older ones are dropped
 
 function addQuery(text = "", language = "") {
   const row = byId("query").content.firstElementChild.cloneNode(true);
   row.querySelector("input").value = text;
   const select = row.querySelector("select");
-  select.append(new Option("detect automatically", ""));
+  select.append(new Option(t("automatic"), ""));
   for (const one of languages) select.append(new Option(one.name, one.code));
   select.value = languages.some((one) => one.code === language) ? language : "";
   return append(row);
 }
 
 function addPicture(name, image) {
-  const row = byId("picture").content.firstElementChild.cloneNode(true);
+  const row = byId("image").content.firstElementChild.cloneNode(true);
   row.image = image;
   row.querySelector("img").src = image;
   row.querySelector(".text span").textContent = name;
@@ -70,13 +75,13 @@ function focusText() {
 function asked() {
   return [...queries.children]
     .map((row) => row.image
-      ? { image: row.image, title: `Like ${row.querySelector(".text span").textContent}` }
+      ? { image: row.image, title: t("likeTitle", { name: row.querySelector(".text span").textContent }) }
       : { query: row.querySelector("input").value.trim(), language: row.querySelector("select").value })
     .filter((one) => one.image || one.query);
 }
 
 async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
-  const body = { top, adapter };
+  const body = { top, adapter, languages: spoken };
   const folder = byId("in").value.trim();
   if (folder) body.folder = folder;
   for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
@@ -96,11 +101,11 @@ async function search() {
   say("");
   if (!all.length) {
     results.replaceChildren();
-    say("Describe the photo, or choose a picture.", true);
+    say(t("empty"), true);
     return;
   }
   remember(all);
-  say("Searching …");
+  say(t("searching"));
   byId("examples").hidden = true;
   const compare = byId("compare").checked;
   const answers = await Promise.all(all.map((one) =>
@@ -110,9 +115,14 @@ async function search() {
   results.replaceChildren(...all.map((one, i) => column(one, answers[i])));
   if (byId("top").value === "all" && !compare) all.forEach((one, i) => endless(results.children[i].querySelector(".grid"), one));
   const wrong = answers.flat().filter((answer) => answer.status === "rejected");
-  const found = answers.flat().reduce((sum, answer) => sum + (answer.value ? answer.value.photographs.length : 0), 0);
   if (wrong.length === answers.flat().length) say(wrong[0].reason.message, true);
-  else say(`${found} photographs for ${all.length === 1 ? "one query" : `${all.length} queries`}.`);
+  else sayCount();
+}
+
+// Say how many photographs are shown, which the slider changes.
+function sayCount() {
+  const shown = results.querySelectorAll(".grid li:not([hidden])").length;
+  if (results.querySelector(".grid")) say(`${t("count", { n: shown })}. ${t("closestFirst")}`);
 }
 
 // Add photographs to a grid whenever its end comes into sight, as long as there are more.
@@ -125,6 +135,8 @@ function endless(list, one, top = STEP) {
     try {
       const { photographs } = await ask(one, true, next);
       extend(list, photographs.slice(list.children.length));
+      showClosest(list);
+      sayCount();
       endless(list, one, next);
     } catch (error) {
       say(error.message, true);
@@ -143,8 +155,10 @@ function column(one, [after, before]) {
     made.append(element("p", failed.reason.message, "note wrong-note"));
     return made;
   }
-  heading.lang = htmlLanguage(after.value.language);
-  made.append(element("p", note(after.value), "note"));
+  heading.lang = tag(after.value.language);
+  const line = element("p", note(after.value), "note");
+  line.append(element("span", ` ${details(after.value)}`, "score"));
+  made.append(line);
   if (!before || before.value.model === after.value.model) {
     made.append(grid(after.value.photographs));
     return made;
@@ -153,8 +167,8 @@ function column(one, [after, before]) {
   const fresh = new Set(after.value.photographs.map((hit) => hit.id).filter((id) => !known.has(id)));
   const pair = element("div", undefined, "pair");
   for (const [title, answer, marked] of [
-    ["Without the adapter", before.value, new Set()],
-    [`With ${after.value.model}: ${fresh.size} new`, after.value, fresh],
+    [t("without"), before.value, new Set()],
+    [t("with", { model: after.value.model, n: fresh.size }), after.value, fresh],
   ]) {
     const part = element("div");
     part.append(element("h3", title), grid(answer.photographs, marked));
@@ -164,18 +178,24 @@ function column(one, [after, before]) {
   return made;
 }
 
+// The quiet line above the photographs.
 function note(answer) {
-  if (!answer.model) return "by picture";
-  const row = languages.find((one) => one.code === answer.language);
-  const name = row ? row.name : answer.language;
-  const how = answer.language ? `${name}, detected automatically` : "language not detected";
-  const guess = answer.confidence !== null ? `${how} (confidence ${answer.confidence.toFixed(2)})` : name;
-  const adapted = answer.model.includes(":") ? `adapter ${answer.model}` : "plain tower";
-  return `${guess}; ${adapted}`;
+  if (!answer.model) return t("byPicture");
+  const mixed = Object.keys(answer.mixed).map((code) => (code === "none" ? "en" : code));
+  const codes = mixed.length ? mixed : [answer.language].filter(Boolean);
+  const language = either(codes.map((code) => languageName({ code, name: code })));
+  const read = !language ? t("unknownLanguage") : answer.other_language ? t("otherLanguage", { language }) : language;
+  const named = answer.words.length ? t("named", { words: answer.words.join(", ") }) : "";
+  const taken = answer.year ? t("taken", { year: String(answer.year) }) : "";
+  return [read, named, taken].filter(Boolean).join(" · ");
 }
 
-function htmlLanguage(code) {
-  return code === "jp" ? "ja" : code || "";
+// For experts: what embedded the text.
+function details(answer) {
+  if (!answer.model) return "";
+  const shares = Object.entries(answer.mixed).map(([code, share]) => `${code} ${share}`).join(" + ");
+  const sure = answer.confidence === null ? "" : `(${answer.confidence.toFixed(2)})`;
+  return [answer.model, sure, shares].filter(Boolean).join(" ");
 }
 
 async function searchLike(blob, name) {
@@ -183,7 +203,7 @@ async function searchLike(blob, name) {
   try {
     image = await smallPicture(blob);
   } catch (error) {
-    say(`${name} cannot be read as a picture.`, true);
+    say(t("unreadable", { name }), true);
     return;
   }
   queries.replaceChildren();
@@ -210,11 +230,14 @@ function remember(all) {
 
 function showExamples() {
   const known = new Map(languages.filter((one) => one.adapter || one.code === "en").map((one) => [one.code, one.name]));
-  const examples = Object.entries(EXAMPLES).filter(([code]) => known.has(code));
+  const rank = (code) => (spoken.includes(code) ? spoken.indexOf(code) : MOST_EXAMPLES);
+  const examples = Object.entries(EXAMPLES)
+    .filter(([code]) => known.has(code))
+    .sort(([one], [other]) => rank(one) - rank(other));
   for (const [code, text] of examples.slice(0, MOST_EXAMPLES)) {
     const button = element("button", text, "example");
     button.type = "button";
-    button.lang = htmlLanguage(code);
+    button.lang = tag(code);
     button.title = known.get(code);
     button.addEventListener("click", () => {
       queries.replaceChildren();
@@ -226,19 +249,54 @@ function showExamples() {
   byId("examples").hidden = !examples.length;
 }
 
+// Show the reader's languages, each with a button that takes it away, and offer the others.
+function showSpoken() {
+  const names = new Map(languages.map((one) => [one.code, one.name]));
+  byId("spoken").replaceChildren(...spoken.map((code) => {
+    const button = element("button", `${names.get(code) || code} ×`, "language-chip");
+    button.type = "button";
+    button.setAttribute("aria-label", t("remove", { name: names.get(code) || code }));
+    button.disabled = spoken.length === 1;
+    button.addEventListener("click", () => speak(spoken.filter((one) => one !== code)));
+    return button;
+  }));
+  const others = languages.filter((one) => !spoken.includes(one.code));
+  byId("speak").replaceChildren(new Option("+", ""), ...others.map((one) => new Option(one.name, one.code)));
+}
+
+function speak(codes) {
+  spoken = codes;
+  localStorage.setItem(SPOKEN, JSON.stringify(codes));
+  showAbout();
+  showSpoken();
+  if (asked().length) search();
+}
+
+function showAbout() {
+  const names = spoken.map((code) => languages.find((one) => one.code === code)).filter(Boolean).map((one) => one.name);
+  byId("about").textContent = total
+    ? `${t("count", { n: total })}. ${t("searchIn", { languages: either(names) })}`
+    : t("nothing", { command: "pecl serve --index FOLDER" });
+}
+
 async function start() {
   let about;
   try {
     about = await (await fetch("/search")).json();
+    await useLanguage(about.page);
   } catch (error) {
     byId("about").textContent = "The server does not answer.";
     return;
   }
-  languages = about.languages;
-  const adapters = languages.filter((one) => one.adapter).length;
-  byId("about").textContent = about.photographs
-    ? `${about.photographs.toLocaleString("en")} photographs, ${adapters} languages with an adapter of ${about.model}.`
-    : "There is nothing to search: start the server with pecl serve --index FOLDER.";
+  languages = about.languages
+    .map((one) => ({ ...one, name: languageName(one) }))
+    .sort((one, other) => one.name.localeCompare(other.name, document.documentElement.lang));
+  const known = new Set(languages.map((one) => one.code));
+  const kept = JSON.parse(localStorage.getItem(SPOKEN) || "[]").filter((code) => known.has(code));
+  spoken = kept.length ? kept : about.spoken;
+  total = about.photographs;
+  showAbout();
+  showSpoken();
   byId("folders").replaceChildren(...about.folders.map((folder) => new Option(folder)));
   const address = new URLSearchParams(location.search);
   byId("in").value = address.get("in") || "";
@@ -270,6 +328,11 @@ form.addEventListener("submit", (event) => {
 });
 byId("add").addEventListener("click", () => addQuery().querySelector("input").focus());
 byId("compare").addEventListener("change", () => { if (asked().length) search(); });
+byId("speak").addEventListener("change", () => speak([...spoken, byId("speak").value]));
+byId("closest").addEventListener("input", () => {
+  document.querySelectorAll(".grid").forEach(showClosest);
+  sayCount();
+});
 for (const name of ["top", "in"]) byId(name).addEventListener("change", () => { if (asked().length) search(); });
 byId("scores").addEventListener("change", () => { showScores(); if (asked().length) remember(asked()); });
 byId("choose").addEventListener("click", () => byId("file").click());

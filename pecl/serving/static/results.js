@@ -1,5 +1,7 @@
 // Photographs that were found: the grid, and the viewer of one of them.
 
+import { t } from "./text.js";
+
 const SIDE = 1024; // pixels: the longer side of a picture that is sent
 
 export const byId = (id) => document.getElementById(id);
@@ -18,6 +20,7 @@ export function element(tag, text, className) {
 export function grid(hits, marked = new Set()) {
   const list = element("ol", undefined, "grid");
   extend(list, hits, marked);
+  showClosest(list);
   return list;
 }
 
@@ -27,7 +30,7 @@ export function extend(list, hits, marked = new Set()) {
     const button = element("button", undefined, fresh ? "shot fresh" : "shot");
     button.type = "button";
     const image = element("img");
-    image.addEventListener("error", () => image.replaceWith(element("span", "The file is gone or cannot be read.", "gone")));
+    image.addEventListener("error", () => image.replaceWith(element("span", t("gone"), "gone")));
     image.src = `/thumbnails/${encodeURIComponent(hit.id)}`;
     image.alt = hit.name;
     image.loading = "lazy";
@@ -44,13 +47,14 @@ export function extend(list, hits, marked = new Set()) {
   showClosest(list);
 }
 
-// Hide what is farther than the slider says: at its left end nothing, at its right end all but the best.
+// Hide what is farther than the slider says: at its left end nothing, at its right end all but the best. Photographs with
+// names of the query stay.
 export function showClosest(list) {
   const items = [...list.children];
   const scores = items.map((item) => item.querySelector(".shot").hit.score);
   const least = Math.min(...scores);
   const limit = least + (Number(byId("closest").value) / 100) * (Math.max(...scores) - least);
-  items.forEach((item, i) => { item.hidden = scores[i] < limit; });
+  items.forEach((item, i) => { item.hidden = scores[i] < limit && !item.querySelector(".shot").hit.named; });
 }
 
 function caption(hit, fresh) {
@@ -60,7 +64,7 @@ function caption(hit, fresh) {
   made.append(element("span", file, "file"));
   if (folder) made.append(element("span", folder, "soft"));
   const marks = element("span", undefined, "marks");
-  if (fresh) marks.append(element("span", "new", "new"));
+  if (fresh) marks.append(element("span", t("fresh"), "new"));
   marks.append(element("span", hit.score.toFixed(3), "score"));
   made.append(marks);
   return made;
@@ -80,11 +84,11 @@ function open(at) {
   byId("large").alt = name;
   byId("download").href = byId("large").src;
   byId("download").download = `${file.replace(/\.[^.]*$/, "")}.jpg`;
-  byId("copy").textContent = "Copy path";
+  byId("copy").textContent = t("copy");
   byId("name").textContent = file;
   byId("folder").textContent = folder;
   byId("score").textContent = score.toFixed(3);
-  byId("count").textContent = `${place + 1} of ${shown.length}`;
+  byId("count").textContent = t("of", { n: place + 1, all: shown.length });
   if (viewer.open) return;
   viewer.showModal();
   byId("after").focus(); // `autofocus` is also tried when the page loads, and browsers then log that the text box has the focus
@@ -139,9 +143,8 @@ function move(button, places, rows) {
 byId("copy").hidden = !navigator.clipboard; // which browsers give to pages of this computer and of https
 byId("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText(shown[place].hit.name);
-  byId("copy").textContent = "Copied";
+  byId("copy").textContent = t("copied");
 });
-byId("closest").addEventListener("input", () => document.querySelectorAll(".grid").forEach(showClosest));
 byId("before").addEventListener("click", () => open(place - 1));
 byId("after").addEventListener("click", () => open(place + 1));
 byId("close").addEventListener("click", () => viewer.close());

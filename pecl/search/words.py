@@ -1,0 +1,208 @@
+"""Searches by words and days: the names that people gave their photographs, in SQLite's full-text index.
+
+A word of a query is a name if it is rare: some photograph has it, at most a quarter of them do, and no language that
+the person speaks has it as a stop word. Photographs with names of the query come first, those with the rarest before
+others; among equals, and after them, the embedding decides. Case and accents do not count. A year in a query, such as
+2019, restricts it to photographs of that year.
+"""
+
+import datetime
+import math
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pecl.data.spoken import stop_words
+from pecl.errors import ConfigError
+from pecl.languages import ENGLISH
+from pecl.search.catalogue import connected
+from pecl.search.metadata import Described
+
+_TABLE = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')"
+_RARE = 4  # a word is no name if more than a quarter of the photographs have it
+_HAN, _KATAKANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]"
+_UNSPACED = re.compile(rf"({_HAN}|{_KATAKANA}|[\u3041-\u3096])")
+_WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|[^\W\u3041-\u3096]+")
+_YEAR = re.compile(r"(?<!\w)(1[89]\d\d|20\d\d)(?!\w)")
+_DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
+
+
+class Selection(NamedTuple):
+    """The photographs of a query that words and days choose."""
+
+    text: str  # the query without its year: to embed
+    rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
+    groups: tuple[np.ndarray, ...] = ()  # rows of photographs with names of the query, the rarest first
+    words: tuple[str, ...] = ()  # these names
+    year: str = ""  # of the query
+
+    def within(self, rows: np.ndarray) -> "Selection":
+        """Return the part of the selection that is in `rows`, (M,) ascending."""
+        groups = tuple(own for group in self.groups if len(own := np.intersect1d(group, rows)))
+        own = rows if self.rows is None else np.intersect1d(self.rows, rows)
+        return self._replace(rows=own, groups=groups)
+
+    def without_names(self) -> "Selection":
+        """Return the selection by days and folder alone."""
+        return self._replace(groups=(), words=())
+
+    @property
+    def sentence(self) -> str:
+        """A clause for people; empty where nothing was chosen by words or by the year."""
+        found = sum(map(len, self.groups))
+        names = f"photographs with {', '.join(self.words)}: {found}" if self.words else ""
+        return "; ".join(filter(None, (names, f"taken in {self.year}" if self.year else "")))
+
+
+def with_words(folder: Path) -> set[str]:
+    """Return the names of the photographs of an index whose words it holds."""
+    with connected(folder) as database:
+        if not _has_words(database):
+            return set()
+        found = database.execute("SELECT name FROM photographs WHERE id IN (SELECT rowid FROM words)")
+        return {os.fsdecode(name) for (name,) in found}
+
+
+def _has_words(database: sqlite3.Connection) -> bool:
+    return database.execute("SELECT 1 FROM sqlite_master WHERE name = 'words'").fetchone() is not None
+
+
+def drop_words(database: sqlite3.Connection) -> None:
+    """Remove words and days of all photographs."""
+    database.execute("DROP TABLE IF EXISTS words")
+    database.execute("UPDATE photographs SET taken = NULL WHERE taken IS NOT NULL")
+
+
+def write_words(database: sqlite3.Connection, described: Mapping[str, Described]) -> None:
+    """Replace words and days of photographs by name; words of photographs that left are removed."""
+    try:
+        database.execute(_TABLE)
+    except sqlite3.OperationalError as error:
+        raise ConfigError("words: this Python's SQLite has no full-text search (FTS5): pass --no-words") from error
+    for name, own in described.items():
+        (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
+        database.execute("DELETE FROM words WHERE rowid = ?", [number])
+        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", [number, _spaced(own.words)])
+        database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [own.taken, number])
+    database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
+
+
+def select(
+    folder: Path,
+    rows: Mapping[str, int],
+    text: str,
+    *,
+    languages: Iterable[str] = (),
+    after: str | None = None,
+    before: str | None = None,
+) -> Selection:
+    """Return what words and days of the index in `folder` choose for a query.
+
+    Args:
+        folder: folder of an index with words.
+        rows: row of each photograph by name.
+        text: the query.
+        languages: codes of the languages that the person speaks.
+        after: first day, such as 2019-07-14, 2019-07 or 2019.
+        before: day after the last one.
+
+    Raises:
+        ConfigError: `after` or `before` is no day, or the index holds none.
+    """
+    first, last = _day(after, "after"), _day(before, "before")
+    with connected(folder) as database:
+        if not _has_words(database):
+            if first or last:
+                raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
+            return Selection(text)
+        chosen = _taken(database, rows, first, last) if first or last else None
+        year = _YEAR.search(text)
+        of_year = _of_year(database, rows, year[0]) if year else np.empty(0, np.int64)
+        if len(of_year):
+            chosen = of_year if chosen is None else np.intersect1d(chosen, of_year)
+            text = _YEAR.sub(" ", text).strip() or text
+        found = _names(database, rows, text, languages)
+    if chosen is not None:
+        found = {word: left for word, own in found.items() if (left := np.intersect1d(own, chosen).tolist())}
+    weights: dict[int, float] = {}
+    for own in found.values():
+        for row in own:
+            weights[row] = weights.get(row, 0.0) + 1 + math.log(len(rows) / len(own))
+    groups = tuple(
+        np.array(sorted(row for row, weight in weights.items() if weight == level), np.int64)
+        for level in sorted(set(weights.values()), reverse=True)
+    )
+    return Selection(text, chosen, groups, tuple(found), year[0] if len(of_year) and year else "")
+
+
+def _names(
+    database: sqlite3.Connection, rows: Mapping[str, int], text: str, languages: Iterable[str]
+) -> dict[str, list[int]]:
+    """Return the rows of the photographs with each word of a query that is a name."""
+    stop = stop_words([*languages, ENGLISH])
+    most, found = max(len(rows) // _RARE, 1), {}
+    for word in dict.fromkeys(_words(text.lower())):
+        if word not in stop and (own := _matching(database, rows, word, most + 1)) and len(own) <= most:
+            found[word] = own
+    return found
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a query; a long row of Chinese characters gives each two that stand together."""
+    found = []
+    for word in _WORD.findall(text.replace("_", " ")):
+        if re.match(_HAN, word) and len(word) > 2:
+            found += [word[i : i + 2] for i in range(len(word) - 1)]
+        elif len(word) > 1 or re.match(_HAN, word):
+            found.append(word)
+    return found
+
+
+def _matching(database: sqlite3.Connection, rows: Mapping[str, int], word: str, most: int) -> list[int]:
+    found = database.execute(
+        "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?",
+        [f'"{_spaced(word)}"', most],
+    )
+    return sorted(rows[name] for (raw,) in found if (name := os.fsdecode(raw)) in rows)
+
+
+def _of_year(database: sqlite3.Connection, rows: Mapping[str, int], year: str) -> np.ndarray:
+    """Return the rows of photographs of a year: taken in it, or without a day and with the year among their words."""
+    found = database.execute(
+        "SELECT name FROM photographs WHERE taken LIKE ? "
+        "OR taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)",
+        [f"{year}-%", f'"{year}"'],
+    )
+    return _rows(found, rows)
+
+
+def _taken(database: sqlite3.Connection, rows: Mapping[str, int], after: str, before: str) -> np.ndarray:
+    found = database.execute("SELECT name FROM photographs WHERE taken >= ? AND taken < ?", [after, before or "9999"])
+    return _rows(found, rows)
+
+
+def _rows(found: Iterable[tuple[bytes]], rows: Mapping[str, int]) -> np.ndarray:
+    return np.array(sorted(rows[name] for (raw,) in found if (name := os.fsdecode(raw)) in rows), np.int64)
+
+
+def _day(text: str | None, name: str) -> str:
+    """Return the first day that a text names, such as 2019-07-01 for 2019-07; empty without a text."""
+    if text is None:
+        return ""
+    found = _DAY.fullmatch(text.strip())
+    try:
+        year, month, day = (int(part or 1) for part in found.groups()) if found else (0, 0, 0)
+        return datetime.date(year, month, day).isoformat()
+    except ValueError:
+        expected = "a day, a month or a year, such as 2019-07-14, 2019-07 or 2019"
+        raise ConfigError(f"--{name}: expected {expected}, got {text!r}") from None
+
+
+def _spaced(text: str) -> str:
+    """Return a text with spaces around characters of scripts that write none, since SQLite splits words at spaces."""
+    return _UNSPACED.sub(r" \1 ", text.replace('"', " "))

@@ -1,0 +1,44 @@
+// The page's words in the language of its reader: /static/strings.json, by the code that the server chose.
+
+let strings = {};
+let locale = "en";
+
+export async function useLanguage(code) {
+  const all = await (await fetch("/static/strings.json")).json();
+  strings = { ...all.en, ...all[code] };
+  locale = tag(all[code] ? code : "en");
+  document.documentElement.lang = locale;
+  translate(document);
+  for (const template of document.querySelectorAll("template")) translate(template.content);
+  document.title = t("title");
+}
+
+function translate(root) {
+  for (const one of root.querySelectorAll("[data-t]")) one.textContent = t(one.dataset.t);
+  for (const one of root.querySelectorAll("[data-t-label]")) one.setAttribute("aria-label", t(one.dataset.tLabel));
+  for (const one of root.querySelectorAll("[data-t-placeholder]")) one.placeholder = t(one.dataset.tPlaceholder);
+}
+
+// Return a text, with {names} filled in; one that depends on a number has a form per plural category.
+export function t(key, values = {}) {
+  const found = strings[key];
+  const text = typeof found === "string" ? found : found[new Intl.PluralRules(locale).select(values.n)] ?? found.other;
+  return text.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name];
+    return typeof value === "number" ? value.toLocaleString(locale) : value;
+  });
+}
+
+export function tag(code) {
+  return code === "jp" ? "ja" : (code || "").replace("_", "-");
+}
+
+// Return the name of a language in the reader's, or else the one that the server gives.
+export function languageName({ code, name }) {
+  const found = new Intl.DisplayNames(locale, { type: "language", fallback: "none" }).of(tag(code));
+  return found || name;
+}
+
+export function either(names) {
+  return new Intl.ListFormat(locale, { type: "disjunction" }).format(names);
+}
