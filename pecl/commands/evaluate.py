@@ -24,7 +24,7 @@ from pecl.experiment.plan import check_evaluation
 from pecl.experiment.presence import presence
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
-from pecl.report.tables import evaluation_table, reported, text_table
+from pecl.report.tables import evaluation_table, plain_table, reported
 from pecl.report.tables.table import intervals_of, numbers, words
 from pecl.retrieval.measures import RECALL_AT
 
@@ -102,7 +102,7 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
         columns.append(intervals_of(f"low@{k}", f"high@{k}"))
     print_text(reported(evaluation_table(results)))
     print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
-    print_text(text_table([column.as_text(rows) for column in columns]))
+    print_text(plain_table(columns, rows))
     return 0
 
 
@@ -121,5 +121,5 @@ def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]
     """Print the figures of another package next to those of pecl."""
     rows = [row.to_json(parsed.harness) for row in evaluate_with(parsed.harness, configs)]
     columns = [numbers(name, name) if "recall@" in name else words(name) for name in rows[0]]
-    print_answer(parsed, rows, text_table([column.as_text(rows) for column in columns]))
+    print_answer(parsed, rows, plain_table(columns, rows))
     return 0

@@ -1,21 +1,26 @@
 """An overview of a folder of results: a row per language and method, and the runs that failed, on one screen."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pecl.errors import not_none
 from pecl.report.methods import method_labels, method_of
-from pecl.report.tables.candidates import Candidate, best_of_methods
+from pecl.report.tables.candidates import Candidate, best_of_methods, by_gain
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import Group, by_group, grouped
-from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
-from pecl.report.tables.statistics import intervals
-from pecl.report.tables.table import SHORT_ID, Row, Table, difference, mean_and_std, numbers, words
+from pecl.report.tables.layout import WIDTH, Shown, one_line, shortened, shown, text_table, wrapped
+from pecl.report.tables.statistics import interval
+from pecl.report.tables.table import SHORT_ID, Row, Table, difference, frame_of, mean_and_std, missing, numbers, words
 from pecl.results.result import Result
 
-LINES = 60
+LINES = 64
 _FAILURES = 5  # lines on runs that are not complete
+_LEGEND = (
+    "R@1, mean of both directions, ± deviation over seeds; gain over zero-shot with 95 % interval over test items; gap "
+    "closed: of English less zero-shot. text: distilled from it; held-out, validation, last: the weights kept "
+    "(docs/reports.md)."
+)
 _CODE = words("code", "language")  # shorter than "language": the rows are as wide as a terminal
 _TRAINED = (
     _CODE,
@@ -29,7 +34,7 @@ _TRAINED = (
 _EVALUATED = (
     _CODE,
     words("method"),
-    numbers("score", "zero_shot", "mean", form=lambda before, after: f"{after if before is None else before:.3f}"),
+    numbers("score", "zero_shot", "mean", form=lambda before, after: f"{after if missing(before) else before:.3f}"),
 )
 
 
@@ -42,37 +47,80 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     for group, own in by_group(results).items():
         trained = group.split_seed is not None
         rows, columns = (_trained(group, own, results), _TRAINED) if trained else (_evaluated(own), _EVALUATED)
-        tables.append(Table("summary", "Summary", group, rows, columns, tuple(own)))
+        tables.append(Table("summary", "Summary", group, frame_of(rows), columns, tuple(own)))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
 def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
-    """Return the summary as text of at most `LINES` lines, each at most 100 letters wide.
+    """Return the summary as text of at most `LINES` lines, each at most 100 letters wide, with a legend.
 
     Languages that gained least are left out first, and a line states the number of omitted rows.
     """
+    parts = [_Part(table) for table in tables]
     below = _failures(unfinished)
-    room = LINES - len(below)
-    tables, left_out = _fitting(tables, room)
-    counts = [1] * len(tables)  # rows of each table
-    growing = list(range(len(tables)))
+    if any(part.trained for part in parts):
+        below = [*wrapped(_LEGEND).splitlines(), *below]
+    room, kept = LINES - len(below), len(parts)
+    while kept > 1 and sum(part.lines(1) for part in parts[:kept]) + (kept < len(parts)) > room:
+        kept -= 1
+    more = [f"{len(parts) - kept} more data sets and galleries: pecl report"] if kept < len(parts) else []
+    counts = dict.fromkeys(range(kept), 1)  # rows of each part
+    growing = list(counts)
     while growing:
         for place in list(growing):
-            more = [count + (other == place) for other, count in enumerate(counts)]
-            if counts[place] < len(tables[place].rows) and len(_lines(tables, more)) + len(left_out) <= room:
-                counts = more
+            lines = sum(part.lines(counts[other] + (other == place)) for other, part in enumerate(parts[:kept]))
+            if counts[place] < len(parts[place].order) and lines + len(more) <= room:
+                counts[place] += 1
             else:
                 growing.remove(place)
-    return "\n".join([*_lines(tables, counts), *left_out, *below]) + "\n"
+    titles = Counter({(title, part.tower): title for part in parts[:kept] for title in [part.title]}.values())
+    said = [line for place, count in counts.items() for line in parts[place].text(count, titles)]
+    return "\n".join([*said, *more, *below]) + "\n"
 
 
-def _fitting(tables: Sequence[Table], room: int) -> tuple[Sequence[Table], list[str]]:
-    """Return the first tables that fit `room` lines with a row each, and a line on the others."""
-    kept = len(tables)
-    while kept > 1 and len(_lines(tables[:kept], [1] * kept)) + (kept < len(tables)) > room:
-        kept -= 1
-    more = len(tables) - kept
-    return tables[:kept], [f"{more} more data sets and galleries: pecl report"] if more else []
+class _Part:
+    """A table of the summary as lines: some rows of trainings, or all scores of evaluations."""
+
+    def __init__(self, table: Table) -> None:
+        self.table, self.title = table, table.heading()[0]
+        self.tower = not_none(table.group, "group").text_tower
+        self.trained = table.columns == _TRAINED
+        self.columns = [column for column in shown(table.columns, table.frame) if any(column.texts)]
+        self.order = _by_rank(table.frame["language"], table.frame["gain"]) if self.trained else []
+        self.scores = [] if self.trained else _scores(self.columns)
+
+    def lines(self, count: int) -> int:
+        """Return the number of its lines with `count` rows, a blank one at the end included."""
+        if not self.trained:
+            return 2 + len(self.scores)
+        return 2 + max(len(column.heading) for column in self.columns) + count + (count < len(self.order))
+
+    def text(self, count: int, titles: Mapping[str, int]) -> list[str]:
+        """Return these lines; `titles` counts the towers per title, which is named where there are several."""
+        tower = f", text tower {self.tower}" if titles[self.title] > 1 else ""
+        runs = f"{len(self.table.results):,} run{'s' * (len(self.table.results) > 1)}"
+        rows = self.scores
+        if self.trained:
+            kept = sorted(self.order[:count])
+            columns = [replace(one, texts=tuple(one.texts[place] for place in kept)) for one in self.columns]
+            rows = text_table(columns).splitlines()
+            more = len(self.order) - count
+            rows += [f"({more} more row{'s' * (more > 1)})"] if more else []
+        return [shortened(f"== {self.title}{tower}, {runs} ==", WIDTH), *rows, ""]
+
+
+def _by_rank(languages: Iterable[str], gains: Iterable[float]) -> list[int]:
+    """Return the places of rows: the best method of each language, then the second best, and so on."""
+    own = grouped(sorted(enumerate(zip(languages, gains, strict=True)), key=lambda row: -row[1][1]), lambda row: row[1][0])
+    ranks = [(rank, place) for rows in own.values() for rank, (place, _) in enumerate(rows)]
+    return [place for _, place in sorted(ranks)]
+
+
+def _scores(columns: Sequence[Shown]) -> list[str]:
+    """Return the scores of evaluations, which need no table: each language with its score."""
+    found = grouped(zip(*(column.texts for column in columns), strict=True), lambda row: row[1])
+    said = (f"{name}: {', '.join(f'{code} {score}' for code, _, score in own)}" for name, own in found.items())
+    return [line for one in said for line in wrapped(one).splitlines()]
 
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[Row]:
@@ -80,12 +128,12 @@ def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) ->
     labels = method_labels(candidate.method for candidate in found)
     english = find_english(results, group)
     rows = [_row(candidate, labels[candidate.method], runs, english) for candidate in found]
-    most = {row["language"]: max(one["gain"] for one in rows if one["language"] == row["language"]) for row in rows}
-    return sorted(rows, key=lambda row: (-most[row["language"]], row["language"]))
+    order = by_gain(found)
+    return sorted(rows, key=lambda row: order.index(row["language"]))
 
 
 def _row(candidate: Candidate, label: str, runs: Sequence[Result], english: Result | None) -> Row:
-    low, high = intervals([candidate.gains])[0].tolist()
+    low, high = interval(candidate.gains)
     gap = gap_to_english(candidate, english)
     return {
         "language": candidate.language,
@@ -114,44 +162,6 @@ def _evaluated(results: Sequence[Result]) -> list[Row]:
         score = {"zero_shot" if plain else "mean": result.recall()}
         rows.append({**said, **score, "runs": 1, "run_ids": [result.run_id]})
     return rows
-
-
-def _lines(tables: Sequence[Table], counts: Sequence[int]) -> list[str]:
-    """Return the lines of all tables, each with so many rows at most."""
-    lines: list[str] = []
-    towers = Counter(title for title, _ in {(one.heading()[0], _tower(one)) for one in tables})
-    for table, count in zip(tables, counts, strict=True):
-        title = table.heading()[0]
-        tower = f", text tower {_tower(table)}" if towers[title] > 1 else ""
-        runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
-        lines.append(shortened(f"== {title}{tower}, {runs} ==", WIDTH))
-        lines += _training_lines(table, count) if table.columns == _TRAINED else _evaluation_lines(table)
-        lines.append("")
-    return lines
-
-
-def _tower(table: Table) -> str:
-    return not_none(table.group, "group").text_tower
-
-
-def _training_lines(table: Table, count: int) -> list[str]:
-    """Return `count` rows in their order: the best methods of each language, then the second best, and so on."""
-    order = sorted(range(len(table.rows)), key=lambda place: -table.rows[place]["gain"])
-    by_language = grouped(order, lambda place: table.rows[place]["language"])
-    rank = {place: rank for own in by_language.values() for rank, place in enumerate(own)}  # within its language
-    kept = sorted(sorted(rank, key=lambda place: (rank[place], place))[:count])
-    more = len(table.rows) - len(kept)
-    columns = [column for column in table.text_columns if any(column.texts)]
-    lines = text_table([replace(one, texts=tuple(one.texts[place] for place in kept)) for one in columns]).splitlines()
-    return lines + ([f"({more} more row{'s' * (more > 1)})"] if more else [])
-
-
-def _evaluation_lines(table: Table) -> list[str]:
-    """Return the scores of evaluations, which need no table: each language with its score."""
-    scores: dict[str, list[str]] = {}
-    for row in table.shown:
-        scores.setdefault(row["method"], []).append(f"{row['code']} {row['score']}")
-    return [line for name, own in scores.items() for line in wrapped(f"{name}: {', '.join(own)}").splitlines()]
 
 
 def _failures(unfinished: Sequence[Result]) -> list[str]:

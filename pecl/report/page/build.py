@@ -16,8 +16,9 @@ from pecl.report.methods import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import runs_table, software_table
 from pecl.report.plots import Drawing
-from pecl.report.tables import Report, Table, TextColumn
-from pecl.report.tables.layout import laid_out
+from pecl.report.tables import Report
+from pecl.report.tables.formats import html_table, to_html
+from pecl.report.tables.layout import Layout, shown
 from pecl.results.result import Result
 
 FILE = "index.html"

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 
 from pecl.config import ExperimentConfig
 from pecl.report.tables import Table
-from pecl.report.tables.table import RUN, numbers, words
+from pecl.report.tables.table import RUN, frame_of, numbers, words
 from pecl.results.result import Result
 
 
@@ -28,7 +28,7 @@ def runs_table(results: Sequence[Result]) -> Table:
     texts = [words(name) for name in (RUN, "status", "data set", "language", "route", "command")]
     whole = [numbers(name, form="d") for name in ("seed", "software")]
     columns = *texts[:-1], *whole, texts[-1]
-    return Table("commands", "Commands that repeat the runs", None, rows, columns)
+    return Table("commands", "Commands that repeat the runs", None, frame_of(rows), columns)
 
 
 def software_table(results: Sequence[Result]) -> Table:
@@ -54,7 +54,7 @@ def software_table(results: Sequence[Result]) -> Table:
         for name in names
         if any(row.get(name) is not None for row in rows)
     ]
-    return Table("software", "Versions", None, rows, columns)
+    return Table("software", "Versions", None, frame_of(rows), columns)
 
 
 def software_numbers(results: Sequence[Result]) -> list[int]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pecl.report.methods import Method, method_labels, methods_remark
-from pecl.report.plots.estimates import by_gain, for_each_group, where_text
+from pecl.report.plots.estimates import for_each_group, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits
 from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.table import seeds_text

@@ -58,14 +58,6 @@ def beyond_noise(candidate: Candidate) -> bool:
     return not low <= 0 <= high
 
 
-def by_gain(candidates: Iterable[Candidate]) -> list[str]:
-    """Return the languages of candidates, the one whose best candidate gained most first."""
-    best: dict[str, float] = {}
-    for candidate in candidates:
-        best[candidate.language] = max(candidate.gain, best.get(candidate.language, candidate.gain))
-    return sorted(best, key=lambda code: (-best[code], code))
-
-
 def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> Estimate:
     if len(candidate.runs) == 1:
         return _bootstrapped(per_item)

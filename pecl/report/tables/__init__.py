@@ -9,7 +9,7 @@ from pecl.report.tables.build import TABLES, Report, report
 from pecl.report.tables.candidates import Candidate, best_of_methods, best_runs, candidates_by_method, chosen_candidates
 from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import Group, by_group, group_of
-from pecl.report.tables.layout import reported, text_table
+from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import Column, Table, TextColumn
+from pecl.report.tables.table import Column, Table

@@ -251,6 +251,14 @@ def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
     return sorted(found.values(), key=lambda one: (language_name(one.language), one.method.order))
 
 
+def by_gain(candidates: Iterable[Candidate]) -> list[str]:
+    """Return the languages of candidates, the one whose best candidate gained most first."""
+    best: dict[str, float] = {}
+    for candidate in candidates:
+        best[candidate.language] = max(candidate.gain, best.get(candidate.language, candidate.gain))
+    return sorted(best, key=lambda code: (-best[code], code))
+
+
 def _choose(candidates: list[tuple[Result, ...]]) -> Candidate:
     count = Counter(run.config.seed for runs in candidates for run in runs)
     seed = min(count, key=lambda seed: (-count[seed], seed))

@@ -14,8 +14,8 @@ from pecl.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import Group, group_of, grouped, one_group
 from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
-from pecl.report.tables.statistics import hits, intervals
-from pecl.report.tables.table import Column, Row, Table, intervals_of, numbers, words
+from pecl.report.tables.statistics import hits, interval
+from pecl.report.tables.table import Column, Row, Table, frame_of, intervals_of, numbers, words
 from pecl.results.result import Result
 
 TITLE = "Disparity between languages"
@@ -49,25 +49,20 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     if not kept:
         return None
     different = varying(kept)
-    rows = [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(*_conditions(own), english)]
+    columns = *map(_setting_column, different), *_COLUMNS
+    frame = frame_of(
+        [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(*_conditions(own), english)]
+    )
+    read_alike = Table("disparity", TITLE, group, frame, columns).texts.duplicated().to_numpy()
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
         remarks.append(f"{few} setting{'s' if few > 1 else ''} left out, with only one language")
     runs = runs_of(used)
     references = (english,) if english and english not in runs else ()
-    columns = *map(_setting_column, different), *_COLUMNS
-    return Table(
-        "disparity",
-        TITLE,
-        group,
-        rows,
-        columns,
-        (*runs, *references),
-        tuple(filter(None, remarks)),
-        references=references,
-        distinct=True,
-    )
+    said = tuple(filter(None, remarks))
+    frame = frame[~read_alike]
+    return Table("disparity", TITLE, group, frame, columns, (*runs, *references), said, references=references)
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
@@ -85,7 +80,8 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     if not conditions:
         return None
     remarks = _remarks(english)[:1]  # nothing was closed
-    return Table("disparity", TITLE, group, _rows(conditions, {}, english), _COLUMNS, tuple(plain), remarks)
+    frame = frame_of(_rows(conditions, {}, english))
+    return Table("disparity", TITLE, group, frame, _COLUMNS, tuple(plain), remarks)
 
 
 def languages_of(candidates: Sequence[Candidate]) -> list[str]:
@@ -117,7 +113,7 @@ def gap_to_english(candidate: Candidate, english: Result | None) -> float | None
     if english is None or candidate.language == ENGLISH:
         return None
     gaps = hits(english, "zero_shot") - hits(candidate.runs[0], "zero_shot")
-    return float(gaps.mean()) if intervals([gaps])[0, 0] > 0 else None
+    return float(gaps.mean()) if interval(gaps)[0] > 0 else None
 
 
 def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -178,7 +174,7 @@ def _row(name: str, scores: _Scores, english: Result | None) -> Row:
         reference = english.recall(stage="zero_shot")
         gap = reference - float(np.mean([score for score, _ in others]))
         gaps = hits(english, "zero_shot") - np.mean([own for _, own in others], axis=0)
-        low, high = intervals([gaps])[0].tolist()
+        low, high = interval(gaps)
     return {
         "condition": name,
         "languages": sorted(scores),

@@ -1,12 +1,19 @@
-"""The layout of a table: empty and constant columns are dropped, and it fits the width of a terminal."""
+"""The layout of a table: empty and constant columns are dropped, and its rows fit the width of a terminal."""
+
+from __future__ import annotations
 
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pecl.errors import printable
-from pecl.report.tables.table import RUN, Table, TextColumn
+from pecl.report.tables.table import RUN, Column, Row, Table, frame_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
@@ -15,19 +22,64 @@ _GAP = "  "
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True)
+class Shown:
+    """A column as text, whether it is of numbers or scores, and the places of its best fields."""
+
+    name: str
+    texts: tuple[str, ...]
+    number: bool = False
+    always: bool = False
+    best: frozenset[int] = frozenset()
+
+    @cached_property
+    def width(self) -> int:
+        """Letters of its longest line."""
+        return max(map(len, [*self.heading, *self.texts]))
+
+    @cached_property
+    def heading(self) -> list[str]:
+        """Lines of its heading, which is broken between words and after hyphens where it is wider than the fields."""
+        broad = max([_NARROW, *map(len, self.texts), *map(len, re.split(r"\s|(?<=-)", self.name))])
+        return textwrap.wrap(self.name, broad) or [""]
+
+
+@dataclass(frozen=True)
+class Layout:
     """The columns of a table that tell its rows apart or hold its scores, and the words that state the others."""
 
-    columns: list[TextColumn]
-    shared: str
+    columns: list[Shown]
+    shared: str = ""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Its texts, a column per heading."""
+        import pandas as pd
+
+        return pd.DataFrame({column.name: column.texts for column in self.columns})
+
+
+def shown(columns: Sequence[Column], frame: pd.DataFrame, best: frozenset[tuple[int, str]] = frozenset()) -> list[Shown]:
+    """Return the columns of a frame as text, without control characters."""
+    return [
+        Shown(
+            one_line(column.name),
+            tuple(map(one_line, column.texts(frame))),
+            column.number,
+            column.always,
+            frozenset(place for place, name in best if name == column.name),
+        )
+        for column in columns
+    ]
 
 
 def laid_out(table: Table, ids: bool = False) -> Layout:
     """Return the layout of `table`; `ids` keeps the column of run ids."""
-    return without_repetition([column for column in table.text_columns if ids or column.name != RUN])
+    columns = [column for column in table.columns if ids or column.name != RUN]
+    return without_repetition(shown(columns, table.frame, table.best))
 
 
-def without_repetition(columns: Sequence[TextColumn]) -> Layout:
+def without_repetition(columns: Sequence[Shown]) -> Layout:
     """Return `columns` without columns that are empty, or equal in all of several rows; the words name the latter.
 
     If one row is wider than a terminal, the words state all but its scores.
@@ -35,45 +87,63 @@ def without_repetition(columns: Sequence[TextColumn]) -> Layout:
     filled = [column for column in columns if any(column.texts)]
     one_row = bool(filled) and len(filled[0].texts) == 1
     scores = [column for column in filled if column.always or (one_row and "R@" in column.name)]
-    whole = one_row and (not scores or width_of(_printed(filled, WIDTH)) <= WIDTH)
+    whole = one_row and (not scores or width_of(filled) <= WIDTH)
     equal = [column for column in filled if not whole and column not in scores and len(set(column.texts)) == 1]
     shared = "; ".join(f"{column.name} {column.texts[0]}" for column in equal)
     return Layout([column for column in filled if column not in equal], shared)
 
 
-def text_table(columns: Sequence[TextColumn], width: int = WIDTH) -> str:
-    """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
-
-    If the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
-    written as a list of names and values.
-    """
-    printed = _printed(columns, width)
-    if printed and len(printed[0].fields) == 1 and width_of(printed) > width:
-        names = max(len(column.name) for column in printed)
-        return "\n".join(f"{column.name:<{names}}{_GAP}{column.fields[0]}".rstrip() for column in printed)
-    return "\n\n".join(_block(block) for block in blocks(columns, width))
-
-
-def blocks(columns: Sequence[TextColumn], width: int) -> "list[list[Printed]]":
-    """Return columns in blocks that come one below the other, none wider than `width` letters."""
-    printed = _printed(columns, width)
-    found = _side_by_side(printed, width)
-    rows = len(printed[0].fields) if printed else 0
-    if len(found) > 1 and len(_distinct_labels(found)) < rows:
-        places = TextColumn("row", tuple(f"#{place}" for place in range(1, rows + 1)))
-        found = _side_by_side([Printed(places), *printed], width)
-    return found
-
-
-def width_of(columns: "Sequence[Printed]") -> int:
-    """Return the width of a block in letters."""
+def width_of(columns: Sequence[Shown]) -> int:
+    """Return the width of columns next to each other, in letters."""
     return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
 
 
-def heading_rows(columns: "Sequence[Printed]") -> list[tuple[str, ...]]:
-    """Return the headings of a block as rows of one line each, so that all of them end in the last."""
+def text_table(columns: Sequence[Shown], width: int = WIDTH) -> str:
+    """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
+
+    Each block begins with the labels of the rows; if these do not tell the rows apart, with their numbers. One row that
+    does not fit is written as a list of names and values.
+    """
+    cut = [replace(one, texts=tuple(shortened(printable(text), _LONGEST) for text in one.texts)) for one in columns]
+    if cut and len(cut[0].texts) == 1 and width_of(cut) > width:
+        names = max(len(column.name) for column in cut)
+        return "\n".join(f"{column.name:<{names}}{_GAP}{column.texts[0]}".rstrip() for column in cut)
+    labels, blocks = _blocks(cut, width)
+    rows = len(cut[0].texts) if cut else 0
+    if len(blocks) > 1 and len(set(zip(*(label.texts for label in labels), strict=True))) < rows:
+        places = Shown("row", tuple(f"#{place}" for place in range(1, rows + 1)))
+        labels, blocks = _blocks([places, *cut], width)
+    return "\n\n".join(_block([*labels, *block]) for block in blocks)
+
+
+def _blocks(columns: Sequence[Shown], width: int) -> tuple[list[Shown], list[list[Shown]]]:
+    """Return the labels that the table begins with, and the other columns in blocks that fit `width` next to them."""
+    first = next((place for place, column in enumerate(columns) if column.number), len(columns))
+    labels: list[Shown] = []
+    for column in columns[:first]:
+        if width_of([*labels, column]) <= width // 2:
+            labels.append(column)
+    blocks: list[list[Shown]] = [[]]
+    for column in (column for column in columns if column not in labels):
+        if blocks[-1] and width_of([*labels, *blocks[-1], column]) > width:
+            blocks.append([])
+        blocks[-1].append(column)
+    return labels, blocks
+
+
+def _block(columns: Sequence[Shown]) -> str:
     deep = max((len(column.heading) for column in columns), default=0)
-    return list(zip(*([""] * (deep - len(column.heading)) + column.heading for column in columns), strict=True))
+    fields = [[*[""] * (deep - len(column.heading)), *column.heading, *column.texts] for column in columns]
+    aligned = [
+        [f"{text:>{column.width}}" if column.number else f"{text:<{column.width}}" for text in own]
+        for column, own in zip(columns, fields, strict=True)
+    ]
+    return "\n".join(_GAP.join(row).rstrip() for row in zip(*aligned, strict=True))
+
+
+def plain_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Return rows as text in these columns."""
+    return text_table(shown(columns, frame_of(rows)))
 
 
 def reported(table: Table) -> str:
@@ -96,56 +166,3 @@ def shortened(text: str, most: int) -> str:
 def one_line(field: object) -> str:
     """Return text without line breaks and other control characters."""
     return _CONTROLS.sub(" ", str(field))
-
-
-class Printed:
-    """A column as it is printed: fields, lines of its heading, width. `hyphens` breaks headings after hyphens too."""
-
-    def __init__(self, column: TextColumn, hyphens: bool = False) -> None:
-        self.name, self.number, self.best = column.name, column.number, column.best
-        self.fields = [shortened(printable(one_line(text)), _LONGEST) for text in column.texts]
-        parts = re.split(r"\s|(?<=-)" if hyphens else r"\s", self.name)
-        broad = max([_NARROW, *map(len, self.fields), *map(len, parts)])
-        self.heading = textwrap.wrap(printable(one_line(self.name)), broad, break_on_hyphens=hyphens) or [""]
-        self.width = max(map(len, [*self.heading, *self.fields]))
-
-    def line(self, text: str) -> str:
-        """Return a field or a line of the heading as wide as the column."""
-        return f"{text:>{self.width}}" if self.number else f"{text:<{self.width}}"
-
-
-def _printed(columns: Sequence[TextColumn], width: int) -> list[Printed]:
-    """Return the columns, their headings as narrow as `width` asks for."""
-    printed = [Printed(column) for column in columns]
-    return printed if width_of(printed) <= width else [Printed(column, hyphens=True) for column in columns]
-
-
-def _side_by_side(columns: Sequence[Printed], width: int) -> list[list[Printed]]:
-    """Return the columns in blocks that fit `width`; the labels that the table begins with are in each of them."""
-    first = next((place for place, column in enumerate(columns) if column.number), len(columns))
-    labels: list[Printed] = []
-    for column in columns[:first]:
-        if width_of([*labels, column]) <= width // 2:
-            labels.append(column)
-    blocks, block = [], list(labels)
-    for column in [column for column in columns if column not in labels]:
-        if len(block) > len(labels) and width_of([*block, column]) > width:
-            blocks.append(block)
-            block = list(labels)
-        block.append(column)
-    if blocks and len(block) == len(labels) + 1 and len(blocks[-1]) > len(labels) + 2:
-        block.insert(len(labels), blocks[-1].pop())  # so that no block has a single column
-    return [*blocks, block]
-
-
-def _distinct_labels(blocks: Sequence[Sequence[Printed]]) -> set[tuple[str, ...]]:
-    """Return the distinct rows of the labels that all blocks begin with."""
-    labels = [column for column in blocks[0] if column in blocks[1]]
-    return set(zip(*(column.fields for column in labels), strict=True))
-
-
-def _block(columns: Sequence[Printed]) -> str:
-    rows = [*heading_rows(columns), *zip(*(column.fields for column in columns), strict=True)]
-    return "\n".join(
-        _GAP.join(column.line(text) for column, text in zip(columns, row, strict=True)).rstrip() for row in rows
-    )

@@ -33,7 +33,7 @@ from pecl.report.tables.scores import (
     varying_fields,
     with_several,
 )
-from pecl.report.tables.table import Column, Row, Table, numbers, words
+from pecl.report.tables.table import Column, Row, Table, frame_of, numbers, words
 from pecl.results.result import Result
 
 _METHODS = {
@@ -147,10 +147,12 @@ def _labels(rows: Sequence[Row], different: Sequence[str]) -> tuple[list[Column]
 
     Pairs and parameters come first, then the first fields of `different` that are needed.
     """
-    columns = [size for size in _SIZES if len({size.text(row) for row in rows}) > 1]
-    shared = ", ".join(f"{size.name} {size.text(rows[0])}" for size in _SIZES if size not in columns)
+    frame = frame_of(rows)
+    columns = [size for size in _SIZES if len(set(size.texts(frame))) > 1]
+    shared = ", ".join(f"{size.name} {size.texts(frame)[0]}" for size in _SIZES if size not in columns)
     for name in (name for name in different if name not in _IN_SIZES):
-        if len({(row["method"], *(column.text(row) for column in columns)) for row in rows}) < len(rows):
+        labels = zip(frame["method"], *(column.texts(frame) for column in columns), strict=True)
+        if len(set(labels)) < len(rows):
             columns.append(words(name.replace("_", " "), name))
     return columns, shared
 
@@ -178,7 +180,8 @@ def _by_language(
     averaged = _AVERAGED if len(others) > 1 else ""
     remarks = tuple(filter(None, ["in per cent", "candidates chosen by validation", shared, averaged]))
     runs, marked = runs_of(candidates), frozenset().union(*best)
-    return Table(name, title, one_group(runs), rows, (*labels, *scores), runs, remarks, bootstrap=False, best=marked)
+    frame, columns = frame_of(rows), (*labels, *scores)
+    return Table(name, title, one_group(runs), frame, columns, runs, remarks, bootstrap=False, best=marked)
 
 
 def _mean(row: Row, codes: Sequence[str]) -> float | None:
@@ -236,7 +239,7 @@ def published_table(published: dict[str, Any], results: Sequence[Result]) -> Tab
     columns = words("model"), words("whose"), *(numbers(code, form=".1f") for code in codes)
     title = f"Published zero-shot scores on {published['dataset']}, and ours"
     remarks = _remarks(published, results, used)
-    return Table("published", title, None, rows, columns, used, remarks, bootstrap=False)
+    return Table("published", title, None, frame_of(rows), columns, used, remarks, bootstrap=False)
 
 
 def _remarks(published: dict[str, Any], results: Sequence[Result], used: Sequence[Result]) -> tuple[str, ...]:

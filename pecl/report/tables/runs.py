@@ -14,6 +14,7 @@ from pecl.report.tables.table import (
     Row,
     Table,
     difference,
+    frame_of,
     gallery_column,
     intervals_of,
     numbers,
@@ -52,7 +53,7 @@ def training_table(results: Sequence[Result]) -> Table:
         numbers("val R@1", "val"),
         _RUN_ID,
     )
-    return Table("runs", "All runs", None, rows, columns, tuple(results))
+    return Table("runs", "All runs", None, frame_of(rows), columns, tuple(results))
 
 
 def evaluations_table(results: Sequence[Result]) -> Table:
@@ -81,7 +82,7 @@ def evaluation_table(results: Sequence[Result]) -> Table:
         numbers(MEAN_RECALL, "mean_recall"),
         _RUN_ID,
     )
-    return Table("evaluations", "Evaluations", None, rows, columns, tuple(results))
+    return Table("evaluations", "Evaluations", None, frame_of(rows), columns, tuple(results))
 
 
 def _training_order(result: Result) -> tuple:

@@ -1,7 +1,7 @@
 """Tables of chosen candidates: routes, aligned routes against baselines, adapters, numbers of shots.
 
-All of them have a row of raw values per candidate, from `candidate_rows`, and show its scores in the columns `SCORES`.
-They raise DataError where candidates were not measured alike, see `one_group`.
+All of them are columns of one frame of raw values, a row per candidate, from `candidate_rows`. They raise DataError
+where candidates were not measured alike, see `one_group`.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from pecl.report.tables.table import (
     Row,
     Table,
     difference,
+    frame_of,
     gallery_column,
     mean_and_std,
     missing,
@@ -59,12 +60,10 @@ def routes_table(candidates: Sequence[Candidate]) -> Table:
 
     The gain is paired: bootstrap over test items of (trained - zero-shot), averaged over seeds within an item.
     """
-    runs = runs_of(candidates)
-    group, rows, different = one_group(runs), candidate_rows(candidates), varying_fields(candidates)
+    different = varying_fields(candidates)
     columns = LANGUAGE, *setting_columns(different), ROUTE, TEST_TEXT, *SCORES
     title = "Best candidate of each language and route, chosen by validation"
-    best = best_places(rows, ("language", "test_text", *different), "mean", "trained")
-    return Table("routes", title, group, rows, columns, runs, remarks_on(candidates), best=best)
+    return _table("routes", title, candidates, columns, ("language", "test_text", *different))
 
 
 def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
@@ -73,17 +72,17 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
     """
     group = one_group(runs_of(candidates))
-    by_key = {(candidate.language, candidate.setting, candidate.route): candidate for candidate in candidates}
+    by_key = {(one.language, one.setting, one.route): one for one in candidates}
     pairs = [
-        (candidate, by_key[candidate.language, candidate.setting, baseline])
-        for candidate in candidates
+        (one, by_key[one.language, one.setting, baseline])
+        for one in candidates
         for aligned, baseline in COMPARISONS
-        if candidate.route == aligned and (candidate.language, candidate.setting, baseline) in by_key
+        if one.route == aligned and (one.language, one.setting, baseline) in by_key
     ]
     if not pairs:
         return None
     used = [candidate for pair in pairs for candidate in pair]
-    found = intervals([aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs]).tolist()
+    found = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs).tolist()
     rows = [_difference(*pair, low, high) for pair, (low, high) in zip(pairs, found, strict=True)]
     columns = (
         LANGUAGE,
@@ -95,7 +94,7 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
         *difference("difference", "difference"),
     )
     title = "Aligned routes against baselines"
-    return Table("aligned", title, group, rows, columns, runs_of(used), remarks_on(used))
+    return Table("aligned", title, group, frame_of(rows), columns, runs_of(used), remarks_on(used))
 
 
 def adapters_table(candidates: Sequence[Candidate]) -> Table:
@@ -103,16 +102,7 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
 
     Peak memory is that of the process, so it describes a run only where each run had a process of its own.
     """
-    runs = runs_of(candidates)
-    group = one_group(runs)
-    order = sorted(
-        candidates, key=lambda candidate: (candidate.language, candidate.route, candidate.runs[0].adapter.trainable)
-    )
-    rows = candidate_rows(order)
-    for row, candidate in zip(rows, order, strict=True):
-        first = candidate.runs[0]
-        row.update(parameters=first.adapter.trainable, share=first.adapter.share, steps=first.steps)
-        row.update(seconds_per_step=first.seconds.per_step, peak_memory_mb=first.peak_memory_mb)
+    order = sorted(candidates, key=lambda one: (one.language, one.route, one.runs[0].adapter.trainable))
     different = varying_fields(order, "adapter")
     columns = (
         LANGUAGE,
@@ -126,8 +116,7 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
         numbers("s/step", "seconds_per_step", form=".2f"),
         numbers("peak MiB", "peak_memory_mb", form=".0f"),
     )
-    best = best_places(rows, ("language", "route", *different), "mean", "trained")
-    return Table("adapters", "Adapters", group, rows, columns, runs, remarks_on(order), best=best)
+    return _table("adapters", "Adapters", order, columns, ("language", "route", *different))
 
 
 def shots_table(candidates: Sequence[Candidate]) -> Table:
@@ -136,15 +125,22 @@ def shots_table(candidates: Sequence[Candidate]) -> Table:
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
     """
-    runs = runs_of(candidates)
-    group = one_group(runs, but=frozenset({"gallery_size"}))
-    order = sorted(candidates, key=lambda candidate: (str(_without(candidate, "shots")), candidate.pairs))
+    order = sorted(candidates, key=lambda one: (str(_without(one, "shots")), one.pairs))
     different = varying_fields(order, "shots")
     columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), gallery_column(), *SCORES
-    remarks = remarks_on(order)
+    return _table("shots", "Gain by number of shots", order, columns)
+
+
+def _table(
+    name: str, title: str, candidates: Sequence[Candidate], columns: Sequence[Column], among: Sequence[str] = ()
+) -> Table:
+    """Return a row per candidate; the best trained scores of rows with equal values of `among` are marked."""
+    runs, rows = runs_of(candidates), candidate_rows(candidates)
+    group = one_group(runs, but=frozenset({"gallery_size"}) if name == "shots" else frozenset())
+    remarks, best = remarks_on(candidates), best_places(rows, among, "mean", "trained") if among else frozenset()
     if group.gallery_size is None:
         remarks += ("galleries differ between rows: compare gains, not recalls",)
-    return Table("shots", "Gain by number of shots", group, candidate_rows(order), columns, runs, remarks)
+    return Table(name, title, group, frame_of(rows), columns, runs, remarks, best=best)
 
 
 def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
@@ -166,10 +162,8 @@ def varying_fields(candidates: Sequence[Candidate], without: str = "") -> list[s
 def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
     different = varying_fields(candidates)
-    found = intervals([candidate.gains for candidate in candidates])
-    return [
-        _row(candidate, low, high, different) for candidate, (low, high) in zip(candidates, found.tolist(), strict=True)
-    ]
+    found = intervals(candidate.gains for candidate in candidates).tolist()
+    return [_row(candidate, *ends, different) for candidate, ends in zip(candidates, found, strict=True)]
 
 
 def alignment_of(config: ExperimentConfig) -> Row:
@@ -226,7 +220,7 @@ def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: s
 
 
 def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]) -> Row:
-    group = group_of(candidate.chosen_run)
+    group, first = group_of(candidate.chosen_run), candidate.runs[0]
     setting = {name: value for name, value in candidate.setting if name in _ALWAYS or name in different}
     return {
         "language": candidate.language,
@@ -242,6 +236,11 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
         "mean_recall_before": candidate.mean_recall_before,
         "mean_recall": candidate.mean_recall,
         "val": candidate.validation,
+        "parameters": first.adapter.trainable,
+        "share": first.adapter.share,
+        "steps": first.steps,
+        "seconds_per_step": first.seconds.per_step,
+        "peak_memory_mb": first.peak_memory_mb,
         "lr": candidate.config.lr,
         **alignment_of(candidate.config),
         "candidates_compared": candidate.compared,

@@ -9,7 +9,7 @@ from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
 BEST = "best"
-_BLOCK = 256  # arrays whose resampled means are in memory at once
+_BLOCK = 256  # arrays that are resampled together
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
 
@@ -35,26 +35,21 @@ def gain(result: Result) -> np.ndarray:
 
 
 def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
-    """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length.
+    """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length."""
+    arrays = list(per_item)
+    found = np.empty((len(arrays), 2))
+    for length in {len(values) for values in arrays}:
+        places = [place for place, values in enumerate(arrays) if len(values) == length]
+        for start in range(0, len(places), _BLOCK):
+            block = places[start : start + _BLOCK]
+            found[block] = bootstrap_intervals(np.stack([arrays[place] for place in block]))
+    return found
 
-    They are taken one after the other, and resampled by `_BLOCK`: the runs of a report need not be in memory at once.
-    """
-    found: list[np.ndarray] = []  # (2,) each
-    waiting: dict[int, list[tuple[int, np.ndarray]]] = {}  # length -> (place, values)
 
-    def resample(block: list[tuple[int, np.ndarray]]) -> None:
-        for (place, _), own in zip(block, bootstrap_intervals(np.stack([values for _, values in block])), strict=True):
-            found[place] = own
-
-    for place, values in enumerate(per_item):
-        found.append(np.empty(2))
-        block = waiting.setdefault(len(values), [])
-        block.append((place, values))
-        if len(block) == _BLOCK:
-            resample(waiting.pop(len(values)))
-    for block in waiting.values():
-        resample(block)
-    return np.array(found).reshape(-1, 2)
+def interval(per_item: np.ndarray) -> tuple[float, float]:
+    """Return the bootstrap interval of the mean of one array, (N,)."""
+    low, high = intervals([per_item])[0].tolist()
+    return low, high
 
 
 def sample_std(values: Sequence[float]) -> float:

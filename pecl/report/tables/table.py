@@ -1,7 +1,8 @@
-"""`Table`: rows of raw values, and the columns in which a reader sees them.
+"""`Table`: a DataFrame of raw values, and the columns in which a reader sees them.
 
-A number is computed once, into a row. A column names the values that it shows and how it writes them, so that text,
-Markdown, LaTeX and the page are renderings of one specification; CSV and JSON hold the rows.
+A number is computed once, into the frame. A column names the values that it shows and how it writes them, so that the
+formats are renderings of one specification; CSV and JSON hold the frame. pandas is imported where a table is made, so
+that commands which make none start quickly.
 """
 
 from __future__ import annotations
@@ -27,55 +28,42 @@ MEAN_RECALL = "R@1,5,10"  # the mean of recall@1, 5 and 10 of both directions
 Row = dict[str, Any]
 
 
+def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return rows as a DataFrame of the values as they are: None and whole numbers may stand in one column."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), dtype=object)
+
+
 @dataclass(frozen=True)
 class Column:
     """One column that a reader sees.
 
     Attributes:
-        keys: names of the values of a row that it shows; a reader sorts by the first.
-        form: writes these values as text.
-        number: whether it is aligned and sorted as numbers.
+        keys: columns of the frame that it shows.
+        form: writes the values of a row as text.
+        number: whether it is aligned as numbers.
         always: whether it stays in a table where all its fields are equal.
         absent: text of a field whose values are all missing.
     """
 
     name: str
     keys: tuple[str, ...]
-    form: Callable[..., str]
+    form: Callable[..., str] = str
     number: bool = False
     always: bool = False
     absent: str = ""
 
-    def text(self, row: Row) -> str:
-        """Return the field of a row."""
-        values = [row.get(key) for key in self.keys]
-        return self.absent if all(map(missing, values)) else self.form(*values)
-
-    def as_text(self, rows: Sequence[Row], best: Iterable[int] = ()) -> TextColumn:
-        """Return the fields of `rows`, those at the places `best` marked.
+    def texts(self, frame: pd.DataFrame) -> list[str]:
+        """Return the fields of all rows.
 
         Raises:
-            KeyError: no row has any of the keys.
+            KeyError: the frame has none of the keys.
         """
-        if rows and not any(key in row for row in rows for key in self.keys):
+        if len(frame) and not any(key in frame for key in self.keys):
             raise KeyError(f"column {self.name!r}: no row has {' or '.join(self.keys)}")
-        values = [row.get(self.keys[0]) for row in rows] if self.number else [None] * len(rows)
-        numbers = [value if isinstance(value, (int, float)) and not missing(value) else None for value in values]
-        return TextColumn(
-            self.name, tuple(map(self.text, rows)), self.number, self.always, tuple(numbers), frozenset(best)
-        )
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """A column as text, the numbers that its fields sort by, and the places of the fields that are best."""
-
-    name: str
-    texts: tuple[str, ...]
-    number: bool = False
-    always: bool = False
-    numbers: tuple[float | None, ...] = ()
-    best: frozenset[int] = frozenset()
+        values = [frame[key].tolist() if key in frame else [None] * len(frame) for key in self.keys]
+        return [self.absent if all(map(missing, row)) else self.form(*row) for row in zip(*values, strict=True)]
 
 
 def words(name: str, *keys: str, form: Callable[..., str] = str, always: bool = False, absent: str = "") -> Column:
@@ -90,7 +78,7 @@ def numbers(name: str, *keys: str, form: str | Callable[..., str] = ".3f", alway
 
 
 def difference(name: str, key: str) -> tuple[Column, Column]:
-    """Return the columns of a difference and of its interval, which are `key`, `key`_low and `key`_high of a row."""
+    """Return the columns of a difference and of its interval, which are `key`, `key`_low and `key`_high."""
     return numbers(name, key, form="+.3f", always=True), intervals_of(f"{key}_low", f"{key}_high")
 
 
@@ -110,7 +98,7 @@ def mean_and_std(mean: float, std: float) -> str:
 
 
 def missing(value: Any) -> bool:
-    """Return whether a row holds None or not a number in place of a value."""
+    """Return whether a field holds None or not a number in place of a value."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -121,20 +109,19 @@ class Table:
     Attributes:
         name: its name for `--table` and in file names.
         group: group of its numbers; None for published numbers.
-        rows: raw values by name; lists where a row has several seeds or runs.
+        frame: raw values, a row per row of the table; lists where a row has several seeds or runs.
         results: runs that the numbers come from.
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
         best: (place of a row, name of a column) of the best scores among those that compare.
         setup: settings that its trainings share in addition to the group, unlike other tables of the group.
         references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
-        distinct: whether rows that read the same are shown once.
     """
 
     name: str
     title: str
     group: Group | None
-    rows: Sequence[Row]
+    frame: pd.DataFrame
     columns: Sequence[Column]
     results: tuple[Result, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -142,35 +129,19 @@ class Table:
     best: frozenset[tuple[int, str]] = frozenset()
     setup: str = ""
     references: tuple[Result, ...] = ()
-    distinct: bool = False
 
     @property
-    def text_columns(self) -> list[TextColumn]:
-        """Columns as a reader sees them."""
-        rows = self.rows
-        if self.distinct:
-            first: dict[tuple[str, ...], Row] = {}
-            for row in rows:
-                first.setdefault(tuple(column.text(row) for column in self.columns), row)
-            rows = list(first.values())
-        return [
-            column.as_text(rows, [place for place, name in self.best if name == column.name]) for column in self.columns
-        ]
+    def rows(self) -> list[Row]:
+        """Rows of the frame as dicts, None where there is no number."""
+        rows = self.frame.to_dict("records")
+        return [{str(key): None if missing(value) else value for key, value in row.items()} for row in rows]
 
     @property
-    def shown(self) -> list[dict[str, str]]:
-        """Rows as a reader sees them: heading -> text."""
-        columns = self.text_columns
-        return [
-            dict(zip([column.name for column in columns], row, strict=True))
-            for row in zip(*(column.texts for column in columns), strict=True)
-        ]
+    def texts(self) -> pd.DataFrame:
+        """Fields as a reader sees them, a column per heading."""
+        import pandas as pd
 
-    def frame(self) -> pd.DataFrame:
-        """Return the raw rows as a DataFrame, a column per key: for notebooks, and statistics of your own."""
-        import pandas as pd  # here, because it takes half a second and no command needs it
-
-        return pd.DataFrame(self.rows)
+        return pd.DataFrame({column.name: column.texts(self.frame) for column in self.columns})
 
     @property
     def run_ids(self) -> list[str]:
@@ -189,11 +160,6 @@ class Table:
         return sorted({test_captions(result) for result in self.results})
 
     @property
-    def note(self) -> str:
-        """The line below the table, of facts that its heading does not state: n, seeds, bootstrap and remarks."""
-        return "; ".join(self.notes)
-
-    @property
     def short_ids(self) -> str:
         """First digits of the ids of its runs."""
         return f"runs {', '.join(run_id[:SHORT_ID] for run_id in self.run_ids)}" if self.results else ""
@@ -207,14 +173,10 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """The parts of the note."""
-        parts = []
-        if self.group:
-            parts.append(f"n = {', '.join(f'{number:,}' for number in self.captions)} test captions")
-        if self.seeds:
-            parts.append(seeds_text(self.seeds))
-        if self.bootstrap:
-            parts.append(f"intervals: {BOOTSTRAP}")
+        """The parts of the line below the table, which the heading does not state: n, seeds, bootstrap and remarks."""
+        parts = [f"n = {', '.join(f'{number:,}' for number in self.captions)} test captions"] if self.group else []
+        parts += [seeds_text(self.seeds)] if self.seeds else []
+        parts += [f"intervals: {BOOTSTRAP}"] if self.bootstrap else []
         return [*parts, *self.remarks]
 
     def to_dict(self) -> dict[str, Any]:
@@ -223,14 +185,7 @@ class Table:
         origin = {"test_captions": self.captions, "seeds": self.seeds, "run_ids": self.run_ids}
         bootstrap = {"bootstrap": BOOTSTRAP} if self.bootstrap else {}
         head = {"name": self.name, "title": self.title, "setup": self.setup, "group": group, **origin, **bootstrap}
-        return {**head, "remarks": list(self.remarks), "rows": raw_rows([self])}
-
-
-def raw_rows(tables: Sequence[Table]) -> list[Row]:
-    """Return the rows of `tables`, each with the keys of all of them and None where it has no value."""
-    rows = [row for table in tables for row in table.rows]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return [{key: None if missing(value := row.get(key)) else value for key in keys} for row in rows]
+        return {**head, "remarks": list(self.remarks), "rows": self.rows}
 
 
 def test_captions(result: Result) -> int:
