@@ -1,7 +1,7 @@
-"""Generate the tables and commands of docs/effect.md from the shipped results.
+"""Generate tables and commands from the shipped results: docs/effect.md and results/measured/effect/README.md.
 
 python scripts/effect_tables.py            print them as Markdown
-python scripts/effect_tables.py --write    write them into docs/effect.md, between its marks, and draw img/effect
+python scripts/effect_tables.py --write    write them into both pages, between their marks, and draw img/effect
 
 Runs that differ only in their seed form one row: means over seeds, and intervals over queries of the mean hits. A
 command repeats the runs of its table: the run ids are the same.
@@ -32,6 +32,7 @@ from pecl.report.tables.statistics import hits, intervals
 from pecl.results.result import Result
 
 PAGE = ROOT / "docs" / "effect.md"
+RUNS = ROOT / "results" / "measured" / "effect" / "README.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
 RECIPE = "configs/effect.yaml"  # fields that the distillations share
@@ -312,29 +313,28 @@ def _wrapped(command: str) -> str:
     return " \\\n    ".join(lines).replace("\0", " ")
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    "precision": precision_table,
-    "commands of precision": lambda: commands(trained("effect/precision")),
+PARTS: dict[str, Callable[[], str]] = {"ways": all_ways_table, "rivals": rivals_table, "text": text_table}
+OF_RUNS: dict[str, Callable[[], str]] = {
     "gap": gap_table,
-    "ceilings": ceilings_table,
-    "ways": all_ways_table,
-    "rivals": rivals_table,
-    "text": text_table,
-    "few-shot": few_shot_table,
-    "english": english_table,
-    "variants": lambda: variants_table(*CZECH),
-    "images": lambda: variants_table("images"),
     # text757 has the Polish adapter that one of these runs starts from
     "commands of gap": lambda: commands([*gap_runs(), *trained("effect/text757")]),
+    "ceilings": ceilings_table,
     "commands of ceilings": lambda: commands(trained("effect/ceilings")),
-    "commands of few-shot": lambda: commands(trained("effect/few_shot")),
-    "commands of english": lambda: commands(complete("effect/english_through")),
+    "variants": lambda: variants_table(*CZECH),
     "commands of variants": lambda: commands(runs_of(*CZECH)),
+    "images": lambda: variants_table("images"),
     "commands of images": lambda: commands(trained("effect/images")),
+    "few-shot": few_shot_table,
+    "commands of few-shot": lambda: commands(trained("effect/few_shot")),
+    "precision": precision_table,
+    "commands of precision": lambda: commands(trained("effect/precision")),
+    "english": english_table,
+    "commands of english": lambda: commands(complete("effect/english_through")),
 }
 
 
 if __name__ == "__main__":
+    main(__doc__ or "", RUNS, OF_RUNS)
     if main(__doc__ or "", PAGE, PARTS):
         write_figures(FIGURES, gap_candidates(), mean_recall(english(), "zero_shot"))
         write_rivals(FIGURES)

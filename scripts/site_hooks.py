@@ -20,12 +20,15 @@ PAGES = {
     "changelog.md": "CHANGELOG.md",
     "security.md": "SECURITY.md",
     "captions.md": "img/results/captions.md",
+    "effect_runs.md": "results/measured/effect/README.md",
     "weights.md": "LICENSE-WEIGHTS.md",
 }
 # link in the project's documents -> link on the site; earlier entries first
 LINKS = {
     "](docs/": "](",
     "](../docs/": "](",
+    "](../../../docs/": "](",
+    "](../results/measured/effect/README.md": "](effect_runs.md",
     "](../examples/own_dataset.py": "](extend.md#a-data-set",
     "](../img/results/captions.md": "](captions.md",
     "](../img/": "](img/",

@@ -111,7 +111,8 @@ class _Part:
 
 def _by_rank(languages: Iterable[str], gains: Iterable[float]) -> list[int]:
     """Return the places of rows: the best method of each language, then the second best, and so on."""
-    own = grouped(sorted(enumerate(zip(languages, gains, strict=True)), key=lambda row: -row[1][1]), lambda row: row[1][0])
+    order = sorted(enumerate(zip(languages, gains, strict=True)), key=lambda row: -row[1][1])
+    own = grouped(order, lambda row: row[1][0])
     ranks = [(rank, place) for rows in own.values() for rank, (place, _) in enumerate(rows)]
     return [place for _, place in sorted(ranks)]
 

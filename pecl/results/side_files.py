@@ -2,8 +2,7 @@
 
 `splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
 `retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`, with the run
-that they belong to and a digest. It is large and can be made again, so it need not be kept: everything else works
-without it.
+that they belong to. It is large and can be made again, so it need not be kept: everything else works without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_json, write_json
-from pecl.files.digests import check_digest, with_digest
 from pecl.files.typed_json import Ranks, Text, decode
 from pecl.results.result import RETRIEVED, SPLITS, Result
 
@@ -40,7 +38,6 @@ class _Manifest:
 class _Retrieved:
     run: Text
     test: Mapping[Text, tuple[Ranks, ...]]
-    sha256: Text
 
 
 def manifest_path(out: str | Path, name: str) -> Path:
@@ -74,7 +71,7 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
     """Write the items that a run retrieved for its test captions; `name` is its `Result.name`."""
-    return write_json(_retrieved_path(out, name), with_digest({"run": name, "test": nearest}), indent=None)
+    return write_json(_retrieved_path(out, name), {"run": name, "test": nearest}, indent=None)
 
 
 def read_retrieved(result: Result) -> Nearest | None:
@@ -85,7 +82,6 @@ def read_retrieved(result: Result) -> Nearest | None:
     """
 
     def check(document: Mapping[str, Any]) -> None:
-        check_digest(document)
         if document["run"] != result.name:
             raise ValueError(f"they are of {document['run']}")
 

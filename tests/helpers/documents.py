@@ -26,6 +26,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "data" / "README.md",
+    ROOT / "results" / "measured" / "effect" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 FENCE = re.compile(r"(?:<!-- (needs|long): ([^\n]*?) -->\n)?^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)

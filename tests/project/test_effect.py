@@ -36,7 +36,7 @@ def on_text(runs):
 
 def commands():
     """Return the commands of the page between its marks, as lists of words."""
-    page = (ROOT / "docs" / "effect.md").read_text("utf-8")
+    page = (EFFECT / "README.md").read_text("utf-8")
     parts = re.findall(r"<!-- commands of .*? -->\n(.*?)<!-- end -->", page, re.DOTALL)
     lines = [line for part in parts for line in part.replace("\\\n", " ").splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("pecl ")]

@@ -12,7 +12,9 @@ from pecl.cli import build_parser
 from pecl.commands import COMMANDS
 from pecl.config.routes import ROUTES
 from pecl.files import write_json
-from pecl.report.tables import chosen_candidates
+from pecl.report.plots.recall import draw_gap_closed, draw_recall
+from pecl.report.summary import summary_tables
+from pecl.report.tables import chosen_candidates, group_of
 from pecl.report.tables.statistics import intervals
 from pecl.results.result import STAGES, collect
 
@@ -63,6 +65,24 @@ def test_few_shot_routes_do_not_gain(routes):
     assert max(lows) <= 0
 
 
+def test_summary_and_figures_have_the_scores_of_the_readme(routes):
+    """Score, gain and share of the gap of distillation are one number each, wherever they stand."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    lines = re.findall(r"\| \w+ \((\w+)\) .*\*\*([\d.]+)\*\* \| (\S+) .* (\d+) % \|", text)
+    complete = [result for result in collect([MEASURED]) if result.status == "complete"]
+    own = [result for result in complete if group_of(result) == group_of(routes[0])]
+    (table,) = summary_tables(own)
+    rows = {row["language"]: row for row in table.rows if row["method"] == "method1 (text, held-out)"}
+    said = [(code, f"{row['mean']:.3f}", f"{row['gain']:+.3f}", row["share_closed"]) for code, row in rows.items()]
+    assert lines == [(code, score, gain, f"{share:.0%}".removesuffix("%")) for code, score, gain, share in said]
+    assert len(said) == 3
+    (recall,), (closed,) = (plot.figure.axes for (plot,) in (draw_recall(own), draw_gap_closed(own)))
+    points = {f"{bar.lines[0].get_xdata()[0]:.3f}" for bar in recall.containers}
+    shares = {f"{bar.get_width():.0f}" for bar in closed.patches}
+    assert {score for _, score, _, _ in lines} <= points
+    assert {share for _, _, _, share in lines} <= shares
+
+
 def test_the_figures_are_of_one_set_of_900_photographs(routes):
     says("of one set of 900 photographs")
     assert {(result.data.gallery.kind, result.data.gallery.size) for result in routes} == {("images", 900)}
@@ -97,21 +117,22 @@ def test_folders_of_the_tree_are_there():
         assert (ROOT / name).is_dir(), name
 
 
-SCRIPTS = {
-    "readme_table": "README.md",
-    "results_tables": "docs/results.md",
-    "effect_tables": "docs/effect.md",
-    "languages_page": "docs/languages.md",
-    "search_tables": "docs/search.md",
-}
+SCRIPTS = [
+    ("README.md", "readme_table", "PARTS"),
+    ("docs/results.md", "results_tables", "PARTS"),
+    ("docs/effect.md", "effect_tables", "PARTS"),
+    ("results/measured/effect/README.md", "effect_tables", "OF_RUNS"),
+    ("docs/languages.md", "languages_page", "PARTS"),
+    ("docs/search.md", "search_tables", "PARTS"),
+]
 SCORES = {"tzm": 10, "sw": 90, "fi": 50}
 
 
-@pytest.mark.parametrize(("name", "page"), SCRIPTS.items())
-def test_a_page_has_what_its_script_makes_of_the_results(name, page):
-    text = (ROOT / page).read_text("utf-8")
-    assert script("marked").filled(text, script(name).PARTS) == text
-    assert len(re.findall("<!-- end -->", text)) == len(script(name).PARTS)
+@pytest.mark.parametrize(("page", "name", "parts"), SCRIPTS)
+def test_a_page_has_what_its_script_makes_of_the_results(page, name, parts):
+    text, own = (ROOT / page).read_text("utf-8"), getattr(script(name), parts)
+    assert script("marked").filled(text, own) == text
+    assert len(re.findall("<!-- end -->", text)) == len(own)
 
 
 def test_a_part_without_its_marks_is_refused():

@@ -106,13 +106,6 @@ def test_a_result_of_another_run_under_the_name_of_this_one_counts_as_none(confi
     assert f"{path} holds another run, or its config was edited; it counts as not run" in caplog.text
 
 
-def test_where_a_result_was_made_is_no_part_of_what_it_is(config):
-    path = write(config)
-    document = without_digest(path)
-    path.write_text(json.dumps(document | {"config": document["config"] | {"data_dir": "elsewhere", "out": "moved"}}))
-    assert complete_result(config, lambda _: DATA).run_id == config.run_id()
-
-
 def test_a_result_is_complete_for_the_number_of_threads_that_is_asked_for(config, caplog):
     write(config)
     made = find_result(config).environment.machine.threads
@@ -121,13 +114,6 @@ def test_a_result_is_complete_for_the_number_of_threads_that_is_asked_for(config
     assert not caplog.text
     assert complete_result(replace(config, threads=made + 1), lambda _: DATA) is None
     assert f"was made with {made} threads, not with {made + 1}; running it again" in caplog.text
-
-
-@pytest.mark.parametrize("status", ["failed", "interrupted"])
-def test_an_unfinished_run_is_found_but_not_complete(config, status):
-    write(config, status=status)
-    assert find_result(config).status == status
-    assert complete_result(config, lambda _: pytest.fail("data were read")) is None
 
 
 def test_results_are_collected_by_run_each_once(tmp_path):

@@ -4,11 +4,10 @@ import copy
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.report_results import both, document, evaluate, made, ranked, train
+from helpers.report_results import both, document, made, ranked, train
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
@@ -16,11 +15,10 @@ from pecl.results.result import (
     DamagedResultError,
     Result,
     read_result,
-    result_path,
     write_result,
     write_unfinished,
 )
-from pecl.results.side_files import read_manifest, read_retrieved, write_manifest, write_retrieved
+from pecl.results.side_files import read_manifest, read_retrieved, write_retrieved
 
 RECORDED = sorted(
     path
@@ -69,17 +67,6 @@ def test_recall_and_ranks_by_hand():
     assert result.measured(stage="final").directions["image_to_text"].recall[5] == pytest.approx(0.3)
 
 
-def test_the_default_stage_is_the_last_whatever_the_order_of_the_file():
-    found = full()
-    for part in (found["metrics"]["test"], found["ranks"]["test"]):
-        for stage in ("final", "zero_shot"):
-            part[stage] = part.pop(stage)
-    result = Result.from_json(found)
-    assert result.stages == ("zero_shot", "final", "best")
-    assert result.recall() == result.recall(stage="best") != result.recall(stage="zero_shot")
-    assert result.ranks("text_to_image") == result.ranks("text_to_image", stage="best")
-
-
 def test_recall_at_k_is_the_mean_of_both_directions():
     result = made("evaluate", {"zero_shot": both([1, 4, 9, 9], [1, 1, 1, 40])})
     assert [result.recall(k=k) for k in (1, 5, 10)] == pytest.approx([(1 + 3) / 8, (2 + 3) / 8, (4 + 3) / 8])
@@ -100,27 +87,12 @@ def test_what_was_not_measured_is_a_key_error_that_names_the_choices(ask, messag
         ask(Result.from_json(full()))
 
 
-def test_the_repr_of_a_result_is_short():
-    result = Result.from_json(full())
-    assert repr(result) == f"Result(de-method1-{result.run_id}, complete, mean R@1 0.250 -> 0.450 among 20 images)"
-    assert repr(evaluate(5)).endswith("complete, mean R@1 0.250 among 20 images)")
-    assert len(repr(result.data)) < 400
-
-
 def test_json_and_back_is_the_same_and_nothing_is_lost():
     before = full()
     result = Result.from_json(before)
     after = json.loads(json.dumps(result.to_json()))
     assert Result.from_json(after) == result
     assert dict(leaves(after)) == dict(leaves(before))
-
-
-def test_an_infinite_loss_is_kept(tmp_path):
-    found = full()
-    found["curve"]["loss"] = [[1, 2], [2, math.inf], [3, -math.inf]]
-    result = Result.from_json(found)
-    assert result.to_json()["curve"]["loss"] == found["curve"]["loss"]
-    assert read_result(write_result(tmp_path, result)).curve.loss == ((1, 2.0), (2, math.inf), (3, -math.inf))
 
 
 def test_failed_and_interrupted_runs_go_to_json_and_back(tmp_path):
@@ -146,13 +118,6 @@ def test_every_recorded_result_is_read_and_written_without_loss(path):
     assert path.stem == result.name
     assert result.config.run_id(result.kind) == result.run_id
     assert (read_manifest(result) is None) == (result.kind == "evaluate")
-
-
-def test_there_are_recorded_results_and_few_manifests():
-    assert len(RECORDED) >= 135
-    named = {(path.parent, read_result(path).data.manifest) for path in RECORDED}
-    there = {(path.parent.parent, path.stem) for path in RECORDED[0].parents[1].rglob("splits/*.json")}
-    assert {(folder, name) for folder, name in named if name} == there
 
 
 ABSENT = object()
@@ -236,24 +201,6 @@ def test_a_recorded_config_may_name_what_is_registered_elsewhere():
     assert isinstance(config, ExperimentConfig)
 
 
-def test_a_config_that_came_before_a_field_has_its_default():
-    found = full()
-    for name in ("engine", "joint"):
-        found["config"].pop(name, None)
-    assert Result.from_json(found).config == Result.from_json(full()).config
-
-
-def test_files_are_named_by_language_route_and_run(tmp_path):
-    trained, plain = train(4, 6, language="fr"), evaluate(5, language="de")
-    ranks = both(ranked(5, 20), ranked(5, 20))
-    weighed = made("evaluate", {"best": ranks}, weights="de.safetensors", route="baseline2")
-    for result, stem in ((trained, "fr-method1"), (plain, "de-zero-shot"), (weighed, "de-baseline2")):
-        path = write_result(tmp_path, result)
-        assert path == result_path(tmp_path, result.run_id) == tmp_path / f"{stem}-{result.run_id}.json"
-        assert read_result(path) == result
-    assert not result_path(tmp_path, "0" * 16).exists()
-
-
 def test_retrieved_items_lie_next_to_the_result_or_are_not_there(tmp_path):
     one, other = (read_result(write_result(tmp_path, train(4, 6, language=code))) for code in ("de", "fr"))
     assert read_retrieved(one) is None
@@ -270,13 +217,3 @@ def test_retrieved_items_lie_next_to_the_result_or_are_not_there(tmp_path):
         with pytest.raises(DataError, match=rf"cannot be read \({reason}.*\); run {one.run_id} again"):
             read_retrieved(one)
     assert read_retrieved(other) == {"best": [[1]]}
-
-
-def test_a_manifest_is_found_by_its_name(tmp_path):
-    manifest = {"indices": {"train": [1], "val": [0], "test": [2, 3]}, "gallery": {"kind": "english", "items": [2, 3]}}
-    result = read_result(write_result(tmp_path, train(4, 6)))
-    assert read_manifest(result) is None
-    name = write_manifest(tmp_path, manifest)
-    assert name == write_manifest(tmp_path, copy.deepcopy(manifest))  # the same split, the same file
-    named = replace(result, data=replace(result.data, manifest=name))
-    assert read_manifest(named) == manifest

@@ -5,20 +5,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pecl.config.routes import ROUTES
 from pecl.files import check_writable, write_text
 from pecl.report.methods import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
-from pecl.report.page.tables import runs_table, software_table
+from pecl.report.page.tables import runs_frame, software_frame
 from pecl.report.plots import Drawing
 from pecl.report.tables import Report
 from pecl.report.tables.formats import html_table, to_html
-from pecl.report.tables.layout import Layout, shown
 from pecl.results.result import Result
 
 FILE = "index.html"
@@ -69,38 +67,15 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         runs=len(results),
         complete=sum(result.status == "complete" for result in results),
         datasets=sorted({result.config.dataset for result in results}),
-        routes=list(ROUTES),
-        sections=_sections(report),
+        tables=Markup(to_html(report.tables, ids=True)),
         report=report,
         plots=[(one, _base64(one.render("svg")), round(one.figure.get_figwidth() * _PIXELS)) for one in drawing.plots],
         not_drawn=drawing.not_drawn,
-        run_table=_whole(runs_table(results)),
-        software=_whole(software_table(results)),
+        run_table=Markup(html_table("Commands that repeat the runs", runs_frame(results))),
+        software=Markup(html_table("Versions", software_frame(results))),
         gallery=gallery,
         gallery_json=_json({"pictures": gallery.pictures, "groups": gallery.groups}),
     )
-
-
-class _PageTable(NamedTuple):
-    """A table as the template takes it: its columns, and the line below it."""
-
-    title: str
-    columns: list[TextColumn]
-    note: str = ""
-
-
-def _whole(table: Table) -> _PageTable:
-    return _PageTable(table.title, table.text_columns)
-
-
-def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
-    """Return the tables under the headings that state how their numbers were measured."""
-    found: dict[tuple[str, str], list[_PageTable]] = {}
-    for table in report.tables:
-        layout = laid_out(table, ids=True)
-        note = "; ".join(filter(None, [layout.shared, table.note]))
-        found.setdefault(table.heading(), []).append(_PageTable(table.title, layout.columns, note))
-    return list(found.items())
 
 
 def _hash(text: str) -> str:

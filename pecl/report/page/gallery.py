@@ -221,8 +221,8 @@ def _gallery_runs(results: Sequence[Result], data_dir: str | Path | None) -> tup
     found: list[_Run] = []
     left_out: dict[str, list[str]] = {}  # reason -> runs
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
-    groups = sorted(by_group(trained).values(), key=len, reverse=True)
-    for candidate in (candidate for runs in groups for candidate in best_of_methods(runs)):
+    candidates = (candidate for runs in by_group(trained).values() for candidate in best_of_methods(runs))
+    for candidate in sorted(candidates, key=lambda one: -one.gain):  # the page opens on the first
         result = candidate.chosen_run
         try:
             found.append(_with_data(candidate.method, result, load, data_dir))

@@ -1,60 +1,54 @@
 """Tables of the page about its runs: the commands that repeat them, and the software that made them."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
 
 from pecl.config import ExperimentConfig
-from pecl.report.tables import Table
-from pecl.report.tables.table import RUN, frame_of, numbers, words
+from pecl.report.tables.table import RUN, frame_of
 from pecl.results.result import Result
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def runs_table(results: Sequence[Result]) -> Table:
+
+def runs_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row per run: its config, and the command that repeats it."""
+    names = ("language", "route", "seed")
     rows = [
         {
             RUN: result.run_id,
             "status": result.status,
-            "data_set": result.config.dataset,
-            "language": result.config.language,
-            "route": result.config.route,
-            "seed": result.config.seed,
+            "data set": result.config.dataset,
+            **{name: getattr(result.config, name) for name in names},
             "software": number,
             "command": run_command(result),
         }
         for result, number in zip(results, software_numbers(results), strict=True)
     ]
-    texts = [words(name) for name in (RUN, "status", "data set", "language", "route", "command")]
-    whole = [numbers(name, form="d") for name in ("seed", "software")]
-    columns = *texts[:-1], *whole, texts[-1]
-    return Table("commands", "Commands that repeat the runs", None, frame_of(rows), columns)
+    return frame_of(rows)
 
 
-def software_table(results: Sequence[Result]) -> Table:
+def software_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row for each set of versions, commit and machine that runs were made with."""
     numbered = software_numbers(results)
-    rows = []
-    for number in sorted(set(numbered)):
-        software = results[numbered.index(number)].environment
-        dirty = {True: "with uncommitted changes", False: "clean", None: "not a checkout"}[software.dirty]
-        rows.append(
-            {
-                "software": number,
-                "runs": numbered.count(number),
-                "commit": software.commit,
-                "checkout": dirty,
-                **software.versions,
-                **asdict(software.machine),
-            }
-        )
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = [
-        numbers(name, name, form="d") if name in ("software", "runs", "threads") else words(name, name, absent="-")
-        for name in names
-        if any(row.get(name) is not None for row in rows)
+    made = {number: result.environment for number, result in zip(numbered, results, strict=True)}
+    dirty = {True: "with uncommitted changes", False: "clean", None: "not a checkout"}
+    rows = [
+        {
+            "software": number,
+            "runs": numbered.count(number),
+            "commit": one.commit,
+            "checkout": dirty[one.dirty],
+            **one.versions,
+            **asdict(one.machine),
+        }
+        for number, one in sorted(made.items())
     ]
-    return Table("software", "Versions", None, frame_of(rows), columns)
+    return frame_of(rows).dropna(axis="columns", how="all").fillna("-")
 
 
 def software_numbers(results: Sequence[Result]) -> list[int]:

@@ -9,7 +9,6 @@ from pecl.languages import language_name
 from pecl.report.methods import FEW_SHOT, Method, method_labels, methods_remark
 from pecl.report.plots.estimates import (
     SCORE,
-    by_gain,
     describe,
     for_each_group,
     gain,
@@ -21,7 +20,7 @@ from pecl.report.plots.estimates import (
 )
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
 from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
-from pecl.report.tables.candidates import Setting, varying
+from pecl.report.tables.candidates import Setting, by_gain, varying
 from pecl.report.tables.groups import grouped
 from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result

@@ -12,9 +12,10 @@ from matplotlib.patches import Rectangle
 from pecl.config import ExperimentConfig
 from pecl.languages import language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, beyond_noise, by_gain, for_each_group, run_ids, where_text
+from pecl.report.plots.estimates import SCORE, beyond_noise, for_each_group, run_ids, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels
 from pecl.report.tables import Candidate, Group, candidates_by_method
+from pecl.report.tables.candidates import by_gain
 from pecl.report.tables.groups import grouped
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result

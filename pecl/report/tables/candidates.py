@@ -27,48 +27,46 @@ Setting = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Runs that differ only in their seed, by seed.
+    """Runs that differ only in their seed, by seed, and what tables and figures say of them.
 
     Attributes:
         seed: seed at which it was compared with the other candidates.
+        chosen_run: the run of that seed.
+        setting: fields that distinguish it from candidates of other rows, see `setting_of`.
+        pairs: number of pairs that were trained on.
+        query: column that is tested on: target, or target_to_english.
+        captions: number of test captions.
+        validation: validation score that it was chosen by.
+        zero_shot: score of the tower without adapter; the same for every seed.
+        scores: score after training, by seed.
+        mean: their mean.
+        std: their sample standard deviation; not a number with one seed.
+        mean_recall_before: mean over both directions of recall@1, 5 and 10 of the tower without adapter.
+        mean_recall: the same after training, mean over seeds.
         compared: number of candidates it was chosen from.
         aside: number of candidates that had no run of that seed, and so could not be compared.
     """
 
     runs: tuple[Result, ...]
     seed: int
-    compared: int = 1
-    aside: int = 0
-
-    @property
-    def config(self) -> ExperimentConfig:
-        """Config of the first run."""
-        return self.runs[0].config
-
-    @property
-    def language(self) -> str:
-        """Language that was trained."""
-        return self.config.language
-
-    @property
-    def pairs(self) -> int:
-        """Number of pairs that were trained on."""
-        return self.runs[0].data.split["train"]
-
-    @property
-    def route(self) -> str:
-        """Route that was trained."""
-        return self.config.route
-
-    @property
-    def method(self) -> Method:
-        """Method of its training."""
-        return method_of(self.runs[0])
-
-    @property
-    def query(self) -> str:
-        """Column that is tested on: target, or target_to_english."""
-        return self.runs[0].data.query["test"]
+    chosen_run: Result
+    method: Method
+    setting: Setting
+    config: ExperimentConfig
+    language: str
+    route: str
+    pairs: int
+    query: str
+    captions: int
+    validation: float
+    zero_shot: float
+    scores: list[float]
+    mean: float
+    std: float
+    mean_recall_before: float
+    mean_recall: float
+    compared: int
+    aside: int
 
     @property
     def seeds(self) -> list[int]:
@@ -81,59 +79,9 @@ class Candidate:
         return [run.run_id for run in self.runs]
 
     @property
-    def chosen_run(self) -> Result:
-        """The run that the choice was made by."""
-        return self.runs[self.seeds.index(self.seed)]
-
-    @property
-    def validation(self) -> float:
-        """Validation score that it was chosen by."""
-        return self.chosen_run.recall("val", BEST)
-
-    @cached_property
-    def setting(self) -> Setting:
-        """Fields that distinguish it from candidates of other rows: see `setting_of`."""
-        return setting_of(self.runs[0])
-
-    @property
-    def zero_shot(self) -> float:
-        """Score of the tower without adapter; the same for every seed."""
-        return self.runs[0].recall(stage="zero_shot")
-
-    @property
-    def scores(self) -> list[float]:
-        """Score after training, by seed."""
-        return [run.recall(stage=BEST) for run in self.runs]
-
-    @property
-    def mean(self) -> float:
-        """Mean of the scores over seeds."""
-        return float(np.mean(self.scores))
-
-    @property
-    def mean_recall_before(self) -> float:
-        """Mean over both directions of recall@1, 5 and 10 of the tower without adapter."""
-        return self.runs[0].measured(stage="zero_shot").mean_recall
-
-    @property
-    def mean_recall(self) -> float:
-        """The same after training, mean over seeds."""
-        return float(np.mean([run.measured(stage=BEST).mean_recall for run in self.runs]))
-
-    @property
     def gain(self) -> float:
         """Mean score after training less the score before."""
         return self.mean - self.zero_shot
-
-    @property
-    def std(self) -> float:
-        """Sample standard deviation of the scores over seeds; not a number with one seed."""
-        return sample_std(self.scores)
-
-    @property
-    def captions(self) -> int:
-        """Number of test captions: queries of the direction that starts from text."""
-        return test_captions(self.runs[0])
 
     @cached_property
     def trained_hits(self) -> np.ndarray:
@@ -144,6 +92,34 @@ class Candidate:
     def gains(self) -> np.ndarray:
         """Hits of each test item after training, averaged over seeds, less its hits before, (N,)."""
         return self.trained_hits - hits(self.runs[0], "zero_shot")
+
+
+def _candidate(runs: tuple[Result, ...], seed: int, compared: int, aside: int) -> Candidate:
+    """Return the candidate of `runs`, which is compared with others at `seed`."""
+    first, chosen = runs[0], next(run for run in runs if run.config.seed == seed)
+    scores = [run.recall(stage=BEST) for run in runs]
+    return Candidate(
+        runs=runs,
+        seed=seed,
+        chosen_run=chosen,
+        method=method_of(first),
+        setting=setting_of(first),
+        config=first.config,
+        language=first.config.language,
+        route=first.config.route,
+        pairs=first.data.split["train"],
+        query=first.data.query["test"],
+        captions=test_captions(first),
+        validation=chosen.recall("val", BEST),
+        zero_shot=first.recall(stage="zero_shot"),
+        scores=scores,
+        mean=float(np.mean(scores)),
+        std=sample_std(scores),
+        mean_recall_before=first.measured(stage="zero_shot").mean_recall,
+        mean_recall=float(np.mean([run.measured(stage=BEST).mean_recall for run in runs])),
+        compared=compared,
+        aside=aside,
+    )
 
 
 def setting_of(result: Result) -> Setting:
@@ -264,4 +240,4 @@ def _choose(candidates: list[tuple[Result, ...]]) -> Candidate:
     seed = min(count, key=lambda seed: (-count[seed], seed))
     found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
     _, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
-    return Candidate(runs, seed, compared=len(found), aside=len(candidates) - len(found))
+    return _candidate(runs, seed, compared=len(found), aside=len(candidates) - len(found))

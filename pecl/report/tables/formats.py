@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pecl.report.tables.layout import Layout, laid_out, one_line, shortened, text_table, width_of, wrapped
@@ -125,11 +126,10 @@ def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
 
 def to_html(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as HTML elements: a heading per group of numbers, tables with captions, and notes."""
-    from html import escape
 
     def body(table: Table, layout: Layout, note: str) -> str:
         note = "; ".join(filter(None, [layout.shared, note]))
-        return html_table(table.title, layout) + (f'\n<p class="under">{escape(note)}</p>' if note else "")
+        return html_table(table.title, layout.frame) + (f'\n<p class="under">{escape(note)}</p>' if note else "")
 
     def head(title: str, details: str) -> str:
         return f'<h3>{escape(title)}</h3>\n<p class="hint">{escape(details)}</p>'
@@ -137,12 +137,13 @@ def to_html(tables: Sequence[Table], ids: bool = False) -> str:
     return _by_heading(tables, ids, head, body)
 
 
-def html_table(title: str, layout: Layout) -> str:
-    """Return one table as HTML, with its title as the caption."""
-    from html import escape
+def html_table(title: str, frame: pd.DataFrame) -> str:
+    """Return one table as HTML, with its title as the caption; what a field says is escaped."""
+    import pandas as pd
 
-    caption = f"<table>\n<caption>{escape(title)}</caption>"
-    return re.sub(r"<table[^>]*>", lambda _: caption, layout.frame.to_html(index=False, border=0, justify="unset"), count=1)
+    with pd.option_context("display.max_colwidth", None):  # otherwise pandas cuts long fields
+        table = frame.to_html(index=False, border=0, justify="unset")
+    return f"<table>\n<caption>{escape(title)}</caption>\n{table.partition('>')[2].lstrip()}"
 
 
 def to_csv(tables: Sequence[Table], ids: bool = True) -> str:

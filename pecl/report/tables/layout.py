@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -59,7 +59,9 @@ class Layout:
         return pd.DataFrame({column.name: column.texts for column in self.columns})
 
 
-def shown(columns: Sequence[Column], frame: pd.DataFrame, best: frozenset[tuple[int, str]] = frozenset()) -> list[Shown]:
+def shown(
+    columns: Sequence[Column], frame: pd.DataFrame, best: Collection[tuple[int, str]] = frozenset()
+) -> list[Shown]:
     """Return the columns of a frame as text, without control characters."""
     return [
         Shown(

@@ -51,6 +51,7 @@ def training_table(results: Sequence[Result]) -> Table:
         numbers("trained R@1", "trained", always=True),
         *difference("gain", "gain"),
         numbers("val R@1", "val"),
+        numbers("val R@1 among", "val_captions", form=","),
         _RUN_ID,
     )
     return Table("runs", "All runs", None, frame_of(rows), columns, tuple(results))
@@ -112,6 +113,7 @@ def _training(result: Result, low: float, high: float, different: Sequence[str])
         "gain_low": low,
         "gain_high": high,
         "val": result.recall("val", BEST),
+        "val_captions": result.data.split["val"],
         **_origin(result),
     }
 

@@ -51,6 +51,7 @@ TEST_TEXT = words("test text", form=TEXTS.__getitem__)
 LANGUAGE, ROUTE = words("language"), words("route")
 
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
+_SCORED = ("zero_shot", "mean", "std", "gain", "mean_recall_before", "mean_recall")  # of a candidate
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
 _IN_HEADINGS = frozenset({"train_on"})  # those of `_ALWAYS` that the setup's name states
 
@@ -227,14 +228,9 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
         "route": candidate.route,
         **setting,
         "test_text": candidate.query,
-        "zero_shot": candidate.zero_shot,
-        "mean": candidate.mean,
-        "std": candidate.std,
-        "gain": candidate.gain,
+        **{name: getattr(candidate, name) for name in _SCORED},
         "gain_low": low,
         "gain_high": high,
-        "mean_recall_before": candidate.mean_recall_before,
-        "mean_recall": candidate.mean_recall,
         "val": candidate.validation,
         "parameters": first.adapter.trainable,
         "share": first.adapter.share,
@@ -254,20 +250,15 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
 
 
 def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float) -> Row:
+    sides = {"aligned": aligned, "baseline": baseline}
     return {
         "language": aligned.language,
         **dict(aligned.setting),
-        "aligned": aligned.route,
-        "baseline": baseline.route,
-        "aligned_mean": aligned.mean,
-        "aligned_std": aligned.std,
-        "baseline_mean": baseline.mean,
-        "baseline_std": baseline.std,
+        **{name: one.route for name, one in sides.items()},
+        **{f"{name}_{key}": getattr(one, key) for name, one in sides.items() for key in ("mean", "std", "seeds")},
         "difference": aligned.mean - baseline.mean,
         "difference_low": low,
         "difference_high": high,
-        "aligned_seeds": aligned.seeds,
-        "baseline_seeds": baseline.seeds,
         "run_ids": aligned.run_ids + baseline.run_ids,
     }
 

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import io
 import json
-import math
 import re
 import shlex
 import shutil
@@ -31,7 +30,6 @@ from pecl.report.page.gallery import change, choose, count_changes
 from pecl.report.page.tables import run_command
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
-from pecl.report.tables.table import intervals_of, mean_and_std, numbers, words
 from pecl.results.result import Result
 from pecl.results.side_files import manifest_path, write_manifest
 
@@ -75,17 +73,6 @@ def test_the_command_of_a_run_gives_its_config_back(values):
     parser = argparse.ArgumentParser()
     add_config_flags(parser)
     assert language_configs(parser.parse_args(words[2:])) == [config]
-
-
-def test_a_column_of_numbers_sorts_by_its_first_raw_value():
-    rows = [{"mean": 0.25, "std": 0.1, "low": -0.5, "high": 1.0, "run": "12"}, {"run": "3"}, {"mean": math.nan}]
-    columns = numbers("mean", "mean", "std", form=mean_and_std), intervals_of("low", "high"), words("run")
-    mean, interval, run = (column.as_text(rows) for column in columns)
-    assert (mean.texts, mean.numbers) == (("0.250 ± 0.100", "", ""), (0.25, None, None))
-    assert (interval.texts[0], interval.numbers[0]) == ("[-0.500, +1.000]", -0.5)
-    assert (run.number, run.numbers) == (False, (None, None, None))
-    with pytest.raises(KeyError, match="no row has means"):
-        numbers("mean", "means").as_text(rows)
 
 
 def test_change_is_counted_at_the_border():

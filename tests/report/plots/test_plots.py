@@ -14,7 +14,7 @@ from PIL import Image
 
 from pecl.config.routes import ROUTES
 from pecl.report.methods import LOOKS, method_labels, method_of
-from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
+from pecl.report.plots import FORMATS, draw_plots, write_plots
 from pecl.report.plots.style import moved_apart
 
 
@@ -100,14 +100,6 @@ def test_files_are_whole_and_say_where_they_come_from(drawing, tmp_path):
     assert "gap-closed" in captions
 
 
-def test_no_training_draws_nothing_and_says_so(caplog):
-    caplog.set_level("INFO")
-    drawing = draw_plots([evaluate(5, size=20, language="en")])
-    assert drawing.plots == []
-    assert set(drawing.not_drawn) == set(PLOTS)
-    assert "plot recall is not drawn: no complete training" in caplog.text
-
-
 def drawn(results, name):
     return next(plot for plot in draw_plots(results).plots if plot.name == name)
 
@@ -115,16 +107,6 @@ def drawn(results, name):
 def connections(axes):
     """Return the lines between the points before and after training."""
     return [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6]
-
-
-def test_several_seeds_have_their_standard_deviation_as_bar():
-    # .4, .5, .6: mean .5, sample standard deviation .1
-    results = [train(4, after, language="de", seed=seed) for seed, after in ((1, 8), (2, 10), (3, 12))]
-    plot = drawn(results, "recall")
-    bars = plot.figure.axes[0].collections[0].get_segments()  # those after training are drawn first
-    assert bars[0][:, 0] == pytest.approx([0.4, 0.6])
-    assert "one standard deviation over seeds" in plot.caption
-    assert "seeds 1, 2, 3" in plot.caption
 
 
 def test_heat_map_shows_gains_and_frames_the_choice_of_validation():
@@ -156,17 +138,6 @@ def test_modules_are_points_in_the_order_of_their_parameters_without_a_line_betw
     assert upper < lower
     assert [label.get_text() for label in axes.get_yticklabels()] == ["lora-r1  100", "lora  1,000"]
     assert all(len(line.get_xdata()) == 1 for bar in axes.containers for line in bar.lines[:1])
-
-
-def test_panels_of_languages_have_one_axis_and_go_by_gain():
-    results = [
-        changed(train(4, after, language=code, adapter=name), {"adapter.trainable": count})
-        for code, gained in (("de", 2), ("fr", 8))
-        for name, after, count in (("lora", 4 + gained, 1000), ("bottleneck", 4 + gained // 2, 2000))
-    ]
-    axes = drawn(results, "parameters").figure.axes
-    assert [one.get_title() for one in axes] == ["French (fr), method1", "German (de), method1"]
-    assert axes[0].get_xlim() == axes[1].get_xlim()
 
 
 def test_shots_are_drawn_as_gains_with_their_galleries():
@@ -206,12 +177,6 @@ def test_methods_have_different_colours_and_markers_that_colour_blind_readers_di
         seen = [matrix @ _linear(one.colour) for one in looks]
         for first, second in combinations(seen, 2):
             assert np.linalg.norm(first - second) > 0.08
-
-
-def test_languages_are_ordered_by_gain():
-    results = [train(4, after, language=code) for code, after in (("de", 6), ("fr", 12), ("cs", 9))]
-    ticks = drawn(results, "recall").figure.axes[0].get_yticklabels()
-    assert [label.get_text()[-3:-1] for label in ticks] == ["fr", "cs", "de"]
 
 
 def test_methods_are_named_by_what_differs_between_them():
@@ -275,40 +240,6 @@ def test_a_curve_and_its_ring_are_of_one_score():
     }
 
 
-def test_the_ring_is_at_the_best_of_a_start_and_its_solution():
-    run = changed(
-        train(4, 9, choose="text", solver="closed-form"),
-        {"curve.val_mean_recall@1": [[0, 0.9], [0, 0.8]], "curve.loss": [], "best_step": 0},
-    )
-    axes = drawn([run, train(4, 9)], "training").figure.axes
-    assert [axes[3].lines[1].get_data()[0][0], axes[3].lines[1].get_data()[1][0]] == [0, 0.9]
-
-
-def test_names_of_adapters_are_whole_and_inside_the_figure():
-    long = "lora:r=3,target_modules=intermediate/output+head:rank=48"
-    results = [changed(train(4, 9, adapter=name), {"adapter.trainable": n}) for n, name in ((2, long), (1, "lora"))]
-    plot = drawn(results, "parameters")
-    plot.render("png")
-    renderer = plot.figure.canvas.get_renderer()
-    labels = plot.figure.axes[0].get_yticklabels()
-    assert [label.get_text().replace("\n", "") for label in labels] == ["lora  1", f"{long}  2"]
-    assert all(label.get_window_extent(renderer).x0 >= 0 for label in labels)
-
-
-def test_panels_of_one_method_say_what_differs_between_them():
-    results = [
-        changed(
-            train(4, after, text="corpus.tsv", image_weight=0.0, train_size=size, adapter=name),
-            {"adapter.trainable": count, "data.split.train": size},
-        )
-        for size in (50, 5000)
-        for name, after, count in (("lora", 6, 10), ("bottleneck", 8, 20))
-    ]
-    axes = drawn(results, "parameters").figure.axes
-    titles = [one.get_title().replace("\n", " ") for one in axes]
-    assert titles == ["German (de), method1 (text), 50 pairs", "German (de), method1 (text), 5,000 pairs"]
-
-
 def test_what_is_within_noise_is_grey_and_all_panels_have_one_scale():
     """Of 100 items 40 are gained (beyond noise) or one lost (within it)."""
     results = [
@@ -319,15 +250,6 @@ def test_what_is_within_noise_is_grey_and_all_panels_have_one_scale():
     (grey,) = [patch for patch in axes.patches if patch.get_gid() == "noise"]
     assert grey.get_xy() == (0.5, -0.5)  # lr 2e-4, lambda .03
     assert axes.images[0].get_clim() == (-42, 42)
-
-
-def test_a_gap_within_its_noise_has_no_share():
-    near = [train(11, 15, language="de"), train(12, 12, language="en", route="baseline1")]
-    assert "gap-closed" in draw_plots(near).not_drawn
-    both_languages = [*near, train(2, 6, language="fr")]
-    plot = drawn(both_languages, "gap-closed")
-    assert "Not behind English by more than the noise: de method1" in plot.caption
-    assert len(plot.figure.axes[0].patches) == 1
 
 
 def test_names_are_moved_apart_and_keep_their_order():

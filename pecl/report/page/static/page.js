@@ -1,6 +1,8 @@
 "use strict";
 
-/* Tables: a click on a heading sorts by its column; empty fields stay last. */
+/* Tables: a click on a heading sorts by its column; empty fields stay last. Numbers are to the right, ids are links. */
+const number = (text) => (/^\[?[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?(?![\w.-])/.test(text) ? parseFloat(text.replace(/[[,]/g, "")) : NaN);
+
 function sortBy(button) {
   const heading = button.closest("th");
   const headings = [...heading.parentElement.children];
@@ -13,10 +15,8 @@ function sortBy(button) {
   const body = heading.closest("table").tBodies[0];
   const sign = order === "ascending" ? 1 : -1;
   const rows = [...body.rows].map((row) => {
-    const field = row.cells[column];
-    const text = field.textContent.trim();
-    const value = numeric ? Number(field.dataset.number) : text;
-    return { row, value, empty: numeric ? field.dataset.number === undefined : text === "" || text === "-" };
+    const text = row.cells[column].textContent.trim();
+    return { row, value: numeric ? number(text) : text, empty: text === "" || text === "-" };
   });
   rows.sort((a, b) => {
     if (a.empty || b.empty) return a.empty - b.empty;
@@ -25,7 +25,43 @@ function sortBy(button) {
   body.append(...rows.map((one) => one.row));
 }
 
-document.querySelectorAll(".sort").forEach((button) => button.addEventListener("click", () => sortBy(button)));
+function prepare(table) {
+  const box = document.createElement("div");
+  const attributes = { class: "scroll", role: "region", "aria-label": table.caption.textContent, tabindex: "0" };
+  for (const [key, value] of Object.entries(attributes)) box.setAttribute(key, value);
+  table.replaceWith(box);
+  box.append(table);
+  const rows = [...table.tBodies[0].rows];
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    const name = heading.textContent;
+    const cells = rows.map((row) => row.cells[column]);
+    const filled = cells.filter((cell) => cell.textContent.trim() !== "" && cell.textContent !== "-");
+    if (filled.length && filled.every((cell) => !Number.isNaN(number(cell.textContent))))
+      [heading, ...cells].forEach((cell) => cell.classList.add("number"));
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.textContent = name;
+    button.addEventListener("click", () => sortBy(button));
+    heading.replaceChildren(button);
+    heading.setAttribute("aria-sort", "none");
+    heading.setAttribute("scope", "col");
+    cells.forEach((cell) => decorate(cell, name, cell.textContent, table.closest("#commands") !== null));
+  });
+}
+
+function decorate(cell, name, text, isTarget) {
+  if (name === "command") cell.classList.add("command");
+  if (name === "route" || name === "aligned" || name === "baseline") cell.classList.add("route", `route-${text}`);
+  if (name !== "run") return;
+  if (isTarget) cell.parentElement.id = `run-${text}`;
+  const link = document.createElement("a");
+  link.href = `#run-${text}`;
+  link.textContent = text;
+  cell.replaceChildren(link);
+}
+
+document.querySelectorAll("table").forEach(prepare);
 
 /* Retrieved items: one group per language and method; only the cards of the chosen group are made. */
 function gallery(data) {
@@ -109,6 +145,7 @@ function gallery(data) {
 
   const languages = new Map(data.groups.map((group) => [group.language, group.name]));
   options($("language"), [...languages].sort((a, b) => a[1].localeCompare(b[1], "en")));
+  $("language").value = data.groups[0].language; // the largest gain comes first
   $("language").addEventListener("change", routes);
   $("route").addEventListener("change", draw);
   $("found").addEventListener("change", draw);
