@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from textwrap import fill
 
 from pecl.languages import language_name
 from pecl.report.methods import FEW_SHOT, Method, method_labels, methods_remark
@@ -27,8 +28,7 @@ from pecl.results.result import Result
 
 _LINE, _APART = 0.115, 0.07  # inches: a line of an adapter's name, and the space between two names
 _NAMES = 6.5  # points, of adapters' names
-_LETTERS = 24  # letters of a line of an adapter's name
-_TITLE = 40  # letters of a line of a title as wide as the figure
+_TITLE = 40  # letters of a line of a title
 _SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # named by methods and pairs
 
 
@@ -74,38 +74,22 @@ def draw_parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Pl
         "A point per adapter, fewest trained parameters first; dotted: zero-shot; all panels on one axis. "
         f"Candidates chosen by validation. {describe(group, candidates, plain=True)} {methods_remark(methods)}"
     )
-    # whole specs and parameters, in lines of at most `_LETTERS` where they can be broken
-    names = {id(one): _in_lines([*_adapter_parts(one), f"  {_trainable(one):,}"], _LETTERS) for one in candidates}
-    deep = [[names[id(one)].count("\n") + 1 for one in line] for _, _, line in drawn]
-    figure, axes = panels([0.75 + _LINE * sum(own) + _APART * len(own) for own in deep], caption)
     titles = _titles(found)
-    for place, (panel, code, line), own in zip(axes, drawn, deep, strict=True):
+    names = {id(one): f"{_broken(one.runs[0].adapter.spec, 24)}  {_trainable(one):,}" for one in candidates}
+    rows = [[_LINE * (names[id(one)].count("\n") + 1) + _APART for one in line] for _, _, line in drawn]  # inches each
+    figure, axes = panels([0.75 + sum(own) for own in rows], caption)
+    for place, (panel, code, line), own in zip(axes, drawn, rows, strict=True):
         place.axvline(zero_shot(line[0].runs[0]).mean, color=GREY, linestyle=":", linewidth=0.9)
-        heights = _middles(own)
+        heights = [end - row / 2 for end, row in zip(accumulate(own), own, strict=True)]
         for y, one in zip(heights, line, strict=True):
             point, style = trained(one), look(panel.method, linestyle="none", elinewidth=0.7)
             place.errorbar(point.mean, y, xerr=point.error, **style)
         place.set_yticks(heights, [names[id(one)] for one in line], fontsize=_NAMES)
-        bottom = _LINE * sum(own) + _APART * len(own)
-        place.set(ylim=(bottom, 0), title=_title([language_name(code), *titles[id(panel)]], 28))
+        place.set(ylim=(sum(own), 0), title=fill(f"{language_name(code)}, {titles[id(panel)]}", 28))
         place.grid(axis="y", visible=False)
     axes[-1].set_xlabel(SCORE)
     same_limits(axes, up=False)
     return Plot("parameters", "Recall by module and trained parameters", caption, run_ids(candidates), figure)
-
-
-def _middles(lines: Sequence[int]) -> list[float]:
-    """Return the height, in inches from above, of the middle of each name with this number of lines."""
-    found, top = [], 0.0
-    for own in lines:
-        found.append(top + (_LINE * own + _APART) / 2)
-        top += _LINE * own + _APART
-    return found
-
-
-def _adapter_parts(candidate: Candidate) -> list[str]:
-    """Return an adapter's spec in the parts between which a line may end."""
-    return re.findall(r"[^+,=/]+[+,=/]?|[+,=/]", candidate.runs[0].adapter.spec)
 
 
 @styled
@@ -126,8 +110,8 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
             errors = [[one.error[side][0] for one in values] for side in (0, 1)]
             style = look(panel.method, elinewidth=0.7)
             place.errorbar([candidate.pairs for candidate in line], [one.mean for one in values], yerr=errors, **style)
-        head = _title([part for part in said if not part.startswith("adapter ")], _TITLE)
-        title = f"{head}\n{_in_lines(_adapter_parts(panel.first), _TITLE)}"
+        head = ", ".join(part for part in said.split(", ") if not part.startswith("adapter "))
+        title = f"{fill(head, _TITLE)}\n{_broken(panel.first.runs[0].adapter.spec, _TITLE)}"
         place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=title)
         place.set_xticks(ticks, [f"{shots:,}\n({galleries[shots]:,})" for shots in ticks])
         place.minorticks_off()
@@ -159,35 +143,23 @@ def _panels(candidates: Sequence[Candidate], field: str, x: Callable[[Candidate]
     return kept
 
 
-def _title(parts: Sequence[str], most: int) -> str:
-    """Return parts joined by commas, in lines of at most `most` letters."""
-    return _in_lines([*(f"{part}, " for part in parts[:-1]), parts[-1]], most)
-
-
-def _titles(found: Sequence[_Panel]) -> dict[int, list[str]]:
-    """Return the parts of the title of each panel: its method, and the settings that differ between its panels."""
+def _titles(found: Sequence[_Panel]) -> dict[int, str]:
+    """Return the title of each panel: its method, and the settings that differ between its panels."""
     labels = method_labels(panel.method for panel in found)
     titles = {}
     for panel in found:
         alike = [other for other in found if other.method == panel.method]
-        sizes = {other.first.pairs for other in alike}
-        said = [f"{panel.first.pairs:,} pairs"] if len(sizes) > 1 else []
+        said = [f"{panel.first.pairs:,} pairs"] if len({other.first.pairs for other in alike}) > 1 else []
         same_size = [other.setting for other in alike if other.first.pairs == panel.first.pairs]
         different = [name for name in varying(same_size) if name not in _SIZES]
-        setting = dict(panel.setting)
-        said += [f"{name.replace('_', ' ')} {setting_text(name, setting[name])}" for name in different]
-        titles[id(panel)] = [labels[panel.method], *said]
+        said += [f"{name.replace('_', ' ')} {setting_text(name, dict(panel.setting)[name])}" for name in different]
+        titles[id(panel)] = ", ".join([labels[panel.method], *said])
     return titles
 
 
-def _in_lines(parts: Sequence[str], most: int) -> str:
-    """Return parts of a text in lines of at most `most` letters, none of them broken."""
-    lines = [""]
-    for part in parts:
-        if lines[-1] and len(lines[-1] + part.rstrip()) > most:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(line.strip() for line in lines)
+def _broken(spec: str, most: int) -> str:
+    """Return an adapter's spec in lines of at most `most` letters, which end after its signs."""
+    return re.sub(rf"(.{{1,{most}}})((?<=[+,=/])|$)", r"\1\n", spec).strip()
 
 
 def _all_candidates(found: Sequence[_Panel]) -> list[Candidate]:
