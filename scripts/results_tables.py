@@ -1,7 +1,7 @@
-"""Generate the tables of docs/results.md from the shipped results.
+"""Generate tables from the shipped results: docs/results.md and results/measured/README.md.
 
 python scripts/results_tables.py            print them as Markdown
-python scripts/results_tables.py --write    write them into docs/results.md, between its marks
+python scripts/results_tables.py --write    write them into both pages, between their marks
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
 PAGE = ROOT / "docs" / "results.md"
+TABLES = ROOT / "results" / "measured" / "README.md"
 LANGUAGES = ("cs", "de", "fr")
 STUDIES = {"distillation": "distill", "all of the text": "full_data"}
 
@@ -219,13 +220,12 @@ PARTS = {
     "routes": routes_table,
     "translated": translated_table,
     "summary of the routes": routes_sentences,
-    "full data": full_data_table,
     "text to text": text_to_text_table,
     "pairs of texts": pairs_table,
-    "adapters": adapters_table,
-    "topmost layers": topmost_table,
 }
+MORE = {"full data": full_data_table, "adapters": adapters_table, "topmost layers": topmost_table}
 
 
 if __name__ == "__main__":
     main(__doc__ or "", PAGE, PARTS)
+    main(__doc__ or "", TABLES, MORE)

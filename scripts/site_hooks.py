@@ -20,6 +20,7 @@ PAGES = {
     "changelog.md": "CHANGELOG.md",
     "security.md": "SECURITY.md",
     "captions.md": "img/results/captions.md",
+    "result_tables.md": "results/measured/README.md",
     "effect_runs.md": "results/measured/effect/README.md",
     "weights.md": "LICENSE-WEIGHTS.md",
 }
@@ -29,6 +30,10 @@ LINKS = {
     "](../docs/": "](",
     "](../../../docs/": "](",
     "](../results/measured/effect/README.md": "](effect_runs.md",
+    "](../results/measured/README.md": "](result_tables.md",
+    "](effect/README.md": "](effect_runs.md",
+    "](../../docs/": "](",
+    "](../../img/": "](img/",
     "](../examples/own_dataset.py": "](extend.md#a-data-set",
     "](../img/results/captions.md": "](captions.md",
     "](../img/": "](img/",

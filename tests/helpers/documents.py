@@ -26,6 +26,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "data" / "README.md",
+    ROOT / "results" / "measured" / "README.md",
     ROOT / "results" / "measured" / "effect" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]

@@ -120,6 +120,7 @@ def test_folders_of_the_tree_are_there():
 SCRIPTS = [
     ("README.md", "readme_table", "PARTS"),
     ("docs/results.md", "results_tables", "PARTS"),
+    ("results/measured/README.md", "results_tables", "MORE"),
     ("docs/effect.md", "effect_tables", "PARTS"),
     ("results/measured/effect/README.md", "effect_tables", "OF_RUNS"),
     ("docs/languages.md", "languages_page", "PARTS"),

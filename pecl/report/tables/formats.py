@@ -142,7 +142,7 @@ def html_table(title: str, frame: pd.DataFrame) -> str:
     import pandas as pd
 
     with pd.option_context("display.max_colwidth", None):  # otherwise pandas cuts long fields
-        table = frame.to_html(index=False, border=0, justify="unset")
+        table = frame.to_html(index=False, border=0, justify="unset").replace(' style="text-align: unset;"', "", 1)
     return f"<table>\n<caption>{escape(title)}</caption>\n{table.partition('>')[2].lstrip()}"
 
 
