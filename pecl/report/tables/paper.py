@@ -23,7 +23,7 @@ from pecl.languages import ENGLISH
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
 from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table
-from pecl.report.tables.groups import by_group, one_group
+from pecl.report.tables.groups import by_group, grouped, one_group
 from pecl.report.tables.scores import (
     TEST_TEXT,
     ZERO_SHOT,
@@ -32,6 +32,7 @@ from pecl.report.tables.scores import (
     setting_text,
     varying_fields,
     with_several,
+    without,
 )
 from pecl.report.tables.table import Column, Row, Table, frame_of, numbers, words
 from pecl.results.result import Result
@@ -83,63 +84,45 @@ def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> It
 
 def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
     """Return methods by languages: the plain tower on each test text, then each route."""
-    lines: dict[tuple, dict[str, Candidate]] = {}
     different = varying_fields(candidates)
-    for candidate in sorted(candidates, key=_order):
-        key = (candidate.route, *(pair for pair in candidate.setting if pair[0] in different))
-        lines.setdefault(key, {})[candidate.language] = candidate
-    queries = [query for query in ZERO_SHOT if any(candidate.query == query for candidate in candidates)]
-    trained = [_method_row(line, different) for line in lines.values()]
+    order = sorted(candidates, key=lambda one: (list(ROUTES).index(one.route), one.pairs, str(one.setting)))
+    lines = grouped(order, lambda one: (one.route, *(pair for pair in one.setting if pair[0] in different)))
+    trained = [_row(line) for line in lines.values()]
+    plain = [
+        {"method": "Zero-shot", "test_text": query, "run_ids": []}
+        | {one.language: one.zero_shot for one in candidates if one.query == query}
+        for query in ZERO_SHOT
+        if any(one.query == query for one in candidates)
+    ]
     labels, shared = _labels(trained, different)
-    rows = [_zero_shot_row(query, candidates) for query in queries] + trained
     columns = words("method"), *labels, TEST_TEXT
-    return _by_language(f"paper-{kind}", _TITLES[kind], candidates, rows, columns, "test_text", shared)
+    return _by_language(f"paper-{kind}", _TITLES[kind], candidates, plain + trained, columns, "test_text", shared)
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
     """Return modules by languages, the one with fewest parameters first."""
-    lines: dict[tuple, dict[str, Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda one: one.runs[0].adapter.trainable):
-        rest = str([pair for pair in candidate.setting if pair[0] != "adapter"])
-        spec = candidate.runs[0].adapter.spec
-        lines.setdefault((spec, candidate.route, rest), {})[candidate.language] = candidate
-    rows = [_module_row(line) for line in lines.values()]
+    order = sorted(candidates, key=lambda one: one.runs[0].adapter.trainable)
+    lines = grouped(order, lambda one: (one.runs[0].adapter.spec, str(without(one, "adapter")[1:])))
     columns = words("module"), words("method"), numbers("parameters", form=","), numbers("share", form=".3%")
+    rows = [_row(line) for line in lines.values()]
     return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, columns, "method")
 
 
-def _order(candidate: Candidate) -> tuple:
-    return list(ROUTES).index(candidate.route), candidate.pairs, str(candidate.setting)
-
-
-def _zero_shot_row(query: str, candidates: Sequence[Candidate]) -> Row:
-    scores = {one.language: one.zero_shot for one in candidates if one.query == query}
-    return {"method": "Zero-shot", "test_text": query, **scores, "run_ids": []}
-
-
-def _method_row(line: dict[str, Candidate], different: Sequence[str]) -> Row:
-    first, pairs = next(iter(line.values())), {candidate.pairs for candidate in line.values()}
+def _row(line: Sequence[Candidate]) -> Row:
+    """Return the row of candidates that differ only in their language."""
+    first, pairs = line[0], {one.pairs for one in line}
     return {
         "method": _METHODS[first.route],
+        "module": first.runs[0].adapter.spec,
         "pairs": first.pairs if len(pairs) == 1 else float(np.mean(list(pairs))),
         "parameters": first.runs[0].adapter.trainable,
-        **{name: setting_text(name, value) for name, value in first.setting if name in different},
+        "share": first.runs[0].adapter.share,
+        **{name: setting_text(name, value) for name, value in first.setting},
         "test_text": first.query,
-        **_trained(line),
+        **{one.language: one.mean for one in line},
+        **{f"{one.language}_std": one.std for one in line},
+        "run_ids": [run_id for one in line for run_id in one.run_ids],
     }
-
-
-def _module_row(line: dict[str, Candidate]) -> Row:
-    first = next(iter(line.values()))
-    described = first.runs[0].adapter
-    sizes = {"parameters": described.trainable, "share": described.share}
-    return {"module": described.spec, "method": _METHODS[first.route], **sizes, **_trained(line)}
-
-
-def _trained(line: dict[str, Candidate]) -> Row:
-    stds = {f"{code}_std": candidate.std for code, candidate in line.items()}
-    run_ids = [run_id for candidate in line.values() for run_id in candidate.run_ids]
-    return {**{code: candidate.mean for code, candidate in line.items()}, **stds, "run_ids": run_ids}
 
 
 def _labels(rows: Sequence[Row], different: Sequence[str]) -> tuple[list[Column], str]:

@@ -126,7 +126,7 @@ def shots_table(candidates: Sequence[Candidate]) -> Table:
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
     """
-    order = sorted(candidates, key=lambda one: (str(_without(one, "shots")), one.pairs))
+    order = sorted(candidates, key=lambda one: (str(without(one, "shots")), one.pairs))
     different = varying_fields(order, "shots")
     columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), gallery_column(), *SCORES
     return _table("shots", "Gain by number of shots", order, columns)
@@ -146,8 +146,8 @@ def _table(
 
 def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
     """Return the candidates that others differ from in the field `name` of their setting and in no other."""
-    found = Counter(_without(candidate, name) for candidate in candidates)
-    return [candidate for candidate in candidates if found[_without(candidate, name)] > 1]
+    found = Counter(without(candidate, name) for candidate in candidates)
+    return [candidate for candidate in candidates if found[without(candidate, name)] > 1]
 
 
 def runs_of(candidates: Sequence[Candidate]) -> tuple[Result, ...]:
@@ -263,5 +263,6 @@ def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float
     }
 
 
-def _without(candidate: Candidate, left_out: str) -> tuple:
+def without(candidate: Candidate, left_out: str) -> tuple:
+    """Return language, route and setting of a candidate, except for the field `left_out`."""
     return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
