@@ -229,7 +229,7 @@ def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
     done = train(4, 6, lr=3e-4)
     failed = Result(done.run_id, "train", "failed", done.config, done.environment, error="out of memory")
     html = page_of(tmp_path, [train(4, 9), failed])
-    assert f'id="run-{failed.run_id}"' in html
+    assert f"<td>{failed.run_id}</td>" in html
     assert "--lr 0.0003" in html
     assert "1 of 2 runs complete" in html
 
