@@ -113,7 +113,7 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
     rows = [presence(config).to_json() for config in configs]
     columns = [words("language"), words("images"), words("present"), words("absent")]
     columns.append(numbers("area under the curve", "area"))
-    print_answer(parsed, rows, text_table([column.as_text(rows) for column in columns]))
+    print_answer(parsed, rows, plain_table(columns, rows))
     return 0
 
 
