@@ -16,6 +16,8 @@ import pecl
 def write_table(folder: Path, pairs: int = 60) -> Path:
     """Write drawn scenes as a table with images, and return its path."""
     captions = pecl.load_dataset("scenes", "de")
+    assert captions.images is not None
+    assert captions.english is not None
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "captions.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)

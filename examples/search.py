@@ -12,6 +12,7 @@ import pecl
 def draw(folder: Path, number: int = 40) -> Path:
     """Write drawn scenes as images into a folder, and return it."""
     images = pecl.load_dataset("scenes", "cs").images
+    assert images is not None
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(number):
         images.load(i).save(folder / f"{images.ids[i]}.png")
@@ -27,5 +28,6 @@ def main(folder: str | Path, query: str, language: str | None = None, top: int =
 
 
 if __name__ == "__main__":
-    for name, score in main(*(sys.argv[1:4] or [draw(Path("results/drawn")), "dva psi na pláži", "cs"])):
+    folder, query, language = sys.argv[1:4] or (draw(Path("results/drawn")), "dva psi na pláži", "cs")
+    for name, score in main(folder, str(query), str(language)):
         print(f"{score:+.3f}  {name}")

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, field, fields
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pecl.errors import ConfigError, is_text, nearest
 
@@ -95,6 +95,7 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         return None
     if not _is_of(kind, value):
         return _sentence(item, typed, value)
+    value = cast(Any, value)  # type checkers do not follow `kind`
     if kind in (int, float):
         low, high = item.metadata.get("low"), item.metadata.get("high")
         inside = (low is None or low <= value) and (high is None or value <= high)
@@ -133,7 +134,9 @@ def _is_of(kind: Any, value: Any) -> bool:
 def expected_type(config_class: type, name: str, value: Any) -> str | None:
     """Return the type of an option in words if `value` is of another; None if it fits, in any range."""
     kind, optional = value_type(config_class, name)
-    if (value is None and optional) or (_is_of(kind, value) and not (kind is float and not math.isfinite(value))):
+    if (value is None and optional) or (
+        _is_of(kind, value) and not (kind is float and not math.isfinite(cast(Any, value)))
+    ):
         return None
     return _NAMES[kind]
 
