@@ -274,7 +274,8 @@ class AdapterBank:
             for name, share in own.items()
             for adapter, weight in _with_plain(found[name], plain_weight)
         ]
-        places, names, adapters, weights = ([row[column] for row in chosen] for column in range(4))
+        places, names = [i for i, *_ in chosen], [name for _, name, *_ in chosen]
+        adapters, weights = [adapter for *_, adapter, _ in chosen], [weight for *_, weight in chosen]
         token_ids = self.tokenize([texts[i] for i in places], adapters, names)
         rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
         if len(places) > len(texts):

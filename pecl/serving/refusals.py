@@ -95,7 +95,8 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
 def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
     """Return the refusal of a request that pydantic refused: its most precise error as a sentence."""
     error = max(errors, key=lambda one: len(one["loc"]))  # of a value that may have several forms
-    field, *rest = (*error["loc"][1:], "body")
+    where: tuple[Any, ...] = (*error["loc"][1:], "body")
+    field, *rest = where
     name = str(field) + "".join(f"[{part}]" for part in rest if isinstance(part, int))
     if len(rest) > 3 and rest[-2] in ("text", "language", "image"):  # of an input: its number, its form, its field
         name += f".{rest[-2]}"
