@@ -68,7 +68,7 @@ def take(browser: webdriver.Chrome, out: Path) -> None:
 
 def search(browser: webdriver.Chrome, queries: dict[str, str], before: bool = False) -> None:
     """Search on the server's page with one query per language and wait for the results."""
-    WebDriverWait(browser, 60).until(lambda page: "photographs" in page.find_element(By.ID, "about").text)
+    WebDriverWait(browser, 60).until(lambda page: "photos" in page.find_element(By.ID, "about").text)
     for place, (language, text) in enumerate(queries.items()):
         if place:
             browser.find_element(By.ID, "add").click()
@@ -76,9 +76,12 @@ def search(browser: webdriver.Chrome, queries: dict[str, str], before: bool = Fa
         Select(row.find_element(By.TAG_NAME, "select")).select_by_value(language)
         row.find_element(By.TAG_NAME, "input").send_keys(text)
     if before:
+        browser.find_element(By.CSS_SELECTOR, "#experts summary").click()
         browser.find_element(By.ID, "compare").click()
+        browser.find_element(By.CSS_SELECTOR, "#experts summary").click()
+    browser.execute_script("document.getElementById('options').open = false")  # room for the photographs
     browser.find_element(By.CSS_SELECTOR, "button.primary").click()
-    WebDriverWait(browser, 60).until(lambda page: "photographs for" in page.find_element(By.ID, "status").text)
+    WebDriverWait(browser, 60).until(lambda page: "Closest first" in page.find_element(By.ID, "status").text)
 
 
 def main() -> None:
