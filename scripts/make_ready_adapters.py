@@ -35,7 +35,6 @@ from pecl.retrieval.measures import difference_interval
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
 ONLY_WORDS = {"dataset": "gatitos", "text": "gatitos@3"}  # of a language without captions
-STEP = 0.3  # of the coding of parameters, in standard deviations
 
 
 def main() -> None:
@@ -86,7 +85,7 @@ def write(result: Result, out: Path) -> Path:
     folder = out / result.config.profile
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.config.language}.safetensors"
-    write_tensors(path, pack(file.state, STEP), read_tensors(file.path)[1])
+    write_tensors(path, pack(file.state), read_tensors(file.path)[1])
     document = _in_place(replace(result, adapter=replace(result.adapter, sha256=sha256_file(path))))
     document.pop("ranks", None)  # the kept result has them
     write_line(folder / RESULTS, with_digest(document))

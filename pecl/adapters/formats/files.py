@@ -116,8 +116,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         if unknown := [config["kind"] for config in document if config["kind"] not in KINDS]:
             raise UnknownAdapterError(path, metadata["language"], unknown[0])
         configs = configs_from_json(document)
-        packed = is_packed(state)
-        state = unpack(state) if packed else state
+        state = unpack(state) if is_packed(state) else state
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
@@ -125,8 +124,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
-    if not packed:  # what is unpacked is finite
-        check_values(path, state)
+    check_values(path, state)
     adapter = replace(adapter, named_by=check_adapter_file(path))
     if tower is not None:
         adapter.check_tower(tower)
