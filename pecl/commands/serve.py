@@ -141,7 +141,8 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     files = known.files()
     towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
-    models = Models(config.profile, towers.text)
+    name = config.profile if config.text_model is None else Path(config.text_model).name
+    models = Models(name, towers.text)
     for file in files.values():
         models.add(file)
     logger.info("adapters: %s", listed([known.for_language(language).name for language in files]) or "none")

@@ -19,6 +19,7 @@ from PIL.Image import Resampling
 from torch import nn
 
 from pecl.encoders import contract
+from pecl.encoders.cleaning import CANONICALIZE
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.open_clip import LENGTH
@@ -102,6 +103,8 @@ def export_immich(
     check_packages()
     tokenizer, length = portable_tokenizer(text, with_prefix=True), context_length(text)
     settings: dict[str, Any] = {"embed_dim": text.embedding_dim, "text_cfg": {"context_length": length}}
+    if text.clean == CANONICALIZE:  # immich cleans so before it looks for special tokens
+        settings["text_cfg"]["tokenizer_kwargs"] = {"clean": CANONICALIZE}
     shown = None
     if image is not None:
         check_pair(text, image)

@@ -181,7 +181,7 @@ def immich(case):
     found = Textual(folder, folder / TEXTUAL / MODEL)
     case.tower.max_length = min(case.tower.max_length, 77)
     return lambda texts: np.stack([found.embed(text) for text in texts]), lambda texts: case.expected(
-        [" ".join(text.split()) for text in texts]
+        [found.cleaned(text) for text in texts]
     )
 
 

@@ -1,6 +1,9 @@
 """Search finds the photographs that arithmetic says, of every kind that phones write, for any query."""
 
+import json
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -19,6 +22,7 @@ from pecl.adapters.formats.files import save_adapter
 from pecl.errors import ConfigError, DataError, WeightsError
 from pecl.files import pictures
 from pecl.search.build import build_index
+from pecl.search.catalogue import FILE
 from pecl.search.exact import ExactSearch
 from pecl.search.options import IndexOptions
 from pecl.search.queries import QueryEncoder
@@ -222,6 +226,20 @@ def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index,
     opened.search(opened.embeddings[:1])  # which asks no tower
     build_index(index.root, options=pecl.IndexOptions(rebuild=True))
     assert pecl.ImageIndex.open(index.folder).search("a dog", "en")
+
+
+def test_a_head_with_another_image_tower_is_refused_also_by_what_opens_no_image_tower(index, tmp_path):
+    shutil.copytree(index.folder, tmp_path / "copy")
+    with sqlite3.connect(tmp_path / "copy" / FILE) as database:
+        (text,) = database.execute("SELECT document FROM head").fetchone()
+        made = json.loads(text)["towers"]["image"]["fingerprint"]
+        database.execute("UPDATE head SET document = ?", [text.replace(made, made[::-1])])
+    for use in (
+        lambda: pecl.ImageIndex.open(tmp_path / "copy"),
+        lambda: build_index(index.root, tmp_path / "copy"),
+    ):
+        with pytest.raises(DataError, match="its image and text tower are not those that it was made with"):
+            use()
 
 
 def test_a_search_shares_towers_that_are_loaded_already(index):
