@@ -77,24 +77,12 @@ def test_numpy(expected, capsys):
     assert pecl.read_ids("embedded") == found.ids
 
 
-def test_pandas(embedded, expected):
-    best = run("pandas and parquet", query=embedded.query).table.nlargest(5, "score")
-    assert best["id"].tolist() == expected[0]
-    assert np.allclose(best["score"], expected[1], atol=1e-5)
-
-
 def test_faiss(embedded, expected):
     pytest.importorskip("faiss", reason="needs faiss-cpu")
     found = run("FAISS", query=embedded.query)
     assert [found.ids[row] for row in found.places[0]] == expected[0]
     assert np.allclose(found.scores[0], expected[1], atol=1e-5)
     assert found.index.ntotal == PHOTOGRAPHS
-
-
-def test_datasets(embedded):
-    pytest.importorskip("datasets", reason="needs datasets")
-    rows = run("datasets", bank=embedded.bank).table["embedding"]
-    assert np.allclose(np.stack(list(rows)), embedded.bank.encode_text([QUERY, "kočka na okně"], "cs"), atol=1e-5)
 
 
 def test_langchain_without_a_server(embedded):
