@@ -56,7 +56,8 @@ def export_onnx(
     """
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
-    adapter, tower = (None, text) if bank is None else (bank.adapter, bank.tower)
+    tower: Any = text if bank is None else bank.tower
+    adapter = None if bank is None else bank.adapter
     tokenizer = portable_tokenizer(tower, with_prefix=True)
     about = {
         "max_length": tower.max_length,  # tokens; the graph cuts longer texts
@@ -119,6 +120,8 @@ class TextModule(nn.Module):
 
     def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None, languages: Sequence[str] = ()) -> None:
         super().__init__()
+        self.codes: torch.Tensor | None
+        self.cut: torch.Tensor
         codes = [tower.language_token(name) for name in languages] if tower.names_languages else None
         self.register_buffer("codes", None if codes is None or adapter is None else torch.tensor(codes))  # (S,)
         self.backbone, self.head, self.pooling = tower.backbone, tower.head, POOLINGS[tower.pooling]
@@ -203,16 +206,15 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
     with contract.opening("onnxruntime"):
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         session: Any = InferenceSession(folder / TEXT_FILE, providers=["CPUExecutionProvider"])
-    slots, languages = {}, None
-    if isinstance(text, AdapterBank):
-        texts, names = contract.texts_for(text.tower, has_prefix=True), text.single().languages
-        slots = {"slots": np.arange(len(texts)) % len(names)}
-        languages = [names[slot] for slot in slots["slots"]]
+    tower, names = (text.tower, text.single().languages) if isinstance(text, AdapterBank) else (text, [])
+    texts = contract.texts_for(tower, has_prefix=True)
+    places = np.arange(len(texts)) % max(len(names), 1)
+    slots = {"slots": places} if names else {}
 
-        def expected(given: Sequence[str]) -> torch.Tensor:
-            return text.encode_text(given, languages)
-    else:
-        texts, expected = contract.texts_for(text, has_prefix=True), text.encode_text
+    def expected(given: Sequence[str]) -> torch.Tensor:
+        if isinstance(text, AdapterBank):
+            return text.encode_text(given, [names[place] for place in places])
+        return text.encode_text(given)
 
     def embed(
         given: Sequence[str], mask: Callable[[np.ndarray], np.ndarray] = np.asarray, **options: Any

@@ -151,7 +151,7 @@ def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> Non
 
     cleaned: Callable[[str], str] = str if text.clean == clean else cleaning(clean)
     with contract.opening("open_clip"):
-        model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        model: Any = open_clip.create_model_and_transforms(f"local-dir:{folder}")[0]
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
 
     def expected(given: Sequence[str]) -> torch.Tensor:

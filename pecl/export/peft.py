@@ -64,11 +64,16 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
         loader: Any = AutoModel if tower.family is None or tower.family.encoder is None else tower.family.encoder
         encoder = loader.from_pretrained(named, **encoder_options(tower))
         finish_backbone(encoder)
-        wrapped = PeftModel.from_pretrained(encoder, str(folder)).eval()
-    settings = {"text_prefix": tower.text_prefix, "max_length": tower.max_length, "clean": tower.clean}
+        wrapped: Any = PeftModel.from_pretrained(encoder, str(folder)).eval()
     found = MultilingualTextEncoder(
-        *(wrapped, tower.tokenizer, tower.head),
-        **(settings | {"name": tower.name, "pooling": tower.pooling}),
+        wrapped,
+        tower.tokenizer,
+        tower.head,
+        name=tower.name,
+        text_prefix=tower.text_prefix,
+        max_length=tower.max_length,
+        pooling=tower.pooling,
+        clean=tower.clean,
     )
     found.language = adapter.language
     texts = contract.texts_for(tower)
