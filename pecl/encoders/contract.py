@@ -23,7 +23,7 @@ from pecl.errors import PeclError, RunError, one_line
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-5  # of each number of an embedding of length 1
-EMPTY = "empty"
+EMPTY, LONG = "empty", "500 words"
 TEXTS: dict[str, str] = {
     "plain": "a dog on the beach",
     "capitals": "A DOG, A CAT!",
@@ -42,7 +42,7 @@ TEXTS: dict[str, str] = {
     "Greek": "ΣΟΦΟΣ, ὈΔΥΣΣΕΎΣ ΣΑΣ.",
     "Turkish": "İSTANBUL'DA IŞIK",
     EMPTY: "",
-    "500 words": "word " * 500,
+    LONG: "word " * 500,
 }
 
 Embed = Callable[[Sequence[str]], Any]  # texts -> (N, D), of length 1
@@ -56,7 +56,8 @@ def texts_for(tower: Tokenizing, *, has_prefix: bool = False, pads_by_token: boo
         has_prefix: whether the tower's prefix, if it has one, is part of the export's tokenizer.
         pads_by_token: whether the package takes every token of padding for padding, also within a text.
     """
-    padding, end = tower.tokenizer.pad_token, tower.tokenizer.eos_token or tower.tokenizer.sep_token
+    tokenizer = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
+    padding, end = tokenizer.pad_token, tokenizer.eos_token or tokenizer.sep_token
     texts = dict(TEXTS)
     if has_prefix and tower.text_prefix:
         del texts[EMPTY]
