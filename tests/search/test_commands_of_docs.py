@@ -14,7 +14,6 @@ from pecl.data.scenes import load_scenes
 def commands(page, heading):
     text = (ROOT / page).read_text("utf-8")
     found = re.search(rf"## {heading}\n+```bash\n(.*?)```", text, re.DOTALL)[1].splitlines()
-    assert len(found) == 5
     if "pecl serve" in found[-1]:
         return ["cd pecl", *found[:-1]]  # the README's last goes on until it is stopped: tests/serving/test_server.py
     return found
@@ -25,14 +24,15 @@ def commands(page, heading):
 @pytest.mark.parametrize(
     ("page", "heading"), [("docs/search.md", "From a clone to a search"), ("README.md", "Search your own photographs")]
 )
-def test_five_commands_lead_to_a_search(tmp_path, page, heading):
-    make_checkout(tmp_path)
+def test_commands_lead_to_a_search(tmp_path, page, heading):
+    checkout = make_checkout(tmp_path)
     scenes = load_scenes("cs", 12)
     for i in range(12):
         path = tmp_path / "Pictures" / str(i % 2) / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         scenes.images.load(i).save(path)
-    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment["PATH"] = f"{checkout}/.venv/bin:{environment['PATH']}"  # active, as the README says
     environment.pop("PECL_CACHE_DIR", None)
     environment.pop("PECL_INDEX_DIR", None)
     shell = ["bash", "-e", "-c", "\n".join(commands(page, heading))]
