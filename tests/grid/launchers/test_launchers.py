@@ -299,7 +299,7 @@ def test_a_missing_engine_is_named(monkeypatch):
     for name, package in (("slurm", "submitit"), ("ray", "ray")):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
-            with pytest.raises(ConfigError, match=rf"needs {package}: pip install 'pecl\[{name}\]'"):
+            with pytest.raises(ConfigError, match=rf"needs {package}: pip install -e '.\[{name}\]'"):
                 make_launcher(name)
 
 
