@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Install pecl and its test requirements into .venv, check style and types, and run all tests.
+# Install pecl and its test requirements into .venv, check style and types, and run the tests.
 #
-#   bash scripts/test.sh                    all tests except slow ones, with two workers
-#   bash scripts/test.sh -m slow            slow tests
+#   bash scripts/test.sh                    what CI runs: all tests except slow ones, with two workers
+#   bash scripts/test.sh --all              also slow ones: kills, fuzzing, browsers, wheels and all commands of the documents;
+#                                           before a merge, and weekly
+#   bash scripts/test.sh -m slow            pytest's arguments in place of these
 #   PECL_DATA_DIR=... bash scripts/test.sh  also the tests on real data sets (data/README.md)
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
+unset PYTHONDONTWRITEBYTECODE  # each process that a test starts would compile its packages again, for seconds
 bash scripts/install.sh test
 echo "== style"
 .venv/bin/python -m ruff check .
@@ -14,6 +17,9 @@ echo "== style"
 echo "== types"
 .venv/bin/basedpyright --pythonpath .venv/bin/python
 echo "== tests"
-[ $# -gt 0 ] || set -- -m "not slow" -n 2 --dist loadfile
+case ${1:-} in
+    "") set -- -m "not slow" -n 2 --dist loadfile ;;
+    --all) shift; set -- -n 2 --dist loadfile "$@" ;;
+esac
 OMP_NUM_THREADS=1 .venv/bin/python -m pytest "$@"  # threads of several processes would wait for each other
 echo "== all passed; next: bash scripts/quickstart.sh"

@@ -68,7 +68,17 @@ def _nothing_is_left():
     _load_once.cache_clear()  # of a pair that is loaded by halves, one may be real and the other one tiny
 
 
+# Files of which every test is slow: kills, browsers, and programs that documents name
+SLOW = {
+    *("test_kills.py", "test_serve_kills.py", "test_two_namespaces.py", "test_browser.py", "test_commands_of_docs.py"),
+    *("test_documents.py", "test_site.py", "test_notebook.py", "test_full_size.py"),
+}
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker(pytest.mark.slow)
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -1,11 +1,6 @@
 """Every file is hostile: whatever lies in it, a parser returns, or raises one sentence that names the file."""
 
-import os
 import random
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from helpers.parsers import damage, make_parsers
@@ -90,15 +85,3 @@ def is_refused(parser, path):
         path.name in sentence or str(path.parent) in sentence or path.name == "task.yaml"
     )  # a task may come by a pipe
     return True
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("atheris") is None, reason="needs atheris: pip install atheris")
-@pytest.mark.parametrize("name", NAMES)
-def test_atheris_finds_no_other_error(tmp_path, name):
-    job = [sys.executable, "-m", "helpers.fuzz_with_atheris", name, str(tmp_path), "-runs=10000", "-timeout=20"]
-    tests = Path(__file__).parents[1]
-    paths = os.pathsep.join([str(tests), str(tests.parent)])
-    done = subprocess.run(job, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=1200)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "Done 10000 runs" in done.stderr
