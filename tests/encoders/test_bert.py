@@ -18,7 +18,7 @@ def _towers(bf16=False):
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24}
     tokenizer = tiny_tokenizer()
     backbone = Bert(
-        BertSettings(len(tokenizer), max_position_embeddings=40, type_vocab_size=2, layer_norm_eps=1e-5, **sizes)
+        BertSettings(len(tokenizer), max_position_embeddings=160, type_vocab_size=2, layer_norm_eps=1e-5, **sizes)
     )
     for parameter in backbone.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

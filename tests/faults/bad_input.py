@@ -85,7 +85,7 @@ TRAIN = [
 DISTILLATION = [
     (
         "--text nowhere",
-        'text: expected multi30k-translations, flickr30k200, emoji, a table .* or two aligned .*got "nowhere"',
+        'text: expected multi30k-translations, .*, a table .* or two aligned .*got "nowhere"',
     ),
     ("--text ''", 'text: expected sources joined by commas, got ""'),
     ("--text text.tsv@0", 'text: expected a weight above 0 and at most 100 for text.tsv, got "0"'),
@@ -164,7 +164,6 @@ EXPORT = [
     ("onnx x --slots", "--slots: expected --adapter ADAPTER, once per language"),
     ("onnx x --adapter sound.safetensors --adapter sound.safetensors", "adapter: expected one without --slots, got 2"),
     ("onnx x --slots --adapter sound.safetensors --adapter sound.safetensors", "language 'de' is in the bank already"),
-    ("immich --out x --language cs", "--tower, --language: expected both with --out and --replace"),
     ("peft x --adapter sound.safetensors --base file", "file is a file: expected the folder of a checkpoint"),
 ]
 
@@ -200,7 +199,6 @@ SCRIPTS = [  # (variables and script, what it says)
 
 INDEX = [
     ("empty", "empty: there are no photographs in it: expected files named .jpg"),
-    ("pictures --out pictures", "--out: expected another folder than that of the photographs, got pictures"),
     ("pictures --out /proc/nowhere", "cannot write|No such file"),
     ("pictures --languages cs,ceb", "languages: expected languages that can be detected, got ceb: name it per search"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
@@ -214,7 +212,7 @@ INDEX = [
 
 SEARCH = [
     ("", "expected an INDEX, or --embeddings FILE"),
-    ("indexed", "search: expected a TEXT, or a picture with --image"),
+    ("indexed", "search: expected a TEXT, or an image with --image"),
     ("damaged-index dog", "pecl-index.sqlite is damaged"),
     ("indexed ''", "text: expected words in UTF-8, got ''"),
     ("indexed dog --after 2019-13", "--after: expected a day, a month or a year, such as .*, got '2019-13'"),
