@@ -252,7 +252,7 @@ def test_rows_of_tokens_that_were_not_chosen_take_no_room(used):
     part = {**state, "words.vectors": state["words.vectors"][:used]}
     size = len(pack(part, 0.2 * (used / 2000) ** 0.5)["codes"])
     packed = pack(state, 0.2)
-    assert len(packed["codes"]) == pytest.approx(size, rel=0.05)
+    assert len(packed["codes"]) == pytest.approx(size, rel=0.15)
     assert (product(unpack(packed)) - product(state))[used:].norm() <= 0.1 * product(state).norm()
 
 
