@@ -36,7 +36,7 @@ from pecl.search.catalogue import (
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.embed import embed, fingerprints
 from pecl.search.metadata import Described, describe
-from pecl.search.options import IndexOptions, earlier_index, new_head
+from pecl.search.options import IndexOptions, check_same, earlier_index, new_head
 from pecl.search.thumbnails import renew_thumbnails
 from pecl.search.words import drop_words, with_words, write_words
 
@@ -91,6 +91,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         listed = f" ({len(found.unreadable)} could not be looked at: {reason})" if reason else ""
         wanted = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
         raise DataError(f"{folder}: there are no photographs in it{listed}: {wanted}")
+    check_same(place, found.root, options)  # before anything is written
     try:
         check_writable(place)
     except OutputError as error:

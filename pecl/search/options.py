@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pecl.data.spoken import named_languages
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue
+from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue, read_head
 
 ENGINES = ("exact", "qdrant")
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
@@ -64,25 +64,34 @@ def earlier_index(place: Path, root: Path, options: IndexOptions) -> Catalogue |
 
     Raises:
         DataError: it is damaged.
-        ConfigError: it is of other photographs than those in `root`, or an option differs that only a rebuild changes.
+        ConfigError: as `check_same`.
     """
     if not (place / FILE).exists():
         return None
+    check_same(place, root, options)
     try:
-        found = read_catalogue(place)
+        return read_catalogue(place)
     except DataError:
         if options.rebuild:
             return None
         raise
-    if options.rebuild:
-        return found
-    head, way_on = found.head, "leave it out, or pass --rebuild to make the index again"
+
+
+def check_same(place: Path, root: Path, options: IndexOptions) -> None:
+    """Check that an index in `place`, if there is one, may be renewed; a rebuild replaces any.
+
+    Raises:
+        DataError: it is damaged.
+        ConfigError: it is of other photographs than those in `root`, or an option differs that only a rebuild changes.
+    """
+    if options.rebuild or not (place / FILE).exists():
+        return
+    head, way_on = read_head(place), "leave it out, or pass --rebuild to make the index again"
     if Path(head.root) != root.resolve():
         raise ConfigError(f"{place} is the index of {head.root}, got {root.resolve()}: name another --out")
     for name, value in {"profile": options.profile, "engine": options.engine, "url": options.url}.items():
         if value not in (None, getattr(head, name)):
             raise ConfigError(f"--{name}: {place} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
-    return found
 
 
 def new_head(root: Path, before: Catalogue | None, options: IndexOptions) -> Head:
