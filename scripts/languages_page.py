@@ -1,7 +1,8 @@
 """Generate the tables and the figure of docs/languages.md from results on XTD200.
 
     python scripts/languages_page.py            print them as Markdown
-    python scripts/languages_page.py --write    write them into docs/languages.md, and draw img/languages
+    python scripts/languages_page.py --write    write them into docs/languages.md and results/measured/languages/README.md,
+                                                and draw img/languages
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). Of a
 language that was trained with another data set it holds two evaluations, of the plain tower and of the shipped adapter.
@@ -27,9 +28,10 @@ from pecl.files import load_json, write_bytes
 from pecl.languages import LANGUAGES, language_name
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.tables.statistics import BOOTSTRAP, hits, intervals
-from pecl.results.result import Result
+from pecl.results.result import OTHER_TEXT, Result
 
 PAGE = ROOT / "docs" / "languages.md"
+LIST = ROOT / "results" / "measured" / "languages" / "README.md"
 FIGURE = ROOT / "img" / "languages"
 FOLDER = "languages"
 WEAKEST = 12  # languages
@@ -71,6 +73,15 @@ class Row:
     def share(self) -> float:
         """Share of the gap to 1 that the adapter closes."""
         return self.gain / (1 - float(self.before.mean()))
+
+    @property
+    def people(self) -> tuple[float, float] | None:
+        """R@1 of sentences that people translated, before and after; None where they were not measured."""
+        if (self.training["data"].get("other_text") or {}).get("dataset") != "sib200":
+            return None
+        stages = self.training["metrics"][OTHER_TEXT]
+        before, after = (stages[stage]["mean_recall@1"] for stage in ("zero_shot", "best"))
+        return before, after
 
     @property
     def size(self) -> int | None:
@@ -128,6 +139,27 @@ def summary() -> str:
     return "\n".join(lines) + f"\n\n![R@1 of each language before and after](../img/languages/{NAME}.png)"
 
 
+def people() -> str:
+    """Say what adapters change on sentences that people translated, and how this goes with the machine's captions."""
+    rows = [row for row in shown() if row.people]
+    if not rows:
+        return NOTHING
+    found = np.array([row.people for row in rows])
+    gains = found[:, 1] - found[:, 0], np.array([row.gain for row in rows])
+    lines = [
+        f"- {len(rows)} languages by the recipe of now: R@1 of 99 sentences of SIB-200 (split `dev`), mean of both "
+        f"directions: {found[:, 0].mean():.3f} before, {found[:, 1].mean():.3f} after; "
+        f"{int((gains[0] < 0).sum())} below the plain tower, by {max(-gains[0].min(), 0):.3f} at most."
+    ]
+    if len(rows) > 2:
+        by_machine = np.array([row.after.mean() for row in rows])
+        lines.append(
+            f"- Correlation over these languages of R@1 of the sentences and of XTD200's captions, with the adapter: "
+            f"{np.corrcoef(found[:, 1], by_machine)[0, 1]:.2f}; of the gains: {np.corrcoef(*gains)[0, 1]:.2f}."
+        )
+    return "\n".join(lines)
+
+
 def _before_and_after(rows: Sequence[Row]) -> str:
     before, after = (np.array([getattr(row, name).mean() for row in rows]) for name in ("before", "after"))
     return f"{before.mean():.3f} ({before.std():.3f}) before, {after.mean():.3f} ({after.std():.3f}) after"
@@ -149,7 +181,7 @@ def all_languages() -> str:
     rows = shown()
     if not rows:
         return NOTHING
-    head = "language,script,tokens,zero-shot,adapted,gain [95 %],share of the gap,kB,pairs,parameters,trained"
+    head = "language,script,tokens,zero-shot,adapted,gain [95 %],share of the gap,people,kB,text,parameters,trained"
     tokens = load_json(TOKENS)
     return table(head.split(","), [_texts(row, tokens[row.code]["tokens"]) for row in rows])
 
@@ -164,6 +196,7 @@ def _texts(row: Row, tokens: float) -> list[str]:
         f"**{row.after.mean():.3f}**",
         f"{row.gain:+.3f} [{low:+.3f}, {high:+.3f}]",
         f"{row.share:.2f}",
+        "" if row.people is None else "{:.2f} to {:.2f}".format(*row.people),
         "" if row.size is None else f"{row.size / 1000:.0f}",
         _pairs(training),
         f"{training['adapter']['trainable']:,}",
@@ -173,12 +206,9 @@ def _texts(row: Row, tokens: float) -> list[str]:
 
 def _pairs(training: Mapping[str, Any]) -> str:
     text = _text(training)
-    first, *others = text.get("sources", [None])
     mixed = [f"{text['mixed']['captions']:,} mixed"] if "mixed" in text else []
-    if not others and not mixed:
-        return f"{training['data']['split']['train']:,}"
-    named = [f"{source['pairs']:,} {source['source']}" for source in others]
-    return " + ".join([f"{first['pairs']:,}", *named, *mixed])
+    named = [f"{source['pairs']:,} {source['source']}" for source in text.get("sources", ())]
+    return ", ".join([*named, *mixed]) or f"{training['data']['split']['train']:,}"
 
 
 def _trained(config: Mapping[str, Any], text: Mapping[str, Any] = {}) -> str:
@@ -276,14 +306,16 @@ def _runs(rows: Sequence[Row]) -> tuple[str, ...]:
 
 PARTS = {
     "summary": summary,
+    "people": people,
     "weakest": weakest,
     "unknown": unknown,
     "budgets": budgets,
-    "all languages": all_languages,
 }
+OF_LANGUAGES = {"all languages": all_languages}
 
 
 if __name__ == "__main__":
+    main(__doc__ or "", LIST, OF_LANGUAGES)
     if main(__doc__ or "", PAGE, PARTS) and (found := shown()):
         FIGURE.mkdir(parents=True, exist_ok=True)
         plot = draw(found)

@@ -122,6 +122,7 @@ SCRIPTS = [
     ("docs/effect.md", "effect_tables", "PARTS"),
     ("results/measured/effect/README.md", "effect_tables", "OF_RUNS"),
     ("docs/languages.md", "languages_page", "PARTS"),
+    ("results/measured/languages/README.md", "languages_page", "OF_LANGUAGES"),
     ("docs/search.md", "search_tables", "PARTS"),
 ]
 SCORES = {"tzm": 10, "sw": 90, "fi": 50}
