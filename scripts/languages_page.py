@@ -1,7 +1,7 @@
 """Generate the tables and the figure of docs/languages.md from results on XTD200.
 
     python scripts/languages_page.py            print them as Markdown
-    python scripts/languages_page.py --write    write them into docs/languages.md and results/measured/languages/README.md,
+    python scripts/languages_page.py --write    write them into docs/languages.md and the list that it links to,
                                                 and draw img/languages
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). Of a
