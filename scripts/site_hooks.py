@@ -46,6 +46,7 @@ LINKS = {
     "](LICENSE-WEIGHTS.md": "](weights.md",
     "](../README.md": "](index.md",
     "](../LICENSE-WEIGHTS.md": "](weights.md",
+    "](../deploy/": "](deploy/",
 }
 FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # has a variant for dark pages
 
@@ -62,11 +63,11 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages and images outside of docs/."""
+    """Add the pages, images and files of a deployment outside of docs/."""
     for name, source in PAGES.items():
         files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
-    for path in sorted((ROOT / "img").rglob("*")):
-        if path.suffix in (".png", ".svg", ".jpg"):
+    for path in sorted([*(ROOT / "img").rglob("*"), *(ROOT / "deploy").iterdir()]):
+        if path.suffix in (".png", ".svg", ".jpg") or path.parent.name == "deploy":
             files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
