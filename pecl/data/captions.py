@@ -14,7 +14,7 @@ import numpy as np
 
 from pecl.data.lines import stripped_lines
 from pecl.errors import DataError, is_text, unknown
-from pecl.files import HALF_CHARACTER, TEXT_LIMIT, sha256_lines
+from pecl.files import HALF_CHARACTER, sha256_lines
 from pecl.files.columns import ArrowColumn
 from pecl.files.images import ImageSource
 
@@ -157,7 +157,7 @@ def read_captions(path: str | Path) -> tuple[str, ...]:
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named).
     """
     path = resolve_captions_file(path)
-    captions = tuple(stripped_lines(path, TEXT_LIMIT))
+    captions = tuple(stripped_lines(path))
     if "" in captions:
         number = captions.index("") + 1
         raise DataError(f"{path}, line {number}: empty caption; every line must hold one")

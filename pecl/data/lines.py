@@ -32,33 +32,27 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from error
 
 
-def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = None) -> Iterator[tuple[str, str | None]]:
-    r"""Yield the lines of a file of at most `limit` unpacked bytes, without a byte-order mark; `.gz` is unpacked.
+def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, str | None]]:
+    r"""Yield the lines of a file without a byte-order mark; `.gz` is unpacked.
 
     With each comes its problem, if any: characters that are not UTF-8 are replaced in it.
 
     Lines end at `newline`: "\n", or "" to also end them at "\r" and "\r\n"; neither is changed.
 
     Raises:
-        DataError: as `readable`, a line has more than `LONGEST` characters, or the file more than `limit` bytes.
+        DataError: as `readable`, or a line has more than `LONGEST` characters.
     """
     packed = path.suffix.lower() == ".gz"
     with readable(path, what), open_regular(path) as file:
         content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
         # Escape bytes that are not UTF-8, so that reading goes on after a bad line
         reader = io.TextIOWrapper(content, "utf-8", errors="surrogateescape", newline=newline)
-        size = 0
         for number in itertools.count(1):
             if not (text := reader.readline(LONGEST + 1)):
                 return
             if len(text) > LONGEST:
                 raise DataError(f"{path}, line {number}: longer than {LONGEST:,} characters: is it a file of lines?")
-            line = _checked(text.removeprefix(_BOM) if number == 1 else text)
-            size += len(text.encode("utf-8", "surrogateescape"))
-            if limit is not None and size > limit:
-                said = "unpacks to more than" if packed else "is larger than"
-                raise OSError(f"it {said} {limit:,} bytes, the most that is read of such a file")
-            yield line
+            yield _checked(text.removeprefix(_BOM) if number == 1 else text)
 
 
 def _checked(text: str) -> tuple[str, str | None]:
@@ -73,10 +67,10 @@ def _checked(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def stripped_lines(path: Path, limit: int | None = None) -> Iterator[str]:
+def stripped_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a caption file, at least one, including empty ones, without spaces at their ends."""
     number = 0
-    for number, (text, wrong) in enumerate(lines_of(path, CAPTIONS, limit=limit), 1):
+    for number, (text, wrong) in enumerate(lines_of(path, CAPTIONS), 1):
         if wrong:
             raise DataError(f"{path}, line {number}: {wrong}")
         yield text.strip()

@@ -34,11 +34,13 @@ def new_folder(target: str | Path) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(target)
             folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
-            folder.mkdir(mode=0o700)
+            folder.mkdir()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            stack.callback(os.close, _hold(folder))
+            held = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, held)
+            with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes it
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield folder
-            folder.chmod(0o755)  # until now only its owner could look into it
             os.rename(folder, target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
@@ -56,20 +58,12 @@ def check_absent(target: str | Path) -> None:
     check_writable(target.parent)
 
 
-def _hold(folder: Path) -> int:
-    """Return an open descriptor of `folder` that holds its lock for as long as this process lives."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes it
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return descriptor
-
-
 def _remove_abandoned(target: Path) -> None:
     """Remove the temporary folders of `target` that no process locks."""
     for name in os.listdir(target.parent):
         found = _TEMPORARY.fullmatch(name)
         if found is not None and found["target"] == target.name:
-            remove_unless_held(target.with_name(name), os.O_RDONLY | os.O_DIRECTORY, shutil.rmtree)
+            remove_unless_held(target.with_name(name), os.O_RDONLY, shutil.rmtree)
 
 
 def default_cache_dir() -> Path:

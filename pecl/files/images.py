@@ -4,7 +4,6 @@ The fingerprint keys the cached embedding of an image. A file may change between
 expected fingerprint and compares it with the bytes that it decodes.
 """
 
-import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,6 @@ from pecl.files.digests import sha256_bytes, sha256_file
 from pecl.files.pictures import decode_picture, read_picture
 from pecl.files.progress import Bar
 
-CLOCK_RESOLUTION_NS = 2_000_000_000  # resolution of the coarsest file system's times
 NAMED = 10  # images that a sentence names
 
 
@@ -80,18 +78,14 @@ class ImageFiles:
                 return decode_picture(content)
         except Exception as error:  # Pillow raises any exception
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
-        raise _changed(path)
+        raise DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
 
     def fingerprint(self, index: int) -> str:
-        """Return the SHA-256 of the file's bytes; raise DataError if it cannot be read, or is being written."""
+        """Return the SHA-256 of the file's bytes; raise DataError if it cannot be read."""
         path = self.paths[index]
         try:
-            state = _state(path)
-            # Two changes within the clock's resolution leave the same times, so that a file just written is read again.
-            just_now = time.time_ns() - max(state[2:]) < CLOCK_RESOLUTION_NS
-            return (_fingerprint_of.__wrapped__ if just_now else _fingerprint_of)(path, state)
-        except DataError:
-            raise
+            state = path.stat()
+            return _fingerprint_of(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
         except (OSError, ValueError) as error:  # the latter: a NUL in its name
             raise DataError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -100,23 +94,10 @@ class ImageFiles:
         return ImageFiles(tuple(self.paths[i] for i in indices))
 
 
-def _state(path: Path) -> tuple[int, int, int, int]:
-    """Return inode, size and times of a file, one of which differs after a change."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
 @lru_cache(maxsize=100_000)
-def _fingerprint_of(path: Path, state: tuple[int, int, int, int]) -> str:
-    """Return an image file's fingerprint, cached while the file is unchanged: runs of a grid share images."""
-    digest = sha256_file(path)
-    if _state(path) != state:
-        raise _changed(path)
-    return digest
-
-
-def _changed(path: Path) -> DataError:
-    return DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
+def _fingerprint_of(path: Path, *state: int) -> str:
+    """Return an image file's fingerprint, cached while inode, size and times stay: runs of a grid share images."""
+    return sha256_file(path)
 
 
 def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict[int, DataError]:

@@ -12,7 +12,6 @@ import base64
 import contextlib
 import importlib
 import io
-import os
 import struct
 import threading
 import warnings
@@ -25,7 +24,6 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pecl.files import open_regular
 
-FILE_BYTES = 1 << 30  # the most that is read of one file
 # Pixels up to which Pillow never warns, and a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
 WHOLE = 89_478_485
 # The most pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
@@ -64,14 +62,11 @@ def read_picture(path: str | Path) -> bytes:
     """Return the bytes of an image file, for `open_picture` and its fingerprint alike.
 
     Raises:
-        OSError: it is missing, cannot be read, has more than `FILE_BYTES`, or is a folder, a pipe or a device.
+        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
         ValueError: there is a NUL in its name.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > FILE_BYTES:
-            raise OSError(f"expected at most {FILE_BYTES:,} bytes, got {size:,}")
-        return file.read(size)
+        return file.read()
 
 
 def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> ImageFile.ImageFile:

@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pecl.config import ExperimentConfig
-from pecl.data import captions, lines
-from pecl.data.captions import read_captions
-from pecl.data.custom import tables
+from pecl.data import lines
 from pecl.data.custom.in_memory import from_dataset
 from pecl.data.custom.sources import TextSource, read_source
-from pecl.data.custom.tables import read_table
 from pecl.errors import DataError, OutputError
 from pecl.experiment.text import hold_out, load_text
 from pecl.files import columns
@@ -170,17 +167,6 @@ def source(tmp_path):
 
 
 KINDS = ["aligned", "csv", "tsv.gz", "jsonl"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_training_text_may_be_longer_than_other_files_may(source, kind, monkeypatch):
-    monkeypatch.setattr(captions, "TEXT_LIMIT", 100)
-    monkeypatch.setattr(tables, "TEXT_LIMIT", 100)
-    name = source(kind)
-    assert list(read_source(TextSource(name), "de", {})[0]) == list(zip(GERMAN, ENGLISH, strict=True))
-    for path in name.split("="):
-        with pytest.raises(DataError, match=r"(is larger|unpacks to more) than 100 bytes"):
-            (read_captions if kind == "aligned" else read_table)(tables.Path(path))
 
 
 @pytest.mark.parametrize("kind", KINDS)

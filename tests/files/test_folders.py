@@ -15,15 +15,6 @@ from pecl.files import check_absent, new_folder
 from pecl.files.images import ImageFiles
 
 
-def test_it_appears_when_it_is_filled(tmp_path):
-    with new_folder(tmp_path / "a" / "b") as folder:
-        (folder / "file").write_text("x")
-        assert not (tmp_path / "a" / "b").exists()
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
-    assert (tmp_path / "a" / "b" / "file").read_text() == "x"
-    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o755
-
-
 def _fill_and_fail(target):
     with new_folder(target) as folder:
         (folder / "file").write_text("x")
@@ -65,17 +56,6 @@ def test_what_a_killed_export_left_goes_with_the_next_and_a_running_one_stays(tm
             _fill_and_fail(tmp_path / "b")
         assert list(tmp_path.iterdir()) == [running]
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
-
-
-def test_a_folder_of_the_users_own_that_is_named_alike_stays(tmp_path):
-    files = [tmp_path / name / "file" for name in (".b.mine.tmp", "outside")]
-    for file in files:
-        file.parent.mkdir()
-        file.touch()
-    (tmp_path / f".b.{'0' * 16}.pecl-tmp").symlink_to(tmp_path / "outside")
-    with new_folder(tmp_path / "b"):
-        pass
-    assert all(file.exists() for file in files)
 
 
 TURNED = {  # the camera's tag -> how the stored pixels are turned to stand upright
@@ -135,11 +115,6 @@ def test_what_is_transparent_is_white(tmp_path, mode):
         image.putpixel((1, 0), 1)
         image.save(path, transparency=bytes([255, 0]) if mode == "P" else 1)
     assert read(path).tolist() == [[list(seen), [255, 255, 255]]]
-
-
-def test_half_transparent_is_half_white(tmp_path):
-    Image.new("RGBA", (1, 1), (0, 100, 200, 128)).save(tmp_path / "a.png")
-    assert np.allclose(read(tmp_path / "a.png")[0, 0], [127, 177, 227], atol=1)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])

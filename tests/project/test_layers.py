@@ -137,6 +137,7 @@ LOOKED_AT = "looked at"  # `check_regular` or `open_regular` comes before, and w
 ALLOWED = {
     "adapters/ready.py": ({"path.read_text"}, OURS),
     "data/custom/tables.py": ({"parquet.ParquetFile"}, LOOKED_AT),
+    "data/fetching/fetch.py": ({"open"}, OURS),
     "data/translating/translate.py": ({"partial_file.open"}, OURS),  # it appends
     "adapters/formats/opendelta.py": ({"torch.load"}, LOOKED_AT),
     "adapters/formats/packed.py": ({"json.loads"}, "bounded, and each entry is checked: for speed"),

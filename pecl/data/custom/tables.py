@@ -14,7 +14,7 @@ from typing import Any
 
 from pecl.data.lines import TABLE, lines_of, readable
 from pecl.errors import DataError, one_line, unknown
-from pecl.files import TEXT_LIMIT, check_regular, parse_json
+from pecl.files import check_regular, parse_json
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MALFORMED = "malformed line"
@@ -56,18 +56,18 @@ class CaptionTable:
 def read_table(path: Path) -> CaptionTable:
     """Read a table by its suffix; raise DataError if it is missing, of another suffix, or cannot be read at all."""
     table = CaptionTable()
-    table.rows += rows_of(path, table, TEXT_LIMIT)
+    table.rows += rows_of(path, table)
     return table
 
 
-def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterator[TableRow]:
-    """Yield the rows of a table of at most `limit` bytes, if it is text; `table` receives only columns and problems."""
+def rows_of(path: Path, table: CaptionTable) -> Iterator[TableRow]:
+    """Yield the rows of a table; `table` receives only columns and problems."""
     suffix = kind_of(path)
     if suffix == ".parquet":
         with readable(path, TABLE):
             check_regular(path)
         return _parquet_rows(path, table)
-    lines = _lines(path, suffix, table, limit)
+    lines = _lines(path, suffix, table)
     return _jsonl_rows(lines, table) if suffix == ".jsonl" else _delimited_rows(lines, suffix, table)
 
 
@@ -80,10 +80,10 @@ def kind_of(path: Path) -> str:
     return suffix
 
 
-def _lines(path: Path, suffix: str, table: CaptionTable, limit: int | None) -> Iterator[str]:
+def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
     """Yield the lines; a line outside UTF-8 becomes a problem, and gets replacement characters."""
     number = 1
-    for text, wrong in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else "", limit):
+    for text, wrong in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else ""):
         if wrong:
             table.problems.append(Problem(number, None, wrong))
         number += text.endswith("\n")

@@ -1,15 +1,17 @@
-"""Fetch one file over HTTPS into memory, up to a size, with retries after broken connections.
+"""Fetch one file over HTTPS into memory, with retries after broken connections.
 
-huggingface_hub's `http_stream_backoff` repeats requests that no server answers. A file is fetched whole each time:
-published files are small, and their SHA-256 is known.
+A file is fetched whole each time: published files are small, and their SHA-256 is known. The standard library needs no
+client that threads share, and takes a proxy from the environment.
 """
 
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from http.client import HTTPException
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, build_opener
 
 from pecl.errors import DataError
 
@@ -18,9 +20,7 @@ logger = logging.getLogger(__name__)
 USER_AGENT = "pecl (Python; research data sets)"
 RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
-_REDIRECTS = 5
 _LONGEST_WAIT = 60.0  # seconds that a server may ask for in `Retry-After`
-_BLOCK = 1 << 16  # bytes read at a time
 
 
 class FetchError(DataError):
@@ -35,14 +35,6 @@ class StoppedError(FetchError):
     """The download was stopped before this file was whole."""
 
 
-class _BrokenError(Exception):
-    """The connection broke within a file, or the server is busy; the next attempt comes after `wait` seconds."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
-
-
 @dataclass(frozen=True)
 class FetchPolicy:
     """Time-outs and retries of a fetch."""
@@ -50,7 +42,6 @@ class FetchPolicy:
     timeout: float = 30.0  # seconds for which a server may stay silent
     attempts: int = 5  # the first included
     backoff: float = 1.0  # seconds before the second attempt; doubled before each further one, up to 8
-    max_bytes: int = 1 << 26  # many times the largest published file
 
 
 def check_address(url: str) -> None:
@@ -67,85 +58,45 @@ def check_address(url: str) -> None:
 def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped: threading.Event) -> bytes:
     """Return the content of a file.
 
-    A redirect is followed to an address that `check_address` takes; `check` raises DataError for wrong content;
-    `stopped` ends the fetch soon, once it is set.
+    `check` raises DataError for wrong content; no attempt begins once `stopped` is set.
 
     Raises:
-        FetchError: the address is not https, the server refuses, the file is too large, or all attempts failed.
+        FetchError: the address is not https, the server refuses, or all attempts failed.
         UnreachableError, StoppedError: as they say.
     """
+    check_address(url)
+    asked, wait = Request(url, headers={"User-Agent": USER_AGENT}), 0.0
     for attempt in range(1, policy.attempts + 1):
-        try:
-            content = _attempt(url, policy, stopped)
-        except _BrokenError as error:
-            reason = f"{error} ({attempt} attempts)"
-            wait = error.wait or min(policy.backoff * 2 ** (attempt - 1), 8.0)
-            if attempt < policy.attempts and stopped.wait(wait):
-                raise StoppedError("stopped") from error
-        else:
-            try:
-                check(content)
-                return content
-            except DataError as error:
-                reason = f"wrong content: {error} ({attempt} attempts)"
-        logger.info("%s: %s", url, reason)
-    raise FetchError(reason)
-
-
-def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
-    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # here: it takes a quarter of a second
-    from huggingface_hub.utils import http_stream_backoff
-
-    for _ in range(_REDIRECTS):
-        check_address(url)
-        if stopped.is_set():
+        if stopped.wait(wait):
             raise StoppedError("stopped")
+        wait, kind = min(policy.backoff * 2 ** (attempt - 1), 8.0), FetchError
         try:
-            with http_stream_backoff(
-                "GET",
-                url,
-                max_retries=policy.attempts - 1,
-                base_wait_time=policy.backoff,
-                retry_on_status_codes=(),
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                timeout=policy.timeout,
-                follow_redirects=False,
-            ) as response:
-                if not response.has_redirect_location:
-                    return _read(response, policy, stopped)
-                url = urljoin(url, response.headers["Location"])
-        except OfflineModeIsEnabled as error:
-            raise UnreachableError("HF_HUB_OFFLINE is set: unset it to download") from error
+            with build_opener().open(asked, timeout=policy.timeout) as response:
+                check_address(response.url)  # a redirect may have led elsewhere
+                content = response.read()
+            check(content)
+            return content
         except HTTPError as error:
-            raise UnreachableError(f"no connection: {str(error) or type(error).__name__}") from error
-        except (RuntimeError, AttributeError) as error:
-            # The client is shared. A failed connection of another thread closes it; `get_session` may return None then.
-            if isinstance(error, AttributeError) and error.obj is not None:
-                raise
-            raise _BrokenError(f"the connection broke: {error}") from error
-    raise FetchError(f"the server redirects more than {_REDIRECTS} times")
+            reason = f"HTTP {error.code} {error.reason}"
+            wait = max(wait, _asked_wait(error, reason))
+        except URLError as error:
+            reason, kind = f"no connection: {error.reason}", UnreachableError
+        except (OSError, HTTPException) as error:
+            reason = f"the connection broke: {error}"
+        except FetchError:
+            raise
+        except DataError as error:
+            reason = f"wrong content: {error}"
+        logger.info("%s: %s (attempt %d)", url, reason, attempt)
+    raise kind(f"{reason} ({policy.attempts} attempts)")
 
 
-def _read(response: Any, policy: FetchPolicy, stopped: threading.Event) -> bytes:
-    from huggingface_hub.errors import HTTPError
-
-    if not response.is_success:
-        said = f"HTTP {response.status_code} {response.reason_phrase}"
-        if response.status_code not in RETRYABLE:
-            raise FetchError(said)
-        asked = response.headers.get("Retry-After", "")
-        wait = float(asked) if asked.isdecimal() else 0.0
-        if wait > _LONGEST_WAIT:
-            raise FetchError(f"{said}: the server asks to wait {wait:,.0f} seconds; run the same command then")
-        raise _BrokenError(said, wait)
-    body = bytearray()
-    try:
-        for block in response.iter_raw(_BLOCK):
-            if stopped.is_set():
-                raise StoppedError("stopped")
-            body += block
-            if len(body) > policy.max_bytes:
-                raise FetchError(f"the server sends more than {policy.max_bytes:,} bytes")
-    except (HTTPError, RuntimeError) as error:
-        raise _BrokenError(f"the connection broke: {str(error) or type(error).__name__}") from error
-    return bytes(body)
+def _asked_wait(error: HTTPError, reason: str) -> float:
+    """Return the seconds that a busy server asks to wait; raise FetchError if it refuses, or asks for too many."""
+    if error.code not in RETRYABLE:
+        raise FetchError(reason) from error
+    asked = error.headers.get("Retry-After", "")
+    wait = float(asked) if asked.isdecimal() else 0.0
+    if wait > _LONGEST_WAIT:
+        raise FetchError(f"{reason}: the server asks to wait {wait:,.0f} seconds; run the same command then") from error
+    return wait

@@ -12,7 +12,7 @@ by a hash of the English one. Training text is the split `train`.
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,12 +104,12 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
             raise DataError(f"{path}, line {number}: expected an English entry, a tab and a translation, got {line!r}")
         if _split_of_entry(fields[0]) != split:
             continue
-        pair = tuple(map(_without_annotation, fields))
-        counts["annotations"] += pair != tuple(fields)
-        if len(pair) < 2 or not all(pair):
+        plain = [_without_annotation(one) for one in fields]
+        counts["annotations"] += plain != fields
+        if len(plain) < 2 or not all(plain):
             counts["dropped"] += 1
         else:
-            pairs.append(pair)
+            pairs.append((plain[0], plain[1]))
     if split != "train":
         pairs = list({english: (english, target) for english, target in reversed(pairs)}.values())[::-1]
     english, target = zip(*pairs, strict=True) if pairs else ((), ())
@@ -146,7 +146,7 @@ def _sentences(path: Path) -> dict[str, str]:
 
 
 def _captions(
-    request: DataRequest, columns: Mapping[str, object], files: Mapping[str, Path], counts: Mapping[str, int]
+    request: DataRequest, columns: Mapping[str, Sequence[str]], files: Mapping[str, Path], counts: Mapping[str, int]
 ) -> ParallelCaptions:
     english, target = (tuple(columns[name]) for name in ("english", "target"))
     if not target:
