@@ -119,10 +119,10 @@ class _Output(nn.Module):
 class _Layer(nn.Module):
     def __init__(self, config: BertSettings) -> None:
         super().__init__()
-        self.attention = nn.Module()
+        self.attention: Any = nn.Module()
         self.attention.self = _SelfAttention(config)
         self.attention.output = _Output(config, config.hidden_size)
-        self.intermediate = nn.Module()
+        self.intermediate: Any = nn.Module()
         self.intermediate.dense = nn.Linear(config.hidden_size, config.intermediate_size)
         self.output = _Output(config, config.intermediate_size)
 
@@ -137,12 +137,11 @@ def in_transformers(backbone: Bert) -> Any:
     from transformers import BertConfig, BertModel
 
     with torch.device("meta"):  # its own weights are replaced at once
-        model = BertModel(BertConfig(**asdict(backbone.config)), add_pooling_layer=False)
+        model: Any = BertModel(BertConfig(**asdict(backbone.config)), add_pooling_layer=False)
     for path, module in backbone.named_modules():
         if not list(module.children()):
             model.set_submodule(path, module)
     positions = torch.arange(backbone.config.max_position_embeddings).unsqueeze(0)  # (1, positions)
-    embeddings: Any = model.embeddings
-    embeddings.position_ids = positions  # the two buffers are in no state dict
-    embeddings.token_type_ids = torch.zeros_like(positions)
+    model.embeddings.position_ids = positions  # the two buffers are in no state dict
+    model.embeddings.token_type_ids = torch.zeros_like(positions)
     return model.to(next(backbone.parameters()).device).train(backbone.training)

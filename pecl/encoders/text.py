@@ -82,7 +82,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
             raise ConfigError(unknown("pooling", pooling, POOLINGS))
         if not isinstance(backbone, Bert):
             register_with_transformers()
-        self.backbone = backbone
+        self.backbone: Any = backbone  # transformers' model or `Bert`
         self.head = head if head is not None else nn.Identity()
         # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
         linear = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]

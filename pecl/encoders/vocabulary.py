@@ -70,7 +70,7 @@ def kept_tokens(tower: MultilingualTextEncoder) -> list[int] | None:
 def ids_of(words: nn.Embedding) -> torch.Tensor:
     """Return the token id of each row of word embeddings, whole or trimmed: (V,) or (K,) int64."""
     if isinstance(words, TrimmedEmbedding):
-        return torch.nonzero(words.place < words.num_embeddings).flatten()
+        return torch.nonzero(words.row_of < words.num_embeddings).flatten()
     return torch.arange(words.num_embeddings, device=words.weight.device)
 
 

@@ -15,7 +15,7 @@ from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
 from pecl.data.splits import check_split, split_captions
-from pecl.errors import ConfigError, DataError, not_none
+from pecl.errors import ConfigError, DataError
 from pecl.experiment.mixed import with_mixed
 from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
 
@@ -186,8 +186,8 @@ def _has_language(source: TextSource, language: str) -> bool:
     Raises:
         DataError: it is a data set, or a split, that is never trained on; or optional without the name of a set.
     """
-    name, mark, split = not_none(re.match(r"([^/:]*)([/:]?)(.*)", source.name), "source").groups()
-    if mark and name in TEXT_SETS and split in DATASETS[name].splits:
+    name, *split = re.split("[/:]", source.name, maxsplit=1)
+    if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
         raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
     if source.name in DATASETS and source.name not in TRAIN_ON:
         known = ", ".join(TEXT_SETS)

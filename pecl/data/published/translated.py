@@ -12,7 +12,7 @@ by a hash of the English one. Training text is the split `train`.
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,17 +99,17 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
     split, counts = request.split or SPLITS[0], {"annotations": 0, "dropped": 0}
     pairs = list[tuple[str, str]]()
     for number, line in enumerate(stripped_lines(path), 1):
-        fields = line.split("\t")
-        if len(fields) > 2:
+        entry, _, translation = line.partition("\t")
+        if "\t" in translation:
             raise DataError(f"{path}, line {number}: expected an English entry, a tab and a translation, got {line!r}")
-        if _split_of_entry(fields[0]) != split:
+        if _split_of_entry(entry) != split:
             continue
-        plain = [_without_annotation(one) for one in fields]
-        counts["annotations"] += plain != fields
-        if len(plain) < 2 or not all(plain):
-            counts["dropped"] += 1
+        pair = _without_annotation(entry), _without_annotation(translation)
+        counts["annotations"] += pair != (entry, translation)
+        if all(pair):
+            pairs.append(pair)
         else:
-            pairs.append((plain[0], plain[1]))
+            counts["dropped"] += 1
     if split != "train":
         pairs = list({english: (english, target) for english, target in reversed(pairs)}.values())[::-1]
     english, target = zip(*pairs, strict=True) if pairs else ((), ())
@@ -146,7 +146,7 @@ def _sentences(path: Path) -> dict[str, str]:
 
 
 def _captions(
-    request: DataRequest, columns: Mapping[str, Sequence[str]], files: Mapping[str, Path], counts: Mapping[str, int]
+    request: DataRequest, columns: Mapping[str, Iterable[str]], files: Mapping[str, Path], counts: Mapping[str, int]
 ) -> ParallelCaptions:
     english, target = (tuple(columns[name]) for name in ("english", "target"))
     if not target:

@@ -18,6 +18,7 @@ from tokenizers.models import Unigram
 
 from pecl.encoders.loading.e5 import E5Vocabulary
 from pecl.encoders.loading.letters import known_letters
+from pecl.errors import not_none
 
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
 PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs
@@ -57,7 +58,7 @@ class E5Tokenizer:
     @property
     def all_special_ids(self) -> list[int]:
         """Ids of the special tokens."""
-        return [self.backend_tokenizer.token_to_id(piece) for piece in self.special.values()]
+        return [not_none(self.backend_tokenizer.token_to_id(piece), piece) for piece in self.special.values()]
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str | None]:
         """Return the piece of each id."""
