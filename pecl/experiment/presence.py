@@ -1,6 +1,6 @@
 """Does the best score of a word tell whether a photograph of it is there: `pecl evaluate --presence`.
 
-Every second image of a data set is the gallery. A word counts if at least `FEWEST` captions of the whole set have it,
+Every fourth image of a data set is the gallery. A word counts if at least `FEWEST` captions of the whole set have it,
 it has three letters or more, and is no stop word of its language. It is present if a caption of an image in the gallery
 has it, and absent otherwise. Its score is the similarity of the nearest image. The area under the ROC curve is .5 where
 the score tells nothing, and 1 where a cutoff would tell all absent words from all present ones.
@@ -21,7 +21,8 @@ from pecl.experiment.prepared import prepare_evaluation
 from pecl.experiment.run import towers_of, with_adapter
 from pecl.training.distributed import use_threads
 
-FEWEST = 3  # captions of the whole set that have a word
+FEWEST = 2  # captions of the whole set that have a word
+EVERY = 4  # images of the set to one of the gallery
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -61,7 +62,7 @@ def presence(config: ExperimentConfig) -> Presence:
         words, is_present = words_of(prepared.texts("test"), prepared.places("test"), config.language)
         if is_present.all() or not is_present.any():
             raise DataError(f"--presence: expected words that only some of the captions have, got {len(words)} words")
-        gallery = F.normalize(prepared.images[prepared.gallery_items("test")[::2]], dim=1)  # (G, D)
+        gallery = F.normalize(prepared.images[prepared.gallery_items("test")[::EVERY]], dim=1)  # (G, D)
         best = (bank.encode_text(words, config.language) @ gallery.T).amax(dim=1).numpy()  # (W, D) x (D, G): (W,)
     area = area_under_curve(best[is_present], best[~is_present])
     return Presence(config.language, len(gallery), int(is_present.sum()), int((~is_present).sum()), area)
@@ -70,7 +71,7 @@ def presence(config: ExperimentConfig) -> Presence:
 def words_of(captions: Sequence[str], places: Sequence[int], language: str) -> tuple[list[str], np.ndarray]:
     """Return the words that count, and for each, (W,) bool, whether a caption of an image in the gallery has it.
 
-    `places` has the number of each caption's image; even ones are in the gallery.
+    `places` has the number of each caption's image; every fourth is in the gallery.
     """
     stop = stop_words([language])
     counts: dict[str, int] = {}
@@ -78,7 +79,7 @@ def words_of(captions: Sequence[str], places: Sequence[int], language: str) -> t
     for caption, place in zip(captions, places, strict=True):
         own = set(_WORD.findall(caption.lower())) - stop
         counts |= {word: counts.get(word, 0) + 1 for word in own}
-        present |= own if place % 2 == 0 else set()
+        present |= own if place % EVERY == 0 else set()
     words = sorted(word for word, count in counts.items() if count >= FEWEST)
     return words, np.array([word in present for word in words], bool)
 
