@@ -10,7 +10,6 @@ from pecl.data.language_guess import LOOKED_AT, LanguageGuess, guess_languages, 
 from pecl.data.spoken import accepted_languages, named_languages, system_languages
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
-from pecl.languages import LANGUAGES
 
 pytest.importorskip("lingua")
 
@@ -41,18 +40,12 @@ SHIPPED = ["en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh
 @pytest.mark.parametrize(
     ("text", "loaded", "language"),
     [
-        ("pes běží po pláži", SHIPPED, "cs"),
         ("pes na pláži", SHIPPED, "cs"),  # Slovak too; Czech has an adapter
         ("pes na pláži", ["en", "sk"], "sk"),
         ("犬が海岸を走っている", SHIPPED, "jp"),
         ("a dog runs along the beach", SHIPPED, "en"),
         ("een hond rent over het strand", ["en", "nl"], "nl"),
-        ("een hond rent over het strand", SHIPPED, "nl"),
-        ("een hond rent over het strand", ["en"], "nl"),
         ("koira juoksee rannalla", SHIPPED, "fi"),
-        ("um homem de bicicleta", SHIPPED, "pt"),
-        ("a dog runs along the beach", ["nl"], "en"),
-        ("der Hund läuft am Strand", [], "de"),
     ],
 )
 def test_a_language_is_guessed_among_all_whether_it_has_an_adapter_or_not(text, loaded, language):
@@ -60,15 +53,6 @@ def test_a_language_is_guessed_among_all_whether_it_has_an_adapter_or_not(text, 
     assert guess.language == language
     assert guess.is_sure or language not in loaded
     assert 0 < guess.confidence <= 1
-
-
-@pytest.mark.parametrize("code", ["am", "bo", "km", "kn", "lo", "ml", "my", "or", "si"])
-def test_a_script_names_a_language_that_lingua_does_not_know(code):
-    """Each language's own name for itself, alone and next to a foreign word."""
-    texts = [LANGUAGES[code].own, f"{LANGUAGES[code].own} skateboard"]
-    for guess in guess_languages(texts, SHIPPED):
-        assert guess.language == code
-        assert guess.is_sure
 
 
 def test_a_script_names_one_of_the_languages_that_a_person_speaks():
@@ -84,11 +68,8 @@ def test_a_script_names_one_of_the_languages_that_a_person_speaks():
     ("text", "among", "language", "is_other"),
     [
         ("Hund am Strand", ["de", "en"], "de", False),  # among all languages it is not detected
-        ("pes na pláži", ["cs", "en"], "cs", False),
         ("kind fußball hřiště", ["de", "cs"], "de", False),
-        ("hotel", ["cs"], "cs", False),
         ("犬が海岸を走っている", ["de", "en"], "jp", True),
-        ("koira juoksee rannalla", ["de", "en"], "fi", True),
         ("pes běží po pláži", ["en"], "cs", True),
         ("perro", ["de", "en"], "en", False),  # one word of another language is not certain
     ],
@@ -106,7 +87,6 @@ def test_a_language_is_one_that_the_person_speaks_unless_another_is_all_but_cert
     [
         ({}, ["en"]),
         *(({"LANG": text}, ["en"]) for text in ("C", "C.UTF-8", "POSIX", "", "xx_XX", "en_GB.UTF-8")),
-        ({"LANG": "de_AT.UTF-8"}, ["de", "en"]),
         ({"LANG": "de_AT.UTF-8", "LC_ALL": "cs_CZ.UTF-8"}, ["cs", "en"]),
         ({"LANG": "de_DE", "LANGUAGE": "ja_JP:sr@latin"}, ["jp", "sr", "en"]),
     ],
@@ -119,7 +99,6 @@ def test_the_languages_of_a_system_are_its_own_and_english(environment, codes):
     ("header", "codes"),
     [
         ("de-AT,de;q=0.9,en;q=0.8,cs;q=0.95", ["de", "cs", "en"]),
-        ("ja", ["jp"]),
         ("*, zz;q=x, sw;q=0.1, fr;q=0", ["sw"]),
         *((text, []) for text in (None, "", ",;,q=", "\0", "q" * 5000, ";q=1," * 300)),
         ("de," * 400 + "fr", ["de"]),  # more than a kilobyte
@@ -127,22 +106,6 @@ def test_the_languages_of_a_system_are_its_own_and_english(environment, codes):
 )
 def test_the_languages_of_a_browser_are_those_of_its_header(header, codes):
     assert list(accepted_languages(header)) == codes
-
-
-@pytest.mark.parametrize(
-    ("text", "language", "others"),
-    [
-        ("red car", "en", ["es", "it"]),  # few words, which other languages might have
-        ("een hond op het strand", "nl", ["af"]),
-        ("seekor anjing di pantai", "id", ["ms"]),
-        ("um cachorro na praia", "pt", ["es", "gl"]),
-    ],
-)
-def test_languages_of_many_people_get_the_most_of_a_doubtful_text(text, language, others):
-    (guess,) = guess_languages([text], SHIPPED)
-    shares = dict(guess.shares)
-    assert shares[language] > 0.7
-    assert all(shares.get(other, 0) < 0.25 for other in others)
 
 
 def test_a_guess_is_a_sentence():
@@ -158,10 +121,6 @@ def test_digits_and_symbols_are_of_no_language(text):
     (guess,) = guess_languages([text], SHIPPED)
     assert (guess.language, guess.confidence, guess.is_sure) == (None, 0.0, False)
     assert guess.sentence == "not detected: the text has no word that shows it"
-
-
-def test_a_short_word_that_many_languages_have_is_not_sure():
-    assert [guess.is_sure for guess in guess_languages(["pes", "motor", "pan"], SHIPPED)] == [False] * 3
 
 
 def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
@@ -195,8 +154,6 @@ def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatc
             "the two swapped?",
         ),
         (FRENCH, ENGLISH, "of 20 pairs looked at, 20 have French where German is expected: is it the right file?"),
-        (ENGLISH, ENGLISH, "of 20 pairs looked at, 20 have English where German is expected: is it the right file?"),
-        (GERMAN, CZECH, "of 20 pairs looked at, 20 have Czech where English is expected: is it the right file?"),
         (GERMAN[:2] + FRENCH[:2], ENGLISH, None),  # half is not most
         (GERMAN[:1] + FRENCH[1:], ENGLISH, "of 20 pairs looked at, 15 have French where German is expected"),
         (["1234", "17", "...", "5"], ENGLISH, None),  # no letters, no language
@@ -215,11 +172,6 @@ def test_a_hundred_pairs_from_the_whole_source_are_looked_at(monkeypatch):
     strange_languages(list(map(str, range(1050))), ENGLISH * 300, "de")
     assert [len(texts) for texts in looked] == [LOOKED_AT] * 2
     assert int(looked[0][-1]) == 990
-
-
-@pytest.mark.parametrize("language", ["en", "nl_made"])
-def test_of_english_and_of_languages_that_are_not_known_nothing_is_said(language):
-    assert strange_languages(GERMAN * 5, ENGLISH * 5, language) is None
 
 
 def test_of_a_handful_of_pairs_and_of_words_of_no_language_nothing_is_said():

@@ -1,8 +1,5 @@
 """`load_dataset` for every name and for data sets that users register; the sentences for what is wrong."""
 
-import pkgutil
-import re
-
 import pytest
 from helpers.layouts import make_multi30k, make_xtd10, write_image
 from helpers.project import ROOT
@@ -70,15 +67,6 @@ def test_a_table_of_ones_own(tmp_path, monkeypatch):
 README = ROOT / "data" / "README.md"
 
 
-def test_readme_names_nothing_that_does_not_exist():
-    text = README.read_text("utf-8")
-    names = re.findall(r"\bpecl(?:\.[A-Za-z]\w*)+", text)
-    assert "pecl.data.custom.in_memory.from_dataset" in names
-    names += map(".".join, re.findall(r"^from (pecl[\w.]*) import (\w+)$", text, re.MULTILINE))
-    for name in names:
-        pkgutil.resolve_name(name)
-
-
 def test_readme_names_every_set():
     text = README.read_text("utf-8")
     assert [name for name in DATASETS if f"`{name}`" not in text] == []
@@ -121,14 +109,6 @@ def test_every_option_of_load_dataset_reaches_the_reader(asked):
     load_dataset("birds", "de", allow_missing_images=True)
     expected = {"need": ("english_to_target",), "allow_copied_translations": True, "text_only": True}
     assert asked == [DataRequest("birds", "de", **expected), DataRequest("birds", "de", allow_missing_images=True)]
-
-
-def test_images_are_looked_for_and_left_out_for_every_reader(asked):
-    with pytest.raises(DataError, match=r"birds: 1 of 3 images are missing from .*\(1\.png\)"):
-        load_dataset("birds", "de")
-    assert load_dataset("birds", "de", allow_missing_images=True).target == ("a", "c")
-    text = load_dataset("birds", "de", text_only=True)
-    assert (text.images, text.image_index, len(text)) == (None, None, 3)
 
 
 def test_translations_that_a_reader_does_not_give_are_named(asked):

@@ -3,22 +3,11 @@
 import pytest
 from helpers.layouts import loader, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.request import check_directions
-from pecl.errors import ConfigError, DataError
+from pecl.errors import DataError
 from pecl.files import sha256_file
 
 load_multi30k, load_xtd10 = loader("multi30k"), loader("xtd10")
 BOTH = ("english_to_target", "target_to_english")
-
-
-def test_only_needed_directions_are_read_and_recorded(tmp_path):
-    make_xtd10(tmp_path)
-    captions = load_xtd10(tmp_path, "de", need=("target_to_english",))
-    assert captions.english_to_target is None
-    assert captions.target_to_english == tuple(sentence("en", i, "MT-de") for i in range(5))
-    name = "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_to_en/de.txt"
-    record = {"translator": "not named by the authors", "file": name, "sha256": sha256_file(tmp_path / name)}
-    assert captions.provenance["translations"] == {"target_to_english": record}
 
 
 def test_copied_korean_is_refused_only_when_it_is_needed_and_not_allowed(tmp_path, caplog):
@@ -79,14 +68,6 @@ def test_missing_and_short_translations_are_named(tmp_path):
         load_multi30k(tmp_path, "de", "train", ("target_to_english",), text_only=True)
 
 
-def test_directions_are_checked_and_put_in_order():
-    assert check_directions(["target_to_english", "english_to_target"] * 2) == BOTH
-    assert check_directions("english_to_target") == ("english_to_target",)
-    assert check_directions(()) == ()
-    with pytest.raises(ConfigError, match=r"unknown translation direction 'target_to_englsh'.*did you mean"):
-        check_directions(["target_to_englsh"])
-
-
 def test_released_translations_are_refused_for_korean_alone():
     root = real_data_dir()
     refused = []
@@ -97,3 +78,13 @@ def test_released_translations_are_refused_for_korean_alone():
         except DataError:
             refused.append(code)
     assert refused == ["ko"]
+
+
+def test_only_needed_directions_are_read_and_recorded(tmp_path):
+    make_xtd10(tmp_path)
+    captions = load_xtd10(tmp_path, "de", need=("target_to_english",))
+    assert captions.english_to_target is None
+    assert captions.target_to_english == tuple(sentence("en", i, "MT-de") for i in range(5))
+    name = "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_to_en/de.txt"
+    record = {"translator": "not named by the authors", "file": name, "sha256": sha256_file(tmp_path / name)}
+    assert captions.provenance["translations"] == {"target_to_english": record}

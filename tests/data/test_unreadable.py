@@ -48,24 +48,6 @@ def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):
         leave_out_unreadable(captions)
 
 
-def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
-    paths = write_images(tmp_path, 3)
-    cut(paths[1])
-    names = [*(path.name for path in paths), *(f"gone{i}.png" for i in range(12))]
-    captions = ParallelCaptions("t", "de", tuple(names), tuple(names))
-    with pytest.raises(DataError) as error:
-        leave_out_missing(attach_images(captions, names, tmp_path))
-    assert str(error.value) == (
-        f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
-        "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"
-    )
-    paths[1].unlink()
-    with pytest.raises(DataError, match=r"13 of 15 images .*, or pass --allow-missing-images .* the 2 that"):
-        leave_out_missing(attach_images(captions, names, tmp_path))
-    with pytest.raises(DataError, match=r"15 of 15 images .*nowhere \(0\.png, .*: put them there, or use"):
-        leave_out_missing(attach_images(captions, names, tmp_path / "nowhere"), allowed=True)
-
-
 def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):
     for i in range(3, 15):
         cut(tmp_path / f"{i}.png")
@@ -130,3 +112,21 @@ def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(sma
             evaluate(make_config(small))
     assert not list((tmp_path / "results").rglob("*.json"))
     assert evaluate(make_config(small)).all_ranks == clean.all_ranks
+
+
+def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
+    paths = write_images(tmp_path, 3)
+    cut(paths[1])
+    names = [*(path.name for path in paths), *(f"gone{i}.png" for i in range(12))]
+    captions = ParallelCaptions("t", "de", tuple(names), tuple(names))
+    with pytest.raises(DataError) as error:
+        leave_out_missing(attach_images(captions, names, tmp_path))
+    assert str(error.value) == (
+        f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
+        "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"
+    )
+    paths[1].unlink()
+    with pytest.raises(DataError, match=r"13 of 15 images .*, or pass --allow-missing-images .* the 2 that"):
+        leave_out_missing(attach_images(captions, names, tmp_path))
+    with pytest.raises(DataError, match=r"15 of 15 images .*nowhere \(0\.png, .*: put them there, or use"):
+        leave_out_missing(attach_images(captions, names, tmp_path / "nowhere"), allowed=True)

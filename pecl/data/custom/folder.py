@@ -7,10 +7,10 @@ table, unless the set is text only; for routes with machine translations, `en_to
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pecl.data.captions import PARTS, ParallelCaptions, captions_from, has_words
+from pecl.data.captions import DIRECTIONS, PARTS, ParallelCaptions, captions_from, has_words
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
 from pecl.data.reading import attach_images, describe_file
@@ -65,15 +65,8 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     path, language = find_table(request.dataset), request.language
     table = read_table(path)
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
-    spelt = find_code(language, table.columns)
-    translation_columns = translation_names(spelt, request.need)
-    columns = {"target": spelt, **translation_columns}
-    if "en" in table.columns:
-        columns["english"] = "en"
-    for column in columns.values():
-        if column not in table.columns:
-            hint = suggest(column, table.columns)
-            raise DataError(f"{path} has no column {column!r}: it has {', '.join(table.columns) or 'none'}{hint}")
+    columns = find_columns(str(path), table.columns, language, request.need, "en" if "en" in table.columns else None)
+    spelt = columns["target"]
     with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
     _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
@@ -87,12 +80,43 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},
-            "translations": {d: {"translator": "not stated", "column": c} for d, c in translation_columns.items()},
+            "translations": translation_records(columns),
         },
     )
     if not with_images:
         return captions
     return attach_images(captions, [row["image"] for _, row in table.rows], path.parent)
+
+
+def find_columns(
+    place: str,
+    there: Sequence[str],
+    language: str,
+    need: Iterable[str],
+    english: str | None,
+    target: str | None = None,
+    others: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the columns, of those `there`, that hold the captions and translations of a language, by `COLUMNS`.
+
+    `english` and `target` are the columns of captions if their names are not the languages' codes; `others` must be
+    there, too. DataError names a missing one, in the table or data set `place`.
+    """
+    spelt = find_code(language, there)
+    names = translation_names(spelt, need)
+    columns = {"target": english if language == "en" and english else target or spelt}
+    columns |= {direction: english if name == "en" and english else name for direction, name in names.items()}
+    if english is not None:
+        columns["english"] = english
+    for column in (*columns.values(), *others):
+        if column not in there:
+            raise DataError(f"{place} has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+    return columns
+
+
+def translation_records(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the provenance of the translations among columns of `find_columns`."""
+    return {d: {"translator": "not stated", "column": columns[d]} for d in DIRECTIONS if d in columns}
 
 
 def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:

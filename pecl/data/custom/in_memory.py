@@ -8,12 +8,11 @@ from typing import Any, cast
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions, captions_from
-from pecl.data.custom.folder import translation_names
-from pecl.errors import DataError, suggest
+from pecl.data.custom.folder import find_columns, translation_records
+from pecl.errors import DataError
 from pecl.files import sha256_bytes
 from pecl.files.images import ImageFiles, some_of
 from pecl.files.pictures import to_rgb
-from pecl.languages import find_code
 
 
 @dataclass(frozen=True)
@@ -98,14 +97,9 @@ def from_dataset(
     if len(dataset) == 0:
         raise DataError("the data set has no rows")
     there = getattr(dataset, "column_names", None) or list(dataset[0])
-    spelt = find_code(language, there)
-    target = english_column if language == "en" and english_column else target_column or spelt
-    names = translation_names(spelt, need)
-    translations = {d: english_column if c == "en" and english_column else c for d, c in names.items()}
-    columns = {"target": target, **translations} | ({} if english_column is None else {"english": english_column})
-    for column in (*columns.values(), image_column, part_column):
-        if column is not None and column not in there:
-            raise DataError(f"the data set has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+    others = [column for column in (image_column, part_column) if column is not None]
+    columns = find_columns("the data set", there, language, need, english_column, target_column, others)
+    target = columns["target"]
     texts = {
         column: [_as_texts(value, column, row) for row, value in enumerate(_column(dataset, column))]
         for column in dict.fromkeys(columns.values())
@@ -124,7 +118,7 @@ def from_dataset(
         images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
         image_index=None if image_column is None else image_index,
         part=None if part is None else tuple(part[row] for row in image_index),
-        provenance={"translations": {d: {"translator": "not stated", "column": c} for d, c in translations.items()}},
+        provenance={"translations": translation_records(columns)},
     )
 
 

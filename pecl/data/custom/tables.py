@@ -20,8 +20,6 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MALFORMED = "malformed line"
 _ROWS = 4096  # rows of parquet that are read together
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
-_MOST_COLUMNS = 1000
-_TOO_WIDE = f"the table has more than {_MOST_COLUMNS:,} columns, expected one for each language and direction"
 
 
 TableRow = tuple[int, dict[str, str]]  # line number and fields; a field that the row lacks is absent
@@ -98,9 +96,6 @@ def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> I
     delimiter = "\t" if suffix == ".tsv" else ";" if header.count(";") > header.count(",") else ","
     reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     for number, fields in _numbered(reader, table.problems):
-        if len(fields) > _MOST_COLUMNS:
-            table.problems.append(Problem(number, None, _TOO_WIDE))
-            return
         if not table.columns:
             table.columns = [field.strip() for field in fields]
         elif len(fields) != len(table.columns):
@@ -133,18 +128,15 @@ def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]
             continue
         try:
             record = parse_json(line.removesuffix("\n"), halves=True)  # `check_captions_file` names the field
-        except json.JSONDecodeError as error:
-            table.problems.append(
-                Problem(number, None, f"not JSON: {error.msg} at column {error.colno} (expected an object a line)")
-            )
-            continue
-        except ValueError as error:
-            table.problems.append(Problem(number, None, f"not JSON of captions: {error}"))
+        except ValueError as error:  # of JSON, or a number or depth beyond the limits
+            place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            said = f"not JSON: {getattr(error, 'msg', error)}{place} (expected an object a line)"
+            table.problems.append(Problem(number, None, said))
             continue
         if not isinstance(record, dict):
             table.problems.append(Problem(number, None, f"expected a JSON object, got {type(record).__name__}"))
             continue
-        yield from _row(number, record, table)
+        yield _row(number, record, table)
 
 
 def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
@@ -157,19 +149,14 @@ def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
                 records = batch.to_pylist()  # decodes bytes
                 for record in records:
                     number += 1
-                    yield from _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
+                    yield _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
     except Exception as error:  # a damaged file makes pyarrow raise errors of many kinds
         raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
 
 
-def _row(number: int, record: dict[str, Any], table: CaptionTable) -> Iterator[TableRow]:
-    """Yield a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
-    known = set(table.columns)
-    names = [name for name in record if name not in known]
-    if len(known) + len(names) > _MOST_COLUMNS:
-        table.problems.append(Problem(number, None, _TOO_WIDE))
-        return
-    table.columns += names
+def _row(number: int, record: dict[str, Any], table: CaptionTable) -> TableRow:
+    """Return a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
+    table.columns += [name for name in record if name not in table.columns]
     row = {}
     for name, value in record.items():
         if isinstance(value, str):
@@ -177,4 +164,4 @@ def _row(number: int, record: dict[str, Any], table: CaptionTable) -> Iterator[T
         elif value is not None:
             table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
             row[name] = str(value)  # not reported as empty, too
-    yield number, row
+    return number, row

@@ -14,17 +14,8 @@ from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, Unre
 from pecl.data.fetching.remote import DOWNLOADS, RemoteFile, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import ConfigError, DataError, OutputError
-from pecl.files import (
-    BusyError,
-    load_json,
-    locked,
-    read_bytes_limited,
-    sha256_bytes,
-    sha256_file,
-    write_bytes,
-    write_json,
-)
-from pecl.files.pictures import decode_picture, read_picture
+from pecl.files import BusyError, load_json, locked, read_bytes_limited, sha256_bytes, write_bytes, write_json
+from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -105,26 +96,19 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
 
-def check_content(file: Path | bytes, sha256: str | None, is_text: bool = False) -> None:
-    """Raise DataError unless a file, or its bytes, has this SHA-256.
+def check_content(content: bytes, sha256: str | None, is_text: bool = False) -> None:
+    """Raise DataError unless a file's content has this SHA-256.
 
     Where none is known, a photograph must decode, and text must be UTF-8 (`is_text`).
     """
     if sha256 is not None:
-        found = sha256_bytes(file) if isinstance(file, bytes) else sha256_file(file)
-        if found != sha256:
+        if (found := sha256_bytes(content)) != sha256:
             raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
         return
-    if is_text:
-        try:
-            (file if isinstance(file, bytes) else read_bytes_limited(file)).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"it is not UTF-8 text: {error}") from error
-        return
     try:
-        decode_picture(file if isinstance(file, bytes) else read_picture(file))
+        content.decode("utf-8") if is_text else decode_picture(content)
     except Exception as error:  # Pillow raises any exception
-        raise DataError(f"it cannot be read as an image: {error}") from error
+        raise DataError(f"it is not {'UTF-8 text' if is_text else 'a readable image'}: {error}") from error
 
 
 class _Downloader:
@@ -185,8 +169,9 @@ class _Downloader:
     def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         target = self.data_dir / file.path
-        outcome = self._found(file, target)
         record: DownloadRecord = {}
+        content = read_bytes_limited(target) if target.exists() else b""
+        outcome = self._found(file, target, content)
         if outcome is None:
             content = fetch(
                 file.url, partial(check_content, sha256=file.sha256, is_text=file.is_text), self.policy, self._stopped
@@ -194,14 +179,14 @@ class _Downloader:
             write_bytes(target, content)
             provenance_file(target).unlink(missing_ok=True)  # record of the replaced file
             outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}
-        return outcome, record | {"sha256": sha256_file(target), "bytes": target.stat().st_size}
+        return outcome, record | {"sha256": sha256_bytes(content), "bytes": len(content)}
 
-    def _found(self, file: RemoteFile, target: Path) -> str | None:
+    def _found(self, file: RemoteFile, target: Path, content: bytes) -> str | None:
         """Return "present" or "kept" for a file that is there and stays, None for one to fetch or to replace."""
         if not target.exists():
             return None
         try:
-            check_content(target, file.sha256, file.is_text)
+            check_content(content, file.sha256, file.is_text)
             return "present"
         except DataError as error:
             if file.sha256 is None or self.overwrite:  # a damaged photograph is of no use to anyone

@@ -119,16 +119,6 @@ def test_a_part_that_is_none(tmp_path):
     assert load_folder(table, "de").part == ("train", "test")
 
 
-def test_problems_of_jsonl(tmp_path):
-    path = tmp_path / "mine.jsonl"
-    path.write_text('{"en": "one", "de": "eins"}\n{"en": "two"\n[1]\n{"en": "three", "de": 3}\n\n{"en": "four"}\n')
-    problems = check_captions_file(path)
-    assert [(problem.line, problem.field) for problem in problems] == [(2, None), (3, None), (4, "de"), (6, "de")]
-    assert "not JSON" in problems[0].message
-    assert "got list" in problems[1].message
-    assert "got int" in problems[2].message
-
-
 def test_loading_names_the_first_problem_and_counts_the_rest(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("en,de,fr\none,eins,\ntwo,,deux\nthree,,trois\n")
@@ -159,11 +149,6 @@ def test_missing_columns_name_what_is_there(tmp_path):
     assert load_folder(path, "de").images is None
 
 
-def test_english_is_its_own_translation(tmp_path):
-    captions = load_folder(write_table(tmp_path / "mine.csv", [{"en": "a dog", "nl": "een hond"}]), "en", BOTH)
-    assert captions.target == captions.english_to_target == captions.target_to_english == ("a dog",)
-
-
 def test_a_column_of_numbers_is_no_language(tmp_path):
     """`id` is Indonesian only where it holds words; a check of all languages passes over it."""
     path = write_table(tmp_path / "mine.csv", [{"en": "a dog", "de": "ein Hund", "id": "17"}])
@@ -172,3 +157,18 @@ def test_a_column_of_numbers_is_no_language(tmp_path):
     assert load_folder(path, "de").target == ("ein Hund",)
     report = check_table(path)
     assert (report.problems, report.summaries[str(path)].languages) == ([], ["en", "de"])
+
+
+def test_problems_of_jsonl(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"en": "one", "de": "eins"}\n{"en": "two"\n[1]\n{"en": "three", "de": 3}\n\n{"en": "four"}\n')
+    problems = check_captions_file(path)
+    assert [(problem.line, problem.field) for problem in problems] == [(2, None), (3, None), (4, "de"), (6, "de")]
+    assert "not JSON" in problems[0].message
+    assert "got list" in problems[1].message
+    assert "got int" in problems[2].message
+
+
+def test_english_is_its_own_translation(tmp_path):
+    captions = load_folder(write_table(tmp_path / "mine.csv", [{"en": "a dog", "nl": "een hond"}]), "en", BOTH)
+    assert captions.target == captions.english_to_target == captions.target_to_english == ("a dog",)

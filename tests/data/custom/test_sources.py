@@ -87,12 +87,9 @@ def test_sources_are_joined_by_commas_and_may_have_a_weight():
     ("text", "said"),
     [
         ("a.tsv,,b.tsv", "expected sources joined by commas"),
-        ("@2", "expected sources joined by commas"),
         ("a.tsv@", 'expected a weight above 0 and at most 100 for a.tsv, got ""'),
-        ("a.tsv@-1", 'for a.tsv, got "-1"'),
         ("a.tsv@101", 'for a.tsv, got "101"'),
         ("a.tsv@nan", 'for a.tsv, got "nan"'),
-        ("a.tsv@half", 'for a.tsv, got "half"'),
     ],
 )
 def test_wrong_sources_are_refused(text, said):
@@ -140,19 +137,15 @@ def test_orders_are_those_of_earlier_versions(count):
         ("a.tsv", "", "expected a column de, got an empty file: its first line must name the columns"),
         ("a.tsv", "en,de\na dog,ein Hund\n", "got en,de: a .csv has .* not commas"),
         ("a.tsv", "a dog\tein Hund\na cat\teine Katze\n", "got a dog, ein Hund: the first line must name the columns"),
-        ("a.tsv", "source\ttarget\na\tb\n", "got source, target: the first line must name the .* such as en and de"),
         ("a.tsv", f"{'x' * 99}\n" * 2, r"got x{30}\.\.\.: the first line must name"),
         ("a.tsv", "de\nein Hund\n", "expected a column en, got de$"),
         ("a.tsv", "en\tnemec\na\tb\n", "expected a column de, got en, nemec$"),
-        ("a.tsv", "en\tde\tde\na\tb\tc\n", "expected one column de, got de and de: rename or remove one$"),
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
         ("a.tsv", 'en\tde\n"a" b\tc\n', r"line 2: malformed line.*\(1 such\); or give two aligned files"),
         ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
         ("a.csv", "en,de\n" + "a\n" * 2000, r"line 2: 1 fields?, expected 2.*\(1,000 or more such\)"),
         ("a.jsonl", '{"en": "a", "de": "b"\n' * 2000, r"line 1: not JSON.*\(1,000 or more such\)"),
-        ("a.tsv", "x\t" * 1001, "line 1: the table has more than 1,000 columns"),
         ("a.jsonl", '[{"en": "a", "de": "b"}]\n', r"line 1: expected a JSON object, got list"),
-        ("a.jsonl", '[\n{"en": "a", "de": "b"}\n]\n', r"line 1: not JSON: .* \(expected an object a line\)"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said_with_what_helps(tmp_path, name, content, said):
@@ -194,7 +187,6 @@ def test_a_gzipped_parquet_file_and_another_kind_of_file_are_refused(tmp_path):
         ("Ein Straßenfest", "EIN STRASSENFEST!", True),
         ("ｆｕｌｌ width", "full-width", True),
         ("Pes běží.", "pes bezi", False),
-        ("two dogs", "2 dogs", False),
         ("犬が走る。", "犬が走る", True),
     ],
 )

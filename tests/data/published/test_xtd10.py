@@ -50,14 +50,6 @@ def test_photographs_are_used_where_they_are(tmp_path):
     assert load_xtd10(tmp_path, "jp", text_only=True).images is None
 
 
-def test_real_xtd10_has_a_thousand_in_every_language():
-    root = real_data_dir()
-    texts = {code: load_xtd10(root, code, text_only=True).target for code in XTD10_LANGUAGES}
-    assert {code: len(text) for code, text in texts.items()} == dict.fromkeys(XTD10_LANGUAGES, 1000)
-    assert len(set(texts.values())) == 11
-    assert load_xtd10(root, "ko", text_only=True).provenance["coco_split"] == {"train2014": 800, "val2014": 200}
-
-
 def test_flickr30k200_leaves_out_the_pool_once_there_are_photographs_for_one(tmp_path, monkeypatch):
     make_flickr30k200(tmp_path)
     make_multi30k(tmp_path, n=2, names=["101.jpg", "999.jpg"], images=range(2))
@@ -78,17 +70,6 @@ def test_flickr30k200_counts_its_overlap_with_multi30k_and_knows_the_older_name_
         make_multi30k(tmp_path, split, n=2, names=names)
     overlap = load_flickr30k200(tmp_path, "ko").provenance["multi30k_overlap"]
     assert overlap == {"train": 1, "test_2016_flickr": 2}
-
-
-def test_real_flickr30k200():
-    root = real_data_dir()
-    names = (root / "flickr30k200/filenames.txt").read_text().split()
-    for code in ("en", "sw", "zh_hant"):
-        captions = load_flickr30k200(root, code)
-        assert len(captions) == len(names) == 757
-    assert captions.provenance["excluded"] == {"ids": 1000, "captions": 0}
-    test = set((root / "multi30k/data/task1/image_splits/test_2016_flickr.txt").read_text().split())
-    assert captions.provenance["multi30k_overlap"]["test_2016_flickr"] == len(test.intersection(names)) == 757
 
 
 def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
@@ -134,19 +115,11 @@ def test_emoji_have_names_and_keywords_of_a_language_in_the_order_of_the_english
     assert captions.provenance["files"]["target"]["file"] == "emoji/sw/annotations.json"
 
 
-def test_arabic_dialects_have_the_emoji_of_standard_arabic(tmp_path):
-    folder = make_emoji(tmp_path) / "emoji"
-    (folder / "sw").rename(folder / "ar")
-    assert loader("emoji")(tmp_path, "Egyptian Arabic").target[0] == "mbwa"
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (None, "file of annotations .* is missing"),
         ("{", "annotations.json: expected CLDR's annotations"),
-        ('{"annotations": {}}', "annotations.json: expected CLDR's annotations"),
-        ('{"annotations": {"annotations": {"🐕": ["mbwa"]}}}', "annotations.json: expected CLDR's annotations"),
         ('{"annotations": {"annotations": {"🐕": {"tts": [3]}}}}', "annotations.json: expected CLDR's annotations"),
         (
             '{"annotations": {"annotations": {"🐕": {"tts": ["dog"]}}}}',
@@ -191,15 +164,6 @@ def test_xm3600_leaves_out_photographs_without_a_caption_and_counts_them(tmp_pat
     assert captions.english is None  # one photograph has none in English, so the column would have holes
 
 
-def test_all_languages_of_the_set_are_there(tmp_path):
-    make_xm3600(tmp_path)
-    make_xflickrco(tmp_path)
-    assert load_xm3600(tmp_path, "quz").target[0] == sentence("quz", 0, "caption-0")
-    assert load_xflickrco(tmp_path, "id").target[0] == sentence("id", 0)
-    with pytest.raises(DataError, match="xm3600 has no captions in Galician"):
-        load_xm3600(tmp_path, "gl")
-
-
 def test_xflickrco_tells_coco_from_flickr(tmp_path):
     make_xflickrco(tmp_path)
     captions = load_xflickrco(tmp_path, "jp")
@@ -214,14 +178,10 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
     ("load", "line", "said"),
     [
         (load_xm3600, "\nno JSON", "line 2: not JSON in UTF-8"),
-        (load_xm3600, "[1]", "line 1: expected a JSON object, got list"),
         (load_xm3600, '{"image/key": "../x", "de": {"caption": ["a"]}, "en": {"caption": []}}', "line 1: image/key: e"),
         (load_xm3600, '{"image/key": "a1", "de": ["a"]}', "line 1: de: expected an object with a list"),
-        (load_xm3600, '{"image/key": "a1", "de": {"caption": [5]}}', "line 1: de: expected an object with a list"),
-        (load_xflickrco, '{"img_path": "../x.jpg", "sentences": ["a"]}', "line 1: img_path: expected the name of a f"),
         (load_xflickrco, '{"sentences": ["a"]}', "line 1: img_path: expected the name of a file, got None"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": "a"}', "line 1: sentences: expected a list of texts"),
-        (load_xflickrco, '{"img_path": "x.jpg", "sentences": []}', "line 1: sentences: expected a list of texts"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other images, or in another order"),
     ],
 )
