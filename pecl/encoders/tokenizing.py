@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pecl.data.respelling import shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
 from pecl.encoders.families import TextFamily, family_of, first_position, longest_sequence
@@ -34,6 +35,7 @@ class Tokenizing:
     clean: str
     language: str | None
     name: str
+    respells: bool = False  # whether texts in some scripts are read through another one, see `pecl.data.respelling`
 
     @property
     def family(self) -> TextFamily | None:
@@ -54,7 +56,7 @@ class Tokenizing:
     def speaking(self, language: str | None) -> Iterator[None]:
         """Tokenise the texts in the body as texts of `language`, a code of `LANGUAGES`, where the tower asks for it.
 
-        A tower without tokens of languages takes all texts alike.
+        A tower without tokens of languages takes all texts alike, but for scripts that it respells.
         """
         before, self.language = self.language, language
         try:
@@ -79,6 +81,13 @@ class Tokenizing:
         texts = as_texts(texts)
         if not texts:
             return []
+        if self.respells and (languages is not None or self.language is not None):
+            named = [self.language] * len(texts) if languages is None else languages
+            maps = {name: shipped_respelling(find_name(name, LANGUAGES) or name) for name in set(named) if name}
+            texts = [
+                text if (respell := maps.get(name)) is None else respell(text)
+                for text, name in zip(texts, named, strict=True)
+            ]
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
         self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]

@@ -104,6 +104,7 @@ def load_mini_text(
         text_prefix=TEXT_PREFIX,
         fingerprint=FINGERPRINT if is_shipped else None,
     )
+    encoder.respells = True
     return encoder.to(device=device, dtype=dtype)
 
 
