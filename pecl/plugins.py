@@ -15,11 +15,10 @@ from pathlib import Path
 from types import ModuleType
 
 from pecl.errors import ConfigError, one_line, suggest
-from pecl.files import read_bytes_limited, sha256_bytes, sha256_file, sha256_json
+from pecl.files import read_regular, sha256_bytes, sha256_file, sha256_json
 from pecl.options import Registry
 
 GROUP = "pecl.plugins"
-_LIMIT = 1 << 24  # bytes of a file
 _loaded: dict[str, str] = {}  # path without links, or name of an entry point -> SHA-256
 
 
@@ -106,7 +105,7 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
 def _run_file(name: str, path: str) -> None:
     """Run a file as a new module."""
     try:
-        source = read_bytes_limited(path, _LIMIT)
+        source = read_regular(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"plugin: cannot read {name}: {reason}; expected a Python file, such as my.py") from error

@@ -141,7 +141,7 @@ class SourceSpec:
     def _folder(self, path: Path) -> Pictures:
         if self.kind == TEXTS:
             raise DataError(f"{path}: expected a file of lines, a table or a data set for texts, got a folder")
-        found = find_photographs(path, outside=True)
+        found = find_photographs(path)
         if found.unreadable:
             name, why = next(iter(found.unreadable.items()))
             raise DataError(f"cannot read {path / name}: {why} ({len(found.unreadable)} in all)")

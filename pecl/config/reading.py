@@ -9,7 +9,7 @@ import yaml
 
 from pecl.config.experiment import ExperimentConfig
 from pecl.errors import ConfigError, suggest
-from pecl.files import YAML_LIMIT, parse_yaml, read_bytes_limited
+from pecl.files import parse_yaml, read_regular
 from pecl.options import parse_option
 
 FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed package, too
@@ -62,7 +62,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         if not path.is_file():
             path = own.get(str(path), path)
-        text = read_bytes_limited(path, YAML_LIMIT).decode("utf-8")
+        text = read_regular(path).decode("utf-8")
         document = parse_yaml(text)
         node = yaml.compose(text)
     except OSError as error:

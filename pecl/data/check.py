@@ -20,7 +20,7 @@ from pecl.data.scenes import SceneImages
 from pecl.data.splits import check_parts
 from pecl.data.translations import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.errors import DataError, PeclError, not_none, unknown
-from pecl.files import read_bytes_limited
+from pecl.files import read_regular
 from pecl.files.images import some_names, unreadable_images
 from pecl.languages import CODE, COLUMN_WORDS
 
@@ -156,7 +156,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
             if not file.exists() or read_provenance(file) is not None:
                 continue
             try:
-                check_content(read_bytes_limited(file), sha256)
+                check_content(read_regular(file), sha256)
             except DataError as error:
                 yield f"{file} is not the file that was published: {error}"
 

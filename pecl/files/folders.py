@@ -100,8 +100,3 @@ def inside(root: str | Path, name: str) -> Path:
     if any(part in ("", ".", "..") for part in parts) or "\0" in name:
         raise ValueError(f"expected the relative path of a file in a folder, got {name!r}")
     return Path(root, *parts)
-
-
-def is_inside(root: str | Path, path: str | Path) -> bool:
-    """Say whether `path`, its links followed, lies in the folder `root`."""
-    return Path(path).resolve().is_relative_to(Path(root).resolve())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, one_line
-from pecl.files import check_regular, read_bytes_limited
+from pecl.files import check_regular, read_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,7 +165,7 @@ def read_array(path: Path) -> np.ndarray:
 def read_names(path: Path) -> list[str]:
     """Return the lines of a text file, the names of rows; DataError for another file."""
     try:
-        return read_bytes_limited(path).decode("utf-8").splitlines()
+        return read_regular(path).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
 

@@ -9,13 +9,10 @@ under transparent pixels. For any other image it does the same as `to_rgb`.
 """
 
 import base64
-import contextlib
 import importlib
 import io
 import struct
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +21,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pecl.files import open_regular
 
-# Pixels up to which Pillow never warns, and a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
+# Pixels up to which a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
 WHOLE = 89_478_485
 # The most pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
 # that is reduced at most 9 (progressive CMYK): 4.3 GB next to the bytes of the file itself.
@@ -47,8 +44,6 @@ _OPTIONAL = {
     "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif"),
     "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),
 }
-_quiet = threading.Lock()
-
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
 
 Opener = tuple[Callable[[Any, Any], ImageFile.ImageFile], Callable[[bytes], Any] | None]
@@ -100,7 +95,7 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
         Exception: it is damaged; Pillow raises any exception.
     """
     try:
-        with open_picture(content, formats, most) as image, _without_warnings(image.format):
+        with open_picture(content, formats, most) as image:
             return to_rgb(image)
     except Image.DecompressionBombError as error:  # a tile may be larger than its image
         raise TooManyPixelsError(f"expected at most {most or PIXELS:,} pixels, got many more") from error
@@ -122,8 +117,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
             if isinstance(accepted, str):  # Pillow was built without the library of this format
                 reasons.append(accepted)
             elif accepted:
-                with _without_warnings(name):
-                    return opens(io.BytesIO(content), "")
+                return opens(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
             reasons.append(f"{name}: {error}")
         except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
@@ -142,17 +136,6 @@ def _opener(name: str) -> Opener | None:
     if name == "HEIF":
         plugin.register_heif_opener()
     return cast("Opener | None", Image.OPEN.get(name))
-
-
-@contextlib.contextmanager
-def _without_warnings(format: str | None) -> Iterator[None]:
-    """Suppress Pillow's warning of large images from its plug-ins, one thread at a time."""
-    if format not in ("GIF", "TIFF"):  # whose plug-ins compare sizes with Pillow's limit themselves
-        yield
-        return
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
 
 
 def is_plain(image: Image.Image) -> bool:

@@ -1,4 +1,4 @@
-"""Read untrusted files: `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers."""
+"""Read files: `read_regular` waits for no pipe, and `load_json` and `parse_yaml` bound depth and numbers."""
 
 import errno
 import gc
@@ -12,20 +12,15 @@ from typing import Any, BinaryIO
 
 from pecl.errors import is_text
 
-# The most bytes that are read of a file of captions, of JSON, and the most characters of a config in YAML
-TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
 _DEPTH = 64  # lists and objects within each other
 _TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
 HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it again"
 
 
-def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT) -> bytes:
-    """Return the content of a regular file; raise OSError as `open_regular`, or if it has more than `limit` bytes."""
+def read_regular(path: str | Path) -> bytes:
+    """Return the content of a regular file; raise OSError as `open_regular`."""
     with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(f"it is larger than {limit:,} bytes, the most that is read of such a file")
-    return content
+        return file.read()
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -50,8 +45,8 @@ def check_regular(path: str | Path) -> None:
 
 
 def load_json(path: str | Path) -> Any:
-    """Return the document in a JSON file; raise OSError as `read_bytes_limited`, and ValueError as `parse_json`."""
-    return parse_json(read_bytes_limited(path, JSON_LIMIT))
+    """Return the document in a JSON file; raise OSError as `read_regular`, and ValueError as `parse_json`."""
+    return parse_json(read_regular(path))
 
 
 def parse_json(text: str | bytes, halves: bool = False) -> Any:
@@ -71,17 +66,15 @@ def parse_json(text: str | bytes, halves: bool = False) -> Any:
     return document
 
 
-def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
-    """Parse YAML of at most `limit` characters; configs check the values themselves.
+def parse_yaml(text: str) -> Any:
+    """Parse YAML; configs check the values themselves.
 
     Raises:
         yaml.YAMLError: it is not YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
-        ValueError: it is larger, nested too deeply, or holds a date or a number that Python cannot hold.
+        ValueError: it is nested too deeply, or holds a date or a number that Python cannot hold.
     """
     import yaml  # here, because most readers of files need none
 
-    if len(text) > limit:
-        raise ValueError(f"it is larger than {limit:,} characters, the most that is read of YAML")
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):  # events, since an alias costs nothing before it is followed
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

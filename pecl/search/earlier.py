@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from pecl.data.custom.photographs import Stamp
-from pecl.files import inside, parse_json, read_bytes_limited
+from pecl.files import inside, parse_json, read_regular
 from pecl.search.catalogue import (
     FILE,
     Entry,
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 HIDDEN, HEAD = ".pecl-index", "pecl-index.json"
 _OWN = re.compile(r"pecl-index\.json|(photographs|embeddings)-[0-9a-f]{16}\.(jsonl|safetensors)|\.pecl-lock")
 _SMALL = re.compile(r"[0-9a-f]{64}\.jpg")
-_LIST = 1 << 32  # bytes: some ten million lines
 _DIGEST = 32  # bytes behind each small picture
 
 
@@ -46,7 +45,7 @@ def move_earlier(old: Path, place: Path) -> None:
     if not (old / HEAD).is_file() or (place / FILE).exists():
         return
     try:
-        document = parse_json(read_bytes_limited(old / HEAD), halves=True)
+        document = parse_json(read_regular(old / HEAD), halves=True)
         if document["engine"] != "store":
             logger.warning("%s kept its embeddings in Qdrant: name --engine qdrant and --url again", old)
             return
@@ -64,8 +63,8 @@ def move_earlier(old: Path, place: Path) -> None:
 
 def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
     generation = document["generation"]
-    lines = read_bytes_limited(old / f"photographs-{generation}.jsonl", _LIST).splitlines()
-    tensors = load(read_bytes_limited(old / f"embeddings-{generation}.safetensors", _LIST))
+    lines = read_regular(old / f"photographs-{generation}.jsonl").splitlines()
+    tensors = load(read_regular(old / f"embeddings-{generation}.safetensors"))
     kept = ("profile", "towers", "width", "thumbnails", "decoders", "references")
     head = Head(
         root=str((old / document["root"]).resolve()),
@@ -86,7 +85,7 @@ def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
         write_unreadable(database, failed)
         write_head(database, head)
         for path in _small_pictures(old):
-            row = (path.stem, read_bytes_limited(path)[:-_DIGEST])
+            row = (path.stem, read_regular(path)[:-_DIGEST])
             database.execute("INSERT OR IGNORE INTO thumbnails VALUES (?, ?)", row)
 
 

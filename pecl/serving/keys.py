@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from pecl.errors import ConfigError
-from pecl.files import read_bytes_limited
+from pecl.files import read_regular
 from pecl.serving.refusals import Refusal
 
 CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
@@ -29,7 +29,7 @@ def read_key(path: str | Path) -> bytes:
         ConfigError: the file cannot be read, or holds something else. The sentence does not repeat it.
     """
     try:
-        content = read_bytes_limited(path, 1024)
+        content = read_regular(path)
     except OSError as error:
         raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
     key = content.strip()

@@ -104,14 +104,13 @@ def test_a_key_is_read(tmp_path, content):
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"too-short", b"k" * 513, b"k" * 2000, b"two words of a key", KEY + b"\n" + KEY),
+        *(b"", b"too-short", b"k" * 513, b"two words of a key", KEY + b"\n" + KEY),
         *("schlüssel".encode() * 3, b"\0" * 20),
     ],
 )
 def test_what_is_no_key(tmp_path, content):
     (tmp_path / "key").write_bytes(content)
-    said = "larger than 1,024 bytes" if len(content) > 1024 else "expected one line of 16 to 512 letters"
-    with pytest.raises(ConfigError, match=f"api_key_file: .*{said}") as error:
+    with pytest.raises(ConfigError, match=r"api_key_file: .*expected one line of 16 to 512 letters") as error:
         read_key(tmp_path / "key")
     assert not content.strip() or content.decode("latin-1").strip() not in str(error.value)
 

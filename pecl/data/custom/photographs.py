@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pecl.errors import DataError
-from pecl.files import is_inside
 from pecl.files.images import ImageFiles
 
 # HEIC needs pillow-heif (extra `search`), and JPEG XL pillow-jxl-plugin; without them such files are unreadable.
@@ -50,12 +49,11 @@ class PhotographFolder:
         return ImageFiles(tuple(self.root / photograph.name for photograph in self.photographs))
 
 
-def find_photographs(folder: str | Path, outside: bool = False) -> PhotographFolder:
+def find_photographs(folder: str | Path) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
     A photograph is a regular file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed
-    over; links to folders are not followed. Links to files outside the folder are unreadable, unless `outside`: a
-    foreign folder could expose any file of the machine.
+    over; links to folders are not followed.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
@@ -84,17 +82,15 @@ def find_photographs(folder: str | Path, outside: bool = False) -> PhotographFol
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    found.append(Photograph(name, _stamp(root, entry, outside)))
+                    found.append(Photograph(name, _stamp(entry)))
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)
     return PhotographFolder(root, tuple(sorted(found, key=lambda photograph: photograph.name)), unreadable)
 
 
-def _stamp(root: Path, entry: os.DirEntry[str], outside: bool) -> Stamp:
+def _stamp(entry: os.DirEntry[str]) -> Stamp:
     if entry.is_symlink() and not os.path.exists(entry.path):
         raise OSError("a link that leads to no file")
-    if entry.is_symlink() and not outside and not is_inside(root, entry.path):
-        raise OSError("a link to a file outside the folder")
     seen = entry.stat()
     if not stat.S_ISREG(seen.st_mode):
         raise OSError("expected a regular file, got a folder, a pipe or a device")

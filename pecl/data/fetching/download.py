@@ -14,7 +14,7 @@ from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, Unre
 from pecl.data.fetching.remote import DOWNLOADS, RemoteFile, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import ConfigError, DataError, OutputError
-from pecl.files import BusyError, load_json, locked, read_bytes_limited, sha256_bytes, write_bytes, write_json
+from pecl.files import BusyError, load_json, locked, read_regular, sha256_bytes, write_bytes, write_json
 from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
 
@@ -170,7 +170,7 @@ class _Downloader:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         target = self.data_dir / file.path
         record: DownloadRecord = {}
-        content = read_bytes_limited(target) if target.exists() else b""
+        content = read_regular(target) if target.exists() else b""
         outcome = self._found(file, target, content)
         if outcome is None:
             content = fetch(

@@ -13,7 +13,7 @@ from pecl.data.lines import readable
 from pecl.data.reading import describe_file
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, one_line
-from pecl.files import JSON_LIMIT, parse_json, read_bytes_limited
+from pecl.files import parse_json, read_regular
 from pecl.languages import find_code
 
 # the locales that name most pictographs themselves
@@ -70,7 +70,7 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
 def _annotations(path: Path) -> dict[str, dict[str, str]]:
     """Return name (`tts`) and keywords (`default`) of each pictograph in a file, those that it has."""
     with readable(path, "file of annotations"):
-        content = read_bytes_limited(path, JSON_LIMIT)
+        content = read_regular(path)
     try:
         annotations = parse_json(content)["annotations"]["annotations"]
         return {

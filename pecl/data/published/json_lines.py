@@ -18,7 +18,7 @@ from pecl.data.lines import CAPTIONS, readable
 from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, one_line
-from pecl.files import parse_json, read_bytes_limited
+from pecl.files import parse_json, read_regular
 from pecl.languages import find_code
 
 XM3600_LANGUAGES = (
@@ -122,7 +122,7 @@ def _xflickrco_rows(path: Path) -> list[tuple[str, str]]:
 def _read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Return each line of a JSONL file, an object, with its number counted from 1; blank lines are passed over."""
     with readable(path, CAPTIONS):
-        content = read_bytes_limited(path)
+        content = read_regular(path)
     found: list[tuple[int, dict[str, Any]]] = []
     for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         if not line.strip():

@@ -19,7 +19,7 @@ from pecl.data.captions import ParallelCaptions, captions_from
 from pecl.data.scenes.draw import draw_scene
 from pecl.data.scenes.scene import AnimalGroup, Scene
 from pecl.errors import DataError
-from pecl.files import parse_json, read_bytes_limited, sha256_json
+from pecl.files import parse_json, read_regular, sha256_json
 from pecl.files.images import some_of
 from pecl.languages import language_code, language_name
 
@@ -100,7 +100,7 @@ def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
 @cache
 def _table() -> dict[str, Any]:
     """Read the table; its scenes become `Scene`s."""
-    table = parse_json(bz2.decompress(read_bytes_limited(TABLE)))
+    table = parse_json(bz2.decompress(read_regular(TABLE)))
     scenes = []
     for index, (place, weather, first, second, relation) in enumerate(table["scenes"]):
         groups = AnimalGroup(*first), None if second is None else AnimalGroup(*second)

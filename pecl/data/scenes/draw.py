@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.scenes.backdrop import paint_backdrop, paint_weather
 from pecl.data.scenes.scene import FLYING, AnimalGroup, Colour, Dice, Scene
-from pecl.files import read_bytes_limited
+from pecl.files import read_regular
 
 IMAGE_SIZE = 224  # pixels, width and height
 _CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
@@ -169,7 +169,7 @@ def _read_sprites() -> dict[str, list[Shape]]:
     of `PALETTE`.
     """
     found: dict[str, list[Shape]] = {}
-    for line in read_bytes_limited(Path(__file__).with_name("sprites.txt")).decode("utf-8").splitlines():
+    for line in read_regular(Path(__file__).with_name("sprites.txt")).decode("utf-8").splitlines():
         if not line.startswith(" "):
             shapes = found[line] = []
             continue

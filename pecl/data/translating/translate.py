@@ -21,7 +21,7 @@ from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
 from pecl.errors import ConfigError, DataError, OutputError, not_none, unknown
-from pecl.files import locked, read_bytes_limited, sha256_json, sha256_lines, write_text
+from pecl.files import locked, read_regular, sha256_json, sha256_lines, write_text
 from pecl.files.progress import Bar
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def translate(sentences: Sequence[str], translator: Translator, partial_file: Pa
 def _resumed(partial_file: Path, head: str) -> list[str]:
     """Return the whole lines behind the line `head` of a file; none where it is missing or another job's."""
     try:
-        lines = read_bytes_limited(partial_file).decode("utf-8", "replace").split("\n")[:-1]
+        lines = read_regular(partial_file).decode("utf-8", "replace").split("\n")[:-1]
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 
 from pecl.errors import WeightsError
-from pecl.files import check_sha256, inside, read_bytes_limited, sha256_file, write_text
+from pecl.files import check_sha256, inside, read_regular, sha256_file, write_text
 
 CHECKSUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)", re.ASCII)
-_LIMIT = 1 << 20  # bytes; a folder has a few dozen files
 
 
 def write_checksums(folder: Path) -> None:
@@ -25,7 +24,7 @@ def check_checksums(folder: Path) -> None:
     """Refuse a folder with a file that has changed since it was exported; one without checksums passes."""
     path = folder / CHECKSUMS
     try:
-        text = read_bytes_limited(path, _LIMIT).decode("utf-8")
+        text = read_regular(path).decode("utf-8")
         files = [_file(folder, line) for line in text.splitlines()]
     except FileNotFoundError:
         return

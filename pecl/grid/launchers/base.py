@@ -17,7 +17,6 @@ from pecl.plugins import load_plugins, loaded_plugins
 
 # Exit statuses of a worker, besides 0 for written results (complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
-_TASK_LIMIT = 1 << 24  # characters of a task
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class TaskFile:
             ConfigError: it is not such a file.
         """
         try:
-            document = parse_yaml(text, _TASK_LIMIT)
+            document = parse_yaml(text)
         except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"task: expected YAML: {one_line(error)}") from error
         if not isinstance(document, dict) or set(document) - {"share", "plugins"} != {"folder", "runs"}:

@@ -18,7 +18,7 @@ from collections.abc import Generator, Sequence
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.files import BusyError, read_bytes_limited
+from pecl.files import BusyError, read_regular
 from pecl.files.failures import describe_failure
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, TaskFile
 from pecl.results.locks import hold
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.sched_setaffinity(0, {int(core) for core in parsed.cores.split(",")})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
     try:
-        text = _read_task() if parsed.file == "-" else read_bytes_limited(parsed.file).decode("utf-8")
+        text = _read_task() if parsed.file == "-" else read_regular(parsed.file).decode("utf-8")
         status, sentence = run_text(text)
     except (OSError, ValueError) as error:
         status, sentence = BAD_INPUT, f"cannot read task {parsed.file}: {getattr(error, 'strerror', None) or error}"
