@@ -55,6 +55,7 @@ def test_a_stalled_file_is_tried_again(server):
         (wrong(b"sign in"), "wrong content", 3),
         (status(404), "HTTP 404", 1),
         (status(302, Location="file:///etc/hostname"), "HTTP 302", 1),
+        (status(302, Location="http://data.invalid/x"), "expected an address https://..., got http://data", 1),
         (status(302, Location=PATH), "HTTP 302", 1),
     ],
 )
