@@ -26,7 +26,7 @@ from marked import ROOT, complete, main, table, trained
 
 from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml, schedule_for
 from pecl.machine import BF16, FP32
-from pecl.report.page.tables import run_command
+from pecl.report.page import run_command
 from pecl.report.tables import Candidate, chosen_candidates
 from pecl.report.tables.statistics import hits, intervals
 from pecl.results.result import Result

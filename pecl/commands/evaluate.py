@@ -24,8 +24,7 @@ from pecl.experiment.plan import check_evaluation
 from pecl.experiment.presence import presence
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
-from pecl.report.tables import evaluation_table, plain_table, reported
-from pecl.report.tables.table import intervals_of, numbers, words
+from pecl.report.tables import Column, evaluation_table, plain_table, reported
 from pecl.retrieval.measures import RECALL_AT
 
 
@@ -96,10 +95,13 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
         pairs = zip(results, rows, strict=True)
         print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
         return 0
-    columns = [words("language")]
+    columns = [Column("language")]
     for k in RECALL_AT:
-        columns += [numbers(f"R@{k}", f"recall@{k}"), numbers("corrected", f"corrected recall@{k}")]
-        columns.append(intervals_of(f"low@{k}", f"high@{k}"))
+        columns += [
+            Column(f"R@{k}", f"{{recall@{k}:.3f}}"),
+            Column(f"corrected R@{k}", f"{{corrected recall@{k}:.3f}}"),
+        ]
+        columns.append(Column(f"interval of R@{k}", f"[{{low@{k}:+.3f}}, {{high@{k}:+.3f}}]"))
     print_text(reported(evaluation_table(results)))
     print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
     print_text(plain_table(columns, rows))
@@ -111,8 +113,7 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
     if parsed.harness is not None or parsed.correct_hubs:
         raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
     rows = [presence(config).to_json() for config in configs]
-    columns = [words("language"), words("images"), words("present"), words("absent")]
-    columns.append(numbers("area under the curve", "area"))
+    columns = [*map(Column, ("language", "images", "present", "absent")), Column("area under the curve", "{area:.3f}")]
     print_answer(parsed, rows, plain_table(columns, rows))
     return 0
 
@@ -120,6 +121,6 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
 def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
     """Print the figures of another package next to those of pecl."""
     rows = [row.to_json(parsed.harness) for row in evaluate_with(parsed.harness, configs)]
-    columns = [numbers(name, name) if "recall@" in name else words(name) for name in rows[0]]
+    columns = [Column(name, f"{{{name}:.3f}}" if "recall@" in name else f"{{{name}}}") for name in rows[0]]
     print_answer(parsed, rows, plain_table(columns, rows))
     return 0

@@ -90,7 +90,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     values = _on_devices(grid_values(parsed), parsed)
     if parsed.best_of is None:
         return expand(values)
-    from pecl.report.tables import best_runs
+    from pecl.report.tables import chosen_candidates
 
     results = collect([parsed.best_of])
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
@@ -98,7 +98,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
         raise ConfigError(
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
         )
-    return repeat_configs(best_runs(trained), {"out": parsed.best_of, **values})
+    return repeat_configs([one.chosen_run for one in chosen_candidates(trained)], {"out": parsed.best_of, **values})
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -132,13 +132,13 @@ def _launcher_options(parsed: argparse.Namespace) -> list[str]:
 
 
 def _print_tables(outcome: GridOutcome) -> None:
-    from pecl.report.tables import best_runs, reported, training_table
+    from pecl.report.tables import chosen_candidates, reported, training_table
 
     complete = [result for result in outcome.results if result.status == "complete"]
     if complete:
         print_text(reported(training_table(complete)))
         print_text("\nBest run of each language and route, chosen by validation\n")
-        print_text(reported(training_table(best_runs(complete))))
+        print_text(reported(training_table([one.chosen_run for one in chosen_candidates(complete)])))
 
 
 def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) -> str:

@@ -3,7 +3,7 @@
 Every figure and table takes it from `method_of`, so that no score is credited to another method.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,36 +61,37 @@ def method_labels(methods: Iterable[Method]) -> dict[Method, str]:
     only where they differ.
     """
     found = sorted(set(methods), key=lambda method: method.order)
-    shots, choices, texts = len(_shots(found)) > 1, len(_choices(found)) > 1, _texts(found)
-    return {method: _label(method, shots, choices, texts) for method in found}
+    shots, texts, choices = _differences(found)
+    labels = {}
+    for one in found:
+        distilled = one.text is not None
+        parts = {
+            _text_name(one.text, texts): distilled,
+            "photographs": distilled and one.photographs,
+            _CHOICES.get(one.choose, ("",))[0]: distilled and len(choices) > 1,
+            "all pairs": one.kind == ALL_PAIRS,
+            f"{one.shots or 0:,} pairs": one.shots and len(shots) > 1,
+            "captions": not distilled and not one.photographs,
+            "closed form": one.closed_form,
+        }
+        said = ", ".join(part for part, holds in parts.items() if holds)
+        labels[one] = f"{one.route} ({said})" if said else one.route
+    return labels
 
 
 def methods_remark(methods: Iterable[Method]) -> str:
     """Return sentences that explain the names of `method_labels`."""
     found = list(methods)
-    shots, texts = _shots(found), _texts(found)
-    said = [f"Pairs: few-shot, {shots[0]:,}."] if len(shots) == 1 and shots[0] else []
-    said += ["All pairs: of the training part."] if any(one.kind == ALL_PAIRS for one in found) else []
-    said += [f"{_text_name(text, texts).capitalize()}: distilled from {text}." for text in texts]
-    if any(one.kind != DISTILLED and not one.photographs for one in found):
-        said.append("Captions: without photographs.")
-    if any(one.kind == DISTILLED and one.photographs for one in found):
-        said.append("Photographs: those of the few-shot pairs.")
-    if len(choices := _choices(found)) > 1:
-        said += [f"{_CHOICES[one][0].capitalize()}: {_CHOICES[one][1]}." for one in choices]
-    return " ".join(said)
-
-
-def _label(method: Method, says_shots: bool, says_choice: bool, texts: list[str]) -> str:
-    if method.text is not None:
-        said = [_text_name(method.text, texts), *(["photographs"] if method.photographs else [])]
-        said += [_CHOICES[method.choose][0]] if says_choice else []
-    else:
-        said = ["all pairs"] if method.kind == ALL_PAIRS else []
-        said += [f"{method.shots:,} pairs"] if says_shots and method.shots else []
-        said += [] if method.photographs else ["captions"]
-        said += ["closed form"] if method.closed_form else []
-    return f"{method.route} ({', '.join(said)})" if said else method.route
+    shots, texts, choices = _differences(found)
+    said = {
+        f"Pairs: few-shot, {shots[0] if shots else 0:,}.": len(shots) == 1,
+        "All pairs: of the training part.": any(one.kind == ALL_PAIRS for one in found),
+        **{f"{_text_name(text, texts).capitalize()}: distilled from {text}.": True for text in texts},
+        "Captions: without photographs.": any(one.text is None and not one.photographs for one in found),
+        "Photographs: those of the few-shot pairs.": any(one.text is not None and one.photographs for one in found),
+        **{f"{_CHOICES[one][0].capitalize()}: {_CHOICES[one][1]}.": len(choices) > 1 for one in choices},
+    }
+    return " ".join(sentence for sentence, holds in said.items() if holds)
 
 
 # Value of `choose` -> its word in a label, and what it means
@@ -101,20 +102,15 @@ _CHOICES = {
 }
 
 
-def _choices(methods: Iterable[Method]) -> list[str]:
-    return sorted({method.choose for method in methods if method.kind == DISTILLED})
+def _differences(methods: Sequence[Method]) -> tuple[list[int], list[str], list[str]]:
+    """Return the numbers of pairs of few-shot methods, and the sources and choices of distillations."""
+    shots = {one.shots for one in methods if one.shots is not None}
+    texts = {one.text for one in methods if one.text is not None}
+    return sorted(shots), sorted(texts), sorted({one.choose for one in methods if one.text is not None})
 
 
-def _shots(methods: Iterable[Method]) -> list[int | None]:
-    return list({method.shots for method in methods if method.kind == FEW_SHOT})
-
-
-def _texts(methods: Iterable[Method]) -> list[str]:
-    return sorted({method.text for method in methods if method.text is not None})
-
-
-def _text_name(text: str, texts: list[str]) -> str:
-    return f"text {texts.index(text) + 1}" if len(texts) > 1 else "text"
+def _text_name(text: str | None, texts: Sequence[str]) -> str:
+    return f"text {texts.index(text) + 1}" if text and len(texts) > 1 else "text"
 
 
 class Look(NamedTuple):

@@ -1,18 +1,22 @@
 """An overview of a folder of results: a row per language and method, and the runs that failed, on one screen."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pecl.errors import not_none
 from pecl.report.methods import method_labels, method_of
 from pecl.report.tables.candidates import Candidate, best_of_methods, by_gain
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import Group, by_group, grouped
-from pecl.report.tables.layout import WIDTH, Shown, one_line, shortened, shown, text_table, wrapped
+from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
 from pecl.report.tables.statistics import interval
-from pecl.report.tables.table import SHORT_ID, Row, Table, difference, frame_of, mean_and_std, missing, numbers, words
+from pecl.report.tables.table import SHORT_ID, Column, Row, Table, difference, frame_of
 from pecl.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LINES = 64
 _FAILURES = 5  # lines on runs that are not complete
@@ -21,20 +25,19 @@ _LEGEND = (
     "closed: of English less zero-shot. text: distilled from it; held-out, validation, last: the weights kept "
     "(docs/reports.md)."
 )
-_CODE = words("code", "language")  # shorter than "language": the rows are as wide as a terminal
 _TRAINED = (
-    _CODE,
-    words("method"),
-    numbers("zero-shot", "zero_shot"),
-    numbers("trained", "mean", "std", form=mean_and_std),
-    *difference("gain", "gain"),
-    numbers("gap closed", "share_closed", form=".0%"),
-    numbers("seeds of runs", "seeds", "runs", form=lambda seeds, runs: f"{len(seeds)} of {runs}"),
+    Column("code", "{language}"),  # shorter than "language": the rows are as wide as a terminal
+    Column("method"),
+    Column("zero-shot", "{zero_shot:.3f}"),
+    Column("trained", "{mean:.3f} ± {std:.3f}"),
+    *difference("gain"),
+    Column("gap closed", "{share_closed:.0%}"),
+    Column("seeds of runs", "{seeds:#} of {runs}"),
 )
 _EVALUATED = (
-    _CODE,
-    words("method"),
-    numbers("score", "zero_shot", "mean", form=lambda before, after: f"{after if missing(before) else before:.3f}"),
+    Column("code", "{language}"),
+    Column("method"),
+    Column("score", lambda row: f"{row.get('zero_shot') or row['mean']:.3f}"),
 )
 
 
@@ -47,7 +50,7 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     for group, own in by_group(results).items():
         trained = group.split_seed is not None
         rows, columns = (_trained(group, own, results), _TRAINED) if trained else (_evaluated(own), _EVALUATED)
-        tables.append(Table("summary", "Summary", group, frame_of(rows), columns, tuple(own)))
+        tables.append(Table("summary", "Summary", group, frame_of(rows), columns, own))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -56,72 +59,46 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
 
     Languages that gained least are left out first, and a line states the number of omitted rows.
     """
-    parts = [_Part(table) for table in tables]
     below = _failures(unfinished)
-    if any(part.trained for part in parts):
+    if any(table.columns == _TRAINED for table in tables):
         below = [*wrapped(_LEGEND).splitlines(), *below]
-    room, kept = LINES - len(below), len(parts)
-    while kept > 1 and sum(part.lines(1) for part in parts[:kept]) + (kept < len(parts)) > room:
-        kept -= 1
-    more = [f"{len(parts) - kept} more data sets and galleries: pecl report"] if kept < len(parts) else []
-    counts = dict.fromkeys(range(kept), 1)  # rows of each part
-    growing = list(counts)
-    while growing:
-        for place in list(growing):
-            lines = sum(part.lines(counts[other] + (other == place)) for other, part in enumerate(parts[:kept]))
-            if counts[place] < len(parts[place].order) and lines + len(more) <= room:
-                counts[place] += 1
-            else:
-                growing.remove(place)
-    titles = Counter({(title, part.tower): title for part in parts[:kept] for title in [part.title]}.values())
-    said = [line for place, count in counts.items() for line in parts[place].text(count, titles)]
-    return "\n".join([*said, *more, *below]) + "\n"
+    towers = grouped({(table.heading[0], _tower(table)) for table in tables}, lambda pair: pair[0])
+    texts = [table.texts for table in tables]
+    several = [len(towers[table.heading[0]]) > 1 for table in tables]
+    most, kept = LINES, len(tables)  # rows of a table, and tables
+    while True:
+        parts = list(map(_lines, tables[:kept], texts, several, [most] * kept))
+        said = [line for part in parts for line in part]
+        said += [f"{len(tables) - kept} more data sets and galleries: pecl report"] if kept < len(tables) else []
+        if len(said) + len(below) <= LINES or kept == most == 1:
+            return "\n".join([*said, *below]) + "\n"
+        most, kept = (most - max(1, most // 8), kept) if most > 1 else (most, kept - 1)
 
 
-class _Part:
-    """A table of the summary as lines: some rows of trainings, or all scores of evaluations."""
-
-    def __init__(self, table: Table) -> None:
-        self.table, self.title = table, table.heading()[0]
-        self.tower = not_none(table.group, "group").text_tower
-        self.trained = table.columns == _TRAINED
-        self.columns = [column for column in shown(table.columns, table.frame) if any(column.texts)]
-        self.order = _by_rank(table.frame["language"], table.frame["gain"]) if self.trained else []
-        self.scores = [] if self.trained else _scores(self.columns)
-
-    def lines(self, count: int) -> int:
-        """Return the number of its lines with `count` rows, a blank one at the end included."""
-        if not self.trained:
-            return 2 + len(self.scores)
-        return 2 + max(len(column.heading) for column in self.columns) + count + (count < len(self.order))
-
-    def text(self, count: int, titles: Mapping[str, int]) -> list[str]:
-        """Return these lines; `titles` counts the towers per title, which is named where there are several."""
-        tower = f", text tower {self.tower}" if titles[self.title] > 1 else ""
-        runs = f"{len(self.table.results):,} run{'s' * (len(self.table.results) > 1)}"
-        rows = self.scores
-        if self.trained:
-            kept = sorted(self.order[:count])
-            columns = [replace(one, texts=tuple(one.texts[place] for place in kept)) for one in self.columns]
-            rows = text_table(columns).splitlines()
-            more = len(self.order) - count
-            rows += [f"({more} more row{'s' * (more > 1)})"] if more else []
-        return [shortened(f"== {self.title}{tower}, {runs} ==", WIDTH), *rows, ""]
+def _tower(table: Table) -> str:
+    return not_none(table.group, "group").text_tower
 
 
-def _by_rank(languages: Iterable[str], gains: Iterable[float]) -> list[int]:
+def _lines(table: Table, texts: pd.DataFrame, names_tower: bool, most: int) -> list[str]:
+    """Return a table as lines: scores of evaluations, or `most` rows of trainings; a blank one at the end."""
+    tower = f", text tower {_tower(table)}" if names_tower else ""
+    runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
+    title = shortened(f"== {table.heading[0]}{tower}, {runs} ==", WIDTH)
+    if table.columns == _EVALUATED:  # which need no table: each language with its score
+        methods = texts.groupby("method", sort=False)
+        scores = [f"{name}: {', '.join(own['code'] + ' ' + own['score'])}" for name, own in methods]
+        return [title, *(line for one in scores for line in wrapped(one).splitlines()), ""]
+    texts = texts.loc[sorted(_by_rank(table.frame)[:most]), (texts != "").any()]
+    rows = text_table(texts, [column.name for column in table.columns if column.number]).splitlines()
+    more = len(table.frame) - len(texts)
+    return [title, *rows, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
+
+
+def _by_rank(frame: pd.DataFrame) -> list[int]:
     """Return the places of rows: the best method of each language, then the second best, and so on."""
-    order = sorted(enumerate(zip(languages, gains, strict=True)), key=lambda row: -row[1][1])
-    own = grouped(order, lambda row: row[1][0])
-    ranks = [(rank, place) for rows in own.values() for rank, (place, _) in enumerate(rows)]
-    return [place for _, place in sorted(ranks)]
-
-
-def _scores(columns: Sequence[Shown]) -> list[str]:
-    """Return the scores of evaluations, which need no table: each language with its score."""
-    found = grouped(zip(*(column.texts for column in columns), strict=True), lambda row: row[1])
-    said = (f"{name}: {', '.join(f'{code} {score}' for code, _, score in own)}" for name, own in found.items())
-    return [line for one in said for line in wrapped(one).splitlines()]
+    gains = frame["gain"].astype(float)
+    ranks = gains.groupby(frame["language"]).rank(ascending=False, method="first")
+    return ranks.sort_values(kind="stable").index.tolist()
 
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[Row]:
@@ -158,10 +135,9 @@ def _evaluated(results: Sequence[Result]) -> list[Row]:
     """Return a row per evaluation; those of the plain tower have a score before training and none after."""
     rows = []
     for result in sorted(results, key=lambda result: (result.config.language, result.run_id)):
-        plain = result.config.weights is None
+        plain, score = result.config.weights is None, result.recall()
         said = {"language": result.config.language, "method": "plain tower" if plain else "adapter file"}
-        score = {"zero_shot" if plain else "mean": result.recall()}
-        rows.append({**said, **score, "runs": 1, "run_ids": [result.run_id]})
+        rows.append({**said, "zero_shot" if plain else "mean": score, "runs": 1, "run_ids": [result.run_id]})
     return rows
 
 

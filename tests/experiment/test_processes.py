@@ -16,7 +16,7 @@ from helpers.together import start_together
 
 from pecl.config import make_config
 from pecl.experiment.run import train
-from pecl.report.page.tables import run_command
+from pecl.report.page import run_command
 from pecl.results.result import collect, read_result
 
 

@@ -1,3 +1,146 @@
 """The results as one HTML page that needs nothing else: tables, plots, commands, versions, and retrieved items."""
 
-from pecl.report.page.build import build_page, write_page
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pecl.config import ExperimentConfig
+from pecl.files import check_writable, write_text
+from pecl.report.methods import LOOKS
+from pecl.report.page.gallery import Gallery, make_gallery
+from pecl.report.plots import Drawing
+from pecl.report.tables import Report
+from pecl.report.tables.formats import html_table, to_html
+from pecl.report.tables.table import RUN, frame_of
+from pecl.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "index.html"
+_PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as the page's
+_STATIC = Path(__file__).parent / "static"
+_NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the commands add themselves
+
+
+def write_page(
+    folder: str | Path,
+    results: Sequence[Result],
+    report: Report,
+    drawing: Drawing,
+    captions: int,
+    data_dir: str | Path | None = None,
+) -> Path:
+    """Write the page of `results`, their tables and plots to `folder`/index.html, atomically, and return its path.
+
+    Each language and route shows `captions` test captions; 0 leaves the gallery out. `data_dir` is the root of the data
+    sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
+
+    Raises:
+        DataError: the data are not those that a run was made with; nothing is written then.
+        OutputError: the folder cannot be written.
+    """
+    check_writable(folder)
+    gallery = make_gallery(results, captions, data_dir) if captions else Gallery()
+    # Autoescape: captions, paths and names of users' data are text, whatever is in them.
+    environment = Environment(
+        loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    style, script = ((_STATIC / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    # each method has the colour that it has in plots
+    style += "".join(f".route-{name}::before {{ background: {look.colour}; }}\n" for name, look in LOOKS.items())
+    html = environment.get_template("page.html").render(
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
+        results=results,
+        tables=Markup(to_html(report.tables, ids=True)),
+        report=report,
+        plots=[(one, _base64(one.render("svg")), round(one.figure.get_figwidth() * _PIXELS)) for one in drawing.plots],
+        not_drawn=drawing.not_drawn,
+        run_table=Markup(html_table("Commands that repeat the runs", runs_frame(results))),
+        software=Markup(html_table("Versions", software_frame(results))),
+        gallery=gallery,
+        gallery_json=_json({"pictures": gallery.pictures, "groups": gallery.groups}),
+    )
+    return write_text(Path(folder) / FILE, html)
+
+
+def runs_frame(results: Sequence[Result]) -> pd.DataFrame:
+    """Return one row per run: its config, and the command that repeats it."""
+    rows = [
+        {
+            RUN: result.run_id,
+            "status": result.status,
+            "data set": result.config.dataset,
+            **{name: getattr(result.config, name) for name in ("language", "route", "seed")},
+            "software": number,
+            "command": run_command(result),
+        }
+        for result, number in zip(results, _software_numbers(results), strict=True)
+    ]
+    return frame_of(rows)
+
+
+def software_frame(results: Sequence[Result]) -> pd.DataFrame:
+    """Return one row for each set of versions, commit and machine that runs were made with."""
+    numbered = _software_numbers(results)
+    made = dict(zip(numbered, (result.environment for result in results), strict=True))
+    dirty = {True: "with uncommitted changes", False: "clean", None: "not a checkout"}
+    rows = [
+        {"software": number, "runs": numbered.count(number), "commit": one.commit, "checkout": dirty[one.dirty]}
+        | {**one.versions, **asdict(one.machine)}
+        for number, one in made.items()
+    ]
+    return frame_of(rows).dropna(axis="columns", how="all").fillna("-")
+
+
+def _software_numbers(results: Sequence[Result]) -> list[int]:
+    """Return the number of each result's software, from 1 in the order of first use."""
+    keys = [repr(result.environment) for result in results]
+    order = list(dict.fromkeys(keys))
+    return [order.index(key) + 1 for key in keys]
+
+
+def run_command(result: Result) -> str:
+    """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default."""
+    words = ["pecl", result.kind]
+    if result.config.processes > 1:
+        words = ["torchrun", "--nproc-per-node", str(result.config.processes), "--module", *words]
+    for item in fields(ExperimentConfig):
+        value = getattr(result.config, item.name)
+        if value == item.default or not (item.metadata.get("flag", True) or item.name in _NAMED):
+            continue
+        flag = _NAMED.get(item.name, item.name.replace("_", "-"))
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", "none" if value is None else str(value)]
+    return shlex.join(words)
+
+
+def _hash(text: str) -> str:
+    """Return the entry of an inline style or script in a content security policy, so that no other runs."""
+    return f"'sha256-{_base64(hashlib.sha256(text.encode('utf-8')).digest())}'"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _json(document: Any) -> Markup:
+    """Return JSON for a script element: no text in it can end the element or begin a comment."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)

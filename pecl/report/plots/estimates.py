@@ -2,81 +2,58 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
 
 import numpy as np
 
 from pecl.report.plots.style import NotDrawn, Plot, styled
 from pecl.report.tables import Candidate, Group, by_group, hits
-from pecl.report.tables.statistics import intervals
+from pecl.report.tables.statistics import interval
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
 SCORE = "mean R@1"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over test items and seeds: `low` and `high` bound its 95 % interval, or one standard deviation."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def error(self) -> list[list[float]]:
-        """Lengths of the error bar below and above, (2, 1), as matplotlib takes them."""
-        return [[max(self.mean - self.low, 0.0)], [max(self.high - self.mean, 0.0)]]
-
-    def scaled(self, factor: float) -> "Estimate":
-        """Return it with all its values times a positive `factor`."""
-        return Estimate(self.mean * factor, self.low * factor, self.high * factor)
-
-
-def zero_shot(result: Result) -> Estimate:
-    """Return the score of the plain tower that `result` holds, with its bootstrap interval over test items."""
+def zero_shot(result: Result) -> np.ndarray:
+    """Return mean, low and high (3,) of the score of the plain tower that `result` holds, over test items."""
     return _bootstrapped(hits(result, "zero_shot"))
 
 
-def trained(candidate: Candidate) -> Estimate:
-    """Return a candidate's score after training.
+def trained(candidate: Candidate) -> np.ndarray:
+    """Return mean, low and high (3,) of a candidate's score after training.
 
-    One seed: with the bootstrap interval over test items; several: mean and standard deviation over seeds.
+    One seed: the bootstrap interval over test items; several: one standard deviation over seeds around their mean.
     """
     return _over_seeds(candidate, candidate.trained_hits, 0.0)
 
 
-def gain(candidate: Candidate) -> Estimate:
-    """Return a candidate's gain over the plain tower; its error bar is as in `trained`, paired."""
+def gain(candidate: Candidate) -> np.ndarray:
+    """Return a candidate's gain over the plain tower as in `trained`; an interval is paired."""
     return _over_seeds(candidate, candidate.gains, candidate.zero_shot)
 
 
-def beyond_noise(candidate: Candidate) -> bool:
-    """Return whether the 95 % interval over test items of a candidate's gain, averaged over seeds, leaves out 0."""
-    low, high = intervals([candidate.gains])[0].tolist()
-    return not low <= 0 <= high
+def error(estimate: np.ndarray) -> np.ndarray:
+    """Return the lengths of the error bar below and above, (2, 1), as matplotlib takes them."""
+    mean, low, high = estimate
+    return np.maximum([[mean - low], [high - mean]], 0.0)
 
 
-def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> Estimate:
+def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> np.ndarray:
     if len(candidate.runs) == 1:
         return _bootstrapped(per_item)
-    mean, std = candidate.mean - less, candidate.std
-    return Estimate(mean, mean - std, mean + std)
+    return candidate.mean - less + candidate.std * np.array([0, -1, 1])
 
 
-def _bootstrapped(per_item: np.ndarray) -> Estimate:
-    low, high = intervals([per_item])[0].tolist()
-    return Estimate(float(per_item.mean()), low, high)
+def _bootstrapped(per_item: np.ndarray) -> np.ndarray:
+    return np.array([per_item.mean(), *interval(per_item)])
 
 
-def where_text(group: Group, captions: Iterable[int]) -> str:
+def where_text(group: Group, candidates: Iterable[Candidate]) -> str:
     """Return the words for a group's data: data set, gallery, number of test captions, tower."""
-    name = f"{group.dataset} {group.dataset_split}" if group.dataset_split else group.dataset
-    n = ", ".join(f"{number:,}" for number in sorted(set(captions)))
-    kind = "images" if group.gallery_kind == "images" else "English captions"
-    gallery = group.gallery if group.gallery_size else f"of {kind}, its size in brackets"
-    return f"{name}, gallery {gallery}, n = {n} test captions, text tower {group.text_tower}"
+    n = ", ".join(f"{number:,}" for number in sorted({one.captions for one in candidates}))
+    return f"{group.data}, gallery {group.gallery}, n = {n} test captions, text tower {group.text_tower}"
 
 
 def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False) -> str:
@@ -84,14 +61,13 @@ def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False)
 
     `plain` says that the plot shows scores of the plain tower, too.
     """
-    metric = group.metric[0].upper() + group.metric[1:]
     seeds = seeds_text(seed for one in candidates for seed in one.seeds)
     several = {len(one.runs) > 1 for one in candidates}
     bars = ["95 % bootstrap interval over test items"] if plain or False in several else []
     if True in several:
         bars.append("± one standard deviation over seeds" + (" where a candidate has several" if bars else ""))
-    where = where_text(group, (candidate.captions for candidate in candidates))
-    return f"{metric}; {where}; {seeds}. Bars: {'; '.join(bars)}."
+    metric = group.metric[0].upper() + group.metric[1:]
+    return f"{metric}; {where_text(group, candidates)}; {seeds}. Bars: {'; '.join(bars)}."
 
 
 def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]:
@@ -99,52 +75,36 @@ def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]
     return tuple(sorted({run.run_id for one in candidates for run in one.runs} | {run.run_id for run in others}))
 
 
-def trainings(results: Sequence[Result]) -> list[Result]:
-    """Return the results of trainings.
-
-    Raises:
-        NotDrawn: there are none.
-    """
-    found = [result for result in results if result.kind == "train"]
-    if not found:
-        raise NotDrawn("no complete training among the results")
-    return found
-
-
 def for_each_group(
-    draw: Callable[[Group, list[Result], Sequence[Result]], Plot],
+    draw: Callable[[Group, list[Result], Sequence[Result]], Plot], but: Sequence[str] = ()
 ) -> Callable[[Sequence[Result]], list[Plot]]:
     """Decorate a function that draws a group's plot from the group, its trainings and all results.
 
     The new one takes all results and returns the plots of the groups that have the data for one; if there are several,
-    their names tell them apart. It raises NotDrawn if no group has; the reasons are joined.
+    data set and gallery in their names tell them apart. It raises NotDrawn if no group has; the reasons are joined.
+    Groups that differ only in fields of `but` are one.
     """
 
     @wraps(draw)
     @styled
     def draw_groups(results: Sequence[Result]) -> list[Plot]:
-        plots, reasons = [], []
-        for group, runs in by_group(trainings(results)).items():
+        if not (trainings := [result for result in results if result.kind == "train"]):
+            raise NotDrawn("no complete training among the results")
+        groups: dict[Group, list[Result]] = {}
+        for group, runs in by_group(trainings).items():
+            groups.setdefault(replace(group, **dict.fromkeys(but)), []).extend(runs)
+        plots: dict[str, Plot] = {}
+        reasons = []
+        for group, runs in groups.items():
             try:
-                plots.append((group, draw(group, runs, results)))
+                plot = draw(group, runs, results)
             except NotDrawn as reason:
                 reasons.append(str(reason))
+                continue
+            name = re.sub(r"[^a-z0-9]+", "-", f"{plot.name} {group.title}".lower().replace(",", ""))
+            plots[f"{name}-no-{len(plots) + 1}" if name in plots else name] = plot
         if not plots:
             raise NotDrawn("; ".join(dict.fromkeys(reasons)))
-        return with_names(plots)
+        return list(plots.values()) if len(plots) == 1 else [replace(plot, name=name) for name, plot in plots.items()]
 
     return draw_groups
-
-
-def with_names(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
-    """Return the plots; if there are several, add data set and gallery to their names, or else a number."""
-    if len(plots) == 1:
-        return [plots[0][1]]
-    named: dict[str, Plot] = {}
-    for group, plot in plots:
-        said = f"{plot.name} {group.dataset} {group.dataset_split or ''} {group.gallery}".lower().replace(",", "")
-        name = re.sub(r"[^a-z0-9]+", "-", said).strip("-")
-        number = sum(other == name or other.startswith(f"{name}-no-") for other in named)
-        name = f"{name}-no-{number + 1}" if number else name
-        named[name] = replace(plot, name=name)
-    return list(named.values())

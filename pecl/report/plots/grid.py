@@ -12,11 +12,12 @@ from matplotlib.patches import Rectangle
 from pecl.config import ExperimentConfig
 from pecl.languages import language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, beyond_noise, for_each_group, run_ids, where_text
+from pecl.report.plots.estimates import SCORE, for_each_group, run_ids, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels
 from pecl.report.tables import Candidate, Group, candidates_by_method
 from pecl.report.tables.candidates import by_gain
 from pecl.report.tables.groups import grouped
+from pecl.report.tables.statistics import interval
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
@@ -30,29 +31,28 @@ Place = tuple[float, float]  # (lr, lambda)
 def draw_heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     """Draw the gain on the test part by lambda and lr; the choice of validation is framed."""
     grids = _grids(runs)
-    codes = by_gain(candidate for grid in grids.values() for candidate in grid.values())
-    grids = dict(sorted(grids.items(), key=lambda item: codes.index(item[0][0])))
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
-    chosen = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
     candidates = [candidate for grid in grids.values() for candidate in grid.values()]
+    codes, methods = by_gain(candidates), method_labels(one.method for one in candidates)
+    chosen = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
     caption = (
         f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
-        f"{where_text(group, (candidate.captions for candidate in candidates))}; "
-        f"{seeds_text(seed for one in candidates for seed in one.seeds)}. "
+        f"{where_text(group, candidates)}; {seeds_text(seed for one in candidates for seed in one.seeds)}. "
         "Grey: within noise, the 95 % bootstrap interval over test items holds 0; colours on one scale in all panels. "
-        "Framed: chosen by validation. "
-        f"{methods_remark(candidate.method for candidate in candidates)}"
+        f"Framed: chosen by validation. {methods_remark(methods)}"
     )
-    methods = {candidate.method for candidate in candidates}
     across = min(_ACROSS, len(methods) if len(methods) > 1 else len(grids))  # a row per language, where that fits
     most = max(abs(candidate.gain) for candidate in candidates) * 100 or 1.0
     figure, axes = panels(1.45, caption, across, math.ceil(len(grids) / across), COLUMN * min(across, 2))
-    titles = _titles([next(iter(grid.values())) for grid in grids.values()])
-    for place, (axis, (key, grid)) in enumerate(zip(axes, grids.items(), strict=False)):
-        _panel(axis, grid, chosen[key].config, most)
+    several = len({one.runs[0].adapter.spec for one in candidates}) > 1
+    order = sorted(grids, key=lambda key: codes.index(key[0]))
+    for place, (axis, key) in enumerate(zip(axes, order, strict=False)):
+        _panel(axis, grids[key], chosen[key].config, most)
+        first = next(iter(grids[key].values()))
+        title = f"{language_name(first.language)}, {methods[first.method]}"
         axis.set(
-            title=titles[place],
+            title=f"{title}\n{first.runs[0].adapter.spec}" if several else title,
             xlabel="learning rate" if place >= len(grids) - across else "",  # equal labels are only at the edges
             ylabel="" if place % across else "weight λ",
         )
@@ -69,45 +69,32 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
 
     Validation chooses among candidates that differ in other searched fields, such as the number of epochs.
     """
-    by_place = grouped(runs, lambda result: (result.config.lr, result.config.alignment_weight))
     found: dict[tuple, dict[Place, Candidate]] = {}
+    by_place = grouped(runs, lambda result: (result.config.lr, result.config.alignment_weight))
     for place, own in sorted(by_place.items()):
         for candidate in candidates_by_method(own):
             found.setdefault(_panel_key(candidate), {})[place] = candidate
-    return {
-        key: grid
-        for key, grid in sorted(found.items(), key=str)
-        if all(len(set(axis)) > 1 for axis in zip(*grid, strict=True))
-    }
+    whole = (key for key, grid in found.items() if all(len(set(axis)) > 1 for axis in zip(*grid, strict=True)))
+    return {key: found[key] for key in sorted(whole, key=str)}
 
 
 def _panel_key(candidate: Candidate) -> tuple:
     return candidate.language, candidate.method.order, candidate.setting
 
 
-def _titles(candidates: Sequence[Candidate]) -> list[str]:
-    """Return language and method of each panel, and below them the adapter where panels differ in it."""
-    adapters = [one.runs[0].adapter.spec for one in candidates]
-    names = method_labels(one.method for one in candidates)
-    heads = [f"{language_name(one.language)}, {names[one.method]}" for one in candidates]
-    below = adapters if len(set(adapters)) > 1 else [""] * len(adapters)
-    return [f"{head}\n{rest}" if rest else head for head, rest in zip(heads, below, strict=True)]
-
-
 def _panel(axes: Axes, grid: dict[Place, Candidate], chosen: ExperimentConfig, most: float) -> None:
     rates, weights = (sorted(set(values)) for values in zip(*grid, strict=True))
-    noise = {place for place, candidate in grid.items() if not beyond_noise(candidate)}
-    values = np.full((len(weights), len(rates)), np.nan)  # (lambda, lr)
-    for (rate, weight), candidate in grid.items():
-        values[weights.index(weight), rates.index(rate)] = candidate.gain * 100
+    cells = [[grid.get((rate, weight)) for rate in rates] for weight in weights]
+    values = np.array([[one.gain * 100 if one else np.nan for one in row] for row in cells])  # (lambda, lr)
     axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
-    for rate, weight in noise:
-        corner = (rates.index(rate) - 0.5, weights.index(weight) - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, facecolor=_WITHIN_NOISE, edgecolor="none", gid="noise"))
     for (row, column), value in np.ndenumerate(values):
-        text = "not run" if np.isnan(value) else f"{value:+.1f}"
-        quiet = (rates[column], weights[row]) in noise
-        colour = "white" if abs(value) > 0.65 * most and not quiet else "black"  # a comparison with nan is false
+        one = cells[row][column]
+        noise = one is not None and interval(one.gains)[0] <= 0 <= interval(one.gains)[1]
+        if noise:
+            cell = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_WITHIN_NOISE, edgecolor="none", gid="noise")
+            axes.add_patch(cell)
+        colour = "white" if abs(value) > 0.65 * most and not noise else "black"  # a comparison with nan is false
+        text = f"{value:+.1f}" if one else "not run"
         axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
     corner = (rates.index(chosen.lr) - 0.5, weights.index(chosen.alignment_weight) - 0.5)
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))

@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 
 from pecl.languages import ENGLISH, language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, describe, for_each_group, gain, run_ids, trained, zero_shot
+from pecl.report.plots.estimates import SCORE, describe, error, for_each_group, gain, run_ids, trained, zero_shot
 from pecl.report.plots.style import COLUMN, GREY, NotDrawn, Plot, look, name_at, panels, same_limits
 from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.candidates import by_gain
 from pecl.report.tables.disparity import find_english, gap_to_english
+from pecl.report.tables.groups import grouped
 from pecl.results.result import Result
 
 _ROW, _SMALL_ROW = 0.17, 0.105  # inches: height of one method's row, alone and where there are many
 _MANY = 40  # rows of one panel; more come in `_ACROSS` panels, with the best method of each language
 _ACROSS = 3
 _BETWEEN = 0.8  # rows between two languages
-_Rows = list[tuple[float, Candidate]]  # height, candidate
 
 
 @for_each_group
@@ -34,24 +34,22 @@ def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> 
         "Hollow: zero-shot; filled: trained, candidate chosen by validation; dotted: English, zero-shot. "
         f"{left_out}{describe(group, best, plain=True)} {methods_remark(names)}"
     )
-    figure, drawn = _panels(best, caption, title)
-    for axes, rows in drawn:
-        for y, one in rows:
-            before, after = zero_shot(one.runs[0]), trained(one)
-            size = 2.5 if len(drawn) > 1 else 4.5
-            style = look(one.method, linestyle="none", markersize=size)
-            axes.plot([before.mean, after.mean], [y, y], color=style["color"], linewidth=0.8, alpha=0.6)
-            axes.errorbar(after.mean, y, xerr=after.error, **style, elinewidth=0.25 * size)
-            # larger and above, so that it is a ring around an equal value after training
-            hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0.25 * size, "zorder": 3}
-            axes.errorbar(
-                before.mean, y, xerr=before.error, **{**style, **hollow, "markersize": size + 2}, elinewidth=0.5
-            )
-            if len(drawn) == 1:
-                name_at(axes, max(before.high, after.high), y, names[one.method])
-        if english:
-            axes.axvline(zero_shot(english).mean, color=GREY, linestyle=":")
-    _finish(drawn, SCORE, most=1.0)
+    figure, axes, rows = _panels(best, caption, title)
+    size = 2.5 if len(axes) > 1 else 4.5
+    # larger and above, so that it is a ring around an equal value after training
+    ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0.25 * size, "zorder": 3}
+    for place, y, one in rows:
+        before, after = zero_shot(one.runs[0]), trained(one)
+        style = look(one.method, linestyle="none", markersize=size)
+        place.plot([before[0], after[0]], [y, y], color=style["color"], linewidth=0.8, alpha=0.6)
+        place.errorbar(after[0], y, xerr=error(after), **style, elinewidth=0.25 * size)
+        style |= {**ring, "markersize": size + 2}
+        place.errorbar(before[0], y, xerr=error(before), **style, elinewidth=0.5)
+        if len(axes) == 1:
+            name_at(place, max(before[2], after[2]), y, names[one.method])
+    for place in axes if english else []:
+        place.axvline(zero_shot(english)[0], color=GREY, linestyle=":")
+    _finish(axes, SCORE, most=1.0)
     return Plot("recall", title, caption, run_ids(best, *filter(None, [english])), figure)
 
 
@@ -63,77 +61,75 @@ def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result])
     is larger than its noise: if its 95 % bootstrap interval over test items, paired, is above 0.
     """
     where = f"the gallery {group.gallery} of {group.dataset}"
-    reference = find_english(results, group)
-    if reference is None:
+    english = find_english(results, group)
+    if english is None:
         raise NotDrawn(f"no result of English with {where}: train --language en")
     best = best_of_methods(runs)
-    behind = [one for one in best if gap_to_english(one, reference) is not None]
+    behind = [one for one in best if gap_to_english(one, english) is not None]
     if not behind:
         raise NotDrawn(f"no trained language is behind English by more than the noise with {where}")
     kept, left_out = _legible(behind)
     names = method_labels(one.method for one in best)
-    english = zero_shot(reference)
+    score = english.recall(stage="zero_shot")
     title = "Share of the gap to English that is closed"
     said = [f"{one.language} {names[one.method]}" for one in best if one not in behind and one.language != ENGLISH]
     left_out += f"Not behind English by more than the noise: {', '.join(said)}. " if said else ""
     caption = (
-        f"Gain / gap, where the gap is English zero-shot ({english.mean:.3f}) minus the language's, taken as exact. "
+        f"Gain / gap, where the gap is English zero-shot ({score:.3f}) minus the language's, taken as exact. "
         f"{left_out}{describe(group, kept)} {methods_remark(names)}"
     )
-    figure, drawn = _panels(kept, caption, title)
-    for axes, rows in drawn:
-        for y, one in rows:
-            share = gain(one).scaled(100 / (english.mean - one.zero_shot))
-            axes.barh(y, share.mean, 0.8, color=look(one.method)["color"], lw=0)
-            axes.errorbar(share.mean, y, xerr=share.error, color="black", linestyle="none", elinewidth=0.8)
-            if len(drawn) == 1:
-                name_at(axes, max(share.high, 0.0), y, names[one.method])
-        axes.axvline(0, color="black", linewidth=0.8)
-    _finish(drawn, f"gap closed, % of the gap in {SCORE}", most=100.0)
-    return Plot("gap-closed", title, caption, run_ids(kept, reference), figure)
+    figure, axes, rows = _panels(kept, caption, title)
+    for place, y, one in rows:
+        share = gain(one) * 100 / (score - one.zero_shot)
+        place.barh(y, share[0], 0.8, color=look(one.method)["color"], lw=0)
+        place.errorbar(share[0], y, xerr=error(share), color="black", linestyle="none", elinewidth=0.8)
+        if len(axes) == 1:
+            name_at(place, max(share[2], 0.0), y, names[one.method])
+    for place in axes:
+        place.axvline(0, color="black", linewidth=0.8)
+    _finish(axes, f"gap closed, % of the gap in {SCORE}", most=100.0)
+    return Plot("gap-closed", title, caption, run_ids(kept, english), figure)
 
 
 def _legible(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
     """Return the candidates that a figure has room for, and a sentence on the others: the best of each language."""
-    order = by_gain(candidates)
-    found = sorted(candidates, key=lambda one: order.index(one.language))
-    if len(found) <= _MANY:
-        return found, ""
-    best = {one.language: one for one in sorted(found, key=lambda one: one.gain)}
-    kept = sorted(best.values(), key=lambda one: -one.gain)
-    return kept, "The method of each language that gained most. " if len(kept) < len(found) else ""
+    own = grouped(candidates, lambda one: one.language)
+    if len(candidates) <= _MANY:
+        return [one for code in by_gain(candidates) for one in own[code]], ""
+    kept = [max(own[code], key=lambda one: one.gain) for code in by_gain(candidates)]
+    return kept, "The method of each language that gained most. " if len(kept) < len(candidates) else ""
 
 
-def _panels(candidates: Sequence[Candidate], caption: str, title: str) -> tuple[Figure, list[tuple[Axes, _Rows]]]:
-    """Return the figure, and panels next to each other with their rows; languages that gained most come first."""
+def _panels(
+    candidates: Sequence[Candidate], caption: str, title: str
+) -> tuple[Figure, list[Axes], list[tuple[Axes, float, Candidate]]]:
+    """Return the figure, its panels next to each other, and (panel, height, candidate) of each row."""
     many = len(candidates) > _MANY
     each = math.ceil(len(candidates) / _ACROSS) if many else len(candidates)
-    parts = [candidates[start : start + each] for start in range(0, len(candidates), each)]
-    rows = [_rows(part, 0.0 if many else _BETWEEN) for part in parts]
-    height = max(y for own in rows for y, _ in own) + 1
+    columns = [candidates[start : start + each] for start in range(0, len(candidates), each)]
+    order = {code: place for place, code in enumerate(dict.fromkeys(one.language for one in candidates))}
+    between = 0.0 if many else _BETWEEN
+    height = each + between * (len(order) - 1)
     inches = 0.6 + max(height, 2) * (_SMALL_ROW if many else _ROW)
-    figure, axes = panels(inches, caption, len(parts), width=2 * COLUMN if many else COLUMN)
-    for place, own in zip(axes, rows, strict=True):
-        codes = dict.fromkeys(one.language for _, one in own)
-        heights = [[y for y, one in own if one.language == code] for code in codes]
-        names = map(language_name, codes)
-        labels = [name.rpartition(" (")[0] or name for name in names] if many else list(names)
-        place.set_yticks([sum(ys) / len(ys) for ys in heights], labels, fontsize=5.5 if many else None)
+    figure, axes = panels(inches, caption, len(columns), width=2 * COLUMN if many else COLUMN)
+    rows = []
+    for place, own in zip(axes, columns, strict=True):
+        heights: dict[str, list[float]] = {}
+        for row, one in enumerate(own):
+            heights.setdefault(one.language, []).append(row + between * order[one.language])
+        names = {code: language_name(code) for code in heights}
+        labels = [name.rpartition(" (")[0] or name for name in names.values()] if many else list(names.values())
+        places = [sum(ys) / len(ys) for ys in heights.values()]
+        place.set_yticks(places, labels, fontsize=5.5 if many else None)
         place.set_ylim(height - 0.3, -0.9)
         place.grid(axis="y", visible=False)
+        rows += zip([place] * len(own), [y for ys in heights.values() for y in ys], own, strict=True)
     axes[len(axes) // 2].set_title(title)
-    return figure, list(zip(axes, rows, strict=True))
+    return figure, axes, rows
 
 
-def _rows(candidates: Sequence[Candidate], between: float) -> _Rows:
-    """Return (height, candidate), with room between languages."""
-    codes = list(dict.fromkeys(one.language for one in candidates))
-    return [(place + between * codes.index(one.language), one) for place, one in enumerate(candidates)]
-
-
-def _finish(drawn: Sequence[tuple[Axes, _Rows]], label: str, most: float) -> None:
+def _finish(axes: Sequence[Axes], label: str, most: float) -> None:
     """Give all panels one axis, without ticks beyond `most`, and room for the names of methods in a single panel."""
-    axes = [place for place, _ in drawn]
     axes[len(axes) // 2].set_xlabel(label)
     same_limits(axes, up=False)
     low, high = axes[0].get_xlim()

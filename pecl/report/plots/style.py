@@ -5,7 +5,6 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +101,9 @@ def panels(
 
 def name_at(axes: Axes, x: float, y: float, text: str) -> None:
     """Write a name to the right of a point, in the colour of text: the point next to it shows which series it is."""
-    axes.annotate(
-        text,
-        (x, y),
-        xytext=(5, 0),
-        textcoords="offset points",
-        size=_NAME_SIZE,
-        va="center",
-        color=GREY,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-        annotation_clip=False,
-    )
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    look = {"size": _NAME_SIZE, "va": "center", "color": GREY, "bbox": box, "annotation_clip": False}
+    axes.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", **look)
 
 
 def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
@@ -122,37 +113,27 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72  # points
-    places = moved_apart([y for _, y, _ in ends], (high - low) * 1.15 * _NAME_SIZE / height, (low, high))
+    places = moved_apart([y for _, y, _ in ends], (high - low) * 1.15 * _NAME_SIZE / height, high)
     for (x, _, text), y in zip(ends, places, strict=True):
         name_at(axes, x, y, text)
 
 
-def moved_apart(
-    places: Sequence[float], gap: float, limits: tuple[float, float] = (-math.inf, math.inf)
-) -> list[float]:
-    """Return the places, each pair of neighbours at least `gap` apart, their order and about their middle kept.
-
-    They stay within `limits` where these have room for all.
-    """
-    low, high = limits
-    if gap * (len(places) - 1) > high - low:
-        low, high = -math.inf, math.inf
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    found = list(places)
-    for _ in range(100):  # each pass moves neighbours apart, by half of the missing space on either side
-        for below, above in pairwise(order):
-            missing = gap - (found[above] - found[below])
-            if missing > 1e-9 * gap:
-                found[below] -= missing / 2
-                found[above] += missing / 2
-        found = [min(max(place, low), high) for place in found]
+def moved_apart(places: Sequence[float], gap: float, high: float = math.inf) -> list[float]:
+    """Return the places, each pair of neighbours at least `gap` apart and in their order, none above `high`."""
+    order = sorted(range(len(places)), key=lambda place: places[place])
+    found, lowest = list(places), -math.inf
+    for place in order:  # upwards, then down from the upper limit
+        found[place] = max(found[place], lowest)
+        lowest = found[place] + gap
+    for place in reversed(order):
+        found[place] = min(found[place], high)
+        high = found[place] - gap
     return found
 
 
 def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> None:
     """Give panels the same limits, so that heights (with `up`) and widths (with `across`) compare between them."""
-    for one, wanted in ((("get_ylim", "set_ylim"), up), (("get_xlim", "set_xlim"), across)):
-        if wanted:
-            lows, highs = zip(*(getattr(panel, one[0])() for panel in axes), strict=True)
-            for panel in axes:
-                getattr(panel, one[1])(min(lows), max(highs))
+    for axis in [*("x" * across), *("y" * up)]:
+        ends = [end for panel in axes for end in getattr(panel, f"get_{axis}lim")()]
+        for panel in axes:
+            getattr(panel, f"set_{axis}lim")(min(ends), max(ends))

@@ -5,11 +5,121 @@ language and route is chosen by its validation score, never by its test. Results
 never in one table.
 """
 
-from pecl.report.tables.build import TABLES, Report, report
-from pecl.report.tables.candidates import Candidate, best_of_methods, best_runs, candidates_by_method, chosen_candidates
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pecl.errors import DataError, WeightsError
+from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method, chosen_candidates, setups_of
+from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
-from pecl.report.tables.groups import Group, by_group, group_of
+from pecl.report.tables.groups import Group, by_group, group_of, grouped, select
 from pecl.report.tables.layout import plain_table, reported
-from pecl.report.tables.runs import evaluation_table, training_table
+from pecl.report.tables.paper import published_table, read_published
+from pecl.report.tables.runs import evaluation_table, evaluations_table, runs_table, training_table
+from pecl.report.tables.scores import adapters_table, aligned_table, routes_table, shots_table, with_several
 from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import Column, Table
+from pecl.report.tables.table import SHORT_ID, Column, Table
+from pecl.results.result import Result
+from pecl.results.verify import check_adapter, check_recalls
+
+# name -> the required results, for the message about a missing table
+TABLES: dict[str, str] = {
+    "routes": "a training",
+    "aligned": "method1, method2 or method3 and the baseline with the same query, in one language and setting",
+    "disparity": "results of two languages on one gallery, for all routes of a setting",
+    "adapters": "trainings of two adapters on one gallery",
+    "shots": "trainings of one language and route with two numbers of shots",
+    "runs": "a training",
+    "evaluations": "an evaluation",
+    "published": "the flag --against published",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables, and sentences on their results.
+
+    Attributes:
+        tables: one per name, group and setup.
+        left_out: failed and interrupted runs, which are in no table; empty where there are none.
+        exchanged: adapter files that are not those that results were measured with, a sentence each.
+    """
+
+    tables: list[Table]
+    left_out: str
+    exchanged: tuple[str, ...] = ()
+
+    def named(self, name: str) -> list[Table]:
+        """Return the tables called `name`."""
+        return [table for table in self.tables if table.name == name]
+
+    def all_of(self, name: str) -> list[Table]:
+        """Return the same.
+
+        Raises:
+            DataError: there is none; the message names the required results.
+        """
+        if found := self.named(name):
+            return found
+        there = ", ".join(dict.fromkeys(table.name for table in self.tables))
+        raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
+
+
+def report(results: Sequence[Result], against: str | None = None, where: Sequence[str] = ()) -> Report:
+    """Return the tables of `results`, which `collect` returned, and which fulfil all of `where`, see `select`.
+
+    `against` is the name of published scores to compare ours with.
+
+    Raises:
+        ConfigError: a condition is not `key=value`, or has an unknown key.
+        DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
+            language and gallery were tested on different captions.
+    """
+    complete = [result for result in results if result.status == "complete"]
+    unfinished = grouped((one for one in results if one.status != "complete"), lambda one: one.status)
+    ids = {status: ", ".join(one.run_id[:SHORT_ID] for one in own) for status, own in unfinished.items()}
+    left_out = "; ".join(f"{len(unfinished[status])} {status}: {named}" for status, named in sorted(ids.items()))
+    if not complete:
+        said = f" ({left_out})" if left_out else ""
+        raise DataError(f"no complete results here{said}; run pecl train or pecl evaluate first")
+    for result in complete:
+        check_recalls(result)
+    complete = select(complete, where)
+    tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
+    tables += _shots([result for result in complete if result.kind == "train"])
+    if against is not None:
+        tables.append(published_table(read_published(against), complete))
+    return Report(tables, left_out, _exchanged(complete))
+
+
+def _exchanged(results: Sequence[Result]) -> tuple[str, ...]:
+    """Return a sentence for each adapter file that is not the one that its result names."""
+    said = []
+    for result in results:
+        try:
+            check_adapter(result)
+        except WeightsError as error:
+            said.append(str(error))
+    return tuple(said)
+
+
+def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+    """Yield the tables of one group; it holds trainings or evaluations, since only trainings have a split seed."""
+    if group.split_seed is None:
+        yield from filter(None, [evaluations_table(results), zero_shot_disparity_table(results)])
+        return
+    for setup, own in setups_of(results).items():
+        candidates = chosen_candidates(own)
+        several = with_several(candidates, "adapter")
+        tables = [routes_table(candidates), aligned_table(candidates), disparity_table(candidates, everything)]
+        tables += [adapters_table(several) if several else None, runs_table(own)]
+        yield from (replace(table, setup=setup) for table in tables if table)
+
+
+def _shots(trained: Sequence[Result]) -> Iterator[Table]:
+    """Yield a table for each set of candidates that differ in shots, and so perhaps in the size of their gallery."""
+    chosen = [(setup, one) for setup, own in setups_of(trained).items() for one in chosen_candidates(own)]
+    alike = grouped(chosen, lambda pair: (replace(group_of(pair[1].runs[0]), gallery_size=None), pair[0]))
+    for (_, setup), found in alike.items():
+        if several := with_several([one for _, one in found], "shots"):
+            yield replace(shots_table(several), setup=setup)

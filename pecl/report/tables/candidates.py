@@ -1,6 +1,5 @@
 """Candidates: the runs of one configuration over its seeds; and the choice among candidates, only by validation."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ import numpy as np
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
 from pecl.languages import language_name
 from pecl.report.methods import Method, method_of
-from pecl.report.tables.groups import Group, group_of, grouped
-from pecl.report.tables.statistics import BEST, hits, sample_std
+from pecl.report.tables.groups import group_of, grouped
+from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import test_captions
 from pecl.results.result import Result
 
@@ -30,25 +29,18 @@ class Candidate:
     """Runs that differ only in their seed, by seed, and what tables and figures say of them.
 
     Attributes:
-        seed: seed at which it was compared with the other candidates.
-        chosen_run: the run of that seed.
+        chosen_run: the run at whose seed it was compared with the other candidates.
         setting: fields that distinguish it from candidates of other rows, see `setting_of`.
-        pairs: number of pairs that were trained on.
+        pairs, captions: numbers of pairs that were trained on, and of test captions.
         query: column that is tested on: target, or target_to_english.
-        captions: number of test captions.
         validation: validation score that it was chosen by.
         zero_shot: score of the tower without adapter; the same for every seed.
-        scores: score after training, by seed.
-        mean: their mean.
-        std: their sample standard deviation; not a number with one seed.
-        mean_recall_before: mean over both directions of recall@1, 5 and 10 of the tower without adapter.
-        mean_recall: the same after training, mean over seeds.
-        compared: number of candidates it was chosen from.
-        aside: number of candidates that had no run of that seed, and so could not be compared.
+        mean, std: of the scores after training over seeds; std is that of a sample, not a number with one seed.
+        mean_recall_before, mean_recall: mean recall@1, 5 and 10 of both directions, before and after training.
+        compared, aside: numbers of candidates it was chosen from, and of those that had no run of that seed.
     """
 
     runs: tuple[Result, ...]
-    seed: int
     chosen_run: Result
     method: Method
     setting: Setting
@@ -60,7 +52,6 @@ class Candidate:
     captions: int
     validation: float
     zero_shot: float
-    scores: list[float]
     mean: float
     std: float
     mean_recall_before: float
@@ -94,13 +85,10 @@ class Candidate:
         return self.trained_hits - hits(self.runs[0], "zero_shot")
 
 
-def _candidate(runs: tuple[Result, ...], seed: int, compared: int, aside: int) -> Candidate:
-    """Return the candidate of `runs`, which is compared with others at `seed`."""
-    first, chosen = runs[0], next(run for run in runs if run.config.seed == seed)
-    scores = [run.recall(stage=BEST) for run in runs]
+def _candidate(runs: tuple[Result, ...], chosen: Result, compared: int, aside: int) -> Candidate:
+    first, scores = runs[0], [run.recall(stage=BEST) for run in runs]
     return Candidate(
         runs=runs,
-        seed=seed,
         chosen_run=chosen,
         method=method_of(first),
         setting=setting_of(first),
@@ -112,9 +100,8 @@ def _candidate(runs: tuple[Result, ...], seed: int, compared: int, aside: int) -
         captions=test_captions(first),
         validation=chosen.recall("val", BEST),
         zero_shot=first.recall(stage="zero_shot"),
-        scores=scores,
         mean=float(np.mean(scores)),
-        std=sample_std(scores),
+        std=float(np.std(scores, ddof=1)) if len(scores) > 1 else float("nan"),
         mean_recall_before=first.measured(stage="zero_shot").mean_recall,
         mean_recall=float(np.mean([run.measured(stage=BEST).mean_recall for run in runs])),
         compared=compared,
@@ -127,14 +114,9 @@ def setting_of(result: Result) -> Setting:
 
     In addition to fields of the config it has `photographs`, the number that was trained on next to text.
     """
-    spec = result.adapter and result.adapter.spec
+    spec, text = result.adapter and result.adapter.spec, result.data.translations
     fields = ((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
-    return *fields, ("photographs", _photographs(result))
-
-
-def _photographs(result: Result) -> int | None:
-    text = result.data.translations
-    return None if text is None else text.photographs
+    return *fields, ("photographs", text and text.photographs)
 
 
 def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -142,35 +124,23 @@ def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
 
     Routes, adapters, numbers of shots and joint trainings are compared within a setup.
     """
-    return dict(sorted(grouped(results, _setup).items(), key=lambda item: _by_number(item[0])))
-
-
-def _by_number(words: str) -> list[str | int]:
-    """Return words and numbers in turn, so that 757 comes before 5,000."""
-    parts = re.split(r"(\d(?:[\d,]*\d)?)", words)
-    return [int(part.replace(",", "")) if place % 2 else part for place, part in enumerate(parts)]
+    return dict(sorted(grouped(results, _setup).items()))
 
 
 def _setup(result: Result) -> str:
-    config, given = result.config, []
+    method, photographs, given = method_of(result), dict(setting_of(result))["photographs"], []
     for name in _SETUP:
-        value = getattr(config, name)
-        if name == "train_on":
-            given += _trained_on(result)
+        value = getattr(result.config, name)
+        if name == "train_on" and method.text is not None:
+            given.append(f"trained on {method.text}" + (f" and {photographs:,} photographs" if photographs else ""))
+        elif name == "train_on":
+            given.append("trained on pairs" + ("" if method.photographs else " without photographs"))
+            given += ["closed form"] if method.closed_form else []
         elif name == "train_size":
             given += [f"{value:,} of them"] if value else []
         elif name != "text" and value != IDENTITY_DEFAULTS[name]:
             given.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
     return ", ".join(given)
-
-
-def _trained_on(result: Result) -> list[str]:
-    """Return the words for a training's method, except for its route and number of pairs."""
-    method, photographs = method_of(result), _photographs(result)
-    if method.text is not None:
-        return [f"trained on {method.text}" + (f" and {photographs:,} photographs" if photographs else "")]
-    said = ["trained on pairs"] if method.photographs else ["trained on pairs without photographs"]
-    return said + (["closed form"] if method.closed_form else [])
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:
@@ -181,8 +151,7 @@ def differing_fields(results: Sequence[Result]) -> list[str]:
 
 def varying(settings: Iterable[Setting]) -> list[str]:
     """Return the names of the fields in which settings differ."""
-    columns = zip(*settings, strict=True)
-    return [column[0][0] for column in columns if len(set(column)) > 1]
+    return [column[0][0] for column in zip(*settings, strict=True) if len(set(column)) > 1]
 
 
 def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
@@ -192,20 +161,21 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
     one sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never
     looked at.
     """
-    rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
-    for result in sorted(results, key=lambda result: (result.config.seed, result.run_id)):
-        row = (group_of(result), result.config.language, result.config.route, setting_of(result))
-        key = tuple(str(getattr(result.config, name)) for name in _CANDIDATE)
-        rows.setdefault(row, {}).setdefault(key, []).append(result)
-    chosen = [_choose([tuple(runs) for runs in candidates.values()]) for candidates in rows.values()]
-    return sorted(
-        chosen, key=lambda candidate: (candidate.language, candidate.route, str(candidate.setting), candidate.run_ids)
-    )
+    order = sorted(results, key=lambda result: (result.config.seed, result.run_id))
+    rows = grouped(order, lambda one: (group_of(one), one.config.language, one.config.route, setting_of(one)))
+    chosen = [
+        _choose(list(grouped(row, lambda one: str([getattr(one.config, name) for name in _CANDIDATE])).values()))
+        for row in rows.values()
+    ]
+    return sorted(chosen, key=lambda one: (one.language, one.route, str(one.setting), one.run_ids))
 
 
-def best_runs(results: Sequence[Result]) -> list[Result]:
-    """Return the run by which each of `chosen_candidates` was chosen."""
-    return [candidate.chosen_run for candidate in chosen_candidates(results)]
+def _choose(candidates: list[list[Result]]) -> Candidate:
+    count = Counter(run.config.seed for runs in candidates for run in runs)
+    seed = min(count, key=lambda seed: (-count[seed], seed))
+    found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
+    chosen, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
+    return _candidate(tuple(runs), chosen, compared=len(found), aside=len(candidates) - len(found))
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
@@ -219,25 +189,12 @@ def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
 
     Of the candidates that were repeated with the most seeds it is the one with the best validation score.
     """
-    found: dict[tuple[str, Method], Candidate] = {}
-    for candidate in candidates_by_method(results):
-        other = found.setdefault((candidate.language, candidate.method), candidate)
-        if (len(candidate.seeds), candidate.validation) > (len(other.seeds), other.validation):
-            found[candidate.language, candidate.method] = candidate
-    return sorted(found.values(), key=lambda one: (language_name(one.language), one.method.order))
+    found = grouped(candidates_by_method(results), lambda one: (one.language, one.method))
+    best = [max(own, key=lambda one: (len(one.seeds), one.validation)) for own in found.values()]
+    return sorted(best, key=lambda one: (language_name(one.language), one.method.order))
 
 
 def by_gain(candidates: Iterable[Candidate]) -> list[str]:
     """Return the languages of candidates, the one whose best candidate gained most first."""
-    best: dict[str, float] = {}
-    for candidate in candidates:
-        best[candidate.language] = max(candidate.gain, best.get(candidate.language, candidate.gain))
-    return sorted(best, key=lambda code: (-best[code], code))
-
-
-def _choose(candidates: list[tuple[Result, ...]]) -> Candidate:
-    count = Counter(run.config.seed for runs in candidates for run in runs)
-    seed = min(count, key=lambda seed: (-count[seed], seed))
-    found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
-    _, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
-    return _candidate(runs, seed, compared=len(found), aside=len(candidates) - len(found))
+    found = grouped(candidates, lambda one: one.language)
+    return sorted(found, key=lambda code: (-max(one.gain for one in found[code]), code))

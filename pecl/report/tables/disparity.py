@@ -1,10 +1,7 @@
-"""Disparity between languages before and after training, and the share of the gap to English that training closed.
-
-The tables raise DataError where results were not measured alike, see `one_group`.
-"""
+"""Disparity between languages before and after training, and the share of the gap to English that training closed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,24 +9,23 @@ import numpy as np
 from pecl.config.routes import ROUTES
 from pecl.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import Group, group_of, grouped, one_group
+from pecl.report.tables.groups import Group, group_of, grouped
 from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
 from pecl.report.tables.statistics import hits, interval
-from pecl.report.tables.table import Column, Row, Table, frame_of, intervals_of, numbers, words
+from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
 
 TITLE = "Disparity between languages"
 _COLUMNS = (
-    words("condition"),
-    words("languages", form=" ".join),
-    numbers("mean"),
-    numbers("std over languages", "std_population"),
-    numbers("max - min", "max_minus_min"),
-    numbers("gap to English", "gap_to_english", form="+.3f"),
-    intervals_of("gap_low", "gap_high"),
-    numbers("gap closed", "share_closed", form=".1%"),
+    Column("condition"),
+    Column("languages", lambda row: " ".join(row["languages"])),
+    Column("mean", "{mean:.3f}"),
+    Column("std over languages", "{std_population:.3f}"),
+    Column("max - min", "{max_minus_min:.3f}"),
+    Column("gap to English", "{gap_to_english:+.3f}"),
+    interval_column("gap_low", "gap_high"),
+    Column("gap closed", "{share_closed:.1%}"),
 )
-
 
 # Language -> its score, and the hits (N,) of the test items, whose mean it is
 _Scores = dict[str, tuple[float, np.ndarray]]
@@ -42,68 +38,52 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     languages; None where no setting has two. A route with fewer than two languages other than English does not enter.
     English's score is looked up among `results`, see `find_english`; for the formulas see `_rows`.
     """
-    group = one_group(runs_of(candidates))
-    english = find_english(results, group_of(candidates[0].runs[0]))
-    by_setting = grouped(candidates, lambda candidate: candidate.setting)
-    kept = {setting: found for setting, own in by_setting.items() if len(languages_of(found := _complete(own))) > 1}
+    group = group_of(candidates[0].runs[0])
+    english = find_english(results, group)
+    by_setting = {setting: _complete(own) for setting, own in grouped(candidates, lambda one: one.setting).items()}
+    kept = {setting: own for setting, own in by_setting.items() if len({one.language for one in own}) > 1}
     if not kept:
         return None
-    different = varying(kept)
-    columns = *map(_setting_column, different), *_COLUMNS
-    frame = frame_of(
-        [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(*_conditions(own), english)]
-    )
-    read_alike = Table("disparity", TITLE, group, frame, columns).texts.duplicated().to_numpy()
+    rows = [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(*_conditions(own), english)]
+    columns = *map(_setting_column, varying(kept)), *_COLUMNS
     used = [candidate for own in kept.values() for candidate in own]
-    remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
-    if few := len(by_setting) - len(kept):
-        remarks.append(f"{few} setting{'s' if few > 1 else ''} left out, with only one language")
+    left_out = sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH})
+    remarks = [*setting_remark(used), *_remarks(english)]
+    if left_out:
+        remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
     runs = runs_of(used)
-    references = (english,) if english and english not in runs else ()
-    said = tuple(filter(None, remarks))
-    frame = frame[~read_alike]
-    return Table("disparity", TITLE, group, frame, columns, (*runs, *references), said, references=references)
+    runs += [english] if english and english not in runs else []
+    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs, remarks)
+    return replace(table, frame=table.frame[~table.texts.duplicated().to_numpy()])
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     """Return the same for evaluations of the plain tower; None where there are fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
-    if len({result.config.language for result in plain}) < 2:
-        return None
-    group = one_group(plain)
-    english = find_english(plain, group)
     found: dict[str, _Scores] = {}
-    for result in plain:
-        scores = found.setdefault(ZERO_SHOT[result.data.query["test"]], {})
-        scores[result.config.language] = result.recall(stage="zero_shot"), hits(result, "zero_shot")
+    for one in plain:
+        scores = found.setdefault(ZERO_SHOT[one.data.query["test"]], {})
+        scores[one.config.language] = one.recall(stage="zero_shot"), hits(one, "zero_shot")
     conditions = {name: scores for name, scores in found.items() if len(scores) > 1}
     if not conditions:
         return None
-    remarks = _remarks(english)[:1]  # nothing was closed
+    group = group_of(plain[0])
+    english = find_english(plain, group)
     frame = frame_of(_rows(conditions, {}, english))
-    return Table("disparity", TITLE, group, frame, _COLUMNS, tuple(plain), remarks)
+    return Table("disparity", TITLE, group, frame, _COLUMNS, plain, _remarks(english)[:1])  # nothing was closed
 
 
-def languages_of(candidates: Sequence[Candidate]) -> list[str]:
-    """Return the languages of candidates, sorted."""
-    return sorted({candidate.language for candidate in candidates})
-
-
-def find_english(results: Sequence[Result], group: Group) -> Result | None:
+def find_english(results: Iterable[Result], group: Group) -> Result | None:
     """Return a result that holds English's zero-shot score on English captions against the gallery of `group`.
 
     A training or evaluation of English in the same group; else an evaluation of a whole set with a gallery of that
     size; the test side does not matter, since English is tested on English.
     """
-    english = [
-        result
-        for result in results
-        if result.config.language == ENGLISH and result.data.query["test"] == "target" and "zero_shot" in result.stages
-    ]
+    english = [one for one in results if one.config.language == ENGLISH and one.data.query["test"] == "target"]
     for split_seed in (group.split_seed, None):
         wanted = replace(group, split_seed=split_seed)
-        same = [result for result in english if replace(group_of(result), test_query=group.test_query) == wanted]
-        if same:
+        same = [one for one in english if replace(group_of(one), test_query=group.test_query) == wanted]
+        if same := [one for one in same if "zero_shot" in one.stages]:
             return min(same, key=lambda result: result.run_id)
     return None
 
@@ -120,31 +100,19 @@ def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates of the languages that have every route which two languages other than English have."""
     count = Counter(candidate.route for candidate in candidates if candidate.language != ENGLISH)
     routes = {name for name, languages in count.items() if languages > 1}
-    kept = [candidate for candidate in candidates if candidate.route in routes]
-    whole = {code for code in languages_of(kept) if {c.route for c in kept if c.language == code} == routes}
-    return [candidate for candidate in kept if candidate.language in whole]
-
-
-def _left_out(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> list[str]:
-    """Return a remark on the languages, and one on the routes, of `candidates` that no candidate of `used` has."""
-    codes = sorted(
-        {candidate.language for candidate in candidates} - {candidate.language for candidate in used} - {ENGLISH}
-    )
-    routes = sorted({candidate.route for candidate in candidates} - {candidate.route for candidate in used})
-    remarks = [f"languages left out, since a route has no result of them: {', '.join(codes)}"] if codes else []
-    return remarks + ([f"routes left out, since they have only one language: {', '.join(routes)}"] if routes else [])
+    by_language = grouped((one for one in candidates if one.route in routes), lambda one: one.language)
+    whole = {code for code, own in by_language.items() if {one.route for one in own} == routes}
+    return [one for one in candidates if one.route in routes and one.language in whole]
 
 
 def _conditions(candidates: Sequence[Candidate]) -> tuple[dict[str, _Scores], dict[str, str]]:
     """Return the scores of zero-shot on each test text and of each route; and route -> its zero-shot."""
     starts = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}
-    plain = [name for name in ZERO_SHOT.values() if name in starts.values()]
-    found: dict[str, _Scores] = {name: {} for name in (*plain, *ROUTES) if name in (*plain, *starts)}
-    for candidate in candidates:
-        code, before = candidate.language, hits(candidate.runs[0], "zero_shot")
-        found[starts[candidate.route]][code] = candidate.zero_shot, before
-        found[candidate.route][code] = candidate.mean, candidate.trained_hits
-    return found, starts
+    found: dict[str, _Scores] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
+    for one in candidates:
+        found[starts[one.route]][one.language] = one.zero_shot, hits(one.runs[0], "zero_shot")
+        found[one.route][one.language] = one.mean, one.trained_hits
+    return {name: scores for name, scores in found.items() if scores}, starts
 
 
 def _rows(conditions: dict[str, _Scores], starts: dict[str, str], english: Result | None) -> list[Row]:
@@ -173,8 +141,7 @@ def _row(name: str, scores: _Scores, english: Result | None) -> Row:
         others = [own for language, own in scores.items() if language != ENGLISH]
         reference = english.recall(stage="zero_shot")
         gap = reference - float(np.mean([score for score, _ in others]))
-        gaps = hits(english, "zero_shot") - np.mean([own for _, own in others], axis=0)
-        low, high = interval(gaps)
+        low, high = interval(hits(english, "zero_shot") - np.mean([own for _, own in others], axis=0))
     return {
         "condition": name,
         "languages": sorted(scores),
@@ -188,19 +155,18 @@ def _row(name: str, scores: _Scores, english: Result | None) -> Row:
     }
 
 
-def _remarks(english: Result | None) -> tuple[str, ...]:
+def _remarks(english: Result | None) -> list[str]:
     if english is None:
-        return ("gap to English: no result of language en on this gallery",)
-    return (
+        return ["gap to English: no result of language en on this gallery"]
+    return [
         f"English zero-shot {english.recall(stage='zero_shot'):.3f}; gap: English less the mean of the other languages",
         "gap closed: of the gap of zero-shot on the same test text, where the interval of that gap is above 0",
-    )
+    ]
 
 
 def _setting_column(name: str) -> Column:
     """Return the column of a field of the setting, `-` without an adapter, where settings make no difference."""
-
-    def form(condition: str, value: object) -> str:
-        return "-" if condition in ZERO_SHOT.values() else setting_text(name, value)
-
-    return words(name.replace("_", " "), "condition", name, form=form)
+    plain = ZERO_SHOT.values()
+    return Column(
+        name.replace("_", " "), lambda row: "-" if row["condition"] in plain else setting_text(name, row[name])
+    )

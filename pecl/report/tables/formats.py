@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pecl.report.tables.layout import Layout, laid_out, one_line, shortened, text_table, width_of, wrapped
+from pecl.report.tables.layout import Layout, laid_out, one_line, shortened, text_table, wrapped
 from pecl.report.tables.table import Table
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ _SIGNED = re.compile(r"(?<![\w.$-])[-+]\d+(?:\.\d+)?")  # a hyphen before a numb
 
 def to_latex(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as LaTeX; ids of runs are comments."""
-    parts = [
-        part for number, table in enumerate(tables, 1) for part in _floats(table, f"tab:{table.name}-{number}", ids)
-    ]
-    return "\n".join(["% needs \\usepackage{booktabs,graphicx}\n", *parts])
+    floats = [_floats(table, f"tab:{table.name}-{number}", ids) for number, table in enumerate(tables, 1)]
+    return "\n".join(["% needs \\usepackage{booktabs,graphicx}\n", *itertools.chain.from_iterable(floats)])
 
 
 def escape_latex(field: object) -> str:
@@ -48,44 +46,33 @@ def escape_latex(field: object) -> str:
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
     """Yield the floats of a table, several where it is longer than a page."""
     layout = laid_out(table, ids)
-    frame, width = layout.frame, width_of(layout.columns)
-    parts = range(0, len(frame), _ROWS)
+    parts = range(0, len(layout.frame), _ROWS)
     for part, start in enumerate(parts, 1):
         of = f" Part {part} of {len(parts)}." if len(parts) > 1 else ""
-        own = frame.iloc[start : start + _ROWS]
+        own, best = layout.frame[start : start + _ROWS], layout.best[start : start + _ROWS]
+        bold = best.replace({True: "textbf:--rwrap", False: ""})
         style = own.style.hide(axis="index").format(escape_latex).format_index(escape_latex, axis="columns")
-        style = style.apply(lambda _, own=own: _bold(layout, own), axis=None)
-        latex = style.to_latex(
-            column_format="".join("r" if column.number else "l" for column in layout.columns),
+        latex = style.apply(lambda _, bold=bold: bold, axis=None).to_latex(
+            column_format="".join("r" if name in layout.numbers else "l" for name in own),
             position="t",
             position_float="centering",
             hrules=True,
             caption=_breakable(escape_latex(_caption(table, layout.shared) + of)),
             label=label if part == 1 else f"{label}-{part}",
-            environment="table*" if width > _COLUMN else "table",
+            environment="table*" if layout.width > _COLUMN else "table",
         )
-        if width > _PAGE:
+        if layout.width > _PAGE:
             latex = latex.replace(r"\begin{tabular}", r"\resizebox{\linewidth}{!}{\begin{tabular}")
             latex = latex.replace(r"\end{tabular}", r"\end{tabular}}")
         # a bracket or asterisk at the beginning of a row would be an argument of the line break before it
         latex = re.sub(r"^(?=[\[*])", "{}", latex, flags=re.MULTILINE).replace(r"\centering", r"\centering\small", 1)
-        yield f"% {one_line(table.short_ids)}\n{latex}" if ids and table.short_ids else latex
-
-
-def _bold(layout: Layout, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the styles of `frame`, a part of the layout's: bold where a field is the best."""
-    styles = frame.copy()
-    for column in layout.columns:
-        styles[column.name] = ["textbf:--rwrap" if place in column.best else "" for place in frame.index]
-    return styles
+        yield f"% {table.short_ids}\n{latex}" if ids and table.short_ids else latex
 
 
 def _caption(table: Table, shared: str) -> str:
-    title, _ = table.heading()
-    parts = [f"{table.title}.", f"{title}." if title else "", f"In all rows: {shared}." if shared else ""]
     note = "; ".join(filter(None, [table.group and table.group.metric, *table.notes]))
-    bold = "Best in bold." if table.best else ""
-    return " ".join(filter(None, [*parts, f"{note[:1].upper()}{note[1:]}." if note else "", bold]))
+    said = [table.title, table.heading[0], f"In all rows: {shared}" if shared else "", note[:1].upper() + note[1:]]
+    return " ".join(f"{part}." for part in [*said, "Best in bold" if table.best else ""] if part)
 
 
 def _breakable(text: str) -> str:
@@ -102,7 +89,7 @@ def to_text(tables: Sequence[Table], ids: bool = False) -> str:
     def body(table: Table, layout: Layout, note: str) -> str:
         above = [wrapped(one_line(part)) for part in (table.title, layout.shared)]
         below = wrapped(one_line(f"({note})")) if note else ""
-        return "\n".join(filter(None, [*above, text_table(layout.columns), below]))
+        return "\n".join(filter(None, [*above, text_table(layout.frame, layout.numbers), below]))
 
     return _by_heading(tables, ids, head, body)
 
@@ -114,9 +101,9 @@ def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
         return f"## {escape_markdown(title)}\n\n{escape_markdown(details)}"
 
     def body(table: Table, layout: Layout, note: str) -> str:
-        frame = layout.frame.map(escape_markdown).rename(columns=escape_markdown)
-        frame = frame.where(_bold(layout, layout.frame).to_numpy() == "", "**" + frame + "**")
-        sides = ["right" if column.number else "left" for column in layout.columns]
+        sides = ["right" if name in layout.numbers else "left" for name in layout.frame]
+        frame = layout.frame.map(escape_markdown)
+        frame = frame.mask(layout.best, "**" + frame + "**").rename(columns=escape_markdown)
         said = frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=sides)
         shared = escape_markdown(layout.shared)
         return "\n\n".join(filter(None, [f"**{escape_markdown(table.title)}**", shared, said, escape_markdown(note)]))
@@ -185,14 +172,11 @@ def escape_markdown(field: Any) -> str:
 
 
 def _by_heading(
-    tables: Sequence[Table],
-    ids: bool,
-    head: Callable[[str, str], str],
-    body: Callable[[Table, Layout, str], str],
+    tables: Sequence[Table], ids: bool, head: Callable[[str, str], str], body: Callable[[Table, Layout, str], str]
 ) -> str:
     """Return each heading with the notes that all tables below it share, and the tables with their other notes."""
     parts: list[str] = []
-    for (title, details), group in itertools.groupby(tables, key=Table.heading):
+    for (title, details), group in itertools.groupby(tables, key=lambda table: table.heading):
         own = list(group)
         shared = [note for note in own[0].notes if title and all(note in table.notes for table in own)]
         if title:

@@ -1,6 +1,5 @@
-"""Groups of results that one table may hold, and the refusal to mix results that were measured differently."""
+"""Groups of results that were measured alike, so that one table may hold them."""
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -50,13 +49,19 @@ class Group:
         kind = {"images": "images", "english": "English captions"}[self.gallery_kind]
         return f"{self.gallery_size:,} {kind}" if self.gallery_size else f"{kind}, size by row"
 
-    def title(self) -> str:
-        """Return data set and gallery."""
-        name = f"{self.dataset} {self.dataset_split}" if self.dataset_split else self.dataset
-        return f"{name}, {self.gallery}"
+    @property
+    def data(self) -> str:
+        """Data set and its split."""
+        return f"{self.dataset} {self.dataset_split}" if self.dataset_split else self.dataset
 
+    @property
+    def title(self) -> str:
+        """Data set and gallery."""
+        return f"{self.data}, {self.gallery}"
+
+    @property
     def details(self) -> str:
-        """Return the other facts that its numbers share."""
+        """The other facts that its numbers share."""
         towers = f"text tower {self.text_tower}" + (f", image tower {self.image_tower}" if self.image_tower else "")
         part = "whole set" if self.split_seed is None else f"few-shot split seed {self.split_seed}"
         return f"{self.metric}; {towers}; {part}; test query: {self.test_query}; captions {self.captions}"
@@ -91,41 +96,19 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
-    """Return the results by group, groups in a fixed order."""
-    found = grouped(results, group_of)
-    return {group: found[group] for group in sorted(found, key=_order)}
-
-
-def _order(group: Group) -> list[tuple[bool, Any]]:
-    return [(value is not None, value if isinstance(value, int) else str(value)) for value in asdict(group).values()]
-
-
-def one_group(results: Sequence[Result], but: frozenset[str] = frozenset()) -> Group:
-    """Return the group that `results` share; fields in `but` may differ, and are None in it where they do.
+    """Return the results by group, groups in a fixed order.
 
     Raises:
-        DataError: they differ otherwise, or two runs of one language were tested on different captions; both runs and
-            the difference are named.
+        DataError: two runs of one language in a group were tested on different captions.
     """
-    first = results[0]
-    common = asdict(group_of(first))
-    for result in results[1:]:
-        other = asdict(group_of(result))
-        differing = [name for name in other if other[name] != common[name]]
-        if refused := [name for name in differing if name not in but]:
-            key, differences = refused[0], [f"{name} {common[name]} against {other[name]}" for name in refused]
-            raise DataError(
-                f"{where(first)} and {where(result)} cannot be put into one table: they differ in "
-                f"{', '.join(differences)}; choose one with --where {key}={shlex.quote(str(common[key]))}, or give the "
-                "folder of one experiment"
-            )
-        common |= dict.fromkeys(differing)
-    _check_captions(results)
-    return Group(**common)
+    found = grouped(results, group_of)
+    for own in found.values():
+        _check_captions(own)
+    order = sorted(found, key=lambda group: (group.dataset, group.gallery_kind, group.gallery_size, repr(group)))
+    return {group: found[group] for group in order}
 
 
 def _check_captions(results: Sequence[Result]) -> None:
-    """Raise DataError if two runs of one language and test column were tested on different text."""
     seen: dict[tuple[str, str], Result] = {}
     for result in results:
         language, column = result.config.language, result.data.query["test"]
@@ -152,11 +135,11 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
         key, sign, value = condition.partition("=")
         if not sign:
             raise ConfigError(f"--where {condition}: expected key=value, such as gallery_size=900")
-        values = [_value(result, key) for result in left]
-        found = sorted(set(map(str, values)))
-        left = [result for result, own in zip(left, values, strict=True) if str(own) == value]
-        if not left:
-            raise DataError(f"--where {condition}: no complete result has it; {key} is {', '.join(found)} here")
+        found = grouped(left, lambda result, key=key: str(_value(result, key)))
+        if value not in found:
+            there = ", ".join(sorted(found))
+            raise DataError(f"--where {condition}: no complete result has it; {key} is {there} here")
+        left = found[value]
     return left
 
 

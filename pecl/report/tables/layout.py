@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pecl.errors import printable
 from pecl.report.tables.table import RUN, Column, Row, Table, frame_of
@@ -18,140 +16,93 @@ if TYPE_CHECKING:
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
 _LONGEST = 40  # letters of a field; a longer one, such as a path, loses its middle
-_GAP = "  "
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A column as text, whether it is of numbers or scores, and the places of its best fields."""
+class Layout(NamedTuple):
+    """The texts of a table's columns that tell its rows apart or hold its scores.
 
-    name: str
-    texts: tuple[str, ...]
-    number: bool = False
-    always: bool = False
-    best: frozenset[int] = frozenset()
+    Attributes:
+        numbers: columns of numbers, which are aligned to the right.
+        best: where the best scores stand, of the shape of `frame`.
+        shared: the other columns in words, since all rows have their values.
+    """
 
-    @cached_property
-    def width(self) -> int:
-        """Letters of its longest line."""
-        return max(map(len, [*self.heading, *self.texts]))
-
-    @cached_property
-    def heading(self) -> list[str]:
-        """Lines of its heading, which is broken between words and after hyphens where it is wider than the fields."""
-        broad = max([_NARROW, *map(len, self.texts), *map(len, re.split(r"\s|(?<=-)", self.name))])
-        return textwrap.wrap(self.name, broad) or [""]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns of a table that tell its rows apart or hold its scores, and the words that state the others."""
-
-    columns: list[Shown]
-    shared: str = ""
+    frame: pd.DataFrame
+    numbers: list[str]
+    best: pd.DataFrame
+    shared: str
 
     @property
-    def frame(self) -> pd.DataFrame:
-        """Its texts, a column per heading."""
-        import pandas as pd
-
-        return pd.DataFrame({column.name: column.texts for column in self.columns})
-
-
-def shown(
-    columns: Sequence[Column], frame: pd.DataFrame, best: Collection[tuple[int, str]] = frozenset()
-) -> list[Shown]:
-    """Return the columns of a frame as text, without control characters."""
-    return [
-        Shown(
-            one_line(column.name),
-            tuple(map(one_line, column.texts(frame))),
-            column.number,
-            column.always,
-            frozenset(place for place, name in best if name == column.name),
-        )
-        for column in columns
-    ]
+    def width(self) -> int:
+        """Letters of a row."""
+        return max(map(len, text_table(self.frame, self.numbers, width=100_000).splitlines()), default=0)
 
 
 def laid_out(table: Table, ids: bool = False) -> Layout:
     """Return the layout of `table`; `ids` keeps the column of run ids."""
-    columns = [column for column in table.columns if ids or column.name != RUN]
-    return without_repetition(shown(columns, table.frame, table.best))
+    frame = table.texts.map(one_line).rename(columns=one_line)
+    columns = [one for one in table.columns if (ids or one.name != RUN) and frame[one_line(one.name)].any()]
+    equal = [one.name for one in columns if len(frame) > 1 and not one.always and frame[one.name].nunique() == 1]
+    best = frame.apply(lambda texts: [(place, texts.name) in table.best for place in range(len(texts))])
+    kept = [one.name for one in columns if one.name not in equal]
+    shared = "; ".join(f"{name} {frame[name].iloc[0]}" for name in equal)
+    return Layout(frame[kept], [one.name for one in columns if one.number], best[kept], shared)
 
 
-def without_repetition(columns: Sequence[Shown]) -> Layout:
-    """Return `columns` without columns that are empty, or equal in all of several rows; the words name the latter.
-
-    If one row is wider than a terminal, the words state all but its scores.
-    """
-    filled = [column for column in columns if any(column.texts)]
-    one_row = bool(filled) and len(filled[0].texts) == 1
-    scores = [column for column in filled if column.always or (one_row and "R@" in column.name)]
-    whole = one_row and (not scores or width_of(filled) <= WIDTH)
-    equal = [column for column in filled if not whole and column not in scores and len(set(column.texts)) == 1]
-    shared = "; ".join(f"{column.name} {column.texts[0]}" for column in equal)
-    return Layout([column for column in filled if column not in equal], shared)
-
-
-def width_of(columns: Sequence[Shown]) -> int:
-    """Return the width of columns next to each other, in letters."""
-    return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
-
-
-def text_table(columns: Sequence[Shown], width: int = WIDTH) -> str:
-    """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
+def text_table(frame: pd.DataFrame, numbers: Collection[str] = (), width: int = WIDTH) -> str:
+    """Return texts as a table, no line longer than `width`: columns that do not fit come below the others.
 
     Each block begins with the labels of the rows; if these do not tell the rows apart, with their numbers. One row that
     does not fit is written as a list of names and values.
     """
-    cut = [replace(one, texts=tuple(shortened(printable(text), _LONGEST) for text in one.texts)) for one in columns]
-    if cut and len(cut[0].texts) == 1 and width_of(cut) > width:
-        names = max(len(column.name) for column in cut)
-        return "\n".join(f"{column.name:<{names}}{_GAP}{column.texts[0]}".rstrip() for column in cut)
-    labels, blocks = _blocks(cut, width)
-    rows = len(cut[0].texts) if cut else 0
-    if len(blocks) > 1 and len(set(zip(*(label.texts for label in labels), strict=True))) < rows:
-        places = Shown("row", tuple(f"#{place}" for place in range(1, rows + 1)))
-        labels, blocks = _blocks([places, *cut], width)
-    return "\n\n".join(_block([*labels, *block]) for block in blocks)
+    frame = frame.map(lambda text: shortened(printable(text), _LONGEST))
+    columns = _columns(frame, numbers)
+    wide = {name: len(lines[0]) + 2 for name, lines in columns.items()}
+    if len(frame) == 1 and sum(wide.values()) - 2 > width:
+        names = max(map(len, frame))
+        return "\n".join(f"{name:<{names}}  {texts.iloc[0]}" for name, texts in frame.items())
+    first = next((place for place, name in enumerate(frame) if name in numbers), len(frame.columns))
+    labels: list[str] = []
+    for name in frame.columns[:first]:
+        labels += [name] if sum(wide[one] for one in [*labels, name]) - 2 <= width // 2 else []
+    blocks = [list(labels)]
+    for name in frame.columns.drop(labels):
+        if len(blocks[-1]) > len(labels) and sum(wide[one] for one in [*blocks[-1], name]) - 2 > width:
+            blocks.append(list(labels))
+        blocks[-1].append(name)
+    if len(blocks) > 1 and "row" not in frame and frame[labels].duplicated().any():
+        frame.insert(0, "row", [f"#{place}" for place in range(1, len(frame) + 1)])
+        return text_table(frame, numbers, width)
+    rows = [["  ".join(row).rstrip() for row in zip(*(columns[name] for name in own), strict=True)] for own in blocks]
+    return "\n\n".join("\n".join(own).strip("\n") for own in rows)
 
 
-def _blocks(columns: Sequence[Shown], width: int) -> tuple[list[Shown], list[list[Shown]]]:
-    """Return the labels that the table begins with, and the other columns in blocks that fit `width` next to them."""
-    first = next((place for place, column in enumerate(columns) if column.number), len(columns))
-    labels: list[Shown] = []
-    for column in columns[:first]:
-        if width_of([*labels, column]) <= width // 2:
-            labels.append(column)
-    blocks: list[list[Shown]] = [[]]
-    for column in (column for column in columns if column not in labels):
-        if blocks[-1] and width_of([*labels, *blocks[-1], column]) > width:
-            blocks.append([])
-        blocks[-1].append(column)
-    return labels, blocks
-
-
-def _block(columns: Sequence[Shown]) -> str:
-    deep = max((len(column.heading) for column in columns), default=0)
-    fields = [[*[""] * (deep - len(column.heading)), *column.heading, *column.texts] for column in columns]
-    aligned = [
-        [f"{text:>{column.width}}" if column.number else f"{text:<{column.width}}" for text in own]
-        for column, own in zip(columns, fields, strict=True)
-    ]
-    return "\n".join(_GAP.join(row).rstrip() for row in zip(*aligned, strict=True))
+def _columns(frame: pd.DataFrame, numbers: Collection[str]) -> dict[str, list[str]]:
+    """Return the lines of each column, all of one length; a heading wider than the fields is broken between words."""
+    heads = {}
+    for name, texts in frame.items():
+        words = re.split(r"\s|(?<=-)", str(name))
+        heads[name] = textwrap.wrap(str(name), max(_NARROW, *map(len, [*texts, *words]))) or [""]
+    deep = max(map(len, heads.values()), default=0)
+    found = {}
+    for name, head in heads.items():
+        lines = [*[""] * (deep - len(head)), *head, *frame[name]]
+        width = max(map(len, lines))
+        found[name] = [f"{line:>{width}}" if name in numbers else f"{line:<{width}}" for line in lines]
+    return found
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     """Return rows as text in these columns."""
-    return text_table(shown(columns, frame_of(rows)))
+    frame = Table("", "", None, frame_of(rows), columns).texts.map(one_line)
+    return text_table(frame, [column.name for column in columns if column.number])
 
 
 def reported(table: Table) -> str:
     """Return a table as commands print it after a run: a line above it states the values that all rows share."""
     layout = laid_out(table)
-    return "\n".join([*([wrapped(layout.shared)] if layout.shared else []), text_table(layout.columns)])
+    return "\n".join(filter(None, [wrapped(layout.shared), text_table(layout.frame, layout.numbers)]))
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:

@@ -6,25 +6,24 @@ from pathlib import Path
 
 from pecl.report.tables.candidates import differing_fields
 from pecl.report.tables.groups import group_of
-from pecl.report.tables.scores import LANGUAGE, ROUTE, alignment_of, setting_columns
+from pecl.report.tables.scores import ADAPTER, LANGUAGE, PARAMETERS, ROUTE, alignment_of, setting_columns
 from pecl.report.tables.statistics import BEST, gain, hits, intervals
 from pecl.report.tables.table import (
+    GALLERY,
     MEAN_RECALL,
     RUN,
+    Column,
     Row,
     Table,
     difference,
     frame_of,
-    gallery_column,
-    intervals_of,
-    numbers,
+    interval_column,
     test_captions,
-    words,
 )
 from pecl.results.result import Result
 from pecl.retrieval.measures import METRIC, RECALL_AT
 
-_RUN_ID = words(RUN, "run_id", always=True)
+_RUN_ID = Column(RUN, "{run_id}", always=True)
 
 
 def runs_table(results: Sequence[Result]) -> Table:
@@ -35,26 +34,22 @@ def runs_table(results: Sequence[Result]) -> Table:
 def training_table(results: Sequence[Result]) -> Table:
     """Return one row per training: mean R@1 on the test part before and after, the gain and its interval."""
     different = differing_fields(results)
-    found = intervals(gain(result) for result in results).tolist()
-    rows = [_training(result, low, high, different) for result, (low, high) in zip(results, found, strict=True)]
+    frame = frame_of([_training(result, different) for result in results])
+    frame["gain_low"], frame["gain_high"] = intervals(map(gain, results)).T
     columns = (
-        LANGUAGE,
-        ROUTE,
-        words("adapter"),
-        numbers("parameters", form=","),
-        *setting_columns(different),
-        numbers("lr", form="g"),
-        numbers("lambda", "alignment_weight", form="g"),
-        numbers("seed", form="d"),
-        gallery_column(),
-        numbers("zero-shot R@1", "zero_shot"),
-        numbers("trained R@1", "trained", always=True),
-        *difference("gain", "gain"),
-        numbers("val R@1", "val"),
-        numbers("val R@1 among", "val_captions", form=","),
+        *(LANGUAGE, ROUTE, ADAPTER, PARAMETERS, *setting_columns(different)),
+        Column("lr", "{lr:g}"),
+        Column("lambda", "{alignment_weight:g}"),
+        Column("seed", "{seed:d}"),
+        GALLERY,
+        Column("zero-shot R@1", "{zero_shot:.3f}"),
+        Column("trained R@1", "{trained:.3f}", always=True),
+        *difference("gain"),
+        Column("val R@1", "{val:.3f}"),
+        Column("val R@1 among", "{val_captions:,}"),
         _RUN_ID,
     )
-    return Table("runs", "All runs", None, frame_of(rows), columns, tuple(results))
+    return Table("runs", "All runs", None, frame, columns, results)
 
 
 def evaluations_table(results: Sequence[Result]) -> Table:
@@ -66,24 +61,21 @@ def evaluations_table(results: Sequence[Result]) -> Table:
 def evaluation_table(results: Sequence[Result]) -> Table:
     """Return one row per evaluation: recall in both directions, its mean and interval, and its gallery."""
     different = differing_fields(results)
-    found = intervals(hits(result) for result in results).tolist()
-    rows = [_evaluation(result, low, high, different) for result, (low, high) in zip(results, found, strict=True)]
-    recalls = dict.fromkeys(name for row in rows for name in row if " recall@" in name)
+    frame = frame_of([_evaluation(result, different) for result in results])
+    frame["low"], frame["high"] = intervals(map(hits, results)).T
     columns = (
-        LANGUAGE,
-        words("dataset"),
-        words("test text"),
-        words("adapter"),
-        words("weights"),
-        *setting_columns(different),
-        gallery_column(),
-        *(numbers(name.replace(" recall@", " R@").replace("_", " "), name) for name in recalls),
-        numbers("mean R@1", METRIC),
-        intervals_of("low", "high", ".3f"),
-        numbers(MEAN_RECALL, "mean_recall"),
+        *(LANGUAGE, Column("dataset"), Column("test text"), ADAPTER, Column("weights"), *setting_columns(different)),
+        GALLERY,
+        *(
+            Column(name.replace(" recall@", " R@").replace("_", " "), f"{{{name}:.3f}}")
+            for name in frame.columns[frame.columns.str.contains(" recall@")]
+        ),
+        Column("mean R@1", f"{{{METRIC}:.3f}}"),
+        interval_column("low", "high", ".3f"),
+        Column(MEAN_RECALL, "{mean_recall:.3f}"),
         _RUN_ID,
     )
-    return Table("evaluations", "Evaluations", None, frame_of(rows), columns, tuple(results))
+    return Table("evaluations", "Evaluations", None, frame, columns, results)
 
 
 def _training_order(result: Result) -> tuple:
@@ -92,54 +84,38 @@ def _training_order(result: Result) -> tuple:
     return config.language, config.route, result.adapter.spec, *searched, result.run_id
 
 
-def _training(result: Result, low: float, high: float, different: Sequence[str]) -> Row:
-    config, adapter = result.config, result.adapter
+def _training(result: Result, different: Sequence[str]) -> Row:
+    before, after = result.recall(stage="zero_shot"), result.recall(stage=BEST)
+    kept = ("language", "route", "train_on", "shots", "joint", *different, "lr", "seed")
     return {
-        "language": config.language,
-        "route": config.route,
-        "adapter": adapter.spec,
-        "parameters": adapter.trainable,
-        "train_on": config.train_on,
-        "shots": config.shots,
-        "joint": config.joint,
-        **_settings(result, different),
-        "lr": config.lr,
-        **alignment_of(config),
-        "seed": config.seed,
-        "zero_shot": (before := result.recall(stage="zero_shot")),
-        "trained": (after := result.recall(stage=BEST)),
+        **{name: getattr(result.config, name) for name in kept},
+        "adapter": result.adapter.spec,
+        "parameters": result.adapter.trainable,
+        **alignment_of(result.config),
+        "zero_shot": before,
+        "trained": after,
         "final": result.recall(stage="final"),
         "gain": after - before,
-        "gain_low": low,
-        "gain_high": high,
         "val": result.recall("val", BEST),
         "val_captions": result.data.split["val"],
         **_origin(result),
     }
 
 
-def _evaluation(result: Result, low: float, high: float, different: Sequence[str]) -> Row:
+def _evaluation(result: Result, different: Sequence[str]) -> Row:
     measured = result.measured()
-    directions = {
-        f"{direction} recall@{k}": own.recall[k] for direction, own in measured.directions.items() for k in RECALL_AT
-    }
+    recalls = {name: own.recall for name, own in measured.directions.items()}
     return {
         "language": result.config.language,
         "test_text": result.data.query["test"],
         "adapter": result.adapter.spec if result.adapter else "none",
         "weights": _weights(result) or None,
-        **_settings(result, different),
-        **directions,
+        **{name: getattr(result.config, name) for name in different},
+        **{f"{name} recall@{k}": own[k] for name, own in recalls.items() for k in RECALL_AT},
         METRIC: measured.mean_recall_at_1,
         "mean_recall": measured.mean_recall,
-        "low": low,
-        "high": high,
         **_origin(result),
     }
-
-
-def _settings(result: Result, names: Sequence[str]) -> Row:
-    return {name: getattr(result.config, name) for name in names}
 
 
 def _weights(result: Result) -> str:

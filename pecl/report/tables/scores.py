@@ -1,33 +1,25 @@
-"""Tables of chosen candidates: routes, aligned routes against baselines, adapters, numbers of shots.
+"""Tables of chosen candidates of one group: routes, aligned routes against baselines, adapters, numbers of shots.
 
-All of them are columns of one frame of raw values, a row per candidate, from `candidate_rows`. They raise DataError
-where candidates were not measured alike, see `one_group`.
+All of them are columns of one frame of raw values, a row per candidate, from `candidates_frame`.
 """
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import group_of, grouped, one_group
+from pecl.report.tables.groups import group_of
 from pecl.report.tables.statistics import intervals
-from pecl.report.tables.table import (
-    MEAN_RECALL,
-    Column,
-    Row,
-    Table,
-    difference,
-    frame_of,
-    gallery_column,
-    mean_and_std,
-    missing,
-    numbers,
-    words,
-)
+from pecl.report.tables.table import GALLERY, MEAN_RECALL, Column, Row, Table, difference, frame_of
 from pecl.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
 TEXTS = {"target": "captions", "target_to_english": "translated"}  # test column -> name of the text
@@ -41,19 +33,19 @@ COMPARISONS = tuple(
 )
 
 SCORES = (
-    numbers("zero-shot", "zero_shot"),
-    numbers("trained", "mean", "std", form=mean_and_std, always=True),
-    *difference("gain", "gain"),
-    numbers(f"{MEAN_RECALL} before", "mean_recall_before"),
-    numbers(f"{MEAN_RECALL} after", "mean_recall"),
+    Column("zero-shot", "{zero_shot:.3f}"),
+    Column("trained", "{mean:.3f} ± {std:.3f}", always=True),
+    *difference("gain"),
+    Column(f"{MEAN_RECALL} before", "{mean_recall_before:.3f}"),
+    Column(f"{MEAN_RECALL} after", "{mean_recall:.3f}"),
 )
-TEST_TEXT = words("test text", form=TEXTS.__getitem__)
-LANGUAGE, ROUTE = words("language"), words("route")
+TEST_TEXT = Column("test text", lambda row: TEXTS[row["test_text"]])
+LANGUAGE, ROUTE, ADAPTER = map(Column, ("language", "route", "adapter"))
+PARAMETERS, SHARE = Column("parameters", "{parameters:,}"), Column("share", "{share:.3%}")
 
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
 _SCORED = ("zero_shot", "mean", "std", "gain", "mean_recall_before", "mean_recall")  # of a candidate
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
-_IN_HEADINGS = frozenset({"train_on"})  # those of `_ALWAYS` that the setup's name states
 
 
 def routes_table(candidates: Sequence[Candidate]) -> Table:
@@ -72,7 +64,6 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
 
     The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
     """
-    group = one_group(runs_of(candidates))
     by_key = {(one.language, one.setting, one.route): one for one in candidates}
     pairs = [
         (one, by_key[one.language, one.setting, baseline])
@@ -83,19 +74,19 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     if not pairs:
         return None
     used = [candidate for pair in pairs for candidate in pair]
-    found = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs).tolist()
-    rows = [_difference(*pair, low, high) for pair, (low, high) in zip(pairs, found, strict=True)]
+    ends = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs)
     columns = (
         LANGUAGE,
         *setting_columns(varying_fields(used)),
-        words("aligned"),
-        numbers("score", "aligned_mean", "aligned_std", form=mean_and_std),
-        words("baseline"),
-        numbers("baseline score", "baseline_mean", "baseline_std", form=mean_and_std),
-        *difference("difference", "difference"),
+        Column("aligned"),
+        Column("score", "{aligned_mean:.3f} ± {aligned_std:.3f}"),
+        Column("baseline"),
+        Column("baseline score", "{baseline_mean:.3f} ± {baseline_std:.3f}"),
+        *difference("difference"),
     )
-    title = "Aligned routes against baselines"
-    return Table("aligned", title, group, frame_of(rows), columns, runs_of(used), remarks_on(used))
+    frame = frame_of([_difference(*pair) for pair in pairs])
+    frame["difference_low"], frame["difference_high"] = ends.T
+    return _table("aligned", "Aligned routes against baselines", used, columns, frame=frame)
 
 
 def adapters_table(candidates: Sequence[Candidate]) -> Table:
@@ -106,16 +97,10 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
     order = sorted(candidates, key=lambda one: (one.language, one.route, one.runs[0].adapter.trainable))
     different = varying_fields(order, "adapter")
     columns = (
-        LANGUAGE,
-        ROUTE,
-        words("adapter"),
-        *setting_columns(different),
-        numbers("parameters", form=","),
-        *SCORES,
-        numbers("share", form=".3%"),
-        numbers("steps", form="d"),
-        numbers("s/step", "seconds_per_step", form=".2f"),
-        numbers("peak MiB", "peak_memory_mb", form=".0f"),
+        *(LANGUAGE, ROUTE, ADAPTER, *setting_columns(different), PARAMETERS, *SCORES, SHARE),
+        Column("steps", "{steps:d}"),
+        Column("s/step", "{seconds_per_step:.2f}"),
+        Column("peak MiB", "{peak_memory_mb:.0f}"),
     )
     return _table("adapters", "Adapters", order, columns, ("language", "route", *different))
 
@@ -128,20 +113,27 @@ def shots_table(candidates: Sequence[Candidate]) -> Table:
     """
     order = sorted(candidates, key=lambda one: (str(without(one, "shots")), one.pairs))
     different = varying_fields(order, "shots")
-    columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), gallery_column(), *SCORES
+    columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), GALLERY, *SCORES
     return _table("shots", "Gain by number of shots", order, columns)
 
 
 def _table(
-    name: str, title: str, candidates: Sequence[Candidate], columns: Sequence[Column], among: Sequence[str] = ()
+    name: str,
+    title: str,
+    candidates: Sequence[Candidate],
+    columns: Sequence[Column],
+    among: Sequence[str] = (),
+    frame: pd.DataFrame | None = None,
 ) -> Table:
     """Return a row per candidate; the best trained scores of rows with equal values of `among` are marked."""
-    runs, rows = runs_of(candidates), candidate_rows(candidates)
-    group = one_group(runs, but=frozenset({"gallery_size"}) if name == "shots" else frozenset())
-    remarks, best = remarks_on(candidates), best_places(rows, among, "mean", "trained") if among else frozenset()
-    if group.gallery_size is None:
-        remarks += ("galleries differ between rows: compare gains, not recalls",)
-    return Table(name, title, group, frame_of(rows), columns, runs, remarks, best=best)
+    runs, remarks = runs_of(candidates), setting_remark(candidates)
+    frame = candidates_frame(candidates) if frame is None else frame
+    best = best_places(frame, among, "mean", "trained") if among else frozenset()
+    group = group_of(runs[0])
+    if any(group_of(run) != group for run in runs):
+        group = replace(group, gallery_size=None)
+        remarks.append("galleries differ between rows: compare gains, not recalls")
+    return Table(name, title, group, frame, columns, runs, remarks, best=best)
 
 
 def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
@@ -150,9 +142,14 @@ def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
     return [candidate for candidate in candidates if found[without(candidate, name)] > 1]
 
 
-def runs_of(candidates: Sequence[Candidate]) -> tuple[Result, ...]:
+def without(candidate: Candidate, left_out: str) -> tuple:
+    """Return language, route and setting of a candidate, except for the field `left_out`."""
+    return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
+
+
+def runs_of(candidates: Iterable[Candidate]) -> list[Result]:
     """Return the runs of all candidates."""
-    return tuple(run for candidate in candidates for run in candidate.runs)
+    return [run for candidate in candidates for run in candidate.runs]
 
 
 def varying_fields(candidates: Sequence[Candidate], without: str = "") -> list[str]:
@@ -160,11 +157,11 @@ def varying_fields(candidates: Sequence[Candidate], without: str = "") -> list[s
     return [name for name in varying(candidate.setting for candidate in candidates) if name != without]
 
 
-def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
+def candidates_frame(candidates: Sequence[Candidate]) -> pd.DataFrame:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
-    different = varying_fields(candidates)
+    kept = {*varying_fields(candidates), *_ALWAYS}
     found = intervals(candidate.gains for candidate in candidates).tolist()
-    return [_row(candidate, *ends, different) for candidate, ends in zip(candidates, found, strict=True)]
+    return frame_of([_row(candidate, *ends, kept) for candidate, ends in zip(candidates, found, strict=True)])
 
 
 def alignment_of(config: ExperimentConfig) -> Row:
@@ -173,12 +170,13 @@ def alignment_of(config: ExperimentConfig) -> Row:
     return {name: getattr(config, name) if aligned else None for name in ("alignment", "alignment_weight")}
 
 
-def setting_columns(names: Collection[str]) -> list[Column]:
+def setting_columns(names: Iterable[str]) -> list[Column]:
     """Return the columns of fields of the config, which rows hold under their names."""
     columns = []
     for name in names:
         number = name in ("train_size", "photographs") or type(IDENTITY_DEFAULTS.get(name)) in (int, float)
-        columns.append(Column(name.replace("_", " "), (name,), str, number, absent=setting_text(name, None)))
+        form = f"{{{name}:}}" if number else f"{{{name}}}"
+        columns.append(Column(name.replace("_", " "), form, absent=setting_text(name, None)))
     return columns
 
 
@@ -187,46 +185,35 @@ def setting_text(name: str, value: Any) -> str:
     return _NONE.get(name, "none") if value is None else str(value)
 
 
-def remarks_on(candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    """Return the remarks that tables of chosen candidates share."""
-    aside = sum(candidate.aside for candidate in candidates)
-    without = f"{aside} candidates could not be compared: they have no run with the seed of the others"
-    return tuple(filter(None, [setting_remark(candidates), without if aside else ""]))
-
-
-def setting_remark(candidates: Sequence[Candidate]) -> str:
-    """Return the values that all candidates share in fields that a reader looks for and that no heading states.
+def setting_remark(candidates: Sequence[Candidate]) -> list[str]:
+    """Return a remark on the values that candidates share in fields that a reader looks for and no heading states.
 
     A distillation is trained on text of its own, so that shots say nothing about it.
     """
-    left_out = {*varying_fields(candidates), *_IN_HEADINGS}
+    left_out = {*varying_fields(candidates), "train_on"}
     if all(candidate.config.text is not None for candidate in candidates):
         left_out.add("shots")
     shared = [(name, value) for name, value in candidates[0].setting if name in _ALWAYS and name not in left_out]
-    return ", ".join(f"{name.replace('_', ' ')} {setting_text(name, value)}" for name, value in shared)
+    said = ", ".join(f"{name.replace('_', ' ')} {setting_text(name, value)}" for name, value in shared)
+    return [said] if said else []
 
 
-def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
+def best_places(frame: pd.DataFrame, among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
     """Return (place, `column`) of the rows whose `score` is the highest of those with equal values of `among`.
 
     A row that compares with no other is not the best of anything.
     """
-    groups = grouped(range(len(rows)), lambda place: str([rows[place].get(name) for name in among]))
-    best = set()
-    for own in groups.values():
-        scores = {place: rows[place][score] for place in own if not missing(rows[place][score])}
-        if len(own) > 1:
-            best |= {(place, column) for place, value in scores.items() if value == max(scores.values())}
-    return frozenset(best)
+    groups = frame.astype({score: float}).groupby(list(among), dropna=False)[score]
+    best = (frame[score] == groups.transform("max")) & (groups.transform("size") > 1)
+    return frozenset((place, column) for place in frame.index[best])
 
 
-def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]) -> Row:
+def _row(candidate: Candidate, low: float, high: float, kept: Collection[str]) -> Row:
     group, first = group_of(candidate.chosen_run), candidate.runs[0]
-    setting = {name: value for name, value in candidate.setting if name in _ALWAYS or name in different}
     return {
         "language": candidate.language,
         "route": candidate.route,
-        **setting,
+        **{name: value for name, value in candidate.setting if name in kept},
         "test_text": candidate.query,
         **{name: getattr(candidate, name) for name in _SCORED},
         "gain_low": low,
@@ -249,7 +236,7 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
     }
 
 
-def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float) -> Row:
+def _difference(aligned: Candidate, baseline: Candidate) -> Row:
     sides = {"aligned": aligned, "baseline": baseline}
     return {
         "language": aligned.language,
@@ -257,12 +244,5 @@ def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float
         **{name: one.route for name, one in sides.items()},
         **{f"{name}_{key}": getattr(one, key) for name, one in sides.items() for key in ("mean", "std", "seeds")},
         "difference": aligned.mean - baseline.mean,
-        "difference_low": low,
-        "difference_high": high,
         "run_ids": aligned.run_ids + baseline.run_ids,
     }
-
-
-def without(candidate: Candidate, left_out: str) -> tuple:
-    """Return language, route and setting of a candidate, except for the field `left_out`."""
-    return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)

@@ -1,6 +1,6 @@
-"""Numbers of tables: hits of test items and their intervals, and deviation over seeds."""
+"""Hits of test items, whose mean is the score, and bootstrap intervals of such means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -50,8 +50,3 @@ def interval(per_item: np.ndarray) -> tuple[float, float]:
     """Return the bootstrap interval of the mean of one array, (N,)."""
     low, high = intervals([per_item])[0].tolist()
     return low, high
-
-
-def sample_std(values: Sequence[float]) -> float:
-    """Return the sample standard deviation sqrt(sum (x - mean)^2 / (n - 1)); not a number where n is 1."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")

@@ -1,8 +1,8 @@
 """`Table`: a DataFrame of raw values, and the columns in which a reader sees them.
 
-A number is computed once, into the frame. A column names the values that it shows and how it writes them, so that the
-formats are renderings of one specification; CSV and JSON hold the frame. pandas is imported where a table is made, so
-that commands which make none start quickly.
+A number is computed once, into the frame. A column writes the values of a row by a template, so that all formats show
+one specification; CSV and JSON hold the frame. pandas is imported where a table is made, so that commands which make
+none start quickly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from pecl.report.tables.groups import Group
@@ -35,61 +36,60 @@ def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), dtype=object)
 
 
+def _per_cent(score: float) -> str:
+    """Return tenths of a per cent, rounded first, so that 0.9435 does not become 94.3."""
+    return f"{int(f'{round(1000 * score, 6):.0f}') / 10:.1f}"
+
+
+_SIGNS = {"%": _per_cent, "#": lambda values: str(len(values))}
+
+
 @dataclass(frozen=True)
 class Column:
     """One column that a reader sees.
 
     Attributes:
-        keys: columns of the frame that it shows.
-        form: writes the values of a row as text.
-        number: whether it is aligned as numbers.
+        form: template of a field, such as `{gain:+.3f}`, or a function of a row; by default the value under its name,
+            with underscores. `{score:%}` is in per cent, `{seeds:#}` is their number. Missing values leave, with the
+            letters before them.
         always: whether it stays in a table where all its fields are equal.
         absent: text of a field whose values are all missing.
     """
 
     name: str
-    keys: tuple[str, ...]
-    form: Callable[..., str] = str
-    number: bool = False
+    form: str | Callable[[Row], str] = ""
     always: bool = False
     absent: str = ""
 
-    def texts(self, frame: pd.DataFrame) -> list[str]:
-        """Return the fields of all rows.
+    @property
+    def number(self) -> bool:
+        """Whether its template formats numbers, which are aligned to the right."""
+        return isinstance(self.form, str) and ":" in self.form
 
-        Raises:
-            KeyError: the frame has none of the keys.
-        """
-        if len(frame) and not any(key in frame for key in self.keys):
-            raise KeyError(f"column {self.name!r}: no row has {' or '.join(self.keys)}")
-        values = [frame[key].tolist() if key in frame else [None] * len(frame) for key in self.keys]
-        return [self.absent if all(map(missing, row)) else self.form(*row) for row in zip(*values, strict=True)]
-
-
-def words(name: str, *keys: str, form: Callable[..., str] = str, always: bool = False, absent: str = "") -> Column:
-    """Return a column of text; its key is its name, with underscores, where none is given."""
-    return Column(name, keys or (name.replace(" ", "_"),), form, always=always, absent=absent)
-
-
-def numbers(name: str, *keys: str, form: str | Callable[..., str] = ".3f", always: bool = False) -> Column:
-    """Return a column of numbers, written by a format specification or a function; its key is as in `words`."""
-    write = f"{{:{form}}}".format if isinstance(form, str) else form
-    return Column(name, keys or (name.replace(" ", "_"),), write, True, always)
+    def text(self, row: Row) -> str:
+        """Return the field of a row."""
+        if callable(self.form):
+            return self.form(row)
+        said = ""
+        for before, key, form, _ in Formatter().parse(self.form or f"{{{self.name.replace(' ', '_')}}}"):
+            if key is None:
+                said += before if said else ""
+            elif not missing(row[key]):
+                said += before + (_SIGNS[form](row[key]) if form in _SIGNS else format(row[key], form or ""))
+        return said or self.absent
 
 
-def difference(name: str, key: str) -> tuple[Column, Column]:
-    """Return the columns of a difference and of its interval, which are `key`, `key`_low and `key`_high."""
-    return numbers(name, key, form="+.3f", always=True), intervals_of(f"{key}_low", f"{key}_high")
+def difference(name: str) -> tuple[Column, Column]:
+    """Return the columns of a difference and of its interval."""
+    return Column(name, f"{{{name}:+.3f}}", True), interval_column(f"{name}_low", f"{name}_high")
 
 
-def intervals_of(low: str, high: str, form: str = "+.3f") -> Column:
+def interval_column(low: str, high: str, form: str = "+.3f") -> Column:
     """Return the column of an interval."""
-    return numbers(INTERVAL, low, high, form=lambda *ends: f"[{ends[0]:{form}}, {ends[1]:{form}}]", always=True)
+    return Column(INTERVAL, f"[{{{low}:{form}}}, {{{high}:{form}}}]", True)
 
 
-def gallery_column() -> Column:
-    """Return the column that states size and kind of a row's gallery."""
-    return numbers("gallery", "gallery_size", "gallery_kind", form=lambda size, kind: f"{size:,} {kind}")
+GALLERY = Column("gallery", "{gallery_size:,} {gallery_kind}")
 
 
 def mean_and_std(mean: float, std: float) -> str:
@@ -112,10 +112,8 @@ class Table:
         frame: raw values, a row per row of the table; lists where a row has several seeds or runs.
         results: runs that the numbers come from.
         remarks: further sentences of the note.
-        bootstrap: whether it has intervals.
         best: (place of a row, name of a column) of the best scores among those that compare.
         setup: settings that its trainings share in addition to the group, unlike other tables of the group.
-        references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
     """
 
     name: str
@@ -123,12 +121,10 @@ class Table:
     group: Group | None
     frame: pd.DataFrame
     columns: Sequence[Column]
-    results: tuple[Result, ...] = ()
-    remarks: tuple[str, ...] = ()
-    bootstrap: bool = True
+    results: Sequence[Result] = ()
+    remarks: Sequence[str] = ()
     best: frozenset[tuple[int, str]] = frozenset()
     setup: str = ""
-    references: tuple[Result, ...] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -139,20 +135,18 @@ class Table:
     @property
     def texts(self) -> pd.DataFrame:
         """Fields as a reader sees them, a column per heading."""
-        import pandas as pd
-
-        return pd.DataFrame({column.name: column.texts(self.frame) for column in self.columns})
+        rows = self.rows
+        return frame_of([{column.name: column.text(row) for column in self.columns} for row in rows])
 
     @property
-    def run_ids(self) -> list[str]:
-        """Ids of the runs that the numbers come from, sorted."""
-        return sorted({result.run_id for result in self.results})
+    def bootstrap(self) -> dict[str, str]:
+        """The bootstrap of its intervals, where it has some."""
+        return {"bootstrap": BOOTSTRAP} if any(column.name == INTERVAL for column in self.columns) else {}
 
     @property
     def seeds(self) -> list[int]:
         """Seeds of the trainings that the numbers come from, sorted."""
-        trained = [result for result in self.results if result.kind == "train" and result not in self.references]
-        return sorted({result.config.seed for result in trained})
+        return sorted({result.config.seed for result in self.results if result.kind == "train"})
 
     @property
     def captions(self) -> list[int]:
@@ -162,30 +156,38 @@ class Table:
     @property
     def short_ids(self) -> str:
         """First digits of the ids of its runs."""
-        return f"runs {', '.join(run_id[:SHORT_ID] for run_id in self.run_ids)}" if self.results else ""
+        found = sorted({result.run_id[:SHORT_ID] for result in self.results})
+        return f"runs {', '.join(found)}" if found else ""
 
+    @property
     def heading(self) -> tuple[str, str]:
-        """Return the title and the details of its group; both empty for published numbers."""
+        """The title and the details of its group; both empty for published numbers."""
         if self.group is None:
             return "", ""
-        title, details = self.group.title(), self.group.details()
-        return f"{title}, {self.setup}" if self.setup else title, details
+        return ", ".join(filter(None, [self.group.title, self.setup])), self.group.details
 
     @property
     def notes(self) -> list[str]:
         """The parts of the line below the table, which the heading does not state: n, seeds, bootstrap and remarks."""
         parts = [f"n = {', '.join(f'{number:,}' for number in self.captions)} test captions"] if self.group else []
         parts += [seeds_text(self.seeds)] if self.seeds else []
-        parts += [f"intervals: {BOOTSTRAP}"] if self.bootstrap else []
+        parts += [f"intervals: {text}" for text in self.bootstrap.values()]
         return [*parts, *self.remarks]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that JSON holds: rows with raw values, None where there is no number."""
-        group = self.group and {**asdict(self.group), "metric": self.group.metric}
-        origin = {"test_captions": self.captions, "seeds": self.seeds, "run_ids": self.run_ids}
-        bootstrap = {"bootstrap": BOOTSTRAP} if self.bootstrap else {}
-        head = {"name": self.name, "title": self.title, "setup": self.setup, "group": group, **origin, **bootstrap}
-        return {**head, "remarks": list(self.remarks), "rows": self.rows}
+        return {
+            "name": self.name,
+            "title": self.title,
+            "setup": self.setup,
+            "group": self.group and {**asdict(self.group), "metric": self.group.metric},
+            "test_captions": self.captions,
+            "seeds": self.seeds,
+            "run_ids": sorted({result.run_id for result in self.results}),
+            **self.bootstrap,
+            "remarks": list(self.remarks),
+            "rows": self.rows,
+        }
 
 
 def test_captions(result: Result) -> int:

@@ -6,10 +6,10 @@ from helpers.project import ROOT
 from helpers.report_results import both, changed, made, train
 
 from pecl.report.tables import FORMATS, report
-from pecl.report.tables.layout import Shown, laid_out, reported, shortened, text_table, without_repetition
+from pecl.report.tables.layout import laid_out, reported, shortened, text_table
 from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.statistics import gain, hits, intervals
-from pecl.report.tables.table import Table, frame_of, words
+from pecl.report.tables.table import Column, Table, frame_of
 from pecl.results.result import collect
 from pecl.retrieval.measures import bootstrap_intervals
 
@@ -21,28 +21,30 @@ def shipped():
     return collect([SHIPPED])
 
 
-def columns(labels, numbers=()):
-    """Return columns of text, then columns of scores, from name -> fields."""
-    scores = [Shown(name, tuple(texts), number=True, always=True) for name, texts in dict(numbers).items()]
-    return [Shown(name, tuple(texts)) for name, texts in labels.items()] + scores
+def of(labels, numbers=()):
+    """Return the layout of columns of text, then of scores, from name -> fields."""
+    columns = [*map(Column, labels), *(Column(name, f"{{{name}:}}", always=True) for name in dict(numbers))]
+    fields = {**labels, **dict(numbers)}
+    rows = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+    return laid_out(Table("", "", None, frame_of(rows), columns))
 
 
-def names(found):
-    return [column.name for column in found]
+def text_of(labels, numbers=(), width=100):
+    layout = of(labels, numbers)
+    return text_table(layout.frame, layout.numbers, width)
 
 
 def test_columns_that_are_empty_or_equal_leave_and_the_latter_are_said_once():
     labels = {"language": ["de", "fr"], "adapter": ["lora"] * 2, "none": ["", ""]}
-    layout = without_repetition(columns(labels, {"gain": ["+0.1"] * 2}))
-    assert names(layout.columns) == ["language", "gain"]  # a score remains, equal or not
+    layout = of(labels, {"gain": ["+0.1"] * 2})
+    assert list(layout.frame) == ["language", "gain"]  # a score remains, equal or not
     assert layout.shared == "adapter lora"
-    one = columns({name: texts[:1] for name, texts in labels.items()}, {"gain": ["+0.1"]})
-    assert names(without_repetition(one).columns) == ["language", "adapter", "gain"]
+    one = of({name: texts[:1] for name, texts in labels.items()}, {"gain": ["+0.1"]})
+    assert (list(one.frame), one.shared) == (["language", "adapter", "gain"], "")
 
 
 def test_what_does_not_fit_comes_below_with_the_labels_again():
-    made = columns({"language": ["de", "fr"]}, {f"c{i}": ["0.123456789"] * 2 for i in range(12)})
-    lines = text_table(made, width=50).splitlines()
+    lines = text_of({"language": ["de", "fr"]}, {f"c{i}": ["0.123456789"] * 2 for i in range(12)}, 50).splitlines()
     assert max(map(len, lines)) <= 50
     blocks = [block.splitlines() for block in "\n".join(lines).split("\n\n")]
     assert all([line.split()[0] for line in block] == ["language", "de", "fr"] for block in blocks)
@@ -51,38 +53,29 @@ def test_what_does_not_fit_comes_below_with_the_labels_again():
 
 def test_rows_that_labels_do_not_tell_apart_are_numbered_in_each_block():
     scores = {f"c{i}": ["0.123456789"] * 3 for i in range(4)}
-    alike, distinct = (columns({"language": ["de", code, "fr"]}, scores) for code in ("de", "es"))
-    text = text_table(alike, width=40)
+    text = text_of({"language": ["de", "de", "fr"]}, scores, 40)
     assert [line.split()[0] for line in text.splitlines() if line] == ["row", "#1", "#2", "#3"] * 2
-    assert "#1" not in text_table(distinct, width=40)
-    assert "#1" not in text_table(alike)  # it fits
-
-
-def test_of_one_wide_row_of_scores_all_else_is_said_in_words():
-    labels = {f"name{i}": ["a value of some length"] for i in range(5)}
-    layout = without_repetition(columns(labels, {"trained R@1": ["0.500"], "gain": ["+0.1"]}))
-    assert names(layout.columns) == ["trained R@1", "gain"]
-    assert layout.shared.startswith("name0 a value of some length; name1")
-    assert not without_repetition(columns(labels)).shared  # without a score nothing would be left
-
-
-def test_the_tables_of_routes_of_the_shipped_results_are_one_block(shipped):
-    """Where no adapters are compared, so that a row has its language, route and scores only."""
-    tables = [table for table in report(shipped).named("routes") if "adapter" not in names(laid_out(table).columns)]
-    assert any(len(table.rows) > 15 for table in tables)
-    assert all("\n\n" not in text_table(laid_out(table).columns) for table in tables)
+    assert "#1" not in text_of({"language": ["de", "es", "fr"]}, scores, 40)
+    assert "#1" not in text_of({"language": ["de", "de", "fr"]}, scores)  # it fits
 
 
 def test_one_row_that_does_not_fit_is_a_list_of_names_and_values():
-    made = columns({f"name{i}": ["a value of some length"] for i in range(8)})
-    assert text_table(made).splitlines()[0] == "name0  a value of some length"
-    assert len(text_table(made).splitlines()) == 8
+    text = text_of({f"name{i}": ["a value of some length"] for i in range(8)})
+    assert text.splitlines() == [f"name{i}  a value of some length" for i in range(8)]
+
+
+def test_a_template_leaves_out_what_is_missing():
+    column = Column("score", "{mean:.3f} ± {std:.3f}", absent="none")
+    assert column.text({"mean": 0.5, "std": 0.1}) == "0.500 ± 0.100"
+    assert column.text({"mean": 0.5, "std": float("nan")}) == "0.500"
+    assert column.text({"mean": None, "std": None}) == "none"
+    assert [Column("x", "{x:%}").text({"x": score}) for score in (0.9435, 0.1)] == ["94.4", "10.0"]
 
 
 def test_long_words_lose_their_middle_and_headings_break_between_words():
     assert shortened("/a/very/long/path/of/captions.csv", 11) == "/a/ve…s.csv"
     assert len(shortened("x" * 500, 40)) == 40
-    heading = text_table(columns({}, {"R@1,5,10 before": ["0.1"], "b": ["0.2"]})).splitlines()
+    heading = text_of({}, {"R@1,5,10 before": ["0.1"], "b": ["0.2"]}).splitlines()
     assert heading == ["R@1,5,10", "  before    b", "     0.1  0.2"]
 
 
@@ -91,7 +84,7 @@ def test_every_table_of_the_shipped_results_fits_a_terminal(shipped, ids):
     tables = report(shipped, "published").tables + paper_tables(shipped)
     assert max(map(len, FORMATS["text"].write(tables, ids=ids).splitlines())) <= 100
     for table in tables:
-        assert all(any(column.texts) for column in laid_out(table, ids).columns), table.name
+        assert (laid_out(table, ids).frame != "").any().all(), table.name
 
 
 def test_run_ids_are_shown_on_request_alone(shipped):
@@ -104,7 +97,7 @@ def test_run_ids_are_shown_on_request_alone(shipped):
 
 def test_what_a_command_prints_says_shared_fields_above():
     rows = [{"language": code, "route": "method1", "run": run * 16} for code, run in (("de", "0"), ("fr", "1"))]
-    table = Table("runs", "Runs", None, frame_of(rows), [words("language"), words("route"), words("run")])
+    table = Table("runs", "Runs", None, frame_of(rows), [*map(Column, ("language", "route", "run"))])
     assert reported(table).splitlines() == ["route method1", "language", "de", "fr"]
 
 
