@@ -6,6 +6,7 @@ python scripts/results_tables.py --write    write them into both pages, between 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import mean
 
@@ -16,7 +17,6 @@ from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.scores import COMPARISONS
 from pecl.report.tables.statistics import gain, intervals
-from pecl.report.tables.table import mean_and_std
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
@@ -29,6 +29,11 @@ STUDIES = {"distillation": "distill", "all of the text": "full_data"}
 def score(value: float) -> str:
     """Format a recall."""
     return f"{value:.3f}"
+
+
+def mean_and_std(mean: float, std: float) -> str:
+    """Format a mean with its standard deviation; only the mean where there is one seed."""
+    return score(mean) + ("" if math.isnan(std) else f" ± {std:.3f}")
 
 
 def with_interval(gains: Sequence) -> list[str]:

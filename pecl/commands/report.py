@@ -13,6 +13,7 @@ from pecl.files import check_writable, write_text
 from pecl.options import quoted
 from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
+from pecl.report.tables.formats import ENDINGS
 from pecl.report.tables.groups import select
 from pecl.report.tables.paper import NAMES, paper_tables
 from pecl.results.result import Result, collect
@@ -92,8 +93,9 @@ def run(parsed: argparse.Namespace) -> int:
         print_text(summary_text(tables, [result for result in results if result.status != "complete"]))
     else:
         if parsed.format == "csv" and not parsed.table and not parsed.paper and not parsed.summary:
-            tables = made.named("routes") or made.named("evaluations")
-        print_text(FORMATS[parsed.format].write(tables, ids=parsed.ids))
+            names = {table.name for table in tables}
+            tables = made.named("routes" if "routes" in names else "evaluations")
+        print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
     for sentence in made.exchanged:
         logger.warning("%s", sentence)
     if made.left_out:
@@ -107,7 +109,7 @@ def _chosen_tables(parsed: argparse.Namespace, results: Sequence[Result], made: 
     if parsed.paper or parsed.summary:
         make = paper_tables if parsed.paper else summary_tables
         return make(select([result for result in results if result.status == "complete"], parsed.where))
-    return made.all_of(parsed.table) if parsed.table else made.tables
+    return made.named(parsed.table) if parsed.table else made.tables
 
 
 def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Path]:
@@ -131,7 +133,7 @@ def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made:
 def _write_files(tables: Sequence[Table], folder: Path, form: str, ids: bool) -> list[Path]:
     """Write the tables of each name into a file `<name>.<ending>` of `folder` and return the paths."""
     names = dict.fromkeys(table.name for table in tables)
-    write, ending = FORMATS[form]
+    write, ending = FORMATS[form], ENDINGS.get(form, form)
     return [
         write_text(folder / f"{name}.{ending}", write([table for table in tables if table.name == name], ids=ids))
         for name in names

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pecl.errors import not_none
 from pecl.report.methods import method_labels, method_of
-from pecl.report.tables.candidates import Candidate, best_of_methods, by_gain
+from pecl.report.tables.candidates import best_of_methods, by_gain
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import Group, by_group, grouped
 from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
-from pecl.report.tables.statistics import interval
-from pecl.report.tables.table import SHORT_ID, Column, Row, Table, difference, frame_of
+from pecl.report.tables.scores import candidates_frame
+from pecl.report.tables.table import SHORT_ID, Column, Table, difference, frame_of
 from pecl.results.result import Result
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     tables = []
     for group, own in by_group(results).items():
         trained = group.split_seed is not None
-        rows, columns = (_trained(group, own, results), _TRAINED) if trained else (_evaluated(own), _EVALUATED)
-        tables.append(Table("summary", "Summary", group, frame_of(rows), columns, own))
+        frame, columns = (_trained(group, own, results), _TRAINED) if trained else (_evaluated(own), _EVALUATED)
+        tables.append(Table("summary", "Summary", group, frame, columns, own))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -101,44 +102,32 @@ def _by_rank(frame: pd.DataFrame) -> list[int]:
     return ranks.sort_values(kind="stable").index.tolist()
 
 
-def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[Row]:
-    found = best_of_methods(runs)
-    labels = method_labels(candidate.method for candidate in found)
+def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> pd.DataFrame:
+    best = best_of_methods(runs)
+    order = by_gain(best)
+    best.sort(key=lambda one: order.index(one.language))
+    labels = method_labels(one.method for one in best)
+    count = Counter((run.config.language, method_of(run)) for run in runs)
     english = find_english(results, group)
-    rows = [_row(candidate, labels[candidate.method], runs, english) for candidate in found]
-    order = by_gain(found)
-    return sorted(rows, key=lambda row: order.index(row["language"]))
+    gaps = [gap_to_english(one, english) for one in best]
+    frame = candidates_frame(best).assign(
+        method=[labels[one.method] for one in best],
+        text=[one.method.text for one in best],
+        share_closed=[one.gain / gap if gap else None for one, gap in zip(best, gaps, strict=True)],
+        runs=[count[one.language, one.method] for one in best],
+    )
+    kept = ["language", "method", "text", "adapter", "zero_shot", "mean", "std", "gain", "gain_low", "gain_high"]
+    return frame[[*kept, "share_closed", "seeds", "runs", "run_ids"]]
 
 
-def _row(candidate: Candidate, label: str, runs: Sequence[Result], english: Result | None) -> Row:
-    low, high = interval(candidate.gains)
-    gap = gap_to_english(candidate, english)
-    return {
-        "language": candidate.language,
-        "method": label,
-        "text": candidate.method.text,
-        "adapter": candidate.runs[0].adapter.spec,
-        "zero_shot": candidate.zero_shot,
-        "mean": candidate.mean,
-        "std": candidate.std,
-        "gain": candidate.gain,
-        "gain_low": low,
-        "gain_high": high,
-        "share_closed": candidate.gain / gap if gap else float("nan"),
-        "seeds": candidate.seeds,
-        "runs": sum((run.config.language, method_of(run)) == (candidate.language, candidate.method) for run in runs),
-        "run_ids": candidate.run_ids,
-    }
-
-
-def _evaluated(results: Sequence[Result]) -> list[Row]:
+def _evaluated(results: Sequence[Result]) -> pd.DataFrame:
     """Return a row per evaluation; those of the plain tower have a score before training and none after."""
     rows = []
     for result in sorted(results, key=lambda result: (result.config.language, result.run_id)):
         plain, score = result.config.weights is None, result.recall()
         said = {"language": result.config.language, "method": "plain tower" if plain else "adapter file"}
         rows.append({**said, "zero_shot" if plain else "mean": score, "runs": 1, "run_ids": [result.run_id]})
-    return rows
+    return frame_of(rows)
 
 
 def _failures(unfinished: Sequence[Result]) -> list[str]:

@@ -43,12 +43,12 @@ def decode_config(values: Any, path: str) -> ExperimentConfig:
 
 def check_complete(document: Mapping[str, Any]) -> None:
     """Raise ValueError unless the JSON of a complete result, whose types are right, has all that its kind needs."""
-    _check_there(document, _FIELDS["evaluate"])
-    if document["kind"] == "train":
-        _check_there(document["config"], _CONFIG["train"], "config.")
-        _check_there(document, _FIELDS["train"])
+    kinds = ("evaluate", "train") if document["kind"] == "train" else ("evaluate",)
+    for kind in kinds:
+        _check_there(document["config"], _CONFIG[kind], "config.")
+        _check_there(document, _FIELDS[kind])
     metrics, ranks = document.get("metrics", {}), document.get("ranks", {}).get("test", {})
-    stages = _TRAINED if document["kind"] == "train" else {"test": tuple(metrics.get("test", {})) or ("zero_shot",)}
+    stages = _TRAINED if "train" in kinds else {"test": tuple(metrics.get("test", {})) or ("zero_shot",)}
     for part, names in stages.items():
         _check_there(metrics.get(part, {}), names, f"metrics.{part}.")
     _check_there(ranks, [stage for stage in stages["test"] if stage != "final"], "ranks.test.")

@@ -20,7 +20,7 @@ from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
 from pecl.files.digests import DIGEST, check_digest, with_digest
 from pecl.files.reading import without_garbage_collection
-from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode, wrong
+from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
 from pecl.results.environment import environment
 from pecl.results.parts import (
     AdapterDescription,
@@ -180,7 +180,6 @@ class Result:
             }
             check_digest(document)
             found = decode(cls, {key: document[key] for key in document if key not in ("path", "has_digest")} | parts)
-            _check_names(found)
             if found.status == "complete":
                 check_complete(document)
         except ValueError as error:
@@ -192,19 +191,6 @@ class Result:
         own = encode(self)
         software = own.pop("environment")  # its keys are those of the result
         return {"schema": SCHEMA, **own, **software}
-
-
-def _check_names(result: Result) -> None:
-    """Raise ValueError unless the parts of a file's name are names, and not paths to elsewhere."""
-    names = {
-        "run_id": result.run_id,
-        "config.language": result.config.language,
-        "config.route": result.config.route,
-        "data.manifest": result.data and result.data.manifest,
-    }
-    for path, name in names.items():
-        if name is not None and not re.fullmatch(r"[\w-]+", name):
-            raise wrong(path, name, "letters, digits, - and _")
 
 
 def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:

@@ -1,11 +1,11 @@
 """Files next to results, which are shared by many results or larger than they are.
 
 `splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
-`retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`, with the run
-that they belong to. It is large and can be made again, so it need not be kept: everything else works without it.
+`retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`. It is large
+and can be made again, so it need not be kept: everything else works without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class _Retrieved:
-    run: Text
     test: Mapping[Text, tuple[Ranks, ...]]
 
 
@@ -59,35 +58,22 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
         DataError: the file is damaged.
     """
     name = result.data.manifest
-    if name is None:
-        return None
-
-    def check(manifest: Mapping[str, Any]) -> None:
-        if sha256_json(manifest)[:16] != name:
-            raise ValueError("its content does not match its name, a hash of it")
-
-    return _read(manifest_path(_folder(result), name), _Manifest, "manifest", check, result)
+    return name and _read(manifest_path(_folder(result), name), _Manifest, "manifest", result)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
     """Write the items that a run retrieved for its test captions; `name` is its `Result.name`."""
-    return write_json(_retrieved_path(out, name), {"run": name, "test": nearest}, indent=None)
+    return write_json(_retrieved_path(out, name), {"test": nearest}, indent=None)
 
 
 def read_retrieved(result: Result) -> Nearest | None:
     """Return the items that a run retrieved for its test captions, or None where their file is not there.
 
     Raises:
-        DataError: the file is damaged, or of another run.
+        DataError: the file is damaged.
     """
-
-    def check(document: Mapping[str, Any]) -> None:
-        if document["run"] != result.name:
-            raise ValueError(f"they are of {document['run']}")
-
-    path = _retrieved_path(_folder(result), result.name)
-    document = _read(path, _Retrieved, "the retrieved items", check, result)
-    return None if document is None else document["test"]
+    document = _read(_retrieved_path(_folder(result), result.name), _Retrieved, "the retrieved items", result)
+    return document and document["test"]
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:
@@ -98,14 +84,11 @@ def _folder(result: Result) -> Path:
     return Path(result.config.out) if result.path is None else result.path.parent
 
 
-def _read(
-    path: Path, kind: type, what: str, check: Callable[[Mapping[str, Any]], None], result: Result
-) -> dict[str, Any] | None:
+def _read(path: Path, kind: type, what: str, result: Result) -> dict[str, Any] | None:
     """Return the JSON object at `path`, None where there is none; its types are those of `kind`."""
     try:
         document = load_json(path)
         decode(kind, document)
-        check(document)
         return document
     except FileNotFoundError:
         return None

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from pecl.errors import DataError, WeightsError, not_the_adapter_of
 from pecl.files import check_sha256
-from pecl.results.parts import GalleryRecord, Measured
+from pecl.results.parts import Measured
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 
@@ -58,8 +59,16 @@ def check_recalls(result: Result) -> None:
         raise _damaged(result, f"data.gallery.kind: expected one of {', '.join(DIRECTIONS)}, got {gallery.kind!r}")
     for stage, measured in result.metrics["test"].items():
         ranks = {direction: _ranks(result, stage, direction) for direction in gallery.directions}
-        _check_recalls(result, stage, measured, ranks)
-        _check_items(result, gallery, *map(len, ranks.values()))
+        items, texts = map(len, ranks.values())
+        places = gallery.items
+        if items != texts and (places is None or len(places) != texts or not 0 <= min(places) <= max(places) < items):
+            found = "missing" if places is None else f"a list of {len(places)} numbers"
+            expected = f"the place in the gallery of each of {texts} captions of {items} items"
+            raise _damaged(result, f"data.gallery.items is {found}, expected {expected}")
+        for path, stated, computed in _recalls(result, measured, ranks):
+            if not math.isclose(stated, computed, abs_tol=1e-6):
+                said = f"metrics.test.{stage}.{path} is {stated}, but its ranks give {computed:.6g}"
+                raise _damaged(result, said)
 
 
 def _ranks(result: Result, stage: str, direction: str) -> np.ndarray:
@@ -74,33 +83,16 @@ def _ranks(result: Result, stage: str, direction: str) -> np.ndarray:
     return ranks
 
 
-def _check_recalls(result: Result, stage: str, measured: Measured, ranks: dict[str, np.ndarray]) -> None:
-    path = f"metrics.test.{stage}"
-    found: dict[int, list[float]] = {k: [] for k in RECALL_AT}
-    for direction, own in ranks.items():
-        if direction not in measured.directions:
-            raise _damaged(result, f"{path}.{direction} is missing")
-        for k, recalls in found.items():
-            recalls.append(float((own <= k).mean()))
-            _compare(result, f"{path}.{direction}.recall@{k}", measured.directions[direction].recall[k], recalls[-1])
-    _compare(result, f"{path}.{METRIC}", measured.mean_recall_at_1, fmean(found[1]))
-    _compare(result, f"{path}.mean_recall", measured.mean_recall, fmean(map(fmean, found.values())))
-
-
-def _check_items(result: Result, gallery: GalleryRecord, items: int, texts: int) -> None:
-    """Raise DataError unless it is known which of the gallery's items each of `texts` captions belongs to."""
-    if items == texts:
-        return
-    places = gallery.items
-    if places is None or len(places) != texts or not 0 <= min(places) <= max(places) < items:
-        found = "missing" if places is None else f"a list of {len(places)} numbers"
-        expected = f"the place in the gallery of each of {texts} captions of {items} items"
-        raise _damaged(result, f"data.gallery.items is {found}, expected {expected}")
-
-
-def _compare(result: Result, path: str, value: float, expected: float) -> None:
-    if not math.isclose(value, expected, abs_tol=1e-6):
-        raise _damaged(result, f"{path} is {value}, but its ranks give {expected:.6g}")
+def _recalls(result: Result, measured: Measured, ranks: Mapping[str, np.ndarray]) -> Iterator[tuple[str, float, float]]:
+    """Yield (path, stated recall, recall of the ranks) of one stage."""
+    found = {name: [float((own <= k).mean()) for k in RECALL_AT] for name, own in ranks.items()}
+    for name, recalls in found.items():
+        if name not in measured.directions:
+            raise _damaged(result, f"metrics.test: {name} is missing")
+        for k, recall in zip(RECALL_AT, recalls, strict=True):
+            yield f"{name}.recall@{k}", measured.directions[name].recall[k], recall
+    yield METRIC, measured.mean_recall_at_1, fmean(recalls[0] for recalls in found.values())
+    yield "mean_recall", measured.mean_recall, fmean(map(fmean, found.values()))
 
 
 def _damaged(result: Result, reason: str) -> DataError:

@@ -117,6 +117,6 @@ def test_a_report_of_400_runs_takes_so_much_a_run(tmp_path):
     assert calls[many] < 3500 * 400
     assert calls[many] < 5.3 * calls[few]
     made_report = reports[many]
-    assert len(made_report.all_of("runs")[0].rows) == 400
-    assert len(made_report.all_of("routes")[0].rows) == 20
-    assert {row["candidates_compared"] for row in made_report.all_of("routes")[0].rows} == {10}
+    assert len(made_report.named("runs")[0].rows) == 400
+    assert len(made_report.named("routes")[0].rows) == 20
+    assert {row["candidates_compared"] for row in made_report.named("routes")[0].rows} == {10}

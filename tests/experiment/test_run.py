@@ -156,7 +156,7 @@ def test_a_language_that_pecl_does_not_know_is_trained_and_reported(small):
     header, rest = table.read_text("utf-8").split("\n", 1)
     table.write_text(header.replace("de", "nl") + "\n" + rest, "utf-8")
     result = train(make_config({**small, "language": "nl"}))
-    assert report([result]).all_of("routes")[0].rows[0]["language"] == "nl"
+    assert report([result]).named("routes")[0].rows[0]["language"] == "nl"
 
 
 def test_captions_that_share_an_image_say_which(small):

@@ -37,7 +37,6 @@ from pecl.encoders.loading.weights import read_config, read_state_dict, read_ten
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
-from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task, TaskFile
 from pecl.results.result import Result, read_result
@@ -85,7 +84,7 @@ def make_parsers(folder):
         "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))),
         "retrieved": Parser(
             f"retrieved/{read.name}.json",
-            (_json(with_digest({"run": read.name, **RETRIEVED})),),
+            (_json(RETRIEVED),),
             lambda path: read_retrieved(_at(read, path)),
         ),
         "csv": Parser("table.csv", (_table(",").encode(),), _check_table, pictures),

@@ -12,7 +12,6 @@ from helpers.report_results import evaluate, train, write
 
 from pecl.cli import main
 from pecl.report.summary import LINES, summary_tables, summary_text
-from pecl.search.build import build_index
 
 
 def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
@@ -97,11 +96,3 @@ def test_report_leaves_a_pipe_in_place_of_its_folder_or_file(tmp_path, capsys, f
     os.mkfifo(tmp_path / name)
     assert name in refused(capsys, "report", results, flag, tmp_path / folder)
     assert stat.S_ISFIFO((tmp_path / name).stat().st_mode)
-
-
-def test_search_leaves_a_pipe_in_place_of_its_page(photographs, tmp_path, capsys):
-    build_index(photographs)
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    assert f"cannot write {pipe}" in refused(capsys, "search", photographs, "a dog", "--language", "en", "--html", pipe)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)

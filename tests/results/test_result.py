@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import re
 from pathlib import Path
 
 import pytest
@@ -204,16 +203,12 @@ def test_a_recorded_config_may_name_what_is_registered_elsewhere():
 def test_retrieved_items_lie_next_to_the_result_or_are_not_there(tmp_path):
     one, other = (read_result(write_result(tmp_path, train(4, 6, language=code))) for code in ("de", "fr"))
     assert read_retrieved(one) is None
-    path, of_other = (write_retrieved(tmp_path, result.name, {"best": [[i]]}) for i, result in enumerate((one, other)))
-    assert read_retrieved(one) == {"best": [[0]]}
-    whole = path.read_text("utf-8")
+    path, _ = (write_retrieved(tmp_path, result.name, {"best": [[i]]}) for i, result in enumerate((one, other)))
+    assert (read_retrieved(one), read_retrieved(other)) == ({"best": [[0]]}, {"best": [[1]]})
     for text, reason in (
         ("{", "Expecting property name"),
-        (whole.replace("[[0]]", "[[5]]"), "its content does not match its checksum"),
-        (re.sub(r',\s*"sha256".*?"}', "}", whole), "sha256 is missing"),
-        (of_other.read_text("utf-8"), f"they are of {other.name}"),
+        ('{"test": {"best": 3}}', "test.best is 3, expected a list"),
     ):
         path.write_text(text, "utf-8")
         with pytest.raises(DataError, match=rf"cannot be read \({reason}.*\); run {one.run_id} again"):
             read_retrieved(one)
-    assert read_retrieved(other) == {"best": [[1]]}

@@ -84,15 +84,15 @@ def _panel_key(candidate: Candidate) -> tuple:
 
 def _panel(axes: Axes, grid: dict[Place, Candidate], chosen: ExperimentConfig, most: float) -> None:
     rates, weights = (sorted(set(values)) for values in zip(*grid, strict=True))
-    cells = [[grid.get((rate, weight)) for rate in rates] for weight in weights]
-    values = np.array([[one.gain * 100 if one else np.nan for one in row] for row in cells])  # (lambda, lr)
+    found = [[grid.get((rate, weight)) for rate in rates] for weight in weights]
+    values = np.array([[one.gain * 100 if one else np.nan for one in row] for row in found])  # (lambda, lr)
     axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(values):
-        one = cells[row][column]
+        one = found[row][column]
         noise = one is not None and interval(one.gains)[0] <= 0 <= interval(one.gains)[1]
         if noise:
-            cell = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_WITHIN_NOISE, edgecolor="none", gid="noise")
-            axes.add_patch(cell)
+            grey = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_WITHIN_NOISE, edgecolor="none", gid="noise")
+            axes.add_patch(grey)
         colour = "white" if abs(value) > 0.65 * most and not noise else "black"  # a comparison with nan is false
         text = f"{value:+.1f}" if one else "not run"
         axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)

@@ -50,16 +50,12 @@ class Report:
     exchanged: tuple[str, ...] = ()
 
     def named(self, name: str) -> list[Table]:
-        """Return the tables called `name`."""
-        return [table for table in self.tables if table.name == name]
-
-    def all_of(self, name: str) -> list[Table]:
-        """Return the same.
+        """Return the tables called `name`.
 
         Raises:
             DataError: there is none; the message names the required results.
         """
-        if found := self.named(name):
+        if found := [table for table in self.tables if table.name == name]:
             return found
         there = ", ".join(dict.fromkeys(table.name for table in self.tables))
         raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")

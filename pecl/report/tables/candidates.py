@@ -1,5 +1,6 @@
 """Candidates: the runs of one configuration over its seeds; and the choice among candidates, only by validation."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,9 @@ def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
 
     Routes, adapters, numbers of shots and joint trainings are compared within a setup.
     """
-    return dict(sorted(grouped(results, _setup).items()))
+    found = grouped(results, _setup)
+    order = sorted(found, key=lambda said: re.sub(r"\d[\d,]*", lambda one: one[0].replace(",", "").zfill(9), said))
+    return {setup: found[setup] for setup in order}
 
 
 def _setup(result: Result) -> str:

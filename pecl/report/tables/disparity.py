@@ -52,8 +52,8 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     if left_out:
         remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
     runs = runs_of(used)
-    runs += [english] if english and english not in runs else []
-    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs, remarks)
+    references = [english] if english and english not in runs else []
+    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs + references, remarks, references=references)
     return replace(table, frame=table.frame[~table.texts.duplicated().to_numpy()])
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from pecl.report.tables.layout import Layout, laid_out, one_line, shortened, text_table, wrapped
+from pecl.report.tables.layout import Layout, laid_out, one_line, text_table, wrapped
 from pecl.report.tables.table import Table
 
 if TYPE_CHECKING:
@@ -82,46 +82,51 @@ def _breakable(text: str) -> str:
 
 def to_text(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as plain text, at most 100 letters wide, those measured alike under one heading."""
-
-    def head(title: str, details: str) -> str:
-        return f"{wrapped(f'== {shortened(one_line(title), 300)} ==')}\n{wrapped(one_line(details))}"
-
-    def body(table: Table, layout: Layout, note: str) -> str:
+    parts = []
+    for heading, table, layout, note in _sections(tables, ids):
+        parts += (
+            ["\n".join([wrapped(f"== {one_line(heading[0])} =="), wrapped(one_line(heading[1]))])] if heading else []
+        )
         above = [wrapped(one_line(part)) for part in (table.title, layout.shared)]
         below = wrapped(one_line(f"({note})")) if note else ""
-        return "\n".join(filter(None, [*above, text_table(layout.frame, layout.numbers), below]))
-
-    return _by_heading(tables, ids, head, body)
+        parts.append("\n".join(filter(None, [*above, text_table(layout.frame, layout.numbers), below])))
+    return "\n\n".join(parts) + "\n"
 
 
 def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as GitHub Markdown, the best of scores that compare in bold."""
-
-    def head(title: str, details: str) -> str:
-        return f"## {escape_markdown(title)}\n\n{escape_markdown(details)}"
-
-    def body(table: Table, layout: Layout, note: str) -> str:
+    parts = []
+    for heading, table, layout, note in _sections(tables, ids):
+        parts += [f"## {escape_markdown(heading[0])}", escape_markdown(heading[1])] if heading else []
         sides = ["right" if name in layout.numbers else "left" for name in layout.frame]
         frame = layout.frame.map(escape_markdown)
         frame = frame.mask(layout.best, "**" + frame + "**").rename(columns=escape_markdown)
         said = frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=sides)
-        shared = escape_markdown(layout.shared)
-        return "\n\n".join(filter(None, [f"**{escape_markdown(table.title)}**", shared, said, escape_markdown(note)]))
-
-    return _by_heading(tables, ids, head, body)
+        parts += [f"**{escape_markdown(table.title)}**", escape_markdown(layout.shared), said, escape_markdown(note)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def to_html(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as HTML elements: a heading per group of numbers, tables with captions, and notes."""
+    parts = []
+    for heading, table, layout, note in _sections(tables, ids):
+        parts += [f'<h3>{escape(heading[0])}</h3>\n<p class="hint">{escape(heading[1])}</p>'] if heading else []
+        under = "; ".join(filter(None, [layout.shared, note]))
+        under = f'\n<p class="under">{escape(under)}</p>' if under else ""
+        parts.append(html_table(table.title, layout.frame) + under)
+    return "\n\n".join(parts) + "\n"
 
-    def body(table: Table, layout: Layout, note: str) -> str:
-        note = "; ".join(filter(None, [layout.shared, note]))
-        return html_table(table.title, layout.frame) + (f'\n<p class="under">{escape(note)}</p>' if note else "")
 
-    def head(title: str, details: str) -> str:
-        return f'<h3>{escape(title)}</h3>\n<p class="hint">{escape(details)}</p>'
-
-    return _by_heading(tables, ids, head, body)
+def _sections(tables: Sequence[Table], ids: bool) -> Iterator[tuple[tuple[str, str] | None, Table, Layout, str]]:
+    """Yield (heading, table, layout, note): a heading, before its first table, has the notes that they share."""
+    for (title, details), group in itertools.groupby(tables, key=lambda table: table.heading):
+        own = list(group)
+        shared = [note for note in own[0].notes if title and all(note in table.notes for table in own)]
+        heading = (title, "; ".join([details, *shared])) if title else None
+        for table in own:
+            notes = [*(note for note in table.notes if note not in shared), *([table.short_ids] if ids else [])]
+            yield heading, table, laid_out(table, ids), "; ".join(notes)
+            heading = None
 
 
 def html_table(title: str, frame: pd.DataFrame) -> str:
@@ -149,39 +154,14 @@ def to_json(tables: Sequence[Table], ids: bool = True) -> str:
     return json.dumps([table.to_dict() for table in tables], indent=2, ensure_ascii=False) + "\n"
 
 
-class Format(NamedTuple):
-    """A function that writes tables as text, with run ids or without, and the ending of a file of them."""
-
-    write: Callable[..., str]
-    ending: str
-
-
-FORMATS: dict[str, Format] = {
-    "text": Format(to_text, "txt"),
-    "markdown": Format(to_markdown, "md"),
-    "latex": Format(to_latex, "tex"),
-    "html": Format(to_html, "html"),
-    "csv": Format(to_csv, "csv"),
-    "json": Format(to_json, "json"),
+# Name -> a function that writes tables as text, with run ids or without
+FORMATS = {
+    **{"text": to_text, "markdown": to_markdown, "latex": to_latex},
+    **{"html": to_html, "csv": to_csv, "json": to_json},
 }
+ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex"}  # of files, where it is not the format's name
 
 
 def escape_markdown(field: Any) -> str:
     """Return text that Markdown shows as it is: on one line, without code, HTML or links."""
     return re.sub(r"([\\|`*<]|\](?=[(\[:]))", r"\\\1", one_line(field))
-
-
-def _by_heading(
-    tables: Sequence[Table], ids: bool, head: Callable[[str, str], str], body: Callable[[Table, Layout, str], str]
-) -> str:
-    """Return each heading with the notes that all tables below it share, and the tables with their other notes."""
-    parts: list[str] = []
-    for (title, details), group in itertools.groupby(tables, key=lambda table: table.heading):
-        own = list(group)
-        shared = [note for note in own[0].notes if title and all(note in table.notes for table in own)]
-        if title:
-            parts.append(head(title, "; ".join([details, *shared])))
-        for table in own:
-            notes = [note for note in table.notes if note not in shared]
-            parts.append(body(table, laid_out(table, ids), "; ".join([*notes, *([table.short_ids] if ids else [])])))
-    return "\n\n".join(parts) + "\n"

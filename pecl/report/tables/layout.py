@@ -24,7 +24,7 @@ class Layout(NamedTuple):
 
     Attributes:
         numbers: columns of numbers, which are aligned to the right.
-        best: where the best scores stand, of the shape of `frame`.
+        best: places of the best scores, of the shape of `frame`.
         shared: the other columns in words, since all rows have their values.
     """
 

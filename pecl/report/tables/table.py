@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return rows as a DataFrame of the values as they are: None and whole numbers may stand in one column."""
+    """Return rows as a DataFrame of the values as they are: one column may have None and whole numbers."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), dtype=object)
@@ -92,11 +92,6 @@ def interval_column(low: str, high: str, form: str = "+.3f") -> Column:
 GALLERY = Column("gallery", "{gallery_size:,} {gallery_kind}")
 
 
-def mean_and_std(mean: float, std: float) -> str:
-    """Return a mean with its standard deviation as text; only the mean where there is one seed."""
-    return f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
-
-
 def missing(value: Any) -> bool:
     """Return whether a field holds None or not a number in place of a value."""
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -114,6 +109,7 @@ class Table:
         remarks: further sentences of the note.
         best: (place of a row, name of a column) of the best scores among those that compare.
         setup: settings that its trainings share in addition to the group, unlike other tables of the group.
+        references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
     """
 
     name: str
@@ -125,6 +121,7 @@ class Table:
     remarks: Sequence[str] = ()
     best: frozenset[tuple[int, str]] = frozenset()
     setup: str = ""
+    references: Sequence[Result] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -146,7 +143,8 @@ class Table:
     @property
     def seeds(self) -> list[int]:
         """Seeds of the trainings that the numbers come from, sorted."""
-        return sorted({result.config.seed for result in self.results if result.kind == "train"})
+        trained = [result for result in self.results if result.kind == "train" and result not in self.references]
+        return sorted({result.config.seed for result in trained})
 
     @property
     def captions(self) -> list[int]:

@@ -29,8 +29,6 @@ from pecl.report.page import run_command, write_page
 from pecl.report.page.gallery import choose, count_changes
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
-from pecl.results.result import Result
-from pecl.results.side_files import manifest_path, write_manifest
 
 INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
 RANKS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=80)
@@ -159,14 +157,6 @@ def test_other_data_are_refused_and_nothing_is_written(made, tmp_path):
     assert not (tmp_path / "html").exists()
 
 
-def test_other_pictures_are_refused(made, tmp_path):
-    path = manifest_path(tmp_path, made[0].data.manifest)
-    name = write_manifest(tmp_path, json.loads(path.read_text("utf-8").replace(".png", ".jpg")))
-    made = [replace(one, data=replace(one.data, manifest=name)) for one in made]
-    with pytest.raises(DataError, match="its gallery differs"):
-        page_of(tmp_path / "html", made)
-
-
 @pytest.mark.parametrize("missing", ["data", "manifest", "retrieved"])
 def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, missing):
     if missing == "data":
@@ -207,15 +197,6 @@ def _with_adapter(folder, code):
     (folder / "adapters").mkdir(parents=True, exist_ok=True)
     (folder / "adapters" / f"{result.name}.safetensors").write_text(code)
     return changed(result, {"adapter.sha256": hashlib.sha256(code.encode()).hexdigest()})
-
-
-def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
-    done = train(4, 6, lr=3e-4)
-    failed = Result(done.run_id, "train", "failed", done.config, done.environment, error="out of memory")
-    html = page_of(tmp_path, [train(4, 9), failed])
-    assert f"<td>{failed.run_id}</td>" in html
-    assert "--lr 0.0003" in html
-    assert "1 of 2 runs complete" in html
 
 
 def test_the_command_writes_page_and_plots_and_prints_their_paths(made, tmp_path, capsys):

@@ -3,7 +3,7 @@
 import io
 import re
 import xml.etree.ElementTree as ET
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,8 +12,7 @@ from helpers.report_results import changed, evaluate, train
 from matplotlib.text import Text
 from PIL import Image
 
-from pecl.config.routes import ROUTES
-from pecl.report.methods import LOOKS, method_labels, method_of
+from pecl.report.methods import method_labels, method_of
 from pecl.report.plots import FORMATS, draw_plots, write_plots
 from pecl.report.plots.style import moved_apart
 
@@ -140,45 +139,6 @@ def test_modules_are_points_in_the_order_of_their_parameters_without_a_line_betw
     assert all(len(line.get_xdata()) == 1 for bar in axes.containers for line in bar.lines[:1])
 
 
-def test_shots_are_drawn_as_gains_with_their_galleries():
-    results = [train(4, 6, size=40, language="de", shots=5), train(4, 8, size=20, language="de", shots=15)]
-    plot = drawn(results, "shots")
-    axes = plot.figure.axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["5\n(40)", "15\n(20)"]
-    line, _, _ = axes.containers[0].lines  # of an error bar: line, caps, bars
-    assert list(line.get_ydata()) == pytest.approx([5.0, 20.0])
-
-
-def test_one_colour_a_route_in_every_figure():
-    names = ("baseline1", "method1", "method2")
-    results = [
-        changed(train(4, 9, route=name, adapter=adapter), {"adapter.trainable": count})
-        for name in names
-        for adapter, count in (("lora", 1000), ("bottleneck", 2000))
-    ]
-    plots = {plot.name: plot.figure.axes for plot in draw_plots([*results, train(18, 18, language="en")]).plots}
-    recall = {
-        text.get_text(): line
-        for text, line in zip(plots["recall"][0].texts, connections(plots["recall"][0]), strict=True)
-    }
-    by_title = {(name, axes.get_title()): axes for name in ("training", "parameters") for axes in plots[name]}
-    for name in names:
-        colour = LOOKS[name].colour
-        assert recall[name].get_color() == colour
-        assert by_title["training", name].lines[0].get_color() == colour
-        assert by_title["parameters", f"German (de), {name}"].containers[0].lines[0].get_color() == colour
-
-
-def test_methods_have_different_colours_and_markers_that_colour_blind_readers_distinguish():
-    assert set(LOOKS) == {*ROUTES, "text", "photographs"}
-    looks = list(LOOKS.values())
-    assert len(set(looks)) == len({one.colour for one in looks}) == len({one.marker for one in looks}) == len(looks)
-    for matrix in _DICHROMATS.values():
-        seen = [matrix @ _linear(one.colour) for one in looks]
-        for first, second in combinations(seen, 2):
-            assert np.linalg.norm(first - second) > 0.08
-
-
 def test_methods_are_named_by_what_differs_between_them():
     text, photographs = {"dataset": "text", "sha256": {}, "provenance": {}}, {"data.translations.photographs": 50}
     single = changed(train(4, 8, text="corpus.tsv", image_weight=0.0), {"data.translations": text})
@@ -258,15 +218,3 @@ def test_names_are_moved_apart_and_keep_their_order():
     assert found[-1] == 5.0
     assert moved_apart([3.0, 1.0], 0.5) == [3.0, 1.0]
     assert moved_apart([1.0, 1.0, 1.0], 0.5, 1.0) == [0.0, 0.5, 1.0]  # none above the highest
-
-
-# Viénot, Brettel & Mollon 1999: what is left of linear red, green and blue to a protanope and a deuteranope
-_DICHROMATS = {
-    "protan": np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]),
-    "deutan": np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]),
-}
-
-
-def _linear(colour):
-    values = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pecl.encoders.towers import PAIRS
 from pecl.languages import LANGUAGES
-from pecl.report.tables import chosen_candidates, report
+from pecl.report.tables import chosen_candidates
 from pecl.report.tables.paper import paper_tables, published_table, read_published
 
 
@@ -32,13 +32,6 @@ def test_few_shot_has_methods_down_and_languages_across():
     # Best among rows with the same test text; a column in which one text has one row compares with nothing
     assert table.best >= {(2, "en"), (3, "de"), (2, "fr"), (3, "avg"), (4, "de")}
     assert not {(0, "en"), (0, "de"), (1, "de")} & table.best
-
-
-def test_no_table_of_routes_gives_a_score_of_one_method_to_another():
-    """By validation the closed form is the best; it has a table of its own."""
-    made = [train(4, 6, val=0.5), train(4, 9, val=0.9, solver="closed-form", choose="text")]
-    tables = {table.setup: [row["mean"] for row in table.rows] for table in report(made).named("routes")}
-    assert tables == {"trained on pairs": [0.3], "trained on pairs, closed form": [0.45]}
 
 
 def test_rows_say_their_pairs_and_parameters_and_what_else_tells_them_apart():

@@ -18,14 +18,14 @@ def shown(table, heading):
 
 
 def languages(results):
-    return report(results).all_of("disparity")[0]
+    return report(results).named("disparity")[0]
 
 
 def test_language_by_route_by_hand():
     results = [train(4, hits, size=10, seed=seed) for seed, hits in ((1, 6), (2, 7), (3, 8))]
     results += [train(4, 5, size=10, route="baseline1"), train(2, 3, size=10, language="fr")]
     results += [train(5, 6, size=10, route="method3", query="target_to_english")]
-    table = report(results).all_of("routes")[0]
+    table = report(results).named("routes")[0]
     by_route = {(row["language"], row["route"]): row for row in table.texts.to_dict("records")}
     scores = {key: (row["test text"], row["zero-shot"], row["trained"]) for key, row in by_route.items()}
     assert scores == {
@@ -50,7 +50,7 @@ def test_language_by_route_by_hand():
 def test_aligned_routes_are_set_against_the_baseline_of_the_same_query():
     assert COMPARISONS == (("method1", "baseline1"), ("method2", "baseline1"), ("method3", "baseline2"))
     results = [train(4, 7, size=10), train(4, 5, size=10, route="baseline1"), train(4, 9, size=10, route="method3")]
-    (row,) = report(results).all_of("aligned")[0].rows
+    (row,) = report(results).named("aligned")[0].rows
     assert (row["aligned"], row["baseline"]) == ("method1", "baseline1")
     assert row["difference"] == pytest.approx(0.2)
     assert 0 <= row["difference_low"] < 0.2 < row["difference_high"]
@@ -59,7 +59,7 @@ def test_aligned_routes_are_set_against_the_baseline_of_the_same_query():
 
 def test_a_difference_is_paired_over_the_same_items():
     same = [train(4, 7, size=10), train(4, 7, size=10, route="baseline1")]
-    (row,) = report(same).all_of("aligned")[0].rows
+    (row,) = report(same).named("aligned")[0].rows
     assert (row["difference"], row["difference_low"], row["difference_high"]) == (0, 0, 0)
 
 
@@ -141,7 +141,7 @@ def test_evaluations_have_a_disparity_too():
 
 def test_adapters_by_size():
     big = changed(train(4, 6, adapter="bottleneck"), {"adapter.trainable": 5_000_000, "adapter.share": 0.05})
-    table = report([big, train(4, 5), train(4, 5, language="fr")]).all_of("adapters")[0]
+    table = report([big, train(4, 5), train(4, 5, language="fr")]).named("adapters")[0]
     assert shown(table, "language") == ["de", "de"]
     assert shown(table, "adapter") == ["lora", "bottleneck"]
     assert shown(table, "parameters") == ["1,000", "5,000,000"]
@@ -151,7 +151,7 @@ def test_adapters_by_size():
 
 def test_each_number_of_shots_has_its_own_gallery():
     results = [train(4, 6, size=20, shots=5), train(3, 6, size=10, shots=10)]
-    table = report(results).all_of("shots")[0]
+    table = report(results).named("shots")[0]
     assert shown(table, "shots") == ["5", "10"]
     assert shown(table, "gallery") == ["20 images", "10 images"]
     assert shown(table, "gain") == ["+0.100", "+0.300"]
@@ -210,7 +210,7 @@ def test_several_captions_an_image_are_counted_as_captions():
     with pytest.raises(DataError, match=r"data\.gallery\.items is missing, .* of each of 25 captions of 5 items"):
         report([result])
     result = changed(result, {"data.gallery.items": [i % 5 for i in range(25)]})
-    (row,) = report([result]).all_of("routes")[0].rows
+    (row,) = report([result]).named("routes")[0].rows
     assert (row["gallery_size"], row["test_captions"]) == (5, 25)
     assert row["mean"] == pytest.approx((3 / 5 + 10 / 25) / 2)
 
