@@ -13,7 +13,7 @@ from pecl.data.captions import read_captions
 from pecl.data.custom.tables import read_table
 from pecl.data.provenance import read_provenance
 from pecl.encoders.loading.weights import read_json, read_tensors
-from pecl.errors import ConfigError, DataError, PeclError
+from pecl.errors import ConfigError, PeclError
 from pecl.files import parse_json, parse_yaml
 from pecl.files import read_tensors as read_safetensors
 from pecl.files.images import ImageFiles
