@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from figures import Figure, by_turns, text_tower
 from peak import gflops
+from torch.nn.utils.rnn import pad_sequence
 
 from pecl.data.registry import load_dataset
 from pecl.data.scenes import load_scenes, scene_languages
@@ -41,15 +42,17 @@ def captions(small: bool) -> list[str]:
 
 def plain_loop(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torch.Tensor]:
     """Return a function that encodes captions with plain transformers."""
+    backbone = tower.written_backbone()
 
     @torch.inference_mode()
     def encode(texts: Sequence[str]) -> torch.Tensor:
         found = []
         for start in range(0, len(texts), BATCH):
-            prefixed = [tower.text_prefix + text for text in texts[start : start + BATCH]]
-            inputs = tower.tokenizer(prefixed, padding=True, truncation=True, max_length=128, return_tensors="pt")
-            inputs = {name: value.to(tower.device) for name, value in inputs.items() if name != "token_type_ids"}
-            hidden = tower.backbone(**inputs).last_hidden_state  # (B, L, d)
+            rows = [torch.tensor(row) for row in tower.tokenize(texts[start : start + BATCH])]
+            ids = pad_sequence(rows, batch_first=True, padding_value=tower.tokenizer.pad_token_id)
+            mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+            inputs = {"input_ids": ids.to(tower.device), "attention_mask": mask.to(tower.device)}
+            hidden = backbone(**inputs).last_hidden_state  # (B, L, d)
             mask = inputs["attention_mask"].unsqueeze(-1)  # (B, L, 1)
             found.append(tower.head((hidden * mask).sum(1) / mask.sum(1)).cpu())
         return torch.cat(found)

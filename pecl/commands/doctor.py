@@ -25,7 +25,8 @@ _EXTRAS: dict[str, dict[str, str]] = {
         "qdrant-client": "pecl index --engine qdrant",
     },
     "serve": {
-        "starlette": "pecl serve",
+        "fastapi": "pecl serve",
+        "python-multipart": "forms of pecl serve",
         "uvicorn": "pecl serve",
         "prometheus-client": "the numbers of pecl serve at /metrics",
         "httpx": "pecl serve --immich-upstream",

@@ -64,7 +64,9 @@ def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = (
 
 def _columns(prepared: Prepared) -> list[Column]:
     text = prepared.translations
-    found = [getattr(one, name) for one in (prepared.data, *(text.parts if text else ())) for name in COLUMNS]
+    others = [] if prepared.other_text is None else [prepared.other_text]
+    sets = prepared.data, *(text.parts if text else ()), *others
+    found = [getattr(one, name) for one in sets for name in COLUMNS]
     return [column for column in found if column is not None]
 
 

@@ -6,7 +6,7 @@ from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pecl.encoders import packing
+from pecl.encoders import attention
 from pecl.encoders.layers import can_pack, encode_packed, run_layers
 from pecl.encoders.packing import Packing
 
@@ -139,10 +139,10 @@ def test_rows_of_like_length_are_a_batch_each(lengths):
     whole = found.unpack(packed.unsqueeze(0))
     assert not whole[mask == 0].any()
     assert torch.equal(found.pack(whole).squeeze(0), packed)
-    batches = packing._ToBatches.apply(packed, found.batches)
+    batches = attention._ToBatches.apply(packed, found.batches)
     for batch, padded in zip(found.batches, batches, strict=True):
         torch.testing.assert_close(padded, whole[batch.rows][:, : batch.length])
-    again = packing._FromBatches.apply(found.batches, len(packed), *batches)
+    again = attention._FromBatches.apply(found.batches, len(packed), *batches)
     torch.testing.assert_close(again, packed)
     weights = torch.randn_like(again)
     (gradient,) = torch.autograd.grad((again * weights).sum(), packed)

@@ -81,7 +81,7 @@ def test_the_meta_loads_the_model(monkeypatch, tmp_path):
     files = [file.path for file in write_adapters(tmp_path).values()]
     monkeypatch.setattr("pecl.harness.mteb_model.load_towers", lambda name, device: Towers(text_tower, image_tower))
     loaded = mteb_model.pecl_model_meta("mini", files).load_model()
-    assert sorted(loaded.text.names) == ["cs", "de"]
+    assert sorted(loaded.text.adapters) == ["cs", "de"]
     assert loaded.mteb_model_meta.name == "pecl/mini"
 
 

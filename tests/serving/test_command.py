@@ -89,7 +89,7 @@ def test_the_address_is_said_before_anything_is_loaded(served, monkeypatch, capl
     monkeypatch.setattr(pecl.encoders.towers, "load_towers", load)
     assert run("serve --text-model other --port 0") == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+ answers once the towers are loaded", said[0])
-    assert caplog.messages[-1] == f"{said[0].split()[0]} serves mini"
+    assert caplog.messages[-1] == f"{said[0].split()[0]} serves other"
 
 
 def test_an_address_of_ipv6_is_one_for_a_browser(served, caplog):

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
@@ -343,8 +345,10 @@ def test_bulk_embedding_gives_what_it_gives_on_the_cpu(fake_device, monkeypatch,
         lambda: tiny_towers().text.to(fake_device.device), lambda: tiny_towers().image.to(fake_device.device)
     )
     monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: there)
-    close(pecl.embed(texts, tmp_path / "texts", shards=2)[:], of_texts)
-    close(pecl.embed(folder, tmp_path / "images")[:], of_images)
+    for what, name, expected in ((texts, "texts", of_texts), (folder, "images", of_images)):
+        pecl.embed(what, tmp_path / name)
+        frame = pd.concat(map(pd.read_parquet, sorted((tmp_path / name).glob("*.parquet"))))
+        close(torch.from_numpy(np.stack(frame["embedding"])), expected)
 
 
 # Retrieval
