@@ -238,8 +238,8 @@ class Registry(Mapping[str, Any]):
     """A table of names: built-in names, and names that `add` and `put` set.
 
     A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
-    known without torch. Names that are set are known to this process only, and those that a plug-in sets to the workers
-    of a grid too (`shared`). Error sentences call a name `what`, such as "adapter".
+    known without torch. Names that are set are known to this process only; the workers of a grid run its plug-ins.
+    Error sentences call a name `what`, such as "adapter".
     """
 
     all: ClassVar[list["Registry"]] = []
@@ -247,14 +247,8 @@ class Registry(Mapping[str, Any]):
     def __init__(self, what: str, built_in: Mapping[str, Any], *, dashes: bool = False) -> None:
         self.what, self._dashes = what, dashes
         self._built_in = dict(built_in)
-        self._set: Mapping[str, Any] = {}  # replaced as a whole, so that `registering` can take it back
-        self.shared: frozenset[str] = frozenset()
+        self._set: Mapping[str, Any] = {}  # replaced as a whole, so that `changing` can take it back
         Registry.all.append(self)
-
-    @property
-    def added(self) -> frozenset[str]:
-        """Names that are not built in."""
-        return frozenset(self._set) - self._built_in.keys()
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -279,22 +273,19 @@ class Registry(Mapping[str, Any]):
 
     def put(self, name: str, found: Any) -> None:
         """Set a name, also one that is built in."""
-        self._set, self.shared = {**self._set, name: found}, self.shared - {name}
+        self._set = {**self._set, name: found}
 
     @classmethod
     @contextlib.contextmanager
     def changing(cls) -> Iterator[None]:
-        """Share the names that the body sets with workers; if it fails, put all registries back as they were."""
-        before = {id(one): (one._set, one.shared) for one in cls.all}
+        """Put all registries back as they were if the body fails."""
+        before = {id(one): one._set for one in cls.all}
         try:
             yield
         except BaseException:
             for one in cls.all:
-                one._set, one.shared = before.get(id(one), ({}, frozenset()))
+                one._set = before.get(id(one), {})
             raise
-        for one in cls.all:
-            known, _ = before.get(id(one), ({}, frozenset()))
-            one.shared |= {name for name, found in one._set.items() if name not in known or known[name] is not found}
 
     def __getitem__(self, name: str) -> Any:
         found = self._set[name] if name in self._set else self._built_in[name]

@@ -39,6 +39,13 @@ class AdapterChoice:
         """Return the adapter for `tower`, as `read_adapter` reads it; None for the plain tower."""
         return None if self.path is None else read_adapter(self.path, tower)
 
+    def bank(self, tower: MultilingualTextEncoder, language: str) -> AdapterBank:
+        """Return a bank of `tower` in which the language has the adapter, if there is one."""
+        bank, file = AdapterBank(tower, plain=None), self.read(tower)
+        if file is not None:
+            bank.add(language, file)
+        return bank
+
 
 class KnownAdapters:
     """The adapters that are known for a text tower, by language.

@@ -33,7 +33,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import DataError
 from pecl.export.hub import pull, push
-from pecl.export.listing import Listed, list_adapters, shipped_adapters
+from pecl.export.listing import list_adapters, shipped_adapters
 from pecl.files import check_absent
 from pecl.languages import any_language_code
 from pecl.options import format_option
@@ -42,7 +42,7 @@ from pecl.report.tables.groups import group_of, grouped
 from pecl.results.result import collect
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
-_PATHS = "\nWhere its first part is a folder that is here, it is a path; hub:ID is always an id of the hub."
+_PATHS = "\nWhere its first part is a folder that is here, it is a path."
 
 
 def add_parser(commands: Any) -> None:
@@ -67,24 +67,14 @@ def _add_list(actions: Any) -> None:
 
 def _list(parsed: argparse.Namespace) -> int:
     if parsed.folder is not None:
-        document: Any = [{"file": str(one.path), **_row(one)} for one in list_adapters(Path(parsed.folder))]
+        document: Any = list_adapters(Path(parsed.folder))
         text = _with_terms(document)
     else:
-        kinds, shipped = _method_rows(), [{"name": name, **_row(one)} for name, one in shipped_adapters().items()]
+        kinds, shipped = _method_rows(), shipped_adapters()
         document = {"kinds": kinds, "shipped": shipped}
         text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
     print_answer(parsed, document, text)
     return 0
-
-
-def _row(one: Listed) -> dict[str, Any]:
-    return {
-        "language": one.language,
-        "adapter": one.adapter,
-        "named by": None if one.named_by is None else one.named_by.name,
-        "trained on": one.sources,
-        "terms": one.terms,
-    }
 
 
 def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:

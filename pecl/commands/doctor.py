@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import re
 from collections import defaultdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any, NamedTuple
 
 import torch
@@ -16,40 +17,16 @@ from pecl.files import default_cache_dir
 from pecl.plugins import installed_plugins
 
 _NEEDED = ("torch", "transformers", "timm", "safetensors", "pydantic", "tqdm", "pyyaml", "pillow")
-# Packages of each extra of pyproject.toml -> their purpose
-_EXTRAS: dict[str, dict[str, str]] = {
-    "openclip": {"open_clip_torch": "OpenCLIP's image towers"},
-    "search": {
-        "lingua-language-detector": "languages detected from text: queries, exchanged columns",
-        "pillow-heif": "HEIC and HEIF images, as phones take them",
-        "qdrant-client": "pecl index --engine qdrant",
-    },
-    "serve": {
-        "fastapi": "pecl serve",
-        "python-multipart": "forms of pecl serve",
-        "uvicorn": "pecl serve",
-        "prometheus-client": "the numbers of pecl serve at /metrics",
-        "httpx": "pecl serve --immich-upstream",
-    },
-    "slurm": {"submitit": "pecl grid --launcher slurm"},
-    "ray": {"ray": "pecl grid --launcher ray, pecl embed --ray"},
-    "export": {
-        "onnx": "pecl export onnx",
-        "onnxruntime": "pecl export onnx",
-        "onnxscript": "pecl export onnx",
-        "sentence-transformers": "opens the folders of pecl export sentence-transformers",
-        "open_clip_torch": "opens the folders of pecl export open-clip",
-        "peft": "LoRA in PEFT's format",
-    },
-    "harness": {
-        "mteb": "pecl evaluate --harness mteb (Python 3.11 or newer)",
-        "clip-benchmark": "pecl evaluate --harness clip-benchmark",
-    },
-    "docs": {
-        "mkdocs-material": "the site",
-        "mkdocstrings": "the API pages of the site",
-        "pymdown-extensions": "the code on the pages of the site",
-    },
+# Extra of pyproject.toml -> its purpose
+_EXTRAS = {
+    "openclip": "OpenCLIP's image towers",
+    "search": "languages detected from text, HEIC images, pecl index --engine qdrant",
+    "serve": "pecl serve",
+    "slurm": "pecl grid --launcher slurm",
+    "ray": "pecl grid --launcher ray, pecl embed --ray",
+    "export": "pecl export, and the packages that open its folders",
+    "harness": "pecl evaluate --harness (mteb needs Python 3.11 or newer)",
+    "docs": "the site",
 }
 # Packages that no extra has, since they pin other packages, or serve only tests
 _OTHERS = {
@@ -92,9 +69,10 @@ def run(parsed: argparse.Namespace) -> int:
 def _packages() -> list[Finding]:
     found = [_package(name, "missing", "pip install -r requirements.txt") for name in _NEEDED]
     advice = defaultdict(list)
-    for extra, packages in _EXTRAS.items():
-        for name, purpose in packages.items():
-            advice[name].append(f"{install(extra)} ({purpose})")
+    for line in requires("pecl") or ():
+        if found_extra := re.match(r"([\w-]+).*extra == ['\"](\w+)", line):
+            name, extra = found_extra.groups()
+            advice[name].append(f"{install(extra)} ({_EXTRAS.get(extra, extra)})")
     found += [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
     return found + [_package(name, "absent", said) for name, said in _OTHERS.items()]
 

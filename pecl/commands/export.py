@@ -1,9 +1,8 @@
 """`pecl export`: write towers and trained languages for sentence-transformers, open_clip, ONNX, PEFT and immich."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import AdapterChoice, KnownAdapters
@@ -47,20 +46,23 @@ def _add_format(formats: Any, name: str, summary: str, example: str, about: str)
     return parser
 
 
+def _add_adapter(parser: argparse.ArgumentParser, help: str = _ADAPTER_HELP, **options: Any) -> None:
+    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=help, **options)
+
+
 def _add_sentence_transformers(formats: Any) -> None:
     about = (
         "Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and pictures go through\n"
         "the tower that each belongs to. With --adapter-only the folder is small, and names the folder of the plain\n"
         "tower as the base that it loads."
     )
-    example = "mini-cs --adapter cs"
-    parser = _add_format(formats, "sentence-transformers", "both towers in one folder, or an adapter", example, about)
-    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"{_ADAPTER_HELP}; merged into the tower")
+    summary, example = "both towers in one folder, or an adapter", "mini-cs --adapter cs"
+    parser = _add_format(formats, "sentence-transformers", summary, example, about)
+    _add_adapter(parser, f"{_ADAPTER_HELP}; merged into the tower")
     add_switch(parser, "--text-only", "leave the image tower out")
     add_switch(parser, "--adapter-only", "write only the adapter; needs --base")
-    parser.add_argument(
-        "--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"
-    )
+    base = "for --adapter-only: folder that this command wrote without --adapter, or hub id"
+    parser.add_argument("--base", help=base)
     parser.set_defaults(run=_sentence_transformers)
 
 
@@ -73,8 +75,10 @@ def _sentence_transformers(parsed: argparse.Namespace) -> int:
         raise ConfigError("--base: expected --adapter-only with it; a whole tower needs no base")
     loaded = _load(parsed)
     if parsed.adapter_only:
-        return _say(export_adapter(loaded.file, loaded.towers.text, parsed.target, parsed.base), loaded)
-    return _say(export_towers(loaded.text(), None if parsed.text_only else loaded.towers.image, parsed.target), loaded)
+        return _say(
+            export_adapter(not_none(loaded.adapter, "adapter"), loaded.towers.text, parsed.target, parsed.base), loaded
+        )
+    return _say(export_towers(loaded.text, None if parsed.text_only else loaded.towers.image, parsed.target), loaded)
 
 
 def _add_open_clip(formats: Any) -> None:
@@ -83,7 +87,7 @@ def _add_open_clip(formats: Any) -> None:
         "own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities)."
     )
     parser = _add_format(formats, "open-clip", "both towers as a local-dir: of open_clip", "oc-cs --adapter cs", about)
-    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"{_ADAPTER_HELP}; merged into the tower")
+    _add_adapter(parser, f"{_ADAPTER_HELP}; merged into the tower")
     parser.set_defaults(run=_open_clip)
 
 
@@ -91,7 +95,7 @@ def _open_clip(parsed: argparse.Namespace) -> int:
     from pecl.export.open_clip import export_open_clip
 
     loaded = _load(parsed)
-    return _say(export_open_clip(loaded.text(), loaded.towers.image, parsed.target), loaded)
+    return _say(export_open_clip(loaded.text, loaded.towers.image, parsed.target), loaded)
 
 
 def _add_onnx(formats: Any) -> None:
@@ -124,7 +128,7 @@ def _onnx(parsed: argparse.Namespace) -> int:
         parsed.source = parsed.sources[0] if parsed.sources else None
         loaded = _load(parsed)
         image = None if parsed.text_only else loaded.towers.image
-        return _say(export_onnx(loaded.text(), image, parsed.target, parsed.int8), loaded)
+        return _say(export_onnx(loaded.text, image, parsed.target, parsed.int8), loaded)
     known, towers = _known_and_towers(parsed)
     paths = [path for name in parsed.sources if (path := known.choose(name, None).path) is not None]
     if not paths:
@@ -143,10 +147,9 @@ def _add_peft(formats: Any) -> None:
         "that AutoModel can load. It holds lora and layernorm; for a head see `pecl export sentence-transformers`."
     )
     parser = _add_format(formats, "peft", "an adapter in PEFT's format", "peft-cs --adapter cs.safetensors", about)
-    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", required=True, help=_ADAPTER_HELP)
-    parser.add_argument(
-        "--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"
-    )
+    _add_adapter(parser, required=True)
+    base = "folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"
+    parser.add_argument("--base", help=base)
     parser.set_defaults(run=_peft)
 
 
@@ -154,32 +157,29 @@ def _peft(parsed: argparse.Namespace) -> int:
     from pecl.export.peft import export_peft
 
     loaded = _load(parsed)
-    return _say(export_peft(loaded.file, loaded.towers.text, parsed.target, parsed.base), loaded)
+    return _say(
+        export_peft(not_none(loaded.adapter, "adapter"), loaded.towers.text, parsed.target, parsed.base), loaded
+    )
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """Both towers, and the adapter that is exported."""
+class _Loaded(NamedTuple):
+    """Both towers, the choice of the adapter that is exported, and the adapter; None for the plain tower."""
 
     towers: Towers
     choice: AdapterChoice
     adapter: AdapterFile | None
 
     @property
-    def file(self) -> AdapterFile:
-        """The adapter, where the command needs one."""
-        if self.adapter is None:
-            raise ConfigError("--adapter: expected an adapter, got none")
-        return self.adapter
-
     def text(self) -> MultilingualTextEncoder:
-        """Return the text tower with the adapter merged, or the plain one."""
+        """The text tower with the adapter merged, or the plain one."""
         return self.towers.text if self.adapter is None else merge_adapter(self.adapter, self.towers.text)
 
 
 def _load(parsed: argparse.Namespace) -> _Loaded:
     known, towers = _known_and_towers(parsed)
     choice = known.choose(parsed.source, None)
+    if choice.path is None and (parsed.format == "peft" or getattr(parsed, "adapter_only", False)):
+        raise ConfigError("--adapter: expected an adapter, got none")
     return _Loaded(towers, choice, choice.read(towers.text))
 
 
@@ -209,7 +209,7 @@ def _add_immich(formats: Any) -> None:
     name = "immich's name of the model (Administration, Smart search)"
     parser.add_argument("--tower", metavar="NAME", required=True, help=name)
     parser.add_argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter")
-    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=_ADAPTER_HELP)
+    _add_adapter(parser)
     parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write")
     add_switch(parser, "--text-only", "leave visual/ out")
     add_config_flags(parser, only=_TOWER_FLAGS - {"profile"})

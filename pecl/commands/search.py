@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pecl.commands.options import (
-    ADAPTER_HELP,
-    add_command,
-    add_path,
-    add_switch,
-    add_threads,
-    print_answer,
-    threads_of,
-)
+from pecl.commands.options import ADAPTER_HELP, add_command, add_path, add_switch, add_threads, print_answer, threads_of
 from pecl.data.spoken import system_languages
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
@@ -130,10 +122,7 @@ def _check(parsed: argparse.Namespace) -> None:
 
 def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
     """Return hits in the index, what --json prints of them, and the note on their language, adapter and hubs."""
-    with (
-        threads_of(parsed),
-        ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index,
-    ):
+    with threads_of(parsed), ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
         asked = index.select(parsed.text or "", after=parsed.after, before=parsed.before)
         asked = asked if parsed.words else asked.without_names()
         text = None if parsed.text is None else asked.text

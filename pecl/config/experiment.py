@@ -102,12 +102,7 @@ class ExperimentConfig:
         Role.INPUT | Role.COMMAS,
         unless_default=True,
     )
-    clean: bool = _option(
-        False,
-        "drop empty and repeated pairs of the training text",
-        Role.INPUT,
-        unless_default=True,
-    )
+    clean: bool = _option(False, "drop empty and repeated pairs of the training text", Role.INPUT, unless_default=True)
     overlap: str = _option(
         "refuse",
         "pairs of the training text that are in the test part: refuse, drop or allow",

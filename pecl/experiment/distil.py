@@ -54,9 +54,6 @@ def distil_config(
     """Return the config of a distillation: the given fields and defaults that depend on the number of pairs.
 
     `where` begins error sentences.
-
-    Raises:
-        PeclError: bad input, or no text to train on.
     """
     defaults = {**DISTIL_DEFAULTS, **(WITH_IMAGES if images else {})}
     config = make_config({**defaults, **given}, where)
@@ -77,11 +74,7 @@ def distil_config(
 
 
 def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result]:
-    """Train configs of `distil_config` together, such as languages of a joint training; warn if recall fell.
-
-    Raises:
-        PeclError: bad input, or configs that cannot be trained together; nothing was written.
-    """
+    """Train configs of `distil_config` together, such as languages of a joint training; warn if recall fell."""
     results = train_fleet(configs, inputs=inputs)
     for result in results:
         _warn(result)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import prepare_evaluation
@@ -57,19 +56,12 @@ def check_corrections(config: ExperimentConfig) -> References:
 
 
 def corrected_recall(config: ExperimentConfig) -> CorrectedRecall:
-    """Measure the recall of an evaluation, plain and with hubs corrected.
-
-    Raises:
-        PeclError: as `check_corrections` and `evaluate`.
-    """
+    """Measure the recall of an evaluation, plain and with hubs corrected."""
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         references, towers = check_corrections(config), towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        text = AdapterBank(towers.text, plain=None)
-        file = choice.read(towers.text)
-        if file is not None:
-            text.add(config.language, file)
+        text = choice.bank(towers.text, config.language)
         embeddings = text.encode_text(prepared.texts("test"), config.language)  # (Q, D)
         gallery = F.normalize(prepared.images[prepared.gallery_items("test")], dim=1)  # (G, D)
         corrections = torch.from_numpy(references.corrections(gallery.numpy()))

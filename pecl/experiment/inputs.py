@@ -68,9 +68,6 @@ def load_training_inputs(
     """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
     Part of the text is held out if weights are chosen by it.
-
-    Raises:
-        PeclError: something is missing or wrong, or does not fit the config.
     """
     chosen = route(config.route, config.test_query)
     text = _load_training_text(config)
@@ -128,11 +125,7 @@ class TrainingInputs:
         return self._known[key]
 
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
-        """Return `hashes_of_inputs` of a config.
-
-        Raises:
-            PeclError: as `load_training_inputs`, or there are too few pairs for the split.
-        """
+        """Return `hashes_of_inputs` of a config."""
         data, text = self(config)
         check_split(data, config.shots)
         return hashes_of_inputs(data, text)

@@ -34,21 +34,13 @@ class RunPlan(NamedTuple):
 def plan_runs(
     configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None, share: int | None = None
 ) -> list[RunPlan]:
-    """Return one plan per run of a fleet; write nothing.
-
-    Raises:
-        PeclError: as `train_fleet`, which has the same arguments, before its first step.
-    """
+    """Return one plan per run of a fleet; write nothing."""
     inputs = inputs or TrainingInputs()
     return [_plan(member, inputs) for member in check_run(configs, share, inputs)]
 
 
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
-    """Check the data and the adapter file of an evaluation, and return what `with_adapter` does; write nothing.
-
-    Raises:
-        PeclError: as the evaluation before it embeds, except for errors of the towers.
-    """
+    """Check the data and the adapter file of an evaluation, and return what `with_adapter` does; write nothing."""
     config, choice = with_adapter(config)
     prepare_evaluation(config, towers_of(config))
     if choice.path is not None:

@@ -265,11 +265,7 @@ class Prepared:
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
-    """Return an evaluation whose test part is the published one, or else the whole data set.
-
-    Raises:
-        PeclError: the data are missing or wrong, or do not fit the config.
-    """
+    """Return an evaluation whose test part is the published one, or else the whole data set."""
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
@@ -290,11 +286,7 @@ def _rows(config: ExperimentConfig) -> ImageRows | None:
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
-    """Return a training with its few-shot split and training text; runs share the cache `inputs`.
-
-    Raises:
-        PeclError: the data are missing or wrong, or do not fit the config.
-    """
+    """Return a training with its few-shot split and training text; runs share the cache `inputs`."""
     chosen = route(config.route, config.test_query)
     data, translations = (inputs or TrainingInputs())(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)

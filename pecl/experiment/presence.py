@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch.nn.functional as F
 
-from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.data.spoken import stop_words
 from pecl.errors import ConfigError, DataError
@@ -55,10 +54,7 @@ def presence(config: ExperimentConfig) -> Presence:
     with use_threads(config.threads):
         towers = towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        bank = AdapterBank(towers.text, plain=None)
-        file = choice.read(towers.text)
-        if file is not None:
-            bank.add(config.language, file)
+        bank = choice.bank(towers.text, config.language)
         words, is_present = words_of(prepared.texts("test"), prepared.places("test"), config.language)
         if is_present.all() or not is_present.any():
             raise DataError(f"--presence: expected words that only some of the captions have, got {len(words)} words")

@@ -59,9 +59,6 @@ def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     Example:
         >>> result = pecl.train({"language": "de", "epochs": 5})
         >>> result.recall(stage="zero_shot"), result.recall()
-
-    Raises:
-        PeclError: bad input; nothing has been written.
     """
     return train_fleet([config])[0]
 
@@ -214,9 +211,6 @@ def check_run(
     """Make all checks of `train_fleet` before its first step, and write nothing: a dry run.
 
     Weights are not loaded if the shape of the text tower is known. Images are not opened.
-
-    Raises:
-        PeclError: as `train_fleet`, which has the same arguments, before its first step.
     """
     check_fleet(configs)
     with use_threads(configs[0].threads):
@@ -229,9 +223,6 @@ def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
 
     Args:
         config: the run, or its fields as `make_config` takes them.
-
-    Raises:
-        PeclError: bad input; nothing has been written.
     """
     config, choice = with_adapter(as_config(config))
     with use_threads(config.threads):
@@ -265,9 +256,6 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     """Return the config of an evaluation, with the adapter's name as results use it, and the adapter.
 
     `weights` None evaluates the plain tower, even if an adapter of the language is known.
-
-    Raises:
-        PeclError: no adapter has the name, or the path does not exist.
     """
     known = KnownAdapters(config.profile, text_model=config.text_model)
     if config.weights is not None:

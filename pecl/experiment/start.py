@@ -16,11 +16,7 @@ from pecl.experiment.text_tower import has_no_values
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of a config, with the adapter of the start file where they name one and no adapter.
-
-    Raises:
-        ConfigError, DataError, WeightsError: as `start_slots`.
-    """
+    """Return fields of a config, with the adapter of the start file where they name one and no adapter."""
     start = values.get("start")
     if not isinstance(start, str) or start == LEXICON or "adapter" in values:
         return dict(values)

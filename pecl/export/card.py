@@ -1,7 +1,7 @@
 """The model card of published adapters: every figure is read from the results of the runs that trained them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.config import ExperimentConfig
 from pecl.data.registry import DATASETS
 from pecl.encoders.towers import PAIRS
 from pecl.export.terms import terms_of, tower_terms, trained_on
@@ -38,20 +37,18 @@ class Published:
 
 
 def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
-    """Return the README of a folder of adapters, one for each language, in the hub's form: YAML, then Markdown.
+    """Return the README of a folder of adapters in the hub's form: YAML, then Markdown.
 
     `target` is the folder's name or hub id; the licence `other` says that the licences of data and towers decide.
     """
-    parts = (
-        f"---\n{_metadata(adapters, target, licence)}\n---",
-        f"# {Path(target).name}",
-        _about(adapters),
-        "## Figures\n\n" + _figures(adapters),
-        "## How to load\n\n" + _loading(adapters, target),
-        "## Data\n\n" + _data(adapters, licence),
-        "## Training\n\n" + _training(adapters),
-    )
-    return "\n\n".join(parts) + "\n"
+    parts = {
+        "Figures": _figures(adapters),
+        "How to load": _loading(adapters[0], target),
+        "Data": _data(adapters, licence),
+        "Training": _training(adapters),
+    }
+    head = f"---\n{_metadata(adapters, target, licence)}\n---\n\n# {Path(target).name}\n\n{_about(adapters)}\n\n"
+    return head + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items()) + "\n"
 
 
 def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
@@ -71,32 +68,30 @@ def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
 
 
 def _eval_results(one: Published) -> list[EvalResult]:
-    result = one.result
+    data = one.result.data
     return [
         EvalResult(
             task_type="image-text-retrieval",
-            dataset_type=result.data.dataset if result.data.dataset in DATASETS else "own",
-            dataset_name=f"{_shown(result.data.dataset)} ({one.language}, {result.data.split['test']} captions)",
+            dataset_type=data.dataset if data.dataset in DATASETS else "own",
+            dataset_name=f"{_shown(data.dataset)} ({one.language}, {data.split['test']} captions)",
             dataset_config=one.language,  # by which the hub tells the languages apart
             dataset_split="test",
             metric_type="recall_at_1",
             metric_name=f"{direction.replace('_', ' ')} recall@1",
-            metric_value=round(result.recall(direction=direction), 4),
+            metric_value=round(one.result.recall(direction=direction), 4),
         )
-        for direction in result.data.gallery.directions
+        for direction in data.gallery.directions
     ]
 
 
 def _about(adapters: Sequence[Published]) -> str:
-    first = adapters[0]
-    names = ", ".join(language_name(one.language) for one in adapters)
-    pair = PAIRS.get(first.result.config.profile)
-    towers = f" ({pair.description})" if pair else ""
-    count, share = first.result.adapter.trainable, first.result.adapter.share
+    file, result = adapters[0].file, adapters[0].result
+    pair = PAIRS.get(result.config.profile)
     return (
-        f"Adapters of pecl for {names}: `{describe(first.file.configs)}`, "
-        f"{count:,} parameters per language, {share:.2%} of the text tower `{first.file.tower_name}`{towers}, which "
-        f"stays frozen. Fingerprint of that tower: `{first.file.fingerprint}`."
+        f"Adapters of pecl for {', '.join(language_name(one.language) for one in adapters)}: "
+        f"`{describe(file.configs)}`, {result.adapter.trainable:,} parameters per language, {result.adapter.share:.2%} "
+        f"of the text tower `{file.tower_name}`{f' ({pair.description})' if pair else ''}, which stays frozen. "
+        f"Fingerprint of that tower: `{file.fingerprint}`."
     )
 
 
@@ -106,44 +101,37 @@ def _figures(adapters: Sequence[Published]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in adapters:
-        result = one.result
-        gallery = result.data.gallery
-        backward, forward = (result.recall(direction=direction) for direction in gallery.directions)
-        rows.append(
-            f"| {one.language} | {_shown(result.data.dataset)}, {result.data.split['test']:,} captions, "
-            f"{gallery.size:,} {gallery.kind} | {result.recall(stage='zero_shot'):.3f} | {result.recall():.3f} | "
-            f"{forward:.3f} | {backward:.3f} | {result.recall(k=5):.3f} | {result.recall(k=10):.3f} |"
-        )
+        data, recall = one.result.data, one.result.recall
+        backward, forward = (recall(direction=direction) for direction in data.gallery.directions)
+        values = (recall(stage="zero_shot"), recall(), forward, backward, recall(k=5), recall(k=10))
+        test = f"{_shown(data.dataset)}, {data.split['test']:,} captions, {data.gallery.size:,} {data.gallery.kind}"
+        rows.append(f"| {one.language} | {test} | {' | '.join(f'{value:.3f}' for value in values)} |")
     note = "R@k is recall@k, the mean over both directions unless one is named; *before* is the tower without adapter."
     return "\n".join([*rows, "", note])
 
 
-def _loading(adapters: Sequence[Published], target: str) -> str:
-    config, file = adapters[0].result.config, adapters[0]
-    flags = "".join(
-        f" --{name.replace('_', '-')} {value}"
-        for name, value in (("profile", config.profile), ("text_model", config.text_model))
-        if value not in (None, "mini")
-    )
-    loaded = f'pecl.load_text_encoder("{config.text_model or config.profile}")'
+def _loading(one: Published, target: str) -> str:
+    config = one.result.config
+    named = {"profile": config.profile, "text-model": config.text_model}
+    flags = "".join(f" --{name} {value}" for name, value in named.items() if value not in (None, "mini"))
     return f"""In pecl:
 
 ```python
 import pecl
 from pecl.export.hub import pull
 
-tower = {loaded}
+tower = pecl.load_text_encoder("{config.text_model or config.profile}")
 bank = pecl.AdapterBank.from_files(tower, pull("{target}", "adapters", tower))
-bank.encode_text(["..."], language="{file.language}")
+bank.encode_text(["..."], language="{one.language}")
 ```
 
 In sentence-transformers, after `pecl adapters pull {target} adapters{flags}` and
-`pecl export sentence-transformers towers-{file.language} --adapter adapters/{file.name}{flags}`:
+`pecl export sentence-transformers towers-{one.language} --adapter adapters/{one.name}{flags}`:
 
 ```python
 from sentence_transformers import SentenceTransformer
 
-model = SentenceTransformer("towers-{file.language}")
+model = SentenceTransformer("towers-{one.language}")
 model.encode(["..."])
 ```"""
 
@@ -151,45 +139,36 @@ model.encode(["..."])
 def _data(adapters: Sequence[Published], licence: str) -> str:
     lines = []
     for one in adapters:
-        data, config = one.result.data, one.result.config
+        data = one.result.data
         parts = ", ".join(f"{count:,} {part}" for part, count in data.split.items())
         hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in data.sha256.items() if sha)
         text = f"; trained on the text of {data.translations.dataset}" if data.translations else ""
-        split = f"{parts}; split seed {config.split_seed}{text}"
-        lines.append(f"- {one.language}: {_shown(one.result.data.dataset)} ({split}). SHA-256: {hashes}.")
-    return "\n".join([*lines, "", "Terms, as their owners state them:", "", *_terms(adapters, licence)])
-
-
-def _terms(adapters: Sequence[Published], licence: str) -> list[str]:
-    """Return the terms of data and towers, a line each, and the licence of the adapters."""
+        split = f"{parts}; split seed {one.result.config.split_seed}{text}"
+        lines.append(f"- {one.language}: {_shown(data.dataset)} ({split}). SHA-256: {hashes}.")
     configs = [one.result.config for one in adapters]
-    learned = {name for config in configs for name in trained_on(config)}
-    tested = {config.dataset for config in configs}
-    lines = []
+    learned, tested = {name for one in configs for name in trained_on(one)}, {one.dataset for one in configs}
+    lines += ["", "Terms, as their owners state them:", ""]
     for name in sorted(learned | tested):
-        uses = [use for use, names in (("trained on", learned), ("measured on", tested)) if name in names]
+        uses = ["trained on"] * (name in learned) + ["measured on"] * (name in tested)
         lines.append(f"- {_shown(name)} ({' and '.join(uses)}): {terms_of(name)}")
     lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
     other = " The terms of the data and of the towers bound what it may be used for." if licence == "other" else ""
-    return [*lines, "", f"Licence of the adapters: {licence}.{other}"]
+    return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{other}"])
 
 
 def _training(adapters: Sequence[Published]) -> str:
-    shared = [
-        item.name
-        for item in fields(ExperimentConfig)
-        if item.name not in _PLACES
-        and len({getattr(one.result.config, item.name) for one in adapters}) == 1
-        and getattr(adapters[0].result.config, item.name) is not None
-    ]
-    config = adapters[0].result.config
-    values = {name: getattr(config, name) for name in shared}
-    values["dataset"] = _shown(adapters[0].result.data.dataset) if "dataset" in values else "several"
+    """Return the runs, the fields of their configs that they share, and the software."""
+    first, *others = (one.result.config.to_dict() for one in adapters)
+    shared = {
+        name: value
+        for name, value in first.items()
+        if value is not None and name not in _PLACES and all(other[name] == value for other in others)
+    }
+    shared["dataset"] = _shown(adapters[0].result.data.dataset) if "dataset" in shared else "several"
     runs = ", ".join(f"{one.language} `{one.result.run_id}`" for one in adapters)
     versions = adapters[0].result.environment.versions
     software = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    listed = " ".join(f"{name}={value}" for name, value in values.items())
-    return f"Runs: {runs}.\n\n```\n{listed}\n```\n\n{software}"
+    return f"Runs: {runs}.\n\n```\n{' '.join(f'{name}={value}' for name, value in shared.items())}\n```\n\n{software}"
 
 
 def _shown(name: str) -> str:

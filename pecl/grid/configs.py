@@ -44,11 +44,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
 
 
 def repeat_configs(results: Sequence[Result], values: Mapping[str, Any]) -> list[ExperimentConfig]:
-    """Return the configs of `results` with other `values` (lists are expanded), such as further seeds.
-
-    Raises:
-        ConfigError: as `expand`.
-    """
+    """Return the configs of `results` with other `values` (lists are expanded), such as further seeds."""
     configs = [config for result in results for config in expand({**result.config.to_dict(), **values})]
     return list({(config.run_id(), config.out): config for config in configs}.values())
 

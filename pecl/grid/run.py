@@ -20,7 +20,7 @@ from pecl.experiment.inputs import DataHashes, TrainingInputs
 from pecl.files import BusyError, check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, fleets
-from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
+from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
 from pecl.grid.status import StatusLine
@@ -78,9 +78,6 @@ def plan_grid(
 
     All checks of `run_grid`, which has the same arguments, before the first step of each run are made, and nothing is
     written.
-
-    Raises:
-        PeclError: bad input of any run.
     """
     from pecl.experiment.plan import plan_runs  # imports torch
 
@@ -103,8 +100,6 @@ def _begin(configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Laun
         return launcher.sharing(device) if isinstance(launcher, Processes) else 1
 
     tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
-    if launcher.separate:
-        check_workers_know(configs)
     for out in dict.fromkeys(config.out for config in configs):
         check_writable(out)
     run = _Run(tasks, list(tasks), launcher)

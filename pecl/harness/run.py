@@ -57,10 +57,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
         result = evaluate(config)
         towers = towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        text = AdapterBank(towers.text, plain=None)
-        file = with_adapter(config)[1].read(towers.text)
-        if file is not None:
-            text.add(config.language, file)
+        text = with_adapter(config)[1].bank(towers.text, config.language)
         for direction, found in measure(prepared, towers, text).items():
             own = {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
             rows.append(HarnessRow(config.language, direction, found, own))

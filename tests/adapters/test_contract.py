@@ -46,10 +46,7 @@ def in_top_layer(*names):
 SPECS = {
     "lora": (True, in_layers(*QUERY_VALUE, *NORMS)),
     "lora-only:r=3,lora_alpha=6": (True, in_layers(*QUERY_VALUE)),
-    "run_cross": (
-        True,
-        in_layers(*(f"{path}.lora_{x}" for path in LINEARS[:4] for x in "AB"), *NORMS).union(HEAD),
-    ),
+    "run_cross": (True, in_layers(*(f"{path}.lora_{x}" for path in LINEARS[:4] for x in "AB"), *NORMS).union(HEAD)),
     "bottleneck": (True, in_layers(*BOTTLENECK, *NORMS)),
     "bottleneck-only:identity_start=false,bottleneck_dim=5": (False, in_layers(*BOTTLENECK)),
     "compacter:reduction_factor=4": (True, in_layers(*COMPACTER, *NORMS)),

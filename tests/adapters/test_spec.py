@@ -130,36 +130,26 @@ def test_rank_replaces_that_of_lora():
     ("spec", "message"),
     [
         ("lora+", "unknown adapter ''"),
-        ("head-only", "unknown adapter 'head-only'"),
         (
             "lora:rank=3",
             "lora: unknown option 'rank': expected one of layers, lora_alpha, lora_dropout, r, target_modules",
         ),
         ("lora:layers=3", 'lora: layers: expected text such as "top-3" or "none", got "3"'),
-        ("lora:layers=top-0", 'lora: layers: expected text such as "top-3" or "none", got "top-0"'),
         ("lora:r", 'lora: expected option=value, got "r"'),
         ("lora:r=2.5", 'r: expected a whole number >= 1, got "2.5"'),
         ("lora:r=0,lora_dropout=2", "r: expected .*got 0; lora_dropout: expected a number from 0 to 1, got 2.0"),
-        ("lora:lora_alpha=nan", "lora_alpha: expected a number, got nan"),
         (
             "lora:target_modules=qurey",
             'target_modules: expected one of .* joined by /, each once, got "qurey"; did you mean "query"',
         ),
-        ("lora:target_modules=query/query", 'each once, got "query/query"'),
         ('layernorm:target_modules=".*"', r'expected one of attention_norm, output_norm, .*, got "\.\*"'),
-        (
-            "bottleneck:non_linearity=gelu2",
-            'non_linearity: expected one of gelu, gelu_new, .* got "gelu2"; did you mean "gelu',
-        ),
         ("bottleneck:identity_start=maybe", 'bottleneck: identity_start: expected true or false, got "maybe"'),
         ("pooler:x=1", 'pooler takes no options, got "x"'),
         ('hard_prompt:text="a', 'hard_prompt: text: expected text in double quotes, got "a'),
-        ("soft_prompt:num_virtual_tokens=0", 'num_virtual_tokens: expected a whole number >= 1 or "none", got 0'),
         ("soft_prompt:num_virtual_tokens=4,init_text=ein", "leave num_virtual_tokens out"),
         ("lora+lora-only:r=1", "got lora twice"),
         ("lora-r1:r=3", 'preset "lora-r1" takes no options: write out "lora:r=1"'),
         ("full+lora", "full and lora exclude each other"),
-        ("full+head", "full and head exclude each other"),
         ("lora+bitfit", "bitfit and layernorm exclude each other at attention_norm/output_norm"),
     ],
 )
@@ -184,8 +174,6 @@ def test_combinations_that_work():
     ("document", "message"),
     [
         ([{"kind": "lorra"}], "unknown adapter 'lorra'"),
-        ([{"r": 1}], "unknown adapter None"),
-        ([{"kind": "lora", "rank": 1}], "unknown option 'rank'"),
         ([{"kind": "lora", "r": "1"}], 'r: expected a whole number >= 1, got "1"'),
     ],
 )

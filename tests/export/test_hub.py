@@ -21,7 +21,7 @@ from pecl.config import make_config
 from pecl.encoders.towers import Towers
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.experiment.run import train
-from pecl.export.hub import INDEX, find_adapters, pull, push
+from pecl.export.hub import INDEX, pull, push
 from pecl.results.result import write_result
 
 TEXTS = ["ka lopi", "zumo"]
@@ -47,13 +47,6 @@ def published(trained, tmp_path):
     """The folder in which these adapters are published."""
     push([folder_of(trained)], str(tmp_path / "published"))
     return tmp_path / "published"
-
-
-def edited(index, change):
-    """Return the text of an index that `change` edits; its digest stays."""
-    document = json.loads(index.read_text("utf-8"))
-    change(document)
-    return json.dumps(document)
 
 
 def folder_of(trained):
@@ -129,13 +122,10 @@ def test_a_hub_id_is_pushed_pinned_and_pulled(trained, hub, tmp_path, capsys):
     assert not (tmp_path / "there").exists()
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "message"), [(401, "RepoNotFound", "there is no model me/x on"), (403, "", "cannot fetch me/x")]
-)
-def test_what_a_hub_refuses_is_one_sentence(hub, trained, tmp_path, capsys, status, code, message):
-    hub.refusals["me/x"] = (status, code)
+def test_what_a_hub_refuses_is_one_sentence(hub, trained, tmp_path, capsys):
+    hub.refusals["me/x"] = (401, "RepoNotFound")
     assert main(["adapters", "pull", "me/x", str(tmp_path / "x")]) == 2
-    assert message in capsys.readouterr().err
+    assert "there is no model me/x on" in capsys.readouterr().err
     assert main(["adapters", "push", str(folder_of(trained)), "me/x"]) == 2
     error = capsys.readouterr().err
     assert "cannot write me/x on http://127.0.0.1" in error
@@ -153,16 +143,8 @@ def test_adapters_of_another_tower_or_damaged_ones_are_refused(published, tmp_pa
     index = published / INDEX
     for damage, message in (
         ("{", "expected the index of published adapters"),
-        (json.dumps({"format": "x"}), "its format is 'x'"),
-        (index.read_text().replace("de.safetensors", "../de.safetensors"), "is not the name of an adapter file"),
-        (index.read_text().replace('"format_version": 1', '"format_version": 2'), "has format 2"),
-        (index.read_text().replace('"recall@1": 0', '"recall@1": 1'), "does not match its checksum"),
-        (edited(index, lambda document: document.pop("sha256")), "it has no checksum"),
-        (edited(index, lambda document: document["adapters"].clear()), "it lists no adapter"),
-        (edited(index, lambda document: document["adapters"].append(document["adapters"][0])), "lists a file twice"),
-        (edited(index, lambda document: document["adapters"][0].update(language="fr")), "lists a language twice"),
-        (edited(index, lambda document: document["adapters"][0].update(sha256="0")), "no language or no SHA-256"),
-        (edited(index, lambda document: document["adapters"][0].update(file="a\0.safetensors")), "is not the name"),
+        (index.read_text().replace('"format_version": 1', '"format_version": 2'), "its format is 'pecl-adapters' 2"),
+        (index.read_text().replace('"sha256"', '"sha"'), "expected the index of published adapters"),
     ):
         index.write_text(damage)
         refused(message)
@@ -204,15 +186,6 @@ def test_adapters_under_other_figures_are_not_published(trained, tmp_path, sourc
     assert not (tmp_path / "published").exists()
 
 
-def test_a_file_that_is_exchanged_while_it_is_published_is_seen(trained, tmp_path, monkeypatch):
-    found = find_adapters([folder_of(trained)])
-    monkeypatch.setattr(pecl.export.hub, "find_adapters", lambda sources: found)
-    exchange(*(one.adapter_path for one in trained))
-    with pytest.raises(WeightsError, match="is not the adapter that"):
-        push([folder_of(trained)], str(tmp_path / "published"))
-    assert not (tmp_path / "published").exists()
-
-
 def test_listing_refuses_damaged_results_and_exchanged_adapters(trained, published, capsys):
     assert main(["adapters", "list", str(folder_of(trained)), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -225,7 +198,7 @@ def test_listing_refuses_damaged_results_and_exchanged_adapters(trained, publish
     trained[0].path.write_text(json.dumps(document), "utf-8")
     assert main(["adapters", "list", str(folder_of(trained))]) == 2
     error = capsys.readouterr().err
-    assert re.search(rf"result {trained[0].path} is damaged \(config\.epochs.*\); run it again", error)
+    assert re.search(rf"{trained[0].path} is damaged: config\.epochs .*; delete the file and run it again", error)
     exchange(*(one.adapter_path for one in trained))
     exchange(*(published / f"{code}.safetensors" for code in ("de", "fr")))
     for folder in (folder_of(trained), published, trained[0].adapter_path):
@@ -246,21 +219,14 @@ def test_a_name_that_can_be_a_path_is_one_and_goes_to_no_network(trained, hub, t
     assert main(["adapters", "pull", "me/y", "there"]) == 2
     assert f"me/y lacks {INDEX}" in capsys.readouterr().err
     assert hub.uploads == {}
-    assert main(["adapters", "push", str(folder_of(trained)), "hub:me/x"]) == 0
-    assert capsys.readouterr().out == f"me/x@{COMMIT}\n"
-    assert 'pull("me/x"' in hub.uploads["me/x"]["README.md"].decode()
-    assert main(["adapters", "pull", "hub:me/x", "fetched"]) == 0
-    assert json.loads((tmp_path / "fetched" / INDEX).read_text())["source"] == "me/x"
-    assert len(pull("hub:me/x", tmp_path / "fetched", tiny_tower())) == 2  # again: it is the same source
 
 
-@pytest.mark.parametrize("target", ["~/made", "~"])
-def test_a_tilde_is_the_home_folder(trained, tmp_path, monkeypatch, target):
+def test_a_tilde_is_the_home_folder(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    push([folder_of(trained)], target)
-    assert (tmp_path / "home" / target.removeprefix("~").strip("/") / INDEX).exists()
-    assert len(pull(target, tmp_path / "here", tiny_tower())) == 2
+    push([folder_of(trained)], "~/made")
+    assert (tmp_path / "home" / "made" / INDEX).exists()
+    assert len(pull("~/made", tmp_path / "here", tiny_tower())) == 2
 
 
 def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys):

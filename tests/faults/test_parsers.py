@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pecl.errors import PeclError
 
 NAMES = (
-    *("yaml", "task", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
+    *("yaml", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
     *("downloads", "provenance", "state", "adapter", "peft config", "peft weights", "released", "weights"),
     *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "embeddings"),
     *("tokens", "embedded"),

@@ -167,8 +167,6 @@ KILLED = WorkerDiedError("the worker was killed by SIGKILL: it said nothing")
 class Faulty:
     """A launcher whose first attempts end with `error`, or well, and leave no result."""
 
-    separate = False
-
     def __init__(self, faults, error):
         self.faults, self.error, self.attempts = faults, error, 0
 

@@ -25,7 +25,7 @@ from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.bulk.shards import open_embeddings, read_ids, write_shard
-from pecl.config import make_config, read_yaml
+from pecl.config import read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.fetching.download import read_download_records
@@ -38,7 +38,6 @@ from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.grid.configs import expand
-from pecl.grid.launchers.base import Task, TaskFile
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.training.state import load_state, save_state
@@ -75,11 +74,6 @@ def make_parsers(folder):
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
         "yaml": Parser("config.yaml", CONFIGS, lambda path: expand(read_yaml(path), str(path))),
-        "task": Parser(
-            "task.yaml",
-            (Task((make_config({"language": "de"}), make_config({"seed": 2}))).to_yaml().encode(),),
-            lambda path: TaskFile.from_yaml(path.read_text("utf-8", "replace")).task(),
-        ),
         "result": Parser("result.json", (_json(result),), read_result),
         "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))),
         "retrieved": Parser(

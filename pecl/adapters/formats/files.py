@@ -8,7 +8,6 @@ every file that is loaded is compared, so that two files that were swapped are n
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,13 +104,12 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
-    if not re.fullmatch(r"[0-9]{1,9}", version := metadata.get("format_version", "")):
-        raise WeightsError(f"adapter file {path} has a damaged header: format_version is {version!r}")
-    if int(version) > FORMAT_VERSION:
-        raise WeightsError(
-            f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
-        )
     try:
+        if int(version := metadata["format_version"]) > FORMAT_VERSION:
+            raise WeightsError(
+                f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade "
+                "pecl"
+            )
         document: Any = parse_json(metadata["configs"])
         if unknown := [config["kind"] for config in document if config["kind"] not in KINDS]:
             raise UnknownAdapterError(path, metadata["language"], unknown[0])
@@ -120,7 +118,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
-    except UnknownAdapterError:
+    except WeightsError:
         raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error

@@ -36,8 +36,6 @@ class _Worker:
 class Processes:
     """Carries out tasks in `jobs` processes, which take `gpus`, numbers of visible GPUs, in turn; empty for all."""
 
-    separate = True
-
     def __init__(self, jobs: int, gpus: Sequence[int] = ()) -> None:
         self.jobs, self.gpus = jobs, list(gpus)
 
@@ -90,7 +88,7 @@ class Processes:
         if gpus_needed(task.configs[0].device) == 1:
             names = self._names_of_gpus()
             environment["CUDA_VISIBLE_DEVICES"] = names[place % len(names)]
-        command = [sys.executable, "-m", "pecl.grid.launchers.worker", "-", "--cores", ",".join(map(str, cores))]
+        command = [sys.executable, "-m", "pecl.grid.launchers.worker", "--cores", ",".join(map(str, cores))]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
         process = subprocess.Popen(
             command,
@@ -102,7 +100,7 @@ class Processes:
         )
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status will say so
             stdin = not_none(process.stdin, "stdin")
-            stdin.write(task.to_yaml().encode() + b"...\n")
+            stdin.write(task.to_json().encode() + b"\n")
             stdin.flush()
         return _Worker(task, process, errors)
 

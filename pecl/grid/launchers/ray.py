@@ -1,4 +1,4 @@
-"""Ray: tasks on the cluster of `RAY_ADDRESS`, or on a Ray that is started here. A task's only input is its config file.
+"""Ray: tasks on the cluster of `RAY_ADDRESS`, or on a Ray that is started here. A task is a line of JSON.
 
 The hosts of a cluster must see the results folder and have pecl installed.
 """
@@ -25,8 +25,6 @@ class Ray:
         ConfigError: ray is missing, or an option is unknown.
     """
 
-    separate = True
-
     def __init__(self, jobs: int = 1, options: Mapping[str, Any] | None = None) -> None:
         try:
             import ray  # noqa: F401
@@ -50,7 +48,7 @@ class Ray:
             remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
             try:
                 for task in tasks:
-                    waiting[remote.remote(task.to_yaml())] = task
+                    waiting[remote.remote(task.to_json())] = task
                     yield Event("started", task)
                 while waiting:
                     ended, _ = ray.wait(list(waiting), timeout=1.0)

@@ -1,6 +1,6 @@
 """Slurm, through submitit: one job array per round of tasks. All hosts must see the results folder.
 
-A job takes the config file of a task as its argument and writes results. submitit keeps job scripts, arguments and logs
+A job takes a task as JSON as its argument and writes results. submitit keeps job scripts, arguments and logs
 in `<out>/.slurm/`, which is removed when every job has succeeded. A job that is preempted or runs out of time is queued
 again, and resumes from its last saved step.
 """
@@ -45,8 +45,6 @@ class Slurm:
         ConfigError: submitit or Slurm is missing, or an option is unknown.
     """
 
-    separate = True
-
     def __init__(self, jobs: int = 0, options: Mapping[str, Any] | None = None) -> None:
         try:
             from submitit import SlurmExecutor
@@ -72,7 +70,7 @@ class Slurm:
         executor = SlurmExecutor(folder)
         executor.update_parameters(**self.options)
         try:
-            jobs = executor.map_array(_Job(), [task.to_yaml() for task in tasks])
+            jobs = executor.map_array(_Job(), [task.to_json() for task in tasks])
         except (FailedJobError, FailedSubmissionError) as error:  # sbatch failed, or named no job
             raise ConfigError(f"Slurm refused the jobs: {' '.join(str(error).split())}") from error
         waiting = dict(zip(jobs, tasks, strict=True))

@@ -1,8 +1,8 @@
 """`work(configs)`: train runs and write their results, in this process (`Inline`) or a worker.
 
-As a process, `python -m pecl.grid.launchers.worker FILE` (or `-` for standard input) reads a task's config file.
-Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process
-trains a run, 130 interrupted. An error is one sentence, the last line of standard error.
+As a process, `python -m pecl.grid.launchers.worker` reads a task from standard input, whose end stops the work. Exit
+status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process trains a
+run, 130 interrupted. An error is one sentence, the last line of standard error.
 """
 
 import _thread
@@ -18,9 +18,9 @@ from collections.abc import Generator, Sequence
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.files import BusyError, read_regular
+from pecl.files import BusyError
 from pecl.files.failures import describe_failure
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, TaskFile
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task
 from pecl.results.locks import hold
 
 logger = logging.getLogger(__name__)
@@ -70,8 +70,6 @@ def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> Non
 class Inline:
     """The default launcher: tasks run one by one in this process, which keeps towers and caches."""
 
-    separate = False
-
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         for task in tasks:
@@ -89,7 +87,6 @@ class Inline:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one task and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pecl.grid.launchers.worker", description="Do a grid's task.")
-    parser.add_argument("file", help="config file of the task; - reads standard input, whose end stops the work")
     parser.add_argument("--cores", help="cores to use, such as 0,1")
     parsed = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
@@ -97,10 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.sched_setaffinity(0, {int(core) for core in parsed.cores.split(",")})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
     try:
-        text = _read_task() if parsed.file == "-" else read_regular(parsed.file).decode("utf-8")
+        text = sys.stdin.readline()
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
         status, sentence = run_text(text)
-    except (OSError, ValueError) as error:
-        status, sentence = BAD_INPUT, f"cannot read task {parsed.file}: {getattr(error, 'strerror', None) or error}"
     except KeyboardInterrupt:
         status, sentence = 130, "interrupted"
     if sentence:
@@ -109,11 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_text(text: str) -> tuple[int, str]:
-    """Carry out a task given as YAML; return the exit status, and a sentence if it failed."""
+    """Carry out a task given as JSON; return the exit status, and a sentence if it failed."""
     try:
-        file = TaskFile.from_yaml(text)
-        os.chdir(file.folder)
-        task = file.task()
+        task = Task.received(text)
         work(task.configs, task.share)
     except BusyError as error:
         return BUSY, str(error)
@@ -124,17 +118,6 @@ def run_text(text: str) -> tuple[int, str]:
     except Exception as error:
         return describe_failure(error)
     return 0, ""
-
-
-def _read_task() -> str:
-    """Return the text up to the line `...`, the end of a YAML document; stop the work when the sender ends."""
-    lines = []
-    for line in sys.stdin:
-        if line == "...\n":
-            break
-        lines.append(line)
-    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
-    return "".join(lines)
 
 
 def _stop_at_end_of_input() -> None:

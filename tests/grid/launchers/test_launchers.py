@@ -25,22 +25,18 @@ from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.grid import expand, run_grid
 from pecl.grid.launchers import make_launcher
-from pecl.grid.launchers.base import Task, TaskFile, WorkerDiedError, parse_options
+from pecl.grid.launchers.base import Task, WorkerDiedError, parse_options
 from pecl.grid.launchers.processes import Processes, share_of_cores
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.worker import main as worker
+from pecl.grid.launchers.worker import run_text
 from pecl.results.locks import hold
 from pecl.results.result import collect
 
 # Stands for a worker: says what it was given, and ends as its first run's seed says.
 STUB = """#!{python}
-import json, os, signal, sys, time, yaml
-text = []
-for line in sys.stdin:
-    if line == "...\\n":
-        break
-    text.append(line)
-runs = yaml.safe_load("".join(text))["runs"]
+import json, os, signal, sys, time
+runs = json.loads(sys.stdin.readline())["runs"]
 seed = runs[0]["seed"]
 names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 said = {{"arguments": sys.argv[1:], **{{name: os.environ.get(name) for name in names}}}}
@@ -205,19 +201,10 @@ def test_cores_are_divided(cores, jobs):
         assert sorted(core for share in shares for core in share) == sorted(cores)
 
 
-def test_a_task_travels_as_yaml():
+def test_a_task_travels_as_json():
     (task,) = tasks(3, language="jp", lr=1e-5)
-    file = TaskFile.from_yaml(task.to_yaml())
-    assert (file.task(), file.folder) == (task, os.getcwd())
-    for text, message in (
-        ("runs: []", "a mapping with"),
-        ("{folder: ., runs: [{}], share: 0}", "share: expected a whole number >= 1 or null, got 0"),
-        ("{folder: 1, runs: [{}]}", "folder: expected text, got 1"),
-        ("{folder: ., runs: [{}], plugins: {a: b}}", "plugins: expected a list of names"),
-        ("{folder: ., runs: []}", "runs: expected a list of one mapping or more"),
-    ):
-        with pytest.raises(ConfigError, match=f"^task: .*{message}"):
-            TaskFile.from_yaml(text)
+    assert Task.received(task.to_json()) == task
+    assert json.loads(task.to_json())["folder"] == os.getcwd()
 
 
 def test_options_are_numbers_where_they_can_be():
@@ -226,28 +213,16 @@ def test_options_are_numbers_where_they_can_be():
         parse_options("--slurm", ["gpu"])
 
 
-@pytest.fixture
-def task_file(small, tmp_path):
-    """The config file of one small run."""
-    path = tmp_path / "task.yaml"
-    path.write_text(Task((make_config(small),)).to_yaml())
-    return path
+def text_of(values):
+    return Task((make_config(values),)).to_json()
 
 
-def test_a_worker_says_what_is_wrong_with_its_task(task_file, small, capsys):
-    assert worker([str(task_file)]) == 0
+def test_a_worker_says_what_is_wrong_with_its_task(small):
+    assert run_text(text_of(small)) == (0, "")
     assert len(list(Path(small["out"]).glob("*.json"))) == 1
-    task_file.write_text(Task((make_config({**small, "shots": 12}),)).to_yaml())
-    assert worker([str(task_file)]) == 2
-    assert "shots: expected at most 11" in capsys.readouterr().err
-
-
-def test_a_worker_refuses_what_is_no_file_of_text(tmp_path, capsys):
-    os.mkfifo(tmp_path / "pipe")  # which an `open` would wait for
-    (tmp_path / "latin1").write_bytes(b"\xe9t\xe9")
-    for name, reason in (("missing", "No such file"), ("pipe", "expected a regular file"), ("latin1", "'utf-8' codec")):
-        assert worker([str(tmp_path / name)]) == 2
-        assert capsys.readouterr().err.startswith(f"cannot read task {tmp_path / name}: {reason}")
+    status, sentence = run_text(text_of({**small, "shots": 12}))
+    assert status == 2
+    assert "shots: expected at most 11" in sentence
 
 
 @pytest.fixture
@@ -258,31 +233,25 @@ def deaf_to_interrupts():
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_worker_leaves_a_run_that_another_process_is_at_work_on(task_file, small, capsys, deaf_to_interrupts):
+def test_a_worker_leaves_a_run_that_another_process_is_at_work_on(small):
     with hold(small["out"], [make_config(small).run_id()]):
-        assert worker([str(task_file)]) == 75
-    assert "is being trained by another process" in capsys.readouterr().err.splitlines()[-1]
+        status, sentence = run_text(text_of(small))
+    assert status == 75
+    assert "is being trained by another process" in sentence
     assert not list(Path(small["out"]).glob("*.json"))
 
 
-def test_a_worker_that_cannot_write_says_so(task_file, small, capsys, deaf_to_interrupts):
+def test_a_worker_that_cannot_write_says_so(small):
     Path(small["out"]).write_text("a file in the folder's place")
-    assert worker([str(task_file)]) == 73
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"cannot write into {small['out']}")
+    status, sentence = run_text(text_of(small))
+    assert status == 73
+    assert sentence.startswith(f"cannot write into {small['out']}")
 
 
-def test_an_interrupted_worker_records_it(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
-    monkeypatch.setattr(pecl.experiment.fleet.Trainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
-    assert worker([str(task_file)]) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
-    (path,) = Path(small["out"]).glob("*.json")
-    assert json.loads(path.read_text())["status"] == "interrupted"
-
-
-def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
+def test_a_worker_ends_with_its_input_and_records_it(small, monkeypatch, capsys, deaf_to_interrupts):
     """Its input is open for as long as the grid that started it lives."""
     reading, writing = os.pipe()
-    os.write(writing, task_file.read_bytes() + b"...\n")
+    os.write(writing, text_of(small).encode() + b"\n")
 
     def loses_its_grid(trainer):
         os.close(writing)
@@ -291,8 +260,10 @@ def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, dea
     monkeypatch.setattr(pecl.experiment.fleet.Trainer, "run", loses_its_grid)
     with open(reading) as stream:
         monkeypatch.setattr(sys, "stdin", stream)
-        assert worker(["-"]) == 130
+        assert worker([]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    (path,) = Path(small["out"]).glob("*.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"
 
 
 def test_a_missing_engine_is_named(monkeypatch):
@@ -321,7 +292,7 @@ def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
     queued = []
     environment = SimpleNamespace(global_rank=0, _requeue=queued.append)
     paths = SimpleNamespace(submitted_pickle=tmp_path / "submitted.pkl")
-    text = "folder: .\nruns: [{epoch: 3}]"
+    text = json.dumps({"folder": ".", "plugins": [], "share": None, "runs": [{"epoch": 3}]})
     submission = DelayedSubmission(_Job(), text)
     submission.set_timeout(timeout_min=60, max_num_timeout=3)
     with pytest.raises(SystemExit):
