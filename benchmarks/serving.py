@@ -56,7 +56,7 @@ def models() -> Models:
     found = Models("mini", tower)
     for code, state in zip(CODES, states, strict=True):
         file = AdapterFile(Path(code), code, parse_adapter(SPEC), state, tower.name, tower.fingerprint)
-        found.add(file)
+        found.add(code, file)
     return found
 
 

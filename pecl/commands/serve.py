@@ -79,7 +79,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _flag(name: str) -> str:
-    return f"max-{name}".replace("_", "-") if name not in ("window", "patience", "idle") else name
+    return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -128,6 +128,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     """Return the service, both towers loaded."""
     import torch
 
+    from pecl.adapters.bank import name_of
     from pecl.adapters.choice import KnownAdapters
     from pecl.encoders.towers import load_towers
     from pecl.serving.models import Models
@@ -143,8 +144,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
     name = config.profile if config.text_model is None else Path(config.text_model).name
     models = Models(name, towers.text)
-    for file in files.values():
-        models.add(file)
+    models.add_files((name_of(file), file) for file in files.values())
     logger.info("adapters: %s", listed([known.for_language(language).name for language in files]) or "none")
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
     return Service(models, towers.image, limits, adapters_dir, photographs, immich)

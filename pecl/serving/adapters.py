@@ -14,24 +14,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from pecl.adapters.formats.convert import SUFFIX
-from pecl.adapters.formats.files import load_adapter_file
 from pecl.errors import PeclError, suggest
 from pecl.options import quoted
 from pecl.serving.bodies import JsonRoute
 from pecl.serving.refusals import Refusal, bad
-from pecl.serving.schemas import DeletedAnswer, LoadAdapter, ModelAnswer, ModelsAnswer, UnloadAdapter
+from pecl.serving.schemas import LoadAdapter, UnloadAdapter
 from pecl.serving.service import Served, Service
 
 router = APIRouter(route_class=JsonRoute)
 
 
-@router.get("/v1/models", response_model=ModelsAnswer)
+@router.get("/v1/models")
 async def list_models(service: Served) -> dict[str, Any]:
     """List the plain tower and each adapter."""
     return {"object": "list", "data": service.models.describe()}
 
 
-@router.get("/v1/models/{model:path}", response_model=ModelAnswer)
+@router.get("/v1/models/{model:path}")
 async def show_model(model: str, service: Served) -> dict[str, Any]:
     """Describe the plain tower or an adapter."""
     return _described(service, service.models.adapter_of(model))
@@ -46,12 +45,12 @@ async def _folder(service: Served) -> Path:
 Folder = Annotated[Path, Depends(_folder)]
 
 
-@router.post("/v1/load_adapter", response_model=ModelAnswer)
+@router.post("/v1/load_adapter")
 async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
     """Add a file of the folder of adapters, under its language or `name`."""
     path = _find(folder, body.file)
     try:
-        added = await service.alone(lambda: service.models.add(load_adapter_file(path), body.name))
+        added = await service.alone(lambda: service.models.load(path, body.name))
     except PeclError as error:
         sentence = str(error)
         for place in (folder, folder.parent):  # of the file and of its result: paths of this machine
@@ -60,7 +59,7 @@ async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> di
     return _described(service, added)
 
 
-@router.post("/v1/unload_adapter", response_model=DeletedAnswer)
+@router.post("/v1/unload_adapter")
 async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
     """Unload an adapter."""
     adapter = service.models.adapter_of(body.model)

@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.resources import files
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pecl.options import quoted
@@ -25,25 +26,15 @@ from pecl.serving.service import Served, Service
 
 logger = logging.getLogger(__name__)
 
+_STATIC = Path(__file__).parent / "static"
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",  # no page of another site shows a photograph of this one
+    # Scripts, styles and pictures come only from this server, and no other page may show this one within itself.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
-# Scripts, styles and pictures come only from this server, and no other page may show this one within itself.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_FILES = {  # address -> file of the package, and its type
-    "/": ("page.html", "text/html"),
-    "/static/page.css": ("page.css", "text/css"),
-    "/static/page.js": ("page.js", "text/javascript"),
-    "/static/results.js": ("results.js", "text/javascript"),
-    "/static/text.js": ("text.js", "text/javascript"),
-    "/static/strings.json": ("strings.json", "application/json"),
-}
-
 
 router = APIRouter()
 
@@ -59,6 +50,12 @@ async def health(service: Served) -> JSONResponse:
 async def metrics(service: Served) -> Response:
     """Return counters in Prometheus' text form."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """Show the search page."""
+    return FileResponse(_STATIC / "page.html")
 
 
 def make_app(
@@ -88,20 +85,8 @@ def make_app(
         app.include_router(one)
     if service.immich is not None:
         app.include_router(immich.router)
-    for address, about in _FILES.items():
-        app.add_api_route(address, _file(*about), include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=_STATIC))
     return app
-
-
-def _file(name: str, kind: str) -> Callable[[], Awaitable[Response]]:
-    """Return the endpoint of a file, which is read once: nothing in a request leads to a file."""
-    content = (files("pecl.serving") / "static" / name).read_bytes()
-    headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
-
-    async def page() -> Response:
-        return Response(content, media_type=kind, headers=headers)
-
-    return page
 
 
 @dataclass
@@ -130,13 +115,7 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                if status == 401:
-                    for challenge in CHALLENGES:  # a line each, since browsers read only one per line
-                        headers.append("www-authenticate", challenge)
-                if self.service.stopping:
-                    headers["connection"] = "close"
+                self._add_headers(MutableHeaders(scope=message), status)
             await send(message)
 
         with counters.open_requests.track_inprogress():
@@ -152,15 +131,20 @@ class Frame:
         counters.requests.labels(endpoint, status).inc()
         seconds = time.perf_counter() - start
         counters.request_seconds.labels(endpoint).observe(seconds)
-        if self.access_log:
-            self._log(scope, status, seconds)
+        if self.access_log:  # without its query, which may say what somebody searched for
+            path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
+            client = scope["client"][0] if scope["client"] else "-"
+            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
 
-    def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        """Log a request; its query stays out, since it may say what somebody searched for."""
-        path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
-        client = scope["client"][0] if scope["client"] else "-"
-        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
+    def _add_headers(self, headers: MutableHeaders, status: int) -> None:
+        headers.update(_HEADERS)
+        headers.setdefault("cache-control", "no-cache")
+        if status == 401:
+            for challenge in CHALLENGES:  # a line each, since browsers read only one per line
+                headers.append("www-authenticate", challenge)
+        if self.service.stopping:
+            headers["connection"] = "close"
 
     def _check(self, scope: Scope) -> None:
         """Raise Refusal for a wrong name of the host, or without the key."""

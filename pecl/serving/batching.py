@@ -5,6 +5,7 @@ request that finds it full is refused at once.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Executor
@@ -89,9 +90,8 @@ class Batcher(Generic[Job, Answer]):
         """Wait until the oldest job's window is over, or a whole pass has come."""
         if seconds > 0 and self.waiting < self._limits.together:
             self._enough.clear()
-            waiter = asyncio.ensure_future(self._enough.wait())
-            await asyncio.wait([waiter], timeout=seconds)
-            waiter.cancel()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), seconds)
 
     def _take(self) -> list[_Waiting[Job, Answer]]:
         """Take the jobs of a pass off the queue, in the order in which they came."""

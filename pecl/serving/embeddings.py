@@ -3,29 +3,32 @@
 {"model": "mini", "input": ["pes na pláži", "ein Hund"], "language": ["cs", "de"]}
 """
 
+import asyncio
 import base64
 import json
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from pecl.errors import ConfigError
 from pecl.serving.bodies import JsonRoute
 from pecl.serving.models import Models, TextJob
-from pecl.serving.pictures import is_data_uri, read_data_uri
+from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import at_most, bad
-from pecl.serving.schemas import EmbeddingsAnswer, EmbeddingsRequest, ImageInput, TextInput
+from pecl.serving.schemas import EmbeddingsRequest
 from pecl.serving.service import Served, Service
 
 router = APIRouter(route_class=JsonRoute)
 
 
-@router.post("/v1/embeddings", response_model=EmbeddingsAnswer)
+@router.post("/v1/embeddings", response_model=dict[str, Any])
 async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
     """Embed texts and images; embeddings have length 1."""
     texts, pictures = _inputs(body, service)
-    dim = service.models.dim
+    dim = service.models.tower.embedding_dim
     if body.dimensions not in (None, dim):
         raise bad(f"dimensions: expected {dim}, the width of this model, got {body.dimensions}", "dimensions")
     rows, tokens = torch.empty(len(body.input), dim), 0  # (N, D)
@@ -37,7 +40,7 @@ async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
         embedded = await service.embed_texts(TextJob(list(of_texts), list(adapters), truncate=body.truncate))
         rows[list(texts)], tokens = embedded.embeddings, embedded.tokens
     coded = body.encoding_format == "base64"
-    content = await service.with_json(lambda: write_answer(rows, coded, body.model, tokens))
+    content = await asyncio.to_thread(write_answer, rows, coded, body.model, tokens)
     return Response(content, media_type="application/json")
 
 
@@ -70,13 +73,11 @@ def _inputs(
     pictures: dict[int, tuple[bytes, str]] = {}
     for place, (item, language) in enumerate(zip_longest(body.input, languages)):
         name = f"input[{place}]" if count > 1 else "input"
-        content = item.image if isinstance(item, ImageInput) else item.text if isinstance(item, TextInput) else item
-        if isinstance(item, ImageInput) or (isinstance(item, str) and is_data_uri(item)):
-            pictures[place] = read_data_uri(content, name, limits), name
+        if item.text is None:
+            pictures[place] = read_data_uri(item.image, name, limits), name
         else:
-            at_most(limits.characters, len(content), "characters", name)
-            own = item.language if isinstance(item, TextInput) else None
-            texts[place] = content, _adapter(own or language, adapter, models)
+            at_most(limits.characters, len(item.text), "characters", name)
+            texts[place] = item.text, _adapter(item.language or language, adapter, models)
     at_most(limits.texts, len(texts), "texts", "input")
     at_most(limits.pictures, len(pictures), "pictures", "input")
     return texts, pictures
@@ -86,7 +87,10 @@ def _adapter(language: str | None, adapter: str | None, models: Models) -> str |
     """Return the adapter of a text whose language is named, and whose request names `adapter` as its model."""
     if language is None:
         return adapter
-    found = models.adapter_for(language)
+    try:
+        found = models.adapter_for(language)
+    except ConfigError as error:
+        raise bad(str(error), "language") from error
     if adapter is not None and found != adapter:
         model = models.model_of(adapter)
         raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")

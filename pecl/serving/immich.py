@@ -4,17 +4,19 @@
     POST /predict    a form with `entries`, and `text` or `image`
 
 `entries` names a task, a model and its options, such as
-`{"clip": {"textual": {"modelName": "...", "options": {"language": "cs"}}}}`. Only a text for CLIP is read. Bytes of
-every other request go to the service as they arrive. Source: immich-app/immich, the file
+`{"clip": {"textual": {"modelName": "...", "options": {"language": "cs"}}}}`. Only a text for CLIP is answered here.
+Bytes of every other request go to the service as they are. Source: immich-app/immich, the file
 machine-learning/immich_ml/main.py.
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -23,14 +25,14 @@ from pecl.errors import ConfigError
 from pecl.files import parse_json
 from pecl.languages import ENGLISH, any_language_code
 from pecl.options import quoted
-from pecl.serving.bodies import Body
-from pecl.serving.forms import Form
+from pecl.serving.bodies import read_body
 from pecl.serving.models import Models, TextJob
-from pecl.serving.refusals import LEFT, Refusal, at_most, bad
+from pecl.serving.refusals import at_most, bad
 from pecl.serving.service import Served, Service
 from pecl.serving.upstream import Immich
 
-_HEAD = 64 << 10  # bytes of a form in which `entries` has to be
+_FIELDS = 16  # most fields of a form: immich sends two
+_PART = 64 << 10  # bytes of a form that are read before others have their turn
 
 router = APIRouter()
 
@@ -45,28 +47,12 @@ async def ping(service: Served) -> PlainTextResponse:
 @router.post("/predict")
 async def predict(request: Request, service: Served) -> Response:
     """Embed a text for CLIP here; everything else is answered by immich's service."""
-    limits, body = service.limits, Body(request, service.limits.patience, each=True)
-    try:
-        return await _predict(request, service, body)
-    except Refusal as refusal:
-        if refusal.status_code not in (408, LEFT):
-            await body.drain(limits.body_bytes)
-        raise
-
-
-async def _predict(request: Request, service: Service, body: Body) -> Response:
-    immich, limits, head = _immich(service), service.limits, bytearray()
-    form = Form(request.headers.get("content-type", ""), max(_HEAD, 4 * limits.characters))
-    async for part in body.parts():
-        head += part
-        form.write(part)
-        if "entries" in form.fields or not form.is_form or len(head) > _HEAD:
-            break
-    asked = _textual(form.fields["entries"]) if "entries" in form.fields else None
+    immich, limits = _immich(service), service.limits
+    body = await read_body(request, limits.body_bytes)
+    fields = await _fields(request, body)
+    asked = _textual(fields.get("entries", ""))
     if asked is None:
-        if form.names[:1] == ["text"]:
-            raise bad("entries: expected it in the first 64 KiB of the form, before a long text", "entries")
-        return await immich.forward(request, _joined(bytes(head), body.parts()), limits.forwards)
+        return await immich.forward(request, body, limits.forwards)
     model, language = asked
     if model != immich.model:
         raise bad(
@@ -74,13 +60,7 @@ async def _predict(request: Request, service: Service, body: Body) -> Response:
             f"choose {immich.model} in immich, or start the server with that tower",
             "modelName",
         )
-    length = len(head)
-    async for part in body.parts():
-        length += len(part)
-        if length > limits.body_bytes:
-            raise Refusal(413, f"body: expected at most {limits.body_bytes:,} bytes, got more")
-        form.write(part)
-    return await _embed(service, language, form.fields.get("text"))
+    return await _embed(service, language, fields.get("text", ""))
 
 
 def _immich(service: Service) -> Immich:
@@ -88,16 +68,26 @@ def _immich(service: Service) -> Immich:
     return service.immich
 
 
-async def _embed(service: Service, named: Any, content: bytes | None) -> JSONResponse:
+async def _fields(request: Request, body: bytes) -> dict[str, str]:
+    """Return the texts of a form by name, up to a file or a fault in it; none of what is no form."""
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(body), _PART):
+            yield body[start : start + _PART]
+            await asyncio.sleep(0)
+
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return {}
+    parser = MultiPartParser(request.headers, parts(), max_files=0, max_fields=_FIELDS)
+    with contextlib.suppress(MultiPartException):  # immich's service answers what is not for this one
+        await parser.parse()
+    return {name: text for name, text in parser.items if isinstance(text, str)}
+
+
+async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
     """Return the embedding of a text in immich's form: JSON in which the vector is text."""
-    if content is None:
-        raise bad("text: expected a text, got none", "text")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise bad("text: expected UTF-8", "text") from error
     if not text.strip():
-        raise bad("text: expected text, got none", "text")
+        raise bad(f"text: expected text of at most {service.limits.characters:,} characters, got none", "text")
     at_most(service.limits.characters, len(text), "characters", "text")
     language, adapter = await _language(service.models, text, named)
     job = TextJob([text], [adapter], "text", truncate=True, language=language)
@@ -115,19 +105,19 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
         raise bad(f"language: expected text, got {quoted(named)}", "language")
     for name in dict.fromkeys((named, re.split(r"[-_.@]", named)[0])) if named else ():  # pt-BR has the adapter of pt
         try:
-            code = models.bank.find(name) or any_language_code(name)
+            code = models.find(name) or any_language_code(name)
         except ConfigError:
             continue
-        if code != ENGLISH or models.bank.find(code):
-            return code, models.bank.find(code)
+        if code != ENGLISH or models.find(code):
+            return code, models.find(code)
     if not can_guess():
         return None, None
-    (guess,) = await asyncio.to_thread(guess_languages, [text], models.bank.preferred)
+    (guess,) = await asyncio.to_thread(guess_languages, [text], models.preferred)
     language = guess.language if guess.is_sure else None
-    return language, models.bank.find(language)
+    return language, models.find(language)
 
 
-def _textual(entries: bytes) -> tuple[Any, Any] | None:
+def _textual(entries: str) -> tuple[Any, Any] | None:
     """Return the model and language that a form names for its text; None if only immich's service can answer it.
 
     Raises:
@@ -149,9 +139,3 @@ def _textual(entries: bytes) -> tuple[Any, Any] | None:
         raise bad('entries: expected only {"clip": {"textual": {"modelName": ..., "options": ...}}}', "entries")
     options = entry.get("options")
     return entry.get("modelName"), options.get("language") if isinstance(options, dict) else None
-
-
-async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for part in rest:
-        yield part

@@ -11,7 +11,6 @@ class Limits:
     """How much one request may ask for, and how much may wait; each field is a flag of `pecl serve`."""
 
     body_bytes: int = option(16 << 20, "most bytes of a request's body", low=1024)
-    values: int = option(1 << 17, "most values in the JSON of a request's body, names of fields among them", low=64)
     texts: int = option(2048, "most texts of a request", low=1)
     characters: int = option(8192, "most characters of a text", low=1)
     pictures: int = option(16, "most pictures of a request", low=1)
@@ -20,16 +19,12 @@ class Limits:
     waiting: int = option(8192, "most texts, and most pictures, that wait; a request beyond is refused with 429", low=1)
     together: int = option(256, "most texts of one pass", low=1)
     window: float = option(0.005, "seconds in which requests are collected for one pass", low=0, high=1)
-    patience: float = option(30.0, "seconds that a request's body may take to arrive", low=0.1)
-    idle: int = option(30, "seconds that a connection may be idle between two requests", low=1)
-    connections: int = option(1024, "most open connections; a request beyond is refused with 503", low=8)
+    patience: int = option(30, "seconds that a server that is told to stop gives to its requests", low=1)
     forwards: int = option(256, "most requests that immich's service works on at one time", low=1)
 
     def __post_init__(self) -> None:
         problems = problems_of(self)
-        least = 0 if problems else max(self.texts, self.pictures)
-        for name in ("values", "waiting"):
-            if (found := getattr(self, name)) < least:
-                problems += [f"{name}: expected a whole number >= {least}, the size of one request, got {found}"]
+        if not problems and self.waiting < (least := max(self.texts, self.pictures)):
+            problems = [f"waiting: expected a whole number >= {least}, the size of one request, got {self.waiting}"]
         if problems:
             raise ConfigError("; ".join(problems))

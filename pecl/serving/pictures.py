@@ -16,11 +16,6 @@ _URI = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+);base64,(?P<content>[A-Za-z0
 _WANTED = "a picture as data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)"
 
 
-def is_data_uri(text: str) -> bool:
-    """Say whether a text is meant as a picture."""
-    return text[:11].lower() == "data:image/"
-
-
 def read_data_uri(value: object, name: str, limits: Limits) -> bytes:
     """Return the bytes of the picture that a data URI, the field `name` of a request, holds.
 

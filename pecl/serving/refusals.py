@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from pecl.errors import PeclError, RunError, one_line
@@ -69,20 +69,7 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
 
     It has OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
     """
-    if isinstance(error, Refusal):
-        refusal = error
-    elif isinstance(error, RequestValidationError):
-        refusal = _of_validation(error.errors())
-    elif isinstance(error, HTTPException):
-        refusal = Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
-    elif isinstance(error, PeclError):
-        refusal = bad(str(error))
-    elif isinstance(error, RunError):
-        refusal = Refusal(500, str(error))
-    else:
-        path = log_traceback(error)
-        logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
-        refusal = Refusal(500, "the server failed at this request; its log says more")
+    refusal = _refusal_of(request, error)
     status = refusal.status_code
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     sentence = one_line(refusal.detail)
@@ -92,14 +79,29 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": document}, status, refusal.headers)
 
 
+def _refusal_of(request: Request, error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error.errors())
+    if isinstance(error, HTTPException):
+        return Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
+    if isinstance(error, ClientDisconnect):
+        return Refusal(LEFT, "the client left")
+    if isinstance(error, PeclError | RunError):
+        return Refusal(400 if isinstance(error, PeclError) else 500, str(error))
+    path = log_traceback(error)
+    logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
+    return Refusal(500, "the server failed at this request; its log says more")
+
+
 def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
     """Return the refusal of a request that pydantic refused: its most precise error as a sentence."""
     error = max(errors, key=lambda one: len(one["loc"]))  # of a value that may have several forms
-    where: tuple[Any, ...] = (*error["loc"][1:], "body")
-    field, *rest = where
-    name = str(field) + "".join(f"[{part}]" for part in rest if isinstance(part, int))
-    if len(rest) > 3 and rest[-2] in ("text", "language", "image"):  # of an input: its number, its form, its field
-        name += f".{rest[-2]}"
+    field, *rest = error["loc"][1:] or ("body",)
+    name = str(field) + "".join(
+        f"[{one}]" if isinstance(one, int) else ".language" * (one == "language") for one in rest
+    )
     sentence = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         sentence = "expected it, got none"

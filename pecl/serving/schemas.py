@@ -1,9 +1,9 @@
-"""Requests and answers as pydantic models: FastAPI checks by them, and writes `/openapi.json` from them."""
+"""Requests as pydantic models: FastAPI checks by them, and writes `/openapi.json` from them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pecl.errors import suggest
 from pecl.options import quoted
@@ -15,6 +15,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
+_MOST = 1 << 16  # items of a list, whatever the limits of the server allow
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
 LanguageName = Annotated[
@@ -39,34 +40,24 @@ class Request(BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class TextInput(Request):
-    """A text with its language."""
+class Input(Request):
+    """A text with its language, or an image."""
 
-    text: Text
+    text: Text | None = None
     language: LanguageName | None = None
+    image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
 
 
-class ImageInput(Request):
-    """An image."""
-
-    image: str = Field(description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
-
-
-def _kind(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return "image" if "image" in value and "text" not in value else "object"
-    return "text" if isinstance(value, str) else None
-
-
-Input = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[TextInput, Tag("object")] | Annotated[ImageInput, Tag("image")],
-    Discriminator(
-        _kind,
-        custom_error_type="input",
-        custom_error_message='Input should be a text, an image as a data URI, {"text": ..., "language": ...} or '
-        '{"image": ...}; no token ids, since every tower has its own',
-    ),
-]
+def _as_input(given: Any) -> Any:
+    """Return the object that a text or a data URI stands for; raise ValueError for what is no input."""
+    if isinstance(given, str):
+        return {"image" if given[:11].lower() == "data:image/" else "text": given}
+    if not isinstance(given, dict) or (given.get("text") is None) == (given.get("image") is None):
+        raise ValueError(
+            'expected a text, an image as a data URI, {"text": ..., "language": ...} or {"image": ...}; no token ids, '
+            "since every tower has its own"
+        )
+    return given
 
 
 class EmbeddingsRequest(Request):
@@ -74,13 +65,14 @@ class EmbeddingsRequest(Request):
 
     model: Annotated[Name, Field(description="the plain tower (mini), or an adapter (mini:cs), see /v1/models")]
     input: Annotated[
-        list[Input],
-        Field(min_length=1),
+        list[Annotated[Input, BeforeValidator(_as_input, json_schema_input_type=str | Input)]],
+        Field(min_length=1, max_length=_MOST),
         BeforeValidator(
-            lambda given: given if isinstance(given, list) else [given], json_schema_input_type=Input | list[Input]
+            lambda given: given if isinstance(given, list) else [given],
+            json_schema_input_type=str | Input | list[str | Input],
         ),
     ]
-    language: LanguageName | list[LanguageName | None] | None = Field(
+    language: LanguageName | Annotated[list[LanguageName | None], Field(max_length=_MOST)] | None = Field(
         None, description="of all inputs, or of each: the plain tower's name chooses the adapters by it"
     )
     encoding_format: Literal["float", "base64"] = "float"
@@ -145,97 +137,3 @@ class ErrorAnswer(BaseModel):
     """The answer to a request that is not carried out, as OpenAI has it."""
 
     error: Problem
-
-
-class Embedding(BaseModel):
-    """The embedding of an input, of length 1."""
-
-    object: Literal["embedding"]
-    index: int
-    embedding: list[float] | str
-
-
-class Usage(BaseModel):
-    """The number of tokens that were read."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class EmbeddingsAnswer(BaseModel):
-    """The embeddings, in the order of the inputs."""
-
-    object: Literal["list"]
-    data: list[Embedding]
-    model: str
-    usage: Usage
-
-
-class ModelAnswer(BaseModel):
-    """The plain tower or an adapter."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-    tower: str
-    language: str | None
-    adapter: str | None = Field(description="the adapter's spec; null of the plain tower")
-
-
-class ModelsAnswer(BaseModel):
-    """All models."""
-
-    object: Literal["list"]
-    data: list[ModelAnswer]
-
-
-class DeletedAnswer(BaseModel):
-    """An adapter that was unloaded."""
-
-    id: str
-    object: Literal["model"]
-    deleted: bool
-
-
-class HitAnswer(BaseModel):
-    """A photograph that was found."""
-
-    id: str
-    name: str
-    score: float
-    named: bool = Field(description="it has names of the query, and comes before others")
-
-
-class SearchAnswer(BaseModel):
-    """The photographs nearest to the query, nearest first."""
-
-    language: str | None
-    detected: bool
-    confidence: float | None
-    model: str | None
-    mixed: dict[str, float]
-    other_language: bool = Field(description="the detected language is none of the person's")
-    words: list[str] = Field(description="names of the query")
-    year: str | None = Field(description="year in the query, to which the search was restricted")
-    hubs_corrected: bool
-    photographs: list[HitAnswer]
-
-
-class LanguageAnswer(BaseModel):
-    """A language of the page."""
-
-    code: str
-    name: str
-    adapter: bool
-
-
-class AboutAnswer(BaseModel):
-    """The index, and the languages."""
-
-    photographs: int
-    folders: list[str]
-    model: str
-    languages: list[LanguageAnswer]
-    spoken: list[str] = Field(description="the person's languages: those of the index, Accept-Language, or the system")
-    page: str = Field(description="code of the language that the page speaks")

@@ -31,7 +31,7 @@ from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import Refusal, at_most, bad
-from pecl.serving.schemas import AboutAnswer, SearchAddress, SearchAnswer, SearchRequest
+from pecl.serving.schemas import SearchAddress, SearchRequest
 from pecl.serving.service import Served, Service
 
 router = APIRouter(route_class=JsonRoute)
@@ -64,7 +64,7 @@ class Chosen(NamedTuple):
     is_other: bool = False  # whether the detected language is none of the person's
 
 
-@router.get("/search", response_model=SearchAnswer | AboutAnswer)
+@router.get("/search")
 async def search_by_address(
     request: Request, query: Annotated[SearchAddress, Query()], service: Served
 ) -> dict[str, Any]:
@@ -74,7 +74,7 @@ async def search_by_address(
     return await _search(service, SearchRequest(**query.model_dump()), request)
 
 
-@router.post("/search", response_model=SearchAnswer)
+@router.post("/search")
 async def search(body: SearchRequest, photographs: Searched, service: Served, request: Request) -> dict[str, Any]:
     """Find the photographs most like a text, an image, or both, most like first."""
     return await _search(service, body, request)
@@ -184,30 +184,30 @@ async def _choose(models: Models, body: SearchRequest, texts: list[str], among: 
         return Chosen(None, None, None, ((None, 1.0),))
     if body.language is not None:
         try:
-            code = models.bank.find(body.language) or any_language_code(body.language)
+            code = models.find(body.language) or any_language_code(body.language)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        confidence, is_other, shares = None, False, ((models.bank.find(code), 1.0),)
+        confidence, is_other, shares = None, False, ((models.find(code), 1.0),)
     else:
-        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.bank.preferred, among)
+        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.preferred, among)
         code, confidence = guess.language if guess.is_sure else None, guess.confidence
         is_other = guess.is_other
-        shares = tuple((models.bank.find(one), share) for one, share in known_shares(guess, models.bank))
+        shares = tuple((models.find(one), share) for one, share in known_shares(guess, models))
     if not body.adapter:
         return Chosen(code, confidence, None, ((None, 1.0),), is_other)
-    return Chosen(code, confidence, models.bank.find(code), shares, is_other)
+    return Chosen(code, confidence, models.find(code), shares, is_other)
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:
     """Return the embedding (D,) of a query: those of text and picture, added, minus that of the negative query."""
-    total = torch.zeros(service.models.dim)
+    total = torch.zeros(service.models.tower.embedding_dim)
     if picture is not None:
         total += (await service.embed_pictures([picture], ["image"])).embeddings[0]
     if texts:
         rows = [(name, adapter, share) for name in texts for adapter, share in chosen.shares]
         adapters = [adapter for _, adapter, _ in rows]
         job = TextJob([texts[name] for name, _, _ in rows], adapters, "query", truncate=True, language=chosen.language)
-        of_text = {name: torch.zeros(service.models.dim) for name in texts}
+        of_text = {name: torch.zeros(service.models.tower.embedding_dim) for name in texts}
         for (name, _, share), row in zip(rows, (await service.embed_texts(job)).embeddings, strict=True):
             of_text[name] += share * row
         for name, embedding in of_text.items():

@@ -26,7 +26,6 @@ class Server(uvicorn.Server):
     def __init__(
         self, service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
     ) -> None:
-        limits = service.limits
         config = uvicorn.Config(
             make_app(service, hosts, key, access_log),
             ws="none",
@@ -36,10 +35,8 @@ class Server(uvicorn.Server):
             lifespan="on",
             server_header=False,
             backlog=BACKLOG,
-            limit_concurrency=limits.connections,
-            timeout_keep_alive=limits.idle,
-            timeout_graceful_shutdown=int(limits.patience) + 1,
-            h11_max_incomplete_event_size=16 << 10,
+            timeout_keep_alive=30,  # seconds between two requests of a connection
+            timeout_graceful_shutdown=service.limits.patience,
         )
         super().__init__(config)
         self.service = service

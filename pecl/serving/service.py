@@ -11,6 +11,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -64,38 +65,32 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+@dataclass
 class Service:
     """The work of a server, without HTTP.
 
-    Args:
+    Attributes:
         models: the text tower and its adapters.
         image: the image tower of the same space; None for a server of texts only.
         limits: limits of requests.
         adapters_dir: folder whose adapter files may be loaded at run time.
         photographs: index to search in.
         immich: immich's own service, for which this one embeds texts.
+        stopping: whether the server was told to stop.
     """
 
-    def __init__(
-        self,
-        models: Models,
-        image: ImageEncoder | None = None,
-        limits: Limits | None = None,
-        adapters_dir: Path | None = None,
-        photographs: Photographs | None = None,
-        immich: Immich | None = None,
-    ) -> None:
-        self.models = models
-        self.image = image
-        self.limits = limits or Limits()
-        self.adapters_dir = adapters_dir
-        self.photographs = photographs
-        self.immich = immich
+    models: Models
+    image: ImageEncoder | None = None
+    limits: Limits = field(default_factory=Limits)
+    adapters_dir: Path | None = None
+    photographs: Photographs | None = None
+    immich: Immich | None = None
+
+    def __post_init__(self) -> None:
         self.metrics = Metrics()
         self.stopping = False
         self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads
         self._decode = ThreadPoolExecutor(2, "pecl-decode")
-        self._json = ThreadPoolExecutor(1, "pecl-json")
         self._texts = Batcher(self._embed_texts, self._compute, self.limits)
         self._pictures = Batcher(self._embed_pictures, self._compute, self.limits)
         self.metrics.watch("pecl_waiting_texts", "Texts that wait for a pass", lambda: self._texts.waiting)
@@ -112,10 +107,10 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for executor in (self._decode, self._json, self._compute):
+            for executor in (self._decode, self._compute):
                 executor.shutdown()
             if self.immich is not None:
-                await self.immich.close()
+                await self.immich.client.aclose()
 
     async def embed_texts(self, job: TextJob) -> Embedded:
         """Return the embeddings of texts, computed together with those of other requests.
@@ -144,10 +139,6 @@ class Service:
     async def decoded(self, act: Callable[[], T]) -> T:
         """Return the result of `act`, called in one of the two threads that read pictures: so many are in memory."""
         return await asyncio.get_running_loop().run_in_executor(self._decode, act)
-
-    async def with_json(self, act: Callable[[], T]) -> T:
-        """Return the result of `act`, called in the thread for JSON: others are answered meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(self._json, act)
 
     async def alone(self, act: Callable[[], T]) -> T:
         """Return the result of `act`, called between two passes: for changes of the models."""

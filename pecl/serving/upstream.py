@@ -1,9 +1,8 @@
-"""`Immich`: immich's own machine learning service, to which this server passes requests on as they arrive."""
+"""`Immich`: immich's own machine learning service, to which this server passes requests on."""
 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
 
 import httpx
 from starlette.requests import Request
@@ -19,7 +18,6 @@ PASSED_ON = ("content-type", "content-encoding", "accept", "accept-encoding")  #
 PASSED_BACK = ("content-type", "content-encoding", "retry-after")  # headers of answers
 _CONNECT = 5.0  # seconds for a connection to immich's service
 _PING = 1.5  # seconds for its `pong`: immich itself waits for two
-_PARTS = 16  # parts of a body, of at most 64 KiB each, that wait for immich's service
 _ANSWER = 64 << 20  # most bytes of an answer, which is JSON
 
 
@@ -55,10 +53,6 @@ class Immich:
             trust_env=False,
         )
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.aclose()
-
     def check(self) -> None:
         """Ask the service for its `pong`; log a warning if nobody answers, since containers start in any order.
 
@@ -85,8 +79,8 @@ class Immich:
         if not answer.is_success:
             raise Refusal(502, f"immich's service at {self.upstream} answered /ping with status {answer.status_code}")
 
-    async def forward(self, request: Request, body: AsyncIterator[bytes], most: int) -> Response:
-        """Pass a request on, its body in parts as they come, and return the answer.
+    async def forward(self, request: Request, body: bytes, most: int) -> Response:
+        """Pass a request on, whose body was read, and return the answer.
 
         The request to the service ends when the client leaves.
 
@@ -98,11 +92,7 @@ class Immich:
             sentence = f"immich's service works on {most:,} requests already; try again"
             raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
         self.open += 1
-        parts: asyncio.Queue[bytes | None] = asyncio.Queue(_PARTS)
-        tasks = [
-            asyncio.create_task(self._exchange(request, parts)),
-            asyncio.create_task(_watch(request, body, parts)),
-        ]
+        tasks = [asyncio.create_task(self._exchange(request, body)), asyncio.create_task(_leaving(request))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             done = next(task for task in tasks if task.done())  # an answer counts more than a client that leaves
@@ -113,18 +103,12 @@ class Immich:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _exchange(self, request: Request, parts: "asyncio.Queue[bytes | None]") -> Response:
-        """Send a request whose body comes in parts, None at its end, and return the whole answer."""
+    async def _exchange(self, request: Request, body: bytes) -> Response:
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         headers.setdefault("accept-encoding", "identity")  # the answer goes back as it is
-        if "transfer-encoding" not in request.headers and "content-length" in request.headers:
-            headers["content-length"] = request.headers["content-length"]
-        sent = self.client.stream(
-            request.method, self.upstream + request.url.path, headers=headers, content=_all(parts)
-        )
-        content = bytearray()
+        content, address = bytearray(), self.upstream + request.url.path
         try:
-            async with sent as answer:
+            async with self.client.stream(request.method, address, headers=headers, content=body) as answer:
                 async for part in answer.aiter_raw():
                     content += part
                     if len(content) > _ANSWER:
@@ -142,19 +126,11 @@ class Immich:
         return Refusal(504 if is_slow else 502, f"immich's service at {self.upstream} {what} ({_reason(error)})")
 
 
-async def _watch(request: Request, body: AsyncIterator[bytes], parts: "asyncio.Queue[bytes | None]") -> Response:
-    """Put the body's parts into a queue, and then wait until the client leaves; raises Refusal in the end."""
-    async for part in body:
-        await parts.put(part)
-    await parts.put(None)
+async def _leaving(request: Request) -> Response:
+    """Wait until the client of a request leaves, and raise Refusal."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     raise Refusal(LEFT, "the client left")
-
-
-async def _all(parts: "asyncio.Queue[bytes | None]") -> AsyncIterator[bytes]:
-    while (part := await parts.get()) is not None:
-        yield part
 
 
 def _reason(error: Exception) -> str:

@@ -97,7 +97,7 @@ def test_langchain(embedded, monkeypatch):
     pytest.importorskip("langchain_openai", reason="needs langchain-openai")
     without_proxies(monkeypatch)
     models = Models("mini", text_tower().eval())
-    models.add(write_adapters(Path("served"))["cs"])
+    models.add("cs", write_adapters(Path("served"))["cs"])
     code = recipe("LangChain")
     with running(make_service(models)) as address:
         names = {}

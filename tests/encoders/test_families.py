@@ -297,16 +297,15 @@ def test_a_server_begins_a_text_with_the_language_of_its_adapter(tmp_path):
     models = Models("nllb", tower)
     for code, state in adapters.items():
         save_adapter(tmp_path / f"{code}.safetensors", state, parse_adapter("lora"), code, tower)
-        models.add(load_adapter_file(tmp_path / f"{code}.safetensors"))
+        models.load(tmp_path / f"{code}.safetensors")
     (answer,) = models.embed([TextJob(TEXTS[:2], codes)])
     for i, code in enumerate(codes):
-        merged = models.bank.merge(code)
+        merged = models.merge(code)
         with merged.speaking(code):
             single = merged.encode_text(TEXTS[i])
         torch.testing.assert_close(answer.embeddings[i], single[0], rtol=0, atol=1e-5)
     with tower.speaking("fr"):  # a language without an adapter
         plain = tower.encode_text(TEXTS[0])
-    torch.testing.assert_close(models.bank.encode_text(TEXTS[0], "fr"), plain, rtol=0, atol=1e-5)
     (answer,) = models.embed([TextJob(TEXTS[:1], [None], language="fr")])
     torch.testing.assert_close(answer.embeddings, plain, rtol=0, atol=1e-5)
 

@@ -45,7 +45,7 @@ def pictures():
 
 def served(inputs, language=None):
     models = Models("mini", text_tower().eval())
-    models.add(load_adapter_file("cs.safetensors"))
+    models.load("cs.safetensors")
     with client_of(Service(models, image_tower())) as client:
         body = {"model": "mini", "input": inputs, "encoding_format": "base64"}
         answer = client.post("/v1/embeddings", json=body | ({} if language is None else {"language": language}))

@@ -18,13 +18,12 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
-import pecl.serving.adapters
 from helpers.adapter_towers import filled, states
 from helpers.loopback import without_proxies
 from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.formats.files import AdapterFile, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.serving.app import make_app
 from pecl.serving.models import Models
@@ -65,7 +64,7 @@ def write_adapters(folder, languages=LANGUAGES, spec="lora"):
 def make_models(files=None, name="tiny"):
     models = Models(name, plain_tower())
     for file in adapter_files() if files is None else files:
-        models.add(file if isinstance(file, AdapterFile) else load_adapter_file(file))
+        models.add(file.language, file)
     return models
 
 
@@ -73,7 +72,7 @@ def make_service(models=None, index=None, **options):
     """Return a service with the tiny image tower, which searches in the index of this folder."""
     image = tiny_towers().image
     photographs = None if index is None else Photographs(index, image)
-    return Service(models or make_models(), image, photographs=photographs, **options)
+    return Service(make_models() if models is None else models, image, photographs=photographs, **options)
 
 
 @contextlib.contextmanager
@@ -168,14 +167,14 @@ def serve_and_stop_in_a_load(folder, place, saying):
     """
     os.environ.update(PECL_CACHE_DIR=str(place / "cache"), TMPDIR=str(place))
     tempfile.tempdir = None
-    plain = pecl.serving.adapters.load_adapter_file
+    plain = Models.load
 
-    def slow(path):
-        plain(path)
+    def slow(self, *arguments):
+        plain(self, *arguments)
         saying.send("loading")
         threading.Event().wait()
 
-    pecl.serving.adapters.load_adapter_file = slow
+    Models.load = slow
     with open_socket("127.0.0.1", 0) as listening:
         saying.send(listening.getsockname()[1])
         serve(make_service(make_models([]), adapters_dir=folder), listening, "127.0.0.1")

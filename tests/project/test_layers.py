@@ -161,7 +161,6 @@ ALLOWED = {
     "report/page/__init__.py": ({"read_text"}, OURS),
     "report/tables/paper.py": ({"json.loads", "read_text"}, OURS),
     "search/catalogue.py": ({"sqlite3.connect"}, "SQLite checks itself, and what is read is checked"),
-    "serving/app.py": ({"read_bytes"}, OURS),
     "serving/photographs.py": ({"ImageIndex.open"}, OURS),
     "serving/search.py": ({"json.loads", "read_text"}, OURS),
     "training/distributed.py": ({"json.loads"}, OURS),

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 from helpers.project import ROOT
@@ -57,9 +58,20 @@ def test_the_error_is_what_is_said():
     assert answer.json() == json.loads(example)
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(\.\./(img/[^)]+)\)", TEXT))
-def test_pictures_are_there_and_small(path):
-    assert 10_000 < (ROOT / path).stat().st_size < 150_000
+def test_every_language_of_the_page_has_every_string():
+    folder = files("pecl.serving") / "static"
+    strings = json.loads((folder / "strings.json").read_text("utf-8"))
+    assert list(strings) == ["en", "de", "fr", "cs", "es", "it", "pl", "tr", "ru", "zh", "jp", "ko", "sw"]
+    sources = [(folder / name).read_text("utf-8") for name in ("page.html", "page.js", "results.js")]
+    used = set(re.findall(r'data-t(?:-\w+)?="(\w+)"|\bt\("(\w+)"', "".join(sources)))
+    assert {one or other for one, other in used} == set(strings["en"])
+    for own in strings.values():
+        assert own.keys() == strings["en"].keys()
+        for key, text in own.items():
+            forms = text.values() if isinstance(text, dict) else [text]
+            english = strings["en"][key]
+            wanted = set(re.findall(r"\{\w+\}", english["other"] if isinstance(english, dict) else english))
+            assert all(set(re.findall(r"\{\w+\}", form)) == wanted for form in forms), (key, text)
 
 
 @pytest.mark.slow

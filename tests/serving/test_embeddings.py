@@ -14,6 +14,8 @@ from helpers.tiny import sentences
 from helpers.waiting import wait_until
 from PIL import Image
 
+import pecl.serving.bodies
+import pecl.serving.embeddings
 from pecl.serving.limits import Limits
 from pecl.serving.service import Service
 
@@ -48,7 +50,9 @@ def test_the_answer_has_openais_form(client):
     assert document == {"object": "list", "model": "tiny:cs", "usage": usage}
     assert (row["object"], row["index"], len(row["embedding"])) == ("embedding", 0, 8)
     close(torch.tensor([row["embedding"]]), expected(TEXTS[:1], ["cs"]))
-    assert sum(x * x for x in row["embedding"]) == pytest.approx(1, abs=1e-5)
+    coded = post(client, model="tiny:cs", input=TEXTS[0], encoding_format="base64", dimensions=8, user="me")
+    found = struct.unpack("<8f", base64.b64decode(coded["data"][0]["embedding"]))  # float32, lowest byte first
+    assert found == pytest.approx(row["embedding"], abs=1e-6)
 
 
 def test_a_language_for_each_input(client):
@@ -64,13 +68,6 @@ def test_a_language_for_each_input(client):
         close(vectors(post(client, **asked)), expected(TEXTS[: len(adapters)], adapters))
 
 
-def test_base64_is_float32_lowest_byte_first(client):
-    plain = vectors(post(client, model="tiny:de", input=TEXTS))
-    coded = post(client, model="tiny:de", input=TEXTS, encoding_format="base64", dimensions=8, user="me")
-    for row, wanted in zip(coded["data"], plain.tolist(), strict=True):
-        assert struct.unpack("<8f", base64.b64decode(row["embedding"])) == pytest.approx(wanted, abs=1e-6)
-
-
 def test_pictures_and_texts_keep_their_places(client):
     red, blue = picture((250, 0, 0)), picture((0, 0, 250), format="JPEG")
     inputs = [data_uri(red), TEXTS[0], {"image": data_uri(blue, "image/jpeg")}, TEXTS[1]]
@@ -82,17 +79,6 @@ def test_pictures_and_texts_keep_their_places(client):
     close(found[2:3], tower.encode_image(Image.open(io.BytesIO(blue)).convert("RGB")))
     assert document["usage"]["prompt_tokens"] == sum(len(text) + 2 for text in TEXTS[:2])
     assert (found[0] - found[2]).norm() > 0.1
-
-
-def test_models_are_listed_and_shown(client):
-    listed = client.get("/v1/models").json()
-    assert listed["object"] == "list"
-    assert [row["id"] for row in listed["data"]] == ["tiny", *(f"tiny:{language}" for language in LANGUAGES)]
-    assert [row["adapter"] for row in listed["data"]] == [None, *["lora"] * 12]
-    one = client.get("/v1/models/tiny:cs").json()
-    assert one == next(row for row in listed["data"] if row["id"] == "tiny:cs")
-    assert {"object": "model", "owned_by": "pecl", "language": "cs", "tower": "tiny-xlm-roberta"}.items() <= one.items()
-    assert client.get("/v1/models/tiny:sv").status_code == 404
 
 
 def test_requests_that_wait_together_are_one_mixed_pass():
@@ -152,16 +138,40 @@ def test_a_short_request_does_not_wait_for_all_of_a_long_one():
     assert document["usage"]["prompt_tokens"] == sum(len(text) + 2 for text in texts)
 
 
-def test_a_text_that_is_too_long_is_named_by_its_place_in_the_request():
-    with client_of(make_service(limits=Limits(window=0, together=2))) as client:
-        document = {"model": "tiny:cs", "input": ["a", "b", "c", "d" * 200]}
+@pytest.mark.parametrize(
+    ("service", "document", "said"),
+    [
+        (
+            lambda: make_service(limits=Limits(window=0, together=2)),
+            {"model": "tiny:cs", "input": ["a", "b", "c", "d" * 200]},
+            "input: text 3 has 202 tokens",  # its number in the request, of whose parts it is in the second
+        ),
+        (lambda: Service(make_models()), {"model": "tiny", "input": data_uri(picture())}, "no image tower"),
+    ],
+)
+def test_requests_that_the_towers_cannot_answer(service, document, said):
+    with client_of(service()) as client:
         answer = client.post("/v1/embeddings", json=document)
     assert answer.status_code == 400
-    assert "input: text 3 has 202 tokens" in answer.json()["error"]["message"]
+    assert said in answer.json()["error"]["message"]
 
 
-def test_a_server_of_texts_alone_says_so():
-    with client_of(Service(make_models())) as client:
-        answer = client.post("/v1/embeddings", json={"model": "tiny", "input": data_uri(picture())})
-        assert answer.status_code == 400
-        assert "no image tower" in answer.json()["error"]["message"]
+@pytest.mark.parametrize(
+    ("module", "act"), [(pecl.serving.bodies, "parse_json"), (pecl.serving.embeddings, "write_answer")]
+)
+def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, client, monkeypatch):
+    """Reading and writing go on only once another request has been answered."""
+    begun, answered, plain = threading.Event(), threading.Event(), getattr(module, act)
+
+    def slow(*arguments):
+        begun.set()
+        assert answered.wait(120)
+        return plain(*arguments)
+
+    monkeypatch.setattr(module, act, slow)
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(post, client, model="tiny:cs", input=["a"] * 2048)
+        assert begun.wait(120)
+        assert client.get("/health").status_code == 200
+        answered.set()
+        assert len(large.result()["data"]) == 2048

@@ -3,10 +3,8 @@
 import asyncio
 import base64
 import contextlib
-import http.client
 import json
 import os
-import random
 import socket
 import socketserver
 import statistics
@@ -26,7 +24,6 @@ from helpers.waiting import wait_until
 
 from pecl.data.language_guess import LanguageGuess
 from pecl.errors import ConfigError
-from pecl.serving.forms import Form
 from pecl.serving.limits import Limits
 from pecl.serving.upstream import PASSED_ON, Immich
 
@@ -38,7 +35,7 @@ class Upstream:
     """What immich's service does: GET /ping, and POST /predict with a form. It keeps each form as it came."""
 
     def __init__(self):
-        self.bodies, self.slow, self.part = [], 0.0, threading.Event()
+        self.bodies, self.slow = [], 0.0
 
     async def __call__(self, scope, receive, send):
         if scope["path"] == "/ping":
@@ -48,8 +45,6 @@ class Upstream:
         while True:
             message = await receive()
             body += message.get("body", b"")
-            if body:
-                self.part.set()
             if not message.get("more_body"):
                 break
         await asyncio.sleep(self.slow)
@@ -81,15 +76,15 @@ def address(own):
         yield address
 
 
-def form(entries, text=None, image=None, order=1):
-    """A form as immich's server writes it: the entries first, then a text, or a file called `blob`; -1 reverses it."""
+def form(entries, text=None, image=None):
+    """A form as immich's server writes it: the entries first, then a text, or a file called `blob`."""
     edge = "----formdata-undici-0123456789"
     parts = [("entries", "", entries if isinstance(entries, bytes) else json.dumps(entries).encode())]
-    parts += [("text", "", text.encode(errors="surrogateescape"))] if text is not None else []
+    parts += [("text", "", text.encode())] if text is not None else []
     parts += [("image", '; filename="blob"\r\nContent-Type: application/octet-stream', image)] if image else []
     fields = (
         f'--{edge}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + content + b"\r\n"
-        for name, more, content in parts[::order]
+        for name, more, content in parts
     )
     return {
         "content": b"".join(fields) + f"--{edge}--\r\n".encode(),
@@ -97,9 +92,9 @@ def form(entries, text=None, image=None, order=1):
     }
 
 
-def textual(text, language=None, model=MODEL, order=1):
+def textual(text, language=None, model=MODEL):
     entry = {"modelName": model, "options": {} if language is None else {"language": language}}
-    return form({"clip": {"textual": entry}}, text, order=order)
+    return form({"clip": {"textual": entry}}, text)
 
 
 VISUAL = {"clip": {"visual": {"modelName": MODEL}}}
@@ -111,11 +106,9 @@ def embedding(answer):
     return torch.tensor(json.loads(answer.json()["clip"]))
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
-def test_texts_of_twelve_languages_by_many_clients_are_the_banks(address, count):
+def test_texts_of_twelve_languages_by_many_clients_are_the_banks(address):
     """Each answer is compared with a tower of its language only."""
-    texts = sentences(count, seed=5)
-    languages = [random.Random(i).choice(LANGUAGES) for i in range(count)]
+    texts, languages = sentences(48, seed=5), LANGUAGES * 4
     limits = httpx.Limits(max_connections=CLIENTS)
     with httpx.Client(timeout=120, limits=limits) as client, ThreadPoolExecutor(CLIENTS) as pool:
 
@@ -132,10 +125,9 @@ def test_texts_of_twelve_languages_by_many_clients_are_the_banks(address, count)
         ("cs", "pes", "cs"),
         ("zh-Hans", "pes", "zh"),
         ("ja", "pes", "jp"),
-        ("de-AT", "pes", "de"),
         ("fi", "koira", None),  # no adapter is for it
         ("en", "a dog is running on the beach", None),
-        *((sent, "Der Hund läuft am Strand entlang", "de") for sent in ("-", "C", "POSIX", "C.UTF-8", "")),
+        *((sent, "Der Hund läuft am Strand entlang", "de") for sent in ("-", "POSIX")),
         ("en", "Der Hund läuft am Strand entlang und die Katze schläft", "de"),  # pages in English, a text in German
         (None, "Der Hund läuft am Strand entlang und die Katze schläft", "de"),
     ],
@@ -145,14 +137,6 @@ def test_the_language_that_is_sent_or_detected(address, sent, text, adapter, mon
     monkeypatch.setattr("pecl.serving.immich.guess_languages", lambda texts, known: [found])
     row = embedding(httpx.post(f"{address}/predict", **textual(text, sent)))
     torch.testing.assert_close(row, expected([text], [adapter])[0], rtol=0, atol=1e-5)
-
-
-def test_without_lingua_a_text_in_no_named_language_gets_the_plain_tower(address, monkeypatch):
-    monkeypatch.setattr("pecl.serving.immich.can_guess", lambda: False)
-    text = "Der Hund läuft am Strand entlang"
-    for sent in ("en", None):
-        row = embedding(httpx.post(f"{address}/predict", **textual(text, sent)))
-        torch.testing.assert_close(row, expected([text], [None])[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -170,32 +154,17 @@ def test_everything_else_is_passed_on_as_it_is(address, own, upstream, sent):
     assert httpx.get(f"{address}/ping").text == "pong"
 
 
-def test_a_form_is_passed_on_before_it_is_whole(address, upstream):
-    sent = form(VISUAL, image=bytes(200_000))
-    upstream.part.clear()
-
-    def parts():
-        yield sent["content"][:100_000]
-        assert upstream.part.wait(30)  # its beginning has arrived
-        yield sent["content"][100_000:]
-
-    length = {"content-length": str(len(sent["content"]))}
-    answer = httpx.post(f"{address}/predict", content=parts(), headers=sent["headers"] | length)
-    assert (answer.status_code, upstream.bodies[-1][1]) == (200, sent["content"])
-
-
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
         (textual("pes", model="ViT-B-32__openai"), f"modelName: expected {MODEL}, whose text tower"),
-        (textual("pes", model=None), f"modelName: expected {MODEL}"),
-        (textual(" "), "text: expected text, got none"),
-        (form({"clip": {"textual": {"modelName": MODEL}}}), "text: expected a text, got none"),
+        (
+            form({"clip": {"textual": {"modelName": MODEL}}}),
+            "text: expected text of at most 8,192 characters, got none",
+        ),
         (textual("pes", 7), "language: expected text, got 7"),
         (form({"clip": {"textual": {"modelName": MODEL}, "visual": {"modelName": MODEL}}}, "pes"), "expected only"),
         (textual("x" * 8193), "text: expected at most 8,192 characters"),
-        (textual("x" * 300_000, order=-1), "entries: expected it in the first 64 KiB of the form"),
-        (textual("pes\udcff"), "text: expected UTF-8"),
     ],
 )
 def test_a_wrong_text_gets_no_vector(address, upstream, request_, sentence):
@@ -204,23 +173,6 @@ def test_a_wrong_text_gets_no_vector(address, upstream, request_, sentence):
     assert answer.status_code == 400
     assert sentence in answer.json()["error"]["message"]
     assert len(upstream.bodies) == before  # whose vector would be another tower's
-
-
-@pytest.mark.parametrize(
-    ("limits", "length", "end", "status", "sentence"),
-    [
-        (Limits(body_bytes=1024), 300_000, None, 413, "body: expected at most 1,024 bytes, got more"),
-        (Limits(patience=0.2), 1, -9, 408, "body: expected it within 0.2 seconds, got a part"),
-    ],
-)
-def test_a_text_that_is_too_long_or_does_not_come(own, upstream, limits, length, end, status, sentence):
-    before, (content, headers) = len(upstream.bodies), textual("x" * length).values()
-    with running(make_service(immich=Immich(own, MODEL), limits=limits)) as address:
-        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=120)
-        connection.request("POST", "/predict", content[:end], headers | {"content-length": str(len(content))})
-        answer = connection.getresponse()
-        message = json.loads(answer.read())["error"]["message"]
-    assert (answer.status, message, len(upstream.bodies)) == (status, sentence, before)
 
 
 def test_a_slow_service_is_said(address, upstream, monkeypatch):
@@ -246,7 +198,7 @@ def test_a_service_that_is_gone_is_said_and_texts_are_answered():
 def test_another_service_is_refused(address):
     with pytest.raises(ConfigError, match="expected immich's machine learning service"):
         Immich(f"{address}/v1", MODEL).check()
-    for wrong in ("immich:3003", "ftp://immich", "http://", "http://[::", ""):
+    for wrong in ("immich:3003", "http://[::"):
         with pytest.raises(ConfigError, match="immich_upstream: expected an address such as"):
             Immich(wrong, MODEL)
 
@@ -317,12 +269,15 @@ def test_no_header_or_credential_goes_where_it_does_not_belong(caplog):
     }
     assert f"authorization: basic {secrets[2]}".lower() in head
     assert "connection: keep-alive" in head
-    assert set(answer.headers) == {"content-type", "content-length", "date", *NEVER}
+    assert set(answer.headers) == {"content-type", "content-length", "date", *ALWAYS}
     assert [one.status_code for one in bad] == [502] * 3
     assert not [one for one in secrets for text in (caplog.text, *(each.text for each in bad)) if one in text]
 
 
-NEVER = ("x-content-type-options", "referrer-policy", "cross-origin-resource-policy")
+ALWAYS = (
+    *("x-content-type-options", "referrer-policy", "cross-origin-resource-policy"),
+    *("content-security-policy", "cache-control"),
+)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +285,6 @@ NEVER = ("x-content-type-options", "referrer-policy", "cross-origin-resource-pol
     [
         (b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n", "answered with status 999"),
         (FINE % b"content-length: 50", "cannot be reached, or broke off"),
-        (FINE % b"transfer-encoding: chunked", "cannot be reached, or broke off"),
         (b"hello", "cannot be reached, or broke off"),
         (b"", "cannot be reached, or broke off"),
     ],
@@ -344,17 +298,6 @@ def test_a_service_that_answers_nonsense_or_breaks_off_is_one_sentence(reply, sa
     assert answer.status_code == 502
     assert said in answer.json()["error"]["message"]
     assert "Traceback" not in caplog.text
-
-
-def test_a_length_next_to_chunks_is_dropped(address, upstream):
-    content, headers = form(VISUAL, image=b"x" * 100).values()
-    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=60) as one:
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        lines += ["host: localhost", "content-length: 3", "transfer-encoding: chunked", "connection: close", "", ""]
-        one.sendall("\r\n".join(["POST /predict HTTP/1.1", *lines]).encode())
-        one.sendall(f"{len(content):x}\r\n".encode() + content + b"\r\n0\r\n\r\n")
-        assert one.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
-    assert upstream.bodies[-1][1] == content
 
 
 PROXY = """
@@ -395,32 +338,30 @@ ENTRIES = (
 )
 EMPTY = b"--edge\r\n\r\n\r\n"
 NAMED = b'--edge\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n'
-FIRST = NAMED.partition(b"1\r\n")[0] + b"1" * 60_000
 
 
 @pytest.mark.parametrize(
-    ("packets", "status"),
+    ("form", "status"),
     [
-        ([ENTRIES + EMPTY * ((15 << 20) // len(EMPTY))], 400),
-        ([ENTRIES + NAMED * ((15 << 20) // len(NAMED))], 400),
-        ([b"--edge\r\n" + b"a" * (15 << 20)], 502),
+        (ENTRIES + EMPTY * ((15 << 20) // len(EMPTY)), 400),
+        (ENTRIES + NAMED * ((15 << 20) // len(NAMED)), 400),
+        (b"--edge\r\n" + b"a" * (15 << 20), 502),
+        (NAMED.replace(b"1", b"\r" * (15 << 20)), 502),
+        (b"x" * (17 << 20), 413),
     ],
-    ids=["empty parts", "named fields", "one header"],
+    ids=["empty parts", "named fields", "one header", "line ends", "large"],
 )
-def test_a_hostile_form_keeps_nobody_waiting(packets, status):
+def test_a_hostile_form_keeps_nobody_waiting(form, status):
     """/health is asked for all the while; on an idle machine it is answered within 100 ms."""
-    length = sum(map(len, packets))
-    head = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n"
-    head += "content-type: multipart/form-data; boundary=edge\r\nconnection: close\r\n\r\n"
+    head = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(form)}\r\n"
+    head += "content-type: multipart/form-data; boundary=edge\r\n\r\n"
     with server_process(PROXY % "127.0.0.1:9") as (server, port), httpx.Client(trust_env=False) as client:
         before, waits, done = cpu_seconds(server.pid), [], threading.Event()
 
         def attack():
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    for packet in (head.encode(), *packets):
-                        one.sendall(packet)
+                    one.sendall(head.encode() + form)
                     return one.recv(12)
             finally:
                 done.set()
@@ -436,15 +377,6 @@ def test_a_hostile_form_keeps_nobody_waiting(packets, status):
     print(f"longest wait {1000 * max(waits):.0f} ms, {spent:.2f} s of CPU")  # noqa: T201
     assert max(waits) < 0.5  # a machine with other work to do
     assert spent < 2
-
-
-def test_no_byte_of_a_form_is_read_twice():
-    """64 KiB in one packet, and 4,000 packets of a byte."""
-    form, start = Form("multipart/form-data; boundary=edge", 1 << 20), time.process_time()
-    for packet in (FIRST, *[b"1"] * 4000, b"\r\n--edge--\r\n"):
-        form.write(packet)
-    assert form.fields == {"a": b"1" * 64_000}
-    assert time.process_time() - start < 0.5  # 2.9 s where each packet begins from the start again
 
 
 def cpu_seconds(pid):

@@ -7,18 +7,14 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers.serving import adapter_files, client_of, data_uri, expected, make_models, make_service
+from helpers.serving import client_of, data_uri, expected, make_service
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, paint
 from PIL import Image
 
-from pecl.encoders.image import ImageEncoder
-from pecl.errors import DataError
 from pecl.search.build import build_index
 from pecl.search.catalogue import FILE, index_folder
 from pecl.search.options import IndexOptions
-from pecl.search.thumbnails import read_thumbnail
-from pecl.serving.photographs import Photographs
 
 QUERY = "ka lopi zumo"
 
@@ -84,14 +80,6 @@ def test_a_doubtful_language_mixes_adapters_and_the_answer_says_so(client, index
         assert (name, score) == (wanted, pytest.approx(similarity, abs=1e-3))  # shares are rounded
     languages = {"languages": ["cs", "nl", "en"]}
     assert post(client, query="hotel", top=3, adapter=False, **languages)["mixed"] == {}
-
-
-@pytest.mark.parametrize("query", ["12345", "!!!"])
-def test_a_text_whose_language_is_not_detected_is_searched_with_by_the_tower(query, client, index):
-    document = post(client, query=query, top=3)
-    assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
-    assert (document["confidence"], document["mixed"]) == (0, {})
-    same(found_in(document), ranking(index, expected([query], [None]))[:3])
 
 
 def test_a_language_is_detected(client):
@@ -189,13 +177,9 @@ def test_pictures_are_made_anew_as_jpeg_without_metadata(client, index):
         assert not shown.getexif()
         assert b"camera" not in answer.content
         assert shown.getpixel((5, 5)) == pytest.approx((10, 200, 30), abs=6)
-
-
-def test_the_indexs_own_small_pictures_are_used(index):
-    build_index(index, options=IndexOptions(thumbnails=True))
-    photographs = Photographs(index, tiny_towers().image)
-    hit = photographs.search(torch.ones(8), 1, is_text=False)[0][0]
-    assert photographs.picture(hit.id, 320) == read_thumbnail(index_folder(index), hit.fingerprint)
+    (index / "2019" / "01.png").unlink()
+    gone = client.get(f"/photographs/{hits['2019/01.png']}")
+    assert (gone.status_code, str(index) in gone.text) == (404, False)
 
 
 def test_a_renewed_index_is_seen_without_a_restart(client, index):
@@ -217,14 +201,6 @@ def test_an_index_that_is_damaged_meanwhile_stays_what_it_was(client, index, cap
     assert client.get("/search").json()["photographs"] == COUNT
 
 
-def test_a_photograph_that_is_gone_is_a_404_without_its_path(client, index):
-    hits = post(client, query=QUERY, language="cs", top=1)["photographs"]
-    (index / hits[0]["name"]).unlink()
-    answer = client.get(f"/thumbnails/{hits[0]['id']}")
-    assert answer.status_code == 404
-    assert str(index) not in answer.text
-
-
 def test_a_name_that_is_not_utf8(photographs):
     os.rename(photographs / "00.png", os.fsencode(photographs / "gr") + b"\xfc\xdf.png")
     build_index(photographs)
@@ -235,16 +211,9 @@ def test_a_name_that_is_not_utf8(photographs):
 
 REFUSED = [
     ({}, "query: expected a text, or a picture in the field image, got neither"),
-    ({"minus": "a"}, "query: expected a text"),
-    ({"query": ""}, "query: expected text, got none"),
-    ({"query": ["a"]}, "query: expected text, got a list"),
     ({"query": "a", "language": "cs", "top": 1001}, "top: expected less than or equal to 1000, got 1001"),
-    ({"query": "a", "language": "cs", "top": True}, "top: expected a whole number"),
     ({"image": "/etc/passwd"}, "image: expected a picture as"),
-    ({"image": "https://example.org/a.jpg"}, "no address or path is ever opened"),
-    ({"path": "a"}, 'unknown field "path"'),
     ({"query": "a", "after": "2019-13"}, "after: expected a day, a month or a year, such as"),
-    ({"query": "a", "languages": ["klingon"]}, "unknown language 'klingon'"),
     ({"query": "a", "languages": ["ceb"]}, "languages: expected languages that can be detected, got ceb"),
     ({"query": "x" * 9000, "language": "cs"}, "query: expected at most 8,192 characters"),
 ]
@@ -259,7 +228,7 @@ def test_bad_searches_by_address_and_by_document(client, asked, said):
 
 
 @pytest.mark.parametrize("place", ["thumbnails", "photographs"])
-@pytest.mark.parametrize("name", ["0", "0" * 32, "..%2f00.png", "00.png", "%2Fetc%2Fpasswd", "A" * 32, "x" * 5000])
+@pytest.mark.parametrize("name", ["0" * 32, "..%2f00.png", "00.png", "%2Fetc%2Fpasswd", "x" * 5000])
 def test_pictures_that_are_not_in_the_index(client, place, name):
     answer = client.get(f"/{place}/{name}")
     assert answer.status_code == 404
@@ -275,42 +244,15 @@ def test_a_server_without_an_index_says_so():
         assert client.get("/search").json()["photographs"] == 0
 
 
-def test_an_index_of_another_image_tower_is_refused(index):
-    other = tiny_towers().image
-    other.backbone.weight.data += 1
-    fresh = ImageEncoder(other.backbone, None, other.preprocess, name="other", preprocessing={})
-    said = "was made with the image tower colours of profile mini, and the server has other"
-    with pytest.raises(DataError, match=said):
-        Photographs(index, fresh)
-
-
-def test_the_languages_are_listed(client):
-    about = client.get("/search").json()
-    assert about["model"] == "tiny"
-    assert {"code": "cs", "name": "Czech (cs)", "adapter": True} in about["languages"]
-    assert {"code": "en", "name": "English (en)", "adapter": False} in about["languages"]
-    assert len(about["languages"]) == 13
-
-
-def test_models_with_english_adapters_use_them(index):
-    with client_of(make_service(make_models(adapter_files(("en",))), index)) as client:
-        assert post(client, query=QUERY, language="en")["model"] == "tiny:en"
-
-
 def test_nothing_is_shown_within_a_page_of_another_site_nor_asked_of_one(client):
-    """Every route, whatever it answers, and what is no route at all."""
-    hit = post(client, query=QUERY, language="cs", top=1)["photographs"][0]
-    asked = set()
-    described = client.get("/openapi.json").json()["paths"]
-    routes = [(method, path) for path, about in described.items() for method in about]
-    for method, path in [*routes, *(("get", path) for path in ("/", "/static/page.css", "/static/page.js"))]:
-        address = path.replace("{id}", hit["id"]).replace("{model}", "tiny:cs")
-        answer = client.request(method, address, json={} if method == "post" else None)
-        assert answer.headers["cross-origin-resource-policy"] == "same-origin", address
-        asked.add((method, path, answer.status_code))
-        if path == "/" or path.startswith("/static/"):
-            assert "default-src 'none'" in answer.headers["content-security-policy"]
-            assert not re.search("https?://(?!www.w3.org)", answer.text)
-    assert {("get", "/photographs/{id}", 200), ("get", "/thumbnails/{id}", 200), ("get", "/", 200)} <= asked
-    for answer in (client.get("/nowhere"), client.get("/", headers={"host": "evil.example"})):
-        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    """Whatever is asked for, and however it is answered."""
+    hit = post(client, query=QUERY, language="cs", top=1)["photographs"][0]["id"]
+    found = ("/", "/static/page.js", "/v1/models", f"/photographs/{hit}", f"/thumbnails/{hit}")
+    for address, headers, status in (
+        *((one, {}, 200) for one in found),
+        *(("/nowhere", {}, 404), ("/static/none.js", {}, 404), ("/", {"host": "evil.example"}, 421)),
+    ):
+        answer = client.get(address, headers=headers)
+        assert (answer.status_code, answer.headers["cross-origin-resource-policy"]) == (status, "same-origin"), address
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.search("https?://(?!www.w3.org)", client.get("/").text + client.get("/static/page.js").text)

