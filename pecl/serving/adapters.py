@@ -76,11 +76,9 @@ def _described(service: Service, adapter: str | None) -> dict[str, Any]:
 
 def _find(folder: Path, wanted: str) -> Path:
     """Return the path of the file in `folder` that is called `wanted`; links, which may lead out, are left out."""
-    with os.scandir(folder) as listing:
-        files = [one for one in listing if one.name.endswith(SUFFIX) and one.is_file(follow_symlinks=False)]
-    found = {one.name: one.path for one in files}
+    found = {one.name: one for one in folder.glob(f"*{SUFFIX}") if one.is_file() and not one.is_symlink()}
     if wanted not in found:
         known = ", ".join(sorted(found)[:20]) or "none yet"
         sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(wanted)}"
         raise Refusal(404, f"{sentence}{suggest(wanted, found)}", "file", "file_not_found")
-    return Path(found[wanted])
+    return found[wanted]

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import threading
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_KEPT_BYTES = 64 << 20  # bytes of pictures in memory
 
 
 class Photographs:
@@ -40,8 +38,6 @@ class Photographs:
         self._lock = threading.RLock()
         self._tower = tower
         self._index = self._open(folder)
-        self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
-        self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self.index())
@@ -97,25 +93,13 @@ class Photographs:
         if not _ID.fullmatch(identity):
             raise Refusal(404, "id: expected the id that a search gave, 32 hexadecimal digits", "id")
         index = self.index()
-        key = (index.head.generation, identity, size)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
         try:
             hit = index.find(identity)
             small = read_thumbnail(index.folder, hit.fingerprint) if size == SIZE else None
-            content = small_jpeg(index.open_image(hit), size) if small is None else small
+            return small_jpeg(index.open_image(hit), size) if small is None else small
         except DataError as error:
             logger.warning("%s", error)  # which names the file, for whoever runs the server
             raise Refusal(404, "id: expected the id of a photograph that can be read", "id") from error
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = content
-                self._kept_bytes += len(content)
-            while self._kept_bytes > _KEPT_BYTES:
-                self._kept_bytes -= len(self._kept.popitem(last=False)[1])
-        return content
 
     def _open(self, folder: str | Path) -> ImageIndex:
         index = ImageIndex.open(folder)

@@ -5,10 +5,8 @@ import base64
 import contextlib
 import functools
 import io
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -28,7 +26,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.serving.app import make_app
 from pecl.serving.models import Models
 from pecl.serving.photographs import Photographs
-from pecl.serving.server import Server, serve
+from pecl.serving.server import Server
 from pecl.serving.service import Service
 from pecl.serving.sockets import LOOPBACK, open_socket
 
@@ -84,14 +82,10 @@ def client_of(service, hosts=LOOPBACK, **options):
         yield client
 
 
-def running(service, **options):
-    """Yield the address of a real server on the loopback."""
-    return run_server(Server(service, LOOPBACK, **options))
-
-
 @contextlib.contextmanager
-def run_server(server):
-    """Yield the address of one of uvicorn's servers on the loopback, run by a thread."""
+def running(service, **options):
+    """Yield the address of a real server on the loopback, run by a thread."""
+    server = Server(service, LOOPBACK, **options)
     with open_socket("127.0.0.1", 0) as listening, pytest.MonkeyPatch.context() as patch:
         without_proxies(patch)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
@@ -158,23 +152,3 @@ def expected(texts, languages):
     """The embeddings of texts, each alone in a tower of its language alone: whatever a bank or a pass might mix up."""
     rows = [_alone(language).encode_text([text]) for text, language in zip(texts, languages, strict=True)]
     return torch.nn.functional.normalize(torch.cat(rows), dim=1)
-
-
-def serve_and_stop_in_a_load(folder, place, saying):
-    """Serve the adapters of `folder`; send the port, then "loading" once a load has read its file, and wait there.
-
-    The cache and temporary files of this process lie in `place`.
-    """
-    os.environ.update(PECL_CACHE_DIR=str(place / "cache"), TMPDIR=str(place))
-    tempfile.tempdir = None
-    plain = Models.load
-
-    def slow(self, *arguments):
-        plain(self, *arguments)
-        saying.send("loading")
-        threading.Event().wait()
-
-    Models.load = slow
-    with open_socket("127.0.0.1", 0) as listening:
-        saying.send(listening.getsockname()[1])
-        serve(make_service(make_models([]), adapters_dir=folder), listening, "127.0.0.1")

@@ -3,18 +3,15 @@
 import json
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
-from helpers.grid_processes import CONTEXT, Forked
 from helpers.serving import (
     adapter_files,
     client_of,
     expected,
     make_models,
     make_service,
-    serve_and_stop_in_a_load,
     write_adapters,
 )
 from helpers.tiny import sentences
@@ -112,29 +109,3 @@ def test_no_file_is_opened_whose_name_comes_from_a_request(client, folder, monke
     client.post("/v1/load_adapter", json={"file": "cs.safetensors"})
     assert {Path(path).stem for path in opened} == {"cs"}  # the file, and the result that may name it
     assert {Path(path).parent for path in opened} <= {folder, folder.parent}
-
-
-def test_a_server_that_is_killed_while_it_loads_an_adapter_leaves_nothing(client, folder, tmp_path):
-    """Neither a file nor a lock: its folder and its cache are as before, and another server loads the adapter."""
-    before = contents(tmp_path)
-    said, saying = CONTEXT.Pipe(duplex=False)
-    server = Forked(target=serve_and_stop_in_a_load, args=(folder, tmp_path, saying))
-    server.start()
-    try:
-        port = said.recv()
-        body = b'{"file": "cs.safetensors"}'
-        head = b"POST /v1/load_adapter HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        with socket.create_connection(("127.0.0.1", port), timeout=120) as one:  # it waits for the server's start
-            one.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
-            assert said.recv() == "loading"
-            server.kill()
-            server.join(120)
-    finally:
-        server.kill()
-    assert contents(tmp_path) == before
-    assert client.post("/v1/load_adapter", json={"file": "cs.safetensors"}).status_code == 200
-
-
-def contents(folder):
-    """The content of each file of a folder; None of what is none."""
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

@@ -1,7 +1,5 @@
 """The page in a real browser: searching, languages side by side, before and after, the keyboard, a phone's width."""
 
-import base64
-import io
 import re
 
 import pytest
@@ -9,7 +7,6 @@ from helpers.browser import requests_of
 from helpers.serving import LANGUAGES, make_service, running
 from helpers.small_index import counted_towers, paint
 from helpers.waiting import wait_until
-from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -181,29 +178,6 @@ def test_what_goes_wrong_is_said_and_the_page_goes_on(page):
     assert "at most 8,192 characters" in column.text
     page.get_log("browser")  # the browser notes each answer of 400
     assert len(ids(found(page))) == 12
-
-
-DROP = """
-const [name, kind, content] = arguments;
-const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-const data = new DataTransfer();
-data.items.add(new File([bytes], name, { type: kind }));
-document.body.dispatchEvent(new DragEvent("dragover", { dataTransfer: data, bubbles: true, cancelable: true }));
-document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
-"""
-
-
-def test_a_dropped_picture_is_searched_with(page, service):
-    """A large one, which the page makes smaller."""
-    path = service.photographs.root / "summer" / "07.png"
-    out = io.BytesIO()
-    with Image.open(path) as small:
-        small.resize((4000, 4000), Image.Resampling.NEAREST).save(out, "PNG")
-    page.execute_script(DROP, "07 large.png", "image/png", base64.b64encode(out.getvalue()).decode())
-    (column,) = first_columns(page)
-    assert column.find_element(By.TAG_NAME, "h2").text == "Like 07 large.png"
-    assert service.photographs.index().find(ids(column)[0]).path == path
-    assert page.execute_script("return document.querySelector('.picture img').naturalWidth") == 1024
 
 
 def test_nothing_is_wider_than_a_phone_or_too_small_for_a_finger(browser, page):

@@ -4,12 +4,9 @@ import logging
 import re
 import shlex
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
-from helpers.project import ROOT
 from helpers.serving import write_adapters
 from helpers.small_experiment import tiny_towers
 
@@ -116,15 +113,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     package = "pecl.nowhere"  # a fault of ours, which no installation mends
     assert run("serve --port 0") == 1
     assert "unexpected ModuleNotFoundError: No module named 'pecl.nowhere'" in capsys.readouterr().err
-
-
-def test_the_address_is_there_before_anything_large_is_imported():
-    """In a process of its own, since this one has imported it all."""
-    code = (
-        "import sys, pecl.commands.serve; print([m for m in ('torch', 'transformers', 'uvicorn') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
 
 
 def test_immich_is_asked_for_its_model(served, capsys):

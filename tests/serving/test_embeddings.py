@@ -112,28 +112,15 @@ def test_requests_that_wait_together_are_one_mixed_pass():
     assert found["pecl_pass_languages_sum"] == 1 + 12
 
 
-def test_a_short_request_does_not_wait_for_all_of_a_long_one():
-    """It arrives while the first pass of the long one is computed, and is part of the second."""
-    service = make_service(limits=Limits(window=0, together=4))
-    embed, begun, gate, passes = service.models.embed, threading.Event(), threading.Event(), []
-
-    def slow(jobs):
-        passes.append([len(job) for job in jobs])
-        begun.set()
-        assert gate.wait(120)
-        return embed(jobs)
-
-    service.models.embed = slow
+def test_a_long_request_waits_again_after_each_pass():
+    """So that short ones are not kept waiting for all of it."""
+    service, passes = make_service(limits=Limits(window=0, together=4)), []
+    embed = service.models.embed
+    service.models.embed = lambda jobs: passes.append([len(job) for job in jobs]) or embed(jobs)
     texts, languages = sentences(10, seed=11), [*LANGUAGES[:9], "en"]
-    with client_of(service) as client, ThreadPoolExecutor(2) as pool:
-        long = pool.submit(post, client, model="tiny", input=texts, language=languages)
-        assert begun.wait(120)
-        short = pool.submit(post, client, model="tiny:cs", input=TEXTS[0])
-        wait_until(lambda: service._texts.waiting == 1, 120, "the short request")
-        gate.set()
-        close(vectors(short.result()), expected(TEXTS[:1], ["cs"]))
-        document = long.result()
-    assert passes == [[4], [1], [4], [2]]
+    with client_of(service) as client:
+        document = post(client, model="tiny", input=texts, language=languages)
+    assert passes == [[4], [4], [2]]
     close(vectors(document), expected(texts, [*LANGUAGES[:9], None]))
     assert document["usage"]["prompt_tokens"] == sum(len(text) + 2 for text in texts)
 
