@@ -16,6 +16,7 @@ FP32 = "fp32"
 BF16 = "bf16"
 AUTO = "auto"
 PRECISIONS = (FP32, BF16, AUTO)
+CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # floating-point operations per second of two cores that estimates assume
 
 
 def resolve_precision(precision: str, device: str) -> str:

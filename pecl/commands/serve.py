@@ -24,6 +24,7 @@ from pecl.config import Role, fields_of, make_config
 from pecl.errors import ConfigError, install, unknown
 from pecl.languages import listed
 from pecl.options import parse_option
+from pecl.search.index import profile_of
 from pecl.serving.limits import Limits
 from pecl.serving.sockets import address_of, allowed_hosts, open_socket
 
@@ -84,7 +85,10 @@ def _flag(name: str) -> str:
 
 def run(parsed: argparse.Namespace) -> int:
     """Check the arguments, load the towers, and serve until stopped."""
-    config = make_config(config_values(parsed), where="command line")
+    values = config_values(parsed)
+    if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
+        values["profile"] = profile_of(parsed.index)
+    config = make_config(values, where="command line")
     given = {item.name: getattr(parsed, _flag(item.name).replace("-", "_")) for item in fields(Limits)}
     limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:

@@ -13,6 +13,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 MINI = "mini"
+RECOMMENDED = "siglip2-b16"  # for a search of photographs, where the model hub is in reach
 MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
 _TABLE = Path(__file__).with_name("pairs.tsv")
 # Towers whose terms forbid commercial use, by their names
@@ -27,6 +28,8 @@ class Pair:
     image: str  # as `load_image_encoder` takes it
     width: int  # width of the embeddings
     parameters: int  # of the text tower, so that a list of pairs builds no tower
+    image_parameters: int  # of the image tower, rounded
+    image_gflops: float  # operations of the image tower for an image, in thousands of millions
     vocabulary: str  # the text tower's, which decides the languages that it can spell
     licence: str  # licence of the weights, as their pages state it
     repositories: tuple[str, ...]  # of both towers on the model hub; for open_clip's models, as its table has them
@@ -37,7 +40,8 @@ def _read_table() -> dict[str, Pair]:
     with _TABLE.open(encoding="utf-8", newline="") as file:
         rows: dict[str, dict[str, Any]] = {row.pop("name"): row for row in csv.DictReader(file, delimiter="\t")}
     for row in rows.values():
-        row |= {"width": int(row["width"]), "parameters": int(row["parameters"])}
+        row |= {name: int(row[name]) for name in ("width", "parameters", "image_parameters")}
+        row["image_gflops"] = float(row["image_gflops"])
         row["repositories"] = tuple(row["repositories"].split())
     return {name: Pair(**row) for name, row in rows.items()}
 

@@ -8,15 +8,14 @@ from statistics import median
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
-from pecl.machine import BF16, FP32
+from pecl.machine import CORES_SPEED
 from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
 # Fields that the time of a run depends on, and those that matter most for the time of a step
 _SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
-# Floating-point operations per second that an estimate without recorded runs assumes
-CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # with two cores
+# Floating-point operations per second of a GPU that an estimate without recorded runs assumes
 GPU_SPEED = 10e12
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 

@@ -36,6 +36,7 @@ from pecl.search.catalogue import (
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.embed import embed, fingerprints
 from pecl.search.metadata import Described, describe
+from pecl.search.needs import describe_needs
 from pecl.search.options import IndexOptions, check_same, earlier_index, new_head
 from pecl.search.thumbnails import renew_thumbnails
 from pecl.search.words import drop_words, with_words, write_words
@@ -167,6 +168,7 @@ class _Renewal:
         entries = {**known, **{entry.name: entry for entry in hashed}}
         fresh: dict[str, np.ndarray] = {}
         if missing := [entry for entry in entries.values() if self._row(entry) is None]:
+            logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
             tower = self._tower()
             if self.before and self.head.towers != self.before.head.towers:
                 self.again = "the image tower has changed since the index was made"

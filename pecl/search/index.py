@@ -13,7 +13,7 @@ import numpy as np
 from pecl.data.spoken import system_languages
 from pecl.errors import ConfigError, DataError
 from pecl.retrieval.hubs import find_references
-from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue
+from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue, read_head
 from pecl.search.earlier import HEAD as EARLIER
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.exact import ExactSearch
@@ -324,6 +324,11 @@ class ImageIndex:
                 f"{self.folder / FILE} was built with different weights of the {which} tower {tower.name}: run "
                 f"`pecl index {self.root} --rebuild`"
             )
+
+
+def profile_of(folder: str | Path) -> str:
+    """Return the profile of an index, named as for `find_index`; raise DataError without one."""
+    return read_head(find_index(folder)).profile
 
 
 def find_index(folder: str | Path) -> Path:

@@ -2,8 +2,10 @@
 
 import base64
 import contextlib
-import hashlib
+import functools
+import io
 import json
+import re
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
@@ -11,14 +13,17 @@ from huggingface_hub import constants
 import pecl.encoders.loading.hub
 import pecl.export.hub
 from helpers.loopback import LoopbackServer, QuietHandler, served
+from pecl.files.digests import sha256_bytes, sha256_file
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(LoopbackServer):
-    """Serves `models` (id -> {file name: bytes}); `refusals` (id -> (status, X-Error-Code)); `silent` never answers.
+    """Serves `models` (id -> {file name: bytes, or the path of a file}).
 
-    `commits` (id -> {revision: commit}) are the revisions of a model next to `main`; all hold the same files.
+    `refusals` (id -> (status, X-Error-Code)); `silent` never answers; `cuts` (file name -> bytes): it hangs up
+    once after so many bytes of a file, and refuses the model from then on. `commits` (id -> {revision: commit}) are the revisions of a model next to `main`;
+    all hold the same files.
     """
 
     def __init__(self):
@@ -27,7 +32,19 @@ class Hub(LoopbackServer):
         self.commits = {}
         self.refusals = {}
         self.silent = False
+        self.cuts = {}
         self.downloads = []  # (id, file name)
+        self.starts = []  # (file name, first byte that was asked for)
+
+
+def _size(content):
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+@functools.cache
+def _tag(content):
+    """The SHA-256 of a file, as the hub has it of large ones."""
+    return sha256_bytes(content) if isinstance(content, bytes) else sha256_file(content)
 
 
 class Handler(QuietHandler):
@@ -63,20 +80,42 @@ class Handler(QuietHandler):
     def describe(self, commit, model, files, rest):
         if rest[:1] == ["tree"]:
             entries = [
-                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                {"type": "file", "path": name, "size": _size(content), "oid": _tag(content)}
                 for name, content in files.items()
             ]
             self.give(entries)
         else:
-            siblings = [{"rfilename": name} for name in files]
+            siblings = [{"rfilename": name, "size": _size(content)} for name, content in files.items()]
             self.give({"id": model, "sha": commit, "siblings": siblings})
 
     def send_file(self, commit, model, name):
         content = self.server.models[model][name]
+        size, start = _size(content), 0
+        if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            start = int(asked[1])
         if self.command == "GET":
             self.server.downloads.append((model, name))
-        tag = f'"{hashlib.sha1(content).hexdigest()}"'
-        self.answer(200, content, content_type="application/json", etag=tag, x_repo_commit=commit)
+            self.server.starts.append((name, start))
+        self.send_response(206 if asked else 200)
+        for key, value in {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": size - start,
+            "ETag": f'"{_tag(content)}"',
+            "X-Repo-Commit": commit,
+            **({"Content-Range": f"bytes {start}-{size - 1}/{size}"} if asked else {}),
+        }.items():
+            self.send_header(key, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            left = self.server.cuts.get(name, size)
+            if self.server.cuts.pop(name, None) is not None:
+                self.server.refusals[model] = (503, "")
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                file.seek(start)
+                while left > 0 and (part := file.read(min(left, 1 << 20))):
+                    self.wfile.write(part)
+                    left -= len(part)
+            self.close_connection = self.close_connection or left <= 0
 
     def give(self, document, status=200, **headers):
         self.answer(status, json.dumps(document).encode(), content_type="application/json", **headers)

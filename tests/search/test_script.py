@@ -7,7 +7,11 @@ import pytest
 from helpers.project import ROOT
 
 STUB = """#!/usr/bin/env bash
-[ "$1" = -c ] && exit 0
+case "$1 $2" in
+    *recommended_profile*) echo siglip2-b16; exit 0 ;;
+    *find_index*) [ -e "$(dirname "$0")/indexed" ]; exit ;;
+    -c*) exit 0 ;;
+esac
 echo "$@" >> "$(dirname "$0")/calls"
 """
 
@@ -55,14 +59,16 @@ def test_flags_go_to_the_command_that_takes_them(run):
         "-m pecl index DIR/my pictures --thumbnails --languages de,cs --out DIR/index --threads 2 --no-words "
         "--profile paper"
     )
-    assert serve == "-m pecl serve --index DIR/index --port 0 --open --quiet --port 8080 --threads 2 --profile paper"
-    assert done.stdout == "== indexing: 1 photographs take about 1 minutes the first time (an estimate)\n"
+    assert serve == "-m pecl serve --index DIR/index --port 0 --open --quiet --port 8080 --threads 2"
+    assert done.stdout == ""
 
 
-def test_without_flags_nothing_is_asked_of_what_is_no_terminal(run):
+def test_without_flags_the_hub_decides_the_towers_of_a_new_index(run, tmp_path):
     _, (index, serve) = run()
-    assert index == "-m pecl index DIR/my pictures --thumbnails"
+    assert index == "-m pecl index DIR/my pictures --thumbnails --profile siglip2-b16"
     assert serve == "-m pecl serve --index DIR/my pictures --port 0 --open --quiet"
+    (tmp_path / "pecl" / ".venv" / "bin" / "indexed").touch()  # an index keeps its own
+    assert run()[1][2] == "-m pecl index DIR/my pictures --thumbnails"
 
 
 def test_a_flag_without_its_value_is_one_sentence(run):

@@ -10,7 +10,14 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_url,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -18,13 +25,18 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
 from pecl.encoders.loading.weights import WEIGHT_FILES, first_line
+from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
 from pecl.errors import WeightsError, suggest
+from pecl.files.digests import is_sha256, sha256_file
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 5.0  # a hub that does not answer within this is taken as unreachable
+LARGE = 16 << 20  # bytes; larger files go on where an earlier download was interrupted
 CONFIG_FILES = ("config.json", "modules.json", "open_clip_config.json")
 OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "flax", "tf"})  # folders of no use to torch
 SETTINGS = re.compile(r".*\.(json|txt|model)|projection\.safetensors")
@@ -79,10 +91,56 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
     return chosen
 
 
+def recommended_profile() -> str:
+    """Return `siglip2-b16` where its towers are in the cache or the model hub offers them, and else `mini`."""
+    pair = PAIRS[RECOMMENDED]
+    if is_cached(pair):
+        return RECOMMENDED
+    try:
+        for repo_id in pair.repositories:
+            HfApi().model_info(repo_id, timeout=TIMEOUT_SECONDS)
+    except (HTTPError, OSError) as error:
+        logger.debug("%s does not offer %s: %s", HfApi().endpoint, RECOMMENDED, first_line(error))
+        return MINI
+    return RECOMMENDED
+
+
 def _fetch(repo_id: str, revision: str | None, weights: bool) -> Path:
-    info = HfApi().model_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS)
-    files = choose_files((file.rfilename for file in info.siblings or ()), weights)
+    info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    files = choose_files(sizes, weights)
+    missing = [name for name in files if not isinstance(try_to_load_from_cache(repo_id, name, revision=info.sha), str)]
+    if missing:
+        total = sum(sizes[name] for name in missing)
+        logger.info("downloading %s: %.2f GB into %s", repo_id, total / 1e9, constants.HF_HUB_CACHE)
+    for name in missing:
+        if sizes[name] > LARGE:
+            _fetch_large(repo_id, name, info.sha)
     return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS))
+
+
+def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
+    """Fetch the content of a large file into the cache, from where an interrupted download of it ended.
+
+    `snapshot_download`, which finds it there, would begin each file again after a kill.
+    """
+    url = hf_hub_url(repo_id, name, revision=commit)
+    about = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
+    if about.etag is None:
+        return  # a hub that names no content: `snapshot_download` says so
+    folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="model"), "blobs")
+    folder.mkdir(parents=True, exist_ok=True)
+    content, part = folder / about.etag, folder / f"{about.etag}.part"
+    with WeakFileLock(folder / f"{about.etag}.part.lock"):
+        if content.exists():
+            return
+        with part.open("ab") as file:
+            headers = build_hf_headers()
+            http_get(url, file, resume_size=file.tell(), expected_size=about.size, headers=headers)
+        if is_sha256(about.etag) and sha256_file(part) != about.etag:
+            part.unlink()
+            raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
+        part.rename(content)
 
 
 def _cached(repo_id: str, revision: str | None) -> Path | None:
@@ -103,4 +161,7 @@ def explain(error: Exception, repo_id: str, option: str, known: Collection[str] 
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
     reason = first_line(error).rstrip(".")
-    return f"cannot fetch {repo_id} from {hub} ({reason}); {local}, downloaded where there is a network{hint}"
+    return (
+        f"cannot fetch {repo_id} from {hub} ({reason}); {local}, downloaded where there is a network, "
+        f"and --profile mini needs none{hint}"
+    )

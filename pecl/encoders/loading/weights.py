@@ -161,7 +161,8 @@ def read_config(folder: Path) -> PretrainedConfig:
             f"{suggest(model_type, CONFIG_MAPPING.keys())}"
         )
     try:
-        return CONFIG_MAPPING[model_type].from_dict(values)
+        with _quiet_transformers():
+            return CONFIG_MAPPING[model_type].from_dict(values)
     except Exception as error:  # transformers has checks of its own for each architecture
         raise WeightsError(f"{folder / 'config.json'}: expected a config of {model_type}: {one_line(error)}") from error
 
@@ -183,7 +184,7 @@ def build_model(
     check_memory(state, dtype, source)
     pooler = {name for name in state if name.startswith("pooler.")}
     logger.debug("%s: %d weights of an unused pooler left out", source, len(pooler))
-    with _without_load_report():
+    with _quiet_transformers():
         loaded = model_class.from_pretrained(
             None,
             config=config,
@@ -208,8 +209,11 @@ def build_model(
 
 
 @contextmanager
-def _without_load_report() -> Iterator[None]:
-    """Silence transformers' own table of missing weights: `build_model` reports them as an error."""
+def _quiet_transformers() -> Iterator[None]:
+    """Silence transformers' table of missing weights, an error of `build_model`, and its doubts about ids in configs.
+
+    The ids in SigLIP 2's published config are not its tokenizer's, and pecl does not use them.
+    """
     from transformers.utils import logging as transformers_logging
 
     verbosity = transformers_logging.get_verbosity()

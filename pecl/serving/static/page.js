@@ -26,6 +26,7 @@ const status = byId("status");
 
 byId("options").open = matchMedia("(min-width: 37rem)").matches; // folded on a phone
 
+const BETTER = "bash scripts/search.sh FOLDER --profile siglip2-b16 --rebuild";
 const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice
 
 let languages = []; // {code, name, adapter} of the server, named in the reader's language
@@ -296,6 +297,8 @@ async function start() {
   spoken = kept.length ? kept : about.spoken;
   total = about.photographs;
   showAbout();
+  byId("demonstration").textContent = t("demonstration", { command: BETTER });
+  byId("demonstration").hidden = about.model !== "mini";
   showSpoken();
   byId("folders").replaceChildren(...about.folders.map((folder) => new Option(folder)));
   const address = new URLSearchParams(location.search);
