@@ -36,8 +36,8 @@ PATHS = {
     },
     "search page": {
         "clone": f"git clone --quiet {shlex.quote(str(ROOT))} pecl",
-        "page": f"bash pecl/scripts/search.sh pictures --port {PORT} & until curl --silent --fail --output page.html "
-        f"http://127.0.0.1:{PORT}/search; do sleep 0.2; done; cat page.html; kill -TERM $!; wait $!",
+        "page": f"bash pecl/scripts/search.sh pictures --profile mini --port {PORT} & until curl --silent --fail "
+        f"--output page.html http://127.0.0.1:{PORT}/search; do sleep 0.2; done; cat page.html; kill -TERM $!; wait $!",
     },
 }
 

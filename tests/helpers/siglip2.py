@@ -11,7 +11,7 @@ MODEL = "google/siglip2-base-patch16-224"
 PUBLISHED = {"vocab_size": 256_000}  # all else is transformers' default
 _TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
-# The published settings ask for lower case, which transformers does not heed, and hold ids that are not the tokenizer's.
+# The published settings ask for lower case, which transformers does not heed.
 TOKENIZER_SETTINGS = {
     "add_bos_token": False,
     "add_eos_token": True,

@@ -58,7 +58,7 @@ def by_transformers(folder, photographs):
 
 
 @pytest.mark.parametrize("size", ["tiny", pytest.param("published", marks=pytest.mark.slow)])
-def test_download_index_search_adapter_server_and_offline(size, hub, photographs, tmp_path, monkeypatch, capsys, caplog):
+def test_from_the_download_to_an_adapter_in_use(size, hub, photographs, tmp_path, monkeypatch, capsys, caplog):
     made = tmp_path / "made"
     write_siglip2(made, is_tiny=size == "tiny")
     hub.models[MODEL] = {path.name: path for path in made.iterdir()}
