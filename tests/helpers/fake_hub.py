@@ -21,9 +21,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Hub(LoopbackServer):
     """Serves `models` (id -> {file name: bytes, or the path of a file}).
 
-    `refusals` (id -> (status, X-Error-Code)); `silent` never answers; `cuts` (file name -> bytes): it hangs up once after
-    so many bytes of a file, and refuses the model from then on. `commits` (id -> {revision: commit}) are the revisions of
-    a model next to `main`; all hold the same files.
+    `refusals` (id -> (status, X-Error-Code)); `silent` never answers; `cuts` (file name -> bytes): it hangs up once
+    after so many bytes of a file, and refuses the model from then on. `commits` (id -> {revision: commit}) are the
+    revisions of a model next to `main`; all hold the same files.
     """
 
     def __init__(self):
