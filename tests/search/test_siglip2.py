@@ -19,6 +19,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, SiglipModel
 import pecl.encoders.loading.hub
 import pecl.serving.server
 from pecl.cli import main
+from pecl.errors import WeightsError
 
 QUERY = "Ein Hund am Strand"
 PAIRS = [("a dog runs", "ein Hund rennt"), ("two cats", "zwei Katzen"), ("red car", "rotes Auto"), ("snow", "Schnee")]
@@ -131,12 +132,12 @@ def test_content_that_is_not_the_hubs_is_not_kept(hub, tmp_path, monkeypatch):
     hub.models[MODEL] = {path.name: path for path in (tmp_path / "made").iterdir()}
     weights = tmp_path / "made" / "model.safetensors"
     hub.cuts[weights.name] = 5000
-    with pytest.raises(pecl.WeightsError, match="cannot fetch"):
+    with pytest.raises(WeightsError, match="cannot fetch"):
         pecl.load_text_encoder("siglip2-b16")
     (part,) = (tmp_path / "hub").rglob("*.part")
     part.write_bytes(b"x" * part.stat().st_size)
     hub.refusals.clear()
-    with pytest.raises(pecl.WeightsError, match=r"model.safetensors arrived with other content .*run the same"):
+    with pytest.raises(WeightsError, match=r"model.safetensors arrived with other content .*run the same"):
         pecl.load_text_encoder("siglip2-b16")
     assert pecl.load_text_encoder("siglip2-b16").embedding_dim == 32  # fetched whole
 
