@@ -149,6 +149,7 @@ ALLOWED = {
     "encoders/large.py": ({"json.loads"}, OURS),
     "encoders/pairs.py": ({"_TABLE.open"}, OURS),
     "encoders/portable.py": ({"json.loads"}, "of a tokenizer in memory"),
+    "encoders/loading/hub.py": ({"part.open"}, OURS),  # it appends
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
     "encoders/loading/image.py": ({"json.loads"}, OURS),
     "encoders/loading/mini.py": ({"torch.load", "load_file"}, LOOKED_AT),
