@@ -117,7 +117,7 @@ def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) ->
         runs=[count[one.language, one.method] for one in best],
     )
     kept = ["language", "method", "text", "adapter", "zero_shot", "mean", "std", "gain", "gain_low", "gain_high"]
-    return frame[[*kept, "share_closed", "seeds", "runs", "run_ids"]]
+    return frame.reindex(columns=[*kept, "share_closed", "seeds", "runs", "run_ids"])
 
 
 def _evaluated(results: Sequence[Result]) -> pd.DataFrame:
@@ -134,10 +134,9 @@ def _failures(unfinished: Sequence[Result]) -> list[str]:
     """Return a line per run that is not complete, with its reason, `_FAILURES` lines at most."""
     if not unfinished:
         return ["All runs are complete."]
-    said = [
-        f"{one.status}: {one.config.language} {one.config.route} {one.run_id[:SHORT_ID]} {one_line(one.error or '')}"
-        for one in unfinished
-    ]
-    lines = [shortened(line.strip(), WIDTH) for line in said]
+    lines = []
+    for one in unfinished:
+        run = f"{one.status}: {one.config.language} {one.config.route} {one.run_id[:SHORT_ID]}"
+        lines.append(shortened(f"{run} {one_line(one.error or '')}".strip(), WIDTH))
     more = len(lines) - (_FAILURES - 1)
     return lines if more <= 1 else [*lines[: _FAILURES - 1], f"{more} more runs are not complete"]

@@ -58,7 +58,7 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
         DataError: the file is damaged.
     """
     name = result.data.manifest
-    return name and _read(manifest_path(_folder(result), name), _Manifest, "manifest", result)
+    return None if name is None else _read(manifest_path(_folder(result), name), _Manifest, "manifest", result)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:

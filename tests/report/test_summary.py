@@ -1,10 +1,8 @@
-"""`pecl report --summary` fits one screen; commands that write pages replace no pipe, device or folder."""
+"""`pecl report --summary` fits one screen, and has the best of each method."""
 
 import csv
 import io
 import json
-import os
-import stat
 from dataclasses import replace
 
 import pytest
@@ -80,19 +78,3 @@ def test_the_command_prints_it_as_text_json_and_csv(tmp_path, capsys):
     assert "de" not in capsys.readouterr().out.split()
     assert main(["report", folder, "--summary", "--paper"]) == 2
     assert "expected one of --table, --paper and --summary, got 2" in capsys.readouterr().err
-
-
-def refused(capsys, *arguments):
-    assert main([str(argument) for argument in arguments]) == 2
-    return capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("flag", "folder", "name"),
-    [("--html", "", "index.html"), ("--plots", "", "recall.png"), ("--out", "", "runs.txt"), ("--out", "pipe", "pipe")],
-)
-def test_report_leaves_a_pipe_in_place_of_its_folder_or_file(tmp_path, capsys, flag, folder, name):
-    results = write(tmp_path / "results", train(4, 6))
-    os.mkfifo(tmp_path / name)
-    assert name in refused(capsys, "report", results, flag, tmp_path / folder)
-    assert stat.S_ISFIFO((tmp_path / name).stat().st_mode)

@@ -4,7 +4,7 @@ The page shows the captions that changed most, gains and losses alike, and a sam
 are read from the data sets, since results hold only indices, and only where the data are those of the run.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -69,20 +69,12 @@ class Gallery:
     notes: list[str] = field(default_factory=list)
     _numbers: dict[tuple[str, str], int] = field(default_factory=dict)  # (data set, image) -> number
 
-    def add_pictures(self, dataset: str, images: ImageSource, indices: Iterable[int]) -> dict[int, int]:
-        """Add each of `images` at `indices` once, and return index -> number; the images belong to `dataset`.
-
-        Raises:
-            DataError: an image is missing or damaged.
-        """
-        ids = images.ids  # drawn scenes make theirs at each asking
-        found = {}
-        for index in indices:
-            number = self._numbers.setdefault((dataset, ids[index]), len(self.pictures))
-            if number == len(self.pictures):
-                self.pictures.append(jpeg_uri(small_jpeg(images.load(index), _SIZE)))
-            found[index] = number
-        return found
+    def add_picture(self, dataset: str, images: ImageSource, index: int, ids: Sequence[str]) -> int:
+        """Add the image at `index` of a data set, unless it is there, and return its number."""
+        number = self._numbers.setdefault((dataset, ids[index]), len(self.pictures))
+        if number == len(self.pictures):
+            self.pictures.append(jpeg_uri(small_jpeg(images.load(index), _SIZE)))
+        return number
 
 
 def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:
@@ -121,7 +113,9 @@ def _group(result: Result, data: ParallelCaptions, limit: int, gallery: Gallery)
     # English captions keep their index in the data set, for two of them may read the same.
     shown = {item: item for item in items}
     if kind != "english":
-        shown = gallery.add_pictures(result.config.dataset, not_none(data.images, "images"), items)
+        images = not_none(data.images, "images")
+        ids = images.ids  # drawn scenes make theirs at each asking
+        shown = {item: gallery.add_picture(result.config.dataset, images, item, ids) for item in items}
     cards = [
         {
             "caption": data.target[test[place]],

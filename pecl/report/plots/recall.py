@@ -47,8 +47,9 @@ def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> 
         place.errorbar(before[0], y, xerr=error(before), **style, elinewidth=0.5)
         if len(axes) == 1:
             name_at(place, max(before[2], after[2]), y, names[one.method])
-    for place in axes if english else []:
-        place.axvline(zero_shot(english)[0], color=GREY, linestyle=":")
+    if english:
+        for place in axes:
+            place.axvline(english.recall(stage="zero_shot"), color=GREY, linestyle=":")
     _finish(axes, SCORE, most=1.0)
     return Plot("recall", title, caption, run_ids(best, *filter(None, [english])), figure)
 

@@ -44,10 +44,13 @@ def laid_out(table: Table, ids: bool = False) -> Layout:
     frame = table.texts.map(one_line).rename(columns=one_line)
     columns = [one for one in table.columns if (ids or one.name != RUN) and frame[one_line(one.name)].any()]
     equal = [one.name for one in columns if len(frame) > 1 and not one.always and frame[one.name].nunique() == 1]
-    best = frame.apply(lambda texts: [(place, texts.name) in table.best for place in range(len(texts))])
+    best = frame.isin(())
+    for place, name in table.best:
+        best.loc[place, one_line(name)] = True
     kept = [one.name for one in columns if one.name not in equal]
     shared = "; ".join(f"{name} {frame[name].iloc[0]}" for name in equal)
-    return Layout(frame[kept], [one.name for one in columns if one.number], best[kept], shared)
+    numbers = [one.name for one in columns if one.number]
+    return Layout(frame.reindex(columns=kept), numbers, best.reindex(columns=kept), shared)
 
 
 def text_table(frame: pd.DataFrame, numbers: Collection[str] = (), width: int = WIDTH) -> str:

@@ -17,21 +17,10 @@ from pecl.errors import DataError
 from pecl.files.typed_json import encode
 from pecl.languages import ENGLISH
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
+from pecl.report.tables import scores
 from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_group, group_of, grouped
-from pecl.report.tables.scores import (
-    PARAMETERS,
-    SHARE,
-    TEST_TEXT,
-    ZERO_SHOT,
-    best_places,
-    runs_of,
-    setting_text,
-    varying_fields,
-    with_several,
-    without,
-)
 from pecl.report.tables.table import Column, Row, Table, frame_of
 from pecl.results.result import Result
 
@@ -42,7 +31,7 @@ _TITLES = {
     DISTILLED: "Retrieval after distillation from text",
 }
 _IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that setup and number of pairs say
-_SIZES = (Column("pairs", "{pairs:,.0f}"), PARAMETERS)
+_SIZES = (Column("pairs", "{pairs:,.0f}"), scores.PARAMETERS)
 AVERAGE = "avg"
 
 
@@ -66,7 +55,7 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
 def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
     for kind in KINDS:
         candidates = chosen_candidates([result for result in trained if method_of(result).kind == kind])
-        several = with_several(candidates, "adapter")
+        several = scores.with_several(candidates, "adapter")
         compared = [one for one in candidates if one not in several]
         yield from [_scores(compared, kind)] if compared else []
         yield from [_modules(several)] if several else []
@@ -76,7 +65,7 @@ def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> It
 
 def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
     """Return methods by languages: the plain tower on each test text, then each route."""
-    different = varying_fields(candidates)
+    different = scores.varying_fields(candidates)
     order = sorted(candidates, key=lambda one: (list(ROUTES).index(one.route), one.pairs, str(one.setting)))
     lines = grouped(order, lambda one: (one.route, *(pair for pair in one.setting if pair[0] in different)))
     trained = [_row(line) for line in lines.values()]
@@ -84,19 +73,19 @@ def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
     plain = [
         {"method": "Zero-shot", "test_text": query, "run_ids": []}
         | {one.language: one.zero_shot for one in starts[query]}
-        for query in ZERO_SHOT
+        for query in scores.ZERO_SHOT
         if query in starts
     ]
     labels, shared = _labels(trained, different)
-    columns = Column("method"), *labels, TEST_TEXT
+    columns = Column("method"), *labels, scores.TEST_TEXT
     return _by_language(f"paper-{kind}", _TITLES[kind], candidates, plain + trained, columns, "test_text", shared)
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
     """Return modules by languages, the one with fewest parameters first."""
     order = sorted(candidates, key=lambda one: one.runs[0].adapter.trainable)
-    lines = grouped(order, lambda one: (one.runs[0].adapter.spec, str(without(one, "adapter")[1:])))
-    columns = Column("module"), Column("method"), PARAMETERS, SHARE
+    lines = grouped(order, lambda one: (one.runs[0].adapter.spec, str(scores.without(one, "adapter")[1:])))
+    columns = Column("module"), Column("method"), scores.PARAMETERS, scores.SHARE
     rows = [_row(line) for line in lines.values()]
     return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, columns, "method")
 
@@ -110,7 +99,7 @@ def _row(line: Sequence[Candidate]) -> Row:
         "pairs": first.pairs if len(pairs) == 1 else float(np.mean(list(pairs))),
         "parameters": first.runs[0].adapter.trainable,
         "share": first.runs[0].adapter.share,
-        **{name: setting_text(name, value) for name, value in first.setting},
+        **{name: scores.setting_text(name, value) for name, value in first.setting},
         "test_text": first.query,
         **{one.language: one.mean for one in line},
         **{f"{one.language}_std": one.std for one in line},
@@ -142,17 +131,17 @@ def _by_language(
     codes = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
     others = [code for code in codes if code != ENGLISH]
     form = "{%s:%%}" if len(codes) > 6 else "{%s:%%} ± {%s_std:%%}"
-    scores = [Column(code, form.replace("%s", code).replace("%%", "%")) for code in codes]
+    by_code = [Column(code, form.replace("%s", code).replace("%%", "%")) for code in codes]
     frame = frame_of(rows)
     kept = [*(column.name.replace(" ", "_") for column in labels), *codes, *(f"{code}_std" for code in codes)]
     frame = frame.reindex(columns=[*kept, AVERAGE, "run_ids"])
     frame[AVERAGE] = frame[others].astype(float).mean(axis="columns", skipna=False) if others else None
     remarks = ["in per cent", "candidates chosen by validation", *filter(None, [shared])]
     if len(others) > 1:
-        scores.append(Column(AVERAGE, f"{{{AVERAGE}:%}}"))
+        by_code.append(Column(AVERAGE, f"{{{AVERAGE}:%}}"))
         remarks.append(f"{AVERAGE}: mean over the languages other than English")
-    best = frozenset().union(*(best_places(frame, (among,), column.name, column.name) for column in scores))
-    columns, runs = (*labels, *scores), runs_of(candidates)
+    best = frozenset().union(*(scores.best_places(frame, (among,), column.name, column.name) for column in by_code))
+    columns, runs = (*labels, *by_code), scores.runs_of(candidates)
     return Table(name, title, group_of(runs[0]), frame, columns, runs, remarks, best=best)
 
 
@@ -175,9 +164,9 @@ def published_table(published: dict[str, Any], results: Sequence[Result]) -> Tab
     codes = published["languages"]
     k, direction = int(published["metric"].removeprefix("recall@")), published["direction"]
 
-    def row(model: str, whose: str, source: str, scores: dict[str, float], runs: Sequence[Result] = ()) -> Row:
+    def row(model: str, whose: str, source: str, found: dict[str, float], runs: Sequence[Result] = ()) -> Row:
         run_ids = sorted(run.run_id for run in runs)
-        return {"model": model, "whose": whose, "source": source, **dict.fromkeys(codes), **scores, "run_ids": run_ids}
+        return {"model": model, "whose": whose, "source": source, **dict.fromkeys(codes), **found, "run_ids": run_ids}
 
     def our_row(model: str, runs: Sequence[Result]) -> Row:
         recalls = {run.config.language: 100 * run.recall(stage="zero_shot", k=k, direction=direction) for run in runs}

@@ -161,13 +161,13 @@ def candidates_frame(candidates: Sequence[Candidate]) -> pd.DataFrame:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
     kept = {*varying_fields(candidates), *_ALWAYS}
     found = intervals(candidate.gains for candidate in candidates).tolist()
-    return frame_of([_row(candidate, *ends, kept) for candidate, ends in zip(candidates, found, strict=True)])
+    return frame_of([_row(one, low, high, kept) for one, (low, high) in zip(candidates, found, strict=True)])
 
 
 def alignment_of(config: ExperimentConfig) -> Row:
     """Return name and weight of a run's alignment, None where its route has nothing to align to."""
-    aligned = config.route not in WITHOUT_ANCHOR
-    return {name: getattr(config, name) if aligned else None for name in ("alignment", "alignment_weight")}
+    names = ("alignment", "alignment_weight")
+    return {name: None if config.route in WITHOUT_ANCHOR else getattr(config, name) for name in names}
 
 
 def setting_columns(names: Iterable[str]) -> list[Column]:

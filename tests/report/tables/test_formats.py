@@ -94,16 +94,6 @@ def test_csv_and_json_hold_raw_numbers_and_where_they_come_from(results):
     assert (table.frame["mean"] - table.frame["zero_shot"]).tolist() == pytest.approx(table.frame["gain"].tolist())
 
 
-def test_text_has_the_heading_once_a_group_and_a_note_below_each_table(results):
-    made = report(results)
-    text = FORMATS["text"](made.tables)
-    unbroken = " ".join(text.split())
-    assert text.count("== xtd10") == 2  # trainings on the test part, evaluations on the whole set
-    assert all(part in unbroken for table in made.tables for part in table.notes)
-    assert unbroken.count("intervals: 95%") == 2  # once a heading, since it is so of all tables below it
-    assert "nan" not in text.lower()
-
-
 PAPER = r"""
 \documentclass[11pt,a4paper,twocolumn]{article}  % as the ACL's style has it
 \usepackage{mathptmx}

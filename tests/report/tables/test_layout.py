@@ -11,7 +11,6 @@ from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.statistics import gain, hits, intervals
 from pecl.report.tables.table import Column, Table, frame_of
 from pecl.results.result import collect
-from pecl.retrieval.measures import bootstrap_intervals
 
 SHIPPED = ROOT / "results" / "measured"
 
@@ -123,10 +122,3 @@ def test_intervals_are_those_of_a_bootstrap_written_as_a_loop():
         means = sorted(np.mean(drawn.choice(values, len(values))) for _ in range(4000))
         assert low == pytest.approx(means[100], abs=0.04)  # 2.5 % of 4,000
         assert high == pytest.approx(means[3899], abs=0.04)
-
-
-def test_intervals_of_arrays_of_two_lengths_are_those_of_each_alone():
-    generator = np.random.default_rng(6)
-    arrays = [generator.integers(0, 3, 8 + i % 2) / 2 for i in range(9)]
-    assert intervals(arrays).tolist() == [bootstrap_intervals(values[None])[0].tolist() for values in arrays]
-    assert intervals([]).shape == (0, 2)
