@@ -59,16 +59,16 @@ def check_recalls(result: Result) -> None:
         raise _damaged(result, f"data.gallery.kind: expected one of {', '.join(DIRECTIONS)}, got {gallery.kind!r}")
     for stage, measured in result.metrics["test"].items():
         ranks = {direction: _ranks(result, stage, direction) for direction in gallery.directions}
+        for path, stated, computed in _recalls(result, measured, ranks):
+            if not math.isclose(stated, computed, abs_tol=1e-6):
+                said = f"metrics.test.{stage}.{path} is {stated}, but its ranks give {computed:.6g}"
+                raise _damaged(result, said)
         items, texts = map(len, ranks.values())
         places = gallery.items
         if items != texts and (places is None or len(places) != texts or not 0 <= min(places) <= max(places) < items):
             found = "missing" if places is None else f"a list of {len(places)} numbers"
             expected = f"the place in the gallery of each of {texts} captions of {items} items"
             raise _damaged(result, f"data.gallery.items is {found}, expected {expected}")
-        for path, stated, computed in _recalls(result, measured, ranks):
-            if not math.isclose(stated, computed, abs_tol=1e-6):
-                said = f"metrics.test.{stage}.{path} is {stated}, but its ranks give {computed:.6g}"
-                raise _damaged(result, said)
 
 
 def _ranks(result: Result, stage: str, direction: str) -> np.ndarray:
