@@ -85,7 +85,7 @@ class Tokenizing:
             named = [self.language] * len(texts) if languages is None else languages
             maps = {name: shipped_respelling(find_name(name, LANGUAGES) or name) for name in set(named) if name}
             texts = [
-                text if (respell := maps.get(name)) is None else respell(text)
+                text if (respell := maps.get(name or "")) is None else respell(text)
                 for text, name in zip(texts, named, strict=True)
             ]
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]

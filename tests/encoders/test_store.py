@@ -282,8 +282,12 @@ def test_a_damaged_shard_that_cannot_be_deleted_is_passed_over(tmp_path, monkeyp
     (path,) = store.folder.iterdir()
     path.write_bytes(path.read_bytes()[:-4])
 
-    def refuse_removal(*_, **__):
-        raise PermissionError(errno.EACCES, "Permission denied")
+    unlink = type(path).unlink
+
+    def refuse_removal(other, **options):
+        if other == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(other, **options)
 
     monkeypatch.setattr(type(path), "unlink", refuse_removal)
     found = EmbeddingStore("t", tmp_path).get(keys_of(10), compute_in_batches)

@@ -51,7 +51,7 @@ class Faults:
 
     def _open(self, *arguments, **options):
         file = _OPEN(*arguments, **options)
-        return HalfWritten(file, lambda _: self.meet("write")) if "w" in str(arguments[1:]) else file
+        return HalfWritten(file, lambda _: self.meet("write")) if set("wx") & set(str(arguments[1:])) else file
 
 
 def count(operation):
