@@ -143,7 +143,7 @@ def test_photographs_are_indexed_and_the_page_is_opened(run, tmp_path):
     ):  # the second needs no network
         ran, finished = run("search", "my pictures", "--port", "8080")
         assert (finished.returncode, finished.stderr) == (0, "")
-        assert ran == [*install, *used]
+        assert [line for line in ran if "find_index" not in line] == [*install, *used]  # an index is there for the stub
 
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in ("common", "help"))
