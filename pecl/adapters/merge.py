@@ -56,5 +56,6 @@ def _copy(
         max_length=tower.max_length,
         pooling=tower.pooling,
         clean=tower.clean,
+        respells=tower.respells,
         fingerprint=fingerprint,
     )

@@ -58,6 +58,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
         clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for none.
+        respells: whether texts in some scripts are read through another one, see `pecl.data.respelling`.
         fingerprint: that of the weights, where they are another tower's; by default it is taken at first use.
 
     Raises:
@@ -75,6 +76,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         max_length: int = 128,
         pooling: str = "mean",
         clean: str = "",
+        respells: bool = False,
         fingerprint: str | None = None,
     ) -> None:
         super().__init__()
@@ -93,6 +95,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         self.max_length = max_length
         self.pooling = pooling
         self.clean = clean
+        self.respells = respells
         self.language: str | None = None  # see `speaking`
         self.adapter: RowAdapter | None = None
         self.dropout_seeds = DropoutSeeds()  # shared by the dropouts that `use_row_dropout` has found

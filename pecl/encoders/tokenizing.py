@@ -35,7 +35,7 @@ class Tokenizing:
     clean: str
     language: str | None
     name: str
-    respells: bool = False  # whether texts in some scripts are read through another one, see `pecl.data.respelling`
+    respells: bool  # whether texts in some scripts are read through another one, see `pecl.data.respelling`
 
     @property
     def family(self) -> TextFamily | None:

@@ -4,6 +4,7 @@ import random
 
 from helpers.tiny import tiny_tower
 
+from pecl.adapters.merge import second_tower
 from pecl.data.respelling import FOLDER, Respelling, learn_respelling, shipped_respelling
 
 LETTERS = {"A": "m", "B": "t", "C": "ng", "D": "s", "E": ""}
@@ -52,3 +53,4 @@ def test_shipped_maps_are_of_scripts_and_a_tower_reads_through_them(monkeypatch)
     assert tower.tokenize([text, text], ["bjn_arab", "de"]) == [*tower.tokenize([banjar(text)]), *plain]
     with tower.speaking("bjn_arab"):
         assert tower.tokenize([text]) == tower.tokenize([banjar(text)])
+    assert second_tower(tower).tokenize([text], ["bjn_arab"]) == tower.tokenize([banjar(text)])

@@ -102,9 +102,9 @@ def load_mini_text(
         head,
         name=name,
         text_prefix=TEXT_PREFIX,
+        respells=True,
         fingerprint=FINGERPRINT if is_shipped else None,
     )
-    encoder.respells = True
     return encoder.to(device=device, dtype=dtype)
 
 
