@@ -86,8 +86,7 @@ def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "name": f"{profile}:LANGUAGE",
-            "trained on": trained_on,
-            "adapter: languages": f"{adapter}: {', '.join(one['language'] for one in group)}",
+            "trained on; adapter: languages": f"{trained_on}; {adapter}: {', '.join(one['language'] for one in group)}",
             "terms": group[0]["terms"],
         }
         for (profile, trained_on, adapter), group in groups.items()

@@ -55,7 +55,7 @@ def test_shipped_adapters_are_listed_with_their_terms(pecl):
     shipped = {row["name"]: row for row in json.loads(pecl("list", "--json")[1])["shipped"]}
     assert shipped.keys() == {f"mini:{code}" for code in ready_adapters("mini")}
     assert {row["named by"] for row in shipped.values()} == {"results.jsonl"}
-    assert shipped["mini:cs"]["terms"].keys() == {"multi30k-translations", "towers"}
+    assert shipped["mini:de"]["terms"].keys() == {"multi30k-translations", "towers"}
     assert shipped["mini:pl"]["terms"]["flickr30k200"] == "none stated; research only"
     out = pecl("list")[1]
     assert "multi30k-translations  English captions without a stated licence; translations MIT" in out

@@ -11,13 +11,17 @@ outside the fixture no tensor can be made there, and the device reports itself a
 
 import traceback
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _DummyPrivateUse1Hook, _setup_privateuseone_for_python_backend
 
+import pecl
+
 NAME = "fake"
+_PACKAGE = f"{Path(pecl.__file__).parent}/"
 aten = torch.ops.aten
 
 _INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
@@ -156,8 +160,8 @@ class FakeDevice(TorchDispatchMode):
             self.note(function)
 
     def note(self, function):
-        frames = [frame for frame in traceback.extract_stack() if "/pecl/" in frame.filename]
-        places = " < ".join(f"{frame.filename.split('/pecl/')[-1]}:{frame.lineno}" for frame in frames[:-4:-1])
+        frames = [frame for frame in traceback.extract_stack() if frame.filename.startswith(_PACKAGE)]
+        places = " < ".join(f"{frame.filename.removeprefix(_PACKAGE)}:{frame.lineno}" for frame in frames[:-4:-1])
         self.waits.append(f"{function} at {places}")
 
 
