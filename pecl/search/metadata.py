@@ -5,6 +5,7 @@ Lightroom, Picasa, Apple Photos or Windows tagged.
 """
 
 import datetime
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from defusedxml.ElementTree import fromstring
 from PIL import ExifTags, ImageFile, IptcImagePlugin
 
 from pecl.files.pictures import open_picture, read_picture
+
+logger = logging.getLogger(__name__)
 
 _NAMESPACES = {
     "http://purl.org/dc/elements/1.1/": ("title", "description", "subject"),
@@ -62,8 +65,8 @@ def describe(root: Path, name: str) -> Described:
                     days += own
                 except Exception:  # Pillow and the XML reader raise many kinds; the photograph is indexed all the same
                     is_broken = True
-    except (OSError, ValueError):  # it was readable a moment ago; the next renewal lists it
-        pass
+    except (OSError, ValueError) as error:  # it was readable a moment ago; the next renewal lists it
+        logger.info("%s: only its path is searched: %s", name, error)
     return Described("\n".join(dict.fromkeys(filter(None, map(str.strip, texts)))), next(_real(days), None), is_broken)
 
 
