@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -70,7 +70,7 @@ def load_training_inputs(
     Part of the text is held out if weights are chosen by it.
     """
     chosen = route(config.route, config.test_query)
-    text = _load_training_text(config)
+    text, shared = _load_training_text(config)
     needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
     data = load_captions(config, needed, decoded)
     if text is None:
@@ -87,6 +87,7 @@ def load_training_inputs(
     else:
         first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
         text = TrainingText(first)
+    text = replace(text, shared=shared)
     if config.train_size is not None and len(text.train) < config.train_size:
         logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
     if config.mixed is not None:
@@ -163,10 +164,10 @@ def _training_text(name: str) -> Callable[[ExperimentConfig], ParallelCaptions]:
 flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = map(_training_text, TEXT_SETS)
 
 
-def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
+def _load_training_text(config: ExperimentConfig) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:
     load = TRAIN_ON[config.train_on]
     if config.text is None:
-        return load and load(config)
+        return load and load(config), ()
     if load is not None:
         raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
     named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}

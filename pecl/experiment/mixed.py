@@ -57,7 +57,7 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
     record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
     provenance = text.train.provenance | record
     train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
-    return replace(text, train=train, mixed=len(kept))
+    return replace(text, train=train, mixed=len(kept), shared=(*text.shared, kept))
 
 
 def _read(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:

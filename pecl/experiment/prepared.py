@@ -238,14 +238,20 @@ class Prepared:
     def frozen_anchor(self) -> torch.Tensor | Embeddings:
         """Embeddings (n, D) of the training anchors by the tower without adapter.
 
-        Mixed captions are a list of their own, since languages share them.
+        English lists that languages share are embedded whole, if at least half of one is trained on.
         """
         column = not_none(self.route.anchor, "anchor")
-        texts, pairs = getattr(self.train, column), len(self.pairs)
+        texts = getattr(self.train, column)
         with self.speaking(column):
-            if pairs < len(texts) < LARGE:
-                return torch.cat([self._frozen(texts[:pairs]), self._frozen(texts[pairs:])])
-            return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text))
+            if self.translations is None or column != "english" or len(texts) >= LARGE:
+                return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text))
+            distinct, found = dict.fromkeys(texts), dict[str, torch.Tensor]()
+            for listed in self.translations.shared:
+                if 2 * sum(text in distinct for text in listed) >= len(listed):
+                    found = dict(zip(listed, self._frozen(tuple(listed)), strict=True)) | found
+            if own := tuple(text for text in distinct if text not in found):
+                found |= dict(zip(own, self._frozen(own), strict=True))
+            return torch.stack([found[text] for text in texts])
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; a column that splits draw from is embedded once as a whole."""

@@ -48,6 +48,8 @@ class TrainingText:
     train: ParallelCaptions
     held_out: ParallelCaptions | None = None  # pairs to choose weights by, without any English caption of `train`
     mixed: int = 0  # the last texts of `train`, which are English captions with words of the language in them
+    # English lists that `train` is made of: languages share most, whose embeddings are then computed once for all
+    shared: tuple[Sequence[str], ...] = ()
 
     @property
     def pairs(self) -> ParallelCaptions:
@@ -69,8 +71,10 @@ def load_text(
     config: ExperimentConfig,
     named: Mapping[str, Callable[[], ParallelCaptions]],
     keep: Callable[[TextSource], bool] = lambda source: True,
-) -> ParallelCaptions:
-    """Return the pairs of the sources of `config.text` that `keep` keeps: `english` and `target`.
+) -> tuple[ParallelCaptions, tuple[Sequence[str], ...]]:
+    """Return the pairs of the sources of `config.text` that `keep` keeps, and the English side of each set.
+
+    The pairs have the columns `english` and `target`.
 
     Empty pairs are refused and repeated pairs are logged; `config.clean` drops both.
 
@@ -104,10 +108,12 @@ def load_text(
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
             if strange := strange_languages(targets, english, config.language):
                 logger.warning("%s: %s", source.name, strange)
-    used = np.concatenate([weighted(indices, source) for source, indices in parts])
-    if not len(used):
+    used = [weighted(indices, source) for source, indices in parts]
+    if not sum(map(len, used)):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
-    return text.select(used)
+    english = not_none(text.english, "english")
+    shared = [[english[i] for i in own] for (source, _), own in zip(parts, used, strict=True) if source.name in named]
+    return text.select(np.concatenate(used)), tuple(shared)
 
 
 def _dropped(records: Sequence[Mapping[str, Any]]) -> str:

@@ -70,7 +70,7 @@ def test_a_pair_of_a_training_text_takes_a_few_bytes_of_memory(monkeypatch, tmp_
     config = ExperimentConfig(text=f"{tmp_path}/c.en.gz={tmp_path}/c.de.gz", clean=True)
     load_text(config, {})  # what is imported and made once is not the text's
     tracemalloc.start()
-    text = load_text(config, {})
+    text, _ = load_text(config, {})
     held, most = tracemalloc.get_traced_memory()
     parts = hold_out(text, None, None)
     tracemalloc.stop()

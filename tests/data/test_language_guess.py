@@ -185,7 +185,7 @@ def test_a_source_with_swapped_columns_is_warned_of_once(tmp_path, caplog):
     (tmp_path / "c.en").write_text("".join(f"{line}\n" for line in ENGLISH * 5), "utf-8")
     (tmp_path / "c.de").write_text("".join(f"{line}\n" for line in GERMAN * 5), "utf-8")
     sources = f"{tmp_path}/swapped.tsv,{tmp_path}/c.en={tmp_path}/c.de"
-    assert len(load_text(ExperimentConfig(text=sources, language="de"), {})) == 40  # said, and used all the same
+    assert len(load_text(ExperimentConfig(text=sources, language="de"), {})[0]) == 40  # said, and used all the same
     (message,) = [one for one in caplog.messages if "looked at" in one]
     assert message.startswith(
         f"{tmp_path}/swapped.tsv: of 20 pairs looked at, 20 have English where German is expected"

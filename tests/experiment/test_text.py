@@ -42,7 +42,7 @@ def aligned(folder, pairs):
 def test_clean_drops_what_is_empty_or_repeated_and_counts_and_says_it(caplog, tmp_path):
     source = aligned(tmp_path, UNCLEAN)
     caplog.set_level("INFO", "pecl")
-    text = load_text(config_of(source, clean=True), {})
+    text, _ = load_text(config_of(source, clean=True), {})
     assert pairs_of(text) == [("eins", "one"), ("uno", "one")]  # two translations of one caption both stay
     (record,) = text.provenance["sources"]
     assert record == record | {"source": source, "weight": 1.0, "pairs": 6, "empty": 2, "repeated": 2}
@@ -52,13 +52,13 @@ def test_clean_drops_what_is_empty_or_repeated_and_counts_and_says_it(caplog, tm
         "1 of 2 pairs are in the test part: dropped",
     ]
     caplog.clear()
-    without_overlap(load_text(config_of("made", clean=True), named(CLEAN)), made([("eins", "1")]), "drop")
+    without_overlap(load_text(config_of("made", clean=True), named(CLEAN))[0], made([("eins", "1")]), "drop")
     assert not caplog.messages
 
 
 def test_repeated_pairs_stay_with_a_warning(caplog):
     full = [pair for pair in UNCLEAN if all(text.strip() for text in pair)]
-    text = load_text(config_of("made"), named(full))
+    text, _ = load_text(config_of("made"), named(full))
     assert pairs_of(text) == full
     assert caplog.messages == ["made: 2 of 4 pairs repeat another: --clean drops them"]
 
@@ -67,7 +67,7 @@ def test_repeated_pairs_stay_with_a_warning(caplog):
 @pytest.mark.parametrize("clean", [False, True])
 def test_a_pair_repeats_another_only_where_both_sides_are_equal(caplog, other, clean):
     pairs = [("eins", "one"), other]
-    text = load_text(config_of("made", clean=clean), named(pairs))
+    text, _ = load_text(config_of("made", clean=clean), named(pairs))
     assert pairs_of(text) == pairs
     assert text.provenance["sources"][0]["repeated"] == 0
     assert not caplog.messages
@@ -82,7 +82,7 @@ def test_text_of_empty_pairs_alone_is_refused(tmp_path):
 
 def test_what_was_dropped_is_said_where_too_little_is_left(tmp_path):
     source = aligned(tmp_path, UNCLEAN)
-    text = load_text(config_of(source, clean=True), {})
+    text, _ = load_text(config_of(source, clean=True), {})
     dropped = r"\(6 were read, 2 with an empty side and 2 that repeat another\)"
     said = rf"too few pairs to hold out 1: 2 of 1 English captions {dropped}"
     with pytest.raises(DataError, match=said):
@@ -92,16 +92,16 @@ def test_what_was_dropped_is_said_where_too_little_is_left(tmp_path):
 @pytest.mark.parametrize("equal", [1, 2])
 def test_pairs_with_the_same_text_on_both_sides_are_counted_and_many_are_warned_of(tmp_path, caplog, equal):
     pairs = [(f"{i}", f"{i}") for i in range(equal)] + [(f"Satz {i}", f"sentence {i}") for i in range(10 - equal)]
-    text = load_text(config_of(aligned(tmp_path, pairs)), {})
+    text, _ = load_text(config_of(aligned(tmp_path, pairs)), {})
     assert text.provenance["sources"][0]["equal"] == equal
     said = [message for message in caplog.messages if "2 of 10 pairs have the same text on both sides: are" in message]
     assert len(said) == (equal > 1)  # a tenth may be names and numbers
-    assert "equal" not in load_text(config_of("made"), named([("eins", "one")])).provenance["sources"][0]
+    assert "equal" not in load_text(config_of("made"), named([("eins", "one")]))[0].provenance["sources"][0]
 
 
 def test_several_sources_follow_each_other_with_their_weights(tmp_path):
     (tmp_path / "a.tsv").write_text("en\tde\none\teins\ntwo\tzwei\n")
-    text = load_text(config_of(f"made@2,{tmp_path}/a.tsv"), named([("drei", "three")]))
+    text, _ = load_text(config_of(f"made@2,{tmp_path}/a.tsv"), named([("drei", "three")]))
     assert pairs_of(text) == [("drei", "three")] * 2 + [("eins", "one"), ("zwei", "two")]
     assert [record["pairs"] for record in text.provenance["sources"]] == [1, 2]
 
