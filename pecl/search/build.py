@@ -37,7 +37,7 @@ from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.embed import embed, fingerprints
 from pecl.search.metadata import Described, describe
 from pecl.search.needs import describe_needs
-from pecl.search.options import IndexOptions, check_same, earlier_index, new_head
+from pecl.search.options import BUSY, IndexOptions, check_same, earlier_index, new_head
 from pecl.search.thumbnails import renew_thumbnails
 from pecl.search.words import drop_words, with_words, write_words
 
@@ -111,7 +111,7 @@ def _held(place: Path) -> Iterator[None]:
     """Hold the lock of an index; a folder that was made for it and stays empty is removed."""
     made = not place.exists()
     try:
-        with locked(place / LOCK, f"the index {place} is being updated by another process"):
+        with locked(place / LOCK, BUSY.format(place)):
             yield
     finally:
         if made:

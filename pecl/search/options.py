@@ -9,9 +9,11 @@ from pathlib import Path
 
 from pecl.data.spoken import named_languages
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue, read_head
+from pecl.files import LOCK, locked
+from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue, read_head, write_head, writing
 
 ENGINES = ("exact", "qdrant")
+BUSY = "the index {} is being updated by another process"
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 
@@ -114,6 +116,21 @@ def new_head(root: Path, before: Catalogue | None, options: IndexOptions) -> Hea
         words=head.words if options.words is None else options.words,
         decoders=_decoders(),
     )
+
+
+def keep_languages(place: Path, names: Sequence[str]) -> None:
+    """Set the languages of the index in `place`, by any of their names.
+
+    Raises:
+        ConfigError: a language is unknown or cannot be detected.
+        OutputError: the index cannot be written.
+        BusyError: another process is updating it.
+    """
+    codes = named_languages(names)
+    with locked(place / LOCK, BUSY.format(place)):
+        head = replace(read_head(place), languages=codes, generation=secrets.token_hex(8))
+        with writing(place, new=False) as database:
+            write_head(database, head)
 
 
 def _decoders() -> str:

@@ -124,6 +124,12 @@ class SearchRequest(SearchAddress):
     image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
 
 
+class PersonLanguages(Request):
+    """The languages that a person speaks."""
+
+    languages: Annotated[list[LanguageName], Field(min_length=1, max_length=16)]
+
+
 class Problem(BaseModel):
     """What was wrong, in a sentence."""
 

@@ -9,6 +9,7 @@ The language is detected where none is named. `adapter: false` embeds with the p
 
 import asyncio
 import json
+import logging
 from importlib.resources import files
 from typing import Annotated, Any, NamedTuple
 
@@ -18,11 +19,13 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pecl.data.language_guess import guess_languages
+from pecl.data.language_guess import guess_languages, is_detectable
 from pecl.data.spoken import accepted_languages, named_languages, system_languages
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, OutputError
+from pecl.files import BusyError
 from pecl.languages import ENGLISH, any_language_code, language_name
 from pecl.search.index import ImageIndex
+from pecl.search.options import keep_languages
 from pecl.search.queries import Shares, known_shares, shares_to_json
 from pecl.search.thumbnails import SIZE
 from pecl.search.words import Selection
@@ -31,8 +34,10 @@ from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import Refusal, at_most, bad
-from pecl.serving.schemas import SearchAddress, SearchRequest
+from pecl.serving.schemas import PersonLanguages, SearchAddress, SearchRequest
 from pecl.serving.service import Served, Service
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(route_class=JsonRoute)
 STRINGS = json.loads((files("pecl.serving") / "static" / "strings.json").read_text("utf-8"))  # of the page, by language
@@ -80,6 +85,18 @@ async def search(body: SearchRequest, photographs: Searched, service: Served, re
     return await _search(service, body, request)
 
 
+@router.put("/languages", status_code=204)
+async def languages(body: PersonLanguages, photographs: Searched) -> None:
+    """Keep the person's languages with the index, where it can be written."""
+    try:
+        await asyncio.to_thread(keep_languages, photographs.index().folder, body.languages)
+    except ConfigError as error:
+        raise bad(str(error), "languages") from error
+    except (OutputError, BusyError) as error:
+        logger.warning("the languages are not kept: %s", error)  # it names the folder, for whoever runs the server
+        raise Refusal(409, "languages: the index cannot be written now", "languages") from error
+
+
 def _about(service: Service, request: Request) -> dict[str, Any]:
     """Return the number of photographs, their folders, and the languages with their adapters."""
     models, photographs = service.models, service.photographs
@@ -89,7 +106,13 @@ def _about(service: Service, request: Request) -> dict[str, Any]:
         "folders": [] if photographs is None else photographs.folders(),
         "model": models.name,
         "languages": [
-            {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
+            {
+                "code": code,
+                "name": language_name(code),
+                "adapter": code in models.adapters,
+                "detected": is_detectable(code),
+            }
+            for code in codes
         ],
         "spoken": _spoken(request, photographs, []),
         "page": next((code for code in _accepted(request) if code in STRINGS), ENGLISH),

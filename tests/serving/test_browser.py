@@ -215,3 +215,13 @@ def test_the_page_speaks_the_browsers_language_and_no_jargon(browser, address):
         assert not re.search("adapter|mini|embedding|tower|tiny", shown)
     finally:
         browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+
+
+def test_a_language_that_is_added_is_kept_with_the_index(page, address, service):
+    kept = service.photographs.index().head.languages
+    options = Select(page.find_element(By.ID, "speak"))
+    assert "Cebuano" not in [one.text for one in options.options]  # no text shows it
+    options.select_by_value("cs")
+    wait_until(lambda: service.photographs.index().head.languages == (*(kept or ("en",)), "cs"), 60, "the change")
+    assert page.execute_script("return localStorage.length") == 0
+    assert page.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} photos. Search in English or Czech."

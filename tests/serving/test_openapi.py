@@ -7,7 +7,7 @@ from openapi_spec_validator import validate
 ROUTES = {
     *(("post", f"/v1/{one}") for one in ("embeddings", "load_adapter", "unload_adapter")),
     *(("get", one) for one in ("/v1/models", "/v1/models/{model}", "/thumbnails/{id}", "/photographs/{id}")),
-    *(("get", "/search"), ("post", "/search"), ("get", "/health"), ("get", "/metrics")),
+    *(("get", "/search"), ("post", "/search"), ("put", "/languages"), ("get", "/health"), ("get", "/metrics")),
 }
 ITEM = {"text": "a", "language": "cs"}
 

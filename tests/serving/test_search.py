@@ -13,7 +13,8 @@ from helpers.small_index import COUNT, paint
 from PIL import Image
 
 from pecl.search.build import build_index
-from pecl.search.catalogue import FILE, index_folder
+from pecl.files import LOCK, locked
+from pecl.search.catalogue import FILE, index_folder, read_head
 from pecl.search.options import IndexOptions
 
 QUERY = "ka lopi zumo"
@@ -101,6 +102,23 @@ def test_the_languages_are_those_of_the_request_the_index_the_browser_or_the_sys
     assert spoken("de", query="犬が海岸を走っている")[2:] == ("jp", True)
     build_index(index, options=IndexOptions(languages=["cs"]))
     assert spoken("de-AT,en;q=0.5")[:2] == (["cs"], "de")
+
+
+def test_languages_are_kept_with_the_index_where_it_can_be_written(client, index):
+    assert client.put("/languages", json={"languages": ["German", "cs"]}).status_code == 204
+    assert client.get("/search").json()["spoken"] == ["de", "cs"]
+    place = index_folder(index)
+    assert read_head(place).languages == ("de", "cs")
+    answer = client.put("/languages", json={"languages": ["ceb"]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "languages")
+    with locked(place / LOCK, "busy"):
+        refused = client.put("/languages", json={"languages": ["fr"]})
+    assert (refused.status_code, str(place) in refused.text) == (409, False)
+    assert client.put("/languages", json={"languages": ["fr"]}, headers={"host": "evil.example"}).status_code == 421
+    assert client.put("/languages", content='{"languages": ["fr"]}').status_code == 415
+    assert read_head(place).languages == ("de", "cs")
+    build_index(index)
+    assert read_head(place).languages == ("de", "cs")
 
 
 def test_names_and_days_choose_photographs(client, index):

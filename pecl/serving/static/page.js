@@ -27,9 +27,9 @@ const status = byId("status");
 byId("options").open = matchMedia("(min-width: 37rem)").matches; // folded on a phone
 
 const BETTER = "bash scripts/search.sh FOLDER --profile siglip2-b16 --rebuild";
-const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice
+const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice if the index cannot
 
-let languages = []; // {code, name, adapter} of the server, named in the reader's language
+let languages = []; // {code, name, adapter, detected} of the server, named in the reader's language
 let spoken = []; // codes of the languages that the reader speaks
 let total = 0; // photographs in the index
 let latest = 0; // number of the newest search: answers to older ones are dropped
@@ -81,16 +81,16 @@ function asked() {
     .filter((one) => one.image || one.query);
 }
 
+function send(method, address, body) {
+  return fetch(address, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+}
+
 async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
   const body = { top, adapter, languages: spoken };
   const folder = byId("in").value.trim();
   if (folder) body.folder = folder;
   for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
-  const answer = await fetch("/search", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
+  const answer = await send("POST", "/search", body);
   const document = await answer.json();
   if (!answer.ok) throw new Error(document.error.message);
   return document;
@@ -261,15 +261,17 @@ function showSpoken() {
     button.addEventListener("click", () => speak(spoken.filter((one) => one !== code)));
     return button;
   }));
-  const others = languages.filter((one) => !spoken.includes(one.code));
+  const others = languages.filter((one) => one.detected && !spoken.includes(one.code));
   byId("speak").replaceChildren(new Option("+", ""), ...others.map((one) => new Option(one.name, one.code)));
 }
 
-function speak(codes) {
+async function speak(codes) {
   spoken = codes;
-  localStorage.setItem(SPOKEN, JSON.stringify(codes));
   showAbout();
   showSpoken();
+  const kept = await send("PUT", "/languages", { languages: codes }).catch(() => null);
+  if (kept && kept.ok) localStorage.removeItem(SPOKEN);
+  else localStorage.setItem(SPOKEN, JSON.stringify(codes));
   if (asked().length) search();
 }
 
