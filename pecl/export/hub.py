@@ -178,7 +178,7 @@ def _fetch(repo_id: str, revision: str) -> tuple[Path, str | None]:
     except HFValidationError as error:
         raise WeightsError(f"{repo_id!r} is neither a folder nor a hub id ({OPTION})") from error
     except (HTTPError, OSError) as error:
-        raise WeightsError(explain(error, repo_id, OPTION)) from error
+        raise WeightsError(explain(error, repo_id)) from error
     return Path(folder), commit
 
 

@@ -153,7 +153,7 @@ ADAPTERS = [
     ("push failed-only published", "failed-only holds no complete training with its adapter"),
     ("pull 'a b/c' here", "'a b/c' is neither a folder nor a hub id"),
     ("push results 'a b/c'", "'a b/c' is neither a hub id such as name/adapters nor a path|cannot write a b/c"),
-    ("pull a/b here", "cannot fetch a/b from .*SOURCE takes a local copy"),
+    ("pull a/b here", "cannot fetch a/b from .*: copy models--a--b from the cache"),
 ]
 
 EXPORT = [

@@ -2,9 +2,10 @@
 
 `id@revision` is one state of a model: a commit, which never changes, or a tag or branch, which its owner can move.
 
-Every failure is one sentence that says what could not be fetched, from where, and how to use a local copy.
+Every failure is one sentence that says what could not be fetched, from where, and what to do without a network.
 """
 
+import functools
 import logging
 import re
 from collections.abc import Collection, Iterable
@@ -65,9 +66,9 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
     except (HTTPError, OSError) as error:
         cached = _cached(repo_id, revision or None)
         if cached is None:
-            raise WeightsError(explain(error, name, option, known)) from error
-        reason = first_line(error).rstrip(".")
-        logger.warning("cannot ask %s for %s (%s); using the copy in %s", HfApi().endpoint, name, reason, cached)
+            raise WeightsError(explain(error, name, known)) from error
+        if not constants.HF_HUB_OFFLINE:  # which asks for the copy
+            _warn_once(f"cannot ask {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
         return cached
 
 
@@ -148,20 +149,26 @@ def _cached(repo_id: str, revision: str | None) -> Path | None:
     return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
-def explain(error: Exception, repo_id: str, option: str, known: Collection[str] = ()) -> str:
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    logger.warning("%s", sentence)
+
+
+def _reason(error: Exception) -> str:
+    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error).rstrip(".")
+
+
+def explain(error: Exception, repo_id: str, known: Collection[str] = ()) -> str:
     """Return the sentence for an error of huggingface_hub; the other arguments are those of `resolve`."""
-    hub = HfApi().endpoint
-    local = f"{option} takes a local copy"
+    hub, model = HfApi().endpoint, repo_id.partition("@")[0]
+    folder = repo_folder_name(repo_id=model, repo_type="model")
+    local = f"copy {folder} from the cache of a computer that has it into {constants.HF_HUB_CACHE}"
     hint = "" if repo_id in known else suggest(repo_id, known)
     if isinstance(error, GatedRepoError):
         return f"{repo_id} on {hub} is gated: ask for access on its page and run `hf auth login`, or {local}"
     if isinstance(error, RevisionNotFoundError):
-        model, _, revision = repo_id.partition("@")
-        return f"{model} on {hub} has no revision {revision}: expected a commit, tag or branch"
+        return f"{model} on {hub} has no revision {repo_id.partition('@')[2]}: expected a commit, tag or branch"
     if isinstance(error, RepositoryNotFoundError):
-        return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
-    reason = first_line(error).rstrip(".")
-    return (
-        f"cannot fetch {repo_id} from {hub} ({reason}); {local}, downloaded where there is a network, "
-        f"and --profile mini needs none{hint}"
-    )
+        return f"there is no model {repo_id} on {hub}, or it is private{hint}"
+    mini = "; --profile mini needs no hub" if known else ""
+    return f"cannot fetch {repo_id} from {hub} ({_reason(error)}): {local}{mini}{hint}"

@@ -44,7 +44,7 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
     except WeightsError:
         raise
     except Exception as error:  # open_clip lets through whatever its download and torch raise
-        remedy = f"--image-model {PREFIX}{model}/PATH takes a local file of weights"
+        remedy = f"{PREFIX}{model}/PATH names a local file of weights"
         raise WeightsError(f"open_clip cannot load {name}: {first_line(error)}; {remedy}") from error
     settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
     encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
@@ -125,7 +125,7 @@ def read_named(name: str) -> OpenClipText:
     except WeightsError:
         raise
     except Exception as error:  # open_clip lets through whatever its download raises
-        remedy = f"--text-model {PREFIX}{model}/PATH takes a local file of weights"
+        remedy = f"{PREFIX}{model}/PATH names a local file of weights"
         raise WeightsError(f"open_clip cannot fetch {name}: {first_line(error)}; {remedy}") from error
     return _read(source, config, None)
 
