@@ -12,8 +12,8 @@ from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, paint
 from PIL import Image
 
-from pecl.search.build import build_index
 from pecl.files import LOCK, locked
+from pecl.search.build import build_index
 from pecl.search.catalogue import FILE, index_folder, read_head
 from pecl.search.options import IndexOptions
 
