@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pecl.data.captions import ParallelCaptions, read_captions, resolve_captions_file
+from pecl.data.request import DataRequest
 from pecl.errors import DataError
-from pecl.files import sha256_file
+from pecl.files import load_json, sha256_file
 from pecl.files.images import ImageFiles
+
+# For each published set, the owner's code of each language, by pecl's code; other sets have pecl's or FLORES codes
+OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("published") / "codes.json")
 
 
 def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
@@ -38,6 +43,18 @@ def read_listed(
     columns = read_parallel(files)
     names = columns.pop("image_names")
     return columns, names, {name: describe_file(path, root) for name, path in files.items()}
+
+
+def text_set(
+    request: DataRequest,
+    english: Sequence[str],
+    target: Sequence[str],
+    files: Mapping[str, Path],
+    about: Mapping[str, Any],
+) -> ParallelCaptions:
+    """Return a set without images, with the record of its files and whatever else is told `about` it."""
+    record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
+    return ParallelCaptions(request.dataset, request.language, tuple(english), tuple(target), provenance=record)
 
 
 def describe_file(path: Path, root: Path) -> dict[str, str]:

@@ -13,16 +13,18 @@ from typing import Any
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
+from pecl.data.custom.sources import TextSource
 from pecl.data.published import multi30k, translated
-from pecl.data.published.emoji import EMOJI_LOCALES, WRITTEN_AS, read_emoji
-from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES, read_xflickrco, read_xm3600
+from pecl.data.published.emoji import read_emoji
+from pecl.data.published.json_lines import read_xflickrco, read_xm3600
 from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
-from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
+from pecl.data.published.xtd10 import read_xtd10
+from pecl.data.reading import OWNERS_CODES
 from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes, scene_languages
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
-from pecl.files import is_path
+from pecl.files import is_path, load_json
 from pecl.languages import (
     LANGUAGES,
     any_language_code,
@@ -56,132 +58,39 @@ class DatasetInfo:
         return tuple(self.find_languages())
 
 
-def _known(codes: tuple[str, ...]) -> list[str]:
-    """Return pecl's codes of the languages whose `codes` a set has; `register_language` adds others."""
-    meant = {any_language_code(code) for code in codes}
-    return [code for code in LANGUAGES if code in meant]
-
-
-_CAPTIONS = "captions without a stated licence; images under Flickr30k's terms, research only"
-
-_BUILT_IN = {
-    "scenes": DatasetInfo(
-        "1,000 drawn pictures with captions and simulated machine translations; nothing to fetch",
-        "MIT, part of pecl",
-        scene_languages,
-        lambda request: load_scenes(request.language),
-    ),
-    "multi30k-1k": DatasetInfo(
-        "1,000 training images of Multi30K with captions and both machine translations: the few-shot pool",
-        f"{_CAPTIONS}; translations MIT",
-        lambda: multi30k.ALL_LANGUAGES,
-        multi30k.read_multi30k_pool,
-        folders=("multi30k",),
-    ),
-    "multi30k": DatasetInfo(
-        "Multi30K task 1: a caption per image and its human translations",
-        _CAPTIONS,
-        lambda: multi30k.ALL_LANGUAGES,
-        multi30k.read_multi30k,
-        folders=("multi30k",),
-        splits=("test_2016_flickr", *(split for split in multi30k.SPLIT_LANGUAGES if split != "test_2016_flickr")),
-    ),
-    "multi30k-full": DatasetInfo(
-        "Multi30K task 1 as it was published: 29,000 captions to train on, 1,014 to validate, a split to test",
-        f"{_CAPTIONS}; translations MIT",
-        lambda: multi30k.ALL_LANGUAGES,
-        multi30k.read_multi30k_full,
-        folders=("multi30k",),
-        splits=multi30k.TEST_SPLITS,
-    ),
-    "multi30k-task2": DatasetInfo(
-        "Multi30K task 2: five independent captions per image and language",
-        _CAPTIONS,
-        lambda: multi30k.TASK2_LANGUAGES,
-        multi30k.read_multi30k_task2,
-        folders=("multi30k",),
-        splits=multi30k.TASK2_SPLITS,
-    ),
-    "xtd10": DatasetInfo(
-        "XTD10: 1,000 COCO images with captions in 11 languages; captions only if xtd10/images is absent",
-        "Adobe Research License, non-commercial research",
-        lambda: XTD10_LANGUAGES,
-        read_xtd10,
-        folders=("xtd10",),
-    ),
-    "xm3600": DatasetInfo(
-        "Crossmodal-3600: 3,600 images with independent captions in each of 36 languages; a test set",
-        "CC BY 4.0",
-        lambda: _known(XM3600_LANGUAGES),
-        read_xm3600,
-        folders=("xm3600",),
-    ),
-    "xflickrco": DatasetInfo(
-        "xFlickr&CO of IGLUE: 2,000 images with independent captions in each of eight languages; a test set",
-        "captions as their repository says; images under Flickr30k's terms, research only, and COCO's",
-        lambda: _known(XFLICKRCO_LANGUAGES),
-        read_xflickrco,
-        folders=("xflickrco",),
-    ),
-    "flickr30k200": DatasetInfo(
-        "English captions of Flickr30k and their NLLB translations, for training on text only",
-        "none stated; research only",
-        flores_languages,
-        read_flickr30k200,
-        folders=("flickr30k200",),
-    ),
-    "emoji": DatasetInfo(
-        "names and keywords of emoji by Unicode CLDR: words to train on, next to captions",
-        "Unicode License v3",
-        lambda: (*_known(EMOJI_LOCALES), *WRITTEN_AS),
-        read_emoji,
-        folders=("emoji",),
-    ),
-    "xtd200": DatasetInfo(
-        "XTD10's English captions and their NLLB translations: a test set of text against text",
-        "none stated; XTD10's terms",
-        flores_languages,
-        read_xtd200,
-        folders=("xtd200",),
-    ),
-    "sib200": DatasetInfo(
-        "SIB-200: sentences of Wikinews, Wikibooks and Wikivoyage that people translated; text against text",
-        "CC BY-SA 4.0",
-        flores_languages,
-        translated.read_sib200,
-        folders=("sib200",),
-        splits=translated.SPLITS,
-        training_split="train",
-    ),
-    "ntrex": DatasetInfo(
-        "NTREX-128: sentences of news that people translated; text against text",
-        "CC BY-SA 4.0",
-        lambda: translated.translated_languages("ntrex"),
-        translated.read_ntrex,
-        folders=("ntrex",),
-        splits=translated.SPLITS,
-        training_split="train",
-    ),
-    "gatitos": DatasetInfo(
-        "GATITOS: 4,000 words and short phrases that people translated; text against text",
-        "CC BY 4.0",
-        lambda: translated.translated_languages("gatitos"),
-        translated.read_gatitos,
-        folders=("gatitos",),
-        splits=translated.ENTRY_SPLITS,
-        training_split="train",
-    ),
-    "seed": DatasetInfo(
-        "OLDI Seed: sentences of Wikipedia that people translated into 39 languages; text against text",
-        "CC BY-SA 4.0",
-        lambda: translated.translated_languages("seed"),
-        translated.read_seed,
-        folders=("seed",),
-        splits=translated.SPLITS,
-        training_split="train",
-    ),
+_READERS: dict[str, Reader] = {
+    "scenes": lambda request: load_scenes(request.language),
+    "multi30k-1k": multi30k.read_multi30k_pool,
+    "multi30k": multi30k.read_multi30k,
+    "multi30k-full": multi30k.read_multi30k_full,
+    "multi30k-task2": multi30k.read_multi30k_task2,
+    "xtd10": read_xtd10,
+    "xm3600": read_xm3600,
+    "xflickrco": read_xflickrco,
+    "flickr30k200": read_flickr30k200,
+    "emoji": read_emoji,
+    "xtd200": read_xtd200,
+    "sib200": translated.read_sib200,
+    "ntrex": translated.read_ntrex,
+    "gatitos": translated.read_gatitos,
+    "seed": translated.read_seed,
 }
-DATASETS = Registry("data set", _BUILT_IN, dashes=True)
+
+
+def _read_table() -> dict[str, DatasetInfo]:
+    """Return the published sets and the scenes: those without languages in `sets.json` have a code for each."""
+    rows: dict[str, dict[str, Any]] = load_json(Path(__file__).with_name("published") / "sets.json")
+    for name, row in rows.items():
+        row |= {key: tuple(row[key]) for key in ("folders", "splits") if key in row}
+        languages = row.pop("languages", OWNERS_CODES.get(name))
+        find: Callable[[], Iterable[str]] = scene_languages if name == "scenes" else flores_languages
+        row["find_languages"] = find if languages is None else partial(tuple, languages)
+    return {name: DatasetInfo(**row, read=_READERS[name]) for name, row in rows.items()}
+
+
+DATASETS = Registry("data set", _read_table(), dashes=True)
+# Text to train on that is no data set of its own -> the set that has its languages
+TEXT_OF = {"multi30k-translations": "multi30k-1k"}
 
 
 def register_dataset(
@@ -317,6 +226,18 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         raise DataError(unknown(f"split of {name}", split, info.splits))
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, dataclasses.replace(request, language=language, split=split, data_dir=root)
+
+
+def is_read(source: TextSource, language: str) -> bool:
+    """Say whether a source of text is read for a language: not if it is optional, and its set lacks the language.
+
+    Raises:
+        DataError: it is optional without the name of a set.
+    """
+    dataset = TEXT_OF.get(source.name, source.name)
+    if source.optional and dataset not in DATASETS:
+        raise DataError(f'text: expected "?" only behind the name of a set, got {source.name}?')
+    return not source.optional or language in DATASETS[dataset].languages
 
 
 def dataset_languages(name: str) -> tuple[str, ...]:

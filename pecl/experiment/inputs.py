@@ -12,7 +12,7 @@ from pecl.config.routes import TRANSLATIONS, route
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.sources import TextSource
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
-from pecl.data.registry import DATASETS, find_data_dir, load_dataset, load_request
+from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
 from pecl.data.request import DataRequest
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
@@ -171,24 +171,15 @@ def _load_training_text(config: ExperimentConfig) -> tuple[ParallelCaptions | No
     if load is not None:
         raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
     named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
-    return load_text(config, named, partial(_has_language, language=config.language))
+    return load_text(config, named, partial(_is_read, language=config.language))
 
 
-def _has_language(source: TextSource, language: str) -> bool:
-    """Say whether a source is read for a language: not if it is optional, and its set lacks the language.
-
-    Raises:
-        DataError: it is a data set, or a split, that is never trained on; or optional without the name of a set.
-    """
+def _is_read(source: TextSource, language: str) -> bool:
+    """Return `is_read` of a source, or raise DataError for a data set, or a split, that is never trained on."""
     name, *split = re.split("[/:]", source.name, maxsplit=1)
     if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
         raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
     if source.name in DATASETS and source.name not in TRAIN_ON:
         known = ", ".join(TEXT_SETS)
         raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
-    if not source.optional:
-        return True
-    dataset = {"multi30k-translations": "multi30k-1k"}.get(source.name, source.name)
-    if dataset not in DATASETS:
-        raise DataError(f'text: expected "?" only behind the name of a set, got {source.name}?')
-    return language in DATASETS[dataset].languages
+    return is_read(source, language)

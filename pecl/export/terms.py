@@ -5,7 +5,7 @@
 
 from pecl.config import ExperimentConfig
 from pecl.data.custom.sources import parse_sources
-from pecl.data.registry import DATASETS
+from pecl.data.registry import DATASETS, is_read
 from pecl.encoders.pairs import MINI, PAIRS
 
 NOT_RECORDED = "not recorded by pecl"
@@ -20,8 +20,8 @@ _TEXTS = {"multi30k-translations": "English captions without a stated licence; t
 def trained_on(config: ExperimentConfig) -> list[str]:
     """Return the names of the sources that a training learned from: sets with a name, tables and folders."""
     if config.text is not None:
-        given = *parse_sources(config.text), *(parse_sources(config.mixed, "mixed") if config.mixed else ())
-        sources = [source.name for source in given]
+        sources = [source.name for source in parse_sources(config.text) if is_read(source, config.language)]
+        sources += [source.name for source in (parse_sources(config.mixed, "mixed") if config.mixed else ())]
         return sources + [config.dataset] * (config.image_weight > 0)
     return [config.dataset if config.train_on == "pairs" else config.train_on]
 

@@ -6,11 +6,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from pecl.data.captions import read_captions
-from pecl.data.published.translated import OWNERS_CODES, SPLITS
 from pecl.data.reading import coco_split
 from pecl.errors import DataError, unknown
 from pecl.files import load_json
-from pecl.languages import flores_languages
 
 COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
 
@@ -39,77 +37,12 @@ class Download:
     note: str = ""  # remaining steps for the user, with `{folder}` for the data set's folder
 
 
-_MULTI30K_NOTE = (
-    "The images are not ours to pass on. Ask for Flickr30k's at https://forms.illinois.edu/sec/229675 (research "
-    "only); those of test_2017_flickr and test_2018_flickr are linked from https://github.com/multi30k/dataset, those "
-    "of test_2017_mscoco are COCO's val2014. Put them into {folder}/images under the names in "
-    "{folder}/data/task1/image_splits."
-)
+def _read_table() -> dict[str, Download]:
+    rows, checksums = (load_json(Path(__file__).with_name(name)) for name in ("downloads.json", "checksums.json"))
+    return {name: Download(**row, checksums=checksums[name]) for name, row in rows.items()}
 
-_NLLB_CLIP = "https://raw.githubusercontent.com/visheratin/nllb-clip/HEAD/data"
-# data set -> folder in the owner's repository -> file -> SHA-256
-_CHECKSUMS = load_json(Path(__file__).with_name("checksums.json"))
 
-DOWNLOADS: dict[str, Download] = {
-    "xtd10": Download(
-        "captions in 11 languages, and their 1,000 images from COCO",
-        "https://raw.githubusercontent.com/adobe-research/Cross-lingual-Test-Dataset-XTD10/HEAD",
-        _CHECKSUMS["xtd10"],
-    ),
-    "multi30k": Download(
-        "captions of tasks 1 and 2, without images",
-        "https://raw.githubusercontent.com/multi30k/dataset/HEAD",
-        _CHECKSUMS["multi30k"],
-        _MULTI30K_NOTE,
-    ),
-    "pectvlm": Download(
-        "machine translations of XTD10 and Multi30K, both ways",
-        "https://raw.githubusercontent.com/eric-ai-lab/PECTVLM/HEAD",
-        _CHECKSUMS["pectvlm"],
-        "The released Korean translations from English of XTD10 are a copy of the Italian ones; "
-        "`python -m pecl data translate xtd10 --source en --target ko --overwrite --model <model>` makes new ones.",
-    ),
-    "flickr30k200": Download(
-        "captions of Flickr30k in 201 languages, to train on", f"{_NLLB_CLIP}/flickr30k-200", _CHECKSUMS["flickr30k200"]
-    ),
-    "emoji": Download(
-        "names and keywords of emoji in 111 languages, to train on",
-        "https://cdn.jsdelivr.net/npm/cldr-annotations-full@48.2.0/annotations",
-        _CHECKSUMS["emoji"],
-    ),
-    "sib200": Download(
-        "sentences of Wikinews, Wikibooks and Wikivoyage in 202 languages, by people",
-        "https://raw.githubusercontent.com/dadelani/sib-200/HEAD",
-        {
-            f"data/annotated/{code}": {f"{split}.tsv": _CHECKSUMS["sib200"].get(f"{code}/{split}") for split in SPLITS}
-            for code in flores_languages().values()
-        },
-    ),
-    "ntrex": Download(
-        "sentences of news in 117 languages, by people",
-        "https://raw.githubusercontent.com/MicrosoftTranslator/NTREX/HEAD",
-        {
-            "NTREX-128": dict.fromkeys(
-                [
-                    "newstest2019-src.eng.txt",
-                    *(f"newstest2019-ref.{code}.txt" for code in OWNERS_CODES["ntrex"].values()),
-                ]
-            )
-        },
-    ),
-    "gatitos": Download(
-        "words and short phrases in 171 languages, by people",
-        "https://raw.githubusercontent.com/google-research/url-nlp/HEAD",
-        {"gatitos": dict.fromkeys(f"en_{code}.tsv" for code in OWNERS_CODES["gatitos"].values())},
-        "The owner has removed the folder from newer commits: take an earlier one, and copy it to {folder}/gatitos.",
-    ),
-    "seed": Download(
-        "sentences of Wikipedia in 39 languages, by people",
-        "https://raw.githubusercontent.com/openlanguagedata/seed/HEAD",
-        {"seed": dict.fromkeys(["eng_Latn", *OWNERS_CODES["seed"].values()])},
-    ),
-    "xtd200": Download("XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", _CHECKSUMS["xtd200"]),
-}
+DOWNLOADS: dict[str, Download] = _read_table()
 
 
 def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:

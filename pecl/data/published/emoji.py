@@ -10,29 +10,11 @@ from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.lines import readable
-from pecl.data.reading import describe_file
+from pecl.data.reading import OWNERS_CODES, text_set
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, one_line
 from pecl.files import parse_json, read_regular
-from pecl.languages import find_code
 
-# the locales that name most pictographs themselves
-EMOJI_LOCALES = (
-    *("af", "ak", "am", "ar", "as", "az", "ba", "be", "bg", "bn", "br", "bs", "ca", "cs", "cv", "cy", "da"),
-    *("de", "el", "en", "es", "et", "eu", "fa", "fi", "fil", "fo", "fr", "ga", "gd", "gl", "gu", "ha", "he"),
-    *("hi", "hr", "hu", "hy", "id", "ig", "is", "it", "ja", "jv", "ka", "kk", "kl", "km", "kn", "ko", "ky"),
-    *("lb", "lo", "lt", "lv", "mi", "mk", "ml", "mn", "mr", "ms", "mt", "my", "ne", "nl", "nn", "no", "nso"),
-    *("om", "or", "pa", "pl", "ps", "pt", "qu", "rm", "ro", "ru", "rw", "sc", "sd", "shn", "si", "sk", "sl"),
-    *("so", "sq", "sr", "sr-Latn", "sv", "sw", "ta", "te", "tg", "th", "ti", "tk", "tn", "to", "tr", "ug", "uk"),
-    *("ur", "uz", "vi", "wo", "xh", "yo", "yue", "zh", "zh-Hant", "zu"),
-)
-# languages that are written as another one, or whose locale has another code
-WRITTEN_AS = {
-    **dict.fromkeys(("acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz"), "ar"),
-    "prs": "fa",
-    "quz": "qu",
-    "tw": "ak",
-}
 _FIRST = "\u2600"  # below it: punctuation, arrows and mathematics
 
 
@@ -40,13 +22,13 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     """Read names and keywords in one language and in English, in the order of the English file.
 
     A pictograph gives up to two pairs: its names, and its keywords joined by commas. What is missing in a language, or
-    is the same as in English, is left out. Arabic dialects have those of Standard Arabic (`WRITTEN_AS`).
+    is the same as in English, is left out. Arabic dialects have those of Standard Arabic.
     """
     if request.need:
         raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")
     folder = request.root / "emoji"
     files = {
-        name: folder / find_code(WRITTEN_AS.get(code, code), EMOJI_LOCALES) / "annotations.json"
+        name: folder / OWNERS_CODES["emoji"][code] / "annotations.json"
         for name, code in (("english", "en"), ("target", request.language))
     }
     english, target = map(_annotations, files.values())
@@ -59,12 +41,8 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     if not both:
         raise DataError(f"{files['target']} has no annotation that differs from the English one")
     texts, translations = zip(*both, strict=True)
-    record = {
-        "files": {name: describe_file(path, request.root) for name, path in files.items()},
-        "translator": "people: contributors to Unicode CLDR",
-        "images": "none: names and keywords alone",
-    }
-    return ParallelCaptions("emoji", request.language, texts, translations, provenance=record)
+    about = {"translator": "people: contributors to Unicode CLDR", "images": "none: names and keywords alone"}
+    return text_set(request, texts, translations, files, about)
 
 
 def _annotations(path: Path) -> dict[str, dict[str, str]]:

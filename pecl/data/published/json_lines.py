@@ -15,16 +15,10 @@ from typing import Any
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.lines import CAPTIONS, readable
-from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file
+from pecl.data.reading import OWNERS_CODES, attach_images, coco_counts, coco_subset, describe_file
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, one_line
 from pecl.files import parse_json, read_regular
-from pecl.languages import find_code
-
-XM3600_LANGUAGES = (
-    *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr", "he", "hi", "hr", "hu", "id", "it"),
-    *("ja", "ko", "mi", "nl", "no", "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk", "vi", "zh"),
-)
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
@@ -38,7 +32,7 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
         raise DataError(f"xm3600 has no machine translations ({request.need[0]}): choose a route that needs none")
     folder = request.root / "xm3600"
     path = folder / "captions.jsonl"
-    code = find_code(request.language, XM3600_LANGUAGES)
+    code = OWNERS_CODES["xm3600"][request.language]
     names: list[str] = []
     target: list[str] = []
     english: list[str] = []
@@ -71,9 +65,6 @@ def _xm3600_texts(path: Path, number: int, line: dict[str, Any], code: str) -> l
     return [text.strip() for text in texts if text.strip()]
 
 
-XFLICKRCO_LANGUAGES = ("de", "en", "es", "id", "ja", "ru", "tr", "zh")
-
-
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     """Read the test captions of one language, and the English captions.
 
@@ -83,7 +74,7 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
         raise DataError(f"xflickrco has no machine translations ({request.need[0]}): choose a route that needs none")
     folder = request.root / "xflickrco"
     files = {
-        name: folder / "annotations" / find_code(code, XFLICKRCO_LANGUAGES) / "test.jsonl"
+        name: folder / "annotations" / OWNERS_CODES["xflickrco"][code] / "test.jsonl"
         for name, code in (("english", "en"), ("target", request.language))
     }
     rows = {name: _xflickrco_rows(path) for name, path in files.items()}

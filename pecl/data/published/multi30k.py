@@ -142,9 +142,6 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     return captions_from("multi30k", language, columns | translations, subset=subset, provenance=record), names
 
 
-TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
-
-
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     """Read the splits train, val and the test split asked for, one after the other; `part` tells them apart.
 
@@ -170,8 +167,6 @@ def _joined(columns: Sequence[Column | None]) -> tuple[str, ...] | None:
     return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None
 
 
-TASK2_LANGUAGES = ("en", "de")
-TASK2_SPLITS = ("test_2016", "train", "val")
 CAPTIONS_PER_IMAGE = 5
 
 

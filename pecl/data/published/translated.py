@@ -12,23 +12,18 @@ by a hash of the English one. Training text is the split `train`.
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.lines import stripped_lines
-from pecl.data.reading import describe_file, read_parallel
+from pecl.data.reading import OWNERS_CODES, read_parallel, text_set
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
-from pecl.files import load_json
 from pecl.languages import flores_languages
 
 SPLITS = ("test", "dev", "train")
-ENTRY_SPLITS = ("test", "train")  # of GATITOS
-
-# For each set, the owner's code of each language, by pecl's code; SIB-200 has the FLORES codes
-OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("codes.json"))
 
 
 @dataclass(frozen=True)
@@ -50,16 +45,6 @@ NTREX_SPLITS = LineSplits(1_297, 200)  # test: the last 500 of 1,997
 SEED_SPLITS = LineSplits(5_193, 500)  # test: the last 500 of 6,193
 
 
-def translated_languages(name: str) -> tuple[str, ...]:
-    """Return the codes of the languages of `ntrex`, `gatitos` or `seed`."""
-    return tuple(OWNERS_CODES[name])
-
-
-def ntrex_file(code: str) -> str:
-    """Return the name of the file of NTREX's `code`."""
-    return f"newstest2019-ref.{code}.txt"
-
-
 def read_sib200(request: DataRequest) -> ParallelCaptions:
     """Read the sentences of a split that are in both languages, in the order of the English file."""
     folder, split = request.root / "sib200" / "data" / "annotated", request.split or SPLITS[0]
@@ -76,7 +61,7 @@ def read_sib200(request: DataRequest) -> ParallelCaptions:
 def read_ntrex(request: DataRequest) -> ParallelCaptions:
     """Read the sentences of a split, line by line."""
     folder = request.root / "ntrex" / "NTREX-128"
-    target = folder / ntrex_file(OWNERS_CODES["ntrex"][request.language])
+    target = folder / f"newstest2019-ref.{OWNERS_CODES['ntrex'][request.language]}.txt"
     files = {"english": folder / "newstest2019-src.eng.txt", "target": target}
     return _read_lines(request, files, NTREX_SPLITS)
 
@@ -146,16 +131,9 @@ def _sentences(path: Path) -> dict[str, str]:
 
 
 def _captions(
-    request: DataRequest, columns: Mapping[str, Iterable[str]], files: Mapping[str, Path], counts: Mapping[str, int]
+    request: DataRequest, columns: Mapping[str, Sequence[str]], files: Mapping[str, Path], counts: Mapping[str, int]
 ) -> ParallelCaptions:
-    english, target = (tuple(columns[name]) for name in ("english", "target"))
-    if not target:
+    if not columns["target"]:
         raise DataError(f"{request.dataset}: split {request.split} has no text in {request.language}")
-    record = {
-        "files": {name: describe_file(path, request.root) for name, path in files.items()},
-        "split": request.split,
-        "translator": "people",
-        "images": "none: text only",
-        **counts,
-    }
-    return ParallelCaptions(request.dataset, request.language, english, target, provenance=record)
+    about = {"split": request.split, "translator": "people", "images": "none: text only", **counts}
+    return text_set(request, columns["english"], columns["target"], files, about)

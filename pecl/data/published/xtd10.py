@@ -13,7 +13,7 @@ from pecl.data.reading import attach_images, coco_counts, coco_subset, read_list
 from pecl.data.request import DataRequest
 from pecl.data.translations import read_translations
 
-XTD10_LANGUAGES = ("en", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
+_LANGUAGES = ("en", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
 _OTHER_SOURCES = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}
 
 
@@ -27,9 +27,7 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     root, language = request.root, request.language
     image_names = root / "xtd10" / "XTD10" / "test_image_names.txt"
     columns, names, files = read_listed(root, captions_file(root, "en"), captions_file(root, language), image_names)
-    translations, translation_record = read_translations(
-        request, "xtd10", XTD10_LANGUAGES, partial(captions_file, root)
-    )
+    translations, translation_record = read_translations(request, "xtd10", _LANGUAGES, partial(captions_file, root))
     record = {
         "files": files,
         "translations": translation_record,

@@ -18,7 +18,7 @@ from pecl.data.fetching.download import MAX_FAILURES, check_content, download, r
 from pecl.data.fetching.fetch import fetch
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, write_with_provenance
-from pecl.data.published.emoji import EMOJI_LOCALES
+from pecl.data.reading import OWNERS_CODES
 from pecl.errors import DataError, OutputError
 from pecl.files import locked
 from pecl.languages import flores_languages
@@ -227,7 +227,7 @@ def test_the_tables_cover_what_the_readers_read():
     flores = {f"{code}.txt" for code in flores_languages().values()}
     for name, photographs in (("flickr30k200", "filenames.txt"), ("xtd200", "test_image_names.txt")):
         needed |= {f"{name}/{file}" for file in (*flores, photographs)}
-    needed |= {f"emoji/{locale}/annotations.json" for locale in EMOJI_LOCALES}
+    needed |= {f"emoji/{locale}/annotations.json" for locale in OWNERS_CODES["emoji"].values()}
     assert needed <= {file.path for file in files}
     owners = "https://raw.githubusercontent.com/", "https://cdn.jsdelivr.net/npm/cldr-annotations-full@48.2.0/"
     assert all(file.url.startswith(owners) for file in files)

@@ -22,7 +22,7 @@ import pecl
 from pecl.cli import main
 from pecl.data.custom.sources import normal_form
 from pecl.data.published import multi30k
-from pecl.data.published.json_lines import XFLICKRCO_LANGUAGES, XM3600_LANGUAGES
+from pecl.data.reading import OWNERS_CODES
 from pecl.data.registry import load_dataset
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.inputs import load_training_inputs
@@ -207,8 +207,8 @@ def test_missing_and_empty_files_and_translations(tmp_path, load):
 
 
 def test_check_evaluate_and_report(tmp_path, small, capsys):
-    make_xm3600(tmp_path / "data", languages=XM3600_LANGUAGES)
-    make_xflickrco(tmp_path / "data", languages=XFLICKRCO_LANGUAGES)
+    make_xm3600(tmp_path / "data", languages=OWNERS_CODES["xm3600"].values())
+    make_xflickrco(tmp_path / "data", languages=OWNERS_CODES["xflickrco"].values())
     data = ["--data-dir", str(tmp_path / "data")]
     for name in ("xm3600", "xflickrco"):
         assert main(["data", "check", name, *data]) == 0
