@@ -13,13 +13,14 @@ import argparse
 import hashlib
 from pathlib import Path
 
+import numpy as np
 from safetensors.numpy import save_file
 
 from pecl.data.published.multi30k import load_pool_ids, read_split
 from pecl.data.request import DataRequest
 from pecl.encoders.towers import load_towers
 from pecl.files import sha256_lines
-from pecl.retrieval.hubs import REFERENCES, ROWS, packed
+from pecl.retrieval.hubs import PLACES, REFERENCES, ROWS
 
 COUNT = 24_000
 SHARPNESS = 40
@@ -33,6 +34,13 @@ def captions_outside_pool(data_dir: Path) -> dict[str, str]:
     pool = {f"{flickr_id}.jpg" for flickr_id in load_pool_ids(data_dir)}
     outside = [(name, caption) for name, caption in zip(names, captions.target, strict=True) if name not in pool]
     return dict(sorted(outside, key=lambda one: hashlib.sha256(f"pecl/hubs/{one[0]}".encode()).hexdigest()))
+
+
+def packed(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings (R, D) in 2 bits per number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
+    large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
+    codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
+    return (codes.reshape(len(codes), -1, len(PLACES)) << PLACES).sum(axis=-1, dtype=np.uint8)
 
 
 def main() -> None:

@@ -4,18 +4,28 @@
 
 A script is read through another one of its language if both have as many words in most sentences, and the map writes
 most words of the sentences that are kept aside as people did.
+
+A map is learned word by word where both sentences have as many words. Letters are aligned monotonically, each with no,
+one or several letters of the other script, by hard expectation maximisation.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from pecl.data.registry import load_dataset
-from pecl.data.respelling import FOLDER, WORD, Respelling, learn_respelling
+from pecl.data.respelling import FOLDER, WINDOWS, WORD, Respelling, windows_of
 from pecl.files import write_json
 
 SCRIPTS = {"bjn_arab": "bjn", "ace_arab": "ace", "taq_tfng": "taq", "ks_deva": "ks", "kr_arab": "kr"}
 LEAST = 0.7  # share of sentences with as many words, and of words that are written as people did
+MOST = 3  # letters for one letter
+ROUNDS = 4
+FEWEST = 2  # times that a context was seen
 
 
 def main() -> None:
@@ -44,6 +54,83 @@ def accuracy(respelling: Respelling, texts: tuple[str, ...], others: tuple[str, 
         if len(WORD.findall(text)) == len(WORD.findall(spelled))
     ]
     return sum(words) / len(words)
+
+
+def learn_respelling(language: str, texts: Iterable[str], others: Iterable[str]) -> Respelling:
+    """Learn the map from texts to their spellings `others`, which are in the script of `language`."""
+    counts = Counter[tuple[str, str]]()
+    for text, other in zip(texts, others, strict=True):
+        pair = WORD.findall(text), WORD.findall(other.lower())
+        if len(pair[0]) == len(pair[1]):
+            counts.update(zip(*pair, strict=True))
+    aligned = _align([(*words, count) for words, count in counts.items() if len(words[1]) <= MOST * len(words[0])])
+    return Respelling(language, _rules(aligned))
+
+
+def _align(words: Sequence[tuple[str, str, int]]) -> list[tuple[str, list[str], int]]:
+    """Return each word with the letters that stand for each of its letters, and its count."""
+    table: dict[str, dict[str, float]] = {}
+    found: list[tuple[str, list[str], int]] = []
+    for _ in range(ROUNDS):
+        found = [(word, _path(word, other, table), count) for word, other, count in words]
+        counts = defaultdict[str, Counter[str]](Counter)
+        for word, parts, count in found:
+            for letter, part in zip(word, parts, strict=True):
+                counts[letter][part] += min(count, 20)
+        table = {
+            letter: {part: float(np.log(count / own.total())) for part, count in own.items()}
+            for letter, own in counts.items()
+        }
+    return found
+
+
+def _path(word: str, other: str, table: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the likeliest split of `other` into a part for each letter of `word`."""
+    size = len(other) + 1
+    best, chosen = [0.0] + [-np.inf] * (size - 1), list[list[int]]()
+    for i, letter in enumerate(word):
+        likely, scores, lengths = table.get(letter), [-np.inf] * size, [0] * size
+        for at in range(size):
+            if best[at] == -np.inf:
+                continue
+            for length in range(min(MOST, size - 1 - at) + 1):
+                if likely is None:  # at first: parts of like length, along the diagonal
+                    score = -abs(length - 1) - abs((at + length) / max(size - 1, 1) - (i + 1) / len(word))
+                else:
+                    score = likely.get(other[at : at + length], -12.0)
+                if best[at] + score > scores[at + length]:
+                    scores[at + length], lengths[at + length] = best[at] + score, length
+        best = scores
+        chosen.append(lengths)
+    parts, at = list[str](), size - 1
+    for lengths in reversed(chosen):
+        parts.append(other[at - lengths[at] : at])
+        at -= lengths[at]
+    return parts[::-1]
+
+
+def _rules(aligned: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
+    """Return the letters for each window; a wider one only where it differs from the narrower one."""
+    counts = defaultdict[str, Counter[str]](Counter)
+    for word, parts, count in aligned:
+        for i, part in enumerate(parts):
+            for window in windows_of(word, i):
+                counts[window][part] += count
+    rules: dict[str, str] = {}
+    for window in sorted(counts, key=len):
+        (part, count), *_ = counts[window].most_common(1)
+        before, letter, behind = window.split(".")
+        word = before + letter + behind
+        narrower = next((rules[one] for one in _windows_within(before, letter, behind) if one in rules), None)
+        if (count >= FEWEST or len(word) == 1) and part != narrower:
+            rules[window] = part
+    return rules
+
+
+def _windows_within(before: str, letter: str, behind: str) -> list[str]:
+    """Return the narrower windows of one, from the widest to the narrowest."""
+    narrower = [(left, right) for left, right in WINDOWS if left + right < len(before) + len(behind)]
+    return [f"{before[len(before) - left :]}.{letter}.{behind[:right]}" for left, right in reversed(narrower)]
 
 
 if __name__ == "__main__":

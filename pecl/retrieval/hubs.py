@@ -17,9 +17,9 @@ from safetensors import safe_open
 from pecl.files import sha256_bytes, sha256_json
 
 REFERENCES = Path(__file__).with_name("references")
-ROWS = "embeddings"  # the tensor of a file: (R, D / 4) uint8, see `packed`
-_PLACES = np.array([0, 2, 4, 6], np.uint8)  # bits of the four codes in a byte
-_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> _PLACES & 3) - np.float32(1.5)  # per byte: four of -1.5 to 1.5
+ROWS = "embeddings"  # the tensor of a file: (R, D / 4) uint8, see `unpacked`
+PLACES = np.array([0, 2, 4, 6], np.uint8)  # bits of the four codes in a byte
+_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> PLACES & 3) - np.float32(1.5)  # per byte: four of -1.5 to 1.5
 _BLOCK = 1 << 24  # similarities in memory at a time
 
 
@@ -27,7 +27,7 @@ _BLOCK = 1 << 24  # similarities in memory at a time
 class References:
     """Reference captions of a pair of towers."""
 
-    codes: np.ndarray  # (R, D / 4) uint8, the embeddings as `packed` returns them
+    codes: np.ndarray  # (R, D / 4) uint8, the embeddings in 2 bits per number
     sharpness: float  # beta of the soft maximum, `log(mean(exp(beta * similarity))) / beta`
     weight: float  # factor of the soft maximum
     fingerprint: str  # hash of the embeddings and both settings, 64 hexadecimal digits
@@ -65,14 +65,10 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
     return References(codes, *settings, sha256_json([sha256_bytes(codes.tobytes()), *settings]))
 
 
-def packed(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings (R, D) in 2 bits per number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
-    large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
-    codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
-    return (codes.reshape(len(codes), -1, len(_PLACES)) << _PLACES).sum(axis=-1, dtype=np.uint8)
-
-
 def unpacked(codes: np.ndarray) -> np.ndarray:
-    """Return the directions (R, D) float32 that packed rows (R, D / 4) uint8 stand for, each of length 1."""
+    """Return the directions (R, D) float32 that packed rows (R, D / 4) uint8 stand for, each of length 1.
+
+    A number has 2 bits: its sign, and whether it is large in its row. `scripts/make_references.py` packs them.
+    """
     values = _VALUES[codes].reshape(len(codes), -1)  # (R, D)
     return values / np.linalg.norm(values, axis=1, keepdims=True)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from helpers.small_index import unit
+from make_references import packed
 from safetensors.numpy import save_file
 
 from pecl.retrieval import hubs
-from pecl.retrieval.hubs import ROWS, References, find_references, packed, unpacked
+from pecl.retrieval.hubs import ROWS, References, find_references, unpacked
 
 TOWERS = {"image": "1" * 64, "text": "2" * 64}
 

@@ -9,13 +9,14 @@ from helpers.serving import client_of, make_service
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
+from make_references import packed
 from safetensors.numpy import save_file
 
 import pecl
 from pecl.cli import main
 from pecl.errors import ConfigError
 from pecl.retrieval import hubs
-from pecl.retrieval.hubs import ROWS, find_references, packed, unpacked
+from pecl.retrieval.hubs import ROWS, find_references, unpacked
 from pecl.search.build import build_index
 from pecl.search.options import IndexOptions
 

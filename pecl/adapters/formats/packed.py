@@ -1,94 +1,39 @@
-"""Parameters in a few bits each, for the adapter files that are shipped: `pack` and `unpack`.
+"""Read parameters of a few bits each, as the shipped adapter files hold them; `scripts/pack_adapters.py` writes them.
 
-A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
-layers with larger values have more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have half the
-step: they lose most. The codes of a role are compressed together. Huffman's code makes frequent ones shorter: with a
-step of .3 standard deviations a code takes about 3.8 bits. Codes of the mean at the end of a role are not stored: rows
-of tokens that were not chosen take no room. Whole numbers, such as token ids, are stored as differences.
-
-Changed word embeddings are a product, `vectors` times `up`, in which any rotation of the columns of both cancels. They
-are stored along the singular vectors of the product, so that the last columns are small and take few bits. `vectors`
-have four times the step, since a text averages its tokens, and `up` has one and a half. Steps are fitted to their codes
-by least squares, except that of `vectors`: the fitted one is shorter, an error that no average over tokens removes.
+A file has two tensors. `codes` (bytes,) uint8 are the codes of each role, compressed by zlib. `layout` (bytes,) uint8
+is JSON that zlib compressed: of each role, its compressed bytes and its parameters, each with name, shape, mean and
+step. A code counts equal steps from the mean; codes of the mean at the end of a role are not stored. Whole numbers,
+such as token ids, are int32 without mean and step: differences, whose four bytes are four rows of codes.
 """
 
 import json
 import math
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
 CODES, LAYOUT = "codes", "layout"
-STEP = 0.3  # of the shipped files, in standard deviations: about 3.8 bits a code
-_ZERO = 128  # the code of the mean
-_WHOLE = np.dtype("<i4")  # the differences of whole numbers
-_STEPS = np.arange(256, dtype=np.float32) - _ZERO  # of each code
-_AVERAGED = "vectors"  # over the tokens of a text
-_SHARES = {_AVERAGED: 4.0, "up": 1.5}  # of the step, in changed word embeddings
-
-
-def pack(state: Mapping[str, torch.Tensor], step: float = STEP) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file with an adapter's parameters in steps.
-
-    Args:
-        state: the parameters by name; the last part of a name is its role.
-        step: for a role with several matrices, in standard deviations of values about their means; larger where a
-            value is more than 127 steps away.
-
-    Returns:
-        `codes` (bytes,) uint8, the codes of each role, compressed by zlib; and `layout` (bytes,) uint8, JSON that zlib
-        compressed: of each role, its compressed bytes and its parameters, each with name, shape, mean and step. Whole
-        numbers, which are int32, have no mean and no step; their four bytes are four rows of codes.
-    """
-    roles: dict[tuple[str, bool, bool], list[str]] = {}
-    state = _rotated(state)
-    for name, tensor in sorted(state.items()):
-        roles.setdefault((name.rpartition(".")[2], tensor.dtype == torch.int32, tensor.ndim > 1), []).append(name)
-    codes: list[bytes] = []
-    layout: list[tuple[int, list[tuple[Any, ...]]]] = []
-    for (role, whole, matrices), names in roles.items():
-        shapes = [list(state[name].shape) for name in names]
-        if whole:
-            numbers = [_differences(state[name].cpu().numpy()) for name in names]
-            parameters = list(zip(names, shapes, strict=True))
-        else:
-            values = [state[name].detach().float().cpu().numpy() for name in names]
-            means = [_rounded(own.mean()) for own in values]
-            centred = [own - mean for own, mean in zip(values, means, strict=True)]
-            shared = [np.concatenate([own.ravel() for own in centred])] * len(names) if matrices else centred
-            share = step * (_SHARES.get(role, 1.0) if matrices and f"head.{role}" not in names else 0.5)
-            steps = [_step(own, share) for own in shared]
-            counts = [np.rint(own / one).clip(-_ZERO, _ZERO - 1) for own, one in zip(centred, steps, strict=True)]
-            numbers = [own + _ZERO for own in counts]
-            fitted = steps if role == _AVERAGED else [_fitted(*own) for own in zip(centred, counts, steps, strict=True)]
-            parameters = list(zip(names, shapes, means, fitted, strict=True))
-        content = b"".join(own.astype(np.uint8).tobytes() for own in numbers)
-        coder = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
-        codes.append(coder.compress(content.rstrip(bytes([_ZERO]))) + coder.flush())
-        layout.append((len(codes[-1]), parameters))
-    return {
-        CODES: _as_bytes(b"".join(codes)),
-        LAYOUT: _as_bytes(zlib.compress(json.dumps(layout, separators=(",", ":")).encode("utf-8"), 9)),
-    }
+ZERO = 128  # the code of the mean
+WHOLE = np.dtype("<i4")  # the differences of whole numbers
+_STEPS = np.arange(256, dtype=np.float32) - ZERO  # of each code
 
 
 def is_packed(tensors: Mapping[str, torch.Tensor]) -> bool:
-    """Return whether these are the tensors of `pack`."""
+    """Return whether these are the tensors of packed parameters."""
     return set(tensors) == {CODES, LAYOUT}
 
 
 def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the parameters that `pack` stored, float32 or int32; raise ValueError if layout and codes do not fit."""
+    """Return packed parameters, float32 or int32; raise ValueError if layout and codes do not fit."""
     try:
         codes, layout = (tensors[name].numpy().tobytes() for name in (CODES, LAYOUT))
         at, state = 0, dict[str, torch.Tensor]()
         for size, parameters in json.loads(zlib.decompress(layout)):
             numbers = np.frombuffer(zlib.decompress(codes[at : at + size]), np.uint8)
-            counts = [math.prod(shape) * (1 if scale else _WHOLE.itemsize) for _, shape, *scale in parameters]
-            numbers, first = np.pad(numbers, (0, sum(counts) - len(numbers)), constant_values=_ZERO), 0
+            counts = [math.prod(shape) * (1 if scale else WHOLE.itemsize) for _, shape, *scale in parameters]
+            numbers, first = np.pad(numbers, (0, sum(counts) - len(numbers)), constant_values=ZERO), 0
             for (name, shape, *scale), count in zip(parameters, counts, strict=True):
                 state[name] = torch.from_numpy(_values(numbers[first : first + count], *scale).reshape(shape))
                 first += count
@@ -101,46 +46,6 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _values(codes: np.ndarray, mean: float | None = None, step: float | None = None) -> np.ndarray:
     """Return the values of codes (N,) of one parameter; whole numbers have no mean and no step."""
     if mean is None or step is None:
-        rows = codes.reshape(_WHOLE.itemsize, -1)  # of `_differences`
-        return np.ascontiguousarray(rows.T).view(_WHOLE).ravel().cumsum().astype(np.int32)
+        rows = codes.reshape(WHOLE.itemsize, -1)  # four rows of bytes
+        return np.ascontiguousarray(rows.T).view(WHOLE).ravel().cumsum().astype(np.int32)
     return (np.float32(mean) + _STEPS * np.float32(step))[codes]  # (256,) by code
-
-
-def _rotated(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-    """Return a state in which changed word embeddings are along the singular vectors of their product.
-
-    Both factors have the root of a singular value in its column. Their product stays.
-    """
-    rotated = dict(state)
-    for rows in (name for name in state if name.rpartition(".")[2] == "vectors"):
-        columns = rows.removesuffix("vectors") + "up"
-        (left, small), (right, other) = (torch.linalg.qr(state[name].double()) for name in (rows, columns))
-        turned, values, back = torch.linalg.svd(small @ other.T, full_matrices=False)  # of the product, by its factors
-        for name, vectors in ((rows, left @ turned), (columns, right @ back.T)):
-            rotated[name] = torch.zeros_like(state[name])
-            rotated[name][:, : len(values)] = (vectors * values.sqrt())[:, : state[name].shape[1]]
-    return rotated
-
-
-def _fitted(values: np.ndarray, counts: np.ndarray, step: float) -> float:
-    """Return the step with which counts of steps are nearest to values, by least squares; `step` where all are 0."""
-    squares = float((counts * counts).sum())
-    return _rounded(float((counts * values).sum()) / squares) if squares else step
-
-
-def _differences(numbers: np.ndarray) -> np.ndarray:
-    """Return the differences of whole numbers as bytes (4, N): the high ones are mostly zeros, one after another."""
-    return np.diff(numbers.ravel(), prepend=0).astype(_WHOLE).view(np.uint8).reshape(-1, _WHOLE.itemsize).T
-
-
-def _step(values: np.ndarray, share: float) -> float:
-    """Return a share of the values' deviation; more where 127 steps do not reach the farthest; 1 where all are 0."""
-    return _rounded(max(share * values.std(), np.abs(values).max() / (_ZERO - 1))) or 1.0
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.6g}")
-
-
-def _as_bytes(content: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)

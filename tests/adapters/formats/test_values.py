@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.adapter_towers import states, tower_of
 from helpers.exporting import export_towers
+from pack_adapters import pack
 
 import pecl.commands.adapters
 import pecl.commands.export
@@ -16,7 +17,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.convert import merge_adapter, read_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
-from pecl.adapters.formats.packed import pack, unpack
+from pecl.adapters.formats.packed import unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
