@@ -26,14 +26,14 @@ import torch
 from figures import Figure, seconds
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, XLMRobertaModel
+from transformers import AutoModel, CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text
-from pecl.encoders.loading.shapes import xlm_roberta_large
+from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
 from pecl.machine import BF16, FP32
@@ -64,7 +64,7 @@ def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def write_text_tower(folder: Path) -> None:
     """Write an M-CLIP checkpoint in the format of 2022: one `.bin`, with an unused pooler and buffer."""
     with torch.device("meta"):
-        encoder, linear = XLMRobertaModel(xlm_roberta_large()), torch.nn.Linear(1024, WIDTH)
+        encoder, linear = AutoModel.from_config(base_config("xlm-roberta-large")), torch.nn.Linear(1024, WIDTH)
     state = {f"transformer.{name}": tensor for name, tensor in random_state(encoder).items()}
     state["transformer.embeddings.position_ids"] = torch.arange(514).unsqueeze(0)
     state |= {f"LinearTransformation.{name}": tensor for name, tensor in random_state(linear).items()}

@@ -129,17 +129,17 @@ def _read_open_clip(folder: Path) -> Embed:
 
 
 def _write_xlm_r(folder: Path) -> None:
-    from pecl.encoders.loading.shapes import xlm_roberta_base
+    from pecl.encoders.loading.shapes import base_config
 
-    config = xlm_roberta_base()
+    config = base_config("xlm-roberta-base")
     config.vocab_size = 250_112
     _write_open_clip(folder, config, "mean_pooler", "mlp", 512, "<s>")
 
 
 def _write_nllb(folder: Path) -> None:
-    from pecl.encoders.loading.shapes import nllb
+    from pecl.encoders.loading.shapes import base_config
 
-    config = nllb(12, 4096)
+    config = base_config("facebook/nllb-200-distilled-600M")
     config.decoder_layers = 1  # which is made and thrown away
     _write_open_clip(folder, config, "cls_pooler", "linear", 768, _LANGUAGE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import XLMRobertaModel
+from transformers import AutoModel
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
@@ -28,7 +28,7 @@ from pecl.commands.options import (
 )
 from pecl.config import Role, fields_of
 from pecl.encoders.export import save_text_encoder
-from pecl.encoders.loading.shapes import xlm_roberta_large
+from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import DataError
@@ -175,7 +175,7 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     if not counted:
         return 0
     with torch.device("meta"):
-        backbone, head = XLMRobertaModel(xlm_roberta_large()), nn.Linear(1024, 768)
+        backbone, head = AutoModel.from_config(base_config("xlm-roberta-large")), nn.Linear(1024, 768)
     tower = MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
     return attach(tower, counted, seeds=()).num_parameters()
 

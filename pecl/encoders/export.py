@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from pecl.encoders import contract
-from pecl.encoders.loading.checksums import write_checksums
 from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, Normalize
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.encoders.portable import portable_tokenizer
@@ -52,7 +51,7 @@ class Part(NamedTuple):
 
 @contextlib.contextmanager
 def exported_folder(target: str | Path, check: Callable[[Path], None] | None) -> Iterator[Path]:
-    """Yield a new folder for an export (see `new_folder`), which gets checksums of its files when it is complete.
+    """Yield a new folder for an export, see `new_folder`.
 
     `check` opens the complete folder and compares its embeddings by `contract.check`; after its error nothing is left.
     None is for a folder that holds no tower.
@@ -68,7 +67,6 @@ def exported_folder(target: str | Path, check: Callable[[Path], None] | None) ->
             raise
         if check is not None:
             check(folder)
-        write_checksums(folder)
 
 
 def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Path:

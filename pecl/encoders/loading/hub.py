@@ -8,7 +8,7 @@ Every failure is one sentence that says what could not be fetched, from where, a
 import functools
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import (
@@ -41,14 +41,15 @@ LARGE = 16 << 20  # bytes; larger files go on where an earlier download was inte
 CONFIG_FILES = ("config.json", "modules.json", "open_clip_config.json")
 OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "flax", "tf"})  # folders of no use to torch
 SETTINGS = re.compile(r".*\.(json|txt|model)|projection\.safetensors")
+_KNOWN = {name for pair in PAIRS.values() for name in (pair.text, pair.image)}
 OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("safetensors", "bin"))
 
 
-def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), *, weights: bool = True) -> Path:
+def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> Path:
     """Return the folder of a model's files, by a local folder, or `id` or `id@revision` on the model hub.
 
-    Errors name `option`, by which a user gives a local folder, and suggest the nearest of the `known` ids. Without
-    `weights`, the settings alone are fetched.
+    Errors name `option`, by which a user gives a local folder, and suggest the nearest of the towers in `PAIRS`.
+    Without `weights`, the settings alone are fetched.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
@@ -62,11 +63,11 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
     try:
         return _fetch(repo_id, revision or None, weights)
     except HFValidationError as error:
-        raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, known)}") from error
+        raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, _KNOWN)}") from error
     except (HTTPError, OSError) as error:
         cached = _cached(repo_id, revision or None)
         if cached is None:
-            raise WeightsError(explain(error, name, known)) from error
+            raise WeightsError(explain(error, name)) from error
         if not constants.HF_HUB_OFFLINE:  # which asks for the copy
             _warn_once(f"cannot ask {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
         return cached
@@ -158,12 +159,12 @@ def _reason(error: Exception) -> str:
     return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error).rstrip(".")
 
 
-def explain(error: Exception, repo_id: str, known: Collection[str] = ()) -> str:
-    """Return the sentence for an error of huggingface_hub; the other arguments are those of `resolve`."""
+def explain(error: Exception, repo_id: str) -> str:
+    """Return the sentence for an error of huggingface_hub about `repo_id` or `id@revision`."""
     hub, model = HfApi().endpoint, repo_id.partition("@")[0]
     folder = repo_folder_name(repo_id=model, repo_type="model")
     local = f"copy {folder} from the cache of a computer that has it into {constants.HF_HUB_CACHE}"
-    hint = "" if repo_id in known else suggest(repo_id, known)
+    hint = "" if repo_id in _KNOWN else suggest(repo_id, _KNOWN)
     if isinstance(error, GatedRepoError):
         return f"{repo_id} on {hub} is gated: ask for access on its page and run `hf auth login`, or {local}"
     if isinstance(error, RevisionNotFoundError):

@@ -38,18 +38,6 @@ from pecl.encoders.loading.weights import (
 from pecl.errors import WeightsError, suggest
 
 IMAGE_OPTION = "--image-model PATH"
-IMAGE_MODELS = (
-    "openai/clip-vit-base-patch32",
-    "openai/clip-vit-base-patch16",
-    "openai/clip-vit-large-patch14",
-    "openai/clip-vit-large-patch14-336",
-    "google/siglip2-base-patch32-256",
-    *(f"google/siglip2-base-patch16-{size}" for size in (224, 256, 384, 512)),
-    *(f"google/siglip2-large-patch16-{size}" for size in (256, 384, 512)),
-    *(f"google/siglip2-so400m-patch14-{size}" for size in (224, 384)),
-    *(f"google/siglip2-so400m-patch16-{size}" for size in (256, 384, 512)),
-    *(f"google/siglip2-giant-opt-patch16-{size}" for size in (256, 384)),
-)
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
 
 
@@ -72,15 +60,15 @@ def load_image_checkpoint(
 ) -> ImageEncoder:
     """Load an image tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_image_encoder`.
 
-    It is named by a hub id, such as one of `IMAGE_MODELS` or `timm/...`, a local folder, or
-    `open_clip:<model>/<pretrained>`, such as `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained> may be the
-    path of a weights file, and `@<SHA-256>` behind it has that file checked.
+    It is named by a hub id, a local folder, or `open_clip:<model>/<pretrained>`, such as
+    `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained> may be the path of a weights file, and `@<SHA-256>`
+    behind it has that file checked.
     """
     name = str(name_or_path)
     if name.startswith(open_clip.PREFIX):
         encoder = open_clip.load_image(name, *name.removeprefix(open_clip.PREFIX).partition("/")[::2])
     else:
-        folder = resolve(name_or_path, IMAGE_OPTION, IMAGE_MODELS)
+        folder = resolve(name_or_path, IMAGE_OPTION)
         if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
             encoder = open_clip.load_image(name, f"local-dir:{folder}")
         elif "architecture" in read_json(folder / "config.json"):

@@ -22,7 +22,6 @@ from transformers import (
 
 from pecl.encoders.families import FAMILIES, finish_backbone, longest_sequence
 from pecl.encoders.loading import open_clip
-from pecl.encoders.loading.checksums import check_checksums
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.open_clip_names import from_open_clip, transformer_config
 from pecl.encoders.loading.sentence_transformers import read_layout
@@ -39,12 +38,6 @@ from pecl.encoders.loading.weights import (
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
-MCLIP_MODELS = (
-    "M-CLIP/XLM-Roberta-Large-Vit-L-14",
-    "M-CLIP/XLM-Roberta-Large-Vit-B-32",
-    "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus",
-    "M-CLIP/LABSE-Vit-L-14",
-)
 TEXT_OPTION = "--text-model PATH"
 IMAGE_PARTS = ("vision_model.", "visual_projection.", "logit_scale", "logit_bias")  # of a checkpoint of both halves
 DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
@@ -73,13 +66,12 @@ def load_text_checkpoint(
 ) -> MultilingualTextEncoder:
     """Load a text tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_text_encoder`.
 
-    It is named by a hub id, such as one of `MCLIP_MODELS`, a local folder, or `open_clip:<model>/<weights>`.
+    It is named by a hub id, a local folder, or `open_clip:<model>/<weights>`.
     """
     if (name := str(name_or_path)).startswith(open_clip.PREFIX):
         parts = _read_open_clip(open_clip.read_named(name), dtype)
     else:
-        folder = resolve(name_or_path, TEXT_OPTION, MCLIP_MODELS)
-        check_checksums(folder)
+        folder = resolve(name_or_path, TEXT_OPTION)
         parts = _read_parts(folder, dtype)
     tower = MultilingualTextEncoder(
         parts.backbone,

@@ -5,12 +5,12 @@ from helpers.fake_hub import COMMIT, running_hub
 
 from pecl.encoders.loading import hub as hub_module
 from pecl.encoders.loading.hub import choose_files, resolve
-from pecl.encoders.loading.text import MCLIP_MODELS, load_text_checkpoint
+from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
 
 load = load_text_checkpoint
 GIVEN_UP = hub_module.TIMEOUT_SECONDS  # before a test changes it
-MODEL = MCLIP_MODELS[0]
+MODEL = "M-CLIP/XLM-Roberta-Large-Vit-L-14"
 
 
 @pytest.fixture
