@@ -1,4 +1,4 @@
-"""Read files: `read_regular` waits for no pipe, and `load_json` and `parse_yaml` bound depth and numbers."""
+"""Read files, JSON and YAML; `read_regular` waits for no pipe."""
 
 import errno
 import gc
@@ -10,10 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pecl.errors import is_text
-
-_DEPTH = 64  # lists and objects within each other
-_TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
 HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it again"
 
 
@@ -49,67 +45,31 @@ def load_json(path: str | Path) -> Any:
     return parse_json(read_regular(path))
 
 
-def parse_json(text: str | bytes, halves: bool = False) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Parse JSON (bytes: UTF-8); NaN and infinities are numbers, and the last of repeated keys counts.
 
-    With `halves`, a text may hold half a character, which the caller reports.
-
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or holds a whole number beyond 64 bits or half a character.
+        ValueError: it is not JSON, or nested too deeply.
     """
-    text = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
-        document = json.loads(text)
+        return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    _check_json(document, halves)
-    return document
+        raise ValueError("lists and objects are nested more than can be read") from None
 
 
 def parse_yaml(text: str) -> Any:
     """Parse YAML; configs check the values themselves.
 
     Raises:
-        yaml.YAMLError: it is not YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
+        yaml.YAMLError: it is not YAML, or has a tag.
         ValueError: it is nested too deeply, or holds a date or a number that Python cannot hold.
     """
     import yaml  # here, because most readers of files need none
 
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):  # events, since an alias costs nothing before it is followed
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEPTH:
-            raise ValueError(_TOO_DEEP)
-        is_alias = isinstance(event, yaml.AliasEvent)
-        if is_alias or getattr(event, "tag", None) is not None:
-            problem = f"{'an alias' if is_alias else 'a tag'} is not allowed: write the value itself"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
     try:
         return yaml.safe_load(text)
-    except ArithmeticError as error:  # a date or a number is out of range
+    except (ArithmeticError, RecursionError) as error:
         raise ValueError(str(error)) from error
-
-
-def _check_json(document: Any, halves: bool) -> None:
-    level = [[document]]  # the values of all lists and objects at one depth
-    for _ in range(_DEPTH + 1):
-        deeper: list[list[Any]] = []
-        for values in level:
-            kinds = set(map(type, values))  # long lists are of numbers: they take one step in C
-            if int in kinds:
-                numbers = [value for value in values if type(value) is int] if len(kinds) > 1 else values
-                if max(-min(numbers), max(numbers)) >= 1 << 64:
-                    raise ValueError("a whole number has more than 64 bits")
-            if str in kinds and not halves and not is_text("".join(value for value in values if type(value) is str)):
-                raise ValueError(HALF_CHARACTER)
-            if dict in kinds:
-                deeper += [[*value.keys(), *value.values()] for value in values if type(value) is dict]
-            if list in kinds:
-                deeper += [value for value in values if type(value) is list]
-        level = deeper
-        if not level:
-            return
-    raise ValueError(_TOO_DEEP)
 
 
 @contextmanager

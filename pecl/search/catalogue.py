@@ -176,7 +176,7 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
     path = folder / FILE
     try:
         (text,) = database.execute("SELECT document FROM head").fetchone()
-        document: dict[str, Any] = parse_json(text, halves=True)
+        document: dict[str, Any] = parse_json(text)
         found = document.get("version")
         if found == VERSION:
             pair = document.pop("pair")

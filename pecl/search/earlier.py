@@ -45,7 +45,7 @@ def move_earlier(old: Path, place: Path) -> None:
     if not (old / HEAD).is_file() or (place / FILE).exists():
         return
     try:
-        document = parse_json(read_regular(old / HEAD), halves=True)
+        document = parse_json(read_regular(old / HEAD))
         if document["engine"] != "store":
             logger.warning("%s kept its embeddings in Qdrant: name --engine qdrant and --url again", old)
             return
@@ -77,7 +77,7 @@ def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
         raise ValueError(f"{len(lines)} photographs and {len(tensors['embeddings'])} embeddings")
     with writing(place, new=True) as database:
         for row, line in enumerate(lines):
-            name, *stamp, fingerprint = parse_json(line, halves=True)
+            name, *stamp, fingerprint = parse_json(line)
             inside(".", name)
             correction = None if corrections is None else float(corrections[row])
             write_entry(database, Entry(name, Stamp(*stamp), fingerprint), tensors["embeddings"][row], correction)

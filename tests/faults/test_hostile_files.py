@@ -1,6 +1,5 @@
 """Files made to hang, to fill the memory or to end in a traceback: each is refused at once, within limits."""
 
-import json
 import os
 import struct
 
@@ -14,7 +13,7 @@ from pecl.data.custom.tables import read_table
 from pecl.data.provenance import read_provenance
 from pecl.encoders.loading.weights import read_json, read_tensors
 from pecl.errors import ConfigError, PeclError
-from pecl.files import parse_json, parse_yaml
+from pecl.files import parse_json
 from pecl.files import read_tensors as read_safetensors
 from pecl.files.images import ImageFiles
 from pecl.grid.configs import expand
@@ -49,12 +48,10 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path, name, make
         READERS[name](tmp_path / name)
 
 
-def test_aliases_tags_and_depth_of_yaml(tmp_path):
-    bomb = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+def test_yaml_that_is_none_or_beyond_python(tmp_path):
     for text, message in (
-        (bomb, "line 2: expected YAML: an alias is not allowed"),
-        ("a: !!python/object/apply:os.system [id]", "line 1: expected YAML: a tag is not allowed"),
-        ("a: " + "[" * 3000, "more than 64 deep"),
+        ("a: !!python/object/apply:os.system [id]", "line 1: expected YAML: could not determine a constructor"),
+        ("a: " + "[" * 3000, "expected YAML"),
         ("shots: " + "9" * 5000, "expected YAML"),
         ("a: 2001-99-99", "expected YAML"),
         ("a: 1" + ":1" * 200 + ".5", "expected YAML: int too large"),  # 60 to the power of 200
@@ -62,43 +59,16 @@ def test_aliases_tags_and_depth_of_yaml(tmp_path):
         (tmp_path / "a.yaml").write_text(text)
         with pytest.raises(ConfigError, match=message):
             read_yaml(tmp_path / "a.yaml")
-    assert parse_yaml("a: &x [1, 2.5, yes, de]") == {"a": [1, 2.5, True, "de"]}  # an anchor by itself is harmless
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[" * 65 + "]" * 65, "64 deep"),
-        ("[" * 100_000, "64 deep"),
-        ('{"a":' * 65 + "1" + "}" * 65, "64 deep"),
-        ("9" * 5000, "digits"),
-        ("9" * 4000, "64 bits"),
-        ("[-18446744073709551616]", "64 bits"),
-        ('["\\ud800"]', "half a character"),
-        ('{"\\udfff": 1}', "half a character"),
-        (b'"\xed\xa0\x80"', "decode"),
-        (b"\xff", "decode"),
-        ("", "Expecting value"),
-        ("{'a': 1}", "Expecting property name"),
-    ],
-)
-def test_json_beyond_the_limits_is_a_value_error(text, message):
+@pytest.mark.parametrize(("text", "message"), [("[" * 100_000, "nested"), (b"\xff", "decode"), ("", "Expecting value")])
+def test_what_is_no_json_is_a_value_error(text, message):
     with pytest.raises(ValueError, match=message):
         parse_json(text)
 
 
-def test_json_within_the_limits_is_read_as_ever():
-    for document in (
-        json.loads("[" * 64 + "]" * 64),
-        [2**64 - 1, -(2**64) + 1, 1e300, None, True, "\U0001f436 \x1b"],
-        {},
-    ):
-        assert parse_json(json.dumps(document)) == document
-    assert parse_json('{"a": 1, "a": [NaN, -Infinity, 1e999]}')["a"][1:] == [float("-inf"), float("inf")]
-
-
 def test_a_hostile_line_of_jsonl_is_one_problem(tmp_path):
-    lines = ['{"en": "a"}', "[" * 5000, '{"en": ' + "9" * 5000 + "}"]
+    lines = ['{"en": "a"}', "[" * 50_000, '{"en": ' + "9" * 5000 + "}"]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     table = read_table(tmp_path / "a.jsonl")
     assert [problem.line for problem in table.problems] == [2, 3]

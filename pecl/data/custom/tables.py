@@ -127,8 +127,8 @@ def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]
         if not line.strip():
             continue
         try:
-            record = parse_json(line.removesuffix("\n"), halves=True)  # `check_captions_file` names the field
-        except ValueError as error:  # of JSON, or a number or depth beyond the limits
+            record = parse_json(line.removesuffix("\n"))
+        except ValueError as error:
             place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
             said = f"not JSON: {getattr(error, 'msg', error)}{place} (expected an object a line)"
             table.problems.append(Problem(number, None, said))
