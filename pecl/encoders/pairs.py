@@ -34,6 +34,7 @@ class Pair:
     licence: str  # licence of the weights, as their pages state it
     repositories: tuple[str, ...]  # of both towers on the model hub; for open_clip's models, as its table has them
     description: str  # in one line
+    immich: str  # name of its model in immich's list; empty without one
 
 
 def _read_table() -> dict[str, Pair]:

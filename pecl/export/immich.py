@@ -27,7 +27,7 @@ from pecl.encoders.pairs import PAIRS
 from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
-from pecl.errors import ConfigError, WeightsError, not_none, one_line
+from pecl.errors import ConfigError, not_none
 from pecl.export.onnx import ImageModule, TextModule, check_packages, write_graph
 from pecl.export.open_clip import preprocessing_of
 from pecl.files import load_json, write_json
@@ -46,21 +46,6 @@ class ImmichModel(NamedTuple):
     profile: str | None = None  # name of the pair in `PAIRS`, if one has it
 
 
-_PAIRS = {
-    "XLM-Roberta-Large-Vit-L-14": "paper",
-    "XLM-Roberta-Large-Vit-B-32": "vit-b-32",
-    "XLM-Roberta-Large-Vit-B-16Plus": "vit-b-16-plus",
-    "LABSE-Vit-L-14": "labse",
-    "XLM-Roberta-Base-ViT-B-32__laion5b_s13b_b90k": "xlm-r-b32",
-    "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k": "xlm-r-h14",
-    "nllb-clip-base-siglip__v1": "nllb-base",
-    "nllb-clip-large-siglip__v1": "nllb-large",
-    "ViT-B-16-SigLIP2__webli": "siglip2-b16",
-    "ViT-L-16-SigLIP2-256__webli": "siglip2-l16",
-    "ViT-SO400M-14-SigLIP2-378__webli": "siglip2-so400m",
-    "ViT-gopt-16-SigLIP2-256__webli": "siglip2-gopt",
-    "ViT-B-16-SigLIP-i18n-256__webli": "msiglip-b16",
-}
 _OPEN_CLIP = (  # models whose halves are one checkpoint of open_clip
     *("nllb-clip-base-siglip__mrl", "nllb-clip-large-siglip__mrl", "ViT-B-32-SigLIP2-256__webli"),
     *("ViT-L-16-SigLIP2-384__webli", "ViT-L-16-SigLIP2-512__webli", "ViT-SO400M-14-SigLIP2__webli"),
@@ -69,8 +54,9 @@ _OPEN_CLIP = (  # models whose halves are one checkpoint of open_clip
 )
 # The multilingual models that immich lists, by its names for them
 MODELS: dict[str, ImmichModel] = {
-    name: ImmichModel(PAIRS[pair].text, PAIRS[pair].image, PAIRS[pair].text.startswith("M-CLIP/"), pair)
-    for name, pair in _PAIRS.items()
+    pair.immich: ImmichModel(pair.text, pair.image, pair.text.startswith("M-CLIP/"), name)
+    for name, pair in PAIRS.items()
+    if pair.immich
 } | {name: ImmichModel(tower := f"open_clip:{name.replace('__', '/')}", tower) for name in _OPEN_CLIP}
 
 
@@ -112,7 +98,9 @@ def export_immich(
         settings["vision_cfg"] = {"image_size": shown["size"][0]}
 
     def check(folder: Path) -> None:
-        check_textual(Textual(folder, folder / TEXTUAL / MODEL), text, language)
+        with contract.opening("onnxruntime"):
+            found = Textual(folder, folder / TEXTUAL / MODEL)
+        check_textual(found, text, language)
 
     with exported_folder(target, check) as folder:
         (folder / TEXTUAL).mkdir()
@@ -180,29 +168,21 @@ class Textual:
     Args:
         folder: folder of the model, with `config.json` and `textual/`.
         path: the graph, which may lie elsewhere.
-
-    Raises:
-        WeightsError: a file is missing or damaged.
     """
 
     def __init__(self, folder: Path, path: Path) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        settings, self.length = _text_settings(folder), context_length_of(folder)
-        padding = str(_read(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
-        self.canonicalize = (settings.get("tokenizer_kwargs") or {}).get("clean") == "canonicalize"
-        try:
-            self.tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
-            padding_id = self.tokenizer.token_to_id(padding)
-            self.tokenizer.enable_padding(length=self.length, pad_token=padding, pad_id=padding_id)
-            self.tokenizer.enable_truncation(max_length=self.length)
-        except Exception as error:  # the tokenizers library has no class of its own for a damaged file
-            raise WeightsError(f"{folder / TEXTUAL}: cannot read its tokenizer ({one_line(error)})") from error
-        try:
-            self.session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a class for each of its statuses, all below Exception
-            raise WeightsError(f"onnxruntime cannot open {path}: {one_line(error)[:200]}") from error
+        settings = load_json(folder / CONFIG)["text_cfg"]
+        padding = str(load_json(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
+        self.length: int = settings["context_length"]
+        self.canonicalize = settings.get("tokenizer_kwargs", {}).get("clean") == CANONICALIZE
+        self.tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
+        padding_id = self.tokenizer.token_to_id(padding)
+        self.tokenizer.enable_padding(length=self.length, pad_token=padding, pad_id=padding_id)
+        self.tokenizer.enable_truncation(max_length=self.length)
+        self.session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         self.inputs = [one.name for one in self.session.get_inputs()]
 
     def cleaned(self, text: str) -> str:
@@ -216,27 +196,6 @@ class Textual:
         given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
         feed = {name: np.array([given[name]], dtype=np.int32) for name in self.inputs}
         return self.session.run(None, feed)[0][0]
-
-
-def context_length_of(folder: Path) -> int:
-    """Return the number of tokens of each text of a model; raise WeightsError without a sound `config.json`."""
-    length = _text_settings(folder).get("context_length", LENGTH)
-    if not isinstance(length, int) or not 0 < length <= 4096:
-        raise WeightsError(f"{folder / CONFIG}: context_length: expected a number of tokens, got {length!r}")
-    return length
-
-
-def _text_settings(folder: Path) -> dict[str, Any]:
-    settings = _read(folder / CONFIG).get("text_cfg", {})
-    return settings if isinstance(settings, dict) else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = load_json(path)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: expected immich's file of settings ({one_line(error)})") from error
-    return document if isinstance(document, dict) else {}
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:

@@ -38,8 +38,6 @@ def load_state(path: str | Path, identity: str) -> tuple[dict[str, torch.Tensor]
     try:
         tensors, metadata = read_tensors(path)
         progress = parse_json(metadata.get("progress", "{}"))
-        if not isinstance(progress, dict):
-            raise ValueError(f"progress: expected an object, got a {type(progress).__name__}")
     except ValueError as error:
         raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
     except OSError as error:

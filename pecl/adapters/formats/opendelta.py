@@ -70,11 +70,8 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
             f"checkpoint {path}: expected a state dict that can be read safely: it is damaged, or holds more than "
             "tensors, which is never loaded"
         ) from error
-    if not isinstance(state, Mapping):
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise WeightsError(f"checkpoint {path} holds a {type(state).__name__}, expected a dictionary of tensors")
-    for name, tensor in state.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise WeightsError(f"checkpoint {path}: {name!r} is a {type(tensor).__name__}, expected a tensor")
     return dict(state)
 
 

@@ -142,16 +142,9 @@ def read_peft(
 def _read_options(path: Path) -> dict[str, Any]:
     try:
         options = load_json(path)
-        rank, alpha, dropout = options["r"], options["lora_alpha"], options.get("lora_dropout", 0.0)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        LoraConfig(r=options["r"], lora_alpha=float(options["lora_alpha"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
-    for name, value, kinds, low in (
-        ("r", rank, {int}, 1),
-        ("lora_alpha", alpha, {int, float}, -math.inf),
-        ("lora_dropout", dropout, {int, float}, 0),
-    ):
-        if type(value) not in kinds or not math.isfinite(value) or value < low:
-            raise WeightsError(f"{path}: {name}: expected a {'whole ' * (name == 'r')}number, got {value!r}")
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
         if value not in plain:

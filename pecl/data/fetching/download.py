@@ -88,10 +88,7 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
     if not path.exists():
         return {}
     try:
-        records = load_json(path)["files"]
-        if not isinstance(records, dict) or not all(isinstance(record, dict) for record in records.values()):
-            raise TypeError("files: expected an object of records")
-        return records
+        return load_json(path)["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
