@@ -115,8 +115,6 @@ class _Downloader:
         self.data_dir, self.overwrite, self.workers, self.policy, self.bar = data_dir, overwrite, workers, policy, bar
         self.report = DownloadReport()
         self._stopped = threading.Event()
-        self._failures = 0
-        self._counting = threading.Lock()
 
     def fetch_all(self, name: str, files: Sequence[RemoteFile]) -> None:
         """Fetch those files of one data set that are not there yet; DataError names those that could not be fetched."""
@@ -124,18 +122,19 @@ class _Downloader:
         failed: dict[RemoteFile, DataError] = {}
         not_tried = 0
         with ThreadPoolExecutor(self.workers) as executor:
-            futures = {executor.submit(self._try_one, file): file for file in files}
+            futures = {executor.submit(self._fetch_one, file): file for file in files}
             try:
                 for future in as_completed(futures):
-                    file = futures[future]
-                    try:
-                        outcome, record = future.result()
-                    except StoppedError:
+                    file, error = futures[future], future.exception()
+                    if isinstance(error, StoppedError):
                         not_tried += 1
-                    except DataError as error:
-                        logger.warning("%s: %s", file.url, error)
+                    elif isinstance(error, DataError):
                         failed[file] = error
+                        if isinstance(error, UnreachableError) or len(failed) >= MAX_FAILURES:
+                            self._stopped.set()
+                        logger.warning("%s: %s", file.url, error)
                     else:
+                        outcome, record = future.result()
                         self.bar.update()
                         getattr(self.report, outcome).append(file.path)
                         if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
@@ -148,23 +147,10 @@ class _Downloader:
         if failed:
             raise DataError(_failure_sentence(name, len(files), failed, not_tried))
 
-    def _try_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
-        """Do `_fetch_one`; a failure is counted here, in its thread, so that no thread asks on before it is noticed."""
-        if self._stopped.is_set():
-            raise StoppedError("stopped")
-        try:
-            return self._fetch_one(file)
-        except StoppedError:
-            raise
-        except DataError as error:
-            with self._counting:
-                self._failures += 1
-                if isinstance(error, UnreachableError) or self._failures >= MAX_FAILURES:
-                    self._stopped.set()
-            raise
-
     def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
+        if self._stopped.is_set():
+            raise StoppedError("stopped")
         target = self.data_dir / file.path
         record: DownloadRecord = {}
         content = read_regular(target) if target.exists() else b""
