@@ -1,4 +1,4 @@
-"""The identity of a tower: a hash of its weights and of every setting that changes its output."""
+"""Shared by text and image towers: the device, and the identity, a hash of weights and settings."""
 
 import hashlib
 from typing import Any
@@ -19,3 +19,29 @@ def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+class Tower(nn.Module):
+    """A frozen backbone with a name and a linear layer or more behind it."""
+
+    name: str
+    embedding_dim: int
+    backbone: Any
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        adapter = getattr(self, "adapter", None)
+        return (
+            f"{type(self).__name__}(name={self.name!r}, width={self.embedding_dim}, parameters={parameters:_}, "
+            f"device={str(self.device)!r}{'' if adapter is None else f', adapter={adapter!r}'})"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.backbone.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights, of a text tower's states between layers, and of an adapter's parameters."""
+        return next(self.backbone.parameters()).dtype

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from pecl.encoders.fingerprint import fingerprint_module
+from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
 from pecl.files.pictures import to_rgb
@@ -38,7 +38,7 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
             raise DataError(f"images: expected a path or a picture at position {i}, got {type(image).__name__}")
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(Tower):
     """Image tower.
 
     Args:
@@ -68,29 +68,12 @@ class ImageEncoder(nn.Module):
         self._fingerprint: str | None = None
         self.eval()
 
-    def __repr__(self) -> str:
-        parameters = sum(parameter.numel() for parameter in self.parameters())
-        return (
-            f"{type(self).__name__}(name={self.name!r}, width={self.embedding_dim}, parameters={parameters:_}, "
-            f"device={str(self.device)!r})"
-        )
-
     @cached_property
     def embedding_dim(self) -> int:
         """Width D of the embeddings; without a linear layer, measured on a grey image."""
         if isinstance(self.head, nn.Linear):
             return self.head.out_features
         return self.encode_image([Image.new("RGB", (32, 32), "grey")]).shape[1]
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return next(self.backbone.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the weights."""
-        return next(self.backbone.parameters()).dtype
 
     @property
     def fingerprint(self) -> str:

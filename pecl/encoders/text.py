@@ -24,7 +24,7 @@ from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import DropoutSeeds
-from pecl.encoders.fingerprint import fingerprint_module
+from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.layers import (
     attendable,
     can_pack,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class MultilingualTextEncoder(Tokenizing, nn.Module):
+class MultilingualTextEncoder(Tokenizing, Tower):
     """Text tower: backbone, pooling, head.
 
     Args:
@@ -103,24 +103,6 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint = fingerprint
         self.eval()
-
-    def __repr__(self) -> str:
-        parameters = sum(parameter.numel() for parameter in self.parameters())
-        adapter = f", adapter={self.adapter!r}" if self.adapter is not None else ""
-        return (
-            f"{type(self).__name__}(name={self.name!r}, width={self.embedding_dim}, parameters={parameters:_}, "
-            f"device={str(self.device)!r}{adapter})"
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return next(self.backbone.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the states between layers, and of an adapter's parameters."""
-        return next(self.backbone.parameters()).dtype
 
     @property
     def precision(self) -> str:

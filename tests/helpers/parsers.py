@@ -115,7 +115,7 @@ def make_parsers(folder):
         "heads": Parser(
             "heads.safetensors",
             (made.file("heads", lambda path: write_tensors(path, HEADS, {})),),
-            lambda path: read_head(path, "text_head", 4),
+            lambda path: read_head(path, "text_head"),
         ),
         "index": Parser(
             "model.safetensors.index.json",

@@ -142,7 +142,7 @@ def read_peft(
 def _read_options(path: Path) -> dict[str, Any]:
     try:
         options = load_json(path)
-        LoraConfig(r=options["r"], lora_alpha=float(options["lora_alpha"]))
+        LoraConfig(options["r"], float(options["lora_alpha"]), float(options.get("lora_dropout", 0.0)))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
     for name, plain in _PLAIN.items():

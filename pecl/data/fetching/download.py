@@ -88,8 +88,9 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
     if not path.exists():
         return {}
     try:
-        return load_json(path)["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        records = load_json(path)["files"]
+        return {name: {**record} for name, record in records.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
 

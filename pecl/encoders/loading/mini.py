@@ -23,16 +23,15 @@ from torch import nn
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.e5 import E5File, build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import build_tokenizer
+from pecl.encoders.loading.weights import read_tensors, take_linear
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import OutputError, WeightsError
-from pecl.files import check_regular, check_sha256, default_cache_dir, read_tensors, sha256_file, write_stream
+from pecl.files import check_regular, check_sha256, default_cache_dir, sha256_file, write_stream
 
 logger = logging.getLogger(__name__)
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
-TEXT_WIDTH = 384
 IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
-IMAGE_WIDTH = 1280
 HEADS = Path(__file__).with_name("mini_heads.safetensors")
 HEADS_SHA256 = "6613f76994689a379b66675dad527550c4059b86578e4aa8a1f7fa47c05efefe"
 # Of the text tower with these heads in float32, so that no start hashes half a gigabyte
@@ -93,7 +92,7 @@ def load_mini_text(
     """Load the text tower; `heads` is the file of the linear layers, and None gives the 384-wide mean itself."""
     file = read_e5(TEXT_WHEEL.find())
     bert = build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256))
-    head = None if heads is None else read_head(heads, "text_head", TEXT_WIDTH)
+    head = None if heads is None else read_head(heads, "text_head")
     name = "mini-pooled" if head is None else "mini"
     is_shipped = heads is not None and dtype == torch.float32 and sha256_file(heads) == HEADS_SHA256
     encoder = MultilingualTextEncoder(
@@ -147,29 +146,18 @@ def load_mini_image(
 
     backbone = timm.create_model(IMAGE_ARCHITECTURE, pretrained=False, num_classes=0)  # (B, 3, H, W) -> (B, 1280)
     backbone.load_state_dict(_read_efficientnet(IMAGE_WHEEL.find(), backbone))
-    head = None if heads is None else read_head(heads, "image_head", IMAGE_WIDTH)
+    head = None if heads is None else read_head(heads, "image_head")
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**PREPROCESSING, is_training=False))
     encoder = ImageEncoder(backbone, head, preprocess, name="mini", preprocessing=PREPROCESSING)
     return encoder.to(device=device, dtype=dtype)
 
 
-def read_head(path: Path, name: str, width: int) -> nn.Linear:
+def read_head(path: Path, name: str) -> nn.Linear:
     """Return the linear layer `name` (`text_head` or `image_head`) of a file of heads, in float32.
 
-    The file is safetensors with `<name>.weight` (D, width) and `<name>.bias` (D,).
+    The file is safetensors with `<name>.weight` (D, d) and `<name>.bias` (D,); WeightsError says what is wrong with it.
     """
-    try:
-        tensors, _ = read_tensors(path)
-        weight, bias = (tensors[f"{name}.{part}"].float() for part in ("weight", "bias"))  # (D, width), (D,)
-    except FileNotFoundError as error:
-        raise WeightsError(f"heads {path} are missing: scripts/train_mini_heads.py makes them") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"cannot read {name} from {path}: {error}") from error
-    if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
-        raise WeightsError(f"{path}: {name} has shape {tuple(weight.shape)}, expected (D, {width}) and a bias (D,)")
-    head = nn.Linear(width, len(bias))
-    head.load_state_dict({"weight": weight, "bias": bias})
-    return head
+    return take_linear(read_tensors(path), name, path, torch.float32)
 
 
 def mini_status() -> list[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ folder of its own; or only a Router, whose own file lists those of its route for
 documentation, "Creating Custom Models".
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     encoder = modules[0][1]
     pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
     settings_file = encoder / "sentence_bert_config.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
+    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prompts = folder / "config_sentence_transformers.json"
@@ -112,7 +113,8 @@ def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> l
 
 
 def _default_prompt(settings: dict[str, Any]) -> str:
-    return settings.get("prompts", {}).get(settings.get("default_prompt_name"), "")
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
+    return str(prompts.get(str(name), "")) if isinstance(prompts, dict) else ""
 
 
 def _pooling(path: Path, text_prefix: str) -> str:

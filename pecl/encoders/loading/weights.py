@@ -6,6 +6,7 @@ One file or shards, safetensors or `.bin`, memory-mapped; a model is checked wei
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import re
 import zipfile
@@ -60,8 +61,11 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / name]
         index = folder / f"{name}.index.json"
         if index.exists():
-            shards = sorted(set(read_json(index)["weight_map"].values()))
-            missing = [shard for shard in shards if not (folder / shard).exists()]
+            try:
+                shards = sorted(set(read_json(index)["weight_map"].values()))
+                missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
+            except (KeyError, TypeError, AttributeError) as error:
+                raise WeightsError(f"{index}: expected a weight_map, files by the names of weights") from error
             if missing or not shards:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "

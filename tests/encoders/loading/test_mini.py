@@ -124,19 +124,11 @@ def test_weights_are_unpacked_once_and_again_where_the_file_is_damaged(tmp_path,
 def test_head_is_read_exactly(tmp_path):
     weight, bias = torch.randn(5, 8), torch.randn(5)
     save_file({"text_head.weight": weight, "text_head.bias": bias}, tmp_path / "heads.safetensors")
-    head = read_head(tmp_path / "heads.safetensors", "text_head", 8)
+    head = read_head(tmp_path / "heads.safetensors", "text_head")
     features = torch.randn(3, 8)
     assert torch.allclose(head(features), features @ weight.T + bias, atol=1e-5)
-    for file, name, width, message in (
-        ("heads", "text_head", 9, r"expected \(D, 9\)"),
-        ("heads", "image_head", 8, "image_head"),
-        ("none", "text_head", 8, r"train_mini_heads\.py"),
-    ):
-        with pytest.raises(WeightsError, match=message):
-            read_head(tmp_path / f"{file}.safetensors", name, width)
-    (tmp_path / "heads.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(WeightsError, match="cannot read text_head"):
-        read_head(tmp_path / "heads.safetensors", "text_head", 8)
+    with pytest.raises(WeightsError, match="lacks the weight image_head"):
+        read_head(tmp_path / "heads.safetensors", "image_head")
 
 
 def test_weights_in_another_order_than_timms_are_refused(tmp_path):
