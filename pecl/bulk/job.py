@@ -43,8 +43,9 @@ class EmbedJob:
     towers: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if not self.out:
-            raise ConfigError(f"out: expected a path, got {self.out!r}")
+        for name, value in (("source", self.source.name), ("out", self.out)):
+            if not value:
+                raise ConfigError(f"{name}: expected a path, got {value!r}")
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ConfigError(f"batch_size: expected a whole number >= 1, got {self.batch_size!r}")
 

@@ -100,7 +100,7 @@ def change_options(folder, change):
         ({"bias": "all"}, "bias: .* got 'all'"),
         ({"rank_pattern": {"query": 2}}, "rank_pattern"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights: .* got 'pissa'"),
-        ({"r": "eight"}, "r: expected a whole number, got 'eight'"),
+        ({"r": "eight"}, 'r: expected a whole number >= 1, got "eight"'),
     ],
 )
 def test_peft_adapters_that_pecl_cannot_compute_are_refused(written, change, message, tmp_path):

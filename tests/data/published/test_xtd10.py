@@ -178,10 +178,8 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
     ("load", "line", "said"),
     [
         (load_xm3600, "\nno JSON", "line 2: not JSON in UTF-8"),
-        (load_xm3600, '{"image/key": "../x", "de": {"caption": ["a"]}, "en": {"caption": []}}', "line 1: image/key: e"),
         (load_xm3600, '{"image/key": "a1", "de": ["a"]}', "line 1: de: expected an object with a list"),
-        (load_xflickrco, '{"sentences": ["a"]}', "line 1: img_path: expected the name of a file, got None"),
-        (load_xflickrco, '{"img_path": "x.jpg", "sentences": "a"}', "line 1: sentences: expected a list of texts"),
+        (load_xflickrco, '{"sentences": ["a"]}', "line 1: expected the name of a file, img_path, and a list"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other images, or in another order"),
     ],
 )
