@@ -9,9 +9,10 @@ neighbours, and one list must give the same bits for any earlier content of the 
 On disk, one folder per tower with shards: a writer adds a shard of its own, atomically, after every few hundred
 embeddings, so a killed process loses no more than those. Any number of processes may share a store. A shard's name is
 the SHA-256 of its content, which is compared whenever it is read; one that differs is dropped with a warning, and its
-embeddings are computed again. Keys are held in memory (48 bytes per embedding). The embeddings stay on disk.
+embeddings are computed again. Keys are held in memory (some 250 bytes per embedding). The embeddings stay on disk.
 """
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,6 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
 from pecl.files import (
-    DamagedFileError,
     check_writable,
     default_cache_dir,
     remove_abandoned_files,
@@ -44,41 +44,9 @@ SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
 # Raised when the meaning of a key or the form of a shard changes
 FOLDER = "embeddings-4"
-_HASH_BYTES = 32
 
 # Places of missing keys -> batches of places and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
-
-
-def hash_keys(keys: Sequence[str]) -> np.ndarray:
-    """Return the SHA-256 of each of N keys, (N,) of 32 bytes each."""
-    return np.array([hashlib.sha256(key.encode("utf-8")).digest() for key in keys], dtype=f"S{_HASH_BYTES}")
-
-
-def write_shard(folder: Path, hashes: np.ndarray, embeddings: np.ndarray) -> Path:
-    """Write the embeddings (N, D) float32 of N key hashes to a shard in `folder`, atomically."""
-    keys = np.frombuffer(hashes.tobytes(), np.uint8).reshape(-1, _HASH_BYTES)
-    content = save({"keys": keys, "embeddings": np.ascontiguousarray(embeddings)})
-    return write_bytes(folder / f"{sha256_bytes(content)}.safetensors", content)
-
-
-def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the key hashes (N,) and embeddings (N, D) of a shard; None for one that is gone.
-
-    Raises:
-        DamagedFileError: its content is not that of its name.
-        DataError: it cannot be read, which says nothing of its content.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if sha256_bytes(content) != path.stem:
-        raise DamagedFileError(f"the content of {path} does not match its checksum")
-    tensors = load(content)
-    return tensors["keys"].reshape(-1).view(f"S{_HASH_BYTES}"), tensors["embeddings"]
 
 
 class EmbeddingStore:
@@ -92,10 +60,8 @@ class EmbeddingStore:
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:
         self.tower = tower
         self.folder = Path(folder or default_cache_dir()) / FOLDER / tower
-        self._shards: dict[str, np.ndarray] = {}  # file name -> key hashes
-        self._dropped: set[str] = set()  # files that are proven wrong, and cannot be removed
-        self._keys = np.empty(0, f"S{_HASH_BYTES}")  # (M,) all key hashes, ascending
-        self._places = np.empty((0, 2), np.int64)  # (M, 2) shard and row of each
+        self._seen: set[str] = set()  # names of the shards whose keys were read
+        self._places: dict[bytes, tuple[str, int]] = {}  # hash of a key -> shard and row
 
     def get(self, keys: Sequence[str], compute: Compute, *, gaps: bool = False) -> torch.Tensor:
         """Return the embeddings of `keys`, (N, D) float32.
@@ -109,78 +75,66 @@ class EmbeddingStore:
             OutputError: embeddings are missing and the folder cannot be written; found before any is computed.
             DataError: a shard cannot be read, though nothing says that it is damaged, or an embedding is not finite.
         """
-        hashes = hash_keys(keys)
+        hashes = [_hash(key) for key in keys]
         found = self._read(hashes)
-        _, first = np.unique(hashes, return_index=True)
-        missing = [int(i) for i in np.sort(first) if found is None or np.isnan(found[i, 0])]
-        if missing:
+        first = {key: place for place, key in reversed(list(enumerate(hashes)))}
+        if missing := sorted(place for key, place in first.items() if key not in self._places):
             self._add(hashes, missing, compute)
             found = self._read(hashes)
-        if gaps:
-            found = np.empty((len(keys), 0), np.float32) if found is None else found
-        elif found is None or np.isnan(found).any():
+        if not gaps and (not found.shape[1] or np.isnan(found).any()):
             raise DataError(f"embeddings in {self.folder} were removed while they were read; run again")
         return torch.from_numpy(found)  # (N, D)
 
     def __contains__(self, key: object) -> bool:
-        self._list()
-        return bool(self._find(hash_keys([str(key)]))[0][0])
+        self._look()
+        return _hash(str(key)) in self._places
 
-    def _find(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return for N key hashes whether each is here, (N,), and its place if so, (N, 2)."""
-        if not len(self._keys):
-            return np.zeros(len(hashes), bool), np.empty((len(hashes), 2), np.int64)
-        at = np.searchsorted(self._keys, hashes).clip(max=len(self._keys) - 1)
-        return self._keys[at] == hashes, self._places[at]
-
-    def _read(self, hashes: np.ndarray) -> np.ndarray | None:
-        """Return the embeddings (N, D), NaN where there is none; None where nothing is there at all."""
-        self._list()
-        here, places = self._find(hashes)
-        names, found = list(self._shards), None
-        for number in np.unique(places[here, 0]):
-            shard = self._read_shard(names[number])
-            if shard is None:  # it is damaged, or was removed
+    def _read(self, hashes: Sequence[bytes]) -> np.ndarray:
+        """Return the embeddings (N, D), NaN where there is none; (N, 0) where nothing is there at all."""
+        self._look()
+        rows: dict[str, list[int]] = {}
+        for place, key in enumerate(hashes):
+            if key in self._places:
+                rows.setdefault(self._places[key][0], []).append(place)
+        found = np.empty((len(hashes), 0), np.float32)
+        for name, own in rows.items():
+            if (shard := self._load(name)) is None:
                 return self._read(hashes)
-            own = here & (places[:, 0] == number)
-            if found is None:
-                found = np.full((len(hashes), shard[1].shape[1]), np.nan, np.float32)
-            found[own] = shard[1][places[own, 1]]
+            found = found if found.size else np.full((len(hashes), shard[1].shape[1]), np.nan, np.float32)
+            found[own] = shard[1][[self._places[hashes[place]][1] for place in own]]
         return found
 
-    def _list(self) -> None:
-        """Read the keys of each shard that was added, by any process, since the folder was last listed."""
-        names = sorted({path.name for path in self.folder.glob("[!.]*.safetensors")} - self._dropped)
-        if names == list(self._shards):
-            return
-        keys = {name: self._shards[name] if name in self._shards else self._keys_of(name) for name in names}
-        self._shards = {name: own for name, own in keys.items() if own is not None}
-        parts = list(self._shards.values())
-        hashes = np.concatenate([np.empty(0, f"S{_HASH_BYTES}"), *parts])
-        order = np.argsort(hashes, kind="stable")
-        lengths = [len(part) for part in parts]
-        shards = np.repeat(np.arange(len(parts)), lengths)
-        rows = np.concatenate([np.empty(0, np.int64), *map(np.arange, lengths)])
-        self._keys, self._places = hashes[order], np.stack([shards, rows], axis=1)[order]
+    def _look(self) -> None:
+        """Read the keys of each shard that was added, by any process, since the last look."""
+        names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
+        self._seen &= names
+        for name in sorted(names - self._seen):
+            self._seen.add(name)
+            if (shard := self._load(name)) is not None:
+                self._places |= {key.tobytes(): (name, row) for row, key in enumerate(shard[0])}
 
-    def _keys_of(self, name: str) -> np.ndarray | None:
-        shard = self._read_shard(name)
-        return None if shard is None else shard[0].copy()
-
-    def _read_shard(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return a shard as `read_shard` does; None also for a damaged one, which is dropped."""
+    def _load(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return key hashes (n, 32) and embeddings (n, D) of a shard; None, and it is forgotten, if damaged or gone."""
+        path = self.folder / name
         try:
-            return read_shard(self.folder / name)
-        except DamagedFileError as error:
-            logger.warning("dropping damaged cache file, its embeddings are computed again: %s", error)
-        try:
-            (self.folder / name).unlink(missing_ok=True)
-        except OSError:  # in a read-only folder it stays, and is passed over
-            self._dropped.add(name)
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        if sha256_bytes(content) == path.stem:
+            shard = load(content)
+            return shard["keys"], shard["embeddings"]
+        if content:
+            logger.warning("dropping damaged cache file %s: its embeddings are computed again", path)
+            with contextlib.suppress(OSError):  # in a read-only folder it stays, and is passed over
+                path.unlink()
+                self._seen.discard(name)
+        self._places = {key: place for key, place in self._places.items() if place[0] != name}
         return None
 
-    def _add(self, hashes: np.ndarray, missing: list[int], compute: Compute) -> None:
-        batches: list[tuple[np.ndarray, np.ndarray]] = []
+    def _add(self, hashes: Sequence[bytes], missing: list[int], compute: Compute) -> None:
+        batches: list[tuple[list[bytes], np.ndarray]] = []
         wanted = set(missing)
         try:
             check_writable(self.folder)
@@ -194,7 +148,7 @@ class EmbeddingStore:
                         )
                     kept = [i for i, place in enumerate(places) if place in wanted]
                     wanted.difference_update(places)
-                    batches.append((hashes[[places[i] for i in kept]], embeddings[kept].float().numpy()))
+                    batches.append(([hashes[places[i]] for i in kept], embeddings[kept].float().numpy()))
                     if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
                         self._write(batches)
                         batches = []
@@ -204,9 +158,16 @@ class EmbeddingStore:
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
-    def _write(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        path = write_shard(self.folder, *(np.concatenate(parts) for parts in zip(*batches, strict=True)))
-        self._dropped.discard(path.name)
+    def _write(self, batches: Sequence[tuple[list[bytes], np.ndarray]]) -> None:
+        keys = b"".join(key for batch, _ in batches for key in batch)
+        embeddings = np.concatenate([rows for _, rows in batches])
+        content = save({"keys": np.frombuffer(keys, np.uint8).reshape(-1, 32), "embeddings": embeddings})
+        path = write_bytes(self.folder / f"{sha256_bytes(content)}.safetensors", content)
+        self._seen.discard(path.name)
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8")).digest()
 
 
 def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
