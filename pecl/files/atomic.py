@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,7 @@ from pecl.errors import OutputError
 
 # A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
-_TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.tmp")  # `_write` names it
+_TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.(pecl-)?tmp")  # `_write` and `new_folder` name it
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -68,20 +69,20 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> bool:
 
 
 def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
-    """Remove temporary files (only of the file `target`, if given) that no writer holds."""
+    """Remove temporary files and folders (only of `target`, if given) that no writer holds."""
     for name in os.listdir(folder):
         found = _TEMPORARY.fullmatch(name)
         if found is not None and target in ("", found["target"]):
-            remove_unless_held(Path(folder, name), os.O_RDWR, Path.unlink)  # over NFS a lock needs write access
+            _remove_unless_held(Path(folder, name))
 
 
-def remove_unless_held(path: Path, flags: int, remove: Callable[[Path], object]) -> None:
-    """Call `remove` for a file or folder, opened with `flags`, unless a process holds its lock."""
+def _remove_unless_held(path: Path) -> None:
     with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or on a file system without locks
-        descriptor = os.open(path, flags)
+        is_folder = path.is_dir()
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS a file's lock needs write access
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove(path)
+            shutil.rmtree(path) if is_folder else path.unlink()
         finally:
             os.close(descriptor)
 

@@ -6,16 +6,13 @@ Also the folder of caches, a check for writable folders, and names that stay ins
 import contextlib
 import fcntl
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from pecl.errors import OutputError
-from pecl.files.atomic import remove_unless_held
-
-_TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.pecl-tmp")  # `new_folder` names it
+from pecl.files.atomic import remove_abandoned_files
 
 
 @contextlib.contextmanager
@@ -32,7 +29,7 @@ def new_folder(target: str | Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(target)
+            remove_abandoned_files(target.parent, target.name)
             folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
             folder.mkdir()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -56,14 +53,6 @@ def check_absent(target: str | Path) -> None:
     if exists:
         raise OutputError(f"{target} exists already: choose another folder, or delete it first")
     check_writable(target.parent)
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary folders of `target` that no process locks."""
-    for name in os.listdir(target.parent):
-        found = _TEMPORARY.fullmatch(name)
-        if found is not None and found["target"] == target.name:
-            remove_unless_held(target.with_name(name), os.O_RDONLY, shutil.rmtree)
 
 
 def default_cache_dir() -> Path:
