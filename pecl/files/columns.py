@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, overload
 
 import numpy as np
 
@@ -75,11 +75,13 @@ class TextWriter:
     """Collects texts into a column; OutputError says that the cache cannot be written or the disk is full."""
 
     def __init__(self) -> None:
+        import pyarrow as pa
+
+        with contextlib.suppress(OSError):  # a short column needs no folder
+            default_cache_dir().mkdir(parents=True, exist_ok=True)
         self._pending: list[str] = []
-        self._arrays: list[pa.Array] = []
-        self._size = 0
-        self._file: BinaryIO | None = None
-        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=default_cache_dir())  # noqa: SIM115 (it is kept)
+        self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
 
     def append(self, text: str) -> None:
         """Add a text."""
@@ -92,29 +94,21 @@ class TextWriter:
         import pyarrow as pa
 
         self._flush()
-        if self._writer is None or self._file is None:
-            return ArrowColumn(pa.chunked_array(self._arrays, pa.string()))
         with _written_to_cache():
             self._writer.close()
             self._file.flush()
+        if self._file.tell() > IN_MEMORY:  # it lies on the disk
             return ArrowColumn(_table(self._file).column(VALUES))
+        self._file.seek(0)
+        return ArrowColumn(pa.ipc.open_file(pa.py_buffer(self._file.read())).read_all().column(VALUES))
 
     def _flush(self) -> None:
         import pyarrow as pa
 
-        array = pa.array(self._pending, pa.string())
-        self._pending, self._size = [], self._size + array.nbytes
-        self._arrays.append(array)
-        if self._size <= IN_MEMORY:
-            return
+        batch = pa.record_batch([pa.array(self._pending, pa.string())], [VALUES])
         with _written_to_cache():
-            if (writer := self._writer) is None:
-                default_cache_dir().mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(dir=default_cache_dir())  # noqa: SIM115 (it is kept)
-                writer = self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
-            for one in self._arrays:
-                writer.write_batch(pa.record_batch([one], [VALUES]))
-            self._arrays = []
+            self._writer.write_batch(batch)
+        self._pending = []
 
 
 @contextlib.contextmanager
@@ -171,7 +165,7 @@ def read_column(path: str | Path, what: str) -> pa.ChunkedArray:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _table(file: BinaryIO) -> pa.Table:
+def _table(file: Any) -> pa.Table:
     """Return the table in an open Arrow file, memory-mapped; it stays when the file is closed."""
     import pyarrow as pa
 
