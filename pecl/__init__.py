@@ -28,7 +28,7 @@ _PUBLIC = {
     "Result": "pecl.results.result",
     "RetrievalEvaluator": "pecl.retrieval.evaluator",
     "RetrievalMetrics": "pecl.retrieval.ranks",
-    "TokenStore": "pecl.encoders.token_store",
+    "TokenStore": "pecl.encoders.embeddings",
     "TranslationRoute": "pecl.config.routes",
     "attach": "pecl.adapters.adapter",
     "build_index": "pecl.search.build",
@@ -76,9 +76,9 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.data.request import DataRequest as DataRequest
     from pecl.data.splits import few_shot_split as few_shot_split
     from pecl.encoders.embeddings import Embeddings as Embeddings
+    from pecl.encoders.embeddings import TokenStore as TokenStore
     from pecl.encoders.image import ImageEncoder as ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder as MultilingualTextEncoder
-    from pecl.encoders.token_store import TokenStore as TokenStore
     from pecl.encoders.towers import load_image_encoder as load_image_encoder
     from pecl.encoders.towers import load_text_encoder as load_text_encoder
     from pecl.encoders.towers import load_towers as load_towers

@@ -1,6 +1,6 @@
 """`AdapterBank`: a text tower with the adapters of many languages.
 
-Languages whose adapters have one spec are embedded in one pass, see `pecl.adapters.slotted`. Each further spec needs a
+Languages whose adapters have one spec are embedded in one pass, see `SlottedTower`. Each further spec needs a
 pass of its own, and so does the plain tower. All of them share the weights of the tower.
 """
 
@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from pecl.adapters.adapter import Held, check_finite, check_state
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.merge import merge_slot
-from pecl.adapters.slotted import SlottedTower
+from pecl.adapters.merge import SlottedTower, merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from pecl.encoders.token_store import TokenStore
+from pecl.encoders.embeddings import TokenStore
 from pecl.errors import DataError
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds

@@ -1,4 +1,4 @@
-"""`Embeddings`: the embeddings of any number of texts or images in files, used wherever a tensor of them is.
+"""`Embeddings` and `TokenStore`: embeddings and token ids of any number of texts in files, used as those in memory are.
 
 A frozen tower's embeddings are computed once and read by their rows, as frozen anchors or images of a training. The
 rows lie on disk; those of a batch are read when it is made.
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pecl.errors import DataError
-from pecl.files.columns import read_column, write_column
+from pecl.files.columns import ArrowColumn, blocks_of, read_column, write_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,6 +99,54 @@ class Embeddings:
             here = parts == part
             found[here] = self._parts[part][places[here] - self._starts[part]]
         return torch.from_numpy(found if chosen.ndim else found[0])
+
+
+class TokenStore(ArrowColumn[list[int]]):
+    """Token ids (list[int]) of N texts, on disk; each is read when it is asked for.
+
+    A store is a sequence of lists as `MultilingualTextEncoder.tokenize` gives it, for training and encoding alike.
+
+    Args:
+        path: a file that `TokenStore.write` wrote: Arrow with one column of lists of int32.
+
+    Raises:
+        DataError: the file is missing, damaged, or something else.
+
+    Example:
+        >>> store = TokenStore.write("de.tokens", (tower.tokenize([line])[0] for line in lines))
+        >>> len(store), store[0]
+        (3, [0, 331, 33289, 2])
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import pyarrow as pa
+
+        values = read_column(path, "token ids")
+        if values.type != pa.list_(pa.int32()):
+            raise DataError(f"{path}: expected token ids, got a column of {values.type}")
+        super().__init__(values)
+        self.path = Path(path)
+
+    @classmethod
+    def write(cls, path: str | Path, token_ids: Iterable[Sequence[int]]) -> TokenStore:
+        """Write the token ids of texts to `path` as they come, atomically, and return the store.
+
+        Raises:
+            OutputError: the folder cannot be written or the disk is full.
+        """
+        import pyarrow as pa
+
+        kind = pa.list_(pa.int32())
+        write_column(path, kind, (pa.array(block, kind) for block in blocks_of(token_ids)))
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, texts={len(self):_})"
+
+    def lengths(self) -> np.ndarray:
+        """Return the number of tokens of each text, (N,) int64."""
+        lengths = [np.diff(chunk.offsets.to_numpy()) for chunk in self.values.chunks]
+        return np.concatenate([np.empty(0, np.int64), *lengths])
 
 
 def unusable_rows(batch: torch.Tensor) -> list[int]:

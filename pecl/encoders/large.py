@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from pecl.encoders.batches import TokenIds
-from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.store import EmbeddingStore, text_embeddings
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.token_store import TokenStore
 from pecl.encoders.tokenizing import around
 from pecl.files import default_cache_dir, sha256_file, sha256_json, sha256_lines
 from pecl.files.progress import Bar

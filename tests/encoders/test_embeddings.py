@@ -6,8 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pecl.encoders.embeddings import Embeddings
-from pecl.encoders.token_store import TokenStore
+from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.errors import DataError, OutputError
 
 WHOLE = torch.randn(9, 4, generator=torch.Generator().manual_seed(2))

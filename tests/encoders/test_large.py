@@ -11,11 +11,10 @@ from helpers.tiny import sentences, tiny_tower
 
 import pecl.encoders.large
 from pecl.config import make_config
-from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.memory import keep_freed_memory
 from pecl.encoders.store import EmbeddingStore
-from pecl.encoders.token_store import TokenStore
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train
 

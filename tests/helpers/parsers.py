@@ -30,11 +30,10 @@ from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.fetching.download import read_download_records
 from pecl.data.provenance import read_provenance
-from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
-from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.grid.configs import expand

@@ -23,10 +23,9 @@ from pecl.config import LOSSES, make_config
 from pecl.config.routes import ROUTES
 from pecl.encoders.batches import MAX_PADDING
 from pecl.encoders.devices import to_device
-from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.pooling import POOLINGS
-from pecl.encoders.token_store import TokenStore
 from pecl.encoders.towers import Towers
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.retrieval.evaluator import RetrievalEvaluator

@@ -11,15 +11,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 
 from pecl.encoders.loading.e5 import E5Vocabulary
-from pecl.encoders.loading.letters import known_letters
 from pecl.errors import not_none
+from pecl.files import load_json
 
+# Letters that the vocabulary lacks, such as Tibetan and Tifinagh, and the text that is read for each: without it, whole
+# texts would be unknown pieces. `scripts/make_letters.py` writes the file.
+LETTERS = Path(__file__).with_name("letters.json")
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
 PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs
 
@@ -113,7 +117,7 @@ def build_tokenizer(vocabulary: E5Vocabulary) -> E5Tokenizer:
 
 
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
-    """Return the normaliser of a table from characters to text; see the head of this file, and `letters`."""
+    """Return the normaliser of a table from characters to text; see the head of this file."""
     changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
     dropped = "".join(c for c, text in changed.items() if text == "")
     spaces = "".join(c for c, text in changed.items() if text == " ")
@@ -126,7 +130,7 @@ def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
         normalizers.Replace(KEPT, PLACEHOLDER),
         normalizers.NFKC(),
         normalizers.Replace(PLACEHOLDER, KEPT),
-        *(normalizers.Replace(letter, known) for letter, known in known_letters().items()),
+        *(normalizers.Replace(letter, known) for letter, known in load_json(LETTERS).items()),
         normalizers.Replace(Regex(" {2,}"), " "),
     ]
     return normalizers.Sequence(steps)

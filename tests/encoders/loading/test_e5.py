@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from pecl.encoders.layers import encode_padded
 from pecl.encoders.loading.e5 import EMBEDDING_NAMES, LAYER_MODULES, build_bert, read_e5
-from pecl.encoders.loading.e5_tokenizer import build_normalizer, build_tokenizer
-from pecl.encoders.loading.letters import known_letters
+from pecl.encoders.loading.e5_tokenizer import LETTERS, build_normalizer, build_tokenizer
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
 
 SENTENCES = [
@@ -183,7 +182,7 @@ def test_normalizer_is_the_table(e5_file):
     """Every character: as the table says; only characters that are no part of any piece may differ."""
     table = e5_file.vocabulary.normalization
     normalizer = build_normalizer(table)
-    in_pieces, letters = set("".join(e5_file.vocabulary.pieces)), str.maketrans(known_letters())
+    in_pieces, letters = set("".join(e5_file.vocabulary.pieces)), str.maketrans(load_json(LETTERS))
     for codepoint in range(1, 0x110000):
         character = chr(codepoint)
         if unicodedata.category(character) in ("Cs", "Cn", "Co"):
@@ -214,7 +213,7 @@ def test_letters_that_the_vocabulary_lacks_are_read_by_their_sound(text_tower, t
 @pytest.mark.weights
 def test_only_letters_that_the_vocabulary_lacks_are_replaced(e5_file):
     """But for one letter and two marks, which it has without the rest of their script."""
-    assert set(known_letters()) & set(e5_file.vocabulary.pieces) == set("ཀོ༎")
+    assert set(load_json(LETTERS)) & set(e5_file.vocabulary.pieces) == set("ཀོ༎")
 
 
 @pytest.mark.weights

@@ -1,12 +1,16 @@
-"""Letters that the vocabulary of `mini` and XLM-R lacks, and what the tokenizer of `mini` reads in their place.
+"""Write `pecl/encoders/loading/letters.json`: letters that XLM-R's vocabulary lacks, and the text that is read for them.
 
-Without it a whole text in Tibetan script or in Tifinagh would be unknown pieces, and no adapter could tell its words
-apart. A letter is read as the sound in its Unicode name, which never changes: TIBETAN LETTER KA as k, TIFINAGH LETTER
-YAB as b. So Tibetan is much as in Wylie's transliteration, without the vowel that its letters imply. Arabic letters of
+    python scripts/make_letters.py
+
+A letter is read as the sound in its Unicode name, which never changes: TIBETAN LETTER KA as k, TIFINAGH LETTER YAB as
+b. So Tibetan is much as in Wylie's transliteration, without the vowel that its letters imply. Arabic letters of
 Acehnese, Banjar and Kashmiri are read as the letter that they are made from, such as AIN WITH THREE DOTS ABOVE as AIN.
 """
 
 import unicodedata
+
+from pecl.encoders.loading import e5_tokenizer
+from pecl.files import write_json
 
 _TIBETAN, _TIFINAGH, _ARABIC = range(0x0F00, 0x1000), range(0x2D30, 0x2D80), "ڠڬڽݢۄۏ"
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -41,3 +45,7 @@ def _known(name: str) -> str:
             return " "
         case _:
             return ""
+
+
+if __name__ == "__main__":
+    write_json(e5_tokenizer.LETTERS, known_letters())
