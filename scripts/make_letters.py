@@ -1,4 +1,4 @@
-"""Write `pecl/encoders/loading/letters.json`: letters that XLM-R's vocabulary lacks, and the text that is read for them.
+"""Write `pecl/encoders/loading/letters.json`: letters that XLM-R's vocabulary lacks, and the text read for them.
 
     python scripts/make_letters.py
 

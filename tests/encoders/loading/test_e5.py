@@ -18,6 +18,7 @@ from pecl.encoders.layers import encode_padded
 from pecl.encoders.loading.e5 import EMBEDDING_NAMES, LAYER_MODULES, build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import LETTERS, build_normalizer, build_tokenizer
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
+from pecl.files import load_json
 
 SENTENCES = [
     "Two dogs run across a snowy field.",
