@@ -1,4 +1,4 @@
-"""Towers that share the weights of another: plain, merged with one slot of an adapter, or with one slot per language."""
+"""Towers that share the weights of another: plain, merged with one slot of an adapter, or with a slot per language."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
