@@ -296,8 +296,7 @@ class AdapterBank:
         """
         names = [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
         token_ids: list[list[int]] = [[]] * len(texts)
-        for spec, places in self._by_spec(adapters):
-            tower = self.tower if spec is None else spec.tower
+        for tower, places, _ in self._by_tower(adapters):
             own = tower.tokenize([texts[i] for i in places], [names[i] for i in places])
             for i, ids in zip(places, own, strict=True):
                 token_ids[i] = ids
@@ -312,13 +311,11 @@ class AdapterBank:
     ) -> torch.Tensor:
         """Return the embeddings (N, D), float32 on the CPU, not normalised; `adapters` is as in `tokenize`."""
         embeddings = torch.empty(len(token_ids), self.tower.embedding_dim)  # (N, D)
-        for spec, places in self._by_spec(adapters):
-            own = [token_ids[i] for i in places]
-            if spec is None:
-                embeddings[places] = self.tower.encode_token_ids(own, batch_size, progress=progress)
-            else:
-                names = [str(adapters[i]) for i in places]
-                embeddings[places] = spec.encode_token_ids(own, names, batch_size, progress)
+        for tower, places, slots in self._by_tower(adapters):
+            for part in [torch.arange(len(places))] if slots is None else _together(slots, batch_size):
+                chosen, own = [places[i] for i in part.tolist()], None if slots is None else slots[part]
+                rows = tower.encode_token_ids([token_ids[i] for i in chosen], batch_size, own, progress)
+                embeddings[chosen] = rows
         return embeddings
 
     def whole_lengths(
@@ -326,8 +323,7 @@ class AdapterBank:
     ) -> dict[int, tuple[int, int]]:
         """Return the places of the texts that `tokenize` cut, with their number of tokens and the most there may be."""
         found: dict[int, tuple[int, int]] = {}
-        for spec, places in self._by_spec(adapters):
-            tower = self.tower if spec is None else spec.tower
+        for tower, places, _ in self._by_tower(adapters):
             lengths = tower.whole_lengths([texts[i] for i in places], [token_ids[i] for i in places])
             found |= {places[i]: (length, tower.max_length) for i, length in lengths.items()}
         return found
@@ -356,13 +352,17 @@ class AdapterBank:
         for language in self.adapters:
             self.remove(language)
 
-    def _by_spec(self, adapters: Sequence[str | None]) -> Iterator[tuple[SlottedTower | None, list[int]]]:
-        """Yield the places of texts by the tower that embeds them, None for the plain one; raises as `slot`."""
-        found = {name: None if name is None else self.slot(name)[0] for name in dict.fromkeys(adapters)}
+    def _by_tower(
+        self, adapters: Sequence[str | None]
+    ) -> Iterator[tuple[MultilingualTextEncoder, list[int], torch.Tensor | None]]:
+        """Yield towers, the places of the texts that each embeds, and their slots (None for the plain one)."""
+        found = {name: (None, 0) if name is None else self.slot(name) for name in dict.fromkeys(adapters)}
         places: dict[SlottedTower | None, list[int]] = {}
         for i, name in enumerate(adapters):
-            places.setdefault(found[name], []).append(i)
-        yield from places.items()
+            places.setdefault(found[name][0], []).append(i)
+        for spec, own in places.items():
+            slots = None if spec is None else torch.tensor([found[adapters[i]][1] for i in own])
+            yield self.tower if spec is None else spec.tower, own, slots
 
     def _read(self, adapter: AdapterFile | Parameters | str | Path) -> tuple[tuple[AdapterConfig, ...], Parameters]:
         """Return configuration and parameters of an adapter, whose values are finite."""
@@ -382,6 +382,19 @@ class AdapterBank:
             raise ConfigError(
                 f"language {language!r} is in the bank already{as_name}; remove it first or use another name"
             )
+
+
+def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
+    """Yield the places of texts that share passes: those of each slot that fills one, and all others.
+
+    Rows of several slots cost more than rows of one; that pays only if it saves passes.
+    """
+    fills = slots.bincount() >= batch_size  # (S,)
+    for slot in fills.nonzero().flatten():
+        yield (slots == slot).nonzero().flatten()
+    others = (~fills[slots]).nonzero().flatten()
+    if len(others):
+        yield others
 
 
 def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) -> torch.Tensor:

