@@ -152,16 +152,14 @@ def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
     return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
 
 
-def _training_text(name: str) -> Callable[[ExperimentConfig], ParallelCaptions]:
-    """Return a function that reads the training split of a data set."""
-
-    def load(config: ExperimentConfig) -> ParallelCaptions:
-        return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
-
-    return load
+def _training_split(config: ExperimentConfig, name: str) -> ParallelCaptions:
+    """Return the training split of a data set."""
+    return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
 
 
-flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = map(_training_text, TEXT_SETS)
+flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = (
+    partial(_training_split, name=name) for name in TEXT_SETS
+)
 
 
 def _load_training_text(config: ExperimentConfig) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:

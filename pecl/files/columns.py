@@ -80,7 +80,7 @@ class TextWriter:
         with contextlib.suppress(OSError):  # a short column needs no folder
             default_cache_dir().mkdir(parents=True, exist_ok=True)
         self._pending: list[str] = []
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=default_cache_dir())  # noqa: SIM115 (it is kept)
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(default_cache_dir()))  # noqa: SIM115 (it is kept)
         self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
 
     def append(self, text: str) -> None:
