@@ -67,7 +67,7 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     except (HTTPError, OSError) as error:
         cached = _cached(repo_id, revision or None)
         if cached is None:
-            raise WeightsError(explain(error, name)) from error
+            raise WeightsError(explain(error, name, is_tower=weights)) from error
         if not constants.HF_HUB_OFFLINE:  # which asks for the copy
             _warn_once(f"cannot ask {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
         return cached
@@ -159,7 +159,7 @@ def _reason(error: Exception) -> str:
     return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error).rstrip(".")
 
 
-def explain(error: Exception, repo_id: str) -> str:
+def explain(error: Exception, repo_id: str, *, is_tower: bool = False) -> str:
     """Return the sentence for an error of huggingface_hub about `repo_id` or `id@revision`."""
     hub, model = HfApi().endpoint, repo_id.partition("@")[0]
     folder = repo_folder_name(repo_id=model, repo_type="model")
@@ -171,5 +171,5 @@ def explain(error: Exception, repo_id: str) -> str:
         return f"{model} on {hub} has no revision {repo_id.partition('@')[2]}: expected a commit, tag or branch"
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private{hint}"
-    mini = "; --profile mini needs no hub" if known else ""
+    mini = "; --profile mini needs no hub" if is_tower else ""
     return f"cannot fetch {repo_id} from {hub} ({_reason(error)}): {local}{mini}{hint}"
