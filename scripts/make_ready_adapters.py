@@ -22,7 +22,8 @@ from pack_adapters import pack
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.ready import RESULTS, SHIPPED, read_results
 from pecl.config import ExperimentConfig, read_yaml
-from pecl.data.registry import DATASETS
+from pecl.data.custom.sources import parse_sources
+from pecl.data.registry import DATASETS, is_read
 from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
@@ -48,10 +49,10 @@ def main() -> None:
     parsed = parser.parse_args()
     with_text = {code for name in ("flickr30k200", "gatitos") for code in DATASETS[name].languages} - {ENGLISH}
     chosen = sorted(with_text) if parsed.language == "all" else map(language_code, parsed.language.split(","))
-    done = {result.run_id for result in collect([parsed.keep])}
+    done = {training_of(result.config) for result in collect([parsed.keep])}
     for language in chosen:
         config = recipe(language, str(parsed.trained))
-        if config.run_id() not in done:
+        if training_of(config) not in done:
             print(f"{language}: {train(config, parsed.out, parsed.keep)}", flush=True)
 
 
@@ -60,6 +61,14 @@ def recipe(language: str, out: str) -> ExperimentConfig:
     words = {} if language in DATASETS["flickr30k200"].languages else ONLY_WORDS
     given = {**read_yaml(RECIPE), **words, "language": language, "out": out}
     return distil_config(given, TrainingInputs())
+
+
+def training_of(config: ExperimentConfig) -> str:
+    """Return the run id of a config without the sets that its language lacks, whose weights do not matter to it."""
+    sources = (
+        (source for source in parse_sources(config.text) if is_read(source, config.language)) if config.text else ()
+    )
+    return replace(config, text=",".join(f"{source.name}@{source.weight:g}" for source in sources)).run_id()
 
 
 def train(config: ExperimentConfig, out: Path, keep: Path) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -345,3 +346,7 @@ def test_the_recipe_of_ready_adapters_is_one_for_all_languages_with_captions():
     swahili, czech, chamorro = (ready.recipe(code, "results/languages").to_record() for code in ("sw", "cs", "ch"))
     assert {name: value for name, value in swahili.items() if czech[name] != value} == {"language": "sw"}
     assert {name for name, value in swahili.items() if chamorro[name] != value} == {"language", "dataset", "text"}
+    for code, is_other in (("sw", False), ("cs", True)):  # only Czech has the set
+        config = ready.recipe(code, "results/languages")
+        other = replace(config, text=config.text.replace("multi30k-translations?", "multi30k-translations?@0.5"))
+        assert (ready.training_of(config) != ready.training_of(other)) == is_other
