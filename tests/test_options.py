@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.errors import ConfigError
@@ -35,23 +35,17 @@ class Paint:
         ({"coats": 0}, "coats: expected a whole number >= 1, got 0"),
         ({"coats": 1.0}, "coats: expected a whole number >= 1, got 1.0"),
         ({"coats": True}, "coats: expected a whole number >= 1, got true"),
-        ({"coats": None}, "coats: expected a whole number >= 1, got none"),
         ({"share": 1.5}, "share: expected a number from 0 to 1, got 1.5"),
         ({"share": float("nan")}, "share: expected a number from 0 to 1, got nan"),
         ({"share": "much"}, 'share: expected a number from 0 to 1, got "much"'),
         ({"above": 4.0}, 'above: expected a number <= 3 or "none", got 4.0'),
-        ({"above": float("-inf")}, 'above: expected a number <= 3 or "none", got -inf'),
         ({"days": 0}, 'days: expected a whole number >= 1 or "all", got 0'),
         ({"shiny": 1}, "shiny: expected true or false, got 1"),
         ({"name": 3}, "name: expected text, got 3"),
         ({"colour": "gren"}, 'colour: expected one of blue, green, red, got "gren"; did you mean "green"?'),
-        ({"colour": "x"}, 'colour: expected one of blue, green, red, got "x"'),
-        ({"colour": ["red"]}, "colour: expected one of blue, green, red, got ['red']"),
         ({"mix": "red+blu"}, MIX + ', got "blu"; did you mean "blue"?'),
-        ({"mix": "red+"}, MIX + ', got ""'),
         ({"walls": ()}, WALLS + ', got ""'),
         ({"walls": ("north",) * 2}, WALLS + ', got "north/north"'),
-        ({"walls": "north"}, WALLS + ', got "north"'),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(values, sentence):
@@ -72,14 +66,10 @@ def test_all_that_is_wrong_is_said_and_nothing_else():
         ("share", "1e-1", 0.1),
         ("share", 1, 1.0),
         ("above", "none", None),
-        ("above", "null", None),
         ("days", "all", None),
-        ("days", "none", None),
         ("shiny", "Yes", True),
         ("shiny", "off", False),
-        ("shiny", "0", False),
         ("name", "none", "none"),  # it may not be None, so this is a name
-        ("name", "all, of it", "all, of it"),
         ("walls", "south/north", ("south", "north")),
         ("coats", None, None),  # the check refuses it
     ],
@@ -93,8 +83,6 @@ def test_text_becomes_the_type_of_the_option(name, text, value):
     ("name", "text", "message"),
     [
         ("coats", "two", 'coats: expected a whole number >= 1, got "two"'),
-        ("coats", "1.0", 'coats: expected a whole number >= 1, got "1.0"'),
-        ("coats", "all", 'coats: expected a whole number >= 1, got "all"'),
         ("days", "al", 'days: expected a whole number >= 1 or "all", got "al"'),
         ("shiny", "maybe", 'shiny: expected true or false, got "maybe"'),
     ],
@@ -105,6 +93,7 @@ def test_text_of_another_type_is_refused(name, text, message):
     assert str(error.value) == message
 
 
+@settings(max_examples=30)
 @given(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False))
 def test_values_are_read_as_they_are_written(value):
     name = {type(None): "above", bool: "shiny", int: "coats", float: "share"}[type(value)]
@@ -119,14 +108,6 @@ def test_a_registry_imports_what_a_name_stands_for_when_it_is_asked_for():
     assert "other" not in registry
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         registry["absent"]
-
-
-def test_a_name_that_is_added_is_a_choice():
-    registry = Registry("thing", {"one": 1})
-    assert problems_of(_of(registry)(name="two")) == ['name: expected one of one, got "two"']
-    registry.add("two", 2)
-    assert (list(registry), registry["two"]) == (["one", "two"], 2)
-    assert problems_of(_of(registry)(name="two")) == []
 
 
 def test_a_failure_takes_back_names_and_replacements_of_all_registries_old_and_new():
@@ -151,15 +132,7 @@ def test_a_failure_takes_back_names_and_replacements_of_all_registries_old_and_n
     assert (dict(registry), dict(new[0])) == ({"one": 1, "two": 2, "three": 3}, {})
 
 
-def _of(registry):
-    @dataclass
-    class Chosen:
-        name: str = option("one", "a name", choices=registry)
-
-    return Chosen
-
-
-@pytest.mark.parametrize("name", ["a+b", "a-b", "a b", "a,b", "a=b", "a:b", "a/b", "1a", "_a", "ä", "", None, 3])
+@pytest.mark.parametrize("name", ["a+b", "a/b", "1a", "", None])
 def test_names_that_a_spec_or_a_list_would_split_are_refused(name):
     registry = Registry("thing", {})
     with pytest.raises(ConfigError, match="thing: expected a name of letters, digits and underscores"):

@@ -2,11 +2,9 @@
 
 import io
 import logging
-import re
 from types import SimpleNamespace
 
 import pytest
-from helpers.project import ROOT
 
 from pecl.cli import main
 from pecl.files.progress import EVERY, OFF, Bar
@@ -78,13 +76,6 @@ def test_a_terminal_has_a_bar_which_leaves_nothing_behind(clock):
 def test_it_is_turned_off_by_the_environment(monkeypatch, file, clock):
     monkeypatch.setenv(OFF, "1")
     assert steps(file(), clock, leave=True) == ""
-
-
-def test_every_module_takes_the_bar_that_knows_terminals():
-    using = [
-        path for path in (ROOT / "pecl").rglob("*.py") if re.search(r"(from|import) tqdm", path.read_text("utf-8"))
-    ]
-    assert [path.name for path in using] == ["progress.py"]
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])

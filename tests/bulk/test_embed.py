@@ -144,7 +144,6 @@ def shipped(monkeypatch):
         ("--adapter ./shipped.safetensors", "shipped.safetensors"),
         ("--language cs --adapter none", "none"),
         ("--language fi", "none"),
-        ("", "none"),
         ("--language cs --profile paper", "none"),
     ],
 )
@@ -154,15 +153,6 @@ def test_the_language_decides_the_adapter_and_metadata_and_line_name_it(shipped,
     assert json.loads(capsys.readouterr().out)["adapter"] == adapter
     (line,) = [message for message in caplog.messages if message.startswith("adapter: ")]
     assert line.startswith(f"adapter: {adapter}")
-
-
-def test_the_columns_of_a_table_are_in_their_languages(shipped, small, capsys):
-    for column, adapter in (("target", "mini:cs"), ("english", "none")):
-        flags = ["--column", column, "--language", "cs", "--json"]
-        with open(small["dataset"], encoding="utf-8") as file:
-            Path("czech.csv").write_text(file.read().replace("de", "cs", 1), "utf-8")
-        assert main(["embed", "czech.csv", "--out", column, *flags]) == 0
-        assert json.loads(capsys.readouterr().out)["adapter"] == adapter
 
 
 # Shards that are there
@@ -232,15 +222,6 @@ def test_damage_is_one_sentence():
 
 
 # What fails
-
-
-@pytest.mark.parametrize(("source", "out", "field"), [("lines.txt", "", "out"), ("", "o", "source")])
-def test_an_empty_path_is_refused(source, out, field):
-    lines()
-    Image.new("RGB", (2, 2)).save("mine.png")  # the current folder would be a source
-    with pytest.raises(ConfigError, match=f"{field}: expected a path, got '"):
-        pecl.embed(source, out)
-    assert sorted(files(".")) == ["lines.txt", "mine.png"]
 
 
 def test_a_failed_command_keeps_whole_shards_and_no_others(capsys):
@@ -327,19 +308,6 @@ def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
     Path(pictures(), "broken.png").write_bytes(b"no picture")
     assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
     assert "cannot read image" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("address", [None, "auto"])
-def test_the_host_that_asks_a_cluster_needs_no_gpu(monkeypatch, address):
-    asked, loaded = stand_in(monkeypatch), []
-    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **given: loaded.append(given) or tiny_towers("bf16"))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if address:
-        monkeypatch.setenv("RAY_ADDRESS", address)
-    pecl.embed(lines(), "out", device="cuda", precision="auto", ray_workers=2)
-    assert asked["num_gpus"] == 1
-    assert [given["device"] for given in loaded] == ["cpu" if address else "cuda", "cuda"]
-    assert {given["precision"] for given in loaded} == {"bf16"}  # as the workers have it
 
 
 @pytest.mark.slow

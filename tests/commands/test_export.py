@@ -25,24 +25,6 @@ def pecl(monkeypatch, capsys, tmp_path):
     return run
 
 
-def test_sentence_transformers_whole_and_adapter_alone(pecl, tmp_path):
-    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
-    write_adapters(tmp_path)
-    assert pecl("sentence-transformers base")[1].startswith(
-        "base: tiny-xlm-roberta; adapter: none (no language is named"
-    )
-    status, out, _ = pecl("sentence-transformers de --adapter de.safetensors")
-    assert (status, out) == (0, "de: tiny-xlm-roberta with lora+head; adapter: de.safetensors\n")
-    assert pecl("sentence-transformers text --adapter de.safetensors --text-only")[0] == 0
-    assert pecl("sentence-transformers only --adapter de.safetensors --adapter-only --base base")[0] == 0
-    models = [library.SentenceTransformer(name, device="cpu") for name in ("de", "text", "only")]
-    first, *others = (model.encode(TEXTS, convert_to_tensor=True) for model in models)
-    for other in others:
-        torch.testing.assert_close(other, first, rtol=0, atol=1e-5)
-    assert "image" in models[0].modalities
-    assert "image" not in models[1].modalities
-
-
 def test_onnx_of_one_language_or_of_a_bank_whose_slots_are_named(pecl, tmp_path, monkeypatch):
     """What is in the file is tested in tests/export; here only that the command hands it the tower or the bank."""
     written = {}

@@ -1,19 +1,13 @@
 import csv
 import io
-import itertools
 import json
-import random
 import re
 from dataclasses import replace
 
 import pytest
-from helpers.calls import calls_of
-from helpers.report_results import both, document, evaluate, train, write
+from helpers.report_results import evaluate, train, write
 
 from pecl.cli import main
-from pecl.config import make_config
-from pecl.report.tables import report
-from pecl.results.result import collect
 
 
 @pytest.fixture
@@ -81,42 +75,3 @@ def test_failed_runs_are_counted(folder, capsys, caplog):
     capsys.readouterr()
     assert run(folder, "--json") == 0
     assert json.loads(capsys.readouterr().out)["left_out"].startswith("1 failed")
-
-
-def write_runs(folder, rates):
-    """Write trainings with 900 test items: ten languages, two routes, `rates` learning rates, two seeds."""
-    chance = random.Random(1)
-    templates = []
-    for _ in range(20):
-        states = {
-            name: both(*(chance.choices((1, 2, 7, 40, 300), k=900) for _ in range(2)))
-            for name in ("zero_shot", "final", "best")
-        }
-        result = document("train", states, val=chance.random())
-        templates.append(json.dumps({**result, "run_id": "@run_id", "config": "@config"}, indent=1))
-    languages = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
-    configs = itertools.product(languages, ("baseline1", "method1"), range(rates), (1, 2))
-    for (language, route, rate, seed), text in zip(configs, itertools.cycle(templates), strict=False):
-        config = make_config({"language": language, "route": route, "lr": 1e-5 * (1 + rate), "seed": seed})
-        text = text.replace("@run_id", config.run_id()).replace('"@config"', json.dumps(config.to_dict()))
-        (folder / f"{config.run_id()}.json").write_text(text)
-
-
-def test_a_report_of_400_runs_takes_so_much_a_run(tmp_path):
-    """Counted in calls, some 2,700 a run, as on every machine; a call for each pair of runs would be too many, too."""
-    reports = {}
-
-    def make_report(folder):
-        reports[folder] = report(collect([folder]))
-
-    few, many = tmp_path / "few", tmp_path / "many"
-    for folder, rates in ((few, 2), (many, 10)):
-        folder.mkdir()
-        write_runs(folder, rates)
-    calls = {folder: calls_of(lambda folder=folder: make_report(folder)) for folder in (few, many)}
-    assert calls[many] < 3500 * 400
-    assert calls[many] < 5.3 * calls[few]
-    made_report = reports[many]
-    assert len(made_report.named("runs")[0].rows) == 400
-    assert len(made_report.named("routes")[0].rows) == 20
-    assert {row["candidates_compared"] for row in made_report.named("routes")[0].rows} == {10}

@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-import torch
 from helpers.serving import write_adapters
 from helpers.small_index import COUNT
 from helpers.tiny import tiny_tower
@@ -35,7 +34,7 @@ def test_index_says_what_it_did_and_what_it_could_not_read(photographs, capsys):
     assert lines[1] == "12 cannot be read:"
     assert lines[2].startswith("  bad00.jpg: cannot identify image file")
     assert lines[12:] == ["  ... (all of them: --json)"]
-    document = json.loads(printed(capsys, "index", photographs, "--json").out)
+    document = json.loads(printed(capsys, "index", photographs, "--json", "--threads", 1).out)
     assert (document["photographs"], document["new"], len(document["unreadable"])) == (COUNT, 0, 12)
 
 
@@ -109,16 +108,3 @@ def test_a_text_needs_no_quotes(indexed, capsys):
     joined = printed(capsys, "search", indexed, "der Hund am Strand", "--language", "de")
     assert printed(capsys, "search", indexed, "der", "Hund", "am", "Strand", "--language", "de").out == joined.out
     assert printed(capsys, "search", "--language", "de", indexed, "der", "Hund", "am", "Strand").out == joined.out
-
-
-def test_threads_are_those_that_are_named(photographs, capsys, monkeypatch):
-    seen = []
-    before = torch.get_num_threads()
-    plain = pecl.search.index.ImageIndex.search
-    monkeypatch.setattr(
-        pecl.search.index.ImageIndex, "search", lambda *a, **k: seen.append(torch.get_num_threads()) or plain(*a, **k)
-    )
-    printed(capsys, "index", photographs, "--threads", 3)
-    printed(capsys, "search", photographs, "a dog", "--language", "en", "--threads", 3)
-    assert seen == [3]
-    assert torch.get_num_threads() == before

@@ -15,7 +15,6 @@ TRANSLATE = "translate captions.csv --source en --target de --model m"
 VALUES = [
     ("--profile minni", r"unknown profile 'minni': expected one of .*; did you mean 'mini'\?"),
     ("--text-model ./nowhere", "nowhere"),
-    ("--text-model empty", "empty"),
     ("--text-model file", "file"),
     (f"--text-model {LONG}", "cannot use x+: File name too long"),
     ("--dataset captoins", r"unknown data set 'captoins'"),
@@ -24,7 +23,6 @@ VALUES = [
     ("--dataset ''", "data set ''"),
     ("--dataset empty", r"empty must hold one table captions\{.*found none"),
     ("--dataset no-rows.csv", "no-rows.csv, the table has no rows"),
-    ("--dataset no-header.csv", "no-header.csv, line 1: there is no column of captions.*: the table has no header"),
     ("--dataset other-names.csv", "other-names.csv, line 1: there is no column of captions, such as en or de"),
     ("--dataset no-english.csv --gallery english", "has no English captions .*, which --gallery english needs: l"),
     ("--dataset no-german.csv", "no-german.csv has no column 'de': it has image, en, fr"),
@@ -39,13 +37,10 @@ VALUES = [
     ("--dataset number.jsonl", "number.jsonl, line 1, field 'de': expected text, got int"),
     ("--dataset not.parquet", "cannot read not.parquet as parquet"),
     ("--dataset latin1.csv", "latin1.csv, line 10: not UTF-8"),
-    ("--dataset text-only.csv", "text-only has no images here|has no images here"),
     ("--split test", "a table of captions has no splits"),
     ("--language x1", "unknown language 'x1'"),
     ("--language de,German", "language: expected each once, got de twice: de,de"),
     ("--route metod1", "unknown route 'metod1': expected one of baseline1, .*did you mean 'method1'"),
-    ("--gallery pictures", 'gallery: expected one of english, images, got "pictures"'),
-    ("--image-weight -1", "image_weight: expected a number >= 0, got -1.0"),
     ("--device gpu", "device: expected one that is there, such as cpu,"),
     ("--threads 0", 'threads: expected a whole number >= 1 or "none", got 0'),
     ("--out ''", "out: expected a path, got an empty text"),
@@ -53,9 +48,7 @@ VALUES = [
     ("--out /proc/nowhere", "cannot write"),
     ("--out \udce9", "out: expected text in UTF-8"),
     ("--config nowhere.yaml", "cannot read config nowhere.yaml: No such file"),
-    ("--config empty", "cannot read config empty: Is a directory"),
     ("--config twice.yaml", "twice.yaml, line 2: key 'lr' twice, expected once"),
-    ("--config list.yaml", "list.yaml: expected keys and values"),
     ("--config not.yaml", "not.yaml, line 2: expected YAML"),
     ("--speed 9", r"unrecognized arguments: --speed 9.*see pecl \w+ --help"),
     ("--language", "argument --language: expected one argument"),
@@ -64,17 +57,13 @@ VALUES = [
 TRAIN = [
     ("--seed 18446744073709551616", "seed: expected a whole number from 0 to 4611686018427387904, got 18446744"),
     ("--lr nan", "lr: expected a number >= 0, got nan"),
-    ("--epochs 1.5", 'epochs: expected a whole number from 1 to 1000000, got "1.5"'),
     ("--dataset broken-image.csv --shots 2", "broken.png"),
     ("--dataset no-english.csv --shots 2", "route method1 needs: choose --route baseline1; or make them with"),
     ("--dataset train-only.csv --shots 2", "has no caption in its (val|test) part"),
     ("--shots 99", "shots: expected at most 11 of a pool of"),
     ("--rank 99999", r"lora: r: expected 1 to 32 in a layer of shape \(32, 32\), got 99999"),
-    ("--adapter bitfit", "rank: expected an adapter with lora, which has a"),
     ("""--adapter 'lora-only:target_modules=".*[("'""", 'expected a regular expression, got ".*\\[\\(": unterminated'),
-    ("--adapter-layers 3", 'adapter_layers: expected text such as "top-3" or "none", got "3"'),
     ("--adapter-layers top-99", 'lora: layers: expected top-1 to top-2 in the text tower .*, got "top-99"'),
-    ("--adapter-layers top-1 --adapter head --rank none", "adapter_layers: expected an adapter with one of lora,"),
     ("--adapter lora+lora", "expected each part once"),
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32, since every weight is trained"),
     ("--trim-vocabulary --adapter full --rank none", "trim_vocabulary: expected an adapter that does not train word"),
@@ -87,16 +76,10 @@ DISTILLATION = [
         "--text nowhere",
         'text: expected multi30k-translations, .*, a table .* or two aligned .*got "nowhere"',
     ),
-    ("--text ''", 'text: expected sources joined by commas, got ""'),
     ("--text text.tsv@0", 'text: expected a weight above 0 and at most 100 for text.tsv, got "0"'),
     ("--text text.tsv,text.tsv", 'text: expected each source once, got "text.tsv" twice'),
     ("--text no-german.csv", "text: no-german.csv: expected a column de, got image, en, fr"),
-    ("--text short-row.csv", "text: short-row.csv, line 10: 2 fields, expected 3"),
-    ("--text latin1.csv", "text: latin1.csv, line 10: not UTF-8"),
-    ("--text number.jsonl", "text: number.jsonl, line 1, field 'de': expected text, got int"),
-    ("--text empty", 'text: expected .*got "empty"'),
     ("--text three.en=two.de", "text: three.en has 3 lines and two.de has 2: aligned files must have one line for"),
-    ("--text three.en=", 'text: expected two aligned files, such as a.en=a.de, got "three.en="'),
     ("--text empty-field.csv --no-clean", "text: empty-field.csv: 1 of 9 pairs have an empty side, first pair 9: drop"),
     ("--text text-only.csv", "text: too few pairs to hold out 12: 8 of"),
     ("--text captions.csv", "text: 12 of 24 pairs are in the test part, first pair .*--overlap drop"),
@@ -106,8 +89,6 @@ DISTILLATION = [
     ("--route method2", "route method2: expected data with .*, which text does not have"),
     ("--train-on flickr30k200", "text: expected none with train_on flickr30k200"),
     ("--alignment mse:0", 'alignment: expected a weight > 0 behind the colon, such as "mse:0.1"'),
-    ("--alignment mse+gram:x", "alignment: expected a weight > 0 behind the colon"),
-    ("--language de,fr,de", "language: expected each once, got de twice: de,fr,de"),
 ]
 
 EVALUATE = [
@@ -115,7 +96,6 @@ EVALUATE = [
     ("--correct-hubs --harness mteb", "correct_hubs: expected no --harness with it"),
     ("--adapter other.safetensors", "other.safetensors: expected an adapter file of pecl, got another"),
     ("--adapter newer.safetensors", "newer.safetensors has format 99, this version of pecl reads up to 1"),
-    ("--adapter empty", "adapter_config.json"),
     ("--adapter captions.csv", "checkpoint captions.csv: expected a state dict that can be read safely"),
 ]
 
@@ -144,13 +124,10 @@ REPORT = [
 ADAPTERS = [
     ("", "adapters: the following arguments are required: ACTION"),
     ("list empty", "empty holds no adapter files"),
-    ("list .", "safetensors"),
     ("show lora --rank two", "argument --rank: invalid int value"),
     ("convert text.ckpt de.safetensors --language de", "text.ckpt"),
-    ("convert peft de.safetensors --language de", "peft/adapter_config.json: expected the config of a LoRA in PEFT's"),
     ("convert sound.safetensors file", "file exists already"),
     ("push empty published", "empty holds no complete training with its adapter"),
-    ("push failed-only published", "failed-only holds no complete training with its adapter"),
     ("pull 'a b/c' here", "'a b/c' is neither a folder nor a hub id"),
     ("push results 'a b/c'", "'a b/c' is neither a hub id such as name/adapters nor a path|cannot write a b/c"),
     ("pull a/b here", "cannot fetch a/b from .*: copy models--a--b from the cache"),
@@ -170,6 +147,7 @@ EXPORT = [
 DATA = [
     ("download xtd10 --base-url ftp://x", r"expected an address https://\.\.\., got ftp://x"),
     ("check empty", "empty must hold one table"),
+    ("check xtd11", "no file 'xtd11', and .*did you mean 'xtd10'"),
     (TRANSLATE, "--out: expected a file for the translations of a"),
     ("translate nowhere.csv --source en --target de --model m --out o.csv", "no file 'nowhere.csv'"),
     ("translate lines.txt --source en --target de --model m --out o.txt", "lines.txt, line 2: empty caption"),
@@ -182,7 +160,6 @@ SERVE = [
     ("--adapter empty --port 0", "cannot read adapter file empty: Is a directory"),
     ("--index nowhere --port 0", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
     ("--host no.such.host.invalid", 'cannot listen on "no.such.host.invalid" port 8000'),
-    ("--api-key-file nowhere", "api_key_file: cannot read nowhere: No such file or directory"),
 ]
 
 SCRIPTS = [  # (variables and script, what it says)
@@ -203,19 +180,14 @@ INDEX = [
     ("pictures --languages cs,ceb", "languages: expected languages that can be detected, got ceb: name it per search"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
     ("pictures --threads 0", "threads: expected"),
-    ("pictures --engine qdrant --url http://127.0.0.1:9", "qdrant at http://127.0.0.1:9: "),
     ("indexed --profile paper", "--profile: .*indexed-[0-9a-f]* has mini, got paper: leave it out, or pass"),
     ("pictures --out index", "is the index of .*indexed, got .*pictures: name another --out"),
-    ("damaged-index", "pecl-index.sqlite is damaged .*--rebuild"),
-    ("other-version", "expected version [0-9]+, got 99: run `pecl index FOLDER --rebuild`"),
 ]
 
 SEARCH = [
     ("", "expected an INDEX, or --embeddings FILE"),
     ("indexed", "search: expected a TEXT, or an image with --image"),
-    ("damaged-index dog", "pecl-index.sqlite is damaged"),
     ("indexed ''", "text: expected words in UTF-8, got ''"),
-    ("indexed dog --after 2019-13", "--after: expected a day, a month or a year, such as .*, got '2019-13'"),
     ("indexed --image nowhere.png", "cannot read image nowhere.png"),
     ("indexed dog --adapter text.safetensors", "text.safetensors"),
     ("indexed dog --html empty", "--html: expected a file to write, got the folder empty"),
@@ -223,6 +195,7 @@ SEARCH = [
 
 EMBED = [
     ("empty --out o", "empty holds no images"),
+    ("lines.txt --out ''", "out: expected a path, got ''"),
     ("lines.txt --out o", "lines.txt, line 2: empty, expected a text on every line"),
     ("lone.png --out o", "lone.png, line 1: not UTF-8"),
     ("empty --kind texts --out o", "empty: expected a file of lines, a table or a data set for texts, got a folder"),
@@ -235,9 +208,8 @@ PECL = [
 
 # `data check` prints what is wrong with a table on standard output, and nothing on standard error
 CHECKED = [
-    *("no-rows.csv", "no-header.csv", "other-names.csv", "twice.csv", "empty-field.csv", "short-row.csv", "quote.csv"),
-    *("missing-image.csv", "broken-image.csv", "wrong-part.csv", "half.jsonl", "not.jsonl", "list.jsonl"),
-    *("number.jsonl", "latin1.csv"),
+    *("no-rows.csv", "no-header.csv", "short-row.csv", "quote.csv", "missing-image.csv", "broken-image.csv"),
+    *("wrong-part.csv", "not.jsonl", "number.jsonl", "latin1.csv"),
 ]
 
 
@@ -248,15 +220,7 @@ def rows() -> list[tuple[str, str]]:
     without_text = ("distil --dataset captions.csv --out out", "text: expected sources of translated text, such as")
     evaluation = [(f"evaluate --dataset captions.csv --out out {flags}", said) for flags, said in EVALUATE]
     grid = [(f"grid {SMALL} {flags}", said) for flags, said in GRID]
-    others = {
-        "report": REPORT,
-        "adapters": ADAPTERS,
-        "export": EXPORT,
-        "data": DATA,
-        "index": INDEX,
-        "search": SEARCH,
-        "serve": SERVE,
-        "embed": EMBED,
-    }
+    others = {"report": REPORT, "adapters": ADAPTERS, "export": EXPORT, "data": DATA, "index": INDEX}
+    others |= {"search": SEARCH, "serve": SERVE, "embed": EMBED}
     rest = [(f"{command} {flags}", said) for command, table in others.items() for flags, said in table]
     return [*training, *distillation, without_text, *evaluation, *grid, *rest, *PECL]

@@ -1,4 +1,4 @@
-"""Every file is hostile: whatever lies in it, a parser returns, or raises one sentence that names the file."""
+"""Whatever lies in a file, a parser returns, or raises one sentence that names the file."""
 
 import random
 
@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from pecl.errors import PeclError
 
 NAMES = (
-    *("yaml", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
-    *("downloads", "provenance", "state", "adapter", "peft config", "peft weights", "released", "weights"),
-    *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "embeddings"),
-    *("tokens", "embedded"),
+    *("yaml", "result", "manifest", "retrieved", "csv", "jsonl", "parquet", "gzip", "downloads", "provenance"),
+    *("state", "adapter", "peft", "released", "index", "model config"),
+    *("modules.json", "1_Pooling/config.json", "config_sentence_transformers.json"),
 )
 
 
@@ -36,21 +35,14 @@ def place(parsers, tmp_path_factory):
     return prepare
 
 
-def test_every_parser_is_fuzzed(parsers):
-    assert set(parsers) == set(NAMES)
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_sound_files_are_read(parsers, place, name):
+def test_sound_files_are_read_and_a_damaged_one_is_one_sentence(parsers, place, name):
+    assert set(parsers) == set(NAMES)
     path = place(name)
     for content in parsers[name].sound:
         path.write_bytes(content)
         parsers[name].read(path)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_file_is_one_sentence(parsers, place, name):
-    fuzz(parsers[name], place(name), 100)
+    fuzz(parsers[name], path, 60)
 
 
 @pytest.mark.slow
@@ -69,7 +61,7 @@ def fuzz(parser, path, examples, **more):
         refused.append(is_refused(parser, path))
 
     check()
-    assert any(refused) or parser.path.endswith(".txt"), "no damage was noticed: is the file read?"
+    assert any(refused), "no damage was noticed: is the file read?"
 
 
 def is_refused(parser, path):

@@ -43,17 +43,6 @@ with locked(sys.argv[1], "held"):
     print("held", flush=True)
     sys.stdin.readline()
 """
-HAMMER = """
-import sys
-from pathlib import Path
-from pecl.files import remove_abandoned_files, write_bytes
-target, letter = Path(sys.argv[1]), sys.argv[2].encode()
-for _ in range(300):
-    write_bytes(target, letter * 5000)
-    remove_abandoned_files(target.parent)
-    content = target.read_bytes()
-    assert len(content) == 5000 and len(set(content)) == 1, content[:20]
-"""
 
 
 def start(code, *arguments):
@@ -80,15 +69,6 @@ def test_nobody_removes_what_another_is_writing(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"theirs"}
 
 
-def test_what_one_that_was_killed_left_is_removed(tmp_path):
-    process = start(PAUSING_WRITER, tmp_path / "a")
-    process.stdout.readline()
-    process.kill()
-    process.communicate()
-    write_bytes(tmp_path / "a", b"ours")
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
 def test_a_lock_holds_for_both(tmp_path):
     process = start(HOLDER, tmp_path / "lock")
     assert process.stdout.readline() == "held\n"
@@ -96,9 +76,3 @@ def test_a_lock_holds_for_both(tmp_path):
         pytest.fail("held by two")
     finish(process)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_two_that_write_one_file_again_and_again_never_meet(tmp_path):
-    for process in [start(HAMMER, tmp_path / "a", letter) for letter in "xyz"]:
-        finish(process)
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -117,15 +117,6 @@ def test_what_is_transparent_is_white(tmp_path, mode):
     assert read(path).tolist() == [[list(seen), [255, 255, 255]]]
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
-def test_plain_pictures_are_read_as_pillow_reads_them(tmp_path, mode):
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    path = tmp_path / ("a.png" if mode in ("1", "L", "P", "RGB") else "a.jpg")
-    Image.fromarray(pixels).convert(mode).save(path)
-    with Image.open(path) as image:
-        assert np.array_equal(read(path), np.asarray(image.convert("RGB")))
-
-
 @pytest.mark.parametrize(("mode", "said"), [("F", "floating-point numbers"), ("I", "-1 to 7, expected 8 or 16 bits")])
 def test_values_of_no_known_range_are_refused(tmp_path, mode, said):
     image = Image.new(mode, (2, 1), 7)

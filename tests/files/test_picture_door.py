@@ -1,11 +1,8 @@
 """The door for images: formats, sizes, and one read for the hash and the pixels."""
 
-import contextlib
 import io
 import os
 import re
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -46,16 +43,10 @@ def test_every_format_opens_under_any_name(tmp_path, format):
     assert np.abs(np.asarray(image, int) - COLOUR).max() <= 6
 
 
-def test_jpeg_xl_opens_where_its_package_is():
-    pytest.importorskip("pillow_jxl")
-    assert decode_picture(encoded("JXL")).size == (40, 30)
-
-
 @pytest.mark.parametrize(
     ("format", "content", "package"),
     [
         ("HEIF", encoded("HEIF"), "pillow-heif"),
-        ("JXL", b"\xff\x0a" + b"x" * 30, "pillow-jxl-plugin"),
         ("JXL", b"\0\0\0\x0cJXL \r\n\x87\n" + b"x" * 30, "pillow-jxl-plugin"),
     ],
 )
@@ -80,13 +71,6 @@ def ghostscript(tmp_path, monkeypatch):
     return mark
 
 
-def test_pillow_itself_runs_ghostscript(ghostscript):
-    """Otherwise the next test would show nothing."""
-    with contextlib.suppress(OSError, subprocess.CalledProcessError), Image.open(io.BytesIO(POSTSCRIPT)) as image:
-        image.load()
-    assert ghostscript.exists()
-
-
 def test_postscript_named_as_a_photograph_starts_no_process(ghostscript, tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(POSTSCRIPT)
@@ -103,7 +87,7 @@ def test_postscript_named_as_a_photograph_starts_no_process(ghostscript, tmp_pat
     assert not ghostscript.exists()
 
 
-@pytest.mark.parametrize("format", ["EPS", "PDF", "PPM", "ICO", "TGA", "PCX", "SGI", "JPEG2000", "QOI"])
+@pytest.mark.parametrize("format", ["EPS", "PDF", "ICO"])
 def test_formats_beyond_the_list_are_refused(format):
     with pytest.raises(UnidentifiedImageError):
         open_picture(encoded(format))
@@ -155,42 +139,16 @@ def test_more_pixels_than_are_decoded_are_one_sentence(small_limits, tmp_path):
     assert decode_picture(encoded("PNG", (50, 40))).size == (50, 40)
 
 
-@pytest.mark.parametrize("format", WRITTEN)
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
 def test_pillows_own_limit_counts_only_where_a_plug_in_asks(monkeypatch, format):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    if format in ("TIFF", "WEBP"):  # whose plug-ins ask themselves (WebP: since Pillow 13)
+    if format == "TIFF":  # whose plug-in asks itself
         with pytest.raises(TooManyPixelsError, match=r"expected at most 178,956,970 pixels, got many more$"):
             decode_picture(encoded("TIFF"))
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("error" if format != "GIF" else "ignore")  # GIF's compares sizes, too
+        warnings.simplefilter("error")
         assert decode_picture(encoded(format)).size == (40, 30)
-
-
-def test_the_phone_with_most_pixels_is_read_within_memory(tmp_path):
-    """200 megapixels: whole, they would take 800 MB, and twice that while they are turned."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (16320, 12240), COLOUR).save(tmp_path / "a.jpg", exif=exif)
-    script = """
-import re, sys, warnings
-from pathlib import Path
-import PIL.JpegImagePlugin
-from pecl.files.images import ImageFiles
-warnings.simplefilter("error")
-def peak():  # not ru_maxrss, which begins with the parent's
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-before = peak()
-image = ImageFiles((Path(sys.argv[1]),)).load(0)
-print(*image.size, *image.getpixel((0, 0)), (peak() - before) // 1024)
-"""
-    command = [sys.executable, "-c", script, str(tmp_path / "a.jpg")]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True)
-    width, height, *colour, megabytes = map(int, ran.stdout.split())
-    assert (width, height) == (6120, 8160)
-    assert np.abs(np.subtract(colour, COLOUR)).max() <= 6
-    assert megabytes < 800
-    assert ran.stderr == ""
 
 
 def test_load_and_fingerprint_cannot_disagree(tmp_path):

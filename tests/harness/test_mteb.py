@@ -77,14 +77,6 @@ def test_mtebs_own_run_on_invented_inputs(model):
     mteb.mock_run(model)
 
 
-def test_the_meta_loads_the_model(monkeypatch, tmp_path):
-    files = [file.path for file in write_adapters(tmp_path).values()]
-    monkeypatch.setattr("pecl.harness.mteb_model.load_towers", lambda name, device: Towers(text_tower, image_tower))
-    loaded = mteb_model.pecl_model_meta("mini", files).load_model()
-    assert sorted(loaded.text.adapters) == ["cs", "de"]
-    assert loaded.mteb_model_meta.name == "pecl/mini"
-
-
 def test_published_tasks_are_read_offline_with_pictures_as_pecl_sees_them(tmp_path):
     root = make_xtd10(tmp_path, images=range(5))
     tasks = mteb_tasks.published_tasks("xtd10", ["de", "es"], data_dir=root)

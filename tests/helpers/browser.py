@@ -44,10 +44,3 @@ def requests_of(driver):
     """Return the addresses that pages asked for since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-
-
-def background(driver, scheme):
-    """Return the colour behind the page in a colour scheme of the system: light, dark, or none that is named."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    return driver.execute_script("return getComputedStyle(document.body).backgroundColor")

@@ -122,12 +122,6 @@ class Command:
         return path.read_text("utf-8") if path.exists() else ""  # the process has only just begun
 
 
-def allow_small_files_only():
-    """Let a file grow to 8 kB and no further: a write then fails half-way, as on a full disk."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
-
-
 @contextlib.contextmanager
 def files_of_at_most(size):
     """Let no file of this process grow beyond `size` bytes in the body: a write fails half-way, as on a full disk."""

@@ -10,30 +10,26 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 
+from helpers.adapter_towers import states
 from helpers.project import ROOT
 from helpers.report_results import both, document, ranked
 from helpers.tiny import tiny_tower
-from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.spec import parse_adapter
-from pecl.bulk.shards import open_embeddings, read_ids, write_shard
 from pecl.config import read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.fetching.download import read_download_records
 from pecl.data.provenance import read_provenance
-from pecl.encoders.embeddings import Embeddings, TokenStore
-from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
-from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
+from pecl.encoders.loading.weights import read_config, read_state_dict
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.grid.configs import expand
@@ -63,30 +59,32 @@ class Parser:
 
 def make_parsers(folder):
     """Return the parsers by name; `folder` is for files that sound contents are taken from."""
-    tower = tiny_tower()
-    made = _Made(folder, tower)
-    result = _result()
-    split = sha256_json(MANIFEST)[:16]
+
+    def made(name, write):
+        write(folder / name)
+        return (folder / name).read_bytes()
+
+    tower, result = tiny_tower(), _result()
+    ((state,), configs), split = (states(tower, "lora", 1), parse_adapter("lora")), sha256_json(MANIFEST)[:16]
     read = Result.from_json(result | {"data": result["data"] | {"manifest": split}}, Path("de.json"))
-    peft = made.peft()
-    pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
-    model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
+    pictures = {name: made(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
+    model = made("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
+    write_peft(folder / "peft", state, configs, tower)
+    tensors = {PEFT[1]: (folder / "peft" / PEFT[1]).read_bytes()}
+
+    def of_run(path):
+        return replace(read, path=path.parents[1] / "de.json")
+
     return {
         "yaml": Parser("config.yaml", CONFIGS, lambda path: expand(read_yaml(path), str(path))),
         "result": Parser("result.json", (_json(result),), read_result),
-        "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))),
+        "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(of_run(path))),
         "retrieved": Parser(
-            f"retrieved/{read.name}.json",
-            (_json(RETRIEVED),),
-            lambda path: read_retrieved(_at(read, path)),
+            f"retrieved/{read.name}.json", (_json(RETRIEVED),), lambda path: read_retrieved(of_run(path))
         ),
-        "csv": Parser("table.csv", (_table(",").encode(),), _check_table, pictures),
-        "tsv": Parser("table.tsv", (_table("\t").encode(),), _check_table, pictures),
+        "csv": Parser("table.csv", (pd.DataFrame(ROWS).to_csv(index=False).encode(),), _check_table, pictures),
         "jsonl": Parser("table.jsonl", (b"\n".join(map(_json, ROWS)),), _check_table, pictures),
-        "parquet": Parser(
-            "table.parquet", (made.file("a.parquet", pd.DataFrame(ROWS).to_parquet),), _check_table, pictures
-        ),
-        "captions": Parser("captions.txt", (CAPTIONS,), read_captions),
+        "parquet": Parser("a.parquet", (made("a.parquet", pd.DataFrame(ROWS).to_parquet),), _check_table, pictures),
         "gzip": Parser("captions.txt.gz", (gzip.compress(CAPTIONS),), read_captions),
         "downloads": Parser("xtd10/download.json", (_json(DOWNLOADS),), _downloads),
         "provenance": Parser(
@@ -97,24 +95,24 @@ def make_parsers(folder):
         ),
         "state": Parser(
             "state.safetensors",
-            (made.file("state", lambda path: save_state(path, {"a": torch.ones(2)}, PROGRESS, "me")),),
+            (made("state", lambda path: save_state(path, {"a": torch.ones(2)}, PROGRESS, "me")),),
             lambda path: load_state(path, "me"),
         ),
-        "adapter": Parser("de.safetensors", (made.adapter("lora"), made.adapter("soft_prompt")), load_adapter_file),
-        **{name: Parser(path, (peft[path],), made.read_peft, _without(peft, path)) for name, path in PEFT_PATHS},
+        "adapter": Parser(
+            "de.safetensors",
+            (made("de", lambda path: save_adapter(path, state, configs, "de", tower)),),
+            load_adapter_file,
+        ),
+        "peft": Parser(
+            PEFT[0],
+            ((folder / "peft" / PEFT[0]).read_bytes(),),
+            lambda path: read_adapter(path.parent, tower),
+            tensors,
+        ),
         "released": Parser(
             "best.ckpt",
-            (made.file("a.ckpt", partial(torch.save, OrderedDict(a=torch.ones(2)))),),
+            (made("a.ckpt", partial(torch.save, OrderedDict(a=torch.ones(2)))),),
             load_released_checkpoint,
-        ),
-        "weights": Parser("model.safetensors", (model,), read_tensors),
-        "bin": Parser(
-            "pytorch_model.bin", (made.file("a.bin", partial(torch.save, {"a": torch.ones(2)})),), read_tensors
-        ),
-        "heads": Parser(
-            "heads.safetensors",
-            (made.file("heads", lambda path: write_tensors(path, HEADS, {})),),
-            lambda path: read_head(path, "text_head"),
         ),
         "index": Parser(
             "model.safetensors.index.json",
@@ -123,14 +121,10 @@ def make_parsers(folder):
             {"model-1.safetensors": model},
         ),
         "model config": Parser("config.json", (_json(MODEL),), lambda path: read_config(path.parent)),
-        **{name: Parser(path, (LAYOUT[path],), _read_layout, _without(LAYOUT, path)) for name, path in LAYOUT_PATHS},
-        "embeddings": Parser("rows.arrow", (made.embeddings(),), lambda path: Embeddings(path)[:]),
-        "tokens": Parser("ids.arrow", (made.tokens(),), lambda path: list(TokenStore(path))),
-        "embedded": Parser(
-            "embeddings-00000.parquet",
-            (made.embedded(),),
-            lambda path: (open_embeddings(path.parent), read_ids(path.parent)),
-        ),
+        **{
+            path: Parser(path, (sound,), _read_layout, {other: own for other, own in LAYOUT.items() if other != path})
+            for path, sound in LAYOUT.items()
+        },
     }
 
 
@@ -146,62 +140,15 @@ MANIFEST = {
 RETRIEVED = {"test": {"zero_shot": [[1, 2]], "best": [[2, 1]]}}
 DOWNLOADS = {"files": {"xtd10/images/a.jpg": {"url": "https://a/b", "sha256": "0" * 64, "bytes": 12}}}
 MODEL = {"model_type": "xlm-roberta", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 260}
+KINDS = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
 MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+    for i, (path, kind) in enumerate(KINDS)
 ]
 POOLING = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 PROGRESS = {"step": 3, "curve": [[1, 0.5]], "best": None}
-HEADS = {"text_head.weight": torch.ones(3, 4), "text_head.bias": torch.ones(3)}
 PROMPTS = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
-
-
-ROWS_OF_THREE = np.arange(12, dtype=np.float32).reshape(3, 4)
-
-
-class _Made:
-    """Contents of the files that pecl, torch and pandas write themselves."""
-
-    def __init__(self, folder, tower):
-        self.folder = folder
-        self.tower = tower
-
-    def file(self, name, write):
-        write(self.folder / name)
-        return (self.folder / name).read_bytes()
-
-    def embeddings(self):
-        return self.file("rows", lambda path: Embeddings.write(path, [torch.from_numpy(ROWS_OF_THREE)]))
-
-    def tokens(self):
-        return self.file("ids", lambda path: TokenStore.write(path, [[1, 2], [], [3]]))
-
-    def embedded(self):
-        rows = torch.from_numpy(ROWS_OF_THREE)
-        return self.file("embedded", lambda path: write_shard(path, ["a", "b", "c"], rows, {"rows": "3"}))
-
-    def adapter(self, spec):
-        configs = parse_adapter(spec)
-        adapter = attach(self.tower, configs, seeds=[1])
-        try:
-            state = adapter.slot_state(0)
-        finally:
-            adapter.remove()
-        return self.file("a.safetensors", lambda path: save_adapter(path, state, configs, "de", self.tower))
-
-    def peft(self):
-        self.adapter("lora")
-        file = load_adapter_file(self.folder / "a.safetensors")
-        write_peft(self.folder / "peft", file.state, file.configs, self.tower)
-        return {path: (self.folder / "peft" / path).read_bytes() for _, path in PEFT_PATHS}
-
-    def read_peft(self, path):
-        return read_adapter(path.parent, self.tower)
-
-
-def _without(files, name):
-    return {other: content for other, content in files.items() if other != name}
+PEFT = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def _json(document):
@@ -209,21 +156,12 @@ def _json(document):
 
 
 def _result():
-    states = {
-        stage: both(ranked(hits, 6), ranked(hits, 6)) for stage, hits in (("zero_shot", 2), ("final", 3), ("best", 4))
-    }
+    hits = {"zero_shot": 2, "final": 3, "best": 4}
+    states = {stage: both(ranked(own, 6), ranked(own, 6)) for stage, own in hits.items()}
     result = document("train", states, language="de", seed=3)
     result["data"]["gallery"]["items"] = list(range(6))
     result["subsets"] = {"test": {"val2014": {"captions": 4, "best": {"mean_recall@1": 0.5}}}}
     return result
-
-
-def _at(result, path):
-    return replace(result, path=path.parents[1] / "de.json")
-
-
-def _table(delimiter):
-    return "\n".join(delimiter.join(row) for row in [ROWS[0].keys(), *(row.values() for row in ROWS)])
 
 
 def _downloads(path):
@@ -238,8 +176,7 @@ def _check_table(path):
 
 def _read_layout(path):
     """Read the layout of the folder that holds `path`, or holds its folder."""
-    folder = path.parents[1] if path.parent.name == "1_Pooling" else path.parent
-    return read_layout(folder, torch.float32)
+    return read_layout(path.parents[1] if path.parent.name == "1_Pooling" else path.parent, torch.float32)
 
 
 LAYOUT = {
@@ -247,8 +184,6 @@ LAYOUT = {
     "1_Pooling/config.json": _json(POOLING),
     "config_sentence_transformers.json": _json(PROMPTS),
 }
-LAYOUT_PATHS = tuple(zip(("modules", "pooling", "prompts"), LAYOUT, strict=True))
-PEFT_PATHS = (("peft config", "adapter_config.json"), ("peft weights", "adapter_model.safetensors"))
 TOKENS = (
     *(b"9" * 5000, b"[" * 5000, b'{"a":' * 3000, b"\\ud800", b"NaN", b"-Infinity", b"1e999", b"null", b"true", b"{}"),
     b"[]",
@@ -274,21 +209,15 @@ def damage(random, sound):
 
 
 def _damage_bytes(random, content, other):
-    start = random.randint(0, len(content))
+    """Cut, drop, flip or replace some bytes, or go on with another content."""
+    start, other_start = random.randint(0, len(content)), random.randint(0, len(other))
     end = min(len(content), start + random.choice((0, 0, 1, 4, 8, 40)))
-    other_start = random.randint(0, len(other))
-    put = {
-        "cut": lambda: (content[:start], b""),
-        "drop": lambda: (content[:start], content[end:]),
-        "flip": lambda: (
-            content[:start] + bytes(byte ^ 1 << random.randrange(8) for byte in content[start:end]),
-            content[end:],
-        ),
-        "token": lambda: (content[:start] + random.choice(TOKENS), content[end:]),
-        "splice": lambda: (content[:start] + other[other_start : other_start + 40], content[end:]),
-        "tail": lambda: (content[:start], other[other_start:]),
-    }
-    return b"".join(put[random.choice(list(put))]())
+    flipped = bytes(byte ^ 1 << random.randrange(8) for byte in content[start:end])
+    spliced = other[other_start : other_start + 40]
+    middle = random.choice((b"", flipped, random.choice(TOKENS), spliced, None))
+    if middle is None:
+        return content[:start] + random.choice((b"", other[other_start:]))
+    return content[:start] + middle + content[end:]
 
 
 def _damage_json(random, content):

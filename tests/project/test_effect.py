@@ -3,12 +3,10 @@
 import json
 import re
 import shlex
-from dataclasses import replace
 from statistics import mean
 
 import pytest
 from helpers.project import ROOT, script
-from PIL import Image
 
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_configs
@@ -53,33 +51,6 @@ def test_the_commands_of_the_page_name_the_runs_of_its_tables(shown, monkeypatch
     assert named == {result.run_id for result in shown if "closed_form" not in result.path.parent.name}
 
 
-def test_seeds_of_a_row_are_averaged_and_budgets_stay_apart(on_text):
-    tables = script("effect_tables")
-    run = next(result for result in on_text if result.data.gallery.kind == "images" and result.config.seed == 1)
-    second = replace(run, config=replace(run.config, seed=2, out="elsewhere"), run_id="0" * 16)
-    wider = replace(run, config=replace(run.config, adapter="lora:r=9+head:rank=48"), run_id="1" * 16)
-    wider = replace(wider, adapter=replace(run.adapter, spec="lora:r=9+head:rank=48", trainable=290_000))
-    rows = [(one.seeds, tables.parameters(one)) for one in tables.candidates([run, second, wider])]
-    assert sorted(rows) == [([1], 290_000), ([1, 2], run.adapter.trainable)]
-
-
-def test_the_share_of_the_gap_is_that_of_its_table_and_within_its_interval():
-    tables, figures = script("effect_tables"), script("effect_figures")
-    top = tables.mean_recall(tables.english(), "zero_shot")
-    for one in tables.gap_candidates():
-        share, low, high = figures.share_with_interval(one, top)
-        assert share == pytest.approx(tables.share(one), abs=1e-6)
-        assert low < share < high
-
-
-def test_the_picture_is_of_the_runs_of_the_table(on_text):
-    said = Image.open(ROOT / "img" / "effect" / "share-of-gap.png").text["Description"]
-    named = set(re.findall(r"\b[0-9a-f]{16}\b", said))
-    on_photographs = {result.run_id for result in on_text if result.data.gallery.kind == "images"}
-    assert named <= on_photographs
-    assert {result.run_id for result in on_text if result.path.parent.name == "pairs28k"} <= named
-
-
 def test_runs_on_text_never_saw_a_test_caption_and_stay_in_the_budget(on_text):
     for result in on_text:
         folder, overlap = result.path.parent.name, result.data.translations.provenance["overlap"]
@@ -87,23 +58,6 @@ def test_runs_on_text_never_saw_a_test_caption_and_stay_in_the_budget(on_text):
         assert (result.config.overlap, result.config.choose) == ("drop", "text"), result.path
         assert bool(result.config.image_weight) is (folder == "images"), result.path
         assert (result.adapter.share > LARGEST_SHARE) is (folder == "full"), result.path  # the ceiling
-
-
-def test_runs_are_recorded_by_a_clean_checkout(runs):
-    unclean = [result.path for result in runs if not result.environment.commit or result.environment.dirty]
-    assert len(runs) > 100
-    assert unclean == []
-
-
-def test_precisions_are_compared_on_runs_that_differ_in_nothing_else(runs):
-    in_fp32 = collect([EFFECT / "precision"])
-    in_bf16 = [run for run in runs if run.path.parent.name == "pairs50" and run.config.language == "cs"]
-    plain = [replace(run.config, precision="bf16", threads=None, out="results") for run in in_fp32]
-    assert len(in_fp32) == 3
-    assert all(config in [replace(run.config, threads=None, out="results") for run in in_bf16] for config in plain)
-    assert {run.config.precision for run in in_fp32} == {"fp32"}
-    rows = script("effect_tables").precision_table().splitlines()
-    assert [row.split(" | ")[1] for row in rows[2:4]] == ["3", "3"]
 
 
 def test_a_score_of_all_ways_is_the_mean_of_the_files_of_its_runs():

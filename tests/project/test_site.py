@@ -7,10 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers.browser import background
 from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
-from selenium.webdriver.support.wait import WebDriverWait
 
 from pecl.cli import build_parser
 from pecl.commands import COMMANDS
@@ -29,46 +27,6 @@ def site(tmp_path_factory):
     assert done.returncode == 0, done.stderr[-3000:]  # --quiet would hide the warnings, and strict count none
     assert "WARNING" not in done.stderr
     return folder
-
-
-def show(driver, page, scheme):
-    """Open a page of the site in a colour scheme of the system: light or dark."""
-    background(driver, scheme)
-    driver.get((page.parent / "404.html").as_uri())  # another page: a visit to the same one may not wait for its load
-    driver.execute_script("localStorage.clear()")  # the theme keeps the scheme that it showed last
-    driver.get(page.as_uri())
-
-
-@pytest.mark.parametrize("page", ["index", "search", "distil", "grids", "cli"])
-def test_no_line_of_code_is_cut(site, browser, page):
-    show(browser, site / f"{page}.html", "light")
-    widths = "return [...document.querySelectorAll('pre > code')].map((one) => [one.scrollWidth, one.clientWidth])"
-    found = browser.execute_script(widths)
-    assert found
-    assert [pair for pair in found if pair[0] > pair[1]] == []
-
-
-@pytest.mark.parametrize(("scheme", "name"), [("light", "framework.png"), ("dark", "framework-dark.png")])
-def test_the_diagram_is_that_of_the_page(site, browser, scheme, name):
-    show(browser, site / "index.html", scheme)
-    shown = (
-        "return [...document.querySelectorAll('.md-content img')].filter((one) => one.offsetWidth > 0)"
-        ".map((one) => new URL(one.src).pathname.split('/').pop())"
-    )
-    WebDriverWait(browser, 20).until(lambda one: one.execute_script(shown) == [name])  # an image loads after its page
-
-
-def test_examples_of_docstrings_are_code(site):
-    page = (site / "api.html").read_text("utf-8")
-    assert "<blockquote" not in page
-    assert page.count("Examples:") >= 15
-
-
-def test_the_start_page_has_the_results_and_how_to_install(site):
-    page = (site / "index.html").read_text("utf-8")
-    assert "gap to English closed" in page
-    assert "pip" in page
-    assert "'.[search,serve]'" in page.replace("&#39;", "'")
 
 
 def test_every_page_of_docs_is_in_the_site_and_its_nav(site):

@@ -93,10 +93,9 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
     [
         lambda document: document | {"run_id": "0" * 16},
         lambda document: document | {"kind": "evaluate"},
-        lambda document: document | {"config": document["config"] | {"seed": 9}},
         lambda document: document | {"config": document["config"] | {"lr": 1.0}},
     ],
-    ids=["run id", "kind", "seed", "lr"],
+    ids=["run id", "kind", "lr"],
 )
 def test_a_result_of_another_run_under_the_name_of_this_one_counts_as_none(config, edit, caplog):
     path = write(config)

@@ -41,13 +41,6 @@ def test_a_training_names_its_adapter_by_the_sha_256_of_the_file(results):
         assert check_adapter_file(result.adapter_path) == result.path
 
 
-def test_an_evaluation_names_the_file_that_it_measured(small, results):
-    values = {name: small[name] for name in ("dataset", "out")}
-    found = evaluate(make_config({**values, "language": "de", "weights": str(results[0].adapter_path)}))
-    assert found.adapter.sha256 == results[0].adapter.sha256 == found.data.files["weights"]
-    verify(read_result(found.path))
-
-
 def test_exchanged_adapter_files_are_refused(results):
     exchange(*(result.adapter_path for result in results))
     for result in results:

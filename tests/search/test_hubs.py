@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from helpers.serving import client_of, make_service
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
@@ -108,46 +107,6 @@ def test_corrections_follow_photographs_and_references(photographs, references):
     others = write_references(hubs.REFERENCES, seed=1)
     index = indexed(photographs)
     check_hits(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, others))
-
-
-def test_reference_captions_of_other_towers_correct_nothing(photographs, references):
-    write_references(hubs.REFERENCES, image="0" * 64)
-    index = indexed(photographs)
-    assert index.uncorrected == "no reference captions are known for these towers (mini)"
-    assert index.search(QUERY, "en") == index.search(QUERY, "en", corrected=False)
-    with pytest.raises(ConfigError, match="no reference captions are known"):
-        index.search(QUERY, "en", corrected=True)
-
-
-def test_a_server_corrects_texts_and_says_so(photographs, references):
-    expected = corrected_ranking(indexed(photographs), references)
-    with client_of(make_service(index=photographs)) as client:
-        found = client.post("/search", json={"query": QUERY, "language": "en", "top": COUNT}).json()
-        both = client.post("/search", json={"query": QUERY, "minus": "pan", "language": "en"}).json()
-    assert (found["hubs_corrected"], both["hubs_corrected"]) == (True, False)
-    np.testing.assert_allclose([hit["score"] for hit in found["photographs"]], [s for _, s in expected], atol=1e-5)
-
-
-def test_the_command_corrects_texts_and_says_so(photographs, references, capsys):
-    index = indexed(photographs)
-    for flags, corrected in (
-        ((QUERY,), True),
-        ((QUERY, "--no-correct-hubs"), False),
-        ((QUERY, "--minus", "pan"), False),
-        (("--image", index.paths[0]), False),
-    ):
-        language = () if "--image" in flags else ("--language", "en")
-        assert main(["search", str(photographs), *map(str, flags), *language, "--json"]) == 0
-        document = json.loads(capsys.readouterr().out)
-        assert document["hubs_corrected"] is corrected
-        assert "hubs" not in document["note"]
-
-
-def test_the_shipped_references_are_of_the_pair_mini():
-    references = find_references("mini", {"image": "0" * 64, "text": "0" * 64})
-    assert references is None
-    assert find_references("paper", {}) is None
-    assert find_references("../retrieval/references/mini", {}) is None
 
 
 @pytest.mark.weights

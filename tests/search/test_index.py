@@ -1,11 +1,6 @@
 """Search finds the photographs that arithmetic says, of every kind that phones write, for any query."""
 
-import json
 import re
-import shutil
-import sqlite3
-import subprocess
-import sys
 
 import numpy as np
 import pillow_heif
@@ -19,13 +14,11 @@ from PIL import Image
 import pecl
 import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
-from pecl.errors import ConfigError, DataError, WeightsError
+from pecl.errors import ConfigError, DataError
 from pecl.files import pictures
 from pecl.search.build import build_index
-from pecl.search.catalogue import FILE
 from pecl.search.exact import ExactSearch
 from pecl.search.options import IndexOptions
-from pecl.search.queries import QueryEncoder
 
 
 @pytest.fixture
@@ -47,15 +40,6 @@ def test_texts_find_what_is_nearest_to_their_embeddings(index, top):
     found = index.search(texts, "de", top=top)
     for text, hits in zip(texts, found, strict=True):
         check_hits(hits, ranking(index, tiny_tower().encode_text(text)[0])[:top])
-
-
-def test_a_picture_finds_itself(index):
-    for path in index.paths:
-        (hits,) = index.search(path, top=2)
-        assert hits[0].path == path
-        assert hits[0].score == pytest.approx(1, abs=1e-6)
-    (hits,) = index.search(Image.open(index.paths[3]), top=1)
-    assert hits[0].path == index.paths[3]
 
 
 def test_texts_pictures_and_embeddings_in_one_search(index):
@@ -170,21 +154,6 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
     assert pecl.ImageIndex.open(index.folder).languages == ("cs", "de", "en")  # named once
 
 
-def test_the_languages_of_the_system_count_where_none_are_named(index, adapters, monkeypatch):
-    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
-        monkeypatch.delenv(name, raising=False)
-    assert index.languages == ("en",)
-    monkeypatch.setenv("LANG", "cs_CZ.UTF-8")
-    assert index.languages == ("cs", "en")
-
-
-def test_detecting_a_language_without_lingua_says_what_to_do(index, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "lingua", None)
-    with pytest.raises(ConfigError, match=r"detecting it needs lingua"):
-        index.search("ein Hund")
-    assert index.search("ein Hund", "de")
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -228,34 +197,6 @@ def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index,
     assert pecl.ImageIndex.open(index.folder).search("a dog", "en")
 
 
-def test_a_head_with_another_image_tower_is_refused_also_by_what_opens_no_image_tower(index, tmp_path):
-    shutil.copytree(index.folder, tmp_path / "copy")
-    with sqlite3.connect(tmp_path / "copy" / FILE) as database:
-        (text,) = database.execute("SELECT document FROM head").fetchone()
-        made = json.loads(text)["towers"]["image"]["fingerprint"]
-        database.execute("UPDATE head SET document = ?", [text.replace(made, made[::-1])])
-    for use in (
-        lambda: pecl.ImageIndex.open(tmp_path / "copy"),
-        lambda: build_index(index.root, tmp_path / "copy"),
-    ):
-        with pytest.raises(DataError, match="its image and text tower are not those that it was made with"):
-            use()
-
-
-def test_a_search_shares_towers_that_are_loaded_already(index):
-    queries = QueryEncoder("mini")
-    assert pecl.ImageIndex.open(index.folder, queries=queries).queries is queries
-    queries.profile = "paper"
-    with pytest.raises(ConfigError, match="expected towers of mini, as the index, got paper"):
-        pecl.ImageIndex.open(index.folder, queries=queries)
-
-
-def test_a_missing_adapter_is_said_before_a_tower_is_loaded(towers, monkeypatch, tmp_path):
-    monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: pytest.fail("loaded"))
-    with pytest.raises(WeightsError, match=r"adapter file .*nowhere\.safetensors is missing"):
-        QueryEncoder("mini", [tmp_path / "nowhere.safetensors"])
-
-
 def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):
     monkeypatch.setattr(pictures, "WHOLE", 1000)
     monkeypatch.setattr(pictures, "PIXELS", 2000)
@@ -270,10 +211,3 @@ def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):
         (hits,) = index.search(Image.new("RGB", (8, 8), colour), top=1)
         assert hits[0].path.name == name
         assert index.open_image(hits[0]).getpixel((0, 0)) == pytest.approx(colour, abs=6)
-
-
-def test_the_door_imports_neither_ghostscripts_plug_in_nor_others():
-    script = "import sys; from pecl.files.pictures import open_picture\n"
-    script += "try:\n    open_picture(b'%!PS-Adobe')\nexcept OSError:\n    print('PIL.EpsImagePlugin' in sys.modules)\n"
-    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert ran.stdout == "False\n"

@@ -65,11 +65,6 @@ def interrupt(photographs, place):
             build_index(photographs, place)
 
 
-def test_both_engines_give_the_same_answers(both):
-    check_equal(both, ["a dog", "a cat", "a house"], 5)
-    check_equal(both, ["a dog"], COUNT)
-
-
 def test_a_renewal_sends_what_is_new_and_removes_what_is_gone(both, photographs, towers):
     paint(photographs / "00.png", 77)
     paint(photographs / "žluťoučký kůň.png", 78)
@@ -80,16 +75,6 @@ def test_a_renewal_sends_what_is_new_and_removes_what_is_gone(both, photographs,
     check_equal(both, ["a dog"], COUNT)
     build_index(photographs, both[1], IndexOptions(rebuild=True))
     check_equal(both, ["a dog"], COUNT)
-
-
-def test_a_renewal_that_was_killed_before_its_head_is_made_good_by_the_next(both, photographs):
-    stray = paint(photographs / "stray.png", 80)
-    interrupt(photographs, both[1])
-    stray.unlink()  # it is in the collection, and in no list
-    paint(photographs / "new.png", 81)
-    for place in both:
-        build_index(photographs, place)
-    check_equal(both, ["a dog"], COUNT + 1)
 
 
 def test_a_renewal_writes_its_points_before_its_head_and_removes_others_after_it(both, photographs):
@@ -116,16 +101,6 @@ def test_points_that_are_missing_are_said_and_embedded_again(both, photographs, 
     assert again == f"{lost} embeddings were missing from the qdrant index"
     check_equal(both, ["a dog"], COUNT)
     assert build_index(photographs, both[1]).again == ""
-
-
-def test_similarities_that_are_none_are_an_error(both, servers):
-    from qdrant_client.models import PointStruct
-
-    (name,) = servers.names()
-    points, _ = servers[URL].scroll(name, limit=1)
-    servers[URL].upsert(name, [PointStruct(id=points[0].id, vector=[1e30] * 8)])
-    with pecl.ImageIndex.open(both[1]) as index, pytest.raises(DataError, match="outside -1 to 1"):
-        index.search(np.ones((1, 8), np.float32))
 
 
 def test_a_rebuild_makes_a_collection_of_its_own_and_drops_the_one_before(both, photographs, servers):

@@ -13,15 +13,10 @@ import pytest
 import torch
 from helpers.layouts import real_data_dir
 from helpers.loopback import without_proxies
-from PIL import Image
 
 import pecl
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import load_adapter_file
-from pecl.adapters.ready import ready_adapters
 from pecl.cli import main
 from pecl.experiment.hubs import corrected_recall
-from pecl.export.immich import Textual, export_immich
 from pecl.results.result import read_result
 
 COUNT = 300
@@ -132,41 +127,12 @@ def by_onnx(folder, out):
     return first(np.concatenate(rows), np.concatenate(seen))
 
 
-def by_immich(folder, out):
-    """Return how many captions find their photograph first in a folder for immich, fed as immich feeds it."""
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
-    pytest.importorskip("onnxscript", reason="onnxscript is not there")
-    captions, made = captions_of(folder), out / "immich"
-    tower = merge_adapter(load_adapter_file(ready_adapters()["cs"]), pecl.load_text_encoder("mini"))
-    export_immich(tower, pecl.load_image_encoder("mini"), made, language="cs", is_mclip=True)
-    textual = Textual(made, made / "textual" / "model.onnx")
-    shown = json.loads((made / "visual" / "preprocess_cfg.json").read_text())
-    vision, rows = runtime.InferenceSession(made / "visual" / "model.onnx"), []
-    for i in range(COUNT):
-        picture = captions.images.load(i).convert("RGB").resize(shown["size"], Image.Resampling.BICUBIC)
-        pixels = (np.asarray(picture, np.float32) / 255 - shown["mean"]) / shown["std"]  # (H, W, 3)
-        rows.append(vision.run(None, {"image": pixels.astype(np.float32).transpose(2, 0, 1)[None]})[0][0])
-    return first([textual.embed(text) for text in captions.target], rows)
-
-
-def by_sentence_transformers(folder, out):
-    """Return how many captions find their photograph first by sentence-transformers."""
-    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
-    captions = captions_of(folder)
-    assert main(["export", "sentence-transformers", str(out / "st"), "--adapter", "cs"]) == 0
-    model = library.SentenceTransformer(str(out / "st"), device="cpu")
-    pictures = [Image.open(path).convert("RGB") for path in captions.images.paths]
-    return first(model.encode(list(captions.target)), model.encode(pictures, batch_size=4))
-
-
 def test_czech_captions_find_their_photographs_equally_often_in_every_way(folder, tmp_path, monkeypatch):
     without_proxies(monkeypatch)
     ways = {
         "evaluate": evaluated(folder, "cs", tmp_path / "results"),
         "embed": embedded(folder, tmp_path),
         "onnx": by_onnx(folder, tmp_path),
-        "immich": by_immich(folder, tmp_path),
-        "sentence-transformers": by_sentence_transformers(folder, tmp_path),
     }
     assert len(set(ways.values())) == 1, ways
     assert served(folder) == corrected(folder, "cs")

@@ -1,72 +1,46 @@
-"""The queue in front of the towers: what arrives together is computed together, and what fails fails alone.
-
-All by the loop's own clock, so that what arrives when does not depend on the machine.
-"""
+"""The queue in front of the towers: what arrives together is computed together, and what fails fails alone."""
 
 import asyncio
 import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers.loop_clock import Worker, run_by_its_clock
 
 from pecl.serving.batching import Batcher
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import Refusal
 
 
-def run(scenario, process, seconds=0.0, **options):
-    """Run `scenario(batcher)` with a batcher in front of `process`, whose passes take `seconds`."""
-    limits = Limits(**{"texts": 1, "pictures": 1, "window": 0.02, "waiting": 100, "together": 10, **options})
+def run(scenario, process, **options):
+    """Run `scenario(batcher)` with a batcher in front of `process`."""
+    limits = Limits(**{"texts": 1, "pictures": 1, "window": 0.05, "waiting": 100, "together": 10, **options})
 
     async def body():
-        batcher = Batcher(process, Worker(seconds), limits)
-        task = asyncio.create_task(batcher.run())
-        try:
-            return await scenario(batcher)
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(process, executor, limits)
+            task = asyncio.create_task(batcher.run())
+            try:
+                return await asyncio.wait_for(scenario(batcher), 120)
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
-    return run_by_its_clock(body())
-
-
-def now():
-    return asyncio.get_running_loop().time()
+    return asyncio.run(body())
 
 
 class Recorder:
-    """Answers each job with its sum, and remembers the passes and when they ended."""
+    """Answers each job with its sum once `gate` is open, and remembers the passes."""
 
     def __init__(self):
-        self.passes = []
-        self.ended = []
+        self.passes, self.gate = [], threading.Event()
+        self.gate.set()
 
     def __call__(self, jobs):
-        self.passes.append([list(job) for job in jobs])
-        self.ended.append(now())
+        self.passes.append([len(job) for job in jobs])
+        assert self.gate.wait(120)
         return [sum(job) for job in jobs]
-
-
-@pytest.mark.parametrize(
-    ("later", "second", "passes", "ended"),
-    [
-        (0.019, [3], [[[1, 2], [3]]], [0.02]),  # the window is that of the first
-        (0.021, [3], [[[1, 2]], [[3]]], [0.02, 0.041]),
-        (0.005, [0] * 8, [[[1, 2], [0] * 8]], [0.005]),  # a full pass does not wait for its window
-    ],
-)
-def test_what_arrives_within_the_window_is_one_pass_and_later_another(later, second, passes, ended):
-    recorder = Recorder()
-
-    async def scenario(batcher):
-        first = asyncio.create_task(batcher.submit([1, 2]))
-        await asyncio.sleep(later)
-        return await asyncio.gather(first, batcher.submit(second))
-
-    assert run(scenario, recorder) == [3, sum(second)]
-    assert recorder.passes == passes
-    assert recorder.ended == pytest.approx(ended)
 
 
 def test_a_pass_holds_no_more_than_it_may_and_keeps_the_order():
@@ -75,17 +49,32 @@ def test_a_pass_holds_no_more_than_it_may_and_keeps_the_order():
     async def scenario(batcher):
         return await asyncio.gather(*(batcher.submit([i] * 4) for i in range(6)), batcher.submit([1] * 15))
 
-    assert run(scenario, recorder, seconds=0.01) == [0, 4, 8, 12, 16, 20, 15]
-    sizes = [[len(job) for job in jobs] for jobs in recorder.passes]
-    assert sizes == [[4, 4], [4, 4], [4, 4], [15]]  # one that is larger than a pass is a pass of its own
+    assert run(scenario, recorder) == [0, 4, 8, 12, 16, 20, 15]
+    assert recorder.passes == [[4, 4]] * 3 + [[15]]  # one that is larger than a pass is a pass of its own
 
 
-def test_a_full_queue_refuses_at_once_and_takes_requests_again_later():
+def test_a_job_waits_for_its_window_and_a_full_pass_does_not():
+    async def seconds(batcher, job):
+        start = asyncio.get_running_loop().time()
+        await batcher.submit(job)
+        return asyncio.get_running_loop().time() - start
+
     async def scenario(batcher):
-        first = asyncio.create_task(batcher.submit([1]))
-        left = asyncio.create_task(batcher.submit([1]))  # of the same pass: it takes no answer from others
-        await asyncio.sleep(0.04)
-        left.cancel()
+        return [await seconds(batcher, [1]), *[await seconds(batcher, [1] * 10) for _ in range(3)]]
+
+    alone, *full = run(scenario, Recorder(), window=0.5)
+    assert min(full) < 0.49 <= alone
+
+
+def test_what_arrives_while_a_pass_is_computed_is_the_next_and_a_full_queue_refuses():
+    recorder = Recorder()
+    recorder.gate.clear()
+
+    async def scenario(batcher):
+        first, left = (asyncio.create_task(batcher.submit([1])) for _ in range(2))
+        while not recorder.passes:
+            await asyncio.sleep(0.01)
+        left.cancel()  # of the same pass: it takes no answer from others
         waiting = asyncio.create_task(batcher.submit([1] * 5))
         await asyncio.sleep(0)
         with pytest.raises(Refusal, match="5 inputs wait of at most 6") as refused:
@@ -94,11 +83,11 @@ def test_a_full_queue_refuses_at_once_and_takes_requests_again_later():
         last = asyncio.create_task(batcher.submit([7]))
         await asyncio.sleep(0)
         assert batcher.waiting == 6
-        assert now() == pytest.approx(0.04)
-        answers = await asyncio.gather(first, waiting, last)
-        return answers, await batcher.submit([2, 2])
+        recorder.gate.set()
+        return await asyncio.gather(first, waiting, last), await batcher.submit([2, 2])
 
-    assert run(scenario, Recorder(), seconds=5, waiting=6) == ([1, 5, 7], 4)
+    assert run(scenario, recorder, waiting=6) == ([1, 5, 7], 4)
+    assert recorder.passes == [[1, 1], [5, 1], [2]]
 
 
 def test_a_job_or_a_pass_that_fails_leaves_the_others_their_answers():

@@ -134,18 +134,6 @@ def test_languages_side_by_side_and_an_address_repeats_them(page, address, servi
     assert [ids(column) for column in first_columns(page)] == expected
 
 
-def test_without_and_with_the_adapter(page, service):
-    found(page, "terra", "ko")
-    page.find_element(By.ID, "compare").click()
-    wait_until(lambda: page.find_elements(By.CLASS_NAME, "pair"), 120, "the comparison")
-    before, after = page.find_elements(By.CSS_SELECTOR, ".pair > div")
-    assert ids(before) == wanted(service, "terra", None)
-    assert ids(after) == wanted(service, "terra", "ko")
-    fresh = set(ids(after)) - set(ids(before))
-    assert after.find_element(By.TAG_NAME, "h3").text == f"With tiny:ko: {len(fresh)} new"
-    assert [mark.text for mark in after.find_elements(By.CLASS_NAME, "new")] == ["new"] * len(fresh)
-
-
 def test_a_photograph_is_opened_turned_over_and_searched_with(page):
     column = found(page)
     order = ids(column)

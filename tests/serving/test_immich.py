@@ -3,21 +3,16 @@
 import base64
 import contextlib
 import json
-import os
 import re
 import socket
 import socketserver
-import statistics
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import torch
-from helpers.serving import expected, make_models, make_service, running, server_process
+from helpers.serving import expected, make_models, make_service, running
 from helpers.waiting import wait_until
 
 from pecl.data.language_guess import LanguageGuess
@@ -116,8 +111,7 @@ def embedding(answer):
         ("zh-Hans", "pes", "zh"),
         ("ja", "pes", "jp"),
         ("fi", "koira", None),  # no adapter is for it
-        ("en", "a dog is running on the beach", None),
-        *((sent, "Der Hund läuft am Strand entlang", "de") for sent in ("-", "POSIX")),
+        ("-", "Der Hund läuft am Strand entlang", "de"),
         ("en", "Der Hund läuft am Strand entlang und die Katze schläft", "de"),  # pages in English, a text in German
         (None, "Der Hund läuft am Strand entlang und die Katze schläft", "de"),
     ],
@@ -151,10 +145,6 @@ def test_everything_else_is_passed_on_as_it_is(address, raw, sent):
     ("request_", "sentence"),
     [
         (textual("pes", model="ViT-B-32__openai"), f"modelName: expected {MODEL}, whose text tower"),
-        (
-            form({"clip": {"textual": {"modelName": MODEL}}}),
-            "text: expected text of at most 8,192 characters, got none",
-        ),
         (textual("pes", 7), "language: expected text, got 7"),
         (form({"clip": {"textual": {"modelName": MODEL}, "visual": {"modelName": MODEL}}}, "pes"), "expected only"),
         (textual("x" * 8193), "text: expected at most 8,192 characters"),
@@ -233,8 +223,6 @@ ALWAYS = (
         (None, "does not answer in time"),
         (b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n", "answered with status 999"),
         (FINE % b"content-length: 50", "cannot be reached, or broke off"),
-        (b"hello", "cannot be reached, or broke off"),
-        (b"", "cannot be reached, or broke off"),
     ],
 )
 def test_a_service_that_answers_nonsense_or_not_at_all_is_one_sentence(reply, said, caplog):
@@ -248,85 +236,19 @@ def test_a_service_that_answers_nonsense_or_not_at_all_is_one_sentence(reply, sa
     assert "Traceback" not in caplog.text
 
 
-PROXY = """
-from pecl.serving.upstream import Immich
-service = make_service(immich=Immich("http://%s", "XLM-Roberta-Large-Vit-B-32"))
-"""
-
-
-def test_texts_are_answered_while_520_forwards_hang_and_after_their_clients_left():
-    with Raw() as raw, server_process(PROXY % raw.host) as (_, port), contextlib.ExitStack() as stack:
-
-        def ask():
-            start = time.perf_counter()
-            embedding(httpx.post(f"http://127.0.0.1:{port}/predict", **textual("pes", "cs"), trust_env=False))
-            return time.perf_counter() - start
-
-        ask()
-        content, headers = form(VISUAL, image=b"x" * 5000).values()
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(content)}\r\n{head}\r\n"
-        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(520)]
+def test_texts_are_answered_while_forwards_hang_and_these_end_with_their_clients():
+    content, headers = form(VISUAL, image=b"x" * 5000).values()
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    request = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(content)}\r\n{head}\r\n".encode()
+    with Raw() as raw, contextlib.ExitStack() as stack:
+        service = make_service(immich=Immich(f"http://{raw.host}", MODEL), limits=Limits(forwards=2))
+        address = stack.enter_context(running(service))
+        clients = [socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) for _ in range(2)]
         for client in clients:
-            client.sendall(request.encode() + content)
-        most = Limits().forwards
-        wait_until(lambda: len(raw.held) == most, 60, "the forwards")
-        assert sorted(client.recv(12) for client in clients[most:]) == [b"HTTP/1.1 429"] * (520 - most)
-        hanging = [ask() for _ in range(5)]
-        stack.close()
-        left = [ask() for _ in range(5)]
-        print(f"seconds of a text: at most {max(hanging):.2f}, then {max(left):.2f}")  # noqa: T201
-        assert max(map(statistics.median, (hanging, left))) < 1  # the median: a machine with other work to do
-        wait_until(lambda: not raw.held, 10, "the end of the forwards")  # each is cancelled, and its slot is free
-
-
-ENTRIES = (
-    b'--edge\r\ncontent-disposition: form-data; name="entries"\r\n\r\n'
-    b'{"clip": {"textual": {"modelName": "XLM-Roberta-Large-Vit-B-32"}}}\r\n'
-)
-EMPTY = b"--edge\r\n\r\n\r\n"
-NAMED = b'--edge\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n'
-
-
-@pytest.mark.parametrize(
-    ("form", "status"),
-    [
-        (ENTRIES + EMPTY * ((15 << 20) // len(EMPTY)), 400),
-        (ENTRIES + NAMED * ((15 << 20) // len(NAMED)), 400),
-        (b"--edge\r\n" + b"a" * (15 << 20), 502),
-        (NAMED.replace(b"1", b"\r" * (15 << 20)), 502),
-        (b"x" * (17 << 20), 413),
-    ],
-    ids=["empty parts", "named fields", "one header", "line ends", "large"],
-)
-def test_a_hostile_form_keeps_nobody_waiting(form, status):
-    """/health is asked for all the while; on an idle machine it is answered within 100 ms."""
-    head = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(form)}\r\n"
-    head += "content-type: multipart/form-data; boundary=edge\r\n\r\n"
-    with server_process(PROXY % "127.0.0.1:9") as (server, port), httpx.Client(trust_env=False) as client:
-        before, waits, done = cpu_seconds(server.pid), [], threading.Event()
-
-        def attack():
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=60) as one:
-                    one.sendall(head.encode() + form)
-                    return one.recv(12)
-            finally:
-                done.set()
-
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(attack)
-            while not done.is_set():
-                start = time.perf_counter()
-                client.get(f"http://127.0.0.1:{port}/health", timeout=60)
-                waits.append(time.perf_counter() - start)
-        assert answer.result() == f"HTTP/1.1 {status}".encode()
-        spent = cpu_seconds(server.pid) - before
-    print(f"longest wait {1000 * max(waits):.0f} ms, {spent:.2f} s of CPU")  # noqa: T201
-    assert max(waits) < 0.5  # a machine with other work to do
-    assert spent < 2
-
-
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            client.sendall(request + content)
+        wait_until(lambda: len(raw.held) == 2, 60, "the forwards")
+        assert httpx.post(f"{address}/predict", **form(VISUAL, image=b"x")).status_code == 429
+        embedding(httpx.post(f"{address}/predict", **textual("pes", "cs")))
+        for client in clients:
+            client.close()
+        wait_until(lambda: not raw.held, 60, "the end of the forwards")  # each is cancelled, and its slot is free

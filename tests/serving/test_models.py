@@ -6,9 +6,8 @@ from helpers.serving import LANGUAGES, adapter_files, expected, make_models, pla
 from helpers.tiny import sentences
 
 from pecl.encoders.vocabulary import trim_vocabulary
-from pecl.errors import ConfigError, NotFiniteError
+from pecl.errors import NotFiniteError
 from pecl.serving.models import Models, TextJob
-from pecl.serving.refusals import Refusal
 
 TEXTS = sentences(14, seed=5)
 ADAPTERS = [*LANGUAGES, None, "cs"]
@@ -39,18 +38,6 @@ def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(mo
         torch.testing.assert_close(mixed[place], single, rtol=0, atol=1e-5)
 
 
-def test_an_adapter_that_goes_leaves_the_others_be(models):
-    before = embed(models, TEXTS[:2], ["cs", "zh"]).embeddings
-    models.remove("ko")
-    models.remove("de")
-    torch.testing.assert_close(embed(models, TEXTS[:2], ["cs", "zh"]).embeddings, before, rtol=0, atol=1e-6)
-    assert models.adapters == [language for language in LANGUAGES if language not in ("ko", "de")]
-    with pytest.raises(Refusal, match=r"expected one in the bank \(es, .*got 'de'"):
-        embed(models, ["a"], ["de"])
-    with pytest.raises(ConfigError, match="got 'de'"):
-        models.remove("de")
-
-
 def test_a_job_that_cannot_be_done_fails_alone(models):
     long = "a" * 200
     jobs = [TextJob([TEXTS[0]], ["de"]), TextJob(["b", long], ["de", "de"]), TextJob([TEXTS[1]], ["gone"])]
@@ -65,18 +52,6 @@ def test_a_job_that_cannot_be_done_fails_alone(models):
     assert str(cut) == "input: text 1 has 202 tokens, the tower reads 128: shorten it, or send truncate: true"
     assert (gone.status_code, gone.code) == (404, "model_not_found")
     assert embed(models, [long], ["de"], truncate=True).tokens == 128
-
-
-def test_names_of_models_and_languages(models):
-    for language, adapter in (("Czech", "cs"), ("ja", "jp"), ("ces_Latn", "cs"), ("English", None)):
-        assert models.adapter_for(language) == adapter
-    models = Models("tiny", plain_tower())
-    with pytest.raises(ConfigError, match="expected one in the bank"):
-        models.adapter_for("de")
-    with pytest.raises(Refusal, match=r'one of the 1 models that GET /v1/models lists, got "tiny:de"; .* mean .tiny'):
-        models.adapter_of("tiny:de")
-    models.add("en", adapter_files(("en",))[0])
-    assert (models.adapter_for("English"), models.names) == ("en", ["tiny", "tiny:en"])
 
 
 @pytest.mark.parametrize("changed", ["rounded", "trimmed"])

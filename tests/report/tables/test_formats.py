@@ -4,20 +4,15 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from helpers.project import ROOT
 from helpers.report_results import evaluate, train
 
 from pecl.report.tables import FORMATS, report
 from pecl.report.tables.formats import escape_latex, escape_markdown
 from pecl.report.tables.layout import laid_out
-from pecl.report.tables.paper import paper_tables
-from pecl.results.result import collect
 
 AWKWARD = r"a_b & 5% {x} #1 | <i> \ ~^ $y$ `c`* +0.5"  # not so long that its middle is left out
 HOSTILE = "x\n\\input{/etc/passwd}\r\u2028\0\x1b[2J[a](javascript:alert(1))"
@@ -92,28 +87,3 @@ def test_csv_and_json_hold_raw_numbers_and_where_they_come_from(results):
     assert document["group"]["gallery_size"] == 20
     assert [row["std"] for row in document["rows"] if row["route"] == "baseline1"] == [None]
     assert (table.frame["mean"] - table.frame["zero_shot"]).tolist() == pytest.approx(table.frame["gain"].tolist())
-
-
-PAPER = r"""
-\documentclass[11pt,a4paper,twocolumn]{article}  % as the ACL's style has it
-\usepackage{mathptmx}
-\usepackage[textwidth=16cm,textheight=24.7cm,columnsep=0.6cm]{geometry}
-\usepackage{booktabs,graphicx}
-\begin{document}
-A paper.
-FLOATS
-\end{document}
-"""
-
-
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex with geometry, mathptmx and booktabs")
-@pytest.mark.parametrize("tables", [lambda results: report(results, "published").tables, paper_tables])
-def test_tables_of_the_shipped_results_fit_a_paper_in_two_columns(tables, tmp_path):
-    latex = FORMATS["latex"](tables(collect([ROOT / "results" / "measured"])))
-    floats = re.findall(r"\\begin\{table(?:\*?)\}.*?\\end\{table\*?\}", latex, re.DOTALL)
-    (tmp_path / "paper.tex").write_text(PAPER.strip().replace("FLOATS", "\n\\clearpage\n".join(floats)), "utf-8")
-    command = ["pdflatex", "-interaction=batchmode", "-halt-on-error", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
-    log = (tmp_path / "paper.log").read_text("latin-1")
-    assert done.returncode == 0, log[-2000:]
-    assert re.findall(r"^(?:Overfull.*|.*Float too large.*|!.*)", log, re.MULTILINE) == []

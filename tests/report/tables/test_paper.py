@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.encoders.towers import PAIRS
-from pecl.languages import LANGUAGES
 from pecl.report.tables import chosen_candidates
 from pecl.report.tables.paper import paper_tables, published_table, read_published
 
@@ -85,20 +84,6 @@ def ours(results, model):
     return {code: row[code] for code in read_published()["languages"] if row[code]}, table
 
 
-def test_published_numbers_are_those_of_the_sources():
-    published = read_published()
-    models = {row["model"]: row["scores"] for row in published["rows"]}
-    assert models["M-CLIP XLM-R-L / ViT-L/14"] == {
-        "en": 92.4, "de": 90.6, "es": 91.0, "fr": 90.0, "zh": 89.7, "it": 91.1, "pl": 91.3, "ko": 85.2, "ru": 85.8,
-        "tr": 90.3, "jp": 81.9,
-    }  # fmt: skip
-    assert [scores["jp"] for scores in models.values()] == [73.9, 81.0, 81.9, 84.2, 18.9, 92.3, 90.5]
-    assert [scores["en"] for scores in models.values()] == [91.6, 91.8, 92.4, 95.0, 91.8, 95.1, 96.8]
-    assert (published["gallery"], published["metric_name"]) == ({"kind": "images", "size": 1000}, "text-to-image R@10")
-    assert all(row["source"] and set(row["scores"]) == set(published["languages"]) for row in published["rows"])
-    assert set(published["languages"]) <= set(LANGUAGES)
-
-
 def test_our_run_of_the_same_pair_stands_below_and_the_rest_stays_empty():
     run = found(905, towers=PAPER)
     scores, table = ours([run], "M-CLIP XLM-R-L / ViT-L/14")
@@ -140,7 +125,7 @@ def ids(candidates):
     return [candidate.run_ids for candidate in candidates]
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.randoms(use_true_random=False), st.lists(st.floats(0, 1), min_size=2, max_size=5))
 def test_test_scores_never_change_the_choice(chance, validation):
     results = grid({(i + 1) * 1e-4: score for i, score in enumerate(validation)}, seeds=(1, 2))
@@ -153,17 +138,6 @@ def test_test_scores_never_change_the_choice(chance, validation):
         metrics = {stage: recalls(own) for stage, own in ranks.items()}
         others.append(changed(result, {"ranks.test": ranks, "metrics.test": metrics}))
     assert ids(chosen_candidates(others)) == ids(chosen_candidates(results))
-
-
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=5), st.lists(st.floats(0, 1), min_size=1, max_size=3))
-def test_further_seeds_of_the_chosen_candidate_do_not_change_the_choice(validation, later):
-    results = grid({(i + 1) * 1e-4: score for i, score in enumerate(validation)})
-    (first,) = chosen_candidates(results)
-    more = [train(5, 8, lr=first.config.lr, seed=2 + i, val=score) for i, score in enumerate(later)]
-    (again,) = chosen_candidates(results + more)
-    assert again.config.lr == first.config.lr
-    assert again.seeds == [1, *range(2, 2 + len(later))]
-    assert again.chosen_run.run_id == first.chosen_run.run_id
 
 
 def test_seeds_that_equally_many_candidates_have_go_by_the_lowest():
@@ -181,12 +155,10 @@ def test_seeds_that_equally_many_candidates_have_go_by_the_lowest():
 
 APART = {"language": "fr", "route": "baseline1", "adapter": "bottleneck", "shots": 25, "split_seed": 7}
 APART |= {"train_on": "flickr30k200", "dataset": "scenes", "test_query": "official-run-cross"}
-
-
 SEARCHED = {"alignment": "contrastive", "epochs": 3, "alignment_weight": 0.3}
 
 
-@pytest.mark.parametrize(("name", "value"), [*APART.items(), *SEARCHED.items()])
-def test_a_candidate_is_chosen_from_values_that_are_searched_over_and_for_each_other_value(name, value):
-    found = chosen_candidates([train(5, 8), train(5, 8, **{name: value})])
-    assert len(found) == (2 if name in APART else 1)
+def test_a_candidate_is_chosen_from_values_that_are_searched_over_and_for_each_other_value():
+    for values, count in ((APART, 2), (SEARCHED, 1)):
+        for name, value in values.items():
+            assert len(chosen_candidates([train(5, 8), train(5, 8, **{name: value})])) == count, name
