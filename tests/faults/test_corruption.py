@@ -8,8 +8,6 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.config import make_config
-from pecl.encoders.export import save_text_encoder
-from pecl.encoders.towers import load_text_encoder
 from pecl.errors import PeclError
 from pecl.experiment.run import train
 from pecl.results.result import read_result
@@ -27,13 +25,11 @@ def files(small, tmp_path):
     tower, trained = tiny_towers().text, train(make_config(small))
     adapter, state = trained.adapter_path, tmp_path / "state.safetensors"
     peft = write_peft(tmp_path / "peft", load_adapter_file(adapter).state, parse_adapter("lora", 2), tower)
-    merged = save_text_encoder(tower, tmp_path / "merged")
     save_state(state, {"a": torch.arange(9.0)}, {"step": 3}, "me")
     return {
         trained.path: lambda: read_result(trained.path).to_json(),
         adapter: lambda: bits(load_adapter_file(adapter).state),
         peft / "adapter_model.safetensors": lambda: bits(read_peft(peft, tower)[1]),
-        merged / "model.safetensors": lambda: load_text_encoder(str(merged)).encode_text(["ka lopi"]).tolist(),
         state: lambda: repr(load_state(state, "me")),
     }
 
