@@ -31,9 +31,9 @@ from figures import fastest
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import parse_adapter
+from pecl.data.languages import LANGUAGES
 from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text
-from pecl.languages import LANGUAGES
 from pecl.serving.models import Models, TextJob
 from pecl.serving.server import serve
 from pecl.serving.service import Service

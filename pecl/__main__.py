@@ -2,6 +2,6 @@
 
 import sys
 
-from pecl.cli import main
+from pecl.commands.main import main
 
 sys.exit(main())

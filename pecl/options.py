@@ -131,16 +131,6 @@ def _is_of(kind: Any, value: Any) -> bool:
     return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
 
 
-def expected_type(config_class: type, name: str, value: Any) -> str | None:
-    """Return the type of an option in words if `value` is of another; None if it fits, in any range."""
-    kind, optional = value_type(config_class, name)
-    if (value is None and optional) or (
-        _is_of(kind, value) and not (kind is float and not math.isfinite(cast(Any, value)))
-    ):
-        return None
-    return _NAMES[kind]
-
-
 def is_pattern(names: tuple[str, ...]) -> bool:
     """Say whether a tuple is one regular expression: text that no name can be."""
     return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"\w*", names[0]) is None

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pecl.config import schedule_for
+from pecl.data.languages import language_name
 from pecl.files import write_bytes
-from pecl.languages import language_name
 from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
 from pecl.report.tables import Candidate
 from pecl.report.tables.statistics import BOOTSTRAP, intervals

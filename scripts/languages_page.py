@@ -24,8 +24,8 @@ from marked import MEASURED, ROOT, complete, main, table
 
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.config import LEXICON
+from pecl.data.languages import LANGUAGES, language_name
 from pecl.files import load_json, write_bytes
-from pecl.languages import LANGUAGES, language_name
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.tables.statistics import BOOTSTRAP, hits, intervals
 from pecl.results.result import OTHER_TEXT, Result

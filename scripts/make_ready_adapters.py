@@ -23,12 +23,12 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.ready import RESULTS, SHIPPED, read_results
 from pecl.config import ExperimentConfig, read_yaml
 from pecl.data.custom.sources import parse_sources
+from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS, is_read
 from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
-from pecl.languages import ENGLISH, language_code
 from pecl.report.tables.statistics import gain, intervals
 from pecl.results.result import OTHER_TEXT, Result, collect
 from pecl.results.verify import verify

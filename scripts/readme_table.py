@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from marked import ROOT, complete, main, table, trained
 
 from pecl.config import DISTIL_DEFAULTS
-from pecl.languages import ENGLISH, language_name
+from pecl.data.languages import ENGLISH, language_name
 from pecl.report.methods import DISTILLED, FEW_SHOT
 from pecl.report.tables import Candidate, best_of_methods, group_of
 from pecl.report.tables.disparity import find_english, gap_to_english

@@ -12,7 +12,7 @@ from statistics import mean
 
 from marked import ROOT, complete, main, table, trained
 
-from pecl.languages import ENGLISH
+from pecl.data.languages import ENGLISH
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.scores import COMPARISONS

@@ -12,15 +12,15 @@ from helpers.registries import forget_plugins
 
 import pecl
 from pecl import plugins
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.config import LOSSES, make_config
+from pecl.data.languages import language_code
 from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError
 from pecl.experiment.run import train
 from pecl.files import sha256_file, sha256_json
 from pecl.grid import run_grid
 from pecl.grid.launchers import make_launcher
-from pecl.languages import language_code
 from pecl.results.result import collect
 
 GRAM = """
@@ -192,7 +192,7 @@ def test_an_installed_one_is_named_by_its_entry_point(small, registries, package
 
 
 def test_every_command_and_action_takes_one(capsys):
-    from pecl.cli import build_parser
+    from pecl.commands.main import build_parser
 
     def parsers(parser):
         yield parser

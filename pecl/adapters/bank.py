@@ -18,10 +18,10 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
+from pecl.data.languages import ENGLISH, find_name, listed, preferred
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.languages import ENGLISH, find_name, listed, preferred
 
 Parameters = Mapping[str, torch.Tensor]
 Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: shares whose sum is 1
@@ -44,7 +44,7 @@ class BankReport:
 class AdapterBank:
     """A text tower with an adapter per language; the tower itself stays plain.
 
-    A language has every name that `pecl.languages.any_language_code` reads: `ja`, `Japanese` and `jp` are one.
+    A language has every name that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese` and `jp` are one.
 
     Args:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
@@ -112,7 +112,7 @@ class AdapterBank:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers, see `pecl.languages.preferred`."""
+        """The languages that a guess of a text's language prefers, see `pecl.data.languages.preferred`."""
         return preferred(self.adapters)
 
     def __repr__(self) -> str:

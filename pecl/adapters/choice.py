@@ -13,11 +13,11 @@ from pecl.adapters import ready
 from pecl.adapters.bank import AdapterBank, name_of
 from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, preferred, way_to_adapter
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.files.reading import without_garbage_collection
-from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, preferred, way_to_adapter
 
 PLAIN = "none"  # names the plain tower where an adapter is expected
 
@@ -83,7 +83,7 @@ class KnownAdapters:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers, see `pecl.languages.preferred`."""
+        """The languages that a guess of a text's language prefers, see `pecl.data.languages.preferred`."""
         return preferred(self.paths)
 
     def find(self, language: str | None) -> str | None:

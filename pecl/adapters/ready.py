@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pecl.data.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
 from pecl.files import check_sha256, parse_json
 from pecl.files.digests import check_digest
-from pecl.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 
 SHIPPED = Path(__file__).with_name("shipped")
 RESULTS = "results.jsonl"  # one file: a wheel would compress each result by itself, to three times the size

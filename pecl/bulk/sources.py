@@ -13,13 +13,13 @@ from PIL import Image
 
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES
+from pecl.data.languages import ENGLISH, any_language_code
 from pecl.data.lines import stripped_lines
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.errors import ConfigError, DataError, is_text, unknown
 from pecl.files import sha256_json, sha256_lines
 from pecl.files.columns import column_of
 from pecl.files.images import ImageSource
-from pecl.languages import ENGLISH, any_language_code
 
 IMAGES, TEXTS = KINDS = ("images", "texts")
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")

@@ -1,4 +1,4 @@
-"""The commands, one module each: `add_parser(commands)` adds it, and its parser's `run` carries it out."""
+"""The commands, one module each, which registers a function with its arguments: see `options.command`."""
 
 # Name -> summary, as its module has it: `pecl --help` lists them without importing any, which takes seconds for some
 COMMANDS = {

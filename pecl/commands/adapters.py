@@ -16,17 +16,20 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.options import (
-    add_command,
-    add_config_flags,
-    add_path,
-    add_switch,
+    JSON,
+    argument,
+    config_flags,
     config_of,
+    group,
     in_columns,
+    path,
     print_answer,
     print_json,
     print_text,
+    switch,
 )
 from pecl.config import Role, fields_of
+from pecl.data.languages import any_language_code
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.text import MultilingualTextEncoder
@@ -35,37 +38,25 @@ from pecl.errors import DataError
 from pecl.export.hub import pull, push
 from pecl.export.listing import list_adapters, shipped_adapters
 from pecl.files import check_absent
-from pecl.languages import any_language_code
 from pecl.options import format_option
 from pecl.report.tables.candidates import chosen_candidates
 from pecl.report.tables.groups import group_of, grouped
 from pecl.results.result import collect
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
-_PATHS = "\nWhere its first part is a folder that is here, it is a path."
+_action = group("adapters", "pecl adapters show lora+head")
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command and its actions."""
-    parser = add_command(commands, "adapters", "pecl adapters show lora+head")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in (_add_list, _add_show, _add_convert, _add_merge, _add_push, _add_pull):
-        add(actions)
-
-
-def _add_list(actions: Any) -> None:
-    description = (
-        "List the kinds of adapters and the shipped adapters; for a folder, list its adapter files. Each file\n"
-        "is compared with the SHA-256 in the result of its training, or in the index of a published folder."
-    )
-    example, summary = "pecl adapters list results/default", "list kinds and adapters"
-    parser = add_command(actions, "list", example, description, summary=summary)
-    add_path(parser, "folder", "folder that is searched for adapter files", nargs="?")
-    add_switch(parser, "--json", "print one JSON document")
-    parser.set_defaults(run=_list)
-
-
+@_action(
+    "pecl adapters list results/default",
+    path("folder", "folder that is searched for adapter files", nargs="?"),
+    JSON,
+)
 def _list(parsed: argparse.Namespace) -> int:
+    """List the kinds of adapters and the shipped adapters, or the adapter files of a folder.
+
+    Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
+    """
     if parsed.folder is not None:
         document: Any = list_adapters(Path(parsed.folder))
         text = _with_terms(document)
@@ -125,17 +116,15 @@ def _method_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _add_show(actions: Any) -> None:
-    summary = "show an adapter file, or the options of a spec"
-    parser = add_command(actions, "show", "pecl adapters show lora:r=4+head", summary=summary)
-    parser.add_argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head")
-    parser.add_argument("--rank", type=int, help="rank of LoRA, instead of the spec's")
-    parser.add_argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's")
-    add_switch(parser, "--json", "print one JSON document")
-    parser.set_defaults(run=_show)
-
-
+@_action(
+    "pecl adapters show lora:r=4+head",
+    argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
+    argument("--rank", type=int, help="rank of LoRA, instead of the spec's"),
+    argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's"),
+    JSON,
+)
 def _show(parsed: argparse.Namespace) -> int:
+    """Show an adapter file, or the options of a spec."""
     if parsed.adapter.endswith(SUFFIX):
         file = load_adapter_file(parsed.adapter)
         configs = file.configs
@@ -180,23 +169,21 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     return attach(tower, counted, seeds=()).num_parameters()
 
 
-def _add_convert(actions: Any) -> None:
-    description = (
-        "Convert an adapter between formats. SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a\n"
-        "checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in\n"
-        ".safetensors, otherwise as a folder in PEFT's, which holds LoRA (with LayerNorms)."
-    )
-    example = "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper"
-    parser = add_command(actions, "convert", example, description, summary="convert an adapter between formats")
-    add_path(parser, "source", "adapter to read")
-    add_path(parser, "target", "adapter to write")
-    parser.add_argument("--language", help="language of the adapter, where SOURCE does not say it")
-    parser.add_argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)")
-    add_config_flags(parser, only=_TOWER_FLAGS)
-    parser.set_defaults(run=_convert)
-
-
+@_action(
+    "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper",
+    path("source", "adapter to read"),
+    path("target", "adapter to write"),
+    argument("--language", help="language of the adapter, where SOURCE does not say it"),
+    argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)"),
+    config_flags(only=_TOWER_FLAGS),
+)
 def _convert(parsed: argparse.Namespace) -> int:
+    """Convert an adapter between formats.
+
+    SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a
+    checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in
+    .safetensors, otherwise as a folder in PEFT's, which holds LoRA (with LayerNorms).
+    """
     check_absent(parsed.target)
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
     language = parsed.language and any_language_code(parsed.language)
@@ -207,20 +194,17 @@ def _convert(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _add_merge(actions: Any) -> None:
-    description = (
-        "Write a text tower with an adapter in its weights, as a folder in sentence-transformers' layout, which\n"
-        "--text-model and sentence-transformers itself can load."
-    )
-    summary = "write a plain text tower with an adapter in its weights"
-    parser = add_command(actions, "merge", "pecl adapters merge de.safetensors merged-de", description, summary=summary)
-    add_path(parser, "source", "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint")
-    add_path(parser, "target", "folder to write")
-    add_config_flags(parser, only=_TOWER_FLAGS)
-    parser.set_defaults(run=_merge)
-
-
+@_action(
+    "pecl adapters merge de.safetensors merged-de",
+    path("source", "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"),
+    path("target", "folder to write"),
+    config_flags(only=_TOWER_FLAGS),
+)
 def _merge(parsed: argparse.Namespace) -> int:
+    """Write a plain text tower with an adapter in its weights.
+
+    The folder has sentence-transformers' layout, which --text-model and sentence-transformers itself can load.
+    """
     check_absent(parsed.target)
     tower = load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)
@@ -229,24 +213,22 @@ def _merge(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _add_push(actions: Any) -> None:
-    about = (
-        "Publish adapters on the model hub, or in a folder, with a model card whose figures are read from the results\n"
-        "of the runs. Each SOURCE is an adapter file as `pecl train` wrote it, or the folder of its results. Every\n"
-        "result must have its checksum, recalls that its ranks give, and the SHA-256 of its adapter file.\n"
-        f"TARGET is a hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. {_PATHS}"
-    )
-    example = "pecl adapters push results/default name/pecl-mini-cs"
-    parser = add_command(actions, "push", example, about, summary="publish adapters with a model card")
-    add_path(parser, "sources", "adapter file, or folder of results", "SOURCE", nargs="+")
-    add_path(parser, "target", "hub id, or folder to make", "TARGET")
-    add_switch(parser, "--best", "per language only the run that validation chooses")
-    parser.add_argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ...")
-    add_switch(parser, "--private", "create a private Hub repository")
-    parser.set_defaults(run=_push)
-
-
+@_action(
+    "pecl adapters push results/default name/pecl-mini-cs",
+    path("sources", "adapter file, or folder of results", "SOURCE", nargs="+"),
+    path("target", "hub id, or folder to make", "TARGET"),
+    switch("--best", "per language only the run that validation chooses"),
+    argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ..."),
+    switch("--private", "create a private Hub repository"),
+)
 def _push(parsed: argparse.Namespace) -> int:
+    """Publish adapters on the model hub, or in a folder, with a model card.
+
+    The card's figures are read from the results of the runs. Each SOURCE is an adapter file as `pecl train` wrote it,
+    or the folder of its results. Every result must have its checksum and the SHA-256 of its adapter file. TARGET is a
+    hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. Where its first part is a folder that
+    is here, it is a path.
+    """
     sources = [Path(source) for source in parsed.sources]
     sources = best_adapters(sources) if parsed.best else sources
     print_text(push(sources, parsed.target, parsed.licence, parsed.private))
@@ -272,20 +254,18 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
     return [candidate.chosen_run.adapter_path for candidate in best]
 
 
-def _add_pull(actions: Any) -> None:
-    about = (
-        "Fetch published adapters into a new folder, pinned to the commit that was fetched, and check that they\n"
-        f"belong to the text tower. SOURCE is a hub id, id@revision, or a folder that push wrote. {_PATHS}"
-    )
-    example = "pecl adapters pull name/pecl-mini-cs adapters"
-    parser = add_command(actions, "pull", example, about, summary="fetch published adapters")
-    add_path(parser, "source", "hub id, id@revision, or folder", "SOURCE")
-    add_path(parser, "target", "folder to make", "TARGET")
-    add_config_flags(parser, only=_TOWER_FLAGS)
-    parser.set_defaults(run=_pull)
-
-
+@_action(
+    "pecl adapters pull name/pecl-mini-cs adapters",
+    path("source", "hub id, id@revision, or folder", "SOURCE"),
+    path("target", "folder to make", "TARGET"),
+    config_flags(only=_TOWER_FLAGS),
+)
 def _pull(parsed: argparse.Namespace) -> int:
+    """Fetch published adapters into a new folder.
+
+    They are pinned to the commit that was fetched, and checked to belong to the text tower. SOURCE is a hub id,
+    id@revision, or a folder that push wrote. Where its first part is a folder that is here, it is a path.
+    """
     paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
     print_text("\n".join(map(str, paths)))
     return 0

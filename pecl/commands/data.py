@@ -6,42 +6,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_answer
+from pecl.commands.options import JSON, argument, group, in_columns, path, print_answer, switch
 from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
 from pecl.data.fetching.remote import DOWNLOADS
+from pecl.data.languages import language_code, listed
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.languages import language_code, listed
 
-_TRANSLATE_EXAMPLE = """examples:
+_action = group("data", "pecl data download xtd10 --text-only")
+_DATA_DIR = path("--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")
+_TRANSLATE_EXAMPLE = """
   pecl data translate xtd10 --source en --target ko --overwrite --model facebook/nllb-200-distilled-600M
       makes XTD10's Korean translations from English: the released file is a copy of the Italian one
   pecl data translate multi30k --split val --source cs --target en --model Helsinki-NLP/opus-mt-cs-en
   pecl data translate birds.csv --source en --target ko --model facebook/m2m100_418M --out birds-translated.csv"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command and its four actions."""
-    parser = add_command(commands, "data", "pecl data download xtd10 --text-only")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in (_add_list, _add_download, _add_check, _add_translate):
-        action = add(actions)
-        add_path(action, "--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")
-        add_switch(action, "--json", "print one JSON document")
-
-
-def _add_list(actions: Any) -> argparse.ArgumentParser:
-    parser = add_command(actions, "list", "pecl data list", summary="list the data sets, and whether they are found")
-    parser.set_defaults(run=_list)
-    return parser
-
-
+@_action("pecl data list", _DATA_DIR, JSON)
 def _list(parsed: argparse.Namespace) -> int:
+    """List the data sets, and whether they are found."""
     root = _data_dir(parsed)
     rows = [
         {
@@ -73,21 +61,20 @@ def _state(row: dict[str, Any]) -> str:
     return "found" if row["found"] else "missing"
 
 
-def _add_download(actions: Any) -> argparse.ArgumentParser:
-    example, summary = "pecl data download xtd10 pectvlm", "download data sets; existing files are kept"
-    parser = add_command(actions, "download", example, summary=summary)
-    parser.add_argument("names", nargs="+", metavar="NAME", help=f"data sets to download: {', '.join(DOWNLOADS)}")
-    parser.add_argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory")
-    add_switch(parser, "--text-only", "fetch no images")
-    add_switch(parser, "--overwrite", "replace text files that differ from the owner's")
-    parser.add_argument("--workers", type=int, default=4, help="files at the same time (default: 4)")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)")
-    parser.add_argument("--attempts", type=int, default=5, help="attempts at each file (default: 5)")
-    parser.set_defaults(run=_download)
-    return parser
-
-
+@_action(
+    "pecl data download xtd10 pectvlm",
+    argument("names", nargs="+", metavar="NAME", help=f"data sets to download: {', '.join(DOWNLOADS)}"),
+    argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory"),
+    switch("--text-only", "fetch no images"),
+    switch("--overwrite", "replace text files that differ from the owner's"),
+    argument("--workers", type=int, default=4, help="files at the same time (default: 4)"),
+    argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)"),
+    argument("--attempts", type=int, default=5, help="attempts at each file (default: 5)"),
+    _DATA_DIR,
+    JSON,
+)
 def _download(parsed: argparse.Namespace) -> int:
+    """Download data sets; existing files are kept."""
     for flag in ("workers", "timeout", "attempts"):
         if not getattr(parsed, flag) > 0:
             raise ConfigError(f"--{flag}: expected a number > 0, got {getattr(parsed, flag)}")
@@ -106,16 +93,15 @@ def _download(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _add_check(actions: Any) -> argparse.ArgumentParser:
-    summary = "print every problem of a data set, or of a table of your own; exit status 2 if there is one"
-    parser = add_command(actions, "check", "pecl data check birds/captions.csv", summary=summary)
-    add_path(parser, "target", f"table or folder of your own, or one of {', '.join(DATASETS)}", "FILE")
-    add_switch(parser, "--text-only", "omit the images")
-    parser.set_defaults(run=_check)
-    return parser
-
-
+@_action(
+    "pecl data check birds/captions.csv",
+    path("target", f"table or folder of your own, or one of {', '.join(DATASETS)}", "FILE"),
+    switch("--text-only", "omit the images"),
+    _DATA_DIR,
+    JSON,
+)
 def _check(parsed: argparse.Namespace) -> int:
+    """Print every problem of a data set, or of a table of your own; exit status 2 if there is one."""
     target, open_images = parsed.target, not parsed.text_only
     if target in DATASETS:
         report, place = check_dataset(target, parsed.data_dir, open_images=open_images), ""
@@ -136,28 +122,26 @@ def _check(parsed: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _add_translate(actions: Any) -> argparse.ArgumentParser:
-    summary = "make machine translations with a MarianMT (OPUS), M2M100 or NLLB model"
-    parser = add_command(actions, "translate", "", summary=summary)
-    parser.epilog = _TRANSLATE_EXAMPLE
-    parser.add_argument("what", metavar="WHAT", help="xtd10, multi30k, a text file of captions, or a table")
-    parser.add_argument("--source", required=True, help="language to translate from")
-    parser.add_argument("--target", required=True, help="language to translate into")
-    parser.add_argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder")
-    parser.add_argument("--revision", help="commit, branch or tag of the model on the Hub")
-    parser.add_argument("--split", help="split of multi30k (default: test_2016_flickr)")
-    add_path(parser, "--out", "file to write, for a file of your own; a data set has its place", "FILE")
-    add_switch(parser, "--overwrite", "replace the translations that are there")
-    parser.add_argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)")
-    parser.add_argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)")
-    parser.add_argument("--batch-size", type=int, default=16, help="sentences at the same time (default: 16)")
-    parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
-    parser.set_defaults(run=_translate)
-    return parser
-
-
+@_action(
+    _TRANSLATE_EXAMPLE,
+    argument("what", metavar="WHAT", help="xtd10, multi30k, a text file of captions, or a table"),
+    argument("--source", required=True, help="language to translate from"),
+    argument("--target", required=True, help="language to translate into"),
+    argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder"),
+    argument("--revision", help="commit, branch or tag of the model on the Hub"),
+    argument("--split", help="split of multi30k (default: test_2016_flickr)"),
+    path("--out", "file to write, for a file of your own; a data set has its place", "FILE"),
+    switch("--overwrite", "replace the translations that are there"),
+    argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)"),
+    argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)"),
+    argument("--batch-size", type=int, default=16, help="sentences at the same time (default: 16)"),
+    argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16"),
+    argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
+    _DATA_DIR,
+    JSON,
+)
 def _translate(parsed: argparse.Namespace) -> int:
+    """Make machine translations with a MarianMT (OPUS), M2M100 or NLLB model."""
     from pecl.data.translating.mt import TranslationConfig, Translator  # imports torch
 
     if parsed.batch_size < 1:

@@ -1,36 +1,28 @@
 """`pecl distil`: align a language's text to the frozen English embeddings, from translated text only."""
 
 import argparse
-from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, add_switch, check_languages, language_values
-from pecl.commands.train import add_dry_run, print_plans, print_results
+from pecl.commands.options import DRY_RUN, JSON, check_languages, command, config_flags, language_values, switch
+from pecl.commands.train import print_plans, print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import plan_runs
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands,
-        "distil",
-        "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
-        "Align a language's text to the frozen tower's embeddings of its English translations: --text takes tables "
-        "with a column for each of the two, pairs of aligned files, and named sets. Training needs no image.",
-    )
-    shown = dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")
-    add_config_flags(parser, defaults={**DISTIL_DEFAULTS, **shown})
-    more = "also train on the images of the data set's training part, at most --shots"
-    add_switch(parser, "--images", more)
-    add_dry_run(parser)
-    add_switch(parser, "--json", "print the results as one JSON document")
-    parser.set_defaults(run=run)
-
-
+@command(
+    "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
+    config_flags(defaults={**DISTIL_DEFAULTS, **dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")}),
+    switch("--images", "also train on the images of the data set's training part, at most --shots"),
+    DRY_RUN,
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Train the languages one after the other, or jointly; print a table, and last the path of each result."""
+    """Train a language on translated text only, and measure the recall before and after.
+
+    The language's text is aligned to the frozen tower's embeddings of its English translations. --text takes tables
+    with a column for each of the two, pairs of aligned files, and named sets. Training needs no image.
+    """
     inputs = TrainingInputs()
     configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
     check_languages(configs)

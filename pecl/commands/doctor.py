@@ -5,11 +5,11 @@ import os
 import re
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, requires, version
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from pecl.commands.options import add_command, add_path, add_switch, print_answer
+from pecl.commands.options import JSON, command, path, print_answer
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError, install
@@ -43,16 +43,9 @@ class Finding(NamedTuple):
     detail: str
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(commands, "doctor", "pecl doctor")
-    add_path(parser, "--data-dir", "folder of the data sets (default: $PECL_DATA_DIR)")
-    add_switch(parser, "--json", "print the findings as one JSON document")
-    parser.set_defaults(run=run)
-
-
+@command("pecl doctor", path("--data-dir", "folder of the data sets (default: $PECL_DATA_DIR)"), JSON)
 def run(parsed: argparse.Namespace) -> int:
-    """Print the findings; exit status 1 when something needed is missing."""
+    """List what is installed and found, and how to get missing parts."""
     plugins = sorted(installed_plugins().items())
     findings = [
         *_packages(),

@@ -1,18 +1,18 @@
 """`pecl embed`: images or texts of any number into parquet files."""
 
 import argparse
-from typing import Any
 
 from pecl.bulk.embed import embed
 from pecl.bulk.job import TOWERS
 from pecl.bulk.sources import COLUMNS, KINDS
 from pecl.commands.options import (
     ADAPTER_HELP,
-    add_command,
-    add_config_flags,
-    add_path,
-    add_switch,
+    JSON,
+    argument,
+    command,
+    config_flags,
     config_values,
+    path,
     print_json,
     print_text,
 )
@@ -22,37 +22,31 @@ from pecl.training.distributed import use_threads
 _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    description = (
-        "Embed images or texts into a folder of parquet files with the columns id and embedding. SOURCE is a folder\n"
-        "of images, a file with one text per line, a table of captions, or a data set. The same command resumes a\n"
-        "killed one. --out NAME.npy writes an array of a short list, and the names of its rows to NAME.txt."
-    )
-    example = "pecl embed lines.txt --adapter de.safetensors --out embedded"
-    parser = add_command(commands, "embed", example, description)
-    parser.add_argument("source", help="folder of images, file of lines (.txt), table, or data set")
-    add_path(parser, "--out", "folder to write, or a file NAME.npy", required=True)
-    parser.add_argument("--kind", choices=KINDS, help="default: images for a folder, else texts")
-    parser.add_argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set")
-    parser.add_argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)")
-    parser.add_argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)")
-    parser.add_argument(
+@command(
+    "pecl embed lines.txt --adapter de.safetensors --out embedded",
+    argument("source", help="folder of images, file of lines (.txt), table, or data set"),
+    path("--out", "folder to write, or a file NAME.npy", required=True),
+    argument("--kind", choices=KINDS, help="default: images for a folder, else texts"),
+    argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set"),
+    argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)"),
+    argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)"),
+    argument(
         "--no-normalize",
         action="store_false",
         dest="normalize",
         help="keep the tower's own lengths (default: length 1)",
-    )
-    parser.add_argument(
-        "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (extra `ray`)"
-    )
-    add_switch(parser, "--json", "print one JSON document")
-    add_config_flags(parser, only=_FLAGS)
-    parser.set_defaults(run=run)
-
-
+    ),
+    argument("--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (extra `ray`)"),
+    config_flags(only=_FLAGS),
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Embed, and print the number of rows and files."""
+    """Embed images or texts into a folder of parquet files with the columns id and embedding.
+
+    SOURCE is a folder
+    of images, a file with one text per line, a table of captions, or a data set. The same command resumes a
+    killed one. --out NAME.npy writes an array of a short list, and the names of its rows to NAME.txt.
+    """
     values = {name: value for name, value in config_values(parsed).items() if name in _FLAGS}
     config = make_config({**values, "dataset": parsed.source}, where="command line")  # its languages are the source's
     with use_threads(config.threads):

@@ -2,20 +2,21 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from pecl.commands.options import (
     ADAPTER_HELP,
-    add_command,
-    add_config_flags,
-    add_switch,
+    JSON,
+    argument,
+    command,
+    config_flags,
     counted,
     differences,
     language_configs,
-    path_argument,
+    path,
     print_answer,
     print_json,
     print_text,
+    switch,
 )
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
@@ -28,37 +29,28 @@ from pecl.report.tables import Column, evaluation_table, plain_table, reported
 from pecl.retrieval.measures import RECALL_AT
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
-    parser = add_command(commands, "evaluate", example)
-    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS))
-    parser.add_argument(
-        "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
-    )
-    parser.add_argument(
+@command(
+    "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs",
+    config_flags(only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)),
+    argument("--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"),
+    path(
         "--embeddings",
+        "embeddings of the images by another program, in place of the image tower: .npy (with --paths), parquet, or a "
+        "folder of clip-retrieval; rows are found by the names of the image files",
+        "FILE",
         dest="image_embeddings",
-        type=path_argument,
-        metavar="FILE",
-        help="embeddings of the images by another program, in place of the image tower: .npy (with --paths), parquet, "
-        "or a folder of clip-retrieval; rows are found by the names of the image files",
-    )
-    parser.add_argument(
-        "--paths", dest="image_paths", type=path_argument, metavar="FILE", help="path of each row of an array, per line"
-    )
-    parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
-    corrected = "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"
-    add_switch(parser, "--correct-hubs", corrected)
-    told = "measure whether the best score of a word tells if an image of it is there: would a cutoff hold?"
-    add_switch(parser, "--presence", told)
-    add_switch(parser, "--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing")
-    add_switch(parser, "--json", "print the results as one JSON document")
-    parser.set_defaults(run=run)
-
-
+    ),
+    path("--paths", "path of each row of an array, per line", "FILE", dest="image_paths"),
+    argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}"),
+    switch("--correct-hubs", "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"),
+    switch(
+        "--presence", "measure whether the best score of a word tells if an image of it is there: would a cutoff hold?"
+    ),
+    switch("--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing"),
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Evaluate every language and print one table."""
+    """Measure the retrieval recall of languages on a data set."""
     given = language_configs(parsed)
     if parsed.dry_run:
         choices = [check_evaluation(config) for config in given]
@@ -120,7 +112,7 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
 
 def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
     """Print the figures of another package next to those of pecl."""
-    rows = [row.to_json(parsed.harness) for row in evaluate_with(parsed.harness, configs)]
+    rows = evaluate_with(parsed.harness, configs)
     columns = [Column(name, f"{{{name}:.3f}}" if "recall@" in name else f"{{{name}}}") for name in rows[0]]
     print_answer(parsed, rows, plain_table(columns, rows))
     return 0

@@ -1,6 +1,7 @@
 """`pecl export`: write towers and trained languages for sentence-transformers, open_clip, ONNX, PEFT and immich."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,62 +12,54 @@ from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
 from pecl.commands.options import (
     ADAPTER_HELP,
-    add_command,
-    add_config_flags,
-    add_path,
-    add_switch,
+    Argument,
+    Run,
+    argument,
+    config_flags,
     config_of,
+    group,
+    path,
     print_text,
+    switch,
 )
 from pecl.config import Role, fields_of
+from pecl.data.languages import find_name, language_name
 from pecl.encoders.pairs import MINI
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, WeightsError, not_none, unknown
 from pecl.files import check_absent
-from pecl.languages import find_name, language_name
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
 _ADAPTER_HELP = f"adapter: {ADAPTER_HELP}"
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command and its five formats."""
-    example = "pecl export sentence-transformers mini-cs --adapter cs"
-    parser = add_command(commands, "export", example)
-    formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
-    for add in (_add_sentence_transformers, _add_open_clip, _add_onnx, _add_peft, _add_immich):
-        add(formats)
+_action = group("export", "pecl export sentence-transformers mini-cs --adapter cs", "format")
 
 
-def _add_format(formats: Any, name: str, summary: str, example: str, about: str) -> argparse.ArgumentParser:
-    parser = add_command(formats, name, f"pecl export {name} {example}", about, summary=summary)
-    add_path(parser, "target", "folder to write")
-    add_config_flags(parser, only=_TOWER_FLAGS)
-    return parser
+def _format(example: str, *arguments: Argument) -> Callable[[Run], Run]:
+    """Return `_action` of a format that is written into a folder."""
+    return _action(example, path("target", "folder to write"), config_flags(only=_TOWER_FLAGS), *arguments)
 
 
-def _add_adapter(parser: argparse.ArgumentParser, help: str = _ADAPTER_HELP, **options: Any) -> None:
-    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=help, **options)
+def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> Argument:
+    return argument("--adapter", dest="source", metavar="ADAPTER", help=help, **options)
 
 
-def _add_sentence_transformers(formats: Any) -> None:
-    about = (
-        "Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and pictures go through\n"
-        "the tower that each belongs to. With --adapter-only the folder is small, and names the folder of the plain\n"
-        "tower as the base that it loads."
-    )
-    summary, example = "both towers in one folder, or an adapter", "mini-cs --adapter cs"
-    parser = _add_format(formats, "sentence-transformers", summary, example, about)
-    _add_adapter(parser, f"{_ADAPTER_HELP}; merged into the tower")
-    add_switch(parser, "--text-only", "leave the image tower out")
-    add_switch(parser, "--adapter-only", "write only the adapter; needs --base")
-    base = "for --adapter-only: folder that this command wrote without --adapter, or hub id"
-    parser.add_argument("--base", help=base)
-    parser.set_defaults(run=_sentence_transformers)
-
-
+@_format(
+    "pecl export sentence-transformers mini-cs --adapter cs",
+    _adapter(f"{_ADAPTER_HELP}; merged into the tower"),
+    switch("--text-only", "leave the image tower out"),
+    switch("--adapter-only", "write only the adapter; needs --base"),
+    argument("--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"),
+)
 def _sentence_transformers(parsed: argparse.Namespace) -> int:
+    """Both towers in one folder, or an adapter.
+
+    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and pictures go through
+    the tower that each belongs to. With --adapter-only the folder is small, and names the folder of the plain
+    tower as the base that it loads.
+    """
     from pecl.export.sentence_transformers import export_adapter, export_towers
 
     if parsed.adapter_only and not (parsed.source and parsed.base):
@@ -81,45 +74,39 @@ def _sentence_transformers(parsed: argparse.Namespace) -> int:
     return _say(export_towers(loaded.text, None if parsed.text_only else loaded.towers.image, parsed.target), loaded)
 
 
-def _add_open_clip(formats: Any) -> None:
-    about = (
-        "Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its\n"
-        "own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities)."
-    )
-    parser = _add_format(formats, "open-clip", "both towers as a local-dir: of open_clip", "oc-cs --adapter cs", about)
-    _add_adapter(parser, f"{_ADAPTER_HELP}; merged into the tower")
-    parser.set_defaults(run=_open_clip)
-
-
+@_format("pecl export open-clip oc-cs --adapter cs", _adapter(f"{_ADAPTER_HELP}; merged into the tower"))
 def _open_clip(parsed: argparse.Namespace) -> int:
+    """Both towers as a local-dir: of open_clip.
+
+    Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its
+    own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities).
+    """
     from pecl.export.open_clip import export_open_clip
 
     loaded = _load(parsed)
     return _say(export_open_clip(loaded.text, loaded.towers.image, parsed.target), loaded)
 
 
-def _add_onnx(formats: Any) -> None:
-    about = (
-        "Write onnx/model.onnx (texts), onnx/vision_model.onnx (pictures) and the tokenizer. With --slots one file\n"
-        "holds the adapters of several languages, and its input `slots` says which language each text is in."
-    )
-    example = "onnx-bank --slots --adapter cs --adapter de"
-    parser = _add_format(formats, "onnx", "both towers as ONNX files, one language or many", example, about)
-    parser.add_argument(
+@_format(
+    "pecl export onnx onnx-bank --slots --adapter cs --adapter de",
+    argument(
         *("--adapter", "--adapters"),
         dest="sources",
         metavar="ADAPTER",
         action="append",
         default=[],
         help=f"{_ADAPTER_HELP}; with --slots several times",
-    )
-    add_switch(parser, "--slots", "one file for all the adapters, with an input `slots`")
-    add_switch(parser, "--int8", "write the texts' tower in 8 bits as well")
-    add_switch(parser, "--text-only", "leave the image tower out")
-    parser.set_defaults(run=_onnx)
-
-
+    ),
+    switch("--slots", "one file for all the adapters, with an input `slots`"),
+    switch("--int8", "write the texts' tower in 8 bits as well"),
+    switch("--text-only", "leave the image tower out"),
+)
 def _onnx(parsed: argparse.Namespace) -> int:
+    """Both towers as ONNX files, one language or many.
+
+    Write onnx/model.onnx (texts), onnx/vision_model.onnx (pictures) and the tokenizer. With --slots one file
+    holds the adapters of several languages, and its input `slots` says which language each text is in.
+    """
     from pecl.export.onnx import export_onnx
 
     if not parsed.slots:
@@ -141,19 +128,17 @@ def _onnx(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _add_peft(formats: Any) -> None:
-    about = (
-        "Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base\n"
-        "that AutoModel can load. It holds lora and layernorm; for a head see `pecl export sentence-transformers`."
-    )
-    parser = _add_format(formats, "peft", "an adapter in PEFT's format", "peft-cs --adapter cs.safetensors", about)
-    _add_adapter(parser, required=True)
-    base = "folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"
-    parser.add_argument("--base", help=base)
-    parser.set_defaults(run=_peft)
-
-
+@_format(
+    "pecl export peft peft-cs --adapter cs.safetensors",
+    _adapter(required=True),
+    argument("--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
+)
 def _peft(parsed: argparse.Namespace) -> int:
+    """An adapter in PEFT's format.
+
+    Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base
+    that AutoModel can load. It holds lora and layernorm; for a head see `pecl export sentence-transformers`.
+    """
     from pecl.export.peft import export_peft
 
     loaded = _load(parsed)
@@ -196,27 +181,23 @@ def _say(path: Path, loaded: _Loaded) -> int:
     return 0
 
 
-def _add_immich(formats: Any) -> None:
-    about = (
-        "Write the folder of one of immich's models with a language in its text tower. Photographs that immich has\n"
-        "indexed stay as they are. onnxruntime opens the new file, and its embeddings are compared with the tower's."
-    )
-    example = (
-        "pecl export immich --tower XLM-Roberta-Large-Vit-B-32 --language cs --adapter cs.safetensors --out FOLDER"
-    )
-    summary = "a language for immich"
-    parser = add_command(formats, "immich", example, about, summary=summary)
-    name = "immich's name of the model (Administration, Smart search)"
-    parser.add_argument("--tower", metavar="NAME", required=True, help=name)
-    parser.add_argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter")
-    _add_adapter(parser)
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write")
-    add_switch(parser, "--text-only", "leave visual/ out")
-    add_config_flags(parser, only=_TOWER_FLAGS - {"profile"})
-    parser.set_defaults(run=_immich)
-
-
+@_action(
+    "pecl export immich --tower XLM-Roberta-Large-Vit-B-32 --language cs --adapter cs.safetensors --out FOLDER",
+    argument(
+        "--tower", metavar="NAME", required=True, help="immich's name of the model (Administration, Smart search)"
+    ),
+    argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter"),
+    _adapter(),
+    argument("--out", metavar="FOLDER", required=True, help="folder to write"),
+    switch("--text-only", "leave visual/ out"),
+    config_flags(only=_TOWER_FLAGS - {"profile"}),
+)
 def _immich(parsed: argparse.Namespace) -> int:
+    """A language for immich.
+
+    Write the folder of one of immich's models with a language in its text tower. Photographs that immich has
+    indexed stay as they are. onnxruntime opens the new file, and its embeddings are compared with the tower's.
+    """
     from pecl.export.immich import MODELS, export_immich
 
     if parsed.tower not in MODELS:

@@ -4,13 +4,16 @@ import argparse
 from typing import Any
 
 from pecl.commands.options import (
-    add_command,
-    add_config_flags,
-    add_switch,
+    JSON,
+    Argument,
+    argument,
+    command,
+    config_flags,
     counted,
     differences,
     print_json,
     print_text,
+    switch,
     training_values,
 )
 from pecl.config import ExperimentConfig, Role, fields_of
@@ -22,54 +25,55 @@ from pecl.grid.launchers.base import Launcher
 from pecl.grid.launchers.processes import parse_devices
 from pecl.results.result import collect
 
-_DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 
-Complete runs are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any number
-of grids may share a results folder, and none trains a run that another is training. Ctrl-C saves and stops."""
+def _option_of(launcher: str, example: str) -> Argument:
+    text = f"option of the launcher {launcher}, such as {example}; may be repeated"
+    return argument(f"--{launcher}", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands,
-        "grid",
-        "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
-        _DESCRIPTION,
-    )
-    add_config_flags(parser)
-    parser.add_argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: runs of several seeds")
-    parser.add_argument(
+@command(
+    "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
+    config_flags(),
+    argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: runs of several seeds"),
+    argument(
         "--best-of",
         metavar="FOLDER",
         help="instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
-    )
-    text = "runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)"
-    parser.add_argument("--fleet", default=AUTO_FLEET, metavar="N", help=text)
-    parser.add_argument(
+    ),
+    argument(
+        "--fleet",
+        default=AUTO_FLEET,
+        metavar="N",
+        help="runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)",
+    ),
+    argument(
         "--launcher",
         metavar="NAME",
         help=f"where runs are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
-    )
-    parser.add_argument(
+    ),
+    argument(
         "--jobs",
         type=int,
         metavar="N",
         help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
-    )
-    parser.add_argument(
+    ),
+    argument(
         "--devices", metavar="D,D", help="spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1"
-    )
-    for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
-        text = f"option of the launcher {name}, such as {example}; may be repeated"
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="KEY=VALUE", help=text)
-    checks = "check the runs up to the first step of each, print them and how long they will take, and write nothing"
-    add_switch(parser, "--dry-run", checks)
-    add_switch(parser, "--json", "print the results as one JSON document")
-    parser.set_defaults(run=run)
-
-
+    ),
+    _option_of("slurm", "partition=gpu"),
+    _option_of("ray", "num_gpus=0.5"),
+    switch(
+        "--dry-run",
+        "check the runs up to the first step of each, print them and how long they will take, and write nothing",
+    ),
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Train the runs and print the table; exit status 1 when a run failed."""
+    """Train every combination of values; on the command line lists are joined by commas.
+
+    Complete runs are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any
+    number of grids may share a results folder, and none trains a run that another is training. Ctrl-C saves and stops.
+    """
     configs = grid_configs(parsed)
     launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed), _devices(parsed))
     if parsed.dry_run:

@@ -2,9 +2,8 @@
 
 import argparse
 from dataclasses import asdict
-from typing import Any
 
-from pecl.commands.options import add_command, add_path, add_switch, add_threads, print_answer, threads_of
+from pecl.commands.options import JSON, THREADS, argument, command, path, print_answer, switch, threads_of
 from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
 from pecl.search.options import IndexOptions
@@ -12,43 +11,36 @@ from pecl.search.options import IndexOptions
 _SHOWN = 10  # unreadable files that are named
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands,
-        "index",
-        "pecl index ~/Pictures",
-        "Embed the photographs of a folder and all folders below. The next time it embeds only new and changed\n"
-        "photographs, and drops those that were removed. After an interruption it goes on where it was.",
-    )
-    add_path(parser, "folder", "folder of photographs, of any depth", "FOLDER")
-    add_path(parser, "--out", "folder of the index (default: one in your data folder)", "INDEX")
-    parser.add_argument("--profile", help="pair of towers, such as mini (default) or paper")
-    parser.add_argument(
-        "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep thumbnails in the index"
-    )
-    parser.add_argument("--engine", help="vector backend: exact (default) or qdrant")
-    parser.add_argument("--url", help="address of the Qdrant server, with --engine qdrant")
-    parser.add_argument(
+@command(
+    "pecl index ~/Pictures",
+    path("folder", "folder of photographs, of any depth", "FOLDER"),
+    path("--out", "folder of the index (default: one in your data folder)", "INDEX"),
+    argument("--profile", help="pair of towers, such as mini (default) or paper"),
+    argument("--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep thumbnails in the index"),
+    argument("--engine", help="vector backend: exact (default) or qdrant"),
+    argument("--url", help="address of the Qdrant server, with --engine qdrant"),
+    argument(
         "--languages",
         metavar="CODES",
         help="languages of your queries, such as cs,de (default: those of your system, and English)",
-    )
-    parser.add_argument(
+    ),
+    argument(
         "--words",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="read names of files and folders, captions, keywords, people and days (default: yes)",
-    )
-    add_switch(parser, "--rebuild", "rebuild from scratch")
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
-    add_threads(parser)
-    add_switch(parser, "--json", "print the outcome as one JSON document")
-    parser.set_defaults(run=run)
-
-
+    ),
+    switch("--rebuild", "rebuild from scratch"),
+    argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
+    THREADS,
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Create or update the index, and print its counts."""
+    """Create or update the index of a folder of photographs, to be searched by `pecl search`.
+
+    Embed the photographs of a folder and all folders below. The next time it embeds only new and changed
+    photographs, and drops those that were removed. After an interruption it goes on where it was.
+    """
     languages = None if parsed.languages is None else parsed.languages.split(",")
     made = (parsed.profile, parsed.thumbnails, parsed.engine, parsed.url, parsed.rebuild, parsed.device)
     options = IndexOptions(*made, languages, parsed.words)

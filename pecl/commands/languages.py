@@ -5,30 +5,27 @@ from dataclasses import asdict
 from typing import Any
 
 from pecl.adapters.ready import ready_adapters
-from pecl.commands.options import add_command, add_switch, in_columns, print_answer
+from pecl.commands.options import JSON, argument, command, in_columns, print_answer
 from pecl.data.language_guess import can_guess, is_detected
+from pecl.data.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
 from pecl.data.registry import DATASETS
 from pecl.encoders.pairs import MINI
 from pecl.errors import ConfigError, unknown
-from pecl.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
 
 _GROUPS = ("region", "script")
 _SEARCHES = {True: "detected, or named with --language {code}", False: "named with --language {code}; not detected"}
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(commands, "languages", "pecl languages --script Cyrl")
-    parser.add_argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili")
-    parser.add_argument("--script", help="only those in a script, such as Cyrl")
-    parser.add_argument("--region", help="only those of a region, such as Africa")
-    parser.add_argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script")
-    add_switch(parser, "--json", "print one JSON document")
-    parser.set_defaults(run=run)
-
-
+@command(
+    "pecl languages --script Cyrl",
+    argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili"),
+    argument("--script", help="only those in a script, such as Cyrl"),
+    argument("--region", help="only those of a region, such as Africa"),
+    argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script"),
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Print the languages."""
+    """List languages by region or script, or show the names, data sets and ready adapter of some."""
     rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
     for field in _GROUPS:
         wanted = getattr(parsed, field)

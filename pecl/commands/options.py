@@ -2,19 +2,21 @@
 
 import argparse
 import contextlib
+import inspect
 import json
 import logging
 import sys
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from pecl.commands import COMMANDS
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
+from pecl.data.languages import shared_code
 from pecl.errors import EMPTY_PATH, ConfigError, printable
 from pecl.files.failures import write_output
-from pecl.languages import shared_code
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +37,77 @@ _HEADINGS = {
 _HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
 
 
-def add_command(
-    commands: Any, name: str, example: str, description: str | None = None, *, summary: str | None = None
-) -> argparse.ArgumentParser:
-    """Add a command, or an action with its `summary`, with an example for its --help, and return its parser."""
-    summary = summary or COMMANDS[name]
+# Name of a command -> the function that adds its parser; a module's commands are there once it is imported
+REGISTERED: dict[str, Callable[[Any], None]] = {}
+Argument = Callable[[argparse.ArgumentParser], Any]  # adds an argument, or several, to a parser
+Run = Callable[[argparse.Namespace], int]  # carries out a command and returns the exit status
+
+
+def command(
+    example: str, *arguments: Argument, actions: list[Callable[[Any], None]] | None = None
+) -> Callable[[Run], Run]:
+    """Decorate the function that carries out the command of its module, or an action of the group that has `actions`.
+
+    Its docstring is the description; of an action its name and first line are name and summary. --help shows `example`.
+    """
+
+    def register(run: Run) -> Run:
+        module, description = run.__module__.rpartition(".")[2], inspect.cleandoc(run.__doc__ or "")
+        first = description.partition("\n")[0].rstrip(".")
+        summary = COMMANDS[module] if actions is None else first[0].lower() + first[1:]
+        name = module if actions is None else run.__name__.strip("_").replace("_", "-")
+
+        def add(commands: Any) -> None:
+            parser = _add_parser(commands, name, example, summary, description)
+            for declared in arguments:
+                declared(parser)
+            parser.set_defaults(run=run)
+
+        if actions is None:
+            REGISTERED[name] = add
+        else:
+            actions.append(add)
+        return run
+
+    return register
+
+
+def group(name: str, example: str, what: str = "action") -> Callable[..., Callable[[Run], Run]]:
+    """Register a command of several actions, and return their decorator: `command` among these."""
+    actions: list[Callable[[Any], None]] = []
+
+    def add(commands: Any) -> None:
+        parser = _add_parser(commands, name, example, COMMANDS[name], COMMANDS[name])
+        inner = parser.add_subparsers(dest=what, required=True, metavar=what.upper())
+        for one in actions:
+            one(inner)
+
+    REGISTERED[name] = add
+    return partial(command, actions=actions)
+
+
+def _add_parser(commands: Any, name: str, example: str, summary: str, description: str) -> argparse.ArgumentParser:
+    style = argparse.RawDescriptionHelpFormatter
     parser = commands.add_parser(
-        name,
-        help=summary,
-        description=description or summary,
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, help=summary, description=description, epilog=f"example: {example}", formatter_class=style
     )
     add_common(parser)
     return parser
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Declare an argument, with the options of `add_argument`."""
+    return lambda parser: parser.add_argument(*names, **options)
+
+
+def switch(name: str, help: str) -> Argument:
+    """Declare a flag without value."""
+    return argument(name, action="store_true", help=help)
+
+
+def path(name: str, help: str, metavar: str | None = None, **options: Any) -> Argument:
+    """Declare an argument that is a path, which may not be empty."""
+    return argument(name, type=path_argument, metavar=metavar, help=help, **options)
 
 
 def add_common(parser: argparse.ArgumentParser, **defaults: Any) -> None:
@@ -65,19 +124,11 @@ def add_common(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     add("--plugin", dest="plugin", metavar="FILE", help=_HELP["plugin"])
 
 
-def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Add --threads to a command without the flags of the config."""
-    parser.add_argument("--threads", metavar="N", help=_HELP["threads"])
-
-
-def add_switch(parser: argparse.ArgumentParser, name: str, help: str, **options: Any) -> None:
-    """Add a flag without value."""
-    parser.add_argument(name, action="store_true", help=help, **options)
-
-
-def add_path(parser: Any, name: str, help: str, metavar: str | None = None, **options: Any) -> None:
-    """Add an argument that is a path, which may not be empty."""
-    parser.add_argument(name, type=path_argument, metavar=metavar, help=help, **options)
+JSON = switch("--json", "print one JSON document")
+THREADS = argument("--threads", metavar="N", help=_HELP["threads"])  # of commands without the flags of the config
+DRY_RUN = switch(
+    "--dry-run", "make the checks of the run up to its first step, print the plan and the time, and write nothing"
+)
 
 
 @contextlib.contextmanager
@@ -93,35 +144,36 @@ def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def add_config_flags(
-    parser: argparse.ArgumentParser, only: frozenset[str] | None = None, defaults: Mapping[str, Any] | None = None
-) -> None:
-    """Add --config and a flag per config field, or per field of `only`; an omitted flag sets nothing.
+def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any] | None = None) -> Argument:
+    """Declare --config and a flag per config field, or per field of `only`; an omitted flag sets nothing.
 
     The help groups flags by headings. `defaults` replace the defaults of fields in the help.
     """
-    parser.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        metavar="YAML",
-        help="file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; later "
-        "files win, and flags win over files",
-    )
-    heading, groups = "", {}
-    for item in fields(ExperimentConfig):
-        heading = _HEADINGS.get(item.name, heading)
-        if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
-            continue
-        if heading not in groups:
-            groups[heading] = parser.add_argument_group(heading)
-        flag = f"--{item.name.replace('_', '-')}"
-        default = (defaults or {}).get(item.name, item.default)
-        text = (_HELP[item.name] + (f" (default: {default})" if default is not None else "")).replace("%", "%%")
-        if isinstance(item.default, bool):
-            groups[heading].add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-        else:
-            groups[heading].add_argument(flag, default=None, metavar=item.name.upper(), help=text)
+    shown = {item.name: item.default for item in fields(ExperimentConfig)} | dict(defaults or {})
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--config",
+            action="append",
+            default=[],
+            metavar="YAML",
+            help="file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; "
+            "later files win, and flags win over files",
+        )
+        heading, groups = "", {}
+        for item in fields(ExperimentConfig):
+            heading = _HEADINGS.get(item.name, heading)
+            if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
+                continue
+            if heading not in groups:
+                groups[heading] = parser.add_argument_group(heading)
+            default = shown[item.name]
+            text = (_HELP[item.name] + (f" (default: {default})" if default is not None else "")).replace("%", "%%")
+            is_switch = isinstance(item.default, bool)
+            kind = {"action": argparse.BooleanOptionalAction} if is_switch else {"metavar": item.name.upper()}
+            groups[heading].add_argument(f"--{item.name.replace('_', '-')}", default=None, help=text, **kind)
+
+    return add
 
 
 def config_values(parsed: argparse.Namespace) -> dict[str, Any]:

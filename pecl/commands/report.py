@@ -5,9 +5,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pecl.commands.options import add_command, add_path, add_switch, print_json, print_text
+from pecl.commands.options import argument, command, path, print_json, print_text, switch
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import quoted
@@ -20,52 +19,6 @@ from pecl.results.result import Result, collect
 
 logger = logging.getLogger(__name__)
 
-_DESCRIPTION = """print the tables of experiments from their result files
-
-Results that were measured alike (data, gallery, towers, test side) have one heading, which says how. Runs that differ
-only in their seed form one candidate; validation chooses the candidate of each language and route. As CSV, without
---table, the long table `routes` is printed, or `evaluations` where nothing was trained."""
-
-
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(
-        commands,
-        "report",
-        "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
-        _DESCRIPTION,
-    )
-    add_path(parser, "folders", "folders or files of results", "FOLDER", nargs="*", default=["results"])
-    parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    parser.add_argument(
-        "--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"
-    )
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
-    )
-    add_switch(parser, "--paper", "the tables of the method's publication, in its layout, from these results")
-    overview = f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures"
-    add_switch(parser, "--summary", overview)
-    add_switch(parser, "--ids", "show the ids of runs")
-    add_path(parser, "--out", "write a file for each table into this folder; print their paths", "DIR")
-    parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores next to ours")
-    add_path(parser, "--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR")
-    add_path(parser, "--html", "write an HTML report into this folder; print its path", "DIR")
-    add_path(parser, "--data-dir", "folder of the data sets, for the report's images (default: as in each run)")
-    parser.add_argument(
-        "--gallery-captions",
-        type=_count,
-        metavar="N",
-        default=60,
-        help="test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
-    )
-    parser.set_defaults(run=run)
-
 
 def _count(text: str) -> int:
     if not text.isdigit():
@@ -73,8 +26,45 @@ def _count(text: str) -> int:
     return int(text)
 
 
+@command(
+    "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
+    path("folders", "folders or files of results", "FOLDER", nargs="*", default=["results"]),
+    argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)"),
+    argument("--json", action="store_const", const="json", dest="format", help="short for --format json"),
+    argument("--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"),
+    argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
+    ),
+    switch("--paper", "the tables of the method's publication, in its layout, from these results"),
+    switch(
+        "--summary",
+        f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
+    ),
+    switch("--ids", "show the ids of runs"),
+    path("--out", "write a file for each table into this folder; print their paths", "DIR"),
+    argument("--against", choices=NAMES, help="print published zero-shot scores next to ours"),
+    path("--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR"),
+    path("--html", "write an HTML report into this folder; print its path", "DIR"),
+    path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
+    argument(
+        "--gallery-captions",
+        type=_count,
+        metavar="N",
+        default=60,
+        help="test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
+    ),
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Print the tables, or write them, plots or a page into folders."""
+    """Print the tables of experiments from their result files.
+
+    Results that were measured alike (data, gallery, towers, test side) have one heading, which says how. Runs that
+    differ only in their seed form one candidate; validation chooses the candidate of each language and route. As CSV,
+    without --table, the long table `routes` is printed, or `evaluations` where nothing was trained.
+    """
     results = collect(parsed.folders)
     made = report(results, parsed.against, parsed.where)
     tables = _chosen_tables(parsed, results, made)

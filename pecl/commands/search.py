@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pecl.commands.options import ADAPTER_HELP, add_command, add_path, add_switch, add_threads, print_answer, threads_of
+from pecl.commands.options import ADAPTER_HELP, JSON, THREADS, argument, command, path, print_answer, threads_of
+from pecl.data.languages import any_language_code, language_code
 from pecl.data.spoken import system_languages
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
 from pecl.files.image_rows import ImageRows
-from pecl.languages import any_language_code, language_code
 from pecl.search.index import ImageIndex, check_top
 from pecl.search.qdrant import UNNAMED, CollectionRows
 
@@ -23,55 +23,54 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
          pecl search ~/Pictures --image dog.jpg --html found.html"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = add_command(commands, "search", _EXAMPLE)
-    add_path(parser, "index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?")
-    parser.add_argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed")
-    add_path(
-        parser,
+@command(
+    _EXAMPLE,
+    path("index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?"),
+    argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed"),
+    path(
         "--embeddings",
         metavar="FILE",
         help="in place of INDEX: embeddings by another program with the image tower of --profile, as .npy (with "
         "--paths), parquet, or a folder of clip-retrieval",
-    )
-    add_path(parser, "--paths", "path of each row of an array, per line", "FILE")
-    parser.add_argument(
-        "--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"
-    )
-    parser.add_argument("--collection", metavar="NAME", help="collection of the server at --url, for --engine qdrant")
-    parser.add_argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names")
-    parser.add_argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)")
-    parser.add_argument("--language", help="language of the text (default: detected from it)")
-    add_path(parser, "--image", "query image; text and image weigh equally", "FILE")
-    parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
-    parser.add_argument("--after", metavar="DAY", help="taken on this day or later, such as 2019-07-14 or 2019")
-    parser.add_argument("--before", metavar="DAY", help="taken before this day")
-    parser.add_argument(
+    ),
+    path("--paths", "path of each row of an array, per line", "FILE"),
+    argument("--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"),
+    argument("--collection", metavar="NAME", help="collection of the server at --url, for --engine qdrant"),
+    argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names"),
+    argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)"),
+    argument("--language", help="language of the text (default: detected from it)"),
+    path("--image", "query image; text and image weigh equally", "FILE"),
+    argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted"),
+    argument("--after", metavar="DAY", help="taken on this day or later, such as 2019-07-14 or 2019"),
+    argument("--before", metavar="DAY", help="taken before this day"),
+    argument(
         "--words",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="photographs with names of the query come first: of people, places, folders (default: yes)",
-    )
-    parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
-    parser.add_argument(
+    ),
+    argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)"),
+    argument(
         "--correct-hubs",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="for a text, rank photographs lower that are near to many captions (default: yes)",
-    )
-    more = f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}"
-    parser.add_argument("--adapter", action="append", default=[], metavar="ADAPTER", help=more)
-    parser.add_argument("--url", help="address of the Qdrant server of --collection")
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
-    add_threads(parser)
-    add_switch(parser, "--json", "print one JSON document")
-    add_path(parser, "--html", "write an HTML report with the photographs", "PAGE")
-    parser.set_defaults(run=run)
-
-
+    ),
+    argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="ADAPTER",
+        help=f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}",
+    ),
+    argument("--url", help="address of the Qdrant server of --collection"),
+    argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
+    THREADS,
+    path("--html", "write an HTML report with the photographs", "PAGE"),
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Search and print scores and paths, best first."""
+    """Find photographs by text or by image."""
     in_rows = _has_rows(parsed)
     words = [*([parsed.index] if parsed.index and in_rows else []), *parsed.text]
     parsed.text = " ".join(words) if words else None

@@ -6,23 +6,25 @@ import argparse
 import logging
 import threading
 import webbrowser
-from dataclasses import fields
+from dataclasses import Field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.commands.options import (
     ADAPTER_HELP,
-    add_command,
-    add_config_flags,
-    add_path,
-    add_switch,
+    Argument,
+    argument,
+    command,
+    config_flags,
     config_values,
+    path,
     print_text,
+    switch,
 )
 from pecl.config import Role, fields_of, make_config
+from pecl.data.languages import listed
 from pecl.errors import ConfigError, install, unknown
-from pecl.languages import listed
 from pecl.options import parse_option
 from pecl.search.index import profile_of
 from pecl.serving.limits import Limits
@@ -38,15 +40,18 @@ logger = logging.getLogger(__name__)
 _FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model", "precision"}
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    description = (
-        "Serve embeddings and search over HTTP, and a page to search with at /. POST /v1/embeddings is as OpenAI has\n"
-        "it, with a language for each input. Ctrl-C or SIGTERM stops it once all it has taken is answered."
-    )
-    example = "pecl serve --index ~/Pictures --port 8000"
-    parser = add_command(commands, "serve", example, description)
-    parser.add_argument(
+def _flag(name: str) -> str:
+    return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
+
+
+def _limit(item: Field) -> Argument:
+    text = f"{item.metadata['help']} (default: {item.default:,})"
+    return argument(f"--{_flag(item.name)}", metavar="N", help=text)
+
+
+@command(
+    "pecl serve --index ~/Pictures --port 8000",
+    argument(
         "--adapter",
         dest="files",
         nargs="+",
@@ -54,37 +59,30 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="ADAPTER",
         help=f"adapters that are added to the shipped ones, one per language: {ADAPTER_HELP}",
-    )
-    add_path(parser, "--index", "index of photographs that `pecl index` has made, to search in", "INDEX")
-    add_path(parser, "--adapters-dir", "folder whose adapter files requests may load by name", "DIR")
-    parser.add_argument(
+    ),
+    path("--index", "index of photographs that `pecl index` has made, to search in", "INDEX"),
+    path("--adapters-dir", "folder whose adapter files requests may load by name", "DIR"),
+    argument(
         "--immich-upstream",
         metavar="URL",
         help="immich's own machine learning service, such as http://immich-machine-learning:3003: immich may ask this "
         "server in its place",
-    )
-    parser.add_argument(
-        "--immich-model", metavar="NAME", help="immich's name of the served tower (default: that of --profile)"
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)")
-    key = "file with the key that requests must bring (default: none is asked for)"
-    add_path(parser, "--api-key-file", key, "FILE")
-    add_switch(parser, "--open", "open the page in a browser")
-    add_switch(parser, "--access-log", "log a line per request, without its query")
-    add_config_flags(parser, only=_FLAGS)
-    for item in fields(Limits):
-        text = f"{item.metadata['help']} (default: {item.default:,})"
-        parser.add_argument(f"--{_flag(item.name)}", metavar="N", help=text)
-    parser.set_defaults(run=run)
-
-
-def _flag(name: str) -> str:
-    return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
-
-
+    ),
+    argument("--immich-model", metavar="NAME", help="immich's name of the served tower (default: that of --profile)"),
+    argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"),
+    argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)"),
+    path("--api-key-file", "file with the key that requests must bring (default: none is asked for)", "FILE"),
+    switch("--open", "open the page in a browser"),
+    switch("--access-log", "log a line per request, without its query"),
+    config_flags(only=_FLAGS),
+    *map(_limit, fields(Limits)),
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Check the arguments, load the towers, and serve until stopped."""
+    """Serve embeddings, search and a page over HTTP.
+
+    Serve embeddings and search over HTTP, and a page to search with at /. POST /v1/embeddings is as OpenAI has
+    it, with a language for each input. Ctrl-C or SIGTERM stops it once all it has taken is answered.
+    """
     values = config_values(parsed)
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)

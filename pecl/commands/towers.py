@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_answer
+from pecl.commands.options import JSON, group, in_columns, path, print_answer
 from pecl.encoders.pairs import PAIRS, is_cached
 from pecl.errors import PeclError, WeightsError
 
@@ -13,22 +13,12 @@ if TYPE_CHECKING:
     from pecl.encoders.text import MultilingualTextEncoder
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command and its two actions."""
-    parser = add_command(commands, "towers", "pecl towers check ./my-siglip2")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    summary = "list the pairs of towers that have a name"
-    listing = add_command(actions, "list", "pecl towers list", summary=summary)
-    listing.set_defaults(run=_list)
-    summary = "load a text tower, and an image tower where there is one, and say what does not fit"
-    check = add_command(actions, "check", "pecl towers check google/siglip2-base-patch16-224", summary=summary)
-    add_path(check, "tower", "name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder", "NAME-or-FOLDER")
-    check.set_defaults(run=_check)
-    for action in (listing, check):
-        add_switch(action, "--json", "print one JSON document")
+_action = group("towers", "pecl towers check ./my-siglip2")
 
 
+@_action("pecl towers list", JSON)
 def _list(parsed: argparse.Namespace) -> int:
+    """List the pairs of towers that have a name."""
     rows = [
         {
             "name": name,
@@ -56,7 +46,13 @@ def _list(parsed: argparse.Namespace) -> int:
     return 0
 
 
+@_action(
+    "pecl towers check google/siglip2-base-patch16-224",
+    path("tower", "name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder", "NAME-or-FOLDER"),
+    JSON,
+)
 def _check(parsed: argparse.Namespace) -> int:
+    """Load a text tower, and an image tower where there is one, and say what does not fit."""
     from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder  # torch, which takes seconds
 
     towers: list[Any] = []

@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
 
 from pecl.commands.options import (
-    add_command,
-    add_config_flags,
-    add_switch,
+    DRY_RUN,
+    JSON,
+    command,
+    config_flags,
     counted,
     language_configs,
     print_json,
@@ -23,24 +23,14 @@ from pecl.results.result import Result
 from pecl.training.distributed import launched
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    example = "pecl train --dataset multi30k-1k --language cs --route method1 --rank 8 --lr 1e-4 --shots 50"
-    parser = add_command(commands, "train", example)
-    add_config_flags(parser)
-    add_dry_run(parser)
-    add_switch(parser, "--json", "print the results as one JSON document")
-    parser.set_defaults(run=run)
-
-
-def add_dry_run(parser: argparse.ArgumentParser) -> None:
-    """Add --dry-run of a training."""
-    checks = "make the checks of the run up to its first step, print the plan and the time, and write nothing"
-    add_switch(parser, "--dry-run", checks)
-
-
+@command(
+    "pecl train --dataset multi30k-1k --language cs --route method1 --rank 8 --lr 1e-4 --shots 50",
+    config_flags(),
+    DRY_RUN,
+    JSON,
+)
 def run(parsed: argparse.Namespace) -> int:
-    """Train the languages one after the other; print a table, and last the path of each result."""
+    """Train a language's parameters and measure the recall before and after."""
     configs = language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run:

@@ -8,6 +8,7 @@ only with another value than the default, so that results from before the field 
 A new field needs one line with its roles: `fields_of` derives all sets of fields from them.
 """
 
+from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -25,9 +26,9 @@ from pecl.config.choices import (
     Role,
 )
 from pecl.config.routes import WITHOUT_ANCHOR
+from pecl.data.languages import any_language_code, language_code
 from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
-from pecl.languages import any_language_code, language_code
 from pecl.machine import FP32, PRECISIONS, resolve_precision
 from pecl.options import TOP_LAYERS, option, problems_of
 from pecl.plugins import fingerprint
@@ -351,6 +352,21 @@ class ExperimentConfig:
     def to_record(self) -> dict[str, Any]:
         """Return the fields that a result records: all but `unless_default` fields with their defaults."""
         return {item.name: getattr(self, item.name) for item in fields(self) if self._counts(item)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "ExperimentConfig":
+        """Return a recorded config as it was; names are not checked, since they may have been registered for the run.
+
+        Raises:
+            ValueError: a field is unknown to this version.
+        """
+        defaults = {item.name: item.default for item in fields(cls)}
+        if strange := record.keys() - defaults.keys():
+            raise ValueError(f"config.{min(strange)} is unknown to this version of pecl")
+        config = object.__new__(cls)
+        for name, value in {**defaults, **record}.items():
+            object.__setattr__(config, name, value)
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""

@@ -13,6 +13,7 @@ from pecl.data.custom.folder import check_captions_file, find_table, translation
 from pecl.data.custom.tables import Problem, read_table
 from pecl.data.fetching.download import check_content, read_download_records
 from pecl.data.fetching.remote import DOWNLOADS, caption_files
+from pecl.data.languages import CODE, COLUMN_WORDS
 from pecl.data.provenance import read_provenance
 from pecl.data.published.multi30k import SPLIT_LANGUAGES
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
@@ -22,7 +23,6 @@ from pecl.data.translations import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.errors import DataError, PeclError, not_none, unknown
 from pecl.files import read_regular
 from pecl.files.images import some_names, unreadable_images
-from pecl.languages import CODE, COLUMN_WORDS
 
 _MOST_SHOWN = 12  # languages that are named, and whose duplicates are
 

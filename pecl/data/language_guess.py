@@ -7,8 +7,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD
 from pecl.errors import ConfigError, install
-from pecl.languages import ENGLISH, LANGUAGES, WIDESPREAD
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 CERTAIN = 0.95  # least confidence with which a text is in no language that the person speaks

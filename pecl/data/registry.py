@@ -14,6 +14,15 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.custom.sources import TextSource
+from pecl.data.languages import (
+    LANGUAGES,
+    any_language_code,
+    flores_languages,
+    language_code,
+    language_name,
+    listed,
+    way_to_adapter,
+)
 from pecl.data.published import multi30k, translated
 from pecl.data.published.emoji import read_emoji
 from pecl.data.published.json_lines import read_xflickrco, read_xm3600
@@ -25,15 +34,6 @@ from pecl.data.scenes import load_scenes, scene_languages
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path, load_json
-from pecl.languages import (
-    LANGUAGES,
-    any_language_code,
-    flores_languages,
-    language_code,
-    language_name,
-    listed,
-    way_to_adapter,
-)
 from pecl.options import Registry
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from pecl.data.language_guess import can_guess, is_detectable
+from pecl.data.languages import ENGLISH, LANGUAGES, language_code
 from pecl.errors import ConfigError, install
-from pecl.languages import ENGLISH, LANGUAGES, language_code
 
 MOST = 8  # languages that are taken of a browser or a system
 _LONGEST = 1024  # characters of a header that are read

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_name
 from pecl.data.respelling import shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
 from pecl.encoders.families import TextFamily, family_of, first_position, longest_sequence
 from pecl.errors import ConfigError
-from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -13,13 +13,13 @@ from pecl.config import (
     make_config,
     schedule_for,
 )
+from pecl.data.languages import way_to_adapter
 from pecl.data.registry import dataset_languages
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.run import train_fleet
 from pecl.experiment.start import with_adapter_of_start
 from pecl.files import is_path
-from pecl.languages import way_to_adapter
 from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.measures import difference_interval
 

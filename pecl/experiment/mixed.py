@@ -11,6 +11,7 @@ import numpy as np
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.sources import normal_form, parse_sources, weighted
+from pecl.data.languages import LANGUAGES
 from pecl.data.lines import stripped_lines
 from pecl.data.mixing import UNSPACED, Mixer
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool
@@ -19,7 +20,6 @@ from pecl.errors import DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, lexicon_pairs, normal_forms
 from pecl.files import sha256_file
 from pecl.files.columns import column_of
-from pecl.languages import LANGUAGES
 
 logger = logging.getLogger(__name__)
 

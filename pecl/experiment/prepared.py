@@ -15,6 +15,7 @@ import torch
 from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
 from pecl.data.captions import ParallelCaptions, find_repeats
+from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import BatchedTexts, TokenIds
@@ -26,7 +27,6 @@ from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
 from pecl.experiment.text import TrainingText
 from pecl.files.image_rows import ImageRows
-from pecl.languages import ENGLISH
 from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks

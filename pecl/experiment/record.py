@@ -82,7 +82,7 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
         if stage != "final"
     }
     write_retrieved(prepared.config.out, result.name, nearest)
-    return replace(result, path=write_result(prepared.config.out, result), has_digest=True)
+    return replace(result, path=write_result(prepared.config.out, result))
 
 
 def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.DataDescription:

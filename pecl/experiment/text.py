@@ -27,12 +27,12 @@ from pecl.data.custom.sources import (
     weighted,
 )
 from pecl.data.language_guess import strange_languages
+from pecl.data.languages import COLUMN_WORDS, language_name
 from pecl.data.lexicon import MOST_PAIRS
 from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
 from pecl.files.columns import TextWriter
 from pecl.files.progress import Bar
-from pecl.languages import COLUMN_WORDS, language_name
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from pecl.adapters.adapter import Adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ExperimentConfig
 from pecl.data.captions import COLUMNS, Column
+from pecl.data.languages import ENGLISH
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, Towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
-from pecl.languages import ENGLISH
 
 _TOGETHER = 16_384  # texts that are tokenised together
 

@@ -9,10 +9,10 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
+from pecl.data.languages import LANGUAGES, language_name
 from pecl.data.registry import DATASETS
 from pecl.encoders.towers import PAIRS
 from pecl.export.terms import terms_of, tower_terms, trained_on
-from pecl.languages import LANGUAGES, language_name
 from pecl.results.result import Result
 
 _PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # do not describe the training

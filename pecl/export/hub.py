@@ -100,8 +100,7 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     Raises:
         WeightsError: an adapter is missing or damaged or not the one that its result names, or they belong to
             different towers.
-        DataError: a result is missing or damaged or lacks its digest, a recall is not that of its ranks, a folder has
-            no adapters, or two adapters are of one language.
+        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of one language.
     """
     found = sorted((one for source in sources for one in _trained(Path(source))), key=lambda one: one.language)
     for one in found:

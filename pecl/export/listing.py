@@ -11,7 +11,6 @@ from pecl.config import ExperimentConfig
 from pecl.errors import WeightsError
 from pecl.export.hub import INDEX, check_published
 from pecl.export.terms import terms_of, tower_terms, trained_on
-from pecl.results.required import decode_config
 from pecl.results.result import read_result
 
 
@@ -51,7 +50,7 @@ def _row(path: Path, index: Path | None = None, recorded: dict[str, Any] | None 
         language, adapter, result = error.language, f"unknown kind {error.kind}", check_adapter_file(path)
     trained: ExperimentConfig | None = None
     if recorded is not None:
-        trained = decode_config(recorded["config"], "config")
+        trained = ExperimentConfig.from_record(recorded["config"])
     elif result is not None and result.name != ready.RESULTS:
         trained = read_result(result).config
     named_by, sources = result or index, trained_on(trained) if trained else []

@@ -1,7 +1,7 @@
 """SHA-256 of bytes, files, documents and lists of captions; and JSON files that hold their own.
 
 Such a file has the SHA-256 of its canonical JSON under `DIGEST`, compared whenever it is read, so that formatting it
-again changes nothing. Whoever edits a result on purpose removes the line: it is still read, and never published.
+again changes nothing.
 """
 
 import hashlib

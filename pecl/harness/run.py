@@ -1,7 +1,6 @@
 """Measure configs with another package's evaluation and with our own: same towers, adapters, captions and pictures."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 from pecl.adapters.bank import AdapterBank
@@ -15,27 +14,10 @@ from pecl.retrieval.measures import RECALL_AT
 Recalls = dict[str, dict[int, float]]  # direction -> k -> recall@k in [0, 1]
 
 
-@dataclass(frozen=True)
-class HarnessRow:
-    """Recall@k of one language in one direction, by k."""
+def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dict[str, object]]:
+    """Evaluate configs with a harness and with pecl, and return a row per language and direction.
 
-    language: str
-    direction: str  # text_to_image or image_to_text
-    harness: dict[int, float]  # of the other package, up to the size of the gallery
-    pecl: dict[int, float]  # by our own evaluation
-
-    def to_json(self, name: str) -> dict[str, object]:
-        """Return the row as a JSON object; `name` is the other package's."""
-        recalls = {
-            f"{who} recall@{k}": value
-            for who, own in ((name, self.harness), ("pecl", self.pecl))
-            for k, value in own.items()
-        }
-        return {"language": self.language, "direction": self.direction, **recalls}
-
-
-def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[HarnessRow]:
-    """Evaluate configs with a harness and with pecl, and return both figures.
+    A row has `recall@k` in [0, 1] of both, such as `mteb recall@1`; that of the harness up to the size of the gallery.
 
     Raises:
         ConfigError: no such harness, its package is not installed, or a config's gallery is not images, or embedded
@@ -59,8 +41,9 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
         prepared = prepare_evaluation(config, towers)
         text = with_adapter(config)[1].bank(towers.text, config.language)
         for direction, found in measure(prepared, towers, text).items():
-            own = {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
-            rows.append(HarnessRow(config.language, direction, found, own))
+            row: dict[str, object] = {"language": config.language, "direction": direction}
+            row |= {f"{harness} recall@{k}": recall for k, recall in found.items()}
+            rows.append(row | {f"pecl recall@{k}": result.recall(k=k, direction=direction) for k in RECALL_AT})
     return rows
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pecl.errors import not_none
+from pecl.errors import not_none, one_line
 from pecl.report.methods import method_labels, method_of
 from pecl.report.tables.candidates import best_of_methods, by_gain
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import Group, by_group, grouped
-from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
+from pecl.report.tables.layout import WIDTH, shortened, text_table, wrapped
 from pecl.report.tables.scores import candidates_frame
 from pecl.report.tables.table import SHORT_ID, Column, Table, difference, frame_of
 from pecl.results.result import Result

@@ -19,7 +19,7 @@ _STATES = ".state"
 def find_result(config: ExperimentConfig) -> Result | None:
     """Return the result of a training of this config with any status and data; None without one.
 
-    A damaged one, or one of another run under this name, counts as none, with a warning: it will be written again.
+    A damaged one counts as none, with a warning: it will be written again.
 
     Raises:
         DataError: it is of a newer version of pecl.
@@ -28,15 +28,10 @@ def find_result(config: ExperimentConfig) -> Result | None:
     if not path.exists():
         return None
     try:
-        result = read_result(path)
+        return read_result(path)
     except DamagedResultError as error:
         logger.warning("%s; it counts as not run", error)
         return None
-    asked = ("train", config.run_id(), config.identity())
-    if (result.kind, result.run_id, result.config.identity(result.kind)) != asked:
-        logger.warning("%s holds another run, or its config was edited; it counts as not run", path)
-        return None
-    return result
 
 
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:

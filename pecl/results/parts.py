@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 
-from pecl.files.typed_json import Flag, Number, Points, Ranks, Text, Whole, lacking, validated
-from pecl.retrieval.measures import DIRECTIONS, METRIC, RetrievalMetrics
+from pecl.files.typed_json import Flag, Number, Points, Ranks, Text, Whole
+from pecl.retrieval.measures import METRIC, RetrievalMetrics
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,9 @@ class Measured:
     mean_recall: float
 
 
-def _measured(value: Any) -> Measured:
-    """Return it from its JSON object: the two means, and a direction under each other key."""
-    means = validated(_Means, value)
-    others = {name: one for name, one in value.items() if name not in ("mean_recall", METRIC)}
-    return Measured(validated(Mapping[Text, _Direction], others), means.mean_recall_at_1, means.mean_recall)
+def _measured(flat: Mapping[str, Any]) -> Measured:
+    found = {name: RetrievalMetrics.from_dict(one) for name, one in flat.items() if isinstance(one, dict)}
+    return Measured(found, flat[METRIC], flat["mean_recall"])
 
 
 def _flat(measured: Measured) -> dict[str, Any]:
@@ -37,20 +35,6 @@ def _flat(measured: Measured) -> dict[str, Any]:
     return {**flat, METRIC: measured.mean_recall_at_1, "mean_recall": measured.mean_recall}
 
 
-@dataclass(frozen=True)
-class _Means:
-    mean_recall_at_1: Annotated[Number, Field(alias=METRIC)]
-    mean_recall: Number
-
-
-def _direction(flat: Mapping[str, float]) -> RetrievalMetrics:
-    try:
-        return RetrievalMetrics.from_dict(flat)
-    except KeyError as error:
-        raise lacking(error.args[0]) from error
-
-
-_Direction = Annotated[Mapping[Text, Number], AfterValidator(_direction)]
 MeasuredRecord = Annotated[Measured, PlainValidator(_measured), PlainSerializer(_flat)]
 
 
@@ -67,11 +51,6 @@ class GalleryRecord:
     kind: Text
     size: Whole
     items: Ranks | None = field(default=None, repr=False)
-
-    @property
-    def directions(self) -> tuple[str, str]:
-        """Directions of retrieval: first with gallery items as queries, then with test captions."""
-        return DIRECTIONS[self.kind]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ retrieved items.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from pydantic import Field, PlainSerializer, SkipValidation
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
-from pecl.files.digests import DIGEST, check_digest, with_digest
+from pecl.files.digests import check_digest, with_digest
 from pecl.files.reading import without_garbage_collection
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
 from pecl.results.environment import environment
@@ -34,7 +34,6 @@ from pecl.results.parts import (
     Seconds,
     TowerPair,
 )
-from pecl.results.required import check_complete, decode_config
 
 Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
@@ -72,7 +71,6 @@ class Result:
         best_step: step whose weights were kept.
         closed_form: the heads that were solved, at the start and the end; None without any.
         path: file that it was read from or written to; no part of its JSON, and not compared.
-        has_digest: whether that file holds its digest; no part of its JSON, and not compared.
     """
 
     run_id: Text
@@ -97,7 +95,6 @@ class Result:
     curve: Curve = _ABSENT
     closed_form: tuple[ClosedForm, ...] | None = None
     path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
-    has_digest: Annotated[bool, Field(exclude=True)] = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         said = f"{self.name}, {self.status}"
@@ -159,32 +156,24 @@ class Result:
     def from_json(cls, document: Any, where: str | Path = "result") -> "Result":
         """Return the result that a JSON object holds; keys that are unknown are passed over.
 
-        `where` is its file, for messages and as its `path`.
+        `where` is its file, for messages and as its `path`; a file must have its checksum.
 
         Raises:
-            DamagedResultError: something is missing, of another type, or changed since; file and field are named.
+            DamagedResultError: it is no result, its checksum is missing or wrong, or a part is of another type.
             DataError: it is of a newer schema.
         """
-        if not isinstance(document, dict):
-            raise DamagedResultError(f"{where} is not a result of pecl: expected a JSON object")
-        if missing := [key for key in ("schema", "run_id", "kind", "status", "config") if key not in document]:
-            raise DamagedResultError(f"{where} is not a result of pecl: it lacks {', '.join(missing)}")
+        if not isinstance(document, dict) or not {"schema", "run_id", "config"} <= document.keys():
+            raise DamagedResultError(f"{where} is not a result of pecl")
         schema = document["schema"]
         if not isinstance(schema, int) or schema > SCHEMA:
             raise DataError(f"{where} has schema {schema!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl")
-        software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
+        path = where if isinstance(where, Path) else None
         try:
-            parts = {
-                "config": decode_config(document["config"], "config"),
-                "environment": decode(Environment, software),
-            }
-            check_digest(document)
-            found = decode(cls, {key: document[key] for key in document if key not in ("path", "has_digest")} | parts)
-            if found.status == "complete":
-                check_complete(document)
-        except ValueError as error:
+            check_digest(document, needed=path is not None)
+            config = ExperimentConfig.from_record(document["config"])
+            return decode(cls, {**document, "config": config, "environment": document, "path": path})
+        except (ValueError, KeyError) as error:
             raise DamagedResultError(f"{where} is damaged: {error}; delete the file and run it again") from error
-        return replace(found, path=where if isinstance(where, Path) else None, has_digest=DIGEST in document)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""

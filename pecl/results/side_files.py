@@ -6,37 +6,14 @@ and can be made again, so it need not be kept: everything else works without it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_json, write_json
-from pecl.files.typed_json import Ranks, Text, decode
 from pecl.results.result import RETRIEVED, SPLITS, Result
 
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
-
-
-# Keys that are read from each kind of file; others are ignored.
-
-
-@dataclass(frozen=True)
-class _Shown:
-    kind: Text
-    items: Ranks
-    ids: tuple[Text, ...] | None = None
-
-
-@dataclass(frozen=True)
-class _Manifest:
-    indices: Mapping[Text, Ranks]
-    gallery: _Shown
-
-
-@dataclass(frozen=True)
-class _Retrieved:
-    test: Mapping[Text, tuple[Ranks, ...]]
 
 
 def manifest_path(out: str | Path, name: str) -> Path:
@@ -58,7 +35,7 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
         DataError: the file is damaged.
     """
     name = result.data.manifest
-    return None if name is None else _read(manifest_path(_folder(result), name), _Manifest, "manifest", result)
+    return None if name is None else _read(manifest_path(_folder(result), name), "manifest", result)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
@@ -72,7 +49,7 @@ def read_retrieved(result: Result) -> Nearest | None:
     Raises:
         DataError: the file is damaged.
     """
-    document = _read(_retrieved_path(_folder(result), result.name), _Retrieved, "the retrieved items", result)
+    document = _read(_retrieved_path(_folder(result), result.name), "the retrieved items", result)
     return document and document["test"]
 
 
@@ -84,12 +61,10 @@ def _folder(result: Result) -> Path:
     return Path(result.config.out) if result.path is None else result.path.parent
 
 
-def _read(path: Path, kind: type, what: str, result: Result) -> dict[str, Any] | None:
-    """Return the JSON object at `path`, None where there is none; its types are those of `kind`."""
+def _read(path: Path, what: str, result: Result) -> dict[str, Any] | None:
+    """Return the JSON object at `path`, None where there is none."""
     try:
-        document = load_json(path)
-        decode(kind, document)
-        return document
+        return load_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ import torch
 from pecl.adapters.bank import AdapterBank, of_each
 from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.data.language_guess import LanguageGuess, guess_languages
-from pecl.languages import ENGLISH, any_language_code, language_name
+from pecl.data.languages import ENGLISH, any_language_code, language_name
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pecl.data.languages import ENGLISH
 from pecl.data.spoken import stop_words
 from pecl.errors import ConfigError
-from pecl.languages import ENGLISH
 from pecl.search.catalogue import connected
 from pecl.search.metadata import Described
 

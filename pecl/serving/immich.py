@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from pecl.data.language_guess import can_guess, guess_languages
+from pecl.data.languages import ENGLISH, any_language_code
 from pecl.errors import ConfigError
 from pecl.files import parse_json
-from pecl.languages import ENGLISH, any_language_code
 from pecl.options import quoted
 from pecl.serving.bodies import read_body
 from pecl.serving.models import Models, TextJob

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
+from pecl.data.languages import ENGLISH
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
-from pecl.languages import ENGLISH
 from pecl.options import quoted
 from pecl.serving.refusals import Refusal, bad
 

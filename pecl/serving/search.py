@@ -20,10 +20,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pecl.data.language_guess import guess_languages, is_detectable
+from pecl.data.languages import ENGLISH, any_language_code, language_name
 from pecl.data.spoken import accepted_languages, named_languages, system_languages
 from pecl.errors import ConfigError, OutputError
 from pecl.files import BusyError
-from pecl.languages import ENGLISH, any_language_code, language_name
 from pecl.search.index import ImageIndex
 from pecl.search.options import keep_languages
 from pecl.search.queries import Shares, known_shares, shares_to_json

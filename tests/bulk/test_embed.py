@@ -22,7 +22,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.bulk.job import Embedder
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import ConfigError, DataError, OutputError, RunError
 
 TEXTS = sentences(11)

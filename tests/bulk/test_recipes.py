@@ -14,7 +14,7 @@ from helpers.small_index import paint
 
 import pecl.adapters.ready
 from pecl.adapters.formats.convert import merge_adapter
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.serving.models import Models
 
 PAGE = (ROOT / "docs" / "interop.md").read_text("utf-8")

@@ -14,11 +14,11 @@ from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.ready import RESULTS, ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
-from pecl.cli import main
+from pecl.commands.main import main
+from pecl.data.languages import LANGUAGES, shared_code
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
 from pecl.files import write_tensors
-from pecl.languages import LANGUAGES, shared_code
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from helpers.layouts import make_multi30k, make_xtd10, sentence, write_image, wr
 from helpers.loopback import running_server, sha, without_proxies
 from helpers.translation_models import make_m2m100
 
-from pecl.commands import data
+from pecl.commands.options import REGISTERED
 from pecl.data.fetching.remote import DOWNLOADS, Download
 from pecl.data.provenance import write_with_provenance
 from pecl.data.registry import DATASETS, load_dataset
@@ -25,7 +25,7 @@ def pecl(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PECL_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     parser = argparse.ArgumentParser(prog="pecl", exit_on_error=False)
-    data.add_parser(parser.add_subparsers())
+    REGISTERED["data"](parser.add_subparsers())
 
     def run(line):
         parsed = parser.parse_args(["data", *shlex.split(line)])

@@ -6,8 +6,8 @@ from helpers.adapter_towers import TEXTS
 from helpers.exporting import export_towers, text_tower, write_adapters
 
 from pecl.adapters.formats.convert import merge_adapter
-from pecl.cli import main
 from pecl.commands import export
+from pecl.commands.main import main
 from pecl.export import immich, onnx
 
 

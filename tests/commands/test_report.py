@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from helpers.report_results import evaluate, train, write
 
-from pecl.cli import main
+from pecl.commands.main import main
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from helpers.tiny import tiny_tower
 
 import pecl
 import pecl.adapters.ready
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.search.build import build_index
 from pecl.search.catalogue import index_folder
 

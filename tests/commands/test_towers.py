@@ -22,7 +22,7 @@ from transformers import (
 
 import pecl.encoders.memory
 import pecl.encoders.towers
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.encoders.loading.shapes import known_tower
 from pecl.encoders.pairs import PAIRS, is_cached
 from pecl.encoders.towers import load_image_encoder, load_text_encoder

@@ -4,7 +4,7 @@ import pytest
 from helpers.small_experiment import PAIRS
 from PIL import Image
 
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images

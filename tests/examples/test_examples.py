@@ -22,7 +22,7 @@ import pecl.data.registry
 import pecl.experiment.run
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.merge import merge_slot
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import ConfigError, PeclError
 from pecl.grid import run_grid
 from pecl.grid.launchers import make_launcher

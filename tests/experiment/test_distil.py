@@ -24,7 +24,7 @@ import pecl.experiment.text
 import pecl.files.columns
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder

@@ -14,7 +14,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
 from pecl import load_dataset
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.run import evaluate, train

@@ -11,8 +11,8 @@ from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.inputs
-from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
+from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions

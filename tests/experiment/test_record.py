@@ -22,6 +22,7 @@ from pecl.encoders.store import image_fingerprints
 from pecl.errors import DataError
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.run import evaluate, train
+from pecl.files.digests import with_digest
 from pecl.files.images import ImageFiles
 from pecl.results.environment import environment, process_peak_mb
 from pecl.results.result import collect, read_result, result_path
@@ -105,10 +106,10 @@ def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     other = tmp_path / "other" / f"{result.run_id}.json"
     other.parent.mkdir()
     document = result.to_json()
-    other.write_text(json.dumps(document))
+    other.write_text(json.dumps(with_digest(document)))
     assert len(collect([small["out"], other.parent])) == 1  # a copy is no contradiction
     document["metrics"]["test"]["best"]["mean_recall@1"] += 0.1
-    other.write_text(json.dumps(document))
+    other.write_text(json.dumps(with_digest(document)))
     with pytest.raises(DataError, match="different results of run"):
         collect([small["out"], other.parent])
 

@@ -14,7 +14,7 @@ import pecl.encoders.batches
 import pecl.experiment.prepared
 import pecl.experiment.run
 from pecl.adapters.formats.files import save_adapter
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split

@@ -13,7 +13,7 @@ from helpers.exporting import image_tower, text_tower
 from tokenizers import normalizers
 from transformers import AutoTokenizer, GemmaTokenizer, NllbTokenizer
 
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.encoders.cleaning import CLEANINGS, cleaning, normalizer_of
 from pecl.encoders.contract import TEXTS, TOLERANCE, check, texts_for
 from pecl.encoders.export import save_text_encoder

@@ -16,12 +16,13 @@ from huggingface_hub import ModelCard
 import pecl.commands.adapters
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.encoders.towers import Towers
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.experiment.run import train
 from pecl.export.hub import INDEX, pull, push
+from pecl.files.digests import with_digest
 from pecl.results.result import write_result
 
 TEXTS = ["ka lopi", "zumo"]
@@ -194,11 +195,11 @@ def test_listing_refuses_damaged_results_and_exchanged_adapters(trained, publish
     assert main(["adapters", "list", str(published), "--json"]) == 0
     assert {row["named by"] for row in json.loads(capsys.readouterr().out)} == {INDEX}
     document = without_digest(trained[0].path)
-    document["config"]["epochs"] = "two"
-    trained[0].path.write_text(json.dumps(document), "utf-8")
+    document["config"]["speed"] = "two"
+    trained[0].path.write_text(json.dumps(with_digest(document)), "utf-8")
     assert main(["adapters", "list", str(folder_of(trained))]) == 2
     error = capsys.readouterr().err
-    assert re.search(rf"{trained[0].path} is damaged: config\.epochs .*; delete the file and run it again", error)
+    assert re.search(rf"{trained[0].path} is damaged: config\.speed .*; delete the file and run it again", error)
     exchange(*(one.adapter_path for one in trained))
     exchange(*(published / f"{code}.safetensors" for code in ("de", "fr")))
     for folder in (folder_of(trained), published, trained[0].adapter_path):

@@ -16,7 +16,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_image_encoder, load_text_encoder
 from pecl.errors import ConfigError

@@ -15,7 +15,7 @@ from PIL import Image
 import pecl
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.search.queries import QueryEncoder
 from pecl.serving.models import Models
 from pecl.serving.service import Service

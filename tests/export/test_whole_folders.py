@@ -15,7 +15,7 @@ import pecl.commands.adapters
 import pecl.commands.export
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.files import sha256_file
 from pecl.results.parts import AdapterDescription
 from pecl.results.result import adapter_path, write_result

@@ -113,8 +113,8 @@ GRID = [
 ]
 
 REPORT = [
-    ("without-curve", "is damaged: curve is missing"),
-    ("without-config", "without-config/.*is not a result of pecl: it lacks"),
+    ("without-checksum", "is damaged: it has no checksum"),
+    ("without-config", "without-config/.*is not a result of pecl"),
     ("results --format pdf", "argument --format: invalid choice: 'pdf'"),
     ("results --table adapters", "needs trainings of two adapters on one gallery"),
     ("results --where speed=9", "--where: unknown key 'speed'"),

@@ -19,7 +19,7 @@ import pecl.commands.adapters
 import pecl.commands.export
 import pecl.encoders.towers
 import pecl.experiment.run
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.encoders.towers import load_towers
 from pecl.errors import OutputError
 from pecl.results.locks import hold

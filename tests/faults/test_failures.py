@@ -12,7 +12,7 @@ from helpers.folders import flags
 import pecl.commands.adapters
 import pecl.commands.report
 import pecl.experiment.run
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import DivergedError
 from pecl.files.failures import describe_failure, log_traceback
 

@@ -17,7 +17,7 @@ from helpers.tiny import tiny_tower
 
 import pecl
 import pecl.encoders.towers
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.search.thumbnails import read_thumbnail
 
 

@@ -16,7 +16,7 @@ from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.run
 import pecl.grid.status
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.run import train
@@ -264,7 +264,7 @@ from pathlib import Path
 out, *arguments = sys.argv[1:]
 opened = Counter()
 sys.addaudithook(lambda event, given: opened.update([str(given[0])]) if event == "open" else None)
-from pecl.cli import main
+from pecl.commands.main import main
 assert main(arguments) == 0
 most = max(opened[str(path)] for path in Path(out).glob("*.json"))
 sys.stderr.write("\\n" + json.dumps([most, "torch" in sys.modules]))

@@ -50,7 +50,7 @@ def _main(arguments, output, environment, setup):
     import pecl.experiment.run
     import pecl.training.trainer
     from helpers.small_experiment import tiny_towers
-    from pecl.cli import main
+    from pecl.commands.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)

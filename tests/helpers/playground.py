@@ -12,6 +12,7 @@ from helpers.small_experiment import SMALL, write_folder, write_text
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 from pecl.files import write_tensors
+from pecl.files.digests import with_digest
 from pecl.search.build import build_index
 
 ROWS = [(f"{i}.png", f"a house {i}", f"ein Haus {i}") for i in range(8)]
@@ -84,10 +85,14 @@ def _write_results(folder: Path) -> None:
         text = document if isinstance(document, str) else json.dumps(document)
         (folder / name / trained.path.name).write_text(text)
 
-    for missing in ("curve", "config"):
-        write(f"without-{missing}", {key: value for key, value in sound.items() if key != missing})
+    write("without-checksum", sound)
+    write("without-config", {key: value for key, value in sound.items() if key != "config"})
+    write("unknown-field", with_digest(sound | {"config": sound["config"] | {"speed": 9}}))
+    write("edited", trained.path.read_text().replace('"best_step": ', '"best_step": 1'))
     write("truncated", trained.path.read_text()[:200])
-    write("failed-only", sound | {"status": "failed", "error": "it failed"})
+    write("list", [1, 2])
+    write("newer", sound | {"schema": 99})
+    write("failed-only", with_digest(sound | {"status": "failed", "error": "it failed"}))
 
 
 def _write_adapters(folder: Path) -> None:

@@ -1,12 +1,11 @@
 """Results for reports, made by hand: ranks are given, and metrics are counted from them here."""
 
 import copy
-import json
 from statistics import mean
 
 from helpers.retrieval import plain_metrics
 from pecl.config import make_config
-from pecl.results.result import Result
+from pecl.results.result import Result, write_result
 
 DIRECTIONS = {"images": ("image_to_text", "text_to_image"), "english": ("english_to_text", "text_to_english")}
 SOFTWARE = {
@@ -104,7 +103,6 @@ def evaluate(hits, *, size=20, **values):
 
 
 def write(folder, *results):
-    folder.mkdir(parents=True, exist_ok=True)
     for result in results:
-        (folder / f"{result.name}.json").write_text(json.dumps(result.to_json()), encoding="utf-8")
+        write_result(folder, result)
     return folder

@@ -8,8 +8,8 @@ from statistics import mean
 import pytest
 from helpers.project import ROOT, script
 
-from pecl.cli import build_parser
 from pecl.commands.grid import grid_configs
+from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
 from pecl.results.result import collect
 

@@ -13,10 +13,10 @@ PACKAGE = Path(pecl.__file__).parent
 
 # A module or package at the top level may import from those before it.
 ORDER = (
-    *("errors", "machine", "options", "languages", "files", "plugins", "config"),
-    *("data", "retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
+    *("errors", "machine", "options", "files", "plugins", "data", "config"),
+    *("retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
     *("export", "harness", "search", "serving", "bulk", "integrations"),
-    *("commands", "cli", "__main__"),
+    *("commands", "__main__"),
 )
 
 

@@ -19,12 +19,12 @@ from safetensors import safe_open
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.adapters.spec import describe
+from pecl.config import ExperimentConfig
+from pecl.data.languages import language_name
 from pecl.encoders.loading.mini import HEADS, IMAGE_WHEEL, TEXT_WHEEL
 from pecl.export.terms import terms_of, tower_terms, trained_on
 from pecl.files import sha256_file
 from pecl.files.digests import check_digest
-from pecl.languages import language_name
-from pecl.results.required import decode_config
 from pecl.results.result import collect
 
 TEXT = (ROOT / "LICENSE-WEIGHTS.md").read_text("utf-8")
@@ -67,7 +67,7 @@ def test_a_row_says_what_the_result_of_the_adapter_says(language):
         assert source["pairs"] <= {"flickr30k200": 757, "emoji": 3150}.get(name, 28_000)
     assert not mixed or (mixed["captions"] <= 6090 and most["multi30k"] in made)
     assert result["config"]["image_weight"] == 0  # no photograph
-    assert sources == trained_on(decode_config(result["config"], "config"))
+    assert sources == trained_on(ExperimentConfig.from_record(result["config"]))
     assert "without a stated licence" in terms_of(sources[0]) or "none stated" in terms_of(sources[0])
 
 
@@ -183,7 +183,7 @@ def test_a_wheel_holds_all_files_requirements_and_the_command_in_25_mb(tmp_path)
         assert {name for name in wheel.namelist() if name.startswith("pecl/")} == files
         about = f"pecl-{path.name.split('-')[1]}.dist-info"
         metadata = Parser().parsestr(wheel.read(f"{about}/METADATA").decode())
-        assert "pecl = pecl.cli:main" in wheel.read(f"{about}/entry_points.txt").decode()
+        assert "pecl = pecl.commands.main:main" in wheel.read(f"{about}/entry_points.txt").decode()
     lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
     required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {Requirement(line) for line in lines if line}

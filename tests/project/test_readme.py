@@ -7,10 +7,10 @@ import pytest
 from helpers.project import ROOT, script
 from helpers.report_results import DIRECTIONS, made, ranked
 
-from pecl.cli import build_parser
 from pecl.commands import COMMANDS
+from pecl.commands.main import build_parser
 from pecl.files import write_json
-from pecl.report.plots.recall import draw_gap_closed, draw_recall
+from pecl.report.plots import draw_plots
 from pecl.report.summary import summary_tables
 from pecl.report.tables import chosen_candidates, group_of
 from pecl.report.tables.statistics import intervals
@@ -72,7 +72,8 @@ def test_summary_and_figures_have_the_scores_of_the_readme(routes):
     said = [(code, f"{row['mean']:.3f}", f"{row['gain']:+.3f}", row["share_closed"]) for code, row in rows.items()]
     assert lines == [(code, score, gain, f"{share:.0%}".removesuffix("%")) for code, score, gain, share in said]
     assert len(said) == 3
-    (recall,), (closed,) = (plot.figure.axes for (plot,) in (draw_recall(own), draw_gap_closed(own)))
+    plots = {plot.name: plot for plot in draw_plots(own).plots}
+    (recall,), (closed,) = (plots[name].figure.axes for name in ("recall", "gap-closed"))
     points = {f"{bar.lines[0].get_xdata()[0]:.3f}" for bar in recall.containers}
     shares = {f"{bar.get_width():.0f}" for bar in closed.patches}
     assert {score for _, score, _, _ in lines} <= points

@@ -10,10 +10,10 @@ import pytest
 from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
 
-from pecl.cli import build_parser
 from pecl.commands import COMMANDS
 from pecl.commands.evaluate import language_configs
 from pecl.commands.grid import grid_configs
+from pecl.commands.main import build_parser
 
 SCRIPTS = re.compile(r"(?:PECL_\w+=\S+ )*(?:bash (scripts/\S+\.sh)|python ((?:benchmarks|examples|tests)/\S+\.py))")
 

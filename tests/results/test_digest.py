@@ -32,21 +32,17 @@ def test_every_digit_that_is_changed_is_seen(path):
     head, ranks, tail = re.split(r'("ranks": \{.*?\n  \},)', text, flags=re.DOTALL)
     places = [*(m.start() for m in re.finditer(r"\d", head)), len(head) + ranks.index("20")]
     places += [len(head + ranks) + m.start() for m in re.finditer(r"\d", tail)]
-    own_key = range(text.rindex('"sha256"'), text.rindex('"sha256"') + 8)  # without it nothing is promised
     assert len(places) > 300
-    for place in (place for place in places if place not in own_key):
+    for place in places:
         other = str((int(text[place]) + 1) % 9 or 9)
         path.write_text(text[:place] + other + text[place + 1 :], encoding="utf-8")
         with pytest.raises(DataError, match=re.escape(str(path))):
             read_result(path)
 
 
-def test_a_file_formatted_anew_or_without_digest_is_read(path):
+def test_a_file_formatted_anew_is_read(path):
     before, document = read_result(path), json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(dict(reversed(document.items()))), encoding="utf-8")
-    assert read_result(path) == before
-    del document["sha256"]
-    path.write_text(json.dumps(document), encoding="utf-8")
     assert read_result(path) == before
 
 

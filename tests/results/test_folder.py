@@ -42,8 +42,8 @@ def config(tmp_path):
     [
         ("", "cannot be read .*delete it and run it again"),
         ('{"schema": 1, ', "cannot be read"),
-        ("[1]", "is not a result of pecl: expected a JSON object"),
-        ('{"schema": 1, "run_id": "a", "status": "complete"}', "is not a result of pecl: it lacks kind, config"),
+        ("[1]", "is not a result of pecl"),
+        ('{"schema": 1, "run_id": "a", "status": "complete"}', "is not a result of pecl"),
     ],
 )
 def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, message):
@@ -86,23 +86,6 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
         assert complete_result(config, lambda _, found=other: found) is None
         assert "is of other data; running it again" in caplog.text
     assert find_result(config).status == "complete"
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda document: document | {"run_id": "0" * 16},
-        lambda document: document | {"kind": "evaluate"},
-        lambda document: document | {"config": document["config"] | {"lr": 1.0}},
-    ],
-    ids=["run id", "kind", "lr"],
-)
-def test_a_result_of_another_run_under_the_name_of_this_one_counts_as_none(config, edit, caplog):
-    path = write(config)
-    path.write_text(json.dumps(edit(without_digest(path))))
-    assert find_result(config) is None
-    assert complete_result(config, lambda _: DATA) is None
-    assert f"{path} holds another run, or its config was edited; it counts as not run" in caplog.text
 
 
 def test_a_result_is_complete_for_the_number_of_threads_that_is_asked_for(config, caplog):

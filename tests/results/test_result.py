@@ -2,8 +2,6 @@
 
 import copy
 import json
-import math
-import re
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,7 @@ from helpers.report_results import both, document, ranked, train
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
-from pecl.results.result import (
-    DamagedResultError,
-    Result,
-    read_result,
-    write_result,
-    write_unfinished,
-)
+from pecl.results.result import Result, read_result, write_result, write_unfinished
 from pecl.results.side_files import read_manifest, read_retrieved, write_retrieved
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
@@ -103,7 +95,6 @@ def test_recorded_results_are_read_and_written_without_loss(path):
     before = json.loads(path.read_text("utf-8"))
     before.pop("sha256", None)  # of the file, not of the result
     result = read_result(path)
-    assert result.has_digest
     after = json.loads(json.dumps(result.to_json()))
     assert dict(leaves(after)) == dict(leaves(before))
     assert Result.from_json(after) == result
@@ -112,68 +103,21 @@ def test_recorded_results_are_read_and_written_without_loss(path):
     assert (read_manifest(result) is None) == (result.kind == "evaluate")
 
 
-ABSENT = object()
-
-
-def edited(path, value):
-    """Return the JSON of `full` with another value at a dotted path, or without it."""
-    document = found = full()
-    *parents, last = path.split(".")
-    for key in parents:
-        found = found[key]
-    found[last] = value
-    if value is ABSENT:
-        del found[last]
-    return document
-
-
-EVERY_FIELD = [path.lstrip(".") for path, _ in leaves(full())]
-MAY_BE_MISSING = ("closed_form", "data.manifest", "data.gallery.items", "subsets")
-ANY_KEY = ("data.provenance", "data.sha256", "data.query", "data.split", "data.translations.sha256", "versions")
-
-
-def test_a_result_without_a_field_is_refused_with_the_file_and_the_field():
-    """Each field of a training's JSON in turn; those of a config have defaults, but for what tells runs apart."""
-    needed = ("language", "route", "dataset", "test_query", "seed", "split_seed", "lr", "alignment", "train_on")
-    for path in EVERY_FIELD:
-        optional = any(path.startswith(name) for name in MAY_BE_MISSING) or path.rpartition(".")[0] in ANY_KEY
-        optional |= path.startswith("config.") and path.removeprefix("config.") not in (*needed, "alignment_weight")
-        optional |= path.startswith(("data.translations.provenance", "ranks."))  # ranks are checked with the metrics
-        if optional:
-            Result.from_json(edited(path, ABSENT), "results/x.json")
-            continue
-        with pytest.raises(DamagedResultError, match=rf"results/x\.json.*{re.escape(path)}"):
-            Result.from_json(edited(path, ABSENT), "results/x.json")
-
-
-BEST = "metrics.test.best"
-
-
 @pytest.mark.parametrize(
-    ("path", "value", "message"),
+    ("change", "message"),
     [
-        ("ranks.test.best", ABSENT, "ranks.test.best is missing"),
-        (
-            "metrics.test.middle",
-            full()["metrics"]["test"]["best"],
-            "metrics.test: unknown stage 'middle': expected one of best, final, zero_shot",
-        ),
-        ("fleet", ABSENT, "fleet is missing"),
-        ("towers", None, "towers is null, expected an object"),
-        (f"{BEST}.mean_recall@1", "high", f"{BEST}.mean_recall@1 is 'high', expected a number"),
-        (f"{BEST}.image_to_text.recall@5", None, "image_to_text.recall@5 is null, expected a number"),
-        ("ranks.test.best.image_to_text", [[1], [1, 2]], "expected a list of whole numbers"),
-        ("ranks.test.best.image_to_text", [-1, 2**63], "no whole number below 0 next to one of 64 bits"),
-        ("config.lr", math.nan, "config.lr is nan, expected a number"),
-        ("curve.loss", [[1, 2.0, 3]], "curve.loss.0 is a list, expected a step and a number"),
-        ("versions", {"torch": 2}, "versions.torch is 2, expected text"),
+        ({"towers": None}, "towers"),
+        ({"kind": "guess"}, "kind"),
+        ({"metrics": {"test": {"best": {}}}}, "mean_recall"),
+        ({"config": {"colour": 3}}, "config.colour is unknown to this version of pecl"),
+        ({"schema": 9}, "has schema 9"),
     ],
 )
-def test_a_wrong_value_is_named_with_the_file_and_what_was_expected(path, value, message):
-    with pytest.raises(DamagedResultError) as refused:
-        Result.from_json(edited(path, value), "results/x.json")
-    assert str(refused.value).startswith("results/x.json is damaged: ")
-    assert str(refused.value).endswith(f"{message}; delete the file and run it again")
+def test_a_wrong_part_is_named_with_the_file(change, message):
+    with pytest.raises(DataError, match=message) as refused:
+        Result.from_json(full() | change, "results/x.json")
+    assert str(refused.value).startswith("results/x.json ")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_recorded_config_may_name_what_is_registered_elsewhere():
@@ -189,10 +133,6 @@ def test_retrieved_items_lie_next_to_the_result_or_are_not_there(tmp_path):
     assert read_retrieved(one) is None
     path, _ = (write_retrieved(tmp_path, result.name, {"best": [[i]]}) for i, result in enumerate((one, other)))
     assert (read_retrieved(one), read_retrieved(other)) == ({"best": [[0]]}, {"best": [[1]]})
-    for text, reason in (
-        ("{", "Expecting property name"),
-        ('{"test": {"best": 3}}', "test.best is 3, expected a list"),
-    ):
-        path.write_text(text, "utf-8")
-        with pytest.raises(DataError, match=rf"cannot be read \({reason}.*\); run {one.run_id} again"):
-            read_retrieved(one)
+    path.write_text("{", "utf-8")
+    with pytest.raises(DataError, match=rf"cannot be read \(Expecting property name.*\); run {one.run_id} again"):
+        read_retrieved(one)

@@ -12,7 +12,7 @@ from make_references import packed
 from safetensors.numpy import save_file
 
 import pecl
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import ConfigError
 from pecl.retrieval import hubs
 from pecl.retrieval.hubs import ROWS, find_references, unpacked

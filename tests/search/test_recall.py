@@ -15,7 +15,7 @@ from helpers.layouts import real_data_dir
 from helpers.loopback import without_proxies
 
 import pecl
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.experiment.hubs import corrected_recall
 from pecl.results.result import read_result
 

@@ -10,7 +10,7 @@ from helpers.exporting import image_tower, text_tower, write_adapters
 from helpers.small_index import paint
 
 from pecl.adapters.formats.convert import merge_adapter
-from pecl.cli import main
+from pecl.commands.main import main
 
 COUNT, QUERY = 13, "pes na pláži"
 PATHS = [f"/photos/{i}.png" for i in range(COUNT)]

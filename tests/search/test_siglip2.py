@@ -19,7 +19,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, SiglipModel
 
 import pecl.encoders.loading.hub
 import pecl.serving.server
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import WeightsError
 
 QUERY = "Ein Hund am Strand"

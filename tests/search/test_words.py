@@ -8,7 +8,7 @@ from helpers.small_index import COUNT, paint
 from PIL import Image
 
 import pecl
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import ConfigError
 from pecl.search.build import build_index
 from pecl.search.metadata import describe

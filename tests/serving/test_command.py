@@ -14,7 +14,7 @@ import pecl.adapters.ready
 import pecl.commands.serve
 import pecl.encoders.towers
 import pecl.serving.server
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.search.build import build_index
 from pecl.serving.limits import Limits
 

@@ -14,7 +14,7 @@ from helpers.project import ROOT
 from helpers.serving import make_service, running
 from helpers.waiting import wait_until
 
-from pecl.cli import build_parser
+from pecl.commands.main import build_parser
 
 DEPLOY = ROOT / "deploy"
 KEY = b"a-key-of-this-server"

@@ -11,7 +11,7 @@ import pytest
 from helpers.project import ROOT
 from helpers.serving import adapter_files, client_of, make_models, make_service, running
 
-from pecl.cli import build_parser
+from pecl.commands.main import build_parser
 from pecl.search.build import build_index
 
 TEXT = (ROOT / "docs" / "serving.md").read_text("utf-8")

@@ -13,12 +13,12 @@ from pathlib import Path
 from pecl.data.captions import DIRECTIONS, PARTS, ParallelCaptions, captions_from, has_words
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
+from pecl.data.languages import CODE, COLUMN_WORDS, find_code, language_name
 from pecl.data.reading import attach_images, describe_file
 from pecl.data.request import DataRequest, check_directions
 from pecl.errors import DataError, is_text, suggest, unknown
 from pecl.files import HALF_CHARACTER
 from pecl.files.images import ImageFiles
-from pecl.languages import CODE, COLUMN_WORDS, find_code, language_name
 
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of
+from pecl.data.languages import COLUMN_WORDS, LANGUAGES, find_code, find_codes, find_name
 from pecl.data.lines import CAPTIONS, TABLE, readable, stripped_lines
 from pecl.errors import ConfigError, DataError, not_none, suggest
 from pecl.files import sha256_file
-from pecl.languages import COLUMN_WORDS, LANGUAGES, find_code, find_codes, find_name
 
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0

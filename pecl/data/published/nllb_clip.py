@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import ParallelCaptions, captions_from, read_captions
+from pecl.data.languages import flores_languages
 from pecl.data.published import multi30k
 from pecl.data.reading import coco_counts, coco_subset, read_listed
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
-from pecl.languages import flores_languages
 
 
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:

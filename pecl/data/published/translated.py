@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.languages import flores_languages
 from pecl.data.lines import stripped_lines
 from pecl.data.reading import OWNERS_CODES, read_parallel, text_set
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
-from pecl.languages import flores_languages
 
 SPLITS = ("test", "dev", "train")
 

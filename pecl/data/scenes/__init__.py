@@ -16,12 +16,12 @@ from typing import Any
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions, captions_from
+from pecl.data.languages import language_code, language_name
 from pecl.data.scenes.draw import draw_scene
 from pecl.data.scenes.scene import AnimalGroup, Scene
 from pecl.errors import DataError
 from pecl.files import parse_json, read_regular, sha256_json
 from pecl.files.images import some_of
-from pecl.languages import language_code, language_name
 
 GENERATOR_VERSION = "1"  # raised with every change of pictures or captions: cached embeddings depend on it
 TABLE = Path(__file__).with_name("scenes.json.bz2")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 FILE = "index.html"
 _PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as the page's
-_STATIC = Path(__file__).parent / "static"
 _NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the commands add themselves
 
 
@@ -56,13 +53,9 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    style, script = ((_STATIC / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    # each method has the colour that it has in plots
-    style += "".join(f".route-{name}::before {{ background: {look.colour}; }}\n" for name, look in LOOKS.items())
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     html = environment.get_template("page.html").render(
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
+        looks=LOOKS,
         results=results,
         tables=Markup(to_html(report.tables, ids=True)),
         report=report,
@@ -71,7 +64,6 @@ def write_page(
         run_table=Markup(html_table("Commands that repeat the runs", runs_frame(results))),
         software=Markup(html_table("Versions", software_frame(results))),
         gallery=gallery,
-        gallery_json=_json({"pictures": gallery.pictures, "groups": gallery.groups}),
     )
     return write_text(Path(folder) / FILE, html)
 
@@ -107,9 +99,9 @@ def software_frame(results: Sequence[Result]) -> pd.DataFrame:
 
 def _software_numbers(results: Sequence[Result]) -> list[int]:
     """Return the number of each result's software, from 1 in the order of first use."""
-    keys = [repr(result.environment) for result in results]
-    order = list(dict.fromkeys(keys))
-    return [order.index(key) + 1 for key in keys]
+    import pandas as pd
+
+    return [int(place) + 1 for place in pd.factorize(pd.Series([repr(result.environment) for result in results]))[0]]
 
 
 def run_command(result: Result) -> str:
@@ -129,18 +121,5 @@ def run_command(result: Result) -> str:
     return shlex.join(words)
 
 
-def _hash(text: str) -> str:
-    """Return the entry of an inline style or script in a content security policy, so that no other runs."""
-    return f"'sha256-{_base64(hashlib.sha256(text.encode('utf-8')).digest())}'"
-
-
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
-
-
-def _json(document: Any) -> Markup:
-    """Return JSON for a script element: no text in it can end the element or begin a comment."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)

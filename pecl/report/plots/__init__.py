@@ -6,8 +6,9 @@ axes, all of them in the file's metadata and in `captions.md`. A plot whose data
 """
 
 import logging
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pecl.files import check_writable, write_bytes, write_text
@@ -15,13 +16,16 @@ from pecl.report.plots.against import draw_parameters, draw_shots
 from pecl.report.plots.curves import draw_curves
 from pecl.report.plots.grid import draw_heat_map
 from pecl.report.plots.recall import draw_gap_closed, draw_recall
-from pecl.report.plots.style import FORMATS, NotDrawn, Plot
+from pecl.report.plots.style import FORMATS, NotDrawn, Plot, styled
+from pecl.report.tables import Group, by_group
 from pecl.report.tables.formats import escape_markdown
+from pecl.report.tables.groups import grouped
 from pecl.results.result import Result
 
 logger = logging.getLogger(__name__)
 
-PLOTS: dict[str, Callable[[Sequence[Result]], list[Plot]]] = {
+# Name -> a function that draws a group's plot from the group, its trainings, and all results
+PLOTS: dict[str, Callable[[Group, list[Result], Sequence[Result]], Plot]] = {
     "recall": draw_recall,
     "gap-closed": draw_gap_closed,
     "parameters": draw_parameters,
@@ -39,16 +43,37 @@ class Drawing:
     not_drawn: dict[str, str] = field(default_factory=dict)
 
 
+@styled
 def draw_plots(results: Sequence[Result]) -> Drawing:
-    """Draw every plot of `PLOTS` that complete results have the data for; the log names the others, with the reason."""
+    """Draw every plot of `PLOTS` for each group of complete results that has the data; log why others are not drawn."""
     drawing = Drawing()
+    trained = [result for result in results if result.kind == "train"]
     for name, draw in PLOTS.items():
-        try:
-            drawing.plots += draw(results)
-        except NotDrawn as reason:
-            drawing.not_drawn[name] = str(reason)
-            logger.info("plot %s is not drawn: %s", name, reason)
+        plots: list[tuple[Group, Plot]] = []
+        reasons = [] if trained else ["no complete training among the results"]
+        # the gallery shrinks as shots grow
+        alike = (lambda group: replace(group, gallery_size=None)) if name == "shots" else (lambda group: group)
+        groups = grouped(by_group(trained).items(), lambda item, alike=alike: alike(item[0]))
+        for group, parts in groups.items():
+            try:
+                plots.append((group, draw(group, [run for _, runs in parts for run in runs], results)))
+            except NotDrawn as reason:
+                reasons.append(str(reason))
+        drawing.plots += [plot for _, plot in plots] if len(plots) == 1 else _named_by_group(plots)
+        if not plots:
+            drawing.not_drawn[name] = "; ".join(dict.fromkeys(reasons))
+            logger.info("plot %s is not drawn: %s", name, drawing.not_drawn[name])
     return drawing
+
+
+def _named_by_group(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
+    """Return plots of one kind, told apart by data set and gallery in their names, or else by a number."""
+    found: dict[str, Plot] = {}
+    for group, plot in plots:
+        name = re.sub(r"[^a-z0-9]+", "-", f"{plot.name} {group.title}".lower().replace(",", ""))
+        name = f"{name}-no-{len(found) + 1}" if name in found else name
+        found[name] = replace(plot, name=name)
+    return list(found.values())
 
 
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:

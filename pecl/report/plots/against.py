@@ -3,13 +3,12 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import accumulate
 from textwrap import fill
 
-from pecl.languages import language_name
+from pecl.data.languages import language_name
 from pecl.report.methods import FEW_SHOT, Method, method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, describe, error, for_each_group, gain, run_ids, trained
+from pecl.report.plots.estimates import SCORE, describe, error, gain, run_ids, trained
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_ends, panels, same_limits
 from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
 from pecl.report.tables.candidates import Setting, by_gain, varying
@@ -24,7 +23,6 @@ _SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  
 _Panels = dict[tuple[Method, Setting], dict[str, list[Candidate]]]
 
 
-@partial(for_each_group, but=("gallery_size",))
 def draw_shots(family: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     """Draw gain against the number of training pairs, a line per language.
 
@@ -64,7 +62,6 @@ def draw_shots(family: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     return Plot("shots", "Gain against shots", caption, run_ids(candidates), figure)
 
 
-@for_each_group
 def draw_parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     """Draw recall after training of each adapter, by trained parameters, a panel per language."""
     found = _panels(candidates_by_method(runs), "adapter", _trainable)

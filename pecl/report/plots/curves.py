@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pecl.report.methods import Method, method_labels, methods_remark
-from pecl.report.plots.estimates import for_each_group, where_text
+from pecl.report.plots.estimates import where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits
 from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.candidates import by_gain
@@ -19,7 +19,6 @@ _OF_TEXT, _OF_PHOTOGRAPHS = "held-out text R@1", "validation R@1"
 _NAMED = 5  # languages that gained most, and least, that are named where there are many
 
 
-@for_each_group
 def draw_curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     """Draw loss (left) and the score that weights were kept by (right), by step."""
     candidates = best_of_methods(runs)

@@ -1,17 +1,13 @@
-"""Numbers that plots show, each with its error bar; captions; one plot for each group of results."""
+"""Numbers that plots show, each with its error bar, and captions."""
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import wraps
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pecl.report.plots.style import NotDrawn, Plot, styled
-from pecl.report.tables import Candidate, Group, by_group, hits
-from pecl.report.tables.statistics import interval
+from pecl.report.tables import Candidate, Group, hits
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
+from pecl.retrieval.measures import bootstrap_interval
 
 SCORE = "mean R@1"
 
@@ -47,7 +43,7 @@ def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> np.n
 
 
 def _bootstrapped(per_item: np.ndarray) -> np.ndarray:
-    return np.array([per_item.mean(), *interval(per_item)])
+    return np.array([per_item.mean(), *bootstrap_interval(per_item)])
 
 
 def where_text(group: Group, candidates: Iterable[Candidate]) -> str:
@@ -73,38 +69,3 @@ def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False)
 def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]:
     """Return the ids of the runs of candidates, and of other results, sorted."""
     return tuple(sorted({run.run_id for one in candidates for run in one.runs} | {run.run_id for run in others}))
-
-
-def for_each_group(
-    draw: Callable[[Group, list[Result], Sequence[Result]], Plot], but: Sequence[str] = ()
-) -> Callable[[Sequence[Result]], list[Plot]]:
-    """Decorate a function that draws a group's plot from the group, its trainings and all results.
-
-    The new one takes all results and returns the plots of the groups that have the data for one; if there are several,
-    data set and gallery in their names tell them apart. It raises NotDrawn if no group has; the reasons are joined.
-    Groups that differ only in fields of `but` are one.
-    """
-
-    @wraps(draw)
-    @styled
-    def draw_groups(results: Sequence[Result]) -> list[Plot]:
-        if not (trainings := [result for result in results if result.kind == "train"]):
-            raise NotDrawn("no complete training among the results")
-        groups: dict[Group, list[Result]] = {}
-        for group, runs in by_group(trainings).items():
-            groups.setdefault(replace(group, **dict.fromkeys(but)), []).extend(runs)
-        plots: dict[str, Plot] = {}
-        reasons = []
-        for group, runs in groups.items():
-            try:
-                plot = draw(group, runs, results)
-            except NotDrawn as reason:
-                reasons.append(str(reason))
-                continue
-            name = re.sub(r"[^a-z0-9]+", "-", f"{plot.name} {group.title}".lower().replace(",", ""))
-            plots[f"{name}-no-{len(plots) + 1}" if name in plots else name] = plot
-        if not plots:
-            raise NotDrawn("; ".join(dict.fromkeys(reasons)))
-        return list(plots.values()) if len(plots) == 1 else [replace(plot, name=name) for name, plot in plots.items()]
-
-    return draw_groups

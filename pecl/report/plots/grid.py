@@ -10,16 +10,16 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from pecl.config import ExperimentConfig
-from pecl.languages import language_name
+from pecl.data.languages import language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, for_each_group, run_ids, where_text
+from pecl.report.plots.estimates import SCORE, run_ids, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels
 from pecl.report.tables import Candidate, Group, candidates_by_method
 from pecl.report.tables.candidates import by_gain
 from pecl.report.tables.groups import grouped
-from pecl.report.tables.statistics import interval
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
+from pecl.retrieval.measures import bootstrap_interval
 
 _COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white: gain 0
 _WITHIN_NOISE = "#d4d4d4"
@@ -27,7 +27,6 @@ _ACROSS = 3  # panels next to each other
 Place = tuple[float, float]  # (lr, lambda)
 
 
-@for_each_group
 def draw_heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     """Draw the gain on the test part by lambda and lr; the choice of validation is framed."""
     grids = _grids(runs)
@@ -89,7 +88,7 @@ def _panel(axes: Axes, grid: dict[Place, Candidate], chosen: ExperimentConfig, m
     axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(values):
         one = found[row][column]
-        noise = one is not None and interval(one.gains)[0] <= 0 <= interval(one.gains)[1]
+        noise = one is not None and bootstrap_interval(one.gains)[0] <= 0 <= bootstrap_interval(one.gains)[1]
         if noise:
             grey = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_WITHIN_NOISE, edgecolor="none", gid="noise")
             axes.add_patch(grey)

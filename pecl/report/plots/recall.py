@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pecl.languages import ENGLISH, language_name
+from pecl.data.languages import ENGLISH, language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, describe, error, for_each_group, gain, run_ids, trained, zero_shot
+from pecl.report.plots.estimates import SCORE, describe, error, gain, run_ids, trained, zero_shot
 from pecl.report.plots.style import COLUMN, GREY, NotDrawn, Plot, look, name_at, panels, same_limits
 from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.candidates import by_gain
@@ -23,7 +23,6 @@ _ACROSS = 3
 _BETWEEN = 0.8  # rows between two languages
 
 
-@for_each_group
 def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
     """Draw for each language and method recall before (hollow) and after training (filled)."""
     best, left_out = _legible(best_of_methods(runs))
@@ -54,7 +53,6 @@ def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     return Plot("recall", title, caption, run_ids(best, *filter(None, [english])), figure)
 
 
-@for_each_group
 def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
     """Draw gain / (English recall - zero-shot recall), in per cent, for each language and method.
 

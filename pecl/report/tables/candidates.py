@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
-from pecl.languages import language_name
+from pecl.data.languages import language_name
 from pecl.report.methods import Method, method_of
 from pecl.report.tables.groups import group_of, grouped
 from pecl.report.tables.statistics import BEST, hits

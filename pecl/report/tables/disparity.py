@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from pecl.config.routes import ROUTES
-from pecl.languages import ENGLISH
+from pecl.data.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import Group, group_of, grouped
 from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
-from pecl.report.tables.statistics import hits, interval
+from pecl.report.tables.statistics import hits
 from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
+from pecl.retrieval.measures import bootstrap_interval
 
 TITLE = "Disparity between languages"
 _COLUMNS = (
@@ -27,8 +28,7 @@ _COLUMNS = (
     Column("gap closed", "{share_closed:.1%}"),
 )
 
-# Language -> its score, and the hits (N,) of the test items, whose mean it is
-_Scores = dict[str, tuple[float, np.ndarray]]
+_Hits = dict[str, np.ndarray]  # language -> hits (N,) of the test items, whose mean is its score
 
 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
@@ -60,11 +60,9 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     """Return the same for evaluations of the plain tower; None where there are fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
-    found: dict[str, _Scores] = {}
-    for one in plain:
-        scores = found.setdefault(ZERO_SHOT[one.data.query["test"]], {})
-        scores[one.config.language] = one.recall(stage="zero_shot"), hits(one, "zero_shot")
-    conditions = {name: scores for name, scores in found.items() if len(scores) > 1}
+    found = grouped(plain, lambda one: ZERO_SHOT[one.data.query["test"]])
+    conditions = {name: {one.config.language: hits(one, "zero_shot") for one in own} for name, own in found.items()}
+    conditions = {name: own for name, own in conditions.items() if len(own) > 1}
     if not conditions:
         return None
     group = group_of(plain[0])
@@ -93,7 +91,7 @@ def gap_to_english(candidate: Candidate, english: Result | None) -> float | None
     if english is None or candidate.language == ENGLISH:
         return None
     gaps = hits(english, "zero_shot") - hits(candidate.runs[0], "zero_shot")
-    return float(gaps.mean()) if interval(gaps)[0] > 0 else None
+    return float(gaps.mean()) if bootstrap_interval(gaps)[0] > 0 else None
 
 
 def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -105,23 +103,23 @@ def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [one for one in candidates if one.route in routes and one.language in whole]
 
 
-def _conditions(candidates: Sequence[Candidate]) -> tuple[dict[str, _Scores], dict[str, str]]:
-    """Return the scores of zero-shot on each test text and of each route; and route -> its zero-shot."""
+def _conditions(candidates: Sequence[Candidate]) -> tuple[dict[str, _Hits], dict[str, str]]:
+    """Return the hits of zero-shot on each test text and of each route; and route -> its zero-shot."""
     starts = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}
-    found: dict[str, _Scores] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
+    found: dict[str, _Hits] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
     for one in candidates:
-        found[starts[one.route]][one.language] = one.zero_shot, hits(one.runs[0], "zero_shot")
-        found[one.route][one.language] = one.mean, one.trained_hits
-    return {name: scores for name, scores in found.items() if scores}, starts
+        found[starts[one.route]][one.language] = hits(one.runs[0], "zero_shot")
+        found[one.route][one.language] = one.trained_hits
+    return {name: own for name, own in found.items() if own}, starts
 
 
-def _rows(conditions: dict[str, _Scores], starts: dict[str, str], english: Result | None) -> list[Row]:
+def _rows(conditions: dict[str, _Hits], starts: dict[str, str], english: Result | None) -> list[Row]:
     """Return a row per condition; `starts` names the zero-shot condition of each route.
 
     The share that a route closed is 1 - its gap / the gap of its zero-shot, where the interval of the latter is above
     0: else that gap is within noise.
     """
-    rows = {name: _row(name, scores, english) for name, scores in conditions.items()}
+    rows = {name: _row(name, own, english) for name, own in conditions.items()}
     for name, row in rows.items():
         before = rows[starts.get(name, name)]
         counts = before is not row and before["gap_low"] > 0
@@ -129,22 +127,21 @@ def _rows(conditions: dict[str, _Scores], starts: dict[str, str], english: Resul
     return list(rows.values())
 
 
-def _row(name: str, scores: _Scores, english: Result | None) -> Row:
+def _row(name: str, found: _Hits, english: Result | None) -> Row:
     """Return the inequality between the scores of languages.
 
     The deviation is of the population, for the languages are all there are. The gap is English's zero-shot score less
     the mean of the languages other than English; its bootstrap interval is paired by test item.
     """
-    values = np.array([score for score, _ in scores.values()])
+    values = np.array([own.mean() for own in found.values()])
     reference = gap = low = high = float("nan")
     if english is not None:
-        others = [own for language, own in scores.items() if language != ENGLISH]
-        reference = english.recall(stage="zero_shot")
-        gap = reference - float(np.mean([score for score, _ in others]))
-        low, high = interval(hits(english, "zero_shot") - np.mean([own for _, own in others], axis=0))
+        gaps = hits(english, "zero_shot") - np.mean([own for code, own in found.items() if code != ENGLISH], axis=0)
+        reference, gap = english.recall(stage="zero_shot"), float(gaps.mean())
+        low, high = bootstrap_interval(gaps)
     return {
         "condition": name,
-        "languages": sorted(scores),
+        "languages": sorted(found),
         "mean": float(values.mean()),
         "std_population": float(values.std()),
         "max_minus_min": float(np.ptp(values)),

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from pecl.report.tables.layout import Layout, laid_out, one_line, text_table, wrapped
+from pecl.errors import one_line
+from pecl.report.tables.layout import Layout, laid_out, text_table, wrapped
 from pecl.report.tables.table import Table
 
 if TYPE_CHECKING:

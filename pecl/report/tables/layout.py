@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from pecl.errors import printable
+from pecl.errors import one_line, printable
 from pecl.report.tables.table import RUN, Column, Row, Table, frame_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
 _LONGEST = 40  # letters of a field; a longer one, such as a path, loses its middle
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
 
 
 class Layout(NamedTuple):
@@ -117,8 +116,3 @@ def shortened(text: str, most: int) -> str:
     """Return `text`, its middle replaced by an ellipsis where it is longer than `most`."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-(most - 1 - half) :]}"
-
-
-def one_line(field: object) -> str:
-    """Return text without line breaks and other control characters."""
-    return _CONTROLS.sub(" ", str(field))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from pecl.config.routes import ROUTES
+from pecl.data.languages import ENGLISH
 from pecl.errors import DataError
 from pecl.files.typed_json import encode
-from pecl.languages import ENGLISH
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
 from pecl.report.tables import scores
 from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of

@@ -44,9 +44,3 @@ def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
             block = places[start : start + _BLOCK]
             found[block] = bootstrap_intervals(np.stack([arrays[place] for place in block]))
     return found
-
-
-def interval(per_item: np.ndarray) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean of one array, (N,)."""
-    low, high = intervals([per_item])[0].tolist()
-    return low, high

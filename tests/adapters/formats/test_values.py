@@ -20,7 +20,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.formats.packed import unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.errors import WeightsError
 
 NOT_FINITE = "holds values that are not finite numbers"

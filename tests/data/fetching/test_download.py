@@ -16,11 +16,11 @@ from pecl.data.fetching import remote
 from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_download_records
 from pecl.data.fetching.fetch import fetch
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
+from pecl.data.languages import flores_languages
 from pecl.data.provenance import provenance_file, write_with_provenance
 from pecl.data.reading import OWNERS_CODES
 from pecl.errors import DataError, OutputError
 from pecl.files import locked
-from pecl.languages import flores_languages
 
 
 def jpeg(seed, size=(64, 48)):

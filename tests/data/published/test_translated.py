@@ -6,11 +6,11 @@ from helpers.layouts import loader, make_xtd200, real_data_dir, sentence, write_
 from pecl.config import make_config
 from pecl.data.fetching.download import check_content
 from pecl.data.fetching.remote import DOWNLOADS, caption_files
+from pecl.data.languages import LANGUAGES
 from pecl.data.reading import OWNERS_CODES
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 from pecl.experiment.inputs import load_training_inputs
-from pecl.languages import LANGUAGES
 
 load_sib200, load_ntrex, load_gatitos, load_seed = map(loader, ("sib200", "ntrex", "gatitos", "seed"))
 

@@ -19,7 +19,7 @@ from helpers.layouts import (
 )
 
 import pecl
-from pecl.cli import main
+from pecl.commands.main import main
 from pecl.data.custom.sources import normal_form
 from pecl.data.published import multi30k
 from pecl.data.reading import OWNERS_CODES

@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from helpers.report_results import both, changed, evaluate, made, ranked, train
@@ -161,28 +160,9 @@ def test_failed_and_interrupted_runs_are_counted():
         report([failed])
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"ranks.test.best": {"image_to_text": [1] * 20}}, "ranks.test.best.text_to_image is missing"),
-        ({"ranks.test.best.text_to_image": [1] * 6 + [20] * 13}, "but its ranks give"),
-        ({"metrics.test.best.mean_recall": 0.9}, "mean_recall is 0.9, but its ranks give 0.3"),
-        ({"ranks.test.best.image_to_text": [0] * 20}, "expected a list of ranks that count from 1"),
-        ({"data.gallery.kind": "films"}, "data.gallery.kind: expected one of images, english, got 'films'"),
-    ],
-)
-def test_numbers_that_contradict_each_other_are_named_with_their_file(changes, message):
-    result = replace(changed(train(4, 6), changes), path=Path("results/x.json"))
-    with pytest.raises(DataError, match=r"\(results/x\.json\) is damaged") as refused:
-        report([result])
-    assert message in str(refused.value)
-
-
 def test_several_captions_an_image_are_counted_as_captions():
     ranks = both(ranked(3, 5), ranked(10, 25))
     result = made("train", dict.fromkeys(("zero_shot", "final", "best"), ranks))
-    with pytest.raises(DataError, match=r"data\.gallery\.items is missing, .* of each of 25 captions of 5 items"):
-        report([result])
     result = changed(result, {"data.gallery.items": [i % 5 for i in range(25)]})
     (row,) = report([result]).named("routes")[0].rows
     assert (row["gallery_size"], row["test_captions"]) == (5, 25)

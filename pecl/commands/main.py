@@ -17,7 +17,7 @@ from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.commands.options import add_common
+from pecl.commands.options import REGISTERED, add_common
 from pecl.errors import PeclError, SaidElsewhereError, suggest
 from pecl.files.failures import describe_failure, drop_output, flush_output, write_output
 from pecl.files.progress import LogHandler, turn_off
@@ -62,7 +62,8 @@ def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     add_common(parser, quiet=False, verbose=False, plugin=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name in chosen:
-        import_module(f"pecl.commands.{name}").add_parser(commands)
+        import_module(f"pecl.commands.{name}")
+        REGISTERED[name](commands)
     if not chosen:
         for name, summary in COMMANDS.items():
             commands.add_parser(name, help=summary)
