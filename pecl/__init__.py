@@ -15,7 +15,7 @@ from typing import Any
 # Name -> module, as the stub says it to editors and type checkers. A module is imported when its name is first used, so
 # that `import pecl` and `pecl --help` stay quick.
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
-_PUBLIC = {one.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for one in node.names}
+_PUBLIC = {one.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for one in node.names}
 __all__ = sorted(_PUBLIC)
 
 

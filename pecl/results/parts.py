@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer, PlainValidator
 
 from pecl.files.typed_json import Flag, Number, Points, Ranks, Text, Whole
-from pecl.retrieval.measures import METRIC, RetrievalMetrics
+from pecl.retrieval.measures import DIRECTIONS, METRIC, RetrievalMetrics
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class GalleryRecord:
     kind: Text
     size: Whole
     items: Ranks | None = field(default=None, repr=False)
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """Directions of retrieval: first with gallery items as queries, then with test captions."""
+        return DIRECTIONS[self.kind]
 
 
 @dataclass(frozen=True)
