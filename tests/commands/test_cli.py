@@ -98,7 +98,8 @@ def test_the_list_of_commands_is_shown_without_importing_them():
 
 def test_lists_need_no_torch():
     lists = [["data", "list"], ["languages"], ["towers", "list"]]
-    code = f"import sys\nfrom pecl.commands.main import main\n[main(one) for one in {lists}]\nsys.exit('torch' in sys.modules)"
+    code = f"import sys; from pecl.commands.main import main; [main(one) for one in {lists}]"
+    code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 

@@ -20,6 +20,8 @@ from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.run import train
+from pecl.files import write_json
+from pecl.files.digests import with_digest
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
@@ -272,11 +274,11 @@ sys.stderr.write("\\n" + json.dumps([most, "torch" in sys.modules]))
 
 
 def test_a_grid_that_skips_100_runs_reads_each_result_once_and_starts_without_torch(small):
-    text = json.dumps({**train(make_config(small)).to_json(), "run_id": "@run_id", "config": "@config"})
+    document = train(make_config(small)).to_json()
     seeds = range(1, 101)
     for config in expand({**small, "seed": list(seeds)}):
-        own = text.replace("@run_id", config.run_id()).replace('"@config"', json.dumps(config.to_dict()))
-        training_path(config).write_text(own)
+        own = with_digest({**document, "run_id": config.run_id(), "config": config.to_dict()})
+        write_json(training_path(config), own)
     values = {**small, "seed": ",".join(map(str, seeds))}
     command = [sys.executable, "-c", SKIP, small["out"], "grid", *flags(values)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)

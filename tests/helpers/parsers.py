@@ -66,7 +66,7 @@ def make_parsers(folder):
 
     tower, result = tiny_tower(), _result()
     ((state,), configs), split = (states(tower, "lora", 1), parse_adapter("lora")), sha256_json(MANIFEST)[:16]
-    read = Result.from_json(result | {"data": result["data"] | {"manifest": split}}, Path("de.json"))
+    read = Result.from_json(result | {"data": result["data"] | {"manifest": split}})
     pictures = {name: made(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     write_peft(folder / "peft", state, configs, tower)
@@ -77,7 +77,7 @@ def make_parsers(folder):
 
     return {
         "yaml": Parser("config.yaml", CONFIGS, lambda path: expand(read_yaml(path), str(path))),
-        "result": Parser("result.json", (_json(result),), read_result),
+        "result": Parser("result.json", (_json(with_digest(result)),), read_result),
         "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(of_run(path))),
         "retrieved": Parser(
             f"retrieved/{read.name}.json", (_json(RETRIEVED),), lambda path: read_retrieved(of_run(path))
