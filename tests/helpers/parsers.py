@@ -32,6 +32,7 @@ from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
+from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
