@@ -16,7 +16,7 @@ ORDER = (
     *("errors", "machine", "options", "files", "plugins", "data", "config"),
     *("retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
     *("export", "harness", "search", "serving", "bulk", "integrations"),
-    *("commands", "__main__"),
+    *("commands", "cli", "__main__"),
 )
 
 

@@ -183,7 +183,7 @@ def test_a_wheel_holds_all_files_requirements_and_the_command_in_25_mb(tmp_path)
         assert {name for name in wheel.namelist() if name.startswith("pecl/")} == files
         about = f"pecl-{path.name.split('-')[1]}.dist-info"
         metadata = Parser().parsestr(wheel.read(f"{about}/METADATA").decode())
-        assert "pecl = pecl.commands.main:main" in wheel.read(f"{about}/entry_points.txt").decode()
+        assert "pecl = pecl.cli:main" in wheel.read(f"{about}/entry_points.txt").decode()
     lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
     required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {Requirement(line) for line in lines if line}
