@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import ParallelCaptions, read_captions, resolve_captions_file
+from pecl.data.captions import ParallelCaptions, captions_from, read_captions, resolve_captions_file
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_file
@@ -32,35 +32,36 @@ def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     return columns
 
 
-def read_listed(
-    root: Path, english: Path, target: Path, image_names: Path
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], dict[str, dict[str, str]]]:
-    """Read captions in English and in the target language, and the file name of the image of each, line by line.
-
-    Return the columns `english` and `target`, the names, and the record of each file, relative to `root`.
-    """
-    files = {"english": english, "target": target, "image_names": image_names}
-    columns = read_parallel(files)
-    names = columns.pop("image_names")
-    return columns, names, {name: describe_file(path, root) for name, path in files.items()}
-
-
-def text_set(
+def published_set(
     request: DataRequest,
-    english: Sequence[str],
-    target: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
     files: Mapping[str, Path],
     about: Mapping[str, Any],
+    names: Sequence[str] = (),
+    images: Path | None = None,
 ) -> ParallelCaptions:
-    """Return a set without images, with the record of its files and whatever else is told `about` it."""
-    record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
-    return ParallelCaptions(request.dataset, request.language, tuple(english), tuple(target), provenance=record)
+    """Return a set with the record of its files and whatever else is told `about` it.
+
+    `names` are the file names of the captions' images, which tell COCO's; the images are in the folder `images`, if
+    there is one.
+    """
+    record = {"files": describe_files(files, request.root), **about}
+    if subset := coco_subset(names):
+        record["coco_split"] = coco_counts(names)
+    texts = {name: tuple(column) for name, column in columns.items()}
+    captions = captions_from(request.dataset, request.language, texts, subset=subset, provenance=record)
+    return captions if images is None else attach_images(captions, names, images)
 
 
 def describe_file(path: Path, root: Path) -> dict[str, str]:
     """Return the record of a source file: its name relative to `root`, and its SHA-256."""
     path = resolve_captions_file(path)
     return {"file": path.relative_to(root).as_posix(), "sha256": sha256_file(path)}
+
+
+def describe_files(files: Mapping[str, Path], root: Path) -> dict[str, dict[str, str]]:
+    """Return the record of each of `files`, by the same names."""
+    return {name: describe_file(path, root) for name, path in files.items()}
 
 
 def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path) -> ParallelCaptions:

@@ -71,9 +71,9 @@ _READERS: dict[str, Reader] = {
     "emoji": read_emoji,
     "xtd200": read_xtd200,
     "sib200": translated.read_sib200,
-    "ntrex": translated.read_ntrex,
+    "ntrex": translated.read_lines,
     "gatitos": translated.read_gatitos,
-    "seed": translated.read_seed,
+    "seed": translated.read_lines,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.lines import readable
-from pecl.data.reading import OWNERS_CODES, text_set
+from pecl.data.reading import OWNERS_CODES, published_set
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, one_line
 from pecl.files import parse_json, read_regular
@@ -42,7 +42,7 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
         raise DataError(f"{files['target']} has no annotation that differs from the English one")
     texts, translations = zip(*both, strict=True)
     about = {"translator": "people: contributors to Unicode CLDR", "images": "none: names and keywords alone"}
-    return text_set(request, texts, translations, files, about)
+    return published_set(request, {"english": texts, "target": translations}, files, about)
 
 
 def _annotations(path: Path) -> dict[str, dict[str, str]]:

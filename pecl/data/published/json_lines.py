@@ -15,7 +15,7 @@ from typing import Any
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.lines import CAPTIONS, readable
-from pecl.data.reading import OWNERS_CODES, attach_images, coco_counts, coco_subset, describe_file
+from pecl.data.reading import OWNERS_CODES, published_set
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, one_line
 from pecl.files import parse_json, read_regular
@@ -44,14 +44,9 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
             names.append(f"{line.get('image/key')}.jpg")
             target.append(text)
             english += [in_english[k % len(in_english)]] if in_english else []
-    record = {
-        "captions": "written independently in each language",
-        "files": {"captions": describe_file(path, request.root)},
-        "without_caption": without,
-    }
-    whole = tuple(english) if len(english) == len(target) else None
-    captions = ParallelCaptions("xm3600", request.language, whole, tuple(target), provenance=record)
-    return attach_images(captions, names, folder / "images")
+    columns = {"target": target} | ({"english": english} if len(english) == len(target) else {})
+    about = {"captions": "written independently in each language", "without_caption": without}
+    return published_set(request, columns, {"captions": path}, about, names, folder / "images")
 
 
 def _xm3600_texts(path: Path, number: int, line: dict[str, Any], code: str) -> list[str]:
@@ -78,20 +73,9 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     names = [name for name, _ in rows["target"]]
     if names != [name for name, _ in rows["english"]]:
         raise DataError(f"{files['target']} and {files['english']} list other images, or in another order")
-    record = {
-        "captions": "written independently in each language",
-        "files": {name: describe_file(path, request.root) for name, path in files.items()},
-        "coco_split": coco_counts(names),
-    }
-    captions = ParallelCaptions(
-        "xflickrco",
-        request.language,
-        tuple(text for _, text in rows["english"]),
-        tuple(text for _, text in rows["target"]),
-        subset=coco_subset(names),
-        provenance=record,
-    )
-    return attach_images(captions, names, folder / "images")
+    columns = {name: [text for _, text in own] for name, own in rows.items()}
+    about = {"captions": "written independently in each language"}
+    return published_set(request, columns, files, about, names, folder / "images")
 
 
 def _xflickrco_rows(path: Path) -> list[tuple[str, str]]:

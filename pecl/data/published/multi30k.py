@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import COLUMNS, Column, ParallelCaptions, captions_from, read_captions
-from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_listed, read_parallel
+from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_files, published_set, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.translations import read_translations
 from pecl.errors import DataError, not_none, unknown
@@ -132,12 +132,14 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     def captions_file(code: str) -> Path:
         return folder / "raw" / f"{split}.{code}"
 
-    files = captions_file("en"), captions_file(language), split_file(data_dir, split)
-    columns, listed, described = read_listed(data_dir, *files)
+    files = {"english": captions_file("en"), "target": captions_file(language)}
+    files["image_names"] = split_file(data_dir, split)
+    columns = read_parallel(files)
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
-    names = [name.partition("#")[0] for name in listed]
+    names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translations, translation_record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
-    record = {"split": split, "files": described, "translations": translation_record, "coco_split": coco_counts(names)}
+    record = {"split": split, "files": describe_files(files, data_dir), "translations": translation_record}
+    record["coco_split"] = coco_counts(names)
     subset = coco_subset(names)
     return captions_from("multi30k", language, columns | translations, subset=subset, provenance=record), names
 
@@ -189,11 +191,7 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     english, target = (
         tuple(columns[f"{code}.{k}"][i] for i in range(len(names)) for k in numbers) for code in ("en", language)
     )
-    record = {
-        "split": split,
-        "captions": "five independent captions an image",
-        "files": {name: describe_file(path, request.root) for name, path in files.items()},
-    }
-    captions = ParallelCaptions("multi30k-task2", language, english, target, provenance=record)
+    about = {"split": split, "captions": "five independent captions an image"}
     of_caption = [name for name in names for _ in numbers]
-    return attach_images(captions, of_caption, request.root / IMAGES_FOLDER)
+    texts = {"english": english, "target": target}
+    return published_set(request, texts, files, about, of_caption, request.root / IMAGES_FOLDER)

@@ -8,13 +8,13 @@ that split after training on this text. XTD200 has, line by line, the captions o
 queries in a language are searched among the English captions.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pecl.data.captions import ParallelCaptions, captions_from, read_captions
+from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.languages import flores_languages
 from pecl.data.published import multi30k
-from pecl.data.reading import coco_counts, coco_subset, read_listed
+from pecl.data.reading import published_set, read_parallel
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
 
@@ -26,17 +26,19 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     any, are left out. `provenance["excluded"]` says how many were, and `provenance["multi30k_overlap"]` how many of the
     rest are of images in each of Multi30K's splits, where Multi30K is in the data directory.
     """
-    columns, names, record = _read(request, "flickr30k200", "filenames.txt")
+    captions, names = _read(request, "filenames.txt")
     present = multi30k.present_training_images(request.root)
     pool = multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()  # too few images for one
     left_out = {f"{flickr_id}.jpg" for flickr_id in pool}
     kept = [i for i, name in enumerate(names) if name not in left_out]
-    record["excluded"] = {"ids": len(left_out), "captions": len(names) - len(kept)}
     rest = {names[i] for i in kept}
     files = {split: multi30k.split_file(request.root, split) for split in multi30k.SPLIT_LANGUAGES}
     overlap = {split: len(rest.intersection(read_captions(file))) for split, file in files.items() if file.exists()}
-    record["multi30k_overlap"] = overlap or None
-    return captions_from("flickr30k200", request.language, columns, provenance=record).select(kept)
+    about = {
+        "excluded": {"ids": len(left_out), "captions": len(names) - len(kept)},
+        "multi30k_overlap": overlap or None,
+    }
+    return replace(captions.select(kept), provenance=captions.provenance | about)
 
 
 def read_xtd200(request: DataRequest) -> ParallelCaptions:
@@ -44,25 +46,24 @@ def read_xtd200(request: DataRequest) -> ParallelCaptions:
 
     `provenance["coco_split"]` and `subset` are as in `read_xtd10`.
     """
-    columns, names, record = _read(request, "xtd200", "test_image_names.txt")
-    record["coco_split"] = coco_counts(names)
-    return captions_from("xtd200", request.language, columns, subset=coco_subset(names), provenance=record)
+    return _read(request, "test_image_names.txt")[0]
 
 
-def _read(
-    request: DataRequest, name: str, image_names: str
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], dict[str, Any]]:
-    """Return the captions of a set by column, the file name of each image, and the record of the set."""
+def _read(request: DataRequest, image_names: str) -> tuple[ParallelCaptions, tuple[str, ...]]:
+    """Return a set, and the file name of the image of each caption."""
     if "target_to_english" in request.need and request.language != "en":
         raise DataError(
-            f"{name} has no translations back into English (target_to_english): "
+            f"{request.dataset} has no translations back into English (target_to_english): "
             "choose a route that needs only english_to_target"
         )
-    folder = request.root / name
-    files = _caption_file(folder, "en"), _caption_file(folder, request.language), folder / image_names
-    columns, names, described = read_listed(request.root, *files)
-    record = {"files": described, "translator": "NLLB", "images": "none: captions alone"}
-    return columns | dict.fromkeys(request.need, columns["target"]), names, record
+    folder = request.root / request.dataset
+    files = {"english": _caption_file(folder, "en"), "target": _caption_file(folder, request.language)}
+    files["image_names"] = folder / image_names
+    columns = read_parallel(files)
+    names = columns.pop("image_names")
+    columns |= dict.fromkeys(request.need, columns["target"])
+    about = {"translator": "NLLB", "images": "none: captions alone"}
+    return published_set(request, columns, files, about, names), names
 
 
 def _caption_file(folder: Path, language: str) -> Path:

@@ -13,36 +13,23 @@ by a hash of the English one. Training text is the split `train`.
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.languages import flores_languages
 from pecl.data.lines import stripped_lines
-from pecl.data.reading import OWNERS_CODES, read_parallel, text_set
+from pecl.data.reading import OWNERS_CODES, published_set, read_parallel
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
 
 SPLITS = ("test", "dev", "train")
 
 
-@dataclass(frozen=True)
-class LineSplits:
-    """Splits of a set without published ones, by the place of a line: `train`, then `dev`, then `test`."""
-
-    train: int  # lines, the first ones
-    dev: int  # lines behind them
-
-    def part_of(self, split: str, count: int) -> range:
-        """Return the places of a split in a file of `count` lines."""
-        last = self.train + self.dev
-        return {"train": range(min(self.train, count)), "dev": range(self.train, min(last, count))}.get(
-            split, range(last, count)
-        )
-
-
-NTREX_SPLITS = LineSplits(1_297, 200)  # test: the last 500 of 1,997
-SEED_SPLITS = LineSplits(5_193, 500)  # test: the last 500 of 6,193
+# Set -> English file, file of an owner's code, and the first lines of dev and test, counted from 0
+_LINES = {
+    "ntrex": ("NTREX-128/newstest2019-src.eng.txt", "NTREX-128/newstest2019-ref.{}.txt", 1_297, 1_497),  # of 1,997
+    "seed": ("seed/eng_Latn", "seed/{}", 5_193, 5_693),  # of 6,193
+}
 
 
 def read_sib200(request: DataRequest) -> ParallelCaptions:
@@ -58,19 +45,17 @@ def read_sib200(request: DataRequest) -> ParallelCaptions:
     return _captions(request, columns, files, {"without_partner": len(english.keys() ^ target.keys())})
 
 
-def read_ntrex(request: DataRequest) -> ParallelCaptions:
-    """Read the sentences of a split, line by line."""
-    folder = request.root / "ntrex" / "NTREX-128"
-    target = folder / f"newstest2019-ref.{OWNERS_CODES['ntrex'][request.language]}.txt"
-    files = {"english": folder / "newstest2019-src.eng.txt", "target": target}
-    return _read_lines(request, files, NTREX_SPLITS)
-
-
-def read_seed(request: DataRequest) -> ParallelCaptions:
-    """Read the sentences of a split, line by line."""
-    folder = request.root / "seed" / "seed"
-    files = {"english": folder / "eng_Latn", "target": folder / OWNERS_CODES["seed"][request.language]}
-    return _read_lines(request, files, SEED_SPLITS)
+def read_lines(request: DataRequest) -> ParallelCaptions:
+    """Read the sentences of a split of NTREX or Seed, line by line."""
+    english, target, dev, test = _LINES[request.dataset]
+    folder, code = request.root / request.dataset, OWNERS_CODES[request.dataset][request.language]
+    files = {"english": folder / english, "target": folder / target.format(code)}
+    columns, split = read_parallel(files), request.split or SPLITS[0]
+    part = {"train": slice(dev), "dev": slice(dev, test), "test": slice(test, None)}[split]
+    if not columns["english"][part]:
+        count, first = len(columns["english"]), (part.start or 0) + 1
+        raise DataError(f"{request.dataset}: split {split} begins at line {first}, and {files['english']} has {count}")
+    return _captions(request, {name: column[part] for name, column in columns.items()}, files, {})
 
 
 def read_gatitos(request: DataRequest) -> ParallelCaptions:
@@ -111,16 +96,6 @@ def _without_annotation(text: str) -> str:
     return re.split(r"[(（\[]", inside)[0].strip()
 
 
-def _read_lines(request: DataRequest, files: Mapping[str, Path], splits: LineSplits) -> ParallelCaptions:
-    columns, split = read_parallel(files), request.split or SPLITS[0]
-    count = len(columns["english"])
-    part = splits.part_of(split, count)
-    if not part:
-        first = part.start + 1
-        raise DataError(f"{request.dataset}: split {split} begins at line {first}, and {files['english']} has {count}")
-    return _captions(request, {name: column[part.start : part.stop] for name, column in columns.items()}, files, {})
-
-
 def _sentences(path: Path) -> dict[str, str]:
     """Return the texts of a table of SIB-200 by their `index_id`."""
     rows = [line.split("\t") for line in read_captions(path)]
@@ -136,4 +111,4 @@ def _captions(
     if not columns["target"]:
         raise DataError(f"{request.dataset}: split {request.split} has no text in {request.language}")
     about = {"split": request.split, "translator": "people", "images": "none: text only", **counts}
-    return text_set(request, columns["english"], columns["target"], files, about)
+    return published_set(request, columns, files, about)

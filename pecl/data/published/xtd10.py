@@ -8,8 +8,8 @@ Layout (a clone of adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): 
 from functools import partial
 from pathlib import Path
 
-from pecl.data.captions import ParallelCaptions, captions_from
-from pecl.data.reading import attach_images, coco_counts, coco_subset, read_listed
+from pecl.data.captions import ParallelCaptions
+from pecl.data.reading import published_set, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.translations import read_translations
 
@@ -24,20 +24,14 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     the former. `subset` names the split of each, so that results tell them apart. The released `english_to_target` of
     Korean is Italian, and is refused.
     """
-    root, language = request.root, request.language
-    image_names = root / "xtd10" / "XTD10" / "test_image_names.txt"
-    columns, names, files = read_listed(root, captions_file(root, "en"), captions_file(root, language), image_names)
-    translations, translation_record = read_translations(request, "xtd10", _LANGUAGES, partial(captions_file, root))
-    record = {
-        "files": files,
-        "translations": translation_record,
-        "coco_split": coco_counts(names),
-        "images": "none: captions alone",
-    }
-    subset = coco_subset(names)
-    captions = captions_from("xtd10", language, columns | translations, subset=subset, provenance=record)
-    images = root / "xtd10" / "images"
-    return attach_images(captions, names, images) if images.is_dir() else captions
+    root = request.root
+    files = {"english": captions_file(root, "en"), "target": captions_file(root, request.language)}
+    files["image_names"] = root / "xtd10" / "XTD10" / "test_image_names.txt"
+    columns = read_parallel(files)
+    names = columns.pop("image_names")
+    translations, record = read_translations(request, "xtd10", _LANGUAGES, partial(captions_file, root))
+    about, images = {"translations": record, "images": "none: captions alone"}, root / "xtd10" / "images"
+    return published_set(request, columns | translations, files, about, names, images if images.is_dir() else None)
 
 
 def captions_file(data_dir: Path, language: str) -> Path:
