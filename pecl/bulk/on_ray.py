@@ -5,14 +5,12 @@ it, a Ray is started here.
 """
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pecl.bulk.job import Embedder, EmbedJob
-from pecl.bulk.sources import SourceSpec
 from pecl.errors import ConfigError, DataError, PeclError, RunError, install
 from pecl.files.progress import Bar
 from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
@@ -20,11 +18,11 @@ from pecl.plugins import load_plugins, loaded_plugins
 
 
 class ShardWriter:
-    """A worker as Ray Data makes it, from the fields of a job, its metadata, and the plug-ins that were run before."""
+    """A worker as Ray Data makes it, from a job, its metadata, and the plug-ins that were run before."""
 
-    def __init__(self, fields: dict[str, Any], metadata: dict[str, str], plugins: list[str]) -> None:
+    def __init__(self, job: EmbedJob, metadata: dict[str, str], plugins: list[str]) -> None:
         load_plugins(plugins)
-        self._embedder = Embedder(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
+        self._embedder = Embedder(job)
         self._metadata = metadata
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -72,7 +70,7 @@ def _write(job: EmbedJob, metadata: dict[str, str], missing: list[int], workers:
             rows = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
             done = rows.map_batches(
                 ShardWriter,
-                fn_constructor_args=(asdict(job), metadata, loaded_plugins()),
+                fn_constructor_args=(job, metadata, loaded_plugins()),
                 batch_size=1,
                 concurrency=min(workers, len(missing)),
                 num_gpus=gpus_needed(str(job.towers.get("device", "cpu"))) or None,

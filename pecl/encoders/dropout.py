@@ -8,13 +8,14 @@ third of the time of torch's draws on a CPU, and nothing but elementwise operati
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from pecl.encoders.devices import to_device
+from pecl.encoders.packing import Packing, RowBatch
 from pecl.files import sha256_bytes
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -41,37 +42,12 @@ def _keys(seeds: np.ndarray, count: int) -> torch.Tensor:
     return torch.from_numpy((numbers >> np.uint64(32)).astype(np.uint32).view(np.int32))
 
 
-class TokenPlaces(Protocol):
-    """The facts that dropouts need of a packed batch of (rows, length): see `packing.Packing`."""
-
-    rows: int
-    length: int
-
-    def pack(self, padded: torch.Tensor) -> torch.Tensor:
-        """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
-        ...
-
-
-class SomeRows(Protocol):
-    """Rows of a packed batch that attention takes together: see `packing.RowBatch`."""
-
-    @property
-    def rows(self) -> torch.Tensor:
-        """Their places (G,) in the whole batch, on the CPU."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """Length of the longest row."""
-        ...
-
-
 class DropoutSeeds:
     """Seeds of the rows of the running pass; shared by all dropouts of a tower. Without seeds, torch draws."""
 
     def __init__(self) -> None:
         self.seeds: np.ndarray | None = None  # (B,) uint64
-        self.packing: TokenPlaces | None = None  # packing of the running pass, if its rows are packed
+        self.packing: Packing | None = None  # packing of the running pass, if its rows are packed
         self._tokens: dict[Any, torch.Tensor] = {}
 
     @contextmanager
@@ -84,7 +60,7 @@ class DropoutSeeds:
             self.seeds, self._tokens = None, {}
 
     @contextmanager
-    def packed(self, packing: TokenPlaces) -> Iterator[None]:
+    def packed(self, packing: Packing) -> Iterator[None]:
         """Treat the rows of the pass in the body as packed."""
         self.packing = packing
         try:
@@ -103,7 +79,7 @@ class DropoutSeeds:
             self._tokens[length, packed] = packing.pack(keys) if packing is not None and packed else keys
         return self._tokens[length, packed]
 
-    def tokens_of(self, some: SomeRows, device: torch.device) -> torch.Tensor:
+    def tokens_of(self, some: RowBatch, device: torch.device) -> torch.Tensor:
         """Return the int32 keys (G, L) of the positions of some rows of a packed batch, on `device`."""
         if some not in self._tokens:
             assert self.seeds is not None
@@ -140,7 +116,7 @@ class RowDropout(nn.Dropout):
             return input * 0
         return _Drop.apply(input, *self._of(input), self.p)
 
-    def of_attention(self, shares: torch.Tensor, rows: SomeRows | None) -> torch.Tensor:
+    def of_attention(self, shares: torch.Tensor, rows: RowBatch | None) -> torch.Tensor:
         """Drop elements of attention's shares (G, h, L, K), for some rows of a packed batch or all of a padded one."""
         if rows is None or not self.draws_now or self.p >= 1:
             return self(shares)

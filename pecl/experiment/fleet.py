@@ -68,7 +68,7 @@ class Fleet:
             {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
             for prepared, evaluators in zip(members, self.evaluators, strict=True)
         ]
-        self.other = [_OtherText(prepared) if prepared.other_text is not None else None for prepared in members]
+        self.other = [prepared.other_evaluator() if prepared.other_text is not None else None for prepared in members]
         self.by_text = members[0].config.choose == "text"
         for prepared in members:
             if prepared.config.chooses_by_text:
@@ -149,8 +149,9 @@ class Fleet:
             for part, found in measured[i].items():
                 found["best"] = found["final"] if is_final else self._evaluate(adapter, i, part)
             if (other := self.other[i]) is not None:
-                best = other.evaluator(embed_queries(adapter, slot, self.members[i].other_tokens))
-                measured[i][OTHER_TEXT] = {"zero_shot": other.zero_shot, "best": best}
+                evaluator, plain = other
+                best = evaluator(embed_queries(adapter, slot, self.members[i].other_tokens))
+                measured[i][OTHER_TEXT] = {"zero_shot": plain, "best": best}
         return measured
 
     def record(
@@ -198,14 +199,6 @@ class Fleet:
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
         return self.evaluators[index][part](embed_queries(adapter, self.slot_of[index], self.tokens[index][part]))
-
-
-class _OtherText:
-    """`Prepared.other_text` with its evaluator, and the measurement of the plain tower."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self.evaluator, plain = prepared.other_evaluator()
-        self.zero_shot = self.evaluator(plain)
 
 
 def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:

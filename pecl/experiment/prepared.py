@@ -28,7 +28,7 @@ from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captio
 from pecl.experiment.text import TrainingText
 from pecl.files.image_rows import ImageRows
 from pecl.results.named_files import file_hashes
-from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.retrieval.evaluator import Evaluation, RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 
 logger = logging.getLogger(__name__)
@@ -140,14 +140,15 @@ class Prepared:
         with self.towers.text.speaking(text.language):
             return self.towers.text.tokenize(text.target)
 
-    def other_evaluator(self) -> tuple[RetrievalEvaluator, torch.Tensor]:
-        """Return the evaluator of `other_text` against its English side, and the plain tower's embeddings (N, D)."""
+    def other_evaluator(self) -> tuple[RetrievalEvaluator, Evaluation]:
+        """Return the evaluator of `other_text` against its English side, and the measurement of the plain tower."""
         text = not_none(self.other_text, "other_text")
         with self.towers.text.speaking(ENGLISH):
             gallery = self._frozen(tuple(not_none(text.english, "english")))
         with self.towers.text.speaking(text.language):
             plain = self._frozen(tuple(text.target))
-        return RetrievalEvaluator(gallery, range(len(gallery)), "english"), plain
+        evaluator = RetrievalEvaluator(gallery, range(len(gallery)), "english")
+        return evaluator, evaluator(plain)
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""

@@ -8,7 +8,7 @@ machine-learning/immich_ml/models.
 
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -209,19 +209,18 @@ def check_textual(found: Textual, text: MultilingualTextEncoder, language: str |
     def expected(given: Sequence[str]) -> torch.Tensor:
         return text.encode_text([found.cleaned(one) for one in given])
 
+    def rows(prefix: str, given: Sequence[str]) -> np.ndarray:
+        return np.stack([found.embed(prefix + one) for one in given])  # (N, D)
+
     try:
         with text.speaking(language):
             for prefix in ("", "deu_Latn", "eng_Latn") if text.names_languages else ("",):
                 texts = contract.texts_for(text, has_prefix=True)
                 if prefix:  # which takes one of the tokens that a text is cut to
                     del texts[contract.LONG]
-                contract.check("onnxruntime", partial(_rows, found.embed, prefix), expected, texts)
+                contract.check("onnxruntime", partial(rows, prefix), expected, texts)
     finally:
         text.max_length = longest
-
-
-def _rows(embed: Callable[[str], np.ndarray], prefix: str, texts: Sequence[str]) -> np.ndarray:
-    return np.stack([embed(prefix + one) for one in texts])  # (N, D)
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:

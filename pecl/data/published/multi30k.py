@@ -105,13 +105,17 @@ def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
     return pool_ids(present_training_images(data_dir))
 
 
+def pool_images(data_dir: Path) -> set[str]:
+    """Return the file names of the pool's images; none where too few images are there for a pool."""
+    present = present_training_images(data_dir)
+    return {f"{flickr_id}.jpg" for flickr_id in pool_ids(present)} if len(present) >= POOL_SIZE else set()
+
+
 def outside_pool(captions: Sequence[str], data_dir: Path) -> list[str]:
     """Return those of the training captions that are not of the pool's photographs; all where there is no pool."""
-    present = present_training_images(data_dir)
-    pool = set(pool_ids(present)) if len(present) >= POOL_SIZE else set()
+    pool = pool_images(data_dir)
     names = read_captions(split_file(data_dir, "train")) if pool else [""] * len(captions)
-    pairs = zip(captions, names, strict=True)
-    return [caption for caption, name in pairs if name.removesuffix(".jpg") not in pool]
+    return [caption for caption, name in zip(captions, names, strict=True) if name not in pool]
 
 
 def split_file(data_dir: Path, split: str) -> Path:

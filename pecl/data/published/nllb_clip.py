@@ -27,9 +27,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     rest are of images in each of Multi30K's splits, where Multi30K is in the data directory.
     """
     captions, names = _read(request, "filenames.txt")
-    present = multi30k.present_training_images(request.root)
-    pool = multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()  # too few images for one
-    left_out = {f"{flickr_id}.jpg" for flickr_id in pool}
+    left_out = multi30k.pool_images(request.root)
     kept = [i for i, name in enumerate(names) if name not in left_out]
     rest = {names[i] for i in kept}
     files = {split: multi30k.split_file(request.root, split) for split in multi30k.SPLIT_LANGUAGES}

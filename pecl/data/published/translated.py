@@ -72,7 +72,7 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
         entry, _, translation = line.partition("\t")
         if "\t" in translation:
             raise DataError(f"{path}, line {number}: expected an English entry, a tab and a translation, got {line!r}")
-        if _split_of_entry(entry) != split:
+        if ("train" if zlib.crc32(entry.casefold().encode()) % 10 else "test") != split:  # one of ten
             continue
         pair = _without_annotation(entry), _without_annotation(translation)
         counts["annotations"] += pair != (entry, translation)
@@ -84,11 +84,6 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
         pairs = list({english: (english, target) for english, target in reversed(pairs)}.values())[::-1]
     english, target = zip(*pairs, strict=True) if pairs else ((), ())
     return _captions(request, {"english": english, "target": target}, {"target": path}, counts)
-
-
-def _split_of_entry(english: str) -> str:
-    """Return the split of an English entry: one of ten is `test`."""
-    return "train" if zlib.crc32(english.casefold().encode()) % 10 else "test"
 
 
 def _without_annotation(text: str) -> str:

@@ -95,13 +95,6 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
     is_flexible = model_class is Siglip2VisionModel
     backbone = (_PooledPatches if is_flexible else _PooledFeatures)(model.vision_model if head is not None else model)
     preprocess = (_Patches if is_flexible else _Preprocess)(folder)
-    if ("spatial_shapes" in preprocess.processor.model_input_names) != is_flexible:
-        found = f"{folder / 'preprocessor_config.json'} is of {type(preprocess.processor).__name__}"
-        kind = "patches of variable resolution (NaFlex)" if is_flexible else "images of one size"
-        raise WeightsError(
-            f"{found}, expected one for {kind}, which the {config.model_type} of its config takes: the files are of "
-            "two checkpoints"
-        )
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
 
 
@@ -171,10 +164,6 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     head = None
     if projection.exists():
         head = take_linear({f"linear.{k}": v for k, v in read_tensors(projection).items()}, "linear", projection, dtype)
-        if head.in_features != backbone.num_features:
-            raise WeightsError(
-                f"{projection} takes {head.in_features} features, but {architecture} gives {backbone.num_features}"
-            )
     settings = resolve_model_data_config(backbone)
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**settings, is_training=False))
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=settings)

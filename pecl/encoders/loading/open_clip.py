@@ -131,11 +131,7 @@ def read_named(name: str) -> OpenClipText:
 
 
 def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClipText:
-    settings, width = config.get("text_cfg"), config.get("embed_dim")
-    if not isinstance(settings, dict) or not isinstance(width, int):
-        raise WeightsError(
-            f"the config of {source} lacks text_cfg or embed_dim: expected open_clip's config of a model"
-        )
+    settings = config["text_cfg"]
     state = {name: tensor for name, tensor in read_tensors(source).items() if not name.endswith("position_ids")}
     text = {name.removeprefix("text."): tensor for name, tensor in state.items() if name.startswith("text.")}
     tokenizer = folder
@@ -144,7 +140,7 @@ def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClip
         if not isinstance(named, str):
             raise WeightsError(f"the config of {source} names no hf_tokenizer_name: expected a multilingual text tower")
         tokenizer = resolve(named, "hf_tokenizer_name of its config", weights=False)
-    return OpenClipText(source, settings, width, bool(config.get("quick_gelu")), text or state, tokenizer)
+    return OpenClipText(source, settings, config["embed_dim"], bool(config.get("quick_gelu")), text or state, tokenizer)
 
 
 def encoder_config(text: OpenClipText) -> PretrainedConfig:

@@ -97,8 +97,7 @@ def _read_parts(folder: Path, dtype: torch.dtype) -> TextParts:
 
 
 def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
-    settings = read_json(folder / "config.json")
-    base = settings.get("modelBase")
+    base = read_json(folder / "config.json").get("modelBase")
     if not isinstance(base, str):
         raise WeightsError(f"{folder / 'config.json'} lacks modelBase, the name of the encoder that M-CLIP was made of")
     config = base_config(base) or read_config(resolve(base, "modelBase of its config.json", weights=False))
@@ -106,12 +105,6 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
     known = ("transformer", "LinearTransformation")
     check_names((), {name for name in state if name.split(".")[0] not in known}, folder, "M-CLIP")
     head = take_linear(state, "LinearTransformation", folder, dtype)
-    expected = (settings.get("numDims"), settings.get("transformerDimensions"))
-    if tuple(head.weight.shape) != expected:
-        raise WeightsError(
-            f"{folder}: LinearTransformation.weight has shape {tuple(head.weight.shape)}, expected {expected}, "
-            "which are numDims and transformerDimensions of its config"
-        )
     prefix = "transformer."
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     backbone = build_model(_model_class(config), config, weights, folder, dtype, prefix=prefix)
