@@ -88,7 +88,7 @@ class Fleet:
             translate_slots(adapter, self.members, self.slot_of)
         elif config.start is not None:
             start_slots(adapter, config.start)
-        path, identity = _state(self.members)
+        path = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):
             logger.warning(
                 "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts",
@@ -98,7 +98,7 @@ class Fleet:
             )
         schedule = _schedule(config)
         validate = partial(self._validate, adapter)
-        return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, identity, self.slot_of, processes)
+        return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
 
     def setup(self, adapter: Adapter) -> WorkerSetup:
         """Return what the worker ranks load before the first batch."""
@@ -285,7 +285,7 @@ def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Ten
 
 def remaining_of(members: list[Prepared]) -> list[int]:
     """Return the indices of the runs to train: incomplete runs, or all runs of an interrupted fleet."""
-    if members[0].config.joint or _state(members)[0].exists():
+    if members[0].config.joint or _state(members).exists():
         return list(range(len(members)))
     return [i for i, one in enumerate(members) if not _is_complete(one)]
 
@@ -295,11 +295,10 @@ def _is_complete(prepared: Prepared) -> bool:
     return complete_result(prepared.config, lambda _: prepared.hashes) is not None
 
 
-def _state(members: Sequence[Prepared]) -> tuple[Path, str]:
-    """Return path and identity of the saved state of runs, in this order, on this machine."""
+def _state(members: Sequence[Prepared]) -> Path:
+    """Return the path of the saved state of runs, in this order, on this machine."""
     together = members[0].config.processes
     own = [_state_identity(prepared) for prepared in members]
     identity = sha256_json(own if together == 1 else [*own, together])
     run_ids = [prepared.config.run_id() for prepared in members]
-    threads = torch.get_num_threads()
-    return state_path(members[0].config.out, run_ids, identity, threads), sha256_json([identity, threads])
+    return state_path(members[0].config.out, run_ids, identity, torch.get_num_threads())

@@ -18,18 +18,11 @@ from pecl.training.schedule import SlotRecord
 _FORMAT = "pecl-training-state-1"
 
 
-def save_state(
-    path: str | Path, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any], identity: str
-) -> None:
-    """Write tensors, and everything else as JSON, to `path` with the `identity` of the run, its data and weights."""
-    write_tensors(path, tensors, {"format": _FORMAT, "identity": identity, "progress": json.dumps(progress)})
-
-
-def load_state(path: str | Path, identity: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     """Return the tensors and the progress at `path`, or None when there is no such file.
 
     Raises:
-        WeightsError: the file is damaged, of another format, or belongs to a run on other data or weights.
+        WeightsError: the file is damaged, or of another format.
     """
     path = Path(path)
     if not path.exists():
@@ -44,17 +37,17 @@ def load_state(path: str | Path, identity: str) -> tuple[dict[str, torch.Tensor]
         raise WeightsError(f"cannot read training state {path}: {error.strerror or error}") from error
     if metadata.get("format") != _FORMAT:
         raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {_FORMAT!r}; {advice}")
-    if metadata.get("identity") != identity:
-        raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
     return tensors, progress
 
 
 class Checkpoint:
-    """The file of one training's state: tensors, slot records, and progress as JSON; a path of None keeps nothing."""
+    """The file of one training's state: tensors, slot records, and progress as JSON; a path of None keeps nothing.
 
-    def __init__(self, path: str | Path | None, identity: str) -> None:
+    The path is that of this training alone: its name has a hash of the run, its data and weights.
+    """
+
+    def __init__(self, path: str | Path | None) -> None:
         self.path = None if path is None else Path(path)
-        self.identity = identity
 
     def save(
         self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
@@ -64,16 +57,16 @@ class Checkpoint:
             return
         best = {f"best.{slot}.{name}": value for slot, one in enumerate(records) for name, value in one.best.items()}
         document = {**progress, "records": [record.to_json() for record in records]}
-        save_state(self.path, {**tensors, **best}, document, self.identity)
+        write_tensors(self.path, {**tensors, **best}, {"format": _FORMAT, "progress": json.dumps(document)})
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord]) -> dict[str, Any] | None:
         """Fill tensors and the records of all slots from the file and return the progress, or None without a file.
 
         Raises:
-            WeightsError: the file is damaged, or of another training.
+            WeightsError: as `load_state`.
         """
-        state = None if self.path is None else load_state(self.path, self.identity)
+        state = None if self.path is None else load_state(self.path)
         if state is None:
             return None
         saved, progress = state

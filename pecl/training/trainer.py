@@ -47,7 +47,6 @@ class Trainer:
         schedule: epochs, batch size, validation cadence, dropout.
         validate: returns the validation scores of slots, higher is better; NaN for diverged weights.
         state_path: file for the state of the unfinished training, or None to keep none.
-        identity: identity of that state; a state of another identity is refused.
         slot_of: the slot of each task; tasks of one slot have one learning rate.
         processes: the processes that share each batch; this is rank 0.
     """
@@ -60,7 +59,6 @@ class Trainer:
         schedule: Schedule,
         validate: Callable[[Sequence[int]], Sequence[float]],
         state_path: str | Path | None = None,
-        identity: str = "",
         slot_of: Sequence[int] | None = None,
         processes: ProcessGroup = SINGLE,
     ) -> None:
@@ -74,7 +72,7 @@ class Trainer:
             adapter.choose(slot, [texts for task in members for texts in task.own])
         use_row_dropout(tower, tower.dropout_seeds)
         self.validate, self.processes = validate, processes
-        self.checkpoint = Checkpoint(state_path, identity)
+        self.checkpoint = Checkpoint(state_path)
         if not adapter.parameters():
             raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))

@@ -160,8 +160,8 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path, monkeypat
         run.train_step = lambda: pytest.fail("stopped") if run.step == 5 else step()
 
     with pytest.raises(pytest.fail.Exception, match="stopped"):
-        learned(change=stop, state_path=tmp_path / "state", identity="x")
-    losses, states = learned(state_path=tmp_path / "state", identity="x", change=lambda run: begun.append(run.is_saved))
+        learned(change=stop, state_path=tmp_path / "state")
+    losses, states = learned(state_path=tmp_path / "state", change=lambda run: begun.append(run.is_saved))
     assert begun == [True]
     assert losses == expected[0]
     for state, other in zip(states, expected[1], strict=True):

@@ -16,7 +16,6 @@ import pecl.experiment.run
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
-from pecl.errors import WeightsError
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.run import train, train_fleet
 from pecl.results.folder import complete_result
@@ -146,20 +145,6 @@ def test_a_complete_run_leaves_the_states_of_others(small):
     assert states(small) == [kept[two.run_id()]]
 
 
-def test_a_state_under_the_name_of_another_is_refused(small):
-    config = make_config(small)
-    with interrupted_after(2):
-        train(config)
-    (first,) = states(small)
-    of_other_captions(small, None)
-    with interrupted_after(2):
-        train(config)
-    (second,) = set(states(small)) - {first}
-    second.write_bytes(first.read_bytes())
-    with pytest.raises(WeightsError, match=r"belongs to other data or weights.*delete "):
-        train(config)
-
-
 # --- the trainer's own state
 
 
@@ -167,7 +152,7 @@ def make_trainer(state):
     """Return a trainer of two slots with dropout, whose validation score depends on the weights."""
     tower = tiny_tower()
     tasks = [task(tower, seed=seed, lr=0.05) for seed in (1, 2)]
-    run = trainer(tower, tasks, Schedule(epochs=2, batch_size=4, eval_every=2), state_path=state, identity="mine")
+    run = trainer(tower, tasks, Schedule(epochs=2, batch_size=4, eval_every=2), state_path=state)
     first = run.adapter.parameters()[0]
     run.validate = lambda slots: first.detach().sin().flatten(1).mean(dim=1).tolist()
     return run

@@ -28,7 +28,7 @@ READERS = {
     "model.safetensors": read_tensors,
     "model.bin": read_tensors,
     "adapter.safetensors": load_adapter_file,
-    "state.safetensors": lambda path: load_state(path, ""),
+    "state.safetensors": load_state,
     "image.png": lambda path: ImageFiles((path,)).load(0),
     "hashed.png": lambda path: ImageFiles((path,)).fingerprint(0),
 }

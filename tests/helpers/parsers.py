@@ -36,7 +36,7 @@ from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
-from pecl.training.state import load_state, save_state
+from pecl.training.state import Checkpoint, load_state
 
 CONFIGS = tuple((ROOT / "configs" / name).read_bytes() for name in ("mini.yaml", "grid_mini.yaml"))
 
@@ -96,8 +96,8 @@ def make_parsers(folder):
         ),
         "state": Parser(
             "state.safetensors",
-            (made("state", lambda path: save_state(path, {"a": torch.ones(2)}, PROGRESS, "me")),),
-            lambda path: load_state(path, "me"),
+            (made("state", lambda path: Checkpoint(path).save({"a": torch.ones(2)}, [], PROGRESS)),),
+            load_state,
         ),
         "adapter": Parser(
             "de.safetensors",

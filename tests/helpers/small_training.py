@@ -46,7 +46,7 @@ def train_and_die(folder, dies_in, place):
     pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
     tower = tiny_tower()
     tasks = [task(tower, seed=1), task(tower, seed=2, lr=3e-3)]
-    run = trainer(tower, tasks, Schedule(8, 5, 3, True), state_path=folder / "state", identity="x")
+    run = trainer(tower, tasks, Schedule(8, 5, 3, True), state_path=folder / "state")
     first = run.adapter.parameters()[0]
     run.validate = lambda slots: first.detach().abs().flatten(1).mean(dim=1).tolist()
     plain_step, plain_replace = run.train_step, os.replace

@@ -199,11 +199,11 @@ def test_a_training_is_saved_and_goes_on_there_or_on_the_cpu(fake_device, tmp_pa
     expected = trained(run_of("cpu", layout="a fleet"))
     for device in (fake_device.device, "cpu"):
         state = tmp_path / str(device)
-        first = run_of(fake_device.device, layout="a fleet", state_path=state, identity="x")
+        first = run_of(fake_device.device, layout="a fleet", state_path=state)
         first._recent += first.train_step()
         first._recent_steps += 1
         first._save()
-        losses, states_found = trained(run_of(device, layout="a fleet", state_path=state, identity="x"))
+        losses, states_found = trained(run_of(device, layout="a fleet", state_path=state))
         close(torch.tensor(losses), torch.tensor(expected[0]))
         close(states_found, expected[1])
 

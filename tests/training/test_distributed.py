@@ -63,7 +63,7 @@ def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1
     schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
     run = Trainer(
-        tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, "x", None, processes
+        tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, None, processes
     )
     with processes.leading([]):
         set_up_workers(processes, WorkerSetup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))

@@ -312,7 +312,7 @@ def test_what_has_left_stays_away_after_a_kill(tmp_path):
     schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=True)
 
     def made(name):
-        return diverging(run_of(1, 2, schedule=schedule, state_path=tmp_path / name, identity="x"), 1, 2)
+        return diverging(run_of(1, 2, schedule=schedule, state_path=tmp_path / name), 1, 2)
 
     expected = made("whole").run()
     stopped = made("resumed")
