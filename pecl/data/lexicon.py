@@ -30,13 +30,7 @@ class Lexicon:
 
 
 def make_lexicon(own: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
-    """Return the lexicon of n pairs of texts, each a sequence of non-negative indices of words.
-
-    Raises:
-        ValueError: the two sides have different lengths.
-    """
-    if len(own) != len(english):
-        raise ValueError(f"expected as many English texts as others, got {len(english)} and {len(own)}")
+    """Return the lexicon of n pairs of texts, each a sequence of non-negative indices of words."""
     ours, theirs = _Side.of(own), _Side.of(english)
     # each place of one side next to each place of the other side of its pair: (M,) and (M,)
     sizes = ours.lengths * theirs.lengths

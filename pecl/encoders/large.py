@@ -96,8 +96,6 @@ def frozen_embeddings(
     """
     if len(texts) < LARGE:
         return text_embeddings(tower, texts, store)
-    if tower.adapter is not None:
-        raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
     folder, paths = store.folder / "lists" / _key(tower, texts), []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):

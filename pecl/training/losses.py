@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from pecl.config import LOSSES, WITH_BANK
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, not_none
 
 T = TypeVar("T")
 
@@ -75,13 +75,6 @@ def match(
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
-def _given(images: torch.Tensor | None) -> torch.Tensor:
-    """Return `images`, or raise ValueError for None."""
-    if images is None:
-        raise ValueError("images: expected embeddings (B, D) for a loss with images, got None")
-    return images
-
-
 def contrastive(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the contrastive loss of query and anchor (B, D), at the logit scale 100."""
     return ContrastiveLoss()(query, anchor)
@@ -89,7 +82,7 @@ def contrastive(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor 
 
 def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None) -> torch.Tensor:
     """Return the contrastive loss of images and anchor (B, D), at the logit scale 100."""
-    return ContrastiveLoss()(_given(images), anchor)
+    return ContrastiveLoss()(not_none(images, "images"), anchor)
 
 
 def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
@@ -165,7 +158,7 @@ class Objective:
         loss = query.new_zeros(())
         if self.image_weight:
             of_images = query if captions is None else captions
-            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), of_images)
+            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(not_none(images, "images"), of_images)
         if anchor is not None:
             weights = self.weights or (1.0,) * len(self.losses)
             for name, weight in zip(self.losses, weights, strict=True):

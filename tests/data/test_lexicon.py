@@ -50,7 +50,5 @@ def test_words_that_always_come_together_translate_each_other():
     assert dict(zip(lexicon.own[best].tolist(), lexicon.english[best].tolist(), strict=True)) == words
 
 
-def test_no_pairs_make_no_lexicon_and_uneven_sides_are_refused():
+def test_no_pairs_make_no_lexicon():
     assert len(make_lexicon([], []).own) == len(make_lexicon([[]], [[1]]).own) == 0
-    with pytest.raises(ValueError, match="expected as many English texts as others, got 1 and 2"):
-        make_lexicon([[1], [2]], [[3]])
