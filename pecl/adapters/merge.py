@@ -10,7 +10,7 @@ from torch import nn
 from pecl.adapters.adapter import Adapter, Held, attach
 from pecl.adapters.kind import AdapterConfig
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import WeightsError
 
 
 def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
@@ -35,11 +35,9 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
     """Return a second tower with the same weights in memory: an adapter on one of the two leaves the other plain.
 
-    It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed. Raise
-    ConfigError if the tower has an adapter.
+    It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed. The tower
+    has no adapter.
     """
-    if tower.adapter is not None:
-        raise ConfigError("the text tower has an adapter already; call its remove() first")
     return _copy(tower, {}, fingerprint=tower.fingerprint)
 
 
@@ -72,7 +70,7 @@ class SlottedTower:
         languages: language of each slot.
 
     Raises:
-        ConfigError: the configs exclude each other or do not fit the tower, or the tower has an adapter already.
+        ConfigError: the configs exclude each other or do not fit the tower.
     """
 
     def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig]) -> None:
