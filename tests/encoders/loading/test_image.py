@@ -179,7 +179,7 @@ def test_open_clip_mistakes(tmp_path, open_clip_model, monkeypatch):
             "ViT-B-16-plus-240/laion400_e32",
             r"unknown weights .*did you mean 'laion400m_e32'.*path of a file of weight",
         ),
-        (f"Small-open/{weights}", r"open_clip cannot load open_clip:Small-open/.*--image-model open_clip:Small-op"),
+        (f"Small-open/{weights}", r"open_clip cannot load open_clip:Small-open/.*; open_clip:Small-open/PATH names"),
     ):
         with pytest.raises(WeightsError, match=message):
             load_image_checkpoint(f"open_clip:{name}")

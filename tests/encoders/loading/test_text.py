@@ -191,7 +191,7 @@ def test_an_open_clip_model_by_name_says_where_its_encoder_and_tokenizer_are(tmp
         raise OSError("no network")
 
     monkeypatch.setattr(open_clip, "download_pretrained", download)
-    with pytest.raises(WeightsError, match="no network; --text-model open_clip:xlm-roberta-base-ViT-B-32/PATH takes a"):
+    with pytest.raises(WeightsError, match="no network; open_clip:xlm-roberta-base-ViT-B-32/PATH names a local file"):
         load("open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k")
 
 
