@@ -71,16 +71,23 @@ class ArrowColumn(Sequence[T]):
         return ArrowColumn(self.values, chosen if self._places is None else self._places[chosen])
 
 
+class _Spool(tempfile.SpooledTemporaryFile):
+    """A file that is in memory while it is short; the cache folder is made only for one that is not."""
+
+    def rollover(self) -> None:
+        """Go on in a nameless file on the disk."""
+        default_cache_dir().mkdir(parents=True, exist_ok=True)
+        super().rollover()
+
+
 class TextWriter:
     """Collects texts into a column; OutputError says that the cache cannot be written or the disk is full."""
 
     def __init__(self) -> None:
         import pyarrow as pa
 
-        with contextlib.suppress(OSError):  # a short column needs no folder
-            default_cache_dir().mkdir(parents=True, exist_ok=True)
         self._pending: list[str] = []
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(default_cache_dir()))  # noqa: SIM115 (it is kept)
+        self._file = _Spool(IN_MEMORY, dir=str(default_cache_dir()))
         self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
 
     def append(self, text: str) -> None:
