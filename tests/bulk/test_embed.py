@@ -203,6 +203,8 @@ def test_other_embeddings_are_not_overwritten(shipped, monkeypatch):
     with pytest.raises(OutputError, match=r"00001.parquet: expected embeddings that pecl embed wrote .*, or move"):
         pecl.embed("lines.txt", "out")
     assert files()["embeddings-00001.parquet"] == b"my own"
+    with pytest.raises(ConfigError, match="out: expected a path, got ''"):
+        pecl.embed("lines.txt", "")
 
 
 def test_damage_is_one_sentence():

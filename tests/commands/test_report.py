@@ -51,11 +51,6 @@ def test_out_writes_a_file_for_each_table(folder, tmp_path, capsys, form, ending
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
 
-def test_published_scores_are_printed_on_demand(folder, capsys):
-    assert run(folder, "--against", "published", "--table", "published") == 0
-    assert re.search(r"M-CLIP XLM-R-L / ViT-L/14 +published +92\.4", capsys.readouterr().out)
-
-
 def test_where_chooses_among_tables_of_one_name(folder, capsys):
     write(folder, train(4, 6, size=30, language="fr", shots=25))
     assert run(folder, "--table", "routes") == 0

@@ -195,7 +195,6 @@ SEARCH = [
 
 EMBED = [
     ("empty --out o", "empty holds no images"),
-    ("three.en --out ''", "out: expected a path, got ''"),
     ("lines.txt --out o", "lines.txt, line 2: empty, expected a text on every line"),
     ("lone.png --out o", "lone.png, line 1: not UTF-8"),
     ("empty --kind texts --out o", "empty: expected a file of lines, a table or a data set for texts, got a folder"),

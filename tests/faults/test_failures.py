@@ -74,12 +74,6 @@ def test_logs_are_few_and_small_and_lie_elsewhere_where_the_cache_cannot_be_writ
     assert describe_failure(ValueError("x")) == (1, "unexpected ValueError: x; no log could be written")
 
 
-def test_an_interruption_has_its_status(broken, capsys):
-    broken(KeyboardInterrupt())
-    assert main(["report"]) == 130
-    assert capsys.readouterr().err == "pecl: interrupted; the same command goes on from here\n"
-
-
 # --- training
 
 
@@ -125,7 +119,7 @@ with_full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="ther
 
 
 @with_full_disk
-@pytest.mark.parametrize("arguments", [["adapters", "show", "lora"], ["adapters", "list", "--json"]])
+@pytest.mark.parametrize("arguments", [["adapters", "show", "lora"], ["data", "list", "--json"]])
 def test_a_full_disk_under_standard_output_is_said(arguments, output, capsys):
     output(open("/dev/full", "w", buffering=16))  # noqa: SIM115 (the fixture closes it)
     assert main(arguments) == 1

@@ -135,8 +135,10 @@ class Faulty:
                 yield Event("finished", task)
 
 
-@pytest.mark.parametrize(("error", "said"), [(None, "its results are not seen here"), (KILLED, str(KILLED))])
-@pytest.mark.parametrize(("faults", "attempts"), [(0, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(
+    ("faults", "attempts", "error", "said"),
+    [(0, 1, None, ""), (1, 2, KILLED, ""), (2, 2, None, "its results are not seen here"), (2, 2, KILLED, str(KILLED))],
+)
 def test_runs_whose_worker_dies_or_leaves_no_result_are_tried_once_more(small, error, said, faults, attempts):
     launcher = Faulty(faults, error)
     results = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2)], launcher=launcher).results

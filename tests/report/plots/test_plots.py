@@ -6,7 +6,6 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from helpers.made_results import made_result, write_table
 from helpers.report_results import changed, evaluate, train
 from matplotlib.text import Text
 from PIL import Image
@@ -16,23 +15,12 @@ from pecl.report.plots import draw_plots, write_plots
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grid")
-    table = str(write_table(folder / "data", ("de", "cs")))
-    common = {"dataset": table, "shots": 10, "epochs": 4}
-    made = [
-        made_result(folder, **common, language=code, route=route)
-        for code in ("de", "cs")
-        for route in ("method1", "baseline1")
-    ]
-    made += [
-        made_result(folder, **common, lr=lr, alignment_weight=w, learned=0.2)
-        for lr in (5e-5, 2e-4)
-        for w in (0.03, 0.3)
-    ]
-    made += [made_result(folder, **common, adapter="lora-r1", trainable=36_864, learned=0.1)]
-    made += [made_result(folder, **{**common, "shots": 20}, learned=0.4)]
-    return made
+def grid():
+    """Two languages by two routes, four candidates, another adapter, and twice as many shots."""
+    made = [train(4, 9, language=code, route=route) for code in ("de", "cs") for route in ("method1", "baseline1")]
+    made += [train(4, 8, lr=lr, alignment_weight=weight) for lr in (5e-5, 2e-4) for weight in (0.03, 0.3)]
+    made += [changed(train(4, 7, adapter="lora-r1"), {"adapter.trainable": 36_864})]
+    return [*made, train(4, 10, shots=100)]
 
 
 @pytest.fixture(scope="module")
