@@ -118,6 +118,11 @@ def test_command_converts_and_merges(pecl, tmp_path):
     merged = load_text_checkpoint(tmp_path / "merged")
     expected = merge_adapter(load_adapter_file(source), tower).encode_text(TEXTS)
     torch.testing.assert_close(merged.encode_text(TEXTS), expected, rtol=0, atol=1e-6)
+    state = states(tower, "prefix", 1)[0]
+    prefix = save_adapter(tmp_path / "p.safetensors", state, parse_adapter("prefix"), "de", tower)
+    for action, said in (("convert", "PEFT's format"), ("merge", "cannot be merged")):
+        status, _, error = pecl(action, prefix, tmp_path / "refused")
+        assert (status, said in error) == (2, True)
 
 
 def test_what_a_file_says_is_shown_escaped(tmp_path, capsys):

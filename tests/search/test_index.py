@@ -19,6 +19,7 @@ from pecl.files import pictures
 from pecl.search.build import build_index
 from pecl.search.exact import ExactSearch
 from pecl.search.options import IndexOptions
+from pecl.search.queries import QueryEncoder
 
 
 @pytest.fixture
@@ -195,6 +196,14 @@ def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index,
     opened.search(opened.embeddings[:1])  # which asks no tower
     build_index(index.root, options=pecl.IndexOptions(rebuild=True))
     assert pecl.ImageIndex.open(index.folder).search("a dog", "en")
+
+
+def test_a_search_shares_towers_that_are_loaded_already(index):
+    queries = QueryEncoder("mini")
+    assert pecl.ImageIndex.open(index.folder, queries=queries).queries is queries
+    queries.profile = "paper"
+    with pytest.raises(ConfigError, match="expected towers of mini, as the index, got paper"):
+        pecl.ImageIndex.open(index.folder, queries=queries)
 
 
 def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):
