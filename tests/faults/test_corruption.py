@@ -11,7 +11,7 @@ from pecl.config import make_config
 from pecl.errors import PeclError
 from pecl.experiment.run import train
 from pecl.results.result import read_result
-from pecl.training.state import load_state, save_state
+from pecl.training.state import Checkpoint, load_state
 
 
 def bits(tensors):
@@ -25,12 +25,12 @@ def files(small, tmp_path):
     tower, trained = tiny_towers().text, train(make_config(small))
     adapter, state = trained.adapter_path, tmp_path / "state.safetensors"
     peft = write_peft(tmp_path / "peft", load_adapter_file(adapter).state, parse_adapter("lora", 2), tower)
-    save_state(state, {"a": torch.arange(9.0)}, {"step": 3}, "me")
+    Checkpoint(state).save({"a": torch.arange(9.0)}, [], {"step": 3})
     return {
         trained.path: lambda: read_result(trained.path).to_json(),
         adapter: lambda: bits(load_adapter_file(adapter).state),
         peft / "adapter_model.safetensors": lambda: bits(read_peft(peft, tower)[1]),
-        state: lambda: repr(load_state(state, "me")),
+        state: lambda: repr(load_state(state)),
     }
 
 
