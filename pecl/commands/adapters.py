@@ -52,7 +52,7 @@ _action = group("adapters", "pecl adapters show lora+head")
     path("folder", "folder that is searched for adapter files", nargs="?"),
     JSON,
 )
-def _list(parsed: argparse.Namespace) -> int:
+def _list(parsed: argparse.Namespace) -> None:
     """List the kinds of adapters and the shipped adapters, or the adapter files of a folder.
 
     Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
@@ -65,7 +65,6 @@ def _list(parsed: argparse.Namespace) -> int:
         document = {"kinds": kinds, "shipped": shipped}
         text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
     print_answer(parsed, document, text)
-    return 0
 
 
 def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -123,7 +122,7 @@ def _method_rows() -> list[dict[str, Any]]:
     argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's"),
     JSON,
 )
-def _show(parsed: argparse.Namespace) -> int:
+def _show(parsed: argparse.Namespace) -> None:
     """Show an adapter file, or the options of a spec."""
     if parsed.adapter.endswith(SUFFIX):
         file = load_adapter_file(parsed.adapter)
@@ -142,7 +141,7 @@ def _show(parsed: argparse.Namespace) -> int:
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
     if parsed.json:
         print_json({**document, "configs": configs_to_json(configs)})
-        return 0
+        return
     width = max(map(len, document))
     print_text("\n".join(f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()))
     for config in configs:
@@ -150,7 +149,6 @@ def _show(parsed: argparse.Namespace) -> int:
         for item in fields(config):
             option = f"{item.name}={format_option(getattr(config, item.name))}"
             print_text(f"  {option:50}  {item.metadata['help']}")
-    return 0
 
 
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
@@ -177,7 +175,7 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)"),
     config_flags(only=_TOWER_FLAGS),
 )
-def _convert(parsed: argparse.Namespace) -> int:
+def _convert(parsed: argparse.Namespace) -> None:
     """Convert an adapter between formats.
 
     SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a
@@ -191,7 +189,6 @@ def _convert(parsed: argparse.Namespace) -> int:
     adapter = read_adapter(parsed.source, tower, language, configs)
     path = write_adapter(parsed.target, adapter, tower)
     print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
-    return 0
 
 
 @_action(
@@ -200,7 +197,7 @@ def _convert(parsed: argparse.Namespace) -> int:
     path("target", "folder to write"),
     config_flags(only=_TOWER_FLAGS),
 )
-def _merge(parsed: argparse.Namespace) -> int:
+def _merge(parsed: argparse.Namespace) -> None:
     """Write a plain text tower with an adapter in its weights.
 
     The folder has sentence-transformers' layout, which --text-model and sentence-transformers itself can load.
@@ -210,7 +207,6 @@ def _merge(parsed: argparse.Namespace) -> int:
     adapter = read_adapter(parsed.source, tower)
     path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)
     print_text(f"{path}: {tower.name} with {describe(adapter.configs)}")
-    return 0
 
 
 @_action(
@@ -221,7 +217,7 @@ def _merge(parsed: argparse.Namespace) -> int:
     argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ..."),
     switch("--private", "create a private Hub repository"),
 )
-def _push(parsed: argparse.Namespace) -> int:
+def _push(parsed: argparse.Namespace) -> None:
     """Publish adapters on the model hub, or in a folder, with a model card.
 
     The card's figures are read from the results of the runs. Each SOURCE is an adapter file as `pecl train` wrote it,
@@ -232,7 +228,6 @@ def _push(parsed: argparse.Namespace) -> int:
     sources = [Path(source) for source in parsed.sources]
     sources = best_adapters(sources) if parsed.best else sources
     print_text(push(sources, parsed.target, parsed.licence, parsed.private))
-    return 0
 
 
 def best_adapters(folders: Sequence[Path]) -> list[Path]:
@@ -260,7 +255,7 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
     path("target", "folder to make", "TARGET"),
     config_flags(only=_TOWER_FLAGS),
 )
-def _pull(parsed: argparse.Namespace) -> int:
+def _pull(parsed: argparse.Namespace) -> None:
     """Fetch published adapters into a new folder.
 
     They are pinned to the commit that was fetched, and checked to belong to the text tower. SOURCE is a hub id,
@@ -268,7 +263,6 @@ def _pull(parsed: argparse.Namespace) -> int:
     """
     paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
     print_text("\n".join(map(str, paths)))
-    return 0
 
 
 def load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:

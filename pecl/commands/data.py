@@ -28,7 +28,7 @@ _TRANSLATE_EXAMPLE = """
 
 
 @_action("pecl data list", _DATA_DIR, JSON)
-def _list(parsed: argparse.Namespace) -> int:
+def _list(parsed: argparse.Namespace) -> None:
     """List the data sets, and whether they are found."""
     root = _data_dir(parsed)
     rows = [
@@ -54,7 +54,6 @@ def _list(parsed: argparse.Namespace) -> int:
         "\npecl data download fetches",
         in_columns([[r["name"], _state(r), r["description"]] for r in downloads]),
     )
-    return 0
 
 
 def _state(row: dict[str, Any]) -> str:
@@ -73,7 +72,7 @@ def _state(row: dict[str, Any]) -> str:
     _DATA_DIR,
     JSON,
 )
-def _download(parsed: argparse.Namespace) -> int:
+def _download(parsed: argparse.Namespace) -> None:
     """Download data sets; existing files are kept."""
     for flag in ("workers", "timeout", "attempts"):
         if not getattr(parsed, flag) > 0:
@@ -90,7 +89,6 @@ def _download(parsed: argparse.Namespace) -> int:
     counts = f"{len(report.fetched)} files fetched, {len(report.present)} were there"
     counts += f"; {len(report.kept)} made here were kept" if report.kept else ""
     print_answer(parsed, asdict(report), counts, *(f"\n{note}" for note in report.notes))
-    return 0
 
 
 @_action(
@@ -140,7 +138,7 @@ def _check(parsed: argparse.Namespace) -> int:
     _DATA_DIR,
     JSON,
 )
-def _translate(parsed: argparse.Namespace) -> int:
+def _translate(parsed: argparse.Namespace) -> None:
     """Make machine translations with a MarianMT (OPUS), M2M100 or NLLB model."""
     from pecl.data.translating.mt import TranslationConfig, Translator  # imports torch
 
@@ -155,7 +153,6 @@ def _translate(parsed: argparse.Namespace) -> int:
         record = translate_job(job, Translator(config), parsed.batch_size)
     said = f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}"
     print_answer(parsed, {"output": str(job.output), **record}, said)
-    return 0
 
 
 def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob:

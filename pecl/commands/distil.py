@@ -17,7 +17,7 @@ from pecl.experiment.plan import plan_runs
     DRY_RUN,
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Train a language on translated text only, and measure the recall before and after.
 
     The language's text is aligned to the frozen tower's embeddings of its English translations. --text takes tables
@@ -31,6 +31,5 @@ def run(parsed: argparse.Namespace) -> int:
         plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]
         if parsed.dry_run:
             print_plans(configs, plans, parsed.json)
-            return 0
+            return
     print_results([result for fleet in fleets for result in run_together(fleet, inputs)], parsed.json)
-    return 0

@@ -40,7 +40,7 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
     config_flags(only=_FLAGS),
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Embed images or texts into a folder of parquet files with the columns id and embedding.
 
     SOURCE is a folder
@@ -69,4 +69,3 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         files = f"{len(found.paths)} file" + "s" * (len(found.paths) != 1)
         print_text(f"{parsed.out}: {found.rows:,} embeddings in {files}")
-    return 0

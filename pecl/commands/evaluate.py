@@ -49,7 +49,7 @@ from pecl.retrieval.measures import RECALL_AT
     switch("--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing"),
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Measure the retrieval recall of languages on a data set."""
     given = language_configs(parsed)
     if parsed.dry_run:
@@ -59,7 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
             for config, choice in choices
         ]
         print_text("\n".join([*lines, counted(len(choices), "evaluation")]))
-        return 0
+        return
     configs = [with_adapter(config)[0] for config in given]
     if parsed.presence:
         return _run_presence(parsed, given)
@@ -72,10 +72,9 @@ def run(parsed: argparse.Namespace) -> int:
         print_json([result.to_json() for result in results])
     else:
         print_text(reported(evaluation_table(results)))
-    return 0
 
 
-def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
+def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     """Print recall from texts to images with hubs corrected next to plain recall; results hold only plain recall."""
     if parsed.harness is not None:
         raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")
@@ -86,7 +85,7 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
     if parsed.json:
         pairs = zip(results, rows, strict=True)
         print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
-        return 0
+        return
     columns = [Column("language")]
     for k in RECALL_AT:
         columns += [
@@ -97,22 +96,19 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
     print_text(reported(evaluation_table(results)))
     print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
     print_text(plain_table(columns, rows))
-    return 0
 
 
-def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
+def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     """Print the area under the curve of present and absent words by language."""
     if parsed.harness is not None or parsed.correct_hubs:
         raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
     rows = [presence(config).to_json() for config in configs]
     columns = [*map(Column, ("language", "images", "present", "absent")), Column("area under the curve", "{area:.3f}")]
     print_answer(parsed, rows, plain_table(columns, rows))
-    return 0
 
 
-def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
+def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     """Print the figures of another package next to those of pecl."""
     rows = evaluate_with(parsed.harness, configs)
     columns = [Column(name, f"{{{name}:.3f}}" if "recall@" in name else f"{{{name}}}") for name in rows[0]]
     print_answer(parsed, rows, plain_table(columns, rows))
-    return 0

@@ -53,7 +53,7 @@ def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> Argument:
     switch("--adapter-only", "write only the adapter; needs --base"),
     argument("--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"),
 )
-def _sentence_transformers(parsed: argparse.Namespace) -> int:
+def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
 
     Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and pictures go through
@@ -75,7 +75,7 @@ def _sentence_transformers(parsed: argparse.Namespace) -> int:
 
 
 @_format("pecl export open-clip oc-cs --adapter cs", _adapter(f"{_ADAPTER_HELP}; merged into the tower"))
-def _open_clip(parsed: argparse.Namespace) -> int:
+def _open_clip(parsed: argparse.Namespace) -> None:
     """Both towers as a local-dir: of open_clip.
 
     Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its
@@ -101,7 +101,7 @@ def _open_clip(parsed: argparse.Namespace) -> int:
     switch("--int8", "write the texts' tower in 8 bits as well"),
     switch("--text-only", "leave the image tower out"),
 )
-def _onnx(parsed: argparse.Namespace) -> int:
+def _onnx(parsed: argparse.Namespace) -> None:
     """Both towers as ONNX files, one language or many.
 
     Write onnx/model.onnx (texts), onnx/vision_model.onnx (pictures) and the tokenizer. With --slots one file
@@ -125,7 +125,6 @@ def _onnx(parsed: argparse.Namespace) -> int:
     path = export_onnx(bank, image, parsed.target, parsed.int8)
     slots = ", ".join(f"{language} {slot}" for slot, language in enumerate(bank.languages))
     print_text(f"{path}: {towers.text.name} with {describe(bank.single().configs)}, slots: {slots}")
-    return 0
 
 
 @_format(
@@ -133,7 +132,7 @@ def _onnx(parsed: argparse.Namespace) -> int:
     _adapter(required=True),
     argument("--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
 )
-def _peft(parsed: argparse.Namespace) -> int:
+def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.
 
     Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base
@@ -175,10 +174,9 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
     return KnownAdapters(config.profile, text_model=config.text_model), towers
 
 
-def _say(path: Path, loaded: _Loaded) -> int:
+def _say(path: Path, loaded: _Loaded) -> None:
     what = "" if loaded.adapter is None else f" with {describe(loaded.adapter.configs)}"
     print_text(f"{path}: {loaded.towers.text.name}{what}; {loaded.choice.sentence}")
-    return 0
 
 
 @_action(
@@ -192,7 +190,7 @@ def _say(path: Path, loaded: _Loaded) -> int:
     switch("--text-only", "leave visual/ out"),
     config_flags(only=_TOWER_FLAGS - {"profile"}),
 )
-def _immich(parsed: argparse.Namespace) -> int:
+def _immich(parsed: argparse.Namespace) -> None:
     """A language for immich.
 
     Write the folder of one of immich's models with a language in its text tower. Photographs that immich has
@@ -216,7 +214,6 @@ def _immich(parsed: argparse.Namespace) -> int:
     print_text(
         f"{path}: {parsed.tower} with {describe(adapter.configs)} of {language_name(language)}; {choice.sentence}"
     )
-    return 0
 
 
 def _known_and_immich_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:

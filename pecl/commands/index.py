@@ -35,7 +35,7 @@ _SHOWN = 10  # unreadable files that are named
     THREADS,
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Create or update the index of a folder of photographs, to be searched by `pecl search`.
 
     Embed the photographs of a folder and all folders below. The next time it embeds only new and changed
@@ -47,7 +47,6 @@ def run(parsed: argparse.Namespace) -> int:
     with threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
     print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
-    return 0
 
 
 def _described(report: IndexReport) -> list[str]:

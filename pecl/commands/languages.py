@@ -24,7 +24,7 @@ _SEARCHES = {True: "detected, or named with --language {code}", False: "named wi
     argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script"),
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """List languages by region or script, or show the names, data sets and ready adapter of some."""
     rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
     for field in _GROUPS:
@@ -38,7 +38,6 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         parts = [_grouped(rows, parsed.by, set(ready)), f"{len(rows)} languages; * has a ready adapter for {MINI}"]
     print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
-    return 0
 
 
 def _only(rows: list[Language], field: str, wanted: str) -> list[Language]:

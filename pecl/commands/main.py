@@ -104,7 +104,7 @@ def _run(arguments: Sequence[str]) -> int:
         raise PeclError(
             f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train"
         )
-    return parsed.run(parsed)
+    return parsed.run(parsed) or 0
 
 
 def _set_loudness(parsed: argparse.Namespace) -> None:

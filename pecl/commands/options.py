@@ -40,7 +40,7 @@ _HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
 # Name of a command -> the function that adds its parser; a module's commands are there once it is imported
 REGISTERED: dict[str, Callable[[Any], None]] = {}
 Argument = Callable[[argparse.ArgumentParser], Any]  # adds an argument, or several, to a parser
-Run = Callable[[argparse.Namespace], int]  # carries out a command and returns the exit status
+Run = Callable[[argparse.Namespace], int | None]  # carries out a command; may return its exit status, else 0
 
 
 def command(

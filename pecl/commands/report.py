@@ -58,7 +58,7 @@ def _count(text: str) -> int:
         help="test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
     ),
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Print the tables of experiments from their result files.
 
     Results that were measured alike (data, gallery, towers, test side) have one heading, which says how. Runs that
@@ -90,7 +90,6 @@ def run(parsed: argparse.Namespace) -> int:
         logger.warning("%s", sentence)
     if made.left_out:
         logger.warning("left out of all tables: %s", made.left_out)
-    return 0
 
 
 def _chosen_tables(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Table]:

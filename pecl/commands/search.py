@@ -69,7 +69,7 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     path("--html", "write an HTML report with the photographs", "PAGE"),
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Find photographs by text or by image."""
     in_rows = _has_rows(parsed)
     words = [*([parsed.index] if parsed.index and in_rows else []), *parsed.text]
@@ -84,7 +84,6 @@ def run(parsed: argparse.Namespace) -> int:
     if note and not parsed.json:
         sys.stderr.write(f"{note}\n")
     print_answer(parsed, document, *(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
-    return 0
 
 
 def _has_rows(parsed: argparse.Namespace) -> bool:

@@ -77,7 +77,7 @@ def _limit(item: Field) -> Argument:
     config_flags(only=_FLAGS),
     *map(_limit, fields(Limits)),
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Serve embeddings, search and a page over HTTP.
 
     Serve embeddings and search over HTTP, and a page to search with at /. POST /v1/embeddings is as OpenAI has
@@ -107,7 +107,6 @@ def run(parsed: argparse.Namespace) -> int:
         if parsed.open:  # the socket listens already, so that the browser waits for the server
             threading.Thread(target=_open, args=(address,), daemon=True).start()
         server.serve(service, listening, parsed.host, key, parsed.access_log)
-    return 0
 
 
 def _open(address: str) -> None:

@@ -17,7 +17,7 @@ _action = group("towers", "pecl towers check ./my-siglip2")
 
 
 @_action("pecl towers list", JSON)
-def _list(parsed: argparse.Namespace) -> int:
+def _list(parsed: argparse.Namespace) -> None:
     """List the pairs of towers that have a name."""
     rows = [
         {
@@ -43,7 +43,6 @@ def _list(parsed: argparse.Namespace) -> int:
         )
     note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves that of its matrices"
     print_answer(parsed, rows, in_columns(lines), "", note)
-    return 0
 
 
 @_action(

@@ -29,18 +29,17 @@ from pecl.training.distributed import launched
     DRY_RUN,
     JSON,
 )
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Train a language's parameters and measure the recall before and after."""
     configs = language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run:
         inputs = TrainingInputs()
         print_plans(configs, [one for fleet in fleets for one in plan_runs(fleet, inputs)], parsed.json)
-        return 0
+        return
     results = [result for fleet in fleets for result in train_fleet(fleet)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
-    return 0
 
 
 def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], as_json: bool) -> None:

@@ -52,12 +52,9 @@ class Language:
         """Names that OPUS models may have for it, likeliest first; empty if nothing is known."""
         return self.opus or tuple(code for code in (self.flores, self.iso3, self.iso) if code)
 
-    def names(self) -> frozenset[str]:
-        """Return all names of the language, as `_key` writes them."""
-        return self._names
-
     @cached_property
-    def _names(self) -> frozenset[str]:
+    def names(self) -> frozenset[str]:
+        """All names of the language, as `_key` writes them."""
         exact = None if "_" in self.code else self.iso3
         own = (self.code, self.name, self.own, self.flores, self.iso, exact, *self.aliases)
         return frozenset(_key(name) for name in own if name)
@@ -122,10 +119,10 @@ def register_language(
     others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
     row = Language(code, name, flores, iso, others, iso3=flores and flores.partition("_")[0])
     known = LANGUAGES.get(code)
-    is_same = known is not None and {_key(one) for one in (name, flores, iso) if one} <= known.names()
+    is_same = known is not None and {_key(one) for one in (name, flores, iso) if one} <= known.names
     if known is not None and is_same:
         row = replace(known, aliases=(*known.aliases, *others))
-    for one in sorted(row.names()):
+    for one in sorted(row.names):
         other = _named(one)
         if other is not None and not (is_same and other == code):
             raise ConfigError(f"language {code!r}: {one!r} is registered already, for {language_name(other)}")
@@ -136,7 +133,7 @@ def register_language(
 def _named(key: str) -> str | None:
     global _codes
     if _codes[0] is not LANGUAGES.state:
-        _codes = LANGUAGES.state, {name: row.code for row in reversed([*LANGUAGES.values()]) for name in row.names()}
+        _codes = LANGUAGES.state, {name: row.code for row in reversed([*LANGUAGES.values()]) for name in row.names}
     return _codes[1].get(key)
 
 

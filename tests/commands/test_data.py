@@ -29,7 +29,7 @@ def pecl(tmp_path, monkeypatch, capsys):
 
     def run(line):
         parsed = parser.parse_args(["data", *shlex.split(line)])
-        return parsed.run(parsed), capsys.readouterr().out
+        return parsed.run(parsed) or 0, capsys.readouterr().out
 
     return run
 

@@ -31,8 +31,8 @@ def test_every_language_goes_by_all_of_its_names():
             if name:
                 assert language_code(name) == any_language_code(f" {name} ") == code
                 assert find_code(code, ["x", name]) == name
-    assert len({name for row in LANGUAGES.values() for name in row.names()}) == sum(
-        len(row.names()) for row in LANGUAGES.values()
+    assert len({name for row in LANGUAGES.values() for name in row.names}) == sum(
+        len(row.names) for row in LANGUAGES.values()
     ), "no name means two languages"
 
 
