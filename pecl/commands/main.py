@@ -17,7 +17,7 @@ from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.commands.options import REGISTERED, add_common
+from pecl.commands.options import REGISTERED, common_flags
 from pecl.errors import PeclError, SaidElsewhereError, suggest
 from pecl.files.failures import describe_failure, drop_output, flush_output, write_output
 from pecl.files.progress import LogHandler, turn_off
@@ -57,9 +57,10 @@ def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
         prog="pecl",
         description="Parameter-efficient cross-lingual transfer of CLIP.",
         epilog="example: pecl train --dataset scenes --language de --route method1",
+        parents=[common_flags()],
     )
     parser.add_argument("--version", action="version", version=f"pecl {pecl.__version__}")
-    add_common(parser, quiet=False, verbose=False, plugin=None)
+    parser.set_defaults(quiet=False, verbose=False, plugin=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name in chosen:
         import_module(f"pecl.commands.{name}")

@@ -87,12 +87,14 @@ def group(name: str, example: str, what: str = "action") -> Callable[..., Callab
 
 
 def _add_parser(commands: Any, name: str, example: str, summary: str, description: str) -> argparse.ArgumentParser:
-    style = argparse.RawDescriptionHelpFormatter
-    parser = commands.add_parser(
-        name, help=summary, description=description, epilog=f"example: {example}", formatter_class=style
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common_flags()],
     )
-    add_common(parser)
-    return parser
 
 
 def argument(*names: str, **options: Any) -> Argument:
@@ -110,18 +112,16 @@ def path(name: str, help: str, metavar: str | None = None, **options: Any) -> Ar
     return argument(name, type=path_argument, metavar=metavar, help=help, **options)
 
 
-def add_common(parser: argparse.ArgumentParser, **defaults: Any) -> None:
-    """Add the flags that every command takes, before its name or behind it: --quiet, --verbose and --plugin.
+def common_flags() -> argparse.ArgumentParser:
+    """Return the parent of all parsers: --quiet, --verbose and --plugin stand before a command's name or behind it.
 
-    Without `defaults` a flag that is not given sets nothing, so that one before the command's name holds.
+    A flag that is not given sets nothing, so that one before the name holds.
     """
-
-    def add(*names: str, dest: str, **options: Any) -> None:
-        parser.add_argument(*names, dest=dest, default=defaults.get(dest, argparse.SUPPRESS), **options)
-
-    add("-q", "--quiet", dest="quiet", action="store_true", help="no progress, and only warnings")
-    add("-v", "--verbose", dest="verbose", action="store_true", help="log more")
-    add("--plugin", dest="plugin", metavar="FILE", help=_HELP["plugin"])
+    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, and only warnings")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument("--plugin", metavar="FILE", help=_HELP["plugin"])
+    return parser
 
 
 JSON = switch("--json", "print one JSON document")
