@@ -79,12 +79,3 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_version_is_that_of_the_installed_package():
     assert pecl.__version__ == version("pecl")
     assert "__version__" in dir(pecl)
-
-
-def test_the_imports_for_type_checkers_are_the_lazy_names():
-    tree = ast.parse(Path(pecl.__file__).read_text("utf-8"))
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    assert ast.unparse(block.test) == "TYPE_CHECKING"
-    imported = [(alias, node.module) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    assert {alias.name: module for alias, module in imported} == pecl._PUBLIC
-    assert all(alias.asname == alias.name for alias, _ in imported)  # "as" makes it public to type checkers
