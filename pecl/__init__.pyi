@@ -9,6 +9,7 @@ from pecl.bulk.shards import open_embeddings as open_embeddings
 from pecl.bulk.shards import read_ids as read_ids
 from pecl.config import ExperimentConfig as ExperimentConfig
 from pecl.config import make_config as make_config
+from pecl.config.plugins import load_plugin as load_plugin
 from pecl.config.routes import TranslationRoute as TranslationRoute
 from pecl.config.routes import route as route
 from pecl.data.captions import ParallelCaptions as ParallelCaptions
@@ -28,7 +29,6 @@ from pecl.experiment.distil import distil as distil
 from pecl.experiment.run import evaluate as evaluate
 from pecl.experiment.run import train as train
 from pecl.experiment.run import train_fleet as train_fleet
-from pecl.plugins import load_plugin as load_plugin
 from pecl.results.result import Result as Result
 from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
 from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics

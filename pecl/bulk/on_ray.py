@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pecl.bulk.job import Embedder, EmbedJob
+from pecl.config.plugins import load_plugins, loaded_plugins
 from pecl.errors import ConfigError, DataError, PeclError, RunError, install
 from pecl.files.progress import Bar
 from pecl.machine import FP32, gpus_needed, resolve_precision, running_ray
-from pecl.plugins import load_plugins, loaded_plugins
 
 
 class ShardWriter:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 
 from pecl.commands.options import JSON, command, path, print_answer
+from pecl.config.plugins import installed_plugins
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError, install
 from pecl.files import default_cache_dir
-from pecl.plugins import installed_plugins
 
 _NEEDED = ("torch", "transformers", "timm", "safetensors", "pydantic", "tqdm", "pyyaml", "pillow")
 # Extra of pyproject.toml -> its purpose

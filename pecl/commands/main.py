@@ -18,10 +18,10 @@ from typing import Any
 import pecl
 from pecl.commands import COMMANDS
 from pecl.commands.options import REGISTERED, common_flags
+from pecl.config.plugins import load_plugins
 from pecl.errors import PeclError, SaidElsewhereError, suggest
 from pecl.files.failures import describe_failure, drop_output, flush_output, write_output
 from pecl.files.progress import LogHandler, turn_off
-from pecl.plugins import load_plugins
 
 
 class _Parser(argparse.ArgumentParser):

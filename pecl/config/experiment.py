@@ -25,13 +25,13 @@ from pecl.config.choices import (
     TRAIN_ON,
     Role,
 )
+from pecl.config.plugins import fingerprint
 from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.data.languages import any_language_code, language_code
 from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
 from pecl.machine import FP32, PRECISIONS, resolve_precision
 from pecl.options import TOP_LAYERS, option, problems_of
-from pecl.plugins import fingerprint
 
 _MAX_SEED = 2**62  # torch takes less than 2 ** 64, and each step adds to it
 _TOWER = Role.EVALUATION | Role.GROUP

@@ -4,9 +4,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from pecl.config import ExperimentConfig
+from pecl.config.plugins import fingerprint
 from pecl.errors import DataError
 from pecl.files import sha256_file, sha256_json
-from pecl.plugins import fingerprint
 
 _FIELDS = ("start", "weights", "text_model", "image_model", "image_embeddings", "image_paths")
 _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>

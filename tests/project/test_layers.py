@@ -13,7 +13,7 @@ PACKAGE = Path(pecl.__file__).parent
 
 # A module or package at the top level may import from those before it.
 ORDER = (
-    *("errors", "machine", "options", "files", "plugins", "data", "config"),
+    *("errors", "machine", "options", "files", "data", "config"),
     *("retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
     *("export", "harness", "search", "serving", "bulk", "integrations"),
     *("commands", "cli", "__main__"),

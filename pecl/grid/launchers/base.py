@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pecl.config import ExperimentConfig, make_config
+from pecl.config.plugins import load_plugins, loaded_plugins
 from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.files import parse_json
-from pecl.plugins import load_plugins, loaded_plugins
 
 # Exit statuses of a worker, besides 0 for written results (complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
