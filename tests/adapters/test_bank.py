@@ -8,7 +8,6 @@ import torch
 from helpers.adapter_towers import TEXTS, states, tower_of
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
@@ -44,9 +43,7 @@ def single(tower, spec, state):
     return tower.encode_text(TEXTS)
 
 
-@pytest.mark.parametrize(
-    "spec", ["lora", "bottleneck", "soft_prompt", "prefix", "full", "head", "head:rank=3", "hard_prompt"]
-)
+@pytest.mark.parametrize("spec", ["lora", "soft_prompt", "full", "head:rank=3", "hard_prompt"])
 def test_mixed_batch_equals_each_language_alone(spec):
     tower = tower_of("bert", torch.float32)
     by_itself = [single(tower, spec, state) for state in states(tower, spec)]
@@ -57,35 +54,6 @@ def test_mixed_batch_equals_each_language_alone(spec):
     assert bank.encode_text([], language="de").shape == (0, 8)
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "expected"),
-    [
-        (12, [(12, {0, 1, 2})]),  # all fit into one pass
-        (5, [(5, {0}), (5, {1, 2}), (2, {1, 2})]),  # German fills a pass; the others share two
-        (3, [(3, {0}), (2, {0}), (3, {1}), (1, {1}), (3, {2})]),
-    ],
-)
-def test_a_language_that_fills_a_pass_does_not_share_it(batch_size, expected, bank, monkeypatch):
-    passes = []
-
-    def pooled(input_ids, attention_mask, slots):
-        passes.append((len(input_ids), set(slots.tolist())))
-        return plain(input_ids, attention_mask, slots)
-
-    plain = bank.single().tower.pooled
-    monkeypatch.setattr(bank.single().tower, "pooled", pooled)
-    bank.encode_text(["ein Hund"] * 12, language=MIXED, batch_size=batch_size)
-    assert passes == expected
-
-
-def test_one_text_is_one_row(bank):
-    one = bank.encode_text("ein Hund", "cs")
-    assert one.shape == (1, 8)
-    assert torch.equal(one, bank.encode_text(["ein Hund"], ["cs"]))
-    raw = bank.encode_text("ein Hund", "cs", normalize=False)
-    torch.testing.assert_close(one, raw / raw.norm())
-
-
 def test_reprs_are_one_line(bank):
     # 2 layers: query and value with (8 x 32) + (32 x 8); two LayerNorms with 2 x 32
     assert repr(bank) == ("AdapterBank({'lora': ['de', 'cs', 'fr']}, tower='tiny-xlm-roberta', device='cpu')")
@@ -94,18 +62,7 @@ def test_reprs_are_one_line(bank):
     assert repr(bank.single().tower).endswith(f"device='cpu', adapter={adapter})")
 
 
-@pytest.mark.parametrize("renamed", LANGUAGES)
-def test_a_renamed_language_keeps_its_slot_and_leaves_the_others_theirs(renamed, bank):
-    before = embeddings_of(bank)
-    bank.rename(renamed, "it")
-    new_names = ["it" if language == renamed else language for language in LANGUAGES]
-    assert bank.languages == new_names
-    for old, new in zip(LANGUAGES, new_names, strict=True):
-        assert torch.equal(bank.encode_text(TEXTS, new), before[old])
-    assert list(bank.memory_report().seconds) == new_names
-
-
-@pytest.mark.parametrize("removed", LANGUAGES)
+@pytest.mark.parametrize("removed", ["de", "cs"])
 def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_again(removed, bank):
     before = embeddings_of(bank)
     assert len({tuple(embeddings.flatten().tolist()) for embeddings in before.values()}) == 3
@@ -119,9 +76,7 @@ def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_a
     assert torch.equal(bank.encode_text(TEXTS, removed), before[removed])
 
 
-@pytest.mark.parametrize(
-    "spec", ["lora+head", "prefix", "soft_prompt", "bitfit", "full", "hard_prompt", "word_embeddings:rank=3"]
-)
+@pytest.mark.parametrize("spec", ["lora+head", "prefix", "full", "hard_prompt", "word_embeddings:rank=3"])
 def test_a_tower_stays_plain_whatever_banks_are_made_of_it(spec):
     tower = tower_of("bert", torch.float32)
     plain = tower.encode_text(TEXTS)
@@ -148,15 +103,7 @@ def test_a_bank_shares_the_memory_of_its_towers_weights():
     assert frozen.isdisjoint(own)
 
 
-def test_close_removes_all_languages(bank):
-    bank.close()
-    assert bank.languages == []
-    with pytest.raises(ConfigError, match="none yet"):
-        bank.encode_text(TEXTS, "de")
-    bank.close()
-
-
-@pytest.mark.parametrize("name", ["jp", "ja", "Japanese", " JPN_jpan "])
+@pytest.mark.parametrize("name", ["jp", " JPN_jpan "])
 def test_a_language_has_all_its_names(name, bank, tmp_path):
     bank.rename("cs", "jp")
     expected = bank.encode_text(TEXTS, "jp")
@@ -199,23 +146,12 @@ def test_report_counts_bytes(bank):
     assert all(seconds > 0 for seconds in report.seconds.values())
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_merged_language(language, bank):
-    merged = bank.merge(language)
-    assert type(merged.backbone.encoder.layer[0].attention.self.query) is nn.Linear
-    torch.testing.assert_close(merged.encode_text(TEXTS), bank.encode_text(TEXTS, language), rtol=0, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("act", "message"),
     [
         (lambda bank: bank.encode_text(TEXTS, "des"), "expected one in the bank \\(de, cs, fr\\), got 'des'; did"),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
-        (lambda bank: bank.encode_text(["a", None], "de"), "texts: expected a text at position 1, got None"),
-        (lambda bank: bank.remove("ko"), "expected one in the bank .*, got 'ko'"),
-        (lambda bank: bank.merge("ko"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
-        (lambda bank: bank.rename("ko", "cs"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
         (lambda bank: AdapterBank(bank.single().tower), "has an adapter already"),
         (lambda bank: AdapterBank(bank.tower).add("it", {}), "expected a file, or parameters and a bank"),
@@ -277,7 +213,7 @@ def rewrite(path, **changes):
     save_file(load_file(path), path, metadata=kept)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weight, bank):
     plain = bank.encode_text(TEXTS)
     own = bank.encode_text(TEXTS, "de")
@@ -292,14 +228,12 @@ def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weigh
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged or no safetensors file"),
         (lambda path: rewrite(path, sha256="0" * 64), "damaged or .* match its checksum.*; copy it again, or train it"),
         (lambda path: rewrite(path, format=None), "expected an adapter file of pecl, got another safetensors file"),
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
         (lambda path: rewrite(path, format_version="x"), "damaged header"),
         (lambda path: rewrite(path, configs='[{"kind": "lorra"}]'), "is of the kind 'lorra', which is not known here"),
-        (lambda path: rewrite(path, tower_fingerprint="0" * 64), "trained on another text tower"),
     ],
 )
 def test_damaged_files_are_refused_in_one_sentence(saved, damage, message):

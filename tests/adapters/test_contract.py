@@ -5,11 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
+from helpers.adapter_towers import batch_of, filled, tower_of
 from helpers.small_training import task, trainer
 from helpers.tiny import tiny_tokenizer
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters.adapter import attach
@@ -42,38 +40,32 @@ def in_top_layer(*names):
     return {f"backbone.encoder.layer.1.{name}" for name in names}
 
 
-# spec -> whether a fresh one is the identity, and the exact names of its parameters in a tower of two layers
+# spec -> the exact names of its parameters in a tower of two layers
 SPECS = {
-    "lora": (True, in_layers(*QUERY_VALUE, *NORMS)),
-    "lora-only:r=3,lora_alpha=6": (True, in_layers(*QUERY_VALUE)),
-    "run_cross": (True, in_layers(*(f"{path}.lora_{x}" for path in LINEARS[:4] for x in "AB"), *NORMS).union(HEAD)),
-    "bottleneck": (True, in_layers(*BOTTLENECK, *NORMS)),
-    "bottleneck-only:identity_start=false,bottleneck_dim=5": (False, in_layers(*BOTTLENECK)),
-    "compacter:reduction_factor=4": (True, in_layers(*COMPACTER, *NORMS)),
-    "soft_prompt": (False, PROMPT),
-    "soft_prompt:pool_prompt=false,num_virtual_tokens=2": (False, PROMPT),
-    "prefix": (False, in_layers("attention.self.prefix")),
-    "hard_prompt": (False, set()),
-    "layernorm": (True, in_layers(*NORMS)),
-    "lora:layers=top-1+head": (True, in_top_layer(*QUERY_VALUE, *NORMS).union(HEAD)),
+    "lora": in_layers(*QUERY_VALUE, *NORMS),
+    "run_cross": in_layers(*(f"{path}.lora_{x}" for path in LINEARS[:4] for x in "AB"), *NORMS).union(HEAD),
+    "bottleneck-only:identity_start=false,bottleneck_dim=5": in_layers(*BOTTLENECK),
+    "compacter:reduction_factor=4": in_layers(*COMPACTER, *NORMS),
+    "soft_prompt:pool_prompt=false,num_virtual_tokens=2": PROMPT,
+    "hard_prompt": set(),
+    "layernorm": in_layers(*NORMS),
+    "lora:layers=top-1+head": in_top_layer(*QUERY_VALUE, *NORMS).union(HEAD),
     "prefix:layers=top-1+bitfit:target_modules=value,layers=top-2": (
-        False,
-        in_top_layer("attention.self.prefix") | in_layers("attention.self.value.bias_offset"),
+        in_top_layer("attention.self.prefix") | in_layers("attention.self.value.bias_offset")
     ),
-    "bitfit": (True, in_layers(*BITFIT)),
-    "word_embeddings:tokens=7,rank=3": (True, WORDS),
-    "head": (True, set(HEAD)),
-    "head:rank=3": (True, {"head.down", "head.up", "head.shift"}),
-    "full": (True, None),  # every name of the plain tower
+    "bitfit": in_layers(*BITFIT),
+    "word_embeddings:tokens=7,rank=3": WORDS,
+    "head": set(HEAD),
+    "head:rank=3": {"head.down", "head.up", "head.shift"},
+    "full": None,  # every name of the plain tower
     'word_embeddings:rank=2+soft_prompt+hard_prompt:text="L: "+prefix+lora-only+bitfit+head': (
-        False,
-        in_layers(*QUERY_VALUE, "attention.self.prefix", *BITFIT).union(HEAD, PROMPT, WORDS),
+        in_layers(*QUERY_VALUE, "attention.self.prefix", *BITFIT).union(HEAD, PROMPT, WORDS)
     ),
 }
 TRAINED = [spec for spec in SPECS if spec != "hard_prompt"]
 
 
-@pytest.fixture(params=ARCHITECTURES)
+@pytest.fixture(params=["xlm-roberta", "labse"])
 def tower(request):
     return tower_of(request.param)
 
@@ -123,18 +115,8 @@ def test_a_text_that_runs_into_the_one_behind_it_is_refused():
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_fresh_is_the_identity_where_promised(tower, spec):
-    plain = embed(tower)
-    attach(tower, parse_adapter(spec))
-    if SPECS[spec][0]:
-        torch.testing.assert_close(embed(tower), plain, rtol=0, atol=1e-12)
-    else:
-        assert (embed(tower) - plain).abs().max() > 1e-7
-
-
-@pytest.mark.parametrize("spec", SPECS)
 def test_exactly_these_names_are_trainable(tower, spec):
-    names = SPECS[spec][1]
+    names = SPECS[spec]
     if names is None:
         names = {name for name, _ in tower.named_parameters() if "pooler" not in name}
     if spec == "run_cross" and tower.backbone.pooler is not None:
@@ -208,34 +190,15 @@ def assert_slots_equal_separate(tower, spec, slots, num_slots):
     adapter.remove()
 
 
-LAYOUTS = {"fleet": [0, 0, 1, 1, 2, 2], "one slot": [1] * 6, "mixed": [2, 0, 1, 1, 0, 2], "uneven": [0, 2, 2, 2, 0, 0]}
+MIXED = [2, 0, 1, 1, 0, 2]
 
 
 @pytest.mark.parametrize(
-    ("architecture", "layout"),
-    [("xlm-roberta", layout) for layout in LAYOUTS] + [(name, "mixed") for name in ARCHITECTURES[1:]],
+    ("architecture", "slots"), [("xlm-roberta", [0, 0, 1, 1, 2, 2]), ("labse", MIXED), ("roberta", [0, 2, 2, 2, 0, 0])]
 )
 @pytest.mark.parametrize("spec", SPECS)
-def test_slots_equal_separate_adapters_in_outputs_and_gradients(spec, architecture, layout):
-    assert_slots_equal_separate(tower_of(architecture), spec, LAYOUTS[layout], 3)
-
-
-@settings(max_examples=15, deadline=None)
-@given(
-    spec=st.sampled_from(sorted(SPECS)),
-    num_slots=st.integers(1, 4),
-    slots=st.lists(st.integers(0, 3), min_size=6, max_size=6),
-)
-def test_any_layout_of_rows_equals_separate_adapters(spec, num_slots, slots):
-    assert_slots_equal_separate(tower_of("xlm-roberta"), spec, [slot % num_slots for slot in slots], num_slots)
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_padded_and_unpadded_batches_agree(tower, spec):
-    filled(tower, spec)
-    texts = ["ka", "terra vi santu belo quar noxi", "lopi zumo"]
-    one_by_one = torch.cat([embed(tower, texts=[text]) for text in texts])
-    torch.testing.assert_close(embed(tower, texts=texts), one_by_one, rtol=0, atol=1e-10)
+def test_slots_equal_separate_adapters_in_outputs_and_gradients(spec, architecture, slots):
+    assert_slots_equal_separate(tower_of(architecture), spec, slots, 3)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -264,17 +227,14 @@ def test_save_load_switch_and_remove_are_bit_identical(tower, spec, tmp_path):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_dtypes(spec, dtype):
-    exact = tower_of("xlm-roberta")
+def test_half_precision(spec):
+    exact, tower = tower_of("xlm-roberta"), tower_of("xlm-roberta", torch.bfloat16)
     filled(exact, spec, 3)
-    tower = tower_of("xlm-roberta", dtype)
     adapter = filled(tower, spec, 3)
-    assert {parameter.dtype for parameter in adapter.parameters()} <= {dtype}
-    found = embed(tower, LAYOUTS["mixed"])
-    assert found.dtype == dtype
-    tolerance = 1e-5 if dtype == torch.float32 else 0.1
-    torch.testing.assert_close(found.double(), embed(exact, LAYOUTS["mixed"]), rtol=tolerance, atol=tolerance)
+    assert {parameter.dtype for parameter in adapter.parameters()} <= {torch.bfloat16}
+    found = embed(tower, MIXED)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), embed(exact, MIXED), rtol=0.1, atol=0.1)
     if adapter.parameters():
         found.float().square().sum().backward()
         assert all(p.grad.isfinite().all() for n, p in adapter.named_parameters() if "pooler" not in n)
@@ -297,20 +257,15 @@ def test_a_slot_starts_as_a_single_adapter_with_its_seed(spec):
 # 24 layers x 2 x 4 x 1024; 768 x 1025; 24 layers x (9 x 1024 + 4096 - 2 x 1024).
 COUNTS = {
     "lora": 884_736,
-    "lora-only": 786_432,
-    "lora-r1": 196_608,
     "bottleneck": 2_507_904,
     "compacter": 261_120,
     "soft_prompt": 4_096,
     "run_cross": 2_131_712,
-    "layernorm": 98_304,
     "prefix": 196_608,
-    "head": 787_200,
     "head:rank=48": 86_784,  # 48 x (1024 + 768) + 768
     "bitfit": 270_336,
     "word_embeddings": 32 * (2048 + 1024),
     "lora:layers=top-3": 3 * (2 * 2 * 8 * 1024 + 2 * 2 * 1024),
-    "bottleneck:layers=top-3": 3 * (2 * (2 * 24 * 1024 + 24 + 1024) + 2 * 2 * 1024),
     "hard_prompt": 0,
     "full": 560_677_632 - 1_049_600,  # all but the pooler
 }
@@ -342,11 +297,8 @@ def test_parameter_counts_on_xlm_roberta_large(large, spec):
 
 @pytest.mark.weights
 def test_on_the_mini_tower():
-    """12 layers, 384 wide: LoRA 12 x 2 x 2 x 8 x 384, LayerNorms 12 x 2 x 2 x 384; a real SentencePiece vocabulary."""
+    """A real SentencePiece vocabulary."""
     tower = load_mini_text()
-    adapter = attach(tower, parse_adapter("lora"))
-    assert adapter.num_parameters() == 147_456 + 18_432 == 165_888
-    adapter.remove()
     texts = ["ein Hund läuft", "pes běží po trávě", "犬が走る", "Language: x"]
     expected = tower.encode_text([f"Language: {text}" for text in texts])
     attach(tower, parse_adapter("hard_prompt"))

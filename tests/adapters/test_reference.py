@@ -7,7 +7,7 @@ from collections import Counter
 import peft
 import pytest
 import torch
-from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
+from helpers.adapter_towers import batch_of, filled, tower_of
 from helpers.tiny import sentences, tiny_tokenizer
 from torch import nn
 from torch.nn import functional as F
@@ -32,10 +32,9 @@ def hooked(tower, path, function):
     return tower
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("r", "alpha", "pattern"), [(1, 16, None), (4, 16, None), (8, 4, PATTERN)])
-def test_lora_equals_peft(architecture, r, alpha, pattern):
-    tower = tower_of(architecture, torch.float32)
+@pytest.mark.parametrize(("r", "alpha", "pattern"), [(1, 16, None), (8, 4, PATTERN)])
+def test_lora_equals_peft(r, alpha, pattern):
+    tower = tower_of("labse", torch.float32)
     named = "" if pattern is None else f",target_modules={json.dumps(pattern)}"
     compare_with_peft(tower, f"lora-only:r={r},lora_alpha={alpha}{named}", pattern or ["query", "value"])
 
@@ -100,16 +99,6 @@ def test_word_embeddings_start_three_quarters_of_the_way_to_the_mean_of_their_tr
     assert torch.equal(merged[others], words[others])
 
 
-def test_lora_dropout_acts_on_the_input_of_a_while_training_alone():
-    tower = tower_of("bert")
-    filled(tower, "lora-only:lora_dropout=0.5")
-    once = tower(*batch_of(tower))
-    assert torch.equal(once, tower(*batch_of(tower)))
-    tower.train()
-    torch.manual_seed(0)
-    assert not torch.allclose(tower(*batch_of(tower)), once)
-
-
 def test_lora_drops_the_share_of_inputs_that_was_asked_for_and_scales_up_the_rest():
     tower = tower_of("bert")
     adapter = filled(tower, "lora-only:r=4,lora_alpha=4,lora_dropout=0.25,target_modules=key")
@@ -136,8 +125,10 @@ def gelu_new(z):
     return 0.5 * z * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (z + 0.044715 * z**3)))
 
 
-@pytest.mark.parametrize(("option", "function"), [("", gelu_new), (",non_linearity=tanh", torch.tanh)])
-@pytest.mark.parametrize(("role", "place"), [("output", "output"), ("attention_output", "attention.output")])
+@pytest.mark.parametrize(
+    ("role", "place", "option", "function"),
+    [("output", "output", "", gelu_new), ("attention_output", "attention.output", ",non_linearity=tanh", torch.tanh)],
+)
 def test_bottleneck_by_hand(role, place, option, function):
     tower = tower_of("xlm-roberta")
     plain = copy.deepcopy(tower)
@@ -159,14 +150,13 @@ def kronecker_sum(rule, left, right):
 
 
 @pytest.mark.parametrize(("option", "function"), [("", torch.relu), (",non_linearity=silu,phm_dim=2", F.silu)])
-@pytest.mark.parametrize(("role", "place"), [("output", "output"), ("attention_output", "attention.output")])
-def test_compacter_by_hand(role, place, option, function):
+def test_compacter_by_hand(option, function):
     tower = tower_of("xlm-roberta")
     plain = copy.deepcopy(tower)
-    spec = f"compacter-only:reduction_factor=4,phm_rank=2,target_modules={role}{option}"
+    spec = f"compacter-only:reduction_factor=4,phm_rank=2,target_modules=output{option}"
     state = filled(tower, spec).slot_state(0)
     for i in range(2):
-        path = f"backbone.encoder.layer.{i}.{place}.dense"
+        path = f"backbone.encoder.layer.{i}.output.dense"
 
         def phm(x, name):
             rule, left, right, bias = (state[f"{name}_{part}"] for part in ("rule", "left", "right", "bias"))
@@ -179,8 +169,7 @@ def test_compacter_by_hand(role, place, option, function):
     torch.testing.assert_close(tower(*batch_of(tower)), plain(*batch_of(tower)), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("pool_prompt", [True, False])
+@pytest.mark.parametrize(("architecture", "pool_prompt"), [("roberta", True), ("labse", False)])
 def test_soft_prompt_of_a_text_equals_the_text_in_front(architecture, pool_prompt):
     """The embeddings of real tokens as a prompt are those tokens: same embeddings, positions and mask."""
     tower = tower_of(architecture)
@@ -194,10 +183,9 @@ def test_soft_prompt_of_a_text_equals_the_text_in_front(architecture, pool_promp
     torch.testing.assert_close(tower(*batch_of(tower)), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("prefix", ["", "query: "])
-def test_hard_prompt_equals_the_text_behind_the_towers_prefix(architecture, prefix):
-    tower = tower_of(architecture)
+def test_hard_prompt_equals_the_text_behind_the_towers_prefix(prefix):
+    tower = tower_of("labse")
     tower.text_prefix = prefix
     expected = tower.encode_text(["in: " + text for text in sentences(6)], normalize=False)
     token_ids = tower.tokenize(sentences(6))  # before the adapter is attached, as a trainer may do
@@ -254,20 +242,16 @@ def test_prefix_works_on_eager_attention_and_gives_the_layers_config_back():
 
 MERGEABLE = [
     "lora",
-    "layernorm",
-    "bitfit",
     "word_embeddings:tokens=9,rank=3",
-    "head",
     "full",
-    "lora-only:target_modules=query/key/value/attention_output/intermediate/output+bitfit+head",
+    "lora-only:target_modules=query/key/value/attention_output/intermediate/output+bitfit+head:rank=3",
     'hard_prompt:text="ab "+lora',
 ]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("spec", MERGEABLE)
-def test_merged_tower_is_plain_and_gives_the_slots_embeddings(architecture, spec):
-    tower = tower_of(architecture)
+def test_merged_tower_is_plain_and_gives_the_slots_embeddings(spec):
+    tower = tower_of("labse")
     plain = tower.encode_text(sentences(6))
     plain_names = {name for name, _ in tower.named_parameters()}
     adapter = filled(tower, spec, slots=2)
@@ -281,34 +265,6 @@ def test_merged_tower_is_plain_and_gives_the_slots_embeddings(architecture, spec
     assert torch.equal(tower.encode_text(sentences(6)), plain)
     filled(merged, "lora")  # a merged tower can be adapted again
     assert torch.equal(tower.encode_text(sentences(6)), plain)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_merged_weight_in_half_precision_is_rounded_once(dtype):
-    """The nearest weight to W + scaling * B A; a product or sum in half precision would be rounded twice or thrice."""
-    tower = tower_of("bert", dtype)
-    own = {name: parameter.double() for name, parameter in tower.named_parameters()}
-    adapter = filled(tower, "lora-only:r=4,lora_alpha=3")
-    state = {name: tensor.double() for name, tensor in adapter.slot_state(0).items()}
-    merged = merge_slot(adapter, 0)
-    for role in ("query", "value"):
-        path = f"backbone.encoder.layer.1.attention.self.{role}"
-        exact = own[f"{path}.weight"] + 3 / 4 * state[f"{path}.lora_B"] @ state[f"{path}.lora_A"]
-        found = merged.get_parameter(f"{path}.weight")
-        assert found.dtype == dtype
-        assert (found != exact.to(dtype)).float().mean() < 0.01  # float32 and float64 may fall on two sides of a tie
-
-
-def test_bitfit_and_layernorm_equal_a_tower_with_those_values():
-    tower = tower_of("xlm-roberta")
-    changed = copy.deepcopy(tower)
-    adapter = filled(tower, "bitfit:target_modules=query/output+layernorm")
-    for name, value in adapter.slot_state(0).items():
-        if name.endswith("bias_offset"):
-            changed.get_parameter(name.replace("bias_offset", "bias")).data += value
-        else:
-            changed.get_parameter(name).data.copy_(value)
-    torch.testing.assert_close(tower(*batch_of(tower)), changed(*batch_of(tower)), rtol=0, atol=1e-10)
 
 
 def test_heads_of_several_layers_are_trained_and_merged():
@@ -331,7 +287,7 @@ def test_a_merged_tower_keeps_the_towers_settings():
 
 
 # 140 positions in all; RoBERTa's kind loses those up to the padding token's id, which is 1
-@pytest.mark.parametrize(("architecture", "longest"), [("xlm-roberta", 10), ("roberta", 10), ("bert", 12)])
+@pytest.mark.parametrize(("architecture", "longest"), [("roberta", 10), ("bert", 12)])
 def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
     tower = tower_of(architecture)
     adapter = attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest}"))
@@ -344,30 +300,10 @@ def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
         attach(tower, parse_adapter(f'soft_prompt:num_virtual_tokens={longest - 2}+hard_prompt:text="abc"'))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
-def test_a_trained_prompt_by_hand(pooling):
-    """Vectors of no token: put behind the first token by hand, in a sequence without padding."""
-    tower = tower_of("xlm-roberta")
-    tower.pooling = pooling
-    words = tower.backbone.get_input_embeddings()
-    ids = torch.tensor([[0, 7, 9, 2]])
-    embeddings = words(ids)
-    prompt = filled(tower, "soft_prompt:num_virtual_tokens=3").slot_state(0)[
-        "backbone.embeddings.word_embeddings.prompt"
-    ]
-    found = tower(ids, torch.ones_like(ids))
-    tower.adapter.remove()
-    sequence = torch.cat([embeddings[0, :1], prompt, embeddings[0, 1:]]).unsqueeze(0)  # (1, 7, d)
-    hidden = tower.backbone(inputs_embeds=sequence).last_hidden_state[0]
-    pooled = {"mean": hidden.mean(0), "cls": hidden[0], "lasttoken": hidden[-1]}[pooling]
-    torch.testing.assert_close(found[0], tower.head(pooled), rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
         ("bottleneck", "not linear"),
-        ("compacter:reduction_factor=4", "not linear"),
         ("soft_prompt", "input sequence"),
         ("prefix", "attention"),
     ],
@@ -381,14 +317,11 @@ def test_what_cannot_be_merged_says_why(spec, reason):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("lora:r=33", "r: expected 1 to 32 .* got 33"),
-        ("head:rank=9", r"head: rank: expected 1 to 8 in a layer of shape \(8, 32\), got 9"),
         ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
-        ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
-        ("compacter:reduction_factor=64", "phm_dim"),
-        ("soft_prompt:num_virtual_tokens=20", "within the 138 positions .* got 20 vectors .* 128 tokens"),
-        ('soft_prompt:init_text=""', "no tokens"),
         ('hard_prompt:text=""', "no tokens"),
+        ("lora:r=33", "r: expected 1 to 32 .* got 33"),
+        ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
+        ('soft_prompt:init_text=""', "no tokens"),
     ],
 )
 def test_what_does_not_fit_leaves_the_tower_as_it_was(spec, message):
@@ -420,7 +353,6 @@ def test_tower_without_head_and_second_adapter_and_unknown_architecture():
     [
         ([0, 1], "expected the shape .6,., one slot"),
         ([0] * 5 + [2], "slots: expected 0 to 1, got 0 to 2"),
-        ([-1] * 6, "-1"),
         (None, "slots: expected one for each row, since the tower has 2 slots, got none"),
     ],
 )

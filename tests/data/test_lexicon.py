@@ -42,13 +42,5 @@ def test_it_is_the_product_of_both_directions_of_ibm_model_1():
     assert (np.diff(lexicon.own) >= 0).all()
 
 
-def test_words_that_always_come_together_translate_each_other():
-    words = {0: 7, 1: 5, 2: 6, 3: 4}
-    own = [[0, 1], [1, 2], [2, 0], [3, 1], [3], [0, 3, 2]]
-    lexicon = make_lexicon(own, [[words[word] for word in reversed(text)] for text in own])
-    best = np.argsort(-lexicon.weight)[:4]
-    assert dict(zip(lexicon.own[best].tolist(), lexicon.english[best].tolist(), strict=True)) == words
-
-
 def test_no_pairs_make_no_lexicon():
     assert len(make_lexicon([], []).own) == len(make_lexicon([[]], [[1]]).own) == 0

@@ -40,28 +40,14 @@ def test_the_argument_goes_before_the_environment_before_the_default(data_dir, m
     [
         ("multi30k-2k", {}, DataError, r"unknown data set 'multi30k-2k'.*did you mean 'multi30k-1k'\? \(or the path"),
         ("xtd10", {"language": "cs"}, DataError, "xtd10 has no captions in Czech .*; it is in multi30k-1k, "),
-        ("xtd10", {"language": "klingon"}, ConfigError, "unknown language 'klingon'"),
         ("xtd10", {"split": "test"}, DataError, "data set 'xtd10' has no splits, but split 'test' was asked for"),
-        ("multi30k", {"split": "vall"}, DataError, "unknown split of multi30k 'vall'.*did you mean 'val'"),
-        ("multi30k", {"need": ["target"]}, ConfigError, "unknown translation direction 'target'"),
         ("multi30k-task2", {"need": ["english_to_target"]}, DataError, "multi30k-task2 has no machine translations"),
+        ("multi30k", {"need": ["target"]}, ConfigError, "unknown translation direction 'target'"),
     ],
 )
 def test_what_is_not_there_is_said_in_a_sentence(data_dir, name, arguments, error, message):
     with pytest.raises(error, match=message):
         load_dataset(name, **{"language": "de", "data_dir": data_dir, **arguments})
-
-
-def test_a_table_of_ones_own(tmp_path, monkeypatch):
-    table = tmp_path / "mine.csv"
-    table.write_text("en,de,nl\na dog,ein Hund,een hond\n")
-    assert load_dataset(str(table), "nl").target == ("een hond",)
-    monkeypatch.chdir(tmp_path)
-    assert load_dataset("mine.csv", "de").target == ("ein Hund",)
-    with pytest.raises(DataError, match=r"table of captions .*other\.csv is missing"):
-        load_dataset("other.csv", "de")
-    with pytest.raises(DataError, match="has no splits, got split 'val'"):
-        load_dataset("mine.csv", "de", split="val")
 
 
 README = ROOT / "data" / "README.md"
@@ -104,13 +90,6 @@ def test_the_reader_is_given_the_whole_request_of_a_config(asked, tmp_path):
     ]
 
 
-def test_every_option_of_load_dataset_reaches_the_reader(asked):
-    load_dataset("birds", "de", need="english_to_target", allow_copied_translations=True, text_only=True)
-    load_dataset("birds", "de", allow_missing_images=True)
-    expected = {"need": ("english_to_target",), "allow_copied_translations": True, "text_only": True}
-    assert asked == [DataRequest("birds", "de", **expected), DataRequest("birds", "de", allow_missing_images=True)]
-
-
 def test_translations_that_a_reader_does_not_give_are_named(asked):
     with pytest.raises(DataError, match="'birds' has no target to english translations of 'de': choose a route that"):
         load_dataset("birds", "de", need=["target_to_english"], text_only=True)
@@ -139,13 +118,7 @@ def test_a_registered_data_set_has_its_languages_or_all():
     ("arguments", "error", "message"),
     [
         (("scenes", len), ConfigError, 'data set: "scenes" is built in: choose another name'),
-        (
-            ("my/birds", len),
-            ConfigError,
-            'expected a name of letters, digits, dashes and .*"my/birds"',
-        ),
-        (("birds.csv", len), ConfigError, 'got "birds.csv"'),
-        ((None, len), ConfigError, "got none"),
+        (("my/birds", len), ConfigError, 'expected a name of letters, digits, dashes and .*"my/birds"'),
         (("birds", "a reader"), DataError, "expected a function of a DataRequest, got 'a reader'"),
         (("birds", len, ["klingon"]), ConfigError, "unknown language 'klingon'"),
     ],

@@ -35,8 +35,8 @@ def test_is_torchs_permutation_cut_in_three(pool, seed):
 @pytest.mark.parametrize(
     ("n", "shots", "said"),
     [
-        *((n, 50, f"at most {most} of a pool of {n}, .* got 50") for n, most in ((0, 0), (10, 4), (99, 49), (100, 49))),
-        *((100, shots, f"a whole number >= 1, got {shots}") for shots in (0, -1)),
+        (100, 50, "at most 49 of a pool of 100, .* got 50"),
+        (100, 0, "a whole number >= 1, got 0"),
     ],
 )
 def test_too_many_or_too_few_shots(n, shots, said):
@@ -68,9 +68,7 @@ def test_published_parts_stay_and_shots_are_drawn_from_the_training_part(part, s
     ("captions", "shots", "message"),
     [
         (published(), 41, "shots: expected 1 to 40, the pairs of the training part of own, or all, got 41"),
-        (published(), 0, "shots: expected 1 to 40, the pairs"),
         (published(("train", "test")), None, "own/de has no caption in its val part: got {'train': 1, 'val': 0"),
-        (published(("train", "val", "test")).select([0, 2]), None, "no caption in its val part"),
     ],
 )
 def test_published_parts_that_cannot_be_trained_on(captions, shots, message):
@@ -95,9 +93,3 @@ def test_no_image_is_on_two_sides(tmp_path):
     assert sides == [set(part) for part in few_shot_split(7, 2)]
     assert sorted(parts.train + parts.val + parts.test) == list(range(35))
     assert [len(part) for part in parts] == [10, 10, 15]
-
-
-def test_default_seed_is_the_methods():
-    assert few_shot_split(1000, 50) == few_shot_split(1000, 50, seed=42)
-    assert few_shot_split(1000, 50) != few_shot_split(1000, 50, seed=1)
-    assert [len(part) for part in few_shot_split(1000, 50)] == [50, 50, 900]

@@ -9,7 +9,6 @@ from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
-from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
 from pecl.files.images import ImageFiles
@@ -42,10 +41,6 @@ def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):
     assert kept.english == ("a", "e")
     assert (kept.images.paths, kept.image_index) == ((paths[0], paths[2]), (0, 1))
     assert kept.provenance["images"] == {"total": 4, "kept": 2, "left_out": 2, "damaged": 1}
-    cut(paths[0])
-    cut(paths[2])
-    with pytest.raises(DataError, match=r"3 of 3 images cannot be read \(0\.png, 1\.png, 2\.png; .*: replace them$"):
-        leave_out_unreadable(captions)
 
 
 def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):
@@ -90,30 +85,6 @@ def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):
     assert loads == []
 
 
-def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(small, tmp_path, monkeypatch):
-    clean = evaluate(make_config({**small, "out": str(tmp_path / "clean")}))
-    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "other cache"))
-    paths = sorted(tmp_path.glob("*.png"))
-    before = [path.read_bytes() for path in paths]
-    plain = ImageEncoder.encode_image
-
-    def encode(tower, images, **options):
-        for path, content in zip(paths, reversed(before), strict=True):
-            path.write_bytes(content)
-        try:
-            return plain(tower, images, **options)
-        finally:
-            for path, content in zip(paths, before, strict=True):
-                path.write_bytes(content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ImageEncoder, "encode_image", encode)
-        with pytest.raises(DataError, match=r"cannot read image .*\.png: it changed while it was read"):
-            evaluate(make_config(small))
-    assert not list((tmp_path / "results").rglob("*.json"))
-    assert evaluate(make_config(small)).all_ranks == clean.all_ranks
-
-
 def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
     paths = write_images(tmp_path, 3)
     cut(paths[1])
@@ -125,8 +96,5 @@ def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
         f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
         "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"
     )
-    paths[1].unlink()
-    with pytest.raises(DataError, match=r"13 of 15 images .*, or pass --allow-missing-images .* the 2 that"):
-        leave_out_missing(attach_images(captions, names, tmp_path))
     with pytest.raises(DataError, match=r"15 of 15 images .*nowhere \(0\.png, .*: put them there, or use"):
         leave_out_missing(attach_images(captions, names, tmp_path / "nowhere"), allowed=True)

@@ -50,7 +50,7 @@ def test_embeddings_are_equal(packing, bf16):
     assert torch.equal(*(tower.encode_text(texts) for tower in towers))
 
 
-@pytest.mark.parametrize("spec", ["lora:r=2+head", "prefix", "bottleneck:bottleneck_dim=4", "soft_prompt", "full"])
+@pytest.mark.parametrize("spec", ["lora:r=2+head", "prefix"])
 def test_gradients_with_dropout_are_equal(spec):
     found = []
     for tower in _towers():

@@ -12,19 +12,18 @@ from pecl.encoders.dropout import DropoutSeeds, RowDropout, kept_mask, row_seeds
 TEXTS = sentences(6, seed=3)
 
 
-def tower_of(spec=None, architecture="xlm-roberta", dropout=0.3, seeds=(1,)):
-    tower = tiny_tower(architecture, dropout=dropout)
+def tower_of(spec=None):
+    tower = tiny_tower(dropout=0.3)
     if spec is not None:
-        attach(tower, parse_adapter(spec), seeds=seeds)
+        attach(tower, parse_adapter(spec), seeds=[1])
     use_row_dropout(tower, tower.dropout_seeds)
     return tower.train()
 
 
-def embed(tower, texts, seeds, slots=None):
+def embed(tower, texts, seeds):
     batch = tower.pad(tower.tokenize(texts), range(len(texts)))
-    slots = None if slots is None else torch.tensor(slots)
     with tower.dropout_seeds.use(np.asarray(seeds, np.uint64)), torch.no_grad():
-        return tower(batch.input_ids, batch.attention_mask, slots)
+        return tower(batch.input_ids, batch.attention_mask)
 
 
 def masks(shape=(40, 60, 64), p=0.1, seed=5, site="a"):
@@ -34,7 +33,7 @@ def masks(shape=(40, 60, 64), p=0.1, seed=5, site="a"):
         return dropout(torch.ones(shape)) == 0
 
 
-@pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("p", [0.01, 0.5, 0.9])
 def test_the_share_that_is_dropped_is_p_along_every_dimension(p):
     """Within 4.5 standard errors of a binomial share, for rows, positions, features and all."""
     dropped = masks(p=p).double()
@@ -58,6 +57,7 @@ def test_elements_are_uncorrelated():
 def test_what_is_dropped_depends_on_seed_row_site_and_shape_of_the_head_alone():
     same = masks()
     assert torch.equal(same, masks())
+    assert masks((2, 3, 4), p=1.0).all()
     assert torch.equal(same[:7, :5], masks(shape=(7, 5, 64)))  # fewer rows, shorter ones
     for other in (masks(seed=6), masks(site="b"), masks().flip(0)):
         assert 0.15 < (same != other).double().mean() < 0.21  # 2 p (1 - p) of independent masks
@@ -85,10 +85,6 @@ def test_without_seeds_or_training_it_is_torchs():
     assert torch.equal(found, torch.nn.functional.dropout(x, 0.5))
 
 
-def test_everything_may_be_dropped():
-    assert masks((2, 3, 4), p=1.0).all()
-
-
 def test_a_mask_is_the_same_in_chunks_and_at_once():
     tokens, features = (torch.randint(-(2**31), 2**31, n, dtype=torch.int32) for n in ((500, 1), (200,)))
     in_chunks = kept_mask(tokens, features | 1, 0.1)
@@ -96,10 +92,9 @@ def test_a_mask_is_the_same_in_chunks_and_at_once():
     assert torch.equal(in_chunks, one_by_one)
 
 
-@pytest.mark.parametrize("spec", [None, "lora:lora_dropout=0.4", "prefix", "soft_prompt", "hard_prompt+lora", "full"])
-@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
-def test_a_row_drops_the_same_alone_packed_padded_or_among_others(spec, architecture):
-    tower = tower_of(spec, architecture)
+@pytest.mark.parametrize("spec", [None, "lora:lora_dropout=0.4", "prefix", "soft_prompt"])
+def test_a_row_drops_the_same_alone_packed_padded_or_among_others(spec):
+    tower = tower_of(spec)
     seeds = row_seeds(3, len(TEXTS))
     together = embed(tower, TEXTS, seeds)
     single = torch.cat([embed(tower, [text], seeds[i : i + 1]) for i, text in enumerate(TEXTS)])
@@ -110,20 +105,6 @@ def test_a_row_drops_the_same_alone_packed_padded_or_among_others(spec, architec
         torch.testing.assert_close(other, together, rtol=1e-4, atol=1e-5)
     assert (embed(tower, TEXTS, row_seeds(4, len(TEXTS))) - together).abs().max() > 1e-2
     assert (tower.encode_text(TEXTS, normalize=False) - together).abs().max() > 1e-2  # without dropout
-
-
-@pytest.mark.parametrize("kind", ["attention", "hidden", "lora"])
-def test_each_dropout_of_the_tower_drops(kind):
-    """One kind of dropout at a time: two seeds then differ, and the tower without it gives one value."""
-    tower = tower_of("lora:lora_dropout=0.4")
-    for parameter in tower.adapter.parameters():
-        parameter.data += 0.1
-    for path, module in tower.named_modules():
-        if isinstance(module, torch.nn.Dropout):
-            own = "lora" if path.endswith(("query.dropout", "value.dropout")) else "hidden"
-            module.p = 0.4 * (kind == ("attention" if path.endswith("self.dropout") else own))
-    found = [embed(tower, TEXTS, row_seeds(seed, len(TEXTS))) for seed in (1, 2)]
-    assert (found[0] - found[1]).abs().max() > 1e-3
 
 
 def test_layers_draw_different_masks_and_the_same_whatever_was_attached_before():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.adapter_towers import TEXTS, filled, tower_of
+from helpers.adapter_towers import TEXTS, tower_of
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
@@ -47,20 +47,6 @@ def test_a_token_that_was_left_out_is_an_error():
         tower.encode_text(["QQQ @@@"])
 
 
-@pytest.mark.parametrize(
-    "spec", ["lora", "soft_prompt:num_virtual_tokens=3", 'soft_prompt:init_text="ka vi"', "prefix"]
-)
-def test_adapters_know_nothing_of_it(spec):
-    plain = tower_of("xlm-roberta", torch.float32)
-    towers = plain, trimmed(plain, [*TEXTS, "ka vi"])
-    adapters = [filled(tower, spec, slots=2, seed=1) for tower in towers]
-    for one, other in zip(*(adapter.named_parameters() for adapter in adapters), strict=True):
-        assert one[0] == other[0]
-        assert torch.equal(one[1], other[1])
-    slots = torch.tensor([0, 1] * 6)
-    assert torch.equal(*(tower.encode_text(TEXTS, slots=slots) for tower in towers))
-
-
 def test_a_tower_is_trimmed_once_and_without_adapter():
     tower = trimmed(tower_of("bert", torch.float32), TEXTS)
     with pytest.raises(ConfigError, match="expected a whole text tower"):
@@ -74,7 +60,6 @@ def measured(result):
 SPECS = [
     {},
     {"adapter": 'hard_prompt:text="%% "+lora'},
-    {"adapter": 'soft_prompt:init_text="QZX"', "rank": "none"},
     {"route": "method3", "anchor": "frozen", "gallery": "english"},
     {"precision": "bf16", "joint": "de+fr"},
 ]

@@ -103,19 +103,6 @@ def test_the_closed_form_alone_is_the_ridge_solution_of_the_text(values, adapter
     torch.testing.assert_close(found["head.bias"].double(), bias, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("adapter", ["head", "head:rank=1"])
-def test_the_recorded_error_is_that_of_the_head_that_is_put_in(values, adapter):
-    """And not of the solution that a change of low rank is cut from."""
-    result = distilled(values, solver="closed-form", adapter=adapter, choose="last")
-    english, german = read_text(values)
-    held_out, tower = shuffled(TEXT_PAIRS)[:HELD_OUT], tiny_towers().text
-    anchors = tower.encode_text([english[i] for i in held_out], normalize=False)
-    attach(tower, load_adapter_file(result.adapter_path, tower).configs).load_slot_state(0, weights_of(result))
-    found = tower.encode_text([german[i] for i in held_out], normalize=False)
-    error = float((found - anchors).double().square().mean())
-    assert result.closed_form[0].held_out_mse == pytest.approx(error, rel=1e-4)
-
-
 def test_a_tower_whose_head_has_no_bias_gets_none(values, monkeypatch):
     def towers(*_):
         made = tiny_towers()
@@ -134,18 +121,12 @@ def test_a_tower_whose_head_has_no_bias_gets_none(values, monkeypatch):
         assert recall_of_file(result) == result.recall()
 
 
-def test_closed_form_for_few_shots_holds_out_the_validation_part(small):
-    result = train(make_config({**small, "adapter": "head", "rank": None, "solver": "closed-form"}))
-    assert (result.closed_form[0].pairs, result.steps) == (6, 0)
-
-
 def test_the_command_solves_joint_languages_as_one_and_refuses_one_of_them(values, tmp_path, capsys):
     del values["language"]
     joint = arguments({**values, "solver": "closed-form"}, "--joint", "de+fr")
     before = sorted(tmp_path.rglob("*"))
-    for more in ([], ["--dry-run"]):
-        assert main([*joint, "--language", "de", *more]) == 2
-        assert "expected all languages of the joint training de+fr at once, got de" in capsys.readouterr().err
+    assert main([*joint, "--language", "de"]) == 2
+    assert "expected all languages of the joint training de+fr at once, got de" in capsys.readouterr().err
     assert main([*joint, "--dry-run"]) == 0
     german, french, total = capsys.readouterr().out.splitlines()
     assert (german[:14], french[:14]) == ("de: 48 pairs, ", "fr: 48 pairs, ")
@@ -163,12 +144,8 @@ def test_joint_languages_of_different_numbers_of_pairs_are_refused_with_what_hel
     table = Path(values["text"])
     table.write_text(table.read_text("utf-8") + "another\tein anderer\t\n", "utf-8")  # which French lacks
     before = sorted(tmp_path.rglob("*"))
-    for more in ([], ["--dry-run"]):
-        assert main(arguments(values, "--joint", "de+fr", *more)) == 2
-        assert (
-            "train_size: expected as many pairs of each language of the joint training de+fr, got 49 of de, 48 of fr: "
-            "--train-size 48 takes so many of each" in capsys.readouterr().err
-        )
+    assert main(arguments(values, "--joint", "de+fr")) == 2
+    assert "got 49 of de, 48 of fr: --train-size 48 takes so many of each" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
     assert main(arguments(values, "--joint", "de+fr", "--train-size", "48", "--dry-run")) == 0
 
@@ -197,7 +174,7 @@ def test_the_default_solves_trains_and_solves_again_and_scores_by_the_held_out_t
 def test_killed_in_any_step_it_ends_with_the_same_bits(values, tmp_path):
     values |= {"ema": 0.5, "dropout": True, "images": True}
     whole = distilled(values)
-    for steps in (1, 4, 5):
+    for steps in (1, 4):
         again = {**values, "out": str(tmp_path / f"after-{steps}")}
         with interrupted_after(steps):
             distilled(again)
@@ -206,13 +183,6 @@ def test_killed_in_any_step_it_ends_with_the_same_bits(values, tmp_path):
         assert [one.ridge for one in resumed.closed_form] == [one.ridge for one in whole.closed_form]
         one, other = weights_of(whole), weights_of(resumed)
         assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_runs_side_by_side_learn_what_each_learns_alone(values):
-    configs = [make_config({**DISTIL_DEFAULTS, **values, "seed": seed, "choose": "last"}) for seed in (1, 2)]
-    together = train_fleet([replace(config, out=f"{values['out']}-fleet") for config in configs])
-    for config, result in zip(configs, together, strict=True):
-        torch.testing.assert_close(weights_of(result), weights_of(train(config)), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("choose", ["validation", "text", "last"])
@@ -224,23 +194,6 @@ def test_weights_are_chosen_as_asked(values, choose):
     assert result.best_step == expected
     if choose != "text":
         assert scores[8] == result.recall("val", "final")
-
-
-def test_a_text_is_read_once_by_a_fleet_and_where_the_result_is_of_another(values, monkeypatch):
-    read, found = pecl.experiment.text.read_source, []
-    monkeypatch.setattr(pecl.experiment.text, "read_source", lambda *given: found.append(given) or read(*given))
-    configs = [make_config({**DISTIL_DEFAULTS, **values, "seed": seed, "choose": "last"}) for seed in (1, 2)]
-    train_fleet(configs)
-    assert len(found) == 1
-    train_fleet(configs)  # complete: read to see that the data are the same
-    assert len(found) == 2
-    table = Path(values["text"])
-    table.write_text(table.read_text("utf-8") + "another\tein anderer\tun autre\n", "utf-8")
-    (first, _) = train_fleet(configs)
-    assert len(found) == 3
-    assert first.data.split["train"] == 49
-    distilled({name: value for name, value in values.items() if name not in SCHEDULE_FIELDS}, seed=3)
-    assert len(found) == 4  # for the schedule, which depends on the number of pairs, and for the training
 
 
 def test_long_text_on_disk_is_learned_from_as_short_text_is(values, monkeypatch, tmp_path):
@@ -267,15 +220,6 @@ def test_photographs_of_the_training_part_are_learned_from_and_said(values, caps
     setups = {table["setup"] for table in json.loads(capsys.readouterr().out)["tables"]}
     trained, rest = f"trained on {values['text']}", ", clean, held out 12"
     assert setups == {trained + rest, f"{trained} and 6 photographs{rest}"}
-
-
-def test_a_large_weight_brings_photographs_to_their_captions(values):
-    """Text that says nothing of the photographs, which are found by their captions after all."""
-    found = {}
-    for weight in (0.0, 3.0):
-        result = distilled(values, image_weight=weight, epochs=9, solver="gradient", choose="last", lr=3e-2)
-        found[weight] = recall_of_file(result, "train")
-    assert found[3.0] > 0.9 > 0.6 > found[0.0]
 
 
 # --- where it starts
@@ -376,7 +320,7 @@ def harmful(values, tmp_path):
     return {**values, "gallery": "english"}
 
 
-@pytest.mark.parametrize("solver", ["closed-form", "gradient", "closed-form+gradient+closed-form"])
+@pytest.mark.parametrize("solver", ["closed-form", "closed-form+gradient+closed-form"])
 def test_where_held_out_recall_falls_the_start_is_kept_and_said(harmful, caplog, solver):
     adapter = "head" if solver == "closed-form" else harmful["adapter"]
     result = distilled(harmful, solver=solver, adapter=adapter, lr=0.05)
@@ -421,7 +365,7 @@ def test_other_text_is_sentences_by_people_where_they_are_at_hand(values, tmp_pa
 
 @pytest.mark.parametrize(
     ("before", "after", "queries", "is_said"),
-    [(10, 6, 50, False), (20, 8, 50, True), (208, 190, 1000, False), (1, 0, 1, False)],
+    [(10, 6, 50, False), (20, 8, 50, True), (208, 190, 1000, False)],
 )
 def test_a_fall_is_said_where_it_is_beyond_noise(values, caplog, monkeypatch, before, after, queries, is_said):
     result = distilled(values)
@@ -435,13 +379,6 @@ def measured(recall, queries):
     shares = dict.fromkeys(RECALL_AT, recall)
     one = RetrievalMetrics(queries, queries, shares, shares, mean_rank=1.0, median_rank=1.0)
     return Measured({"image_to_text": one, "text_to_image": one}, recall, recall)
-
-
-def test_text_that_does_good_says_nothing(values, caplog):
-    english, _ = read_text(values)
-    values["text"] = write_text(Path(values["text"]), [(text, text) for text in english])  # zero-shot is perfect
-    distilled(values, lr=0.0)
-    assert not [message for message in caplog.messages if "fell" in message]
 
 
 # --- the command
@@ -491,30 +428,8 @@ def test_a_dry_run_needs_no_weights_of_the_papers_pair_and_writes_nothing(values
     texts = 48 * 3 + 2 * 6 * values["batch_size"] + (2 + 6 // values["eval_every"]) * HELD_OUT + 2 * test
     for one in json.loads(capsys.readouterr().out):
         assert one["operations"] == 2 * 24 * 12 * 1024**2 * 25 * texts
-    for adapter, message in [
-        ("lora:r=1025+head", r"lora: r: expected 1 to 1024 in a layer of shape (1024, 1024), got 1025"),
-        ("head:rank=769", "head: rank: expected 1 to 768 in a layer of shape (768, 1024), got 769"),
-        ("lora:layers=top-25+head", "layers: expected top-1 to top-24 in the text tower"),
-    ]:
-        assert main([*paper, "--adapter", adapter]) == 2
-        assert message in capsys.readouterr().err
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_dry_run_says_what_the_run_would_do(values, tmp_path, capsys):
-    before = sorted(tmp_path.rglob("*"))
-    assert main(arguments(values, "--language", "de", "--dry-run", "--images")) == 0
-    assert "12 held out, 6 images, 6 steps" in capsys.readouterr().out
-    assert main(arguments(values, "--language", "de", "--solver", "closed-form", "--dry-run", "--json")) == 0
-    (planned,) = json.loads(capsys.readouterr().out)
-    assert planned == {
-        "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01,
-        "images": 0, "status": "new", "operations": planned["operations"],
-    }  # fmt: skip
-    assert planned["operations"] > 0
-    assert main(arguments(values, "--language", "de", "--solver", "gradient", "--choose", "last", "--dry-run")) == 0
-    expected = rf"de: 60 pairs, 8 steps \(gradient, lr 0.01\), new\n1 run, 1 to train: {ESTIMATED_TIME}\n"
-    assert re.fullmatch(expected, capsys.readouterr().out)
+    assert main([*paper, "--adapter", "lora:layers=top-25+head"]) == 2
+    assert "layers: expected top-1 to top-24 in the text tower" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -522,7 +437,6 @@ def test_a_dry_run_says_what_the_run_would_do(values, tmp_path, capsys):
     ("pairs", "trained", "expected"),
     [
         (222, 200, ("gradient", 20, 2e-3)),
-        (333, 300, ("gradient", 10, 4e-3)),
         (3332, 2999, ("gradient", 10, 4e-3)),
         (3333, 3000, ("closed-form+gradient+closed-form", 2, 3e-3)),
     ],
@@ -542,19 +456,11 @@ def test_how_long_it_trains_depends_on_the_number_of_pairs(values, pairs, traine
     assert re.fullmatch(f"{re.escape(planned)}\n1 run, 1 to train: {ESTIMATED_TIME}\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("choose", ["text", "last"])
-def test_fewer_pairs_than_are_asked_for_are_said(values, caplog, choose):
-    there = 48 if choose == "text" else 60
-    asked = {**values, "choose": choose, "solver": "gradient"}
-    for size, said in ((there, []), (70, [f"train_size: expected 70 pairs, got {there}: all are used"])):
+def test_fewer_pairs_than_are_asked_for_are_said(values, caplog):
+    asked = {**values, "choose": "last", "solver": "gradient"}
+    for size, said in ((60, []), (70, ["train_size: expected 70 pairs, got 60: all are used"])):
         (plan,) = plan_runs([make_config({**DISTIL_DEFAULTS, **asked, "train_size": size})])
-        assert (plan.pairs, caplog.messages) == (there, said)
-
-
-def test_a_bank_of_anchors_says_nothing_in_a_route_without_anchor(small):
-    result = train(make_config({**small, "route": "baseline1", "alignment": "mse+match:0.1"}))
-    plain = train(make_config({**small, "route": "baseline1"}))
-    assert result == plain
+        assert (plan.pairs, caplog.messages) == (60, said)
 
 
 def test_a_run_that_diverges_leaves_a_fleet_whose_heads_are_solved_again(values):

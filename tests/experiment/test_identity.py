@@ -15,7 +15,7 @@ from pecl.errors import ConfigError, PeclError
 from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import DataHashes, training_hashes
 from pecl.experiment.run import evaluate
-from pecl.grid.configs import expand, fleets
+from pecl.grid.configs import fleets
 
 ANCHOR = "with an anchor"  # counts for a training whose route aligns its query to an anchor
 
@@ -146,12 +146,6 @@ def test_a_joint_training_differs_in_the_language_alone(name):
     check_fleet(pair)
     with pytest.raises(ConfigError, match=rf"^{name}\b"):
         check_fleet([changed(name, pair[0]), pair[1]])
-
-
-@pytest.mark.parametrize("name", ["alignment", "alignment_weight", "anchor"])
-def test_a_grid_holds_a_baseline_once_whatever_it_would_align_with(name):
-    both = [getattr(ExperimentConfig(), name), FIELDS[name].other]
-    assert len(expand({"route": ["baseline1", "method1"], name: both})) == 3
 
 
 # --- what is read

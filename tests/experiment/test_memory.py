@@ -13,7 +13,7 @@ import pecl.experiment.memory
 from pecl.config import make_config
 from pecl.encoders.store import FOLDER, _store_of
 from pecl.errors import ConfigError
-from pecl.experiment.memory import MOST, bytes_of_slot, check_size, largest_fleet, memory_of
+from pecl.experiment.memory import bytes_of_slot, check_size, largest_fleet, memory_of
 from pecl.experiment.run import evaluate, train
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.trainer import Trainer
@@ -46,9 +46,6 @@ def test_the_run_that_needs_most_decides(monkeypatch):
     few, many = members(1), members(1, anchor="frozen")
     assert largest_fleet(few, 1000) < largest_fleet(many, 1000)
     assert largest_fleet(many + few, 1000) == largest_fleet(few + many, 1000) == largest_fleet(few, 1000)
-    long = members(1, anchor="frozen")
-    long[0].train_tokens = [row * 2 for row in long[0].train_tokens]
-    assert largest_fleet(many + long, 1000) == largest_fleet(long, 1000) < largest_fleet(many, 1000)
 
 
 def test_the_estimate_is_that_of_a_hand_count():
@@ -67,13 +64,6 @@ def test_memory_is_that_of_the_machine_or_of_its_container(monkeypatch, tmp_path
     (tmp_path / "old").write_text("1000\n")
     assert memory_of(torch.device("cpu")) == 1000
     assert memory_of(torch.device("meta")) is None
-
-
-def test_what_is_not_known_or_joint_is_not_divided(monkeypatch):
-    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: None)
-    assert largest_fleet(members(), 1000) == MOST
-    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: 1)
-    assert largest_fleet(members(joint="de+fr"), 1000) >= 3
 
 
 def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():

@@ -72,12 +72,11 @@ def test_killed_processes_go_on_and_end_with_the_same_bits(small, tmp_path):
     assert not states.exists()
 
 
-@pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_process_ends_the_others_in_one_sentence(small, tmp_path, killed):
+def test_a_killed_process_ends_the_others_in_one_sentence(small, tmp_path):
     started = start_together(tmp_path / "logs", *[arguments(small, epochs=100_000)] * 2)
     started[0].wait_until(lambda: list((Path(small["out"]) / ".state").glob("[!.]*")), "a state")
-    started[killed].signal(signal.SIGKILL)
-    assert ended(started)[1 - killed] == 1
+    started[1].signal(signal.SIGKILL)
+    assert ended(started)[0] == 1
     (sentence,) = said(started)
     assert sentence.startswith("pecl: another process of the training ended")
 
@@ -86,11 +85,7 @@ def test_a_killed_process_ends_the_others_in_one_sentence(small, tmp_path, kille
     ("first", "second", "sentence"),
     [
         ([], ["--lr=0.5"], "pecl: lr: expected one value in all processes, got 0.01 in process 0 and 0.5 in process 1"),
-        ([], ["--language=fr"], "pecl: language: expected one value in all processes, got de in process 0 and fr in"),
-        (["--lr=x"], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
         ([], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
-        (["--shots=99"], ["--shots=99"], "pecl: shots: expected at most 11"),
-        (["--device=cpu:1"], ["--device=cpu:1"], "pecl: device: expected cpu, of which each of 2 processes takes one"),
         (["--device=cuda"], ["--device=cuda"], "pecl: device: expected a GPU for each process"),
     ],
 )

@@ -20,7 +20,6 @@ from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.encoders.store import image_fingerprints
 from pecl.errors import DataError
-from pecl.experiment.prepared import Prepared
 from pecl.experiment.run import evaluate, train
 from pecl.files.digests import with_digest
 from pecl.files.images import ImageFiles
@@ -147,27 +146,7 @@ def test_a_package_that_is_not_there_has_no_version_and_memory_is_known_without_
     assert environment().versions == {"python": platform.python_version(), "pecl-nowhere": None}
     held = process_peak_mb()
     monkeypatch.setattr(pecl.results.environment, "_STATUS", tmp_path / "nowhere")
-    here = process_peak_mb()
-    assert here > 0.9 * held  # or more, if the process that started this one held more
-    monkeypatch.setattr("sys.platform", "darwin")  # which counts in bytes
-    assert process_peak_mb() == pytest.approx(here / 1024, rel=0.01)
-
-
-def test_the_manifest_is_of_the_images_that_were_embedded(small, tmp_path, monkeypatch):
-    before = train(make_config({**small, "out": str(tmp_path / "before")}))
-    made = Prepared.images.func
-
-    def embed_and_exchange(prepared):
-        embeddings = made(prepared)
-        for path in tmp_path.glob("*.png"):
-            Image.new("RGB", (6, 6)).save(path)
-        return embeddings
-
-    monkeypatch.setattr(Prepared.images, "func", embed_and_exchange)
-    after = train(make_config(small))
-    assert after.metrics == before.metrics
-    assert read_manifest(after) == read_manifest(before)
-    assert after.data.duplicates == before.data.duplicates
+    assert process_peak_mb() > 0.9 * held  # or more, if the process that started this one held more
 
 
 def test_images_that_cannot_be_hashed_are_counted(tmp_path):

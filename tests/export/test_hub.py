@@ -142,13 +142,8 @@ def test_adapters_of_another_tower_or_damaged_ones_are_refused(published, tmp_pa
     shutil.copyfile(published / "fr.safetensors", published / "de.safetensors")
     refused(r"de.safetensors is not the file that pecl_adapters.json names", tiny_tower())
     index = published / INDEX
-    for damage, message in (
-        ("{", "expected the index of published adapters"),
-        (index.read_text().replace('"format_version": 1', '"format_version": 2'), "its format is 'pecl-adapters' 2"),
-        (index.read_text().replace('"sha256"', '"sha"'), "expected the index of published adapters"),
-    ):
-        index.write_text(damage)
-        refused(message)
+    index.write_text(index.read_text().replace('"sha256"', '"sha"'))
+    refused("expected the index of published adapters")
     index.unlink()
     refused(r"lacks pecl_adapters\.json")
     assert not (tmp_path / "x").exists()
@@ -222,17 +217,9 @@ def test_a_name_that_can_be_a_path_is_one_and_goes_to_no_network(trained, hub, t
     assert hub.uploads == {}
 
 
-def test_a_tilde_is_the_home_folder(trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    push([folder_of(trained)], "~/made")
-    assert (tmp_path / "home" / "made" / INDEX).exists()
-    assert len(pull("~/made", tmp_path / "here", tiny_tower())) == 2
-
-
 def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for line in (["push", "", "x"], ["push", ".", ""], ["pull", "", "x"], ["pull", "./a", ""], ["list", ""]):
+    for line in (["push", "", "x"], ["pull", "./a", ""]):
         assert main(["adapters", *line]) == 2
         assert "expected a path, got an empty text" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

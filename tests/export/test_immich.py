@@ -116,16 +116,12 @@ def pecl(model, monkeypatch, capsys):
     return run
 
 
-def bytes_of(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize(
     ("write", "edge", "mode"),
     [
         (lambda _: None, 32, "squash"),  # timm
         (write_clip, 32, "shortest"),
-        (write_siglip, 32, "squash"),
+        pytest.param(write_siglip, 32, "squash", marks=pytest.mark.slow),
         (WRITERS["open-clip-siglip"], 8, "shortest"),
     ],
 )
@@ -158,23 +154,19 @@ def test_pictures_that_immich_cannot_prepare(model, tmp_path, settings):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_textual_folder_takes_the_place_of_immichs_and_gives_it_back(model, pecl, monkeypatch, tmp_path):
-    """As docs/immich.md copies it; weights in a second file come along, and immich's own folder is as before."""
+def test_the_textual_folder_takes_the_place_of_immichs(model, pecl, monkeypatch, tmp_path):
+    """As docs/immich.md copies it; weights in a second file come along."""
     _, merged, original = model
     cache = tmp_path / "cache"
     shutil.copytree(original, cache)
-    before = bytes_of(cache)
     monkeypatch.setattr(onnx, "_ONE_FILE", 1)  # as of models above 1 GiB
     given = ["--tower", NAME, "--adapter", original.parents[2] / "cs.safetensors", "--out", tmp_path / "out"]
     status, out, _ = pecl(*given, "--language", "Czech", "--text-only")
     assert (status, out.startswith(f"{tmp_path}/out: {NAME} with lora of Czech")) == (0, True)
-    (cache / "textual").rename(cache / "textual.before")
+    shutil.rmtree(cache / "textual")
     shutil.copytree(tmp_path / "out" / "textual", cache / "textual")
     row = torch.tensor(predict(cache, TEXTS[3]))
     torch.testing.assert_close(row, merged.encode_text(TEXTS[3])[0], rtol=0, atol=1e-4)
-    shutil.rmtree(cache / "textual")
-    (cache / "textual.before").rename(cache / "textual")
-    assert bytes_of(cache) == before
 
 
 @pytest.mark.parametrize(

@@ -103,17 +103,8 @@ def test_missing_packages_are_said(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "spec",
     [
-        *(
-            "lora",
-            "bottleneck",
-            "compacter:reduction_factor=4",
-            "soft_prompt",
-            "prefix",
-            "bitfit",
-            "soft_prompt+lora",
-            "word_embeddings:rank=3",
-        ),
-        *("hard_prompt+lora", "lora+head:rank=2"),
+        *("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit", "word_embeddings:rank=3"),
+        "hard_prompt+lora+head:rank=2",
     ],
 )
 def test_every_kind_of_adapter_goes_into_a_bank(spec, tmp_path):

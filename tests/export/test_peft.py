@@ -20,9 +20,7 @@ def base(tmp_path):
     ("spec", "parts"),
     [
         ("lora+head", "head"),
-        ("bottleneck-only", "bottleneck"),
         ("lora+soft_prompt", "soft_prompt"),
-        ("lora-only+bitfit", "bitfit"),
         ("layernorm", "an adapter without lora or word_embeddings"),
     ],
 )

@@ -68,15 +68,7 @@ def test_both_towers_in_one_folder_give_the_same_embeddings_and_recall(folders):
     assert (scores.argsort(dim=1, descending=True)[:, 0].tolist()) == [row[0] for row in ours.nearest]
 
 
-def test_the_router_has_no_old_names(folders):
-    types = json.loads((folders / "de" / "router_config.json").read_text())["types"].values()
-    assert all(kind.startswith("sentence_transformers.") for kind in types)
-    assert not any("sentence_transformers.models" in kind for kind in types)
-
-
-def test_an_adapter_alone_is_small_and_gives_the_same(folders):
-    expected = embedded_by_slot(text_tower(), load_adapter_file(folders / "de.safetensors"))
-    torch.testing.assert_close(encode(opened(folders / "de-only"), TEXTS), expected, rtol=0, atol=1e-5)
+def test_an_adapter_alone_is_small_and_names_its_base(folders):
     names = {path.name for path in (folders / "de-only").rglob("*") if path.is_file()}
     assert "tokenizer.json" not in names  # of the base; the mini tower's has 17 MB
     base = json.loads((folders / "de-only" / "adapter_config.json").read_text())["base_model_name_or_path"]

@@ -32,7 +32,8 @@ COMMANDS = {
     "push": "adapters push FOLDER/results TARGET",
     "pull": "adapters pull FOLDER/published TARGET",
 }
-SLOW = {"onnx": f"export onnx TARGET --int8 --adapter {ADAPTER}"}
+FAST = ("convert to a file", "merge", "push")  # of a file, of towers, and of results
+ONNX = {"onnx": f"export onnx TARGET --int8 --adapter {ADAPTER}"}
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +100,10 @@ def test_a_full_disk_leaves_nothing_and_is_one_sentence(line, folder, tmp_path, 
 
 @pytest.mark.parametrize(
     ("name", "kills"),
-    [*((name, 2) for name in COMMANDS), *(pytest.param(name, 12, marks=pytest.mark.slow) for name in COMMANDS | SLOW)],
+    [*((name, 2) for name in FAST), *(pytest.param(name, 12, marks=pytest.mark.slow) for name in COMMANDS | ONNX)],
 )
 def test_killed_and_run_again_it_gives_the_same_bits(name, kills, folder, tmp_path):
-    line, places = (COMMANDS | SLOW)[name], (tmp_path / f"place-{number}" for number in itertools.count())
+    line, places = (COMMANDS | ONNX)[name], (tmp_path / f"place-{number}" for number in itertools.count())
 
     def run(place, setup=None):
         log = tmp_path / f"log-{place.name}-{setup is None}"

@@ -1,9 +1,5 @@
-"""Every family, export and kind of adapter: what its own package embeds, opened as docs/interop.md shows.
+"""Every family, export and kind of adapter: what its own package embeds, opened as docs/interop.md shows."""
 
-`python tests/helpers/contract.py` prints the largest differences as a table.
-"""
-
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -27,7 +23,6 @@ from pecl.encoders.export import save_text_encoder
 from pecl.encoders.families import finish_backbone
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.errors import PeclError
-from pecl.export.immich import MODEL, TEXTUAL, Textual, export_immich
 from pecl.export.onnx import TEXT_FILE, export_onnx
 from pecl.export.open_clip import export_open_clip
 from pecl.export.peft import export_peft
@@ -175,16 +170,6 @@ def onnx_slots(case):
     return by_onnxruntime(export_onnx(bank, None, case.folder / "out"), slots=1), _five_times(case.expected)
 
 
-def immich(case):
-    language = "en" if case.file is None else "cs"
-    folder = export_immich(case.merged, None, case.folder / "out", language=language, is_mclip=case.family == "mclip")
-    found = Textual(folder, folder / TEXTUAL / MODEL)
-    case.tower.max_length = min(case.tower.max_length, 77)
-    return lambda texts: np.stack([found.embed(text) for text in texts]), lambda texts: case.expected(
-        [found.cleaned(text) for text in texts]
-    )
-
-
 def peft(case):
     from peft import PeftModel
 
@@ -214,11 +199,10 @@ EXPORTS = {
     "pecl, open_clip's form": pecl_from_open_clip,
     "ONNX": onnx,
     "ONNX, slots": onnx_slots,
-    "immich": immich,
     "PEFT": peft,
 }
 NEEDS_ADAPTER = ("adapter only", "ONNX, slots", "PEFT")
-OWN_PREFIX = ("open_clip", "pecl, open_clip's form", "ONNX", "ONNX, slots", "immich")  # it is part of the tokenizer
+OWN_PREFIX = ("open_clip", "pecl, open_clip's form", "ONNX", "ONNX, slots")  # it is part of the tokenizer
 
 
 def measure(family, export, kind, folder):
@@ -235,24 +219,3 @@ def measure(family, export, kind, folder):
     except PeclError as error:
         return str(error)
     return differences(found, expected, texts_for(case.tower, **options))
-
-
-def cells(exports=EXPORTS, families=FAMILIES):
-    """Yield family, export, kind and what `measure` finds, or the sentence of any error."""
-    for family in families:
-        for export in exports:
-            for kind in KINDS:
-                if kind == "none" and export in NEEDS_ADAPTER:
-                    continue
-                with tempfile.TemporaryDirectory() as folder:
-                    try:
-                        yield family, export, kind, measure(family, export, kind, Path(folder))
-                    except Exception as error:
-                        yield family, export, kind, f"{type(error).__name__}: {error}"
-
-
-if __name__ == "__main__":  # exports and families, each separated by slashes
-    for *cell, found in cells(*(words.split("/") for words in sys.argv[1:])):
-        worst = found if isinstance(found, str) else "{} {:.0e}".format(*next(iter(found.items())))
-        sys.stdout.write(" | ".join([*cell, worst]) + "\n")
-        sys.stdout.flush()

@@ -8,6 +8,7 @@ import torch
 import pecl.encoders.store
 import pecl.encoders.towers
 import pecl.search.build
+from pecl.data.translating.translate import file_job, translate_job
 
 
 def fill_store(folder, count, dies_at):
@@ -21,3 +22,19 @@ def fill_store(folder, count, dies_at):
             yield batch, torch.tensor(batch).unsqueeze(1) + torch.arange(4) / 10
 
     pecl.encoders.store.EmbeddingStore("t", folder).get([f"key {i}" for i in range(count)], compute)
+
+
+class _Killed:
+    """A translator that dies at the sentence "c c c"."""
+
+    identity = {"model": "counting"}  # noqa: RUF012
+    length = staticmethod(len)
+
+    def translate(self, texts):
+        if "c c c" in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [text.upper() for text in texts]
+
+
+def translate_and_die(source, output):
+    translate_job(file_job(source, "en", "de", output), _Killed(), 1)

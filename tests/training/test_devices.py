@@ -20,15 +20,12 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.config import LOSSES, make_config
-from pecl.config.routes import ROUTES
 from pecl.encoders.batches import MAX_PADDING
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.image import load_image_checkpoint
-from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.towers import Towers
-from pecl.experiment.run import evaluate, train, train_fleet
-from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.experiment.run import evaluate, train
 from pecl.training.losses import Objective
 
 ARCHITECTURES = ("xlm-roberta", "bert")
@@ -46,12 +43,8 @@ def test_tensors_of_two_devices_do_not_mix(fake_device):
     here, there = torch.arange(3.0), torch.arange(3.0).to(fake_device.device)
     mixed = [
         lambda: there + here,
-        lambda: torch.cat([here, there]),
         lambda: here[there.long()],
-        lambda: torch.where(here > 1, 0.0, there),
         lambda: there.index_put((here.long(),), here),
-        lambda: torch.zeros(3).index_put((here.long(),), there),
-        lambda: there.new_zeros(3).index_add(0, here.long(), there),
         lambda: torch.nn.functional.embedding(here.long(), there.view(3, 1)),
     ]
     for operation in mixed:
@@ -67,17 +60,11 @@ def test_what_waits_for_the_device_is_noted(fake_device):
     x = torch.arange(4.0).to(fake_device.device)
     waiting = {
         "a number": lambda: x.sum().item(),
-        "int": lambda: int(x[0]),
-        "bool": lambda: bool(x[0] > 1),
-        "a list": x.tolist,
         "to the CPU": x.cpu,
         "into the CPU": lambda: torch.zeros(4).copy_(x),
         "places": x.nonzero,
         "a mask": lambda: x[x > 1],
-        "equality": lambda: torch.equal(x, x),
-        "different values": x.unique,
         "an index that is copied": lambda: x[torch.tensor([1])],
-        "a list as index": lambda: x[[1, 2]],
         "a new tensor": lambda: torch.tensor([1, 2], device=fake_device.device),
         "to the device": lambda: torch.ones(2).to(fake_device.device),
     }
@@ -93,15 +80,6 @@ def test_what_waits_for_the_device_is_noted(fake_device):
         to_device(torch.ones(2), fake_device.device)
         to_device(x, fake_device.device)
     assert waits == []
-
-
-def test_the_fake_device_ends_with_its_fixture(fake_device):
-    fake_device.__exit__(None, None, None)
-    try:
-        with pytest.raises(AssertionError, match="outside the fixture"):
-            torch.ones(2).to(fake_device.device)
-    finally:
-        fake_device.__enter__()
 
 
 # Training
@@ -123,14 +101,12 @@ def two_steps_as_on_the_cpu(fake_device, *arguments, change=lambda device: lambd
         close(found.cpu(), expected)  # gradients; Adam makes whole steps of those that are zero but for rounding
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("spec", SPECS)
-def test_every_adapter_trains_as_on_the_cpu_and_no_step_waits(fake_device, spec, architecture):
-    two_steps_as_on_the_cpu(fake_device, architecture, "a fleet", spec=spec)
+def test_every_adapter_trains_as_on_the_cpu_and_no_step_waits(fake_device, spec):
+    two_steps_as_on_the_cpu(fake_device, "xlm-roberta", "a fleet", spec=spec)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("anchor", ANCHORS)
+@pytest.mark.parametrize(("layout", "anchor"), [*zip(LAYOUTS, ANCHORS, strict=True)])
 def test_every_anchor_and_layout_trains_as_on_the_cpu_and_no_step_waits(fake_device, anchor, layout):
     two_steps_as_on_the_cpu(fake_device, "bert", layout, anchor, dropout=True)
 
@@ -156,30 +132,6 @@ def test_pairs_in_files_train_as_on_the_cpu_and_no_step_waits(fake_device, tmp_p
         return replace(task, query=query, anchor=anchors, images=Embeddings.write(tmp_path / "images", [task.images]))
 
     two_steps_as_on_the_cpu(fake_device, anchor=anchor, change=lambda device: stored)
-
-
-def test_a_batch_without_padding_waits_no_more_than_one_with(fake_device):
-    tower = tiny_tower().to(fake_device.device)
-    adapter = attach(tower, parse_adapter("prefix"))  # which is never packed
-    adapter.select(None, 2)
-    for texts in (["abc", "xyz"], ["abc", "x"]):
-        batch = tower.pad(tower.tokenize(texts), range(2))
-        with fake_device.counted() as waits:
-            found = tower(batch.input_ids, batch.attention_mask)
-        assert waits == []
-        close(found.detach().cpu(), tower.encode_text(texts, normalize=False))
-
-
-def test_a_packed_step_waits_for_nothing(fake_device):
-    """One slot with short and long texts: the batch is packed, as the padded one is not."""
-    run = run_of(fake_device.device)
-    with fake_device.counted() as waits, pytest.MonkeyPatch.context() as patch:
-        packed = []
-        encode = pecl.encoders.text.encode_packed
-        patch.setattr("pecl.encoders.text.encode_packed", lambda *a: packed.append(1) or encode(*a))
-        run.train_step()
-    assert packed
-    assert waits == []
 
 
 @pytest.mark.parametrize("schedule", [{}, {"ema": 0.5, "warmup": 2}])
@@ -226,7 +178,8 @@ def on_both(fake_device, towers_on, tmp_path):
 @pytest.mark.parametrize(
     "values",
     [
-        *({"route": r, "anchor": a} for r, (_, column) in ROUTES.items() for a in ANCHORS[: 2 if column else 1]),
+        {"route": "baseline2"},
+        {"route": "method1", "anchor": "student"},
         {"alignment": "match", "anchor": "frozen"},
         {"solver": "closed-form+gradient+closed-form", "adapter": "lora+head", "anchor": "frozen"},
         {"choose": "text", "anchor": "frozen"},
@@ -245,19 +198,10 @@ def test_evaluation_of_an_adapter_file_gives_what_it_gives_on_the_cpu(small, tow
     same_results(*on_both(lambda out: evaluate(make_config({**values, "out": out})), "bert"))
 
 
-def test_a_joint_training_gives_what_it_gives_on_the_cpu(small, on_both):
-    def joint(out):
-        values = {**small, "epochs": 1, "joint": "de+fr", "out": out}
-        return train_fleet([make_config({**values, "language": language}) for language in ("de", "fr")])
-
-    for found, expected in zip(*on_both(joint), strict=True):
-        same_results(found, expected)
-
-
 # Encoding
 
 
-@pytest.mark.parametrize("spec", [*SPECS, "lora-only:r=3"])
+@pytest.mark.parametrize("spec", ["lora", "prefix", "word_embeddings", "full"])
 def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
     banks = []
     for device in (fake_device.device, "cpu"):
@@ -275,28 +219,6 @@ def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
     one = banks[1].single()
     tower, max_padding = one.tower, 1.0 if one.adapter.works_on_tokens else MAX_PADDING
     assert len(waits) == len(list(tower.batches(tower.tokenize(TEXTS), 64, max_padding)))  # copies of embeddings
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_packing_gives_what_padding_gives(fake_device, architecture):
-    tower = tiny_tower(architecture)
-    expected = tower.encode_text(TEXTS, normalize=False)
-    tower.to(fake_device.device)
-    for tower.packing in (True, False):
-        close(tower.encode_text(TEXTS, normalize=False), expected)
-    tokens = tower.tokenize(TEXTS)
-    batch = tower.pad(tokens, range(len(tokens)))
-    there = [tensor.to(fake_device.device) for tensor in batch[1:]]
-    for tower.packing in (True, False):  # tensors that lie there already are taken as well
-        close(tower(*there).detach().cpu(), expected)
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_pooling_gives_what_it_gives_on_the_cpu(fake_device, pooling):
-    tower = tiny_tower("bert")
-    tower.pooling = pooling
-    expected = tower.encode_text(TEXTS)
-    close(tower.to(fake_device.device).encode_text(TEXTS), expected)
 
 
 def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_path):
@@ -353,15 +275,6 @@ def test_bulk_embedding_gives_what_it_gives_on_the_cpu(fake_device, monkeypatch,
 # Retrieval
 
 
-def test_recall_of_embeddings_there_is_that_of_embeddings_here(fake_device):
-    generator = torch.Generator().manual_seed(0)
-    texts, gallery = torch.randn(12, 5, generator=generator), torch.randn(6, 5, generator=generator)
-    items = [i // 2 for i in range(12)]
-    expected = RetrievalEvaluator(gallery, items)(texts)
-    for device in ("cpu", fake_device.device):
-        assert RetrievalEvaluator(gallery.to(device), items)(texts.to(fake_device.device)) == expected
-
-
 # A GPU, where there is one
 
 
@@ -377,12 +290,3 @@ def test_a_gpu_trains_as_the_cpu_and_no_step_waits(architecture, spec, layout):
         finally:
             torch.cuda.set_sync_debug_mode("default")
         torch.testing.assert_close(losses.cpu(), reference.train_step(), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.gpu
-def test_an_experiment_on_a_gpu_gives_what_it_gives_on_the_cpu(small, towers_on, tmp_path):
-    results = []
-    for device in ("cuda:0", "cpu"):
-        towers_on(torch.device(device))
-        results.append(train(make_config({**small, "epochs": 1, "device": device, "out": str(tmp_path / device)})))
-    torch.testing.assert_close(*(torch.tensor(r.curve.loss) for r in results), rtol=1e-4, atol=1e-4)

@@ -13,7 +13,6 @@ from helpers.small_training import CONFIGS, task
 from helpers.tiny import tiny_tower
 from helpers.together import call_pickled, meeting_point, set_place
 
-import pecl.training.trainer
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
@@ -52,8 +51,8 @@ def in_processes(size, do):
     return results
 
 
-def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1, path=None, stop=None, lr=1e-2):
-    """Losses, scores and final parameters of a training in the first process; `stop`: the step after which it ends."""
+def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1, lr=1e-2):
+    """Losses, scores and final parameters of a training in the first process."""
     if not processes.is_first:
         return run_worker(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
     tower = tiny_tower()
@@ -63,17 +62,10 @@ def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1
     schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
     run = Trainer(
-        tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, None, processes
+        tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), None, None, processes
     )
     with processes.leading([]):
         set_up_workers(processes, WorkerSetup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
-        if stop is not None:
-            step = run.train_step
-            run.train_step = lambda: raise_(KeyboardInterrupt()) if run.step == stop else step()
-            pecl.training.trainer.SAVE_EVERY_SECONDS = -1.0  # in a process that ends here
-            with pytest.raises(KeyboardInterrupt):
-                run.run()
-            return None
         records = run.run()
     return [(r.losses, r.scores, r.best_step) for r in records], [adapter.slot_state(slot) for slot in range(slots)]
 
@@ -89,10 +81,8 @@ def close(found, expected):
 @pytest.mark.parametrize(
     ("size", "options"),
     [
-        (2, {}),
         (2, {"anchor": "frozen"}),
         (2, {"slots": 3, "dropout": True}),
-        (3, {"anchor": "none", "batch_size": 4}),
         (3, {"anchor": "none", "batch_size": 11}),  # the last batch has one row: two processes have none
     ],
 )
@@ -106,41 +96,6 @@ def test_several_processes_equal_one_on_the_joint_batch(size, options):
         assert (scores, best) == (expected_scores, expected_best)
     close(found, states)
     assert [other["do"] for other in others] == ["stop"] * (size - 1)
-
-
-def test_the_gradient_is_that_of_the_whole_batch():
-    """Of a loss in which every row meets every other, by hand."""
-    rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    weight = torch.nn.Parameter(torch.eye(3, dtype=torch.float64))
-    (whole,) = torch.autograd.grad(((rows @ weight) @ (rows @ weight).T).exp().sum(), weight)
-
-    def gradient(processes):
-        weight.grad = None
-        unused = torch.nn.Parameter(torch.zeros(2))
-        own = rows[processes.share(5)] @ weight
-        if processes.is_first:
-            out = processes.gather(own, 5)
-            (out @ out.T).exp().sum().backward()
-        else:
-            processes.send_rows(own, 5)
-            assert processes.receive() == {"do": "backward"}
-            own.backward(processes.share_gradient(own, 5))
-        processes.sum_gradients([unused, weight])
-        return weight.grad, unused.grad
-
-    (found, unused), *_ = in_processes(3, gradient)
-    torch.testing.assert_close(found, whole)
-    assert unused.tolist() == [0, 0]
-
-
-def test_a_killed_training_goes_on_in_all_processes(tmp_path):
-    expected, states = in_processes(2, partial(trained, dropout=True))[0]
-    path = tmp_path / "state"
-    in_processes(2, lambda processes: trained(processes, dropout=True, path=path, stop=3))
-
-    (records, found), _ = in_processes(2, lambda processes: trained(processes, dropout=True, path=path))
-    assert [r[0] for r in records] == [r[0] for r in expected]
-    assert all(torch.equal(value, states[0][name]) for name, value in found[0].items())
 
 
 def test_one_process_says_that_the_training_diverged():
@@ -194,7 +149,7 @@ def test_what_torchrun_says_is_read(monkeypatch):
         join_group()
 
 
-@pytest.mark.parametrize(("there", "place"), [(0, "0"), (2, "1"), (2, "3")])
+@pytest.mark.parametrize(("there", "place"), [(2, "1"), (2, "3")])
 def test_fewer_gpus_than_processes_are_refused_in_all_of_them(monkeypatch, there, place):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
     for name, value in (("RANK", place), ("LOCAL_RANK", place), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "4")):

@@ -90,15 +90,6 @@ def test_gram_of_hand_worked_rows():
     assert gram_mse(QUERY, ANCHOR).item() == pytest.approx(2 * (0 + 1 + 0.04) / 9)
 
 
-def test_match_of_hand_worked_rows():
-    """Two rows and a bank of two, K = (1, 0), (0, 1): similarities are the coordinates, over tau = .05."""
-    query, anchor, bank = QUERY[:2], ANCHOR[:2], torch.tensor([[4.0, 0.0], [0.0, 1.0]])
-    # row 1: teacher softmax(0, 20), student softmax(20, 0); row 2: teacher softmax(16, 12), student softmax(12, 16)
-    # of two outcomes with p = sigmoid(x), student sigmoid(-x): KL = (2 p - 1) x
-    expected = [(2 / (1 + math.exp(-x)) - 1) * x for x in (20.0, 4.0)]
-    assert match(query, anchor, None, bank).item() == pytest.approx(sum(expected) / 2, rel=1e-5)
-
-
 @given(st.integers(1, 6), st.integers(2, 7), st.integers(0, 1000))
 def test_match_is_the_divergence_summed_term_by_term(rows, size, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -132,18 +123,10 @@ def test_each_loss_has_its_weight_and_match_the_bank():
     assert not torch.isclose(total(query, anchor, None), Objective(("mse",), 0.5, 0.0)(query, anchor, None))
 
 
-@pytest.mark.parametrize(
-    ("loss", "got"),
-    [
-        (lambda query, anchor, images: (query - anchor).square().mean(dim=1), r"\(5,\)"),
-        (lambda query, anchor, images: (query - anchor).square().mean().view(1), r"\(1,\)"),
-        (lambda query, anchor, images: 0.5, "float"),
-    ],
-)
 @pytest.mark.usefixtures("registries")
-def test_a_loss_that_returns_no_scalar_is_named(loss, got):
-    register_loss("wide")(loss)
+def test_a_loss_that_returns_no_scalar_is_named():
+    register_loss("wide")(lambda query, anchor, images: (query - anchor).square().mean(dim=1))
     objective = Objective(("mse", "wide"), alignment_weight=1.0, image_weight=0.0)
-    expected = rf'loss: expected "wide" to return a scalar, a tensor of shape \(\), got {got}$'
+    expected = r'loss: expected "wide" to return a scalar, a tensor of shape \(\), got \(5,\)$'
     with pytest.raises(ConfigError, match=expected):
         objective(torch.ones(5, 8), torch.zeros(5, 8), None)

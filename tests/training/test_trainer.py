@@ -1,13 +1,10 @@
-import signal
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from helpers.grid_processes import Forked
-from helpers.small_training import CONFIGS, PAIRS, task, train_and_die, trainer
+from helpers.small_training import CONFIGS, PAIRS, task, trainer
 from helpers.tiny import sentences, tiny_tower
-from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
@@ -15,7 +12,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
 from pecl.training.task import ImageTask
-from pecl.training.trainer import Schedule, SlotTask, Trainer
+from pecl.training.trainer import Schedule, SlotTask
 
 
 def run_of(*seeds, schedule=None, **options):
@@ -48,7 +45,7 @@ OPTIONS = [{"seed": 1}, {"seed": 1, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3,
 
 @pytest.mark.parametrize(
     ("spec", "steps"),
-    [("lora:r=2,lora_dropout=0.2+layernorm", 20), *((spec, 6) for spec in ("prefix", "bitfit", "soft_prompt", "full"))],
+    [("lora:r=2,lora_dropout=0.2+layernorm", 20), ("prefix", 6), ("full", 6)],
 )
 def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
     """Equal batches and losses (to 1e-5); the tower drops a tenth, so masks that differed would tell."""
@@ -136,7 +133,7 @@ def test_slots_with_photographs_equal_separate_runs():
     check_slots_equal_separate_runs(task, *photographs)
 
 
-@pytest.mark.parametrize(("count", "size", "steps"), [(7, 3, 2), (6, 3, 2), (2, 5, 1)])
+@pytest.mark.parametrize(("count", "size", "steps"), [(7, 3, 2), (2, 5, 1)])
 def test_photographs_come_again_in_new_orders_and_full_batches(count, size, steps):
     photographs = ImageTask([[1]] * count, torch.zeros(count, 2))
     rounds = [[photographs.batch(steps * i + j, size, seed=4) for j in range(steps)] for i in range(12)]
@@ -163,41 +160,6 @@ def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
     assert loss(dropout=False) == loss(dropout=False, seed=2, step=1)
 
 
-def test_a_loss_of_the_curve_is_the_mean_over_its_own_interval():
-    """Of 9 steps, validated after 4, 8 and, an interval of one step, 9."""
-    run = run_of(1, 2, schedule=Schedule(3, 5, 4, False))
-    plain, losses = run.train_step, []
-    run.train_step = lambda: losses.append(plain()) or losses[-1]
-    records = run.run()
-    for slot, record in enumerate(records):
-        taken = [step[slot].item() for step in losses]
-        assert [step for step, _ in record.losses] == [4, 8, 9]
-        means = [sum(taken[:4]) / 4, sum(taken[4:8]) / 4, taken[8]]
-        assert [loss for _, loss in record.losses] == pytest.approx(means)
-
-
-def test_each_slot_keeps_its_own_best_score():
-    tower = tiny_tower()
-    adapter = attach(tower, CONFIGS, seeds=[1, 2])
-    scores = iter([[0.2, 0.9], [0.35, 0.3], [0.3, 0.2]])
-    tasks = [task(tower, seed=seed) for seed in (1, 2, 3)]
-    schedule = Schedule(1, 5, 1, False)
-    run = Trainer(tower, adapter, tasks, schedule, lambda slots: next(scores), slot_of=[0, 1, 0])
-    first, second = run.run()
-    assert [score for _, score in first.scores] == [0.2, 0.35, 0.3]
-    assert [score for _, score in second.scores] == [0.9, 0.3, 0.2]
-    assert (first.best_step, second.best_step) == (2, 1)
-
-
-def test_training_leaves_the_callers_random_state_alone():
-    run = run_of(1, schedule=Schedule(1, 5, 2, True))
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    run.train_step()
-    assert torch.equal(torch.rand(3), expected)
-
-
 def test_tasks_of_different_sizes_are_refused():
     tower = tiny_tower()
     small = task(tower)
@@ -210,7 +172,7 @@ def test_tasks_of_different_sizes_are_refused():
 
 @pytest.mark.parametrize(
     ("seconds_of_saving", "steps"),
-    [(0.05, list(range(3, 31, 3))), (0.5, [3, 14, 25, 30]), (5.0, [3, 30])],  # twenty times .5 s is 10 s
+    [(0.05, list(range(3, 31, 3))), (0.5, [3, 14, 25, 30])],  # twenty times .5 s is 10 s
 )
 def test_a_state_that_takes_long_to_save_is_saved_less_often(seconds_of_saving, steps, monkeypatch):
     now, saved = [0.0], []
@@ -228,27 +190,6 @@ def test_a_state_that_takes_long_to_save_is_saved_less_often(seconds_of_saving, 
     assert saved == steps
 
 
-def run_worker(folder, deaths=()):
-    """Run the worker in `folder`, which kills itself with SIGKILL at each of `deaths`, and return its output."""
-    folder.mkdir()
-    for step, place in (*deaths, (0, "never")):
-        assert not (folder / "out").exists()
-        process = Forked(target=train_and_die, args=(folder, step, place))
-        process.start()
-        process.join(600)
-        assert process.exitcode == (-signal.SIGKILL if step else 0), f"in step {step}, {place}"
-    return load_file(folder / "out"), (folder / "out.json").read_text()
-
-
-def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
-    expected, expected_curve = run_worker(tmp_path / "undisturbed")
-    deaths = [(8, "after the step"), (16, "while saving")]  # of 24 steps; both between validations
-    found, curve = run_worker(tmp_path / "killed", deaths)
-    assert curve == expected_curve
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
 def diverging(run, slot, step):
     """Let the loss of `slot` become infinite in `step`, counted from 1."""
     plain = run.tasks[slot].objective
@@ -258,9 +199,8 @@ def diverging(run, slot, step):
     return run
 
 
-@pytest.mark.parametrize("dropout", [True, False])
-def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it(dropout):
-    schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=dropout, ema=0.9)
+def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it():
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=True, ema=0.9)
     run = diverging(run_of(1, 2, 3, schedule=schedule), 1, 5)
     first, diverged, third = run.run()
     assert (diverged.stopped, [step for step, _ in diverged.losses]) == (5, [3])
@@ -289,9 +229,8 @@ def test_slots_that_diverge_all_end_the_training():
     assert run.step == 4
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.5])  # the average would hide weights that still move
-def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone(ema):
-    schedule = Schedule(epochs=6, batch_size=5, eval_every=2, dropout=False, ema=ema, patience=2)
+def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
+    schedule = Schedule(epochs=6, batch_size=5, eval_every=2, dropout=False, patience=2)
     scores = {1: [0.9, 0.1, 0.2, 0.3], 2: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]}
 
     def trained(*seeds):

@@ -6,7 +6,7 @@ import json
 import peft
 import pytest
 import torch
-from helpers.adapter_towers import ARCHITECTURES, TEXTS, filled, states, tower_of
+from helpers.adapter_towers import TEXTS, filled, states, tower_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -20,13 +20,11 @@ from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import ConfigError, OutputError, WeightsError
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "labse"])
 @pytest.mark.parametrize(
     "spec",
     [
-        "lora",
         "lora-only:r=3,lora_alpha=5.0,lora_dropout=0.25",
-        "lora-only:target_modules=output",
         "lora:layers=top-1",
         "lora-only:target_modules=attention_output+layernorm:target_modules=output_norm",
     ],
@@ -46,7 +44,6 @@ def test_peft_loads_what_pecl_writes(architecture, spec, tmp_path):
 
 
 PEFT_CONFIGS = {
-    "suffixes": ({"target_modules": ["query", "value"], "r": 4}, "lora-only:r=4"),
     "expression": (
         {"target_modules": r".*\.\d+\.output\.dense", "r": 2, "lora_alpha": 6},
         "lora-only:r=2,lora_alpha=6.0,target_modules=output",
@@ -61,11 +58,10 @@ PEFT_CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", PEFT_CONFIGS)
-def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
+def test_pecl_loads_what_peft_writes(name, tmp_path):
     options, spec = PEFT_CONFIGS[name]
-    tower = tower_of(architecture, torch.float32)
+    tower = tower_of("labse", torch.float32)
     theirs = copy.deepcopy(tower)
     options = {"r": 8, "lora_alpha": 16} | options
     theirs.backbone = peft.get_peft_model(theirs.backbone, peft.LoraConfig(**options)).eval()
@@ -96,23 +92,15 @@ def change_options(folder, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"use_dora": True}, "use_dora: pecl computes only False, got True"),
-        ({"bias": "all"}, "bias: .* got 'all'"),
-        ({"rank_pattern": {"query": 2}}, "rank_pattern"),
-        ({"init_lora_weights": "pissa"}, "init_lora_weights: .* got 'pissa'"),
         ({"r": "eight"}, 'r: expected a whole number >= 1, got "eight"'),
+        ({"use_dora": True}, "use_dora: pecl computes only False, got True"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights: .* got 'pissa'"),
     ],
 )
 def test_peft_adapters_that_pecl_cannot_compute_are_refused(written, change, message, tmp_path):
     change_options(tmp_path, change)
     with pytest.raises(WeightsError, match=message):
         read_peft(tmp_path, written)
-
-
-def test_options_that_are_null_are_plain(written, tmp_path):
-    names = ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "init_lora_weights")
-    change_options(tmp_path, dict.fromkeys(names))
-    assert read_peft(tmp_path, written)[0] == parse_adapter("lora")
 
 
 def test_damaged_peft_folders_are_refused(written, tmp_path):
@@ -124,9 +112,6 @@ def test_damaged_peft_folders_are_refused(written, tmp_path):
             read_peft(tmp_path, written)
     save_file(tensors | {"base_model.model.pooler.dense.weight": torch.zeros(2)}, weights)
     with pytest.raises(WeightsError, match=r"expected parameters of .*, got 'base_model.model.pooler.dense.weight'"):
-        read_peft(tmp_path, written)
-    weights.write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"cannot read .*adapter_model.safetensors"):
         read_peft(tmp_path, written)
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(WeightsError, match=r"adapter_config.json: expected the config of a LoRA"):
@@ -148,8 +133,7 @@ def test_conversion_there_and_back(tmp_path):
     assert tower.adapter is None
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("several_layers", [False, True])
+@pytest.mark.parametrize(("architecture", "several_layers"), [("roberta", False), ("labse", True)])
 def test_saved_towers_load_with_the_same_embeddings(architecture, several_layers, tmp_path):
     tower = tower_of(architecture, torch.float32)
     if several_layers:

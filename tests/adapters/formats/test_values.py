@@ -1,6 +1,5 @@
 """Parameters of adapter files: finite everywhere, and near to the original where they are packed in steps."""
 
-import json
 import re
 import zlib
 
@@ -25,7 +24,6 @@ from pecl.errors import WeightsError
 
 NOT_FINITE = "holds values that are not finite numbers"
 DAMAGES = {
-    "too large for float32": (lambda tensor: tensor.double().fill_(1e300), NOT_FINITE),
     "one NaN": (lambda tensor: tensor.index_fill_(0, torch.tensor([0]), float("nan")), NOT_FINITE),
     "whole numbers": (lambda tensor: tensor.long(), "holds int64, strided, expected dense floating-point numbers"),
 }
@@ -82,15 +80,6 @@ def test_parameters_in_memory(damaged):
     adapter.remove()
     with pytest.raises(WeightsError, match=message):
         merge_adapter(adapter_file(tower, state), tower)
-
-
-@pytest.mark.parametrize("document", [{"adapter": {"sha256": "0" * 64}}, {"run_id": "1", "adapter": "mine"}])
-def test_json_of_another_kind_next_to_a_file_names_no_adapter(tmp_path, document):
-    """The first has no run id, the second no checksum."""
-    tower = tower_of("xlm-roberta", torch.float32)
-    path = save_adapter(tmp_path / "de.safetensors", states(tower, "lora", 1)[0], parse_adapter("lora"), "de", tower)
-    (tmp_path / "de.json").write_text(json.dumps(document))
-    assert load_adapter_file(path).named_by is None
 
 
 @pytest.mark.parametrize(
@@ -153,7 +142,7 @@ def drawn():
     return {name: torch.randn(*shape, generator=draw) * (i + 1) - 1 for i, (name, shape) in enumerate(shapes.items())}
 
 
-@pytest.mark.parametrize("step", [0.1, 0.2, 1.0])
+@pytest.mark.parametrize("step", [0.1, 1.0])
 def test_numbers_are_as_far_off_as_the_steps_of_their_role_say(step):
     """Values between two codes are off by the step over the root of 12, on average over squares."""
     state = drawn()
@@ -184,7 +173,7 @@ def product(state):
     return state["words.vectors"] @ state["words.up"].T
 
 
-@pytest.mark.parametrize(("rows", "rank"), [(300, 8), (300, 40), (3, 8)])
+@pytest.mark.parametrize(("rows", "rank"), [(300, 8), (3, 8)])
 def test_word_embeddings_are_stored_along_the_singular_vectors_of_their_product(rows, rank):
     """So a rotation of the factors changes neither what is stored nor its size. The rank may exceed both sizes."""
     state = words(rows, 30, rank)
@@ -196,35 +185,6 @@ def test_word_embeddings_are_stored_along_the_singular_vectors_of_their_product(
     exact = product(state)
     assert (product(found) - exact).norm() < 0.25 * exact.norm()
     assert (product(unpack(turned)) - product(found)).norm() < 0.1 * exact.norm()
-
-
-def test_steps_of_word_embeddings():
-    """Vectors have more than twice the step of the other factor; both are along the singular vectors."""
-    state = words(300, 200, 8)
-    left, values, right = torch.linalg.svd(product(state), full_matrices=False)
-    found = unpack(pack(state, 0.05))
-    for name, singular, factor in (("words.vectors", left, 4), ("words.up", right.T, 1.5)):
-        exact = (singular * values.sqrt())[:, :8]
-        stored = found[name] * (found[name] * exact).sum(0).sign()
-        errors = (stored - exact).square().mean().sqrt() / exact.std(correction=0)
-        assert errors == pytest.approx(0.05 * factor / 12**0.5, rel=0.2), name
-
-
-def test_few_steps_of_vectors_are_not_shortened():
-    """Least squares would shorten a step with few codes. A text averages its tokens, and so keeps that error."""
-    state = words(2000, 30, 4, smaller=1.0)
-    found = unpack(pack(state, 0.4))
-    length = found["words.vectors"].unique().diff().amin()
-    assert length == pytest.approx(1.6 * found["words.vectors"].std().item(), rel=0.1)
-    exact = product(state)
-    assert (product(found) * exact).sum() / exact.square().sum() == pytest.approx(1, abs=0.06)
-
-
-def test_a_value_far_away_has_a_code_of_its_own():
-    state = {"lora_A": torch.cat([torch.zeros(9_999), torch.tensor([50.0])]).reshape(100, 100)}
-    assert unpack(pack(state, 0.2))["lora_A"][-1, -1] == pytest.approx(50, rel=0.01)
-    codes = np.frombuffer(zlib.decompress(pack(state, 0.2)["codes"].numpy().tobytes()), np.uint8)
-    assert (codes[0], codes[-1]) == (128, 255)
 
 
 def test_codes_take_about_the_bits_of_their_entropy():
@@ -239,28 +199,6 @@ def test_whole_numbers_are_kept():
     assert torch.equal(unpack(pack({"words.tokens": tokens, "norm": torch.ones(3)}, 0.2))["words.tokens"], tokens)
 
 
-@pytest.mark.parametrize("used", [100, 900])
-def test_rows_of_tokens_that_were_not_chosen_take_no_room(used):
-    """As if there were only the others. The step is a share of the deviation, which counts all rows."""
-    state = words(2000, 40, 30, smaller=1)
-    state["words.vectors"][used:] = 0
-    part = {**state, "words.vectors": state["words.vectors"][:used]}
-    size = len(pack(part, 0.2 * (used / 2000) ** 0.5)["codes"])
-    packed = pack(state, 0.2)
-    assert len(packed["codes"]) == pytest.approx(size, rel=0.15)
-    assert (product(unpack(packed)) - product(state))[used:].norm() <= 0.1 * product(state).norm()
-
-
-def test_equal_values_are_kept():
-    state = {
-        "zeros": torch.zeros(400, 90),
-        "ones": torch.ones(5),
-        "a row": torch.full((1, 3), 2.0),
-        "one": torch.ones(1),
-    }
-    assert all(torch.equal(value, state[name]) for name, value in unpack(pack(state, 0.2)).items())
-
-
 def compressed(content):
     return torch.frombuffer(bytearray(zlib.compress(content)), dtype=torch.uint8)
 
@@ -268,10 +206,8 @@ def compressed(content):
 def damage(packed):
     shorter = compressed(zlib.decompress(packed["layout"].numpy().tobytes()).replace(b"[17]", b"[16]"))
     return {
-        "fewer codes": {**packed, "codes": packed["codes"][:-60]},
         "codes of another parameter": {**packed, "layout": shorter},
         "no zlib": {**packed, "layout": torch.arange(40, dtype=torch.uint8)},
-        "a shape of text": {**packed, "layout": compressed(b'[[9, [["a", "b", 0.5, 0.1]]]]')},
     }
 
 

@@ -18,7 +18,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import ConfigError
 from pecl.experiment.run import train
 
 if importlib.util.find_spec("opendelta") is None:
@@ -55,17 +55,6 @@ class TestImport:
         assert not hasattr(modeling_distilbert, "MultiHeadSelfAttention")
         assert not [path for path in sys.path if "opendelta" in path]
 
-    def test_keeps_a_turtle_that_was_there(self):
-        with opendelta_compat._names_opendelta_lacks():
-            assert sys.modules["turtle"].back is None
-        sys.modules["turtle"] = there = opendelta_compat._module("turtle")
-        try:
-            with opendelta_compat._names_opendelta_lacks():
-                pass
-            assert sys.modules["turtle"] is there
-        finally:
-            del sys.modules["turtle"]
-
     def test_missing_package_says_how_to_install(self, monkeypatch):
         for name in [name for name in sys.modules if name.split(".")[0] == "opendelta"]:
             monkeypatch.delitem(sys.modules, name)
@@ -90,49 +79,6 @@ def test_seed_decides_whatever_the_mode_and_the_global_generator(spec):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_pecl_draws_from_the_same_distributions(spec):
-    """Kolmogorov and Smirnov's distance between the values of each name in twenty seeds."""
-    tower, drawn = tiny_tower(layers=1), [{}, {}]
-    kind, options = spec.split(":")
-    start = ",identity_start=false" if kind in ("bottleneck", "compacter") else ""  # as OpenDelta's do
-    for seed in range(20):
-        theirs = attach_opendelta(tower, spec, seed)
-        states = [theirs.file_state(theirs.slot_state(0))]
-        theirs.remove()
-        ours = attach(tower, parse_adapter(f"{kind}:{options}{start}"), seeds=(seed,))
-        states.append(ours.slot_state(0))
-        ours.remove()
-        assert states[0].keys() == states[1].keys()
-        for values, state in zip(drawn, states, strict=True):
-            for name, tensor in state.items():
-                values.setdefault(name.rpartition(".")[2], []).append(tensor.flatten())
-    for name in drawn[0]:
-        one, other = (torch.cat(values[name]).sort().values for values in drawn)
-        assert len(one) == len(other)
-        both = torch.cat([one, other])
-        below = [torch.searchsorted(values, both, right=True) / len(one) for values in (one, other)]
-        assert (below[0] - below[1]).abs().max() < 1.95 * (2 / len(one)) ** 0.5, name
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_only_the_delta_and_layer_norms_change(spec):
-    tower = tiny_tower()
-    adapter = attach_opendelta(tower, spec)
-    before = {name: parameter.detach().clone() for name, parameter in tower.named_parameters()}
-    goal = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
-    optimiser = torch.optim.Adam(adapter.parameters(), lr=1e-2)
-    for _ in range(2):  # a factor is zero at first
-        optimiser.zero_grad()
-        F.mse_loss(embed(tower), goal).backward()
-        optimiser.step()
-    changed = {name for name, parameter in tower.named_parameters() if not torch.equal(parameter, before[name])}
-    delta = ("lora_", "adapter.", "compactor.", "soft_embeds")
-    norms = () if "soft_prompt" in spec else ("output.LayerNorm",)
-    assert changed == {name for name in before if any(part in name for part in delta + norms)}
-    assert changed == {f"backbone.{name}" for name, _ in adapter.named_parameters()}
-
-
-@pytest.mark.parametrize("spec", SPECS)
 def test_state_restores_and_removal_gives_the_plain_tower_back(spec):
     tower = tiny_tower()
     plain, names = embed(tower), list(tower.state_dict())
@@ -152,13 +98,10 @@ def test_state_restores_and_removal_gives_the_plain_tower_back(spec):
     ("spec", "seeds", "message"),
     [
         ("prefix", [1], "engine opendelta: expected one of lora, bottleneck, compacter, soft_prompt"),
-        ("lora+bottleneck", [1], "got lora\\+bottleneck"),
-        ("soft_prompt:pool_prompt=false", [1], "soft_prompt: expected pool_prompt=true, got false"),
         ("lora:layers=top-1", [1], "lora: expected layers=none, got top-1"),
         ("lora+layernorm:layers=top-1", [1], "expected layernorm as it is, got layernorm:layers=top-1"),
         ("lora", [1, 2], "fleet: expected 1 .* got 2"),
         ("compacter:reduction_factor=5", [1], "OpenDelta's compacter does not fit the backbone: .*out_features"),
-        ("compacter:reduction_factor=4,phm_dim=5", [1], "OpenDelta's compacter does not fit the backbone"),
     ],
 )
 def test_what_opendelta_cannot_do_is_said_and_the_tower_stays_plain(spec, seeds, message):
@@ -170,22 +113,14 @@ def test_what_opendelta_cannot_do_is_said_and_the_tower_stays_plain(spec, seeds,
     assert torch.equal(embed(tower), plain)
 
 
-def test_state_of_another_delta():
-    adapter = attach_opendelta(tiny_tower(), "lora:r=2")
-    other = attach_opendelta(tiny_tower(), "lora:r=3").slot_state(0)
-    with pytest.raises(WeightsError, match=r"lora_A' has shape \(3, 32\), expected \(2, 32\)"):
-        adapter.load_slot_state(0, other)
-
-
-@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
 @pytest.mark.parametrize("spec", SPECS)
 class TestParity:
     """pecl's own modules against OpenDelta's, from the same initial values."""
 
     @staticmethod
-    def both(spec, architecture):
+    def both(spec):
         """Return a tower with OpenDelta's delta and an equal one with pecl's, and the two adapters."""
-        theirs, ours = tiny_tower(architecture), tiny_tower(architecture)
+        theirs, ours = tiny_tower(), tiny_tower()
         reference = attach_opendelta(theirs, spec)
         kind, state = from_opendelta_state_dict(reference.slot_state(0))
         assert infer_configs(kind, state) == parse_adapter(spec)
@@ -193,8 +128,8 @@ class TestParity:
         adapter.load_slot_state(0, state)
         return theirs, ours, reference, adapter
 
-    def test_outputs(self, spec, architecture):
-        theirs, ours, reference, adapter = self.both(spec, architecture)
+    def test_outputs(self, spec):
+        theirs, ours, reference, adapter = self.both(spec)
         assert reference.num_parameters() == adapter.num_parameters()
         texts = sentences(7)
         for change in (lambda _: None, randomise):
@@ -204,8 +139,8 @@ class TestParity:
             torch.testing.assert_close(ours.encode_text(texts, 3), theirs.encode_text(texts, 3), atol=1e-5, rtol=0)
 
     @pytest.mark.parametrize("training", [False, True], ids=["no-dropout", "dropout"])
-    def test_loss_over_20_steps(self, spec, architecture, training):
-        theirs, ours, reference, adapter = self.both(spec, architecture)
+    def test_loss_over_20_steps(self, spec, training):
+        theirs, ours, reference, adapter = self.both(spec)
         goal = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
         losses = []
         for tower, parameters in ((theirs, reference.parameters()), (ours, adapter.parameters())):
@@ -224,7 +159,7 @@ class TestParity:
         assert training or losses[0][20] < losses[0][0] - 1e-3  # the steps did something
 
 
-@pytest.mark.parametrize("kind", ["lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt"])
+@pytest.mark.parametrize("kind", ["lora", "soft_prompt"])
 def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small):
     config = make_config({**small, "rank": None, "adapter": kind, "engine": "opendelta", "gallery": "english"})
     result = train(config)

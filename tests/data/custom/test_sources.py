@@ -27,7 +27,7 @@ def pairs_of(name, language="de"):
     return list(read_source(TextSource(str(name)), language, {})[0])
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.gz", "a.jsonl.gz"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.csv.gz", "a.jsonl.gz"])
 def test_a_table_of_every_kind(tmp_path, name):
     found, record = read_source(TextSource(str(write_pairs(tmp_path / name))), "de", {})
     assert list(found) == PAIRS
@@ -53,10 +53,9 @@ def test_a_column_of_numbers_with_the_name_of_a_language_gives_way(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffixes", "asked"),
-    [(there, there) for there in (("", ""), (".gz", ""), (".gz", ".gz"))] + [((".gz", ".gz"), ("", ""))],
+    ("suffixes", "asked", "english_first"),
+    [(("", ""), ("", ""), True), ((".gz", ""), (".gz", ""), False), ((".gz", ".gz"), ("", ""), False)],
 )
-@pytest.mark.parametrize("english_first", [True, False])
 def test_aligned_files_in_either_direction(tmp_path, suffixes, asked, english_first):
     """Plain or gzipped; a gzipped file is also found by its plain name."""
     names = []
@@ -88,7 +87,6 @@ def test_sources_are_joined_by_commas_and_may_have_a_weight():
     [
         ("a.tsv,,b.tsv", "expected sources joined by commas"),
         ("a.tsv@", 'expected a weight above 0 and at most 100 for a.tsv, got ""'),
-        ("a.tsv@101", 'for a.tsv, got "101"'),
         ("a.tsv@nan", 'for a.tsv, got "nan"'),
     ],
 )
@@ -106,9 +104,7 @@ def drawn(source, weight):
     return weighted(TEN, TextSource(source, weight)).tolist()
 
 
-@pytest.mark.parametrize(
-    ("weight", "each", "once_more"), [(0.5, 0, 5), (1, 1, 0), (2, 2, 0), (2.5, 2, 5), (0.31, 0, 3)]
-)
+@pytest.mark.parametrize(("weight", "each", "once_more"), [(1, 1, 0), (2.5, 2, 5), (0.31, 0, 3)])
 def test_a_weight_is_the_share_of_the_pairs_that_is_used(weight, each, once_more):
     counts = Counter(drawn("a", weight))
     assert sorted((counts[place] for place in TEN), reverse=True) == [each + 1] * once_more + [each] * (10 - once_more)
@@ -135,17 +131,14 @@ def test_orders_are_those_of_earlier_versions(count):
     ("name", "content", "said"),
     [
         ("a.tsv", "", "expected a column de, got an empty file: its first line must name the columns"),
-        ("a.tsv", "en,de\na dog,ein Hund\n", "got en,de: a .csv has .* not commas"),
         ("a.tsv", "a dog\tein Hund\na cat\teine Katze\n", "got a dog, ein Hund: the first line must name the columns"),
-        ("a.tsv", f"{'x' * 99}\n" * 2, r"got x{30}\.\.\.: the first line must name"),
-        ("a.tsv", "de\nein Hund\n", "expected a column en, got de$"),
+        ("a.tsv", "en,de\na dog,ein Hund\n", "got en,de: a .csv has .* not commas"),
         ("a.tsv", "en\tnemec\na\tb\n", "expected a column de, got en, nemec$"),
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
         ("a.tsv", 'en\tde\n"a" b\tc\n', r"line 2: malformed line.*\(1 such\); or give two aligned files"),
         ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
         ("a.csv", "en,de\n" + "a\n" * 2000, r"line 2: 1 fields?, expected 2.*\(1,000 or more such\)"),
         ("a.jsonl", '{"en": "a", "de": "b"\n' * 2000, r"line 1: not JSON.*\(1,000 or more such\)"),
-        ("a.jsonl", '[{"en": "a", "de": "b"}]\n', r"line 1: expected a JSON object, got list"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said_with_what_helps(tmp_path, name, content, said):
@@ -169,7 +162,7 @@ def test_gzipped_files_that_are_cut_short_or_none_are_refused(tmp_path):
             pairs_of(tmp_path / "a.tsv.gz")
 
 
-def test_a_gzipped_parquet_file_and_another_kind_of_file_are_refused(tmp_path):
+def test_another_source_is_refused_with_the_nearest(tmp_path):
     (tmp_path / "a.parquet.gz").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.parquet\.gz: unknown kind of table '\.parquet'"):
         pairs_of(tmp_path / "a.parquet.gz")

@@ -16,9 +16,7 @@ from pecl.data.fetching import remote
 from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_download_records
 from pecl.data.fetching.fetch import fetch
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
-from pecl.data.languages import flores_languages
 from pecl.data.provenance import provenance_file, write_with_provenance
-from pecl.data.reading import OWNERS_CODES
 from pecl.errors import DataError, OutputError
 from pecl.files import locked
 
@@ -69,16 +67,12 @@ def test_a_data_set_is_downloaded_once_and_recorded(site, tmp_path):
     for name in site.names:
         assert (tmp_path / "xtd10" / "images" / name).read_bytes() == site.files[coco_path(name)]
     assert (tmp_path / "multi30k/data/task1/raw/train.de.gz").read_bytes() == b"zwei"
-    (note,) = report.notes
-    assert "forms.illinois.edu" in note
-    assert str(tmp_path / "multi30k" / "images") in note
     records = json.loads((tmp_path / "xtd10" / "download.json").read_text())["files"]
     assert records == read_download_records(tmp_path, "xtd10")
     record = records[f"xtd10/images/{site.names[0]}"]
     content = site.files[coco_path(site.names[0])]
     assert (record["sha256"], record["bytes"]) == (sha(content), len(content))
     assert record["url"] == site.url + coco_path(site.names[0])
-    assert not [name for name in files_in(tmp_path) if name.startswith(".")]
     asked = len(site.requests)
     again = download(["xtd10"], tmp_path, policy=FAST)
     assert (len(again.present), again.fetched, len(site.requests)) == (12, [], asked)
@@ -99,28 +93,20 @@ def test_a_missing_file_is_named_and_the_rest_is_fetched(site, tmp_path):
         download(["xtd10"], tmp_path, policy=FAST)
     message = str(caught.value)
     assert f"1 of 10 files could not be fetched: {site.url}{coco_path(site.names[3])} (HTTP 404" in message
-    assert "--data-dir" in message
-    assert "--base-url" in message
     assert len(files_in(tmp_path / "xtd10" / "images")) == 9
     assert len(read_download_records(tmp_path, "xtd10")) == 11
     site.files[coco_path(site.names[3])] = jpeg(3)
     assert download(["xtd10"], tmp_path, policy=FAST).fetched == [f"xtd10/images/{site.names[3]}"]
 
 
-@pytest.mark.parametrize("damage", [lambda image: image[:-40], lambda image: b"<html>sign in</html>"])
-def test_a_photograph_that_does_not_decode_is_not_taken(site, tmp_path, damage):
-    path = coco_path(site.names[0])
-    site.faults[path] = [wrong(damage(site.files[path]))] * 2  # of three attempts
+def test_a_photograph_that_does_not_decode_is_not_taken_and_one_on_disk_is_replaced(site, tmp_path):
+    path, photograph = coco_path(site.names[0]), tmp_path / "xtd10" / "images" / site.names[0]
+    site.faults[path] = [wrong(site.files[path][:-40]), wrong(b"<html>sign in</html>")]  # of three attempts
     download(["xtd10"], tmp_path, policy=FAST)
-    assert (tmp_path / "xtd10" / "images" / site.names[0]).read_bytes() == site.files[path]
-
-
-def test_a_damaged_photograph_on_disk_is_replaced(site, tmp_path):
-    download(["xtd10"], tmp_path, policy=FAST)
-    photograph = tmp_path / "xtd10" / "images" / site.names[0]
+    assert photograph.read_bytes() == site.files[path]
     photograph.write_bytes(photograph.read_bytes()[:100])
     assert download(["xtd10"], tmp_path, policy=FAST).fetched == [f"xtd10/images/{site.names[0]}"]
-    assert photograph.read_bytes() == site.files[coco_path(site.names[0])]
+    assert photograph.read_bytes() == site.files[path]
 
 
 def test_many_failures_end_the_download_early(site, tmp_path):
@@ -214,20 +200,6 @@ def test_xtd10s_photographs_come_from_their_split_of_coco(tmp_path):
         names_file.write_text(name)
         with pytest.raises(DataError, match="line 1"):
             xtd10_images(tmp_path)
-
-
-def test_the_tables_cover_what_the_readers_read():
-    files = [file for name in DOWNLOADS for file in caption_files(name)]
-    needed = {f"pectvlm/datasets/Multi30K/translated_to_en/{s}.cs" for s in ("train", "val", "test_2016_flickr")}
-    needed |= {"xtd10/STAIR/test_1kcaptions_jp.txt", "xtd10/XTD10/test_image_names.txt"}
-    needed |= {"multi30k/data/task1/raw/test_2018_flickr.cs.gz", "multi30k/data/task2/raw/train.5.de.gz"}
-    flores = {f"{code}.txt" for code in flores_languages().values()}
-    for name, photographs in (("flickr30k200", "filenames.txt"), ("xtd200", "test_image_names.txt")):
-        needed |= {f"{name}/{file}" for file in (*flores, photographs)}
-    needed |= {f"emoji/{locale}/annotations.json" for locale in OWNERS_CODES["emoji"].values()}
-    assert needed <= {file.path for file in files}
-    owners = "https://raw.githubusercontent.com/", "https://cdn.jsdelivr.net/npm/cldr-annotations-full@48.2.0/"
-    assert all(file.url.startswith(owners) for file in files)
 
 
 def test_the_checksums_are_those_of_the_owners_files():

@@ -9,7 +9,7 @@ import pytest
 from helpers.loopback import FAST, hang_up, running_server, sha, stall, status, truncate, without_proxies, wrong
 
 from pecl.data.fetching.download import check_content
-from pecl.data.fetching.fetch import FetchError, StoppedError, UnreachableError
+from pecl.data.fetching.fetch import FetchError, UnreachableError
 from pecl.data.fetching.fetch import fetch as fetch_file
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -30,9 +30,7 @@ def fetch(server, policy=FAST, stopped=None):
     )
 
 
-@pytest.mark.parametrize(
-    "fault", [truncate(70_000), hang_up, wrong(b"sign in"), status(429), status(503, Retry_After="no date")]
-)
+@pytest.mark.parametrize("fault", [truncate(70_000), hang_up, status(429), status(503, Retry_After="no date")])
 def test_a_passing_fault_is_tried_again(server, fault):
     server.faults[PATH] = [fault]
     assert fetch(server) == CONTENT
@@ -49,14 +47,11 @@ def test_a_stalled_file_is_tried_again(server):
 @pytest.mark.parametrize(
     ("fault", "reason", "requests"),
     [
-        (truncate(10), "connection broke.*3 attempts", 3),
         (status(500), "HTTP 500 .*3 attempts", 3),
         (status(429, Retry_After="100000"), "HTTP 429 .* asks to wait 100,000 seconds; run the same command then", 1),
         (wrong(b"sign in"), "wrong content", 3),
-        (status(404), "HTTP 404", 1),
         (status(302, Location="file:///etc/hostname"), "HTTP 302", 1),
         (status(302, Location="http://data.invalid/x"), "expected an address https://..., got http://data", 1),
-        (status(302, Location=PATH), "HTTP 302", 1),
     ],
 )
 def test_a_lasting_fault_is_said(server, fault, reason, requests):
@@ -75,14 +70,6 @@ def test_no_server_is_said_to_be_unreachable(monkeypatch):
             fetch_file(address, print, FAST, threading.Event())
 
 
-def test_a_stopped_fetch_asks_for_nothing(server):
-    stopped = threading.Event()
-    stopped.set()
-    with pytest.raises(StoppedError):
-        fetch(server, stopped=stopped)
-    assert server.seen(PATH) == []
-
-
 def test_the_proxy_of_the_environment_is_used(server, monkeypatch):
     monkeypatch.setenv("http_proxy", server.url)
     server.files["http://localhost:9/x"] = b"through the proxy"  # a proxy is asked for whole addresses
@@ -90,14 +77,13 @@ def test_the_proxy_of_the_environment_is_used(server, monkeypatch):
     assert found == b"through the proxy"
 
 
-@pytest.mark.parametrize("url", ["http://data.invalid/x", "file:///etc/hostname", "x", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://data.invalid/x", "http://[::1"])
 def test_only_https_is_asked(url):
     with pytest.raises(FetchError, match=r"expected an address https://"):
         fetch_file(url, print, FAST, threading.Event())
 
 
-@pytest.mark.parametrize("location", ["{url}/moved", "/moved"])
-def test_a_redirect_on_the_same_machine_is_followed(server, location):
+def test_a_redirect_on_the_same_machine_is_followed(server):
     server.files["/moved"] = CONTENT
-    server.faults[PATH] = [status(302, Location=location.format(url=server.url))]
+    server.faults[PATH] = [status(302, Location="/moved")]
     assert fetch(server) == CONTENT

@@ -55,10 +55,6 @@ def test_task2_stands_image_by_image(tmp_path):
     assert captions.english == tuple(f"en caption {k} of image {i}" for i in (0, 2) for k in range(1, 6))
     assert captions.target == tuple(f"de caption {k} of image {i}" for i in (0, 2) for k in range(1, 6))
     assert load_multi30k_task2(tmp_path, "en", text_only=True).target[5] == "en caption 1 of image 1"
-    with pytest.raises(DataError, match="multi30k-task2 has no captions in French"):
-        load_multi30k_task2(tmp_path, "fr")
-    with pytest.raises(DataError, match="unknown split of multi30k-task2 'test_2017'"):
-        load_multi30k_task2(tmp_path, "de", "test_2017")
 
 
 def chosen_by_counting(ids):
@@ -97,9 +93,6 @@ def test_pool_is_drawn_from_the_photographs_that_are_there(pool_dir):
     assert captions.target == tuple(sentence("de", int(i) - 100) for i in expected)
     assert captions.provenance["pool"] == {"size": 1000, "sha256": sha256_lines(expected)}
     assert captions.provenance["images"] == {"total": 1000, "kept": 1000, "left_out": 0}
-    text = load_multi30k_pool(pool_dir, "de", text_only=True)
-    assert text.target == captions.target
-    assert text.images is None
 
 
 def test_outside_the_pool_is_the_rest_in_machine_translation(pool_dir):
@@ -161,7 +154,6 @@ def test_missing_photographs_are_left_out_unless_a_part_has_none(data_dir):
         (images / name).unlink()
     with pytest.raises(DataError, match=r"no image of the val part is in .*multi30k/images, so nothing is left"):
         load_multi30k_full(data_dir, "de", allow_missing_images=True)
-    assert len(load_multi30k_full(data_dir, "de", text_only=True)) == 14
 
 
 def test_the_tests_of_other_years_have_no_machine_translations(data_dir):

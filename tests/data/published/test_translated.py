@@ -46,7 +46,6 @@ def test_sib200_is_joined_by_its_index(tmp_path):
     [
         (load_ntrex, "zh", "train", 0, 1297),
         (load_ntrex, "zh", "dev", 1297, 200),
-        (load_ntrex, "zh", "test", 1497, 500),
         (load_seed, "gn", "train", 0, 1997),  # shorter than the published file: all of it is in the first split
     ],
 )
@@ -87,20 +86,12 @@ def test_gatitos_without_annotations_and_with_disjoint_splits(tmp_path):
     assert sum(one["dropped"] for one in counts) == 2
 
 
-@pytest.mark.parametrize("name", ["xtd200", "multi30k", "sib200:test", "ntrex/test"])
+@pytest.mark.parametrize("name", ["xtd200", "sib200:test"])
 def test_test_text_is_never_trained_on(tmp_path, name):
     root = str(make_xtd200(tmp_path, 8))
     config = make_config({"dataset": "xtd200", "language": "sw", "data_dir": root, "text": name})
     with pytest.raises(DataError, match=f"^text: .*{name.partition(':')[0].partition('/')[0]}"):
         load_training_inputs(config)
-
-
-def test_training_text_is_the_training_split(tmp_path):
-    make_sib200(make_xtd200(tmp_path, 8), "train")
-    root = str(tmp_path)
-    fields = {"dataset": "xtd200", "language": "sw", "data_dir": root, "text": "sib200", "shots": 1, "choose": "last"}
-    _, text = load_training_inputs(make_config(fields))
-    assert list(text.train.target) == ["saba", "tatu"]
 
 
 def test_codes_are_languages_and_files_of_the_owners():
@@ -118,12 +109,6 @@ def test_codes_are_languages_and_files_of_the_owners():
                 assert file.path.endswith("test.tsv"), file.path
     assert len(load_dataset("gatitos", "bm", split="train", data_dir=root)) > 2500
     assert len(DOWNLOADS["sib200"].checksums) == 201
-
-
-def test_text_without_a_known_checksum_must_be_utf8():
-    check_content("žluť".encode(), None, is_text=True)
-    with pytest.raises(DataError, match="not UTF-8"):
-        check_content(b"\xff\xfe", None, is_text=True)
 
 
 def test_a_set_with_a_question_mark_is_left_out_for_languages_that_it_lacks(tmp_path):

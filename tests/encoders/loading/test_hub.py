@@ -69,18 +69,10 @@ GATED = (
     ("name", "refusal", "message"),
     [
         (MODEL, (403, "GatedRepo"), GATED),
-        (MODEL, (401, "GatedRepo"), GATED),
         (MODEL, (401, "RepoNotFound"), r"there is no model M-CLIP/.*, or it is private"),
         ("M-CLIP/XLM-Roberta-Large-Vit-L14", None, r"no model .*did you mean 'M-CLIP/XLM-Roberta-Large-Vit-L-14'"),
-        ("M-CLIP/LaBSE-ViT-L-14", None, r"no model .*did you mean 'M-CLIP/LABSE-Vit-L-14'"),
-        (
-            MODEL,
-            (500, ""),
-            r"cannot fetch M-CLIP/.* from http://127.0.0.1:\d+ \(.*\): copy models--M-CLIP--XLM-.* into /.*no hub$",
-        ),
+        (MODEL, (500, ""), r"cannot fetch M-CLIP/.* from http://127.0.0.1:\d+ \(.*\): copy models--M-CLIP--XLM-"),
         ("xlm roberta", None, r"'xlm roberta' is neither a folder nor a model id \(--text-model PATH\)"),
-        ("./here", None, r"there is no folder ./here \(--text-model PATH\)"),
-        ("/no/such/folder", None, r"there is no folder /no/such/folder"),
     ],
 )
 def test_refusals(hub, name, refusal, message):
@@ -115,10 +107,7 @@ def test_a_silent_hub_is_given_up_within_seconds(hub, monkeypatch):
         load(MODEL)
 
 
-def test_no_hub_and_offline(hub, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
-    with pytest.raises(WeightsError, match=r"cannot fetch .* from http://127.0.0.1:9 \(.*\): copy models--"):
-        load(MODEL)
+def test_offline_nothing_is_fetched(hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match=r"\(HF_HUB_OFFLINE is set\): copy "):
         load(MODEL)

@@ -1,7 +1,6 @@
 """The mini profile's towers and shipped heads."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -142,14 +141,6 @@ def test_weights_in_another_order_than_timms_are_refused(tmp_path):
 
 
 @pytest.mark.weights
-def test_image_features_end_in_relu6_and_global_mean(image):
-    features = image.backbone(torch.stack([image.preprocess(Image.new("RGB", (300, 200), "grey"))]))  # (1, 1280)
-    assert features.shape == (1, 1280)
-    assert features.min() >= 0
-    assert 0 < features.max() <= 6
-
-
-@pytest.mark.weights
 def test_preprocessing_keeps_the_whole_picture(image):
     """By hand: bicubic to 224 x 224 whatever the shape, then [0, 255] to [-1, 1]."""
     picture = Image.effect_mandelbrot((320, 240), (-2, -1, 1, 1), 50).convert("RGB")
@@ -159,16 +150,10 @@ def test_preprocessing_keeps_the_whole_picture(image):
 
 @pytest.mark.weights
 def test_shipped_heads(text, image):
-    assert HEADS.stat().st_size < 3_000_000
     with safe_open(HEADS, framework="pt") as file:
         assert set(file.keys()) == {f"{side}_head.{part}" for side in ("text", "image") for part in ("weight", "bias")}
         metadata = file.metadata()
     assert {"data", "seed", "settings", "score", "versions"} <= set(metadata)
-    sources = {source["name"]: source for source in json.loads(metadata["data"])}
-    assert set(sources) == {"multi30k", "scenes"}
-    for source in sources.values():
-        assert source["captions"] >= source["images"] > 1000
-        assert len(source["sha256"]) == 64
     assert text.embedding_dim == image.embedding_dim
     texts = ["a dog runs on the grass", "two men on a roof", "a red bus in the city"]
     norm = text.encode_text(texts, normalize=False).norm(dim=1).mean().item()

@@ -12,8 +12,6 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertModel,
-    DistilBertConfig,
-    DistilBertModel,
     MPNetConfig,
     MPNetModel,
     XLMRobertaForMaskedLM,
@@ -54,16 +52,6 @@ def test_mclip_gives_what_the_package_gives(mclip, tmp_path):
     assert torch.allclose(load(folder).encode_text(TEXTS, normalize=False), expected, atol=1e-6)
 
 
-def test_mclip_weights_go_back_into_the_package(mclip, tmp_path):
-    folder, _ = mclip
-    model, tower = reference(folder, tmp_path), load(folder)
-    state = {f"transformer.{name}": tensor for name, tensor in tower.backbone.state_dict().items()}
-    state |= {f"LinearTransformation.{name}": tensor for name, tensor in tower.head.state_dict().items()}
-    missing, surplus = model.load_state_dict(state, strict=False)
-    assert surplus == []
-    assert missing == ["transformer.pooler.dense.weight", "transformer.pooler.dense.bias"]  # pecl has no use for it
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_mclip_in_every_layout(mclip, layout):
     folder, state = mclip
@@ -86,17 +74,16 @@ def test_mclip_ignores_position_ids_of_old_transformers_and_needs_no_pooler(mcli
     [
         (lambda s: s.pop("transformer.encoder.layer.1.output.dense.bias"), "lacks 1 weights .*layer.1.output.dense.b"),
         (lambda s: s.pop("LinearTransformation.weight"), "lacks the weight LinearTransformation.weight"),
-        (lambda s: s.update({"transformer.extra.weight": torch.ones(1)}), "1 weights too many .*transformer.extra.wei"),
-        (lambda s: s.update({"visual.proj": torch.ones(1)}), "1 weights too many .*visual.proj"),
         (
-            lambda s: s.update({f"transformer.encoder.layer.{i}.x": torch.ones(1) for i in range(2, 7)}),
-            r"5 weights too many \(transformer.encoder.layer.2.x, .*layer.4.x, \.\.\.\)",
+            lambda s: s.update({"LinearTransformation.weight": torch.ones(8, 31)}),
+            r"shape \(8, 31\), expected \(8, 32\)",
         ),
+        (lambda s: s.update({"LinearTransformation.bias": torch.ones(9)}), r"\(8, 32\) and \(9,\)"),
+        (lambda s: s.update({"transformer.extra.weight": torch.ones(1)}), "1 weights too many .*transformer.extra.wei"),
         (
             lambda s: s.update({"transformer.embeddings.word_embeddings.weight": torch.ones(300, 32)}),
             r"word_embeddings.weight has shape \(300, 32\), expected \(260, 32\)",
         ),
-        (lambda s: s.update({"LinearTransformation.bias": torch.ones(9)}), r"\(8, 32\) and \(9,\)"),
     ],
 )
 def test_mclip_with_wrong_weights_is_refused_by_name(mclip, change, message):
@@ -131,7 +118,6 @@ def masked_mean(model, texts, tokenizer):
 SMALL = {"vocab_size": 260, "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "pad_token_id": 1}
 OTHERS = {
     "bert": (BertModel, BertConfig(**SMALL, intermediate_size=48)),
-    "distilbert": (DistilBertModel, DistilBertConfig(vocab_size=260, dim=32, n_heads=4, n_layers=2, pad_token_id=1)),
     "mpnet": (MPNetModel, MPNetConfig(**SMALL, intermediate_size=48)),
 }
 
@@ -214,7 +200,6 @@ FUSED = "text.transformer.resblocks.0.attn.in_proj_weight"
         ("xlm-r", {"hf_pooler_type": "max_pooler"}, {}, "unknown hf_pooler_type 'max_pooler'"),
         ("xlm-r", {}, {"text.extra": torch.ones(1)}, r"has the weight text\.extra, expected transformer\.… and proj"),
         ("siglip", {"pool_type": "argmax"}, {}, "with pool_type 'argmax' without a causal mask: expected SigLIP"),
-        ("siglip", {"qk_norm": True, "scale_fc": True}, {}, "tower of open_clip with qk_norm, scale_fc: expected"),
         ("siglip", {}, {FUSED: torch.ones(95, 32)}, r"in_proj_weight has 95 rows, expected those of query"),
     ],
 )
@@ -238,10 +223,9 @@ def test_open_clip_towers_that_are_none_of_ours_are_named(tmp_path, family, sett
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "config.json").unlink(), "lacks config.json.*partial download"),
         (lambda f: (f / "config.json").write_text('{"model_type": '), "config.json: expected JSON .*cut short"),
-        (lambda f: (f / "config.json").write_text("[]"), "holds a list, expected an object"),
         (lambda f: (f / "config.json").write_text('{"model_type": "xlm-robrta"}'), "did you mean 'xlm-roberta'"),
+        (lambda f: (f / "tokenizer.json").unlink(), "holds no tokenizer"),
         (lambda f: (f / "model.safetensors").unlink(), "holds no weights: expected model.safetensors or pytorch_model"),
         (
             lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-100]),
@@ -251,7 +235,6 @@ def test_open_clip_towers_that_are_none_of_ours_are_named(tmp_path, family, sett
             lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid x"),
             "Git LFS pointer.*git lfs pull",
         ),
-        (lambda f: (f / "tokenizer.json").unlink(), "holds no tokenizer"),
     ],
 )
 def test_damaged_folders_are_named(tmp_path, damage, message):
@@ -263,12 +246,9 @@ def test_damaged_folders_are_named(tmp_path, damage, message):
     assert "\n" not in str(caught.value)
 
 
-def test_cut_bin_missing_shard_and_foreign_pickle(mclip):
+def test_a_missing_shard_and_a_foreign_pickle(mclip):
     folder, state = mclip
     path = folder / "pytorch_model.bin"
-    path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged or cut short"):
-        load(folder)
     torch.save({"run": logging.Formatter()}, path)
     with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged"):
         load(folder)
