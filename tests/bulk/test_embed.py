@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import sys
 import types
 from pathlib import Path
@@ -257,7 +258,7 @@ def test_embeddings_that_are_no_numbers_are_refused_with_their_rows(monkeypatch)
 
 
 def stand_in(monkeypatch):
-    """A module `ray` whose Ray Data calls a worker here, block by block; each worker goes through JSON, as if sent."""
+    """A module `ray` whose Ray Data calls a worker here, block by block; what a worker is given is pickled."""
     asked = {}
 
     class Data:
@@ -266,7 +267,7 @@ def stand_in(monkeypatch):
 
         def map_batches(self, kind, *, fn_constructor_args, batch_size, concurrency, num_gpus):
             asked.update(batch_size=batch_size, concurrency=concurrency, num_gpus=num_gpus)
-            worker = kind(*json.loads(json.dumps(fn_constructor_args)))
+            worker = kind(*pickle.loads(pickle.dumps(fn_constructor_args)))
             here = os.getcwd()
             os.chdir(os.sep)  # workers know nothing of the folder of the command
             try:
