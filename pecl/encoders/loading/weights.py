@@ -62,7 +62,7 @@ def weight_files(folder: Path) -> list[Path]:
         index = folder / f"{name}.index.json"
         if index.exists():
             try:
-                shards = sorted(set(read_json(index)["weight_map"].values()))
+                shards = sorted({os.path.basename(shard) for shard in read_json(index)["weight_map"].values()})
                 missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
             except (KeyError, TypeError, AttributeError) as error:
                 raise WeightsError(f"{index}: expected a weight_map, files by the names of weights") from error
