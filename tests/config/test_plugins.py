@@ -11,9 +11,8 @@ from helpers.project import ROOT
 from helpers.registries import forget_plugins
 
 import pecl
-from pecl import plugins
 from pecl.commands.main import main
-from pecl.config import LOSSES, make_config
+from pecl.config import LOSSES, make_config, plugins
 from pecl.data.languages import language_code
 from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from helpers.project import ROOT
-from pecl import plugins
+from pecl.config import plugins
 from pecl.options import Registry
 
 
