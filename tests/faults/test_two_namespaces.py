@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pecl.files import BusyError, locked, remove_abandoned_files, write_bytes
+from pecl.files import remove_abandoned_files, write_bytes
 
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
@@ -36,13 +36,6 @@ def fsync(descriptor):
 os.fsync = fsync
 write_bytes(sys.argv[1], b"theirs")
 """
-HOLDER = """
-import sys
-from pecl.files import locked
-with locked(sys.argv[1], "held"):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
 
 
 def start(code, *arguments):
@@ -67,12 +60,3 @@ def test_nobody_removes_what_another_is_writing(tmp_path):
     for process in (theirs, others):
         finish(process)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"theirs"}
-
-
-def test_a_lock_holds_for_both(tmp_path):
-    process = start(HOLDER, tmp_path / "lock")
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(BusyError), locked(tmp_path / "lock", "busy"):
-        pytest.fail("held by two")
-    finish(process)
-    assert list(tmp_path.iterdir()) == []

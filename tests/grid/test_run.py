@@ -15,7 +15,6 @@ from helpers.grid_processes import Command, note_trainings, signal_itself
 from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.run
-import pecl.grid.status
 from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, PeclError
@@ -26,7 +25,6 @@ from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
-from pecl.grid.status import StatusLine
 from pecl.results.locks import hold
 from pecl.results.result import training_path
 
@@ -241,23 +239,6 @@ def test_a_run_on_other_text_or_by_another_solver_is_of_another_shape():
     assert estimate([solved], [*recorded, Recorded(solved.to_dict(), 3.0, 0)]).seconds == 3
     (whole,) = expand({**text, "text": "b.tsv", "train_size": None})
     assert estimate([whole], recorded).seconds is None  # only its text says how many pairs it has
-
-
-def test_the_bar_of_a_grid_moves_with_the_steps_of_its_fleet(small, monkeypatch):
-    """Four runs of eight steps side by side: after each step the bar is at half a run more."""
-    seen, refresh = [], StatusLine.refresh
-
-    def look(self):
-        refresh(self)
-        seen.append((self.bar.n, self.running))
-
-    monkeypatch.setattr(StatusLine, "refresh", look)
-    configs = [make_config({**small, "seed": seed}) for seed in (1, 2, 3, 4)]
-    run_grid(configs)
-    moved = [done for done, running in seen if running == 4]
-    assert moved == sorted(moved)
-    assert {0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5} <= set(moved)
-    assert seen[-1] == (4.0, 0)
 
 
 # Runs a command; says how often the most read of the results was opened, and whether torch was imported.
