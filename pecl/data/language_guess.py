@@ -1,10 +1,12 @@
-"""Guesses of the language of a text, by lingua or its script; and the check of the languages of parallel text."""
+"""Guesses of the language of a text, by lingua, word frequencies or its script; and the check of the languages of parallel text."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD
@@ -15,6 +17,7 @@ CERTAIN = 0.95  # least confidence with which a text is in no language that the 
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
 _ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds over any other language
 _LEAST = 0.1  # least share of a language in a mixture
+_UNKNOWN = 1e-6  # frequency of a word that a language's list lacks
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
 _FEWEST = 10  # with fewer pairs there is no verdict
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
@@ -65,8 +68,8 @@ class LanguageGuess(NamedTuple):
 
 
 def can_guess() -> bool:
-    """Say whether lingua is installed."""
-    return find_spec("lingua") is not None
+    """Say whether lingua and wordfreq are installed."""
+    return find_spec("lingua") is not None and find_spec("wordfreq") is not None
 
 
 def guess_languages(
@@ -78,13 +81,13 @@ def guess_languages(
     preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
     phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
     knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
-    alike; another is named only where it is all but certain that the text is in none of them (`CERTAIN`).
+    alike but for the frequency of the words in each; another is named only where it is all but certain that the text is in none of them (`CERTAIN`).
 
     Raises:
-        ConfigError: lingua is not installed.
+        ConfigError: lingua or wordfreq is not installed.
     """
     if not can_guess():
-        raise ConfigError(f"language: expected one, since detecting it needs lingua: {install('search')}")
+        raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")
     return [_guess(text, preferred, among) for text in texts]
 
 
@@ -106,7 +109,8 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
         if sum(weighted[iso] for iso in others) >= CERTAIN * total:
             free = _guess(text, preferred, None)
             return free._replace(is_other=free.language not in among)
-        weighted = _confidences(likelier, text)
+        often = _frequencies(likelier, text)
+        weighted = {iso: value * often[iso] for iso, value in _confidences(likelier, text).items()}
         total = sum(weighted.values())
     if total == 0:  # no word of any language
         return LanguageGuess(None, 0.0)
@@ -167,6 +171,17 @@ def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
         return dict.fromkeys(isos, float(any(map(str.isalpha, text))))
     values = _detector(isos).compute_language_confidence_values(text)
     return {one.language.iso_code_639_1.name.lower(): float(one.value) for one in values}
+
+
+def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
+    """Return the geometric mean of the frequencies of a text's words in each language; 1 if one has no list."""
+    import wordfreq  # a tenth of a second
+
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    if not words or not isos <= wordfreq.available_languages("small").keys():
+        return dict.fromkeys(isos, 1.0)
+    lists = {iso: wordfreq.get_frequency_dict(iso, "small") for iso in isos}
+    return {iso: geometric_mean(own.get(word, _UNKNOWN) for word in words) for iso, own in lists.items()}
 
 
 @lru_cache(maxsize=64)

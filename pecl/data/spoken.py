@@ -23,7 +23,7 @@ def named_languages(names: Iterable[str]) -> tuple[str, ...]:
     """
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
     if not can_guess():
-        raise ConfigError(f"languages: detecting them needs lingua: {install('search')}")
+        raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
     for code in codes:
         if not is_detectable(code):
             raise ConfigError(f"languages: expected languages that can be detected, got {code}: name it per search")

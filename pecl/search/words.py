@@ -146,8 +146,8 @@ def _names(
     """Return the rows of the photographs with each word of a query that is a name."""
     stop = stop_words([*languages, ENGLISH])
     most, found = max(len(rows) // _RARE, 1), {}
-    for word in dict.fromkeys(_words(text.lower())):
-        if word not in stop and (own := _matching(database, rows, word, most + 1)) and len(own) <= most:
+    for word in {word.lower(): word for word in _words(text)}.values():  # as it is written, since it is shown
+        if word.lower() not in stop and (own := _matching(database, rows, word, most + 1)) and len(own) <= most:
             found[word] = own
     return found
 

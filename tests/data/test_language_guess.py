@@ -65,6 +65,7 @@ def test_a_script_names_one_of_the_languages_that_a_person_speaks():
     ("text", "among", "language", "is_other"),
     [
         ("Hund am Strand", ["de", "en"], "de", False),  # among all languages it is not detected
+        ("pes", ["de", "cs"], "cs", False),  # by its frequency: its letters say German
         ("犬が海岸を走っている", ["de", "en"], "jp", True),
         ("perro", ["de", "en"], "en", False),  # one word of another language is not certain
     ],
@@ -113,7 +114,7 @@ def test_digits_and_symbols_are_of_no_language(text):
 
 
 def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
-    sure, unsure = guess_languages(["ein Hund läuft über die Wiese", "pan"], ["cs", "de"], ["cs", "de"])
+    sure, unsure = guess_languages(["ein Hund läuft über die Wiese", "strom"], ["cs", "de"], ["cs", "de"])
     assert sure.shares == (("de", 1.0),)
     other = 1 - unsure.confidence
     share = unsure.confidence**2 / (unsure.confidence**2 + other**2)
@@ -125,7 +126,7 @@ def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
 def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatch):
     for module in (pecl.data.language_guess, pecl.data.spoken):
         monkeypatch.setattr(module, "can_guess", lambda: False)
-    with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua: pip install"):
+    with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua and wordfreq: pip"):
         guess_languages(["ein Hund"], ["en"])
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None  # which are swapped
 

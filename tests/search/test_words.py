@@ -167,7 +167,7 @@ def test_among_equals_and_behind_them_the_embedding_decides(album):
 
 def test_a_word_that_is_common_or_a_stop_word_is_no_name(album):
     index = pecl.ImageIndex.open(album)
-    assert index.select("named am Meer").words == ("meer",)  # a third lies below `named`
+    assert index.select("named am Meer").words == ("Meer",)  # a third lies below `named`
     assert index.select("Hund am Baum") == pecl.search.words.Selection("Hund am Baum")
 
 
@@ -191,7 +191,7 @@ def test_the_command_says_what_words_and_days_did(album, capsys):
     command = ["search", str(album), "Marie", "2019", "--language", "de", "--json"]
     assert main(command) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["words"], said["year"]) == (["marie"], "2019")
+    assert (said["words"], said["year"]) == (["Marie"], "2019")
     assert "; photographs with marie: 1; taken in 2019" in said["note"]
     assert main([*command, "--no-words"]) == 0
     assert json.loads(capsys.readouterr().out)["words"] == []

@@ -203,15 +203,18 @@ def build_model(
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Silence transformers' table of missing weights, an error of `build_model`, and its doubts about ids in configs.
+    """Silence transformers: its bars, its table of missing weights, an error of `build_model`, and doubts about ids.
 
     The ids in SigLIP 2's published config are not its tokenizer's, and pecl does not use them.
     """
     from transformers.utils import logging as transformers_logging
 
-    verbosity = transformers_logging.get_verbosity()
+    verbosity, has_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
+        if has_bars:
+            transformers_logging.enable_progress_bar()

@@ -2,10 +2,9 @@ import { byId, element, extend, grid, isOpen, onMoreLikeThis, showClosest, small
 import { either, languageName, t, tag, useLanguage } from "./text.js";
 
 const MOST = 4; // queries side by side
-const MOST_EXAMPLES = 6;
 const STEP = 48; // photographs that scrolling to the end adds
 const MOST_PHOTOGRAPHS = 1000; // of an answer of the server
-const EXAMPLES = { // by the code of their language; shown where the language has an adapter, and English always
+const EXAMPLES = { // by the code of their language
   en: "a dog on the beach",
   cs: "pes na pláži",
   de: "ein Kind auf einem Fahrrad",
@@ -230,16 +229,13 @@ function remember(all) {
 }
 
 function showExamples() {
-  const known = new Map(languages.filter((one) => one.adapter || one.code === "en").map((one) => [one.code, one.name]));
-  const rank = (code) => (spoken.includes(code) ? spoken.indexOf(code) : MOST_EXAMPLES);
-  const examples = Object.entries(EXAMPLES)
-    .filter(([code]) => known.has(code))
-    .sort(([one], [other]) => rank(one) - rank(other));
-  for (const [code, text] of examples.slice(0, MOST_EXAMPLES)) {
+  const codes = spoken.filter((code) => code in EXAMPLES);
+  byId("examples").querySelectorAll("button").forEach((button) => button.remove());
+  for (const code of codes) {
+    const text = EXAMPLES[code];
     const button = element("button", text, "example");
     button.type = "button";
     button.lang = tag(code);
-    button.title = known.get(code);
     button.addEventListener("click", () => {
       queries.replaceChildren();
       addQuery(text, code);
@@ -247,7 +243,7 @@ function showExamples() {
     });
     byId("examples").append(" ", button);
   }
-  byId("examples").hidden = !examples.length;
+  byId("examples").hidden = !codes.length;
 }
 
 // Show the reader's languages, each with a button that takes it away, and offer the others.
@@ -262,7 +258,7 @@ function showSpoken() {
     return button;
   }));
   const others = languages.filter((one) => one.detected && !spoken.includes(one.code));
-  byId("speak").replaceChildren(new Option("+", ""), ...others.map((one) => new Option(one.name, one.code)));
+  byId("speak").replaceChildren(new Option(t("addLanguage"), ""), ...others.map((one) => new Option(one.name, one.code)));
 }
 
 async function speak(codes) {
@@ -273,6 +269,7 @@ async function speak(codes) {
   if (kept && kept.ok) localStorage.removeItem(SPOKEN);
   else localStorage.setItem(SPOKEN, JSON.stringify(codes));
   if (asked().length) search();
+  else showExamples();
 }
 
 function showAbout() {
