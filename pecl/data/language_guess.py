@@ -1,4 +1,4 @@
-"""Guesses of the language of a text, by lingua, word frequencies or its script; and the check of the languages of parallel text."""
+"""Guesses of the language of a text, by lingua, word frequencies or its script; and the check of parallel text."""
 
 import re
 import unicodedata
@@ -81,7 +81,8 @@ def guess_languages(
     preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
     phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
     knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
-    alike but for the frequency of the words in each; another is named only where it is all but certain that the text is in none of them (`CERTAIN`).
+    alike but for the frequency of the words in each; another is named only where it is all but certain that the text is
+    in none of them (`CERTAIN`).
 
     Raises:
         ConfigError: lingua or wordfreq is not installed.
