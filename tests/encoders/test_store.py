@@ -250,6 +250,22 @@ def test_an_error_of_the_system_deletes_nothing(tmp_path, monkeypatch):
     assert EmbeddingStore("t", tmp_path).get(keys_of(10), refuse).shape == (10, 4)
 
 
+def test_a_damaged_shard_that_cannot_be_deleted_is_passed_over(tmp_path, monkeypatch):
+    store = EmbeddingStore("t", tmp_path)
+    store.get(keys_of(10), compute_in_batches)
+    (path,) = store.folder.iterdir()
+    path.write_bytes(path.read_bytes()[:-4])
+    unlink = type(path).unlink
+
+    def refuse_removal(other, **options):
+        if other == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(other, **options)
+
+    monkeypatch.setattr(type(path), "unlink", refuse_removal)
+    assert EmbeddingStore("t", tmp_path).get(keys_of(10), compute_in_batches).equal(vectors(list(range(10))))
+
+
 def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):
     store = EmbeddingStore("t", tmp_path)
     with pytest.raises(DataError, match="not finite"):
