@@ -28,7 +28,7 @@ class Pair:
     image: str  # as `load_image_encoder` takes it
     width: int  # width of the embeddings
     parameters: int  # of the text tower, so that a list of pairs builds no tower
-    image_parameters: int  # of the image tower, rounded
+    image_parameters: int  # of the image tower, rounded: counted in open_clip's models, as the next is
     image_gflops: float  # operations of the image tower for an image, in thousands of millions
     vocabulary: str  # the text tower's, which decides the languages that it can spell
     licence: str  # licence of the weights, as their pages state it

@@ -293,10 +293,7 @@ class ImageIndex:
         numbers = _as_numbers(queries, self.head.width)
         if numbers is not None:
             return numbers
-        single = isinstance(queries, str | Path | Image.Image)
-        if not single and not isinstance(queries, Iterable):
-            raise DataError(f"queries: expected texts, pictures or embeddings, got {type(queries).__name__}")
-        items = [queries] if single else list(queries)  # type: ignore[arg-type]
+        items = _items(queries)
         for i, item in enumerate(items):
             if not isinstance(item, str | Path | Image.Image):
                 raise DataError(f"queries: expected a text or a picture at position {i}, got {type(item).__name__}")

@@ -2,13 +2,16 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.mini import HEADS
+from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import Towers, load_image_encoder, load_text_encoder
 from pecl.errors import ConfigError, DataError
 
@@ -153,3 +156,16 @@ def test_a_tower_alone_is_found_by_the_name_of_its_pair_a_hub_id_or_a_folder(mon
 def test_the_settings_of_mini_are_fixed():
     with pytest.raises(ConfigError, match="max_length, pooling: expected neither with mini"):
         load_text_encoder("mini", pooling="cls")
+
+
+@pytest.mark.parametrize(("profile", "model"), [("paper", "ViT-L-14"), ("siglip2-b16", "ViT-B-16-SigLIP2")])
+def test_sizes_in_the_table_of_pairs_are_those_of_open_clips_models(profile, model):
+    settings = open_clip.get_model_config(model)
+    with torch.device("meta"):
+        tower = open_clip.model._build_vision_tower(settings["embed_dim"], settings["vision_cfg"])
+        tower.train().requires_grad_(False)  # the fast path of `eval` would hide its operations
+        with FlopCounterMode(display=False) as counter:
+            tower(torch.zeros(2, 3, 224, 224))
+    pair = PAIRS[profile]
+    assert pair.image_parameters == pytest.approx(sum(one.numel() for one in tower.parameters()), rel=1e-3)
+    assert pair.image_gflops == pytest.approx(counter.get_total_flops() / 2e9, rel=2e-3)

@@ -158,7 +158,7 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"queries": 5}, "expected texts, pictures or embeddings, got int"),
+        ({"queries": 5}, "expected a text or a picture at position 0, got int"),
         ({"queries": ["a", 5]}, "expected a text or a picture at position 1, got int"),
         ({"queries": np.zeros((2, 3))}, r"expected finite embeddings of shape \(Q, 8\), got \(2, 3\)"),
         ({"queries": np.full((1, 8), np.nan)}, "expected finite embeddings"),
