@@ -149,7 +149,7 @@ def people() -> str:
     lines = [
         f"- {len(rows)} languages by the recipe of now: R@1 of 99 sentences of SIB-200 (split `dev`), mean of both "
         f"directions: {found[:, 0].mean():.3f} before, {found[:, 1].mean():.3f} after; "
-        f"{int((gains[0] < 0).sum())} below the plain tower, by {max(-gains[0].min(), 0):.3f} at most."
+        f"{int((gains[0] < 0).sum())} below the plain tower, by {max(0, -gains[0].min()):.3f} at most."
     ]
     if len(rows) > 2:
         by_machine = np.array([row.after.mean() for row in rows])
