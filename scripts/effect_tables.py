@@ -147,7 +147,7 @@ def precision_table() -> str:
 
 def text_table() -> str:
     """Tabulate XTD10's languages without translations in Multi30K: the ready adapters, text to text on its captions."""
-    found = {(one.config.language, one.config.weights is not None): one for one in complete("effect/ready")}
+    found = {(one.config.language, one.config.weights is not None): one for one in complete("ready")}
     chosen = []
     for code in {code for code, _ in found}:
         if found[code, True].adapter.sha256 != sha256_file(ready_adapters()[code]):
