@@ -52,7 +52,7 @@ class IA3Config(pecl.AdapterConfig):
 
 def main(**values: object) -> pecl.Result:
     """Train German with the adapter on a few drawn scenes; `values` override the config."""
-    config = {"language": "de", "adapter": "ia3", "lr": 1e-2, "shots": 20, "epochs": 3, "out": "results/ia3"}
+    config = {"language": "de", "adapter": "ia3", "lr": 1e-2, "shots": 20, "epochs": 1, "out": "results/ia3"}
     return pecl.train({**config, **values})
 
 

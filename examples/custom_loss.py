@@ -15,7 +15,7 @@ def gram(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None 
 
 def main(**values: Any) -> pecl.Result:
     """Train German with the sum of "mse" and this loss on a few drawn scenes; `values` override the config."""
-    config = {"language": "de", "alignment": "mse+gram", "shots": 20, "epochs": 3, "out": "results/custom_loss"}
+    config = {"language": "de", "alignment": "mse+gram", "shots": 20, "epochs": 1, "out": "results/custom_loss"}
     return pecl.train({**config, **values})
 
 

@@ -30,7 +30,7 @@ def write_table(folder: Path, pairs: int = 60) -> Path:
 
 def main(table: str, language: str, **values: Any) -> pecl.Result:
     """Train one language on a table; `values` override the config."""
-    config = {"dataset": table, "language": language, "route": "method1", "shots": 20, "epochs": 3}
+    config = {"dataset": table, "language": language, "route": "method1", "shots": 20, "epochs": 1}
     return pecl.train({**config, "out": "results/own", **values})
 
 
