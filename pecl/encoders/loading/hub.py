@@ -118,8 +118,14 @@ def _fetch(repo_id: str, revision: str | None, weights: bool) -> Path:
     for name in missing:
         if sizes[name] > LARGE:
             _fetch_large(repo_id, name, info.sha)
-    state = {"revision": revision} if missing else {"revision": info.sha, "local_files_only": True}
-    return Path(snapshot_download(repo_id, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS, **state))
+    folder = snapshot_download(
+        repo_id,
+        revision=revision if missing else info.sha,
+        local_files_only=not missing,
+        allow_patterns=files,
+        etag_timeout=TIMEOUT_SECONDS,
+    )
+    return Path(folder)
 
 
 def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
