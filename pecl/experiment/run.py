@@ -93,7 +93,7 @@ def train_fleet(
     with use_threads(configs[0].threads):
         if not processes.is_first:
             last = run_worker(processes, runs, load_towers_once)
-            return [Result.from_json(document, Path(path)) for path, document in last["results"]]
+            return [replace(Result.from_json(document), path=Path(path)) for path, document in last["results"]]
         with processes.leading(runs) as last:
             configs = [replace(config, processes=processes.size) for config in configs]
             results = _train_fleet(configs, wait, share, inputs or TrainingInputs(), processes)

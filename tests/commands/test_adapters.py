@@ -68,10 +68,10 @@ def test_shipped_adapters_are_listed_with_their_terms(pecl, shipped):
     listed = {row["name"]: row for row in json.loads(pecl("list", "--json")[1])["shipped"]}
     assert listed.keys() == {"mini:cs", "mini:de", "mini:pl"}
     assert {row["named by"] for row in listed.values()} == {"results.jsonl"}
-    assert listed["mini:de"]["terms"].keys() == {"multi30k-translations", "towers"}
+    assert {"multi30k-translations", "sib200", "towers"} <= listed["mini:de"]["terms"].keys()
     assert listed["mini:pl"]["terms"]["flickr30k200"] == "none stated; research only"
     out = pecl("list")[1]
-    assert "multi30k-translations  English captions without a stated licence; translations MIT" in out
+    assert re.search(r"multi30k-translations +English captions without a stated licence; translations MIT", out)
     assert "LICENSE-WEIGHTS.md" in out
 
 

@@ -192,7 +192,7 @@ def test_the_command_says_what_words_and_days_did(album, capsys):
     assert main(command) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["words"], said["year"]) == (["Marie"], "2019")
-    assert "; photographs with marie: 1; taken in 2019" in said["note"]
+    assert "; photographs with Marie: 1; taken in 2019" in said["note"]
     assert main([*command, "--no-words"]) == 0
     assert json.loads(capsys.readouterr().out)["words"] == []
     assert main(["search", str(album), "Hund", "--language", "de", "--before", "2019-13"]) == 2
