@@ -39,7 +39,7 @@ def test_two_processes_give_what_one_gives(small, tmp_path):
     """With dropout, which is drawn for each row of the whole batch."""
     one = train(make_config({**small, "threads": 1, "out": str(tmp_path / "one")}))
     started = start_together(tmp_path / "logs", *[arguments(small)] * 2)
-    assert ended(started) == [0, 0], started[1].err
+    assert ended(started) == [0, 0], [one.err for one in started]
     (two,) = collect([small["out"]])
     assert (two.run_id, two.config.processes) == (one.run_id, 2)
     torch.testing.assert_close(torch.tensor(two.curve.loss), torch.tensor(one.curve.loss), rtol=1e-5, atol=1e-5)
