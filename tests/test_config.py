@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pecl.config import ExperimentConfig, make_config, read_yaml
 from pecl.config.routes import ROUTES, route
 from pecl.errors import ConfigError
+from pecl.grid.configs import expand
 
 
 @settings(max_examples=20)
@@ -108,3 +109,20 @@ def test_a_route_asks_for_the_translations_that_it_reads():
     assert route("method1", "official-run-cross").translations == to_english
     with pytest.raises(ConfigError, match="with test_query official-run-cross, got 'method2'"):
         route("method2", "official-run-cross")
+
+
+def test_yaml_that_is_none_or_beyond_python(tmp_path):
+    for text, message in (
+        ("a: !!python/object/apply:os.system [id]", "line 1: expected YAML: could not determine a constructor"),
+        ("a: " + "[" * 3000, "expected YAML"),
+        ("a: 2001-99-99", "expected YAML"),
+        ("a: 1" + ":1" * 200 + ".5", "expected YAML: int too large"),  # 60 to the power of 200
+    ):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_grid_of_too_many_combinations_is_refused_and_not_begun():
+    with pytest.raises(ConfigError, match="expected lists with at most 100,000 combinations, got 1000000"):
+        expand({"seed": list(range(1000)), "split_seed": list(range(1000))})

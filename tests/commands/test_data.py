@@ -76,23 +76,6 @@ def test_download_reports_what_it_did_and_what_is_left_to_do(pecl, server, tmp_p
     assert json.loads(printed)["present"] == ["multi30k/raw/train.de"]
 
 
-def test_check_prints_every_problem_of_a_table_with_its_line(pecl, tmp_path):
-    path = tmp_path / "own.csv"
-    path.write_text("image,en,de,note\n1.jpg,a dog,Hund,x\n2.jpg,,Katze,x\n3.jpg,a,b\n", "utf-8")
-    status, printed = pecl(f"check {path}")
-    assert status == 2
-    *lines, summary = printed.splitlines()
-    places = [("line 1", "note"), ("line 2", "1.jpg"), ("line 3", "'en'"), ("line 3", "2.jpg"), ("line 4", "3 fields")]
-    for place, word in places:
-        assert any(line.startswith(f"{path}, {place}") and word in line for line in lines), (place, word)
-    assert len(lines) == len(places)
-    assert summary == f"{path}: 5 problems"
-    status, printed = pecl(f"check {path} --json --text-only")
-    document = json.loads(printed)
-    assert status == 2
-    assert [problem["line"] for problem in document["problems"]] == [1, 3, 4]
-
-
 def test_check_of_a_table_says_what_is_there_and_what_occurs_twice_in_a_gallery(pecl, tmp_path):
     """c.png is b.png again; a.png too, but of another part. Equal captions of one image are no matter."""
     for name, colour in (("a", 1), ("b", 1), ("c", 1), ("d", 2)):

@@ -10,7 +10,6 @@ from PIL import Image
 
 from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.custom.in_memory import from_dataset
-from pecl.data.scenes import load_scenes
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
 
@@ -86,13 +85,6 @@ def test_select_keeps_captions_with_their_images(tmp_path):
     assert part.target_to_english is None
     assert [part.images.ids[i] for i in part.image_index] == ["2.jpg", "0.jpg", "0.jpg"]
     assert len(part.images) == 2
-
-
-def test_captions_and_images_are_shown_in_one_short_line(tmp_path):
-    captions = load_scenes("de", 40)
-    assert repr(captions) == "ParallelCaptions(scenes, de, 40 pairs, 40 images, english_to_target, target_to_english)"
-    assert repr(captions.images) == "SceneImages(40: scene-0-0 ... scene-0-39)"
-    assert repr(ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))) == "ImageFiles(a.jpg, b.jpg)"
 
 
 def test_truncated_missing_and_false_images_are_named(tmp_path):

@@ -1,13 +1,9 @@
-import errno
 import logging
 import os
-import signal
 from functools import partial
 
 import pytest
 import torch
-from helpers.grid_processes import Forked
-from helpers.killed import fill_store
 from helpers.tiny import sentences, tiny_tower
 from PIL import Image
 from tokenizers.normalizers import Replace
@@ -181,17 +177,6 @@ def refuse(missing):
     pytest.fail(f"computed again: {missing}")
 
 
-def test_a_killed_process_leaves_what_it_made(tmp_path):
-    killed = Forked(target=fill_store, args=(tmp_path, 1000, 560))
-    killed.start()
-    killed.join(600)
-    assert killed.exitcode == -signal.SIGKILL
-    asked = []
-    found = EmbeddingStore("t", tmp_path).get(keys_of(1000), partial(compute_in_batches, asked=asked))
-    assert torch.equal(found, vectors(list(range(1000))))
-    assert asked == list(range(520, 1000))  # 256 or a few more were saved twice
-
-
 def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped(tmp_path):
     tower = tiny_tower()
     texts = sentences(40)  # some repeat
@@ -234,49 +219,8 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place, known):
     assert EmbeddingStore("t", tmp_path).get(keys_of(600), refuse).equal(expected)
 
 
-def test_an_error_of_the_system_deletes_nothing(tmp_path, monkeypatch):
-    store = EmbeddingStore("t", tmp_path)
-    store.get(keys_of(10), compute_in_batches)
-    (path,) = store.folder.iterdir()
-
-    def open_too_many(*_, **__):
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(type(path), "read_bytes", open_too_many)
-        with pytest.raises(DataError, match=r"cannot read .*: Too many open files"):
-            EmbeddingStore("t", tmp_path).get(keys_of(10), refuse)
-    assert path.exists()
-    assert EmbeddingStore("t", tmp_path).get(keys_of(10), refuse).shape == (10, 4)
-
-
-def test_a_damaged_shard_that_cannot_be_deleted_is_passed_over(tmp_path, monkeypatch):
-    store = EmbeddingStore("t", tmp_path)
-    store.get(keys_of(10), compute_in_batches)
-    (path,) = store.folder.iterdir()
-    path.write_bytes(path.read_bytes()[:-4])
-    unlink = type(path).unlink
-
-    def refuse_removal(other, **options):
-        if other == path:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        unlink(other, **options)
-
-    monkeypatch.setattr(type(path), "unlink", refuse_removal)
-    assert EmbeddingStore("t", tmp_path).get(keys_of(10), compute_in_batches).equal(vectors(list(range(10))))
-
-
 def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):
     store = EmbeddingStore("t", tmp_path)
     with pytest.raises(DataError, match="not finite"):
         store.get(["a"], lambda places: [(places, torch.full((1, 4), torch.nan))])
     assert "a" not in EmbeddingStore("t", tmp_path)
-
-
-def test_a_store_sees_what_another_process_adds_and_removes(tmp_path):
-    mine, other = EmbeddingStore("t", tmp_path), EmbeddingStore("t", tmp_path)
-    other.get(keys_of(100), compute_in_batches)
-    assert mine.get(keys_of(100), refuse).shape == (100, 4)
-    (path,) = mine.folder.iterdir()
-    path.unlink()
-    assert mine.get(keys_of(100), compute_in_batches).equal(vectors(list(range(100))))

@@ -3,22 +3,19 @@
 import io
 import os
 import re
-import warnings
 
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import EpsImagePlugin, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pecl.data.custom.in_memory import RowImages
-from pecl.encoders.image import as_pictures
 from pecl.errors import DataError
 from pecl.files import images as image_files
 from pecl.files import pictures
-from pecl.files.images import ImageFiles, unreadable_images
+from pecl.files.images import ImageFiles
 from pecl.files.pictures import TooManyPixelsError, decode_picture, open_picture
 
-POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
 COLOUR = (200, 40, 90)
 
 
@@ -57,34 +54,6 @@ def test_a_package_that_is_missing_is_named(monkeypatch, format, content, packag
         open_picture(content)
     with pytest.raises(UnidentifiedImageError, match=r"^cannot identify image file, expected JPEG, PNG, .* JXL$"):
         open_picture(b"no image")
-
-
-@pytest.fixture
-def ghostscript(tmp_path, monkeypatch):
-    """Put a program `gs` first on PATH; return the file that it leaves when it is run."""
-    mark, folder = tmp_path / "gs-has-run", tmp_path / "bin"
-    folder.mkdir()
-    (folder / "gs").write_text(f"#!/bin/sh\n: > '{mark}'\nexit 1\n")
-    (folder / "gs").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
-    return mark
-
-
-def test_postscript_named_as_a_photograph_starts_no_process(ghostscript, tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(POSTSCRIPT)
-    files = ImageFiles((path,))
-    files.fingerprint(0)
-    for read in (
-        lambda: files.load(0),
-        lambda: list(as_pictures(path)),
-        lambda: RowImages([{"image": path}], "image", (0,)).load(0),
-    ):
-        with pytest.raises(DataError, match=r"cannot read image .*a\.jpg: cannot identify image file, expected JPEG"):
-            read()
-    assert list(unreadable_images(files)) == [0]
-    assert not ghostscript.exists()
 
 
 @pytest.mark.parametrize("format", ["EPS", "PDF", "ICO"])
@@ -137,18 +106,6 @@ def test_more_pixels_than_are_decoded_are_one_sentence(small_limits, tmp_path):
     with pytest.raises(TooManyPixelsError, match="expected at most 100 pixels, got 11 x 10"):
         decode_picture(encoded("JPEG", (11, 10)), most=100)
     assert decode_picture(encoded("PNG", (50, 40))).size == (50, 40)
-
-
-@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_pillows_own_limit_counts_only_where_a_plug_in_asks(monkeypatch, format):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    if format == "TIFF":  # whose plug-in asks itself
-        with pytest.raises(TooManyPixelsError, match=r"expected at most 178,956,970 pixels, got many more$"):
-            decode_picture(encoded("TIFF"))
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert decode_picture(encoded(format)).size == (40, 30)
 
 
 def test_load_and_fingerprint_cannot_disagree(tmp_path):

@@ -6,14 +6,10 @@ from dataclasses import replace
 
 import pytest
 from helpers.folders import exchange, without_digest
-from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 
-import pecl.commands.adapters
-import pecl.commands.export
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import check_adapter_file, load_adapter_file
-from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.errors import WeightsError
 from pecl.experiment.run import evaluate, train
@@ -51,30 +47,6 @@ def test_exchanged_adapter_files_are_refused(results):
         ):
             with pytest.raises(WeightsError, match=r"is not the adapter that .* was measured with: its SHA-256 begins"):
                 check(result)
-
-
-def test_nothing_is_measured_trained_or_written_with_an_exchanged_adapter(
-    small, results, tmp_path, capsys, monkeypatch
-):
-    for module in (pecl.commands.adapters, pecl.commands.export):
-        monkeypatch.setattr(module, "load_towers", lambda *_, **__: tiny_towers())
-    exchange(*(result.adapter_path for result in results))
-    weights, message = str(results[0].adapter_path), "is not the adapter that"
-    values = {name: small[name] for name in ("dataset", "out")}
-    with pytest.raises(WeightsError, match=message):
-        evaluate(make_config({**values, "language": "de", "weights": weights}))
-    with pytest.raises(WeightsError, match=message):
-        train(make_config({**small, "seed": 2, "start": weights}))
-    target = str(tmp_path / "x")
-    for line in (
-        ["adapters", "merge", weights, target],
-        ["adapters", "convert", weights, target],
-        ["export", "peft", target, "--adapter", weights],
-        ["export", "onnx", target, "--slots", "--adapter", weights],
-    ):
-        assert main(line) == 2
-        assert message in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()
 
 
 def test_an_edited_result_is_refused(results):

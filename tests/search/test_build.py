@@ -126,15 +126,6 @@ def test_a_renewal_embeds_only_what_is_new_or_changed_and_counts_what_moved(phot
     np.testing.assert_allclose(index.embeddings, [by_hand(path) for path in index.paths], atol=1e-6)
 
 
-def test_one_of_two_equal_photographs_that_moves_is_one(photographs, towers):
-    shutil.copy(photographs / "00.png", photographs / "copy.png")
-    build_index(photographs)
-    (photographs / "copy.png").rename(photographs / "2019" / "copy.png")
-    (photographs / "00.png").unlink()
-    report = build_index(photographs)
-    assert (report.new, report.moved, report.removed) == (0, 1, 1)
-
-
 def test_unreadable_files_are_listed_once_each_and_looked_at_again_when_they_change(photographs, towers, monkeypatch):
     (photographs / "a.jpg").write_bytes(b"no picture")
     (photographs / "b.HEIC").write_bytes(b"no picture")  # of the same content
@@ -278,19 +269,3 @@ def test_a_damaged_index_is_refused_and_made_again(photographs, towers, statemen
             use(photographs)
     assert build_index(photographs, options=IndexOptions(rebuild=True)).photographs == COUNT
     assert len(pecl.ImageIndex.open(photographs)) == COUNT
-
-
-def test_two_photographs_of_equal_size_and_time_that_change_places_are_seen(photographs, towers):
-    """PNG of few colours: both have one size, and their times are set to be equal."""
-    one, other = photographs / "00.png", photographs / "03.png"
-    contents = one.read_bytes(), other.read_bytes()
-    for path, content in zip((one, other), contents, strict=True):
-        path.write_bytes(content.ljust(max(map(len, contents)), b"\0"))
-        os.utime(path, ns=(10**18, 10**18))
-    build_index(photographs)
-    one.rename(photographs / "x")
-    other.rename(one)
-    (photographs / "x").rename(other)
-    assert build_index(photographs).changed == 2
-    index = pecl.ImageIndex.open(photographs)
-    np.testing.assert_allclose(index.embeddings, [by_hand(path) for path in index.paths], atol=1e-6)

@@ -103,16 +103,6 @@ def test_points_that_are_missing_are_said_and_embedded_again(both, photographs, 
     assert build_index(photographs, both[1]).again == ""
 
 
-def test_similarities_that_are_none_are_an_error(both, servers):
-    from qdrant_client.models import PointStruct
-
-    (name,) = servers.names()
-    points, _ = servers[URL].scroll(name, limit=1)
-    servers[URL].upsert(name, [PointStruct(id=points[0].id, vector=[1e30] * 8)])
-    with pecl.ImageIndex.open(both[1]) as index, pytest.raises(DataError, match="outside -1 to 1"):
-        index.search(np.ones((1, 8), np.float32))
-
-
 def test_a_rebuild_makes_a_collection_of_its_own_and_drops_the_one_before(both, photographs, servers):
     (before,) = servers.names()
     servers[URL].create_collection("company", {})

@@ -25,19 +25,6 @@ def embed(models, texts, adapters, **options):
     return answer
 
 
-def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(models):
-    more = [*adapter_files(("x1", "x2"), "bottleneck"), *adapter_files(("x3",), "lora:r=2")]
-    before = embed(models, TEXTS, ADAPTERS).embeddings
-    for file in more:
-        models.add(file.language, file)
-    assert [len(one.languages) for one in models.specs] == [12, 2, 1]
-    torch.testing.assert_close(embed(models, TEXTS, ADAPTERS).embeddings, before, rtol=0, atol=1e-6)
-    mixed = embed(models, TEXTS[:5], ["x1", "de", None, "x3", "x2"]).embeddings
-    for place, name in enumerate(["x1", "de", None, "x3", "x2"]):
-        single = embed(models, [TEXTS[place]], [name]).embeddings[0]
-        torch.testing.assert_close(mixed[place], single, rtol=0, atol=1e-5)
-
-
 def test_a_job_that_cannot_be_done_fails_alone(models):
     long = "a" * 200
     jobs = [TextJob([TEXTS[0]], ["de"]), TextJob(["b", long], ["de", "de"]), TextJob([TEXTS[1]], ["gone"])]

@@ -13,9 +13,7 @@ import torch
 from helpers.serving import LANGUAGES, client_of, expected, make_service, running, server_process
 from helpers.tiny import sentences
 
-from pecl.errors import ConfigError, RunError
-from pecl.serving.app import Frame
-from pecl.serving.server import Server, serve
+from pecl.errors import ConfigError
 from pecl.serving.sockets import allowed_hosts, open_socket
 
 CLIENTS = 32
@@ -128,16 +126,6 @@ def test_an_address_that_others_can_reach_has_names_that_are_not_known():
         assert allowed_hosts(listening, "0.0.0.0") is None
         with pytest.raises(ConfigError, match=r'cannot listen on "127.0.0.1" port \d+: Address already in use'):
             open_socket("127.0.0.1", listening.getsockname()[1])
-
-
-def test_serve_checks_names_by_the_bound_address(monkeypatch):
-    made = []
-    monkeypatch.setattr(Server, "run", lambda self, sockets: made.append(self))
-    with open_socket("LOCALHOST", 0) as listening, pytest.raises(RunError, match="could not start"):
-        serve(make_service(), listening, "LOCALHOST")
-    (frame,) = (each for each in made[0].config.app.user_middleware if each.cls is Frame)
-    assert "evil.example" not in frame.kwargs["hosts"]
-    assert {"localhost", "127.0.0.1"} <= set(frame.kwargs["hosts"])
 
 
 def send(port, text, language):

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.adapter_towers import states, tower_of
-from helpers.exporting import export_towers
 from pack_adapters import pack
 
-import pecl.commands.adapters
-import pecl.commands.export
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.convert import merge_adapter, read_adapter
@@ -19,7 +16,6 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.formats.packed import unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
-from pecl.commands.main import main
 from pecl.errors import WeightsError
 
 NOT_FINITE = "holds values that are not finite numbers"
@@ -98,34 +94,6 @@ def test_token_ids_are_rising_whole_numbers(tokens, message):
     bank.add("de", state)
     with pytest.raises(WeightsError, match=r"vectors' holds int32, expected floating-point numbers"):
         bank.add("cs", state | {name.replace("tokens", "vectors"): state[name].expand(2, 5).T})
-
-
-def test_commands_write_nothing(tmp_path, monkeypatch, capsys):
-    tower = export_towers().text
-    state = states(tower, "lora", 1)[0]
-    name = sorted(state)[0]
-    path = save_adapter(
-        tmp_path / "de.safetensors", state | {name: state[name] * torch.nan}, parse_adapter("lora"), "de", tower
-    )
-    for module in (pecl.commands.adapters, pecl.commands.export):
-        monkeypatch.setattr(module, "load_towers", export_towers)
-    monkeypatch.chdir(tmp_path)
-    for line in (
-        "adapters merge de.safetensors out",
-        "adapters convert de.safetensors out",
-        "adapters show de.safetensors",
-        "adapters list .",
-        "export sentence-transformers out --adapter de.safetensors",
-        "export open-clip out --adapter de.safetensors",
-        "export onnx out --adapter de.safetensors",
-        "export onnx out --slots --adapter de.safetensors",
-        "export peft out --adapter de.safetensors",
-    ):
-        assert main(line.split()) == 2, line
-        error = capsys.readouterr().err
-        assert NOT_FINITE in error, line
-        assert error.count("\n") == 1, line
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
 def test_weights_that_overflow_when_they_are_merged_are_refused():

@@ -150,13 +150,3 @@ def test_a_column_of_numbers_is_no_language(tmp_path):
     assert load_folder(path, "de").target == ("ein Hund",)
     report = check_table(path)
     assert (report.problems, report.summaries[str(path)].languages) == ([], ["en", "de"])
-
-
-def test_problems_of_jsonl(tmp_path):
-    path = tmp_path / "mine.jsonl"
-    path.write_text('{"en": "one", "de": "eins"}\n{"en": "two"\n[1]\n{"en": "three", "de": 3}\n\n{"en": "four"}\n')
-    problems = check_captions_file(path)
-    assert [(problem.line, problem.field) for problem in problems] == [(2, None), (3, None), (4, "de"), (6, "de")]
-    assert "not JSON" in problems[0].message
-    assert "got list" in problems[1].message
-    assert "got int" in problems[2].message

@@ -1,12 +1,9 @@
 """Translating with tiny random models: resuming, records, layout, errors."""
 
 import json
-import signal
 
 import pytest
-from helpers.grid_processes import Forked
-from helpers.killed import translate_and_die
-from helpers.layouts import make_xtd10, sentence, write_lines
+from helpers.layouts import make_xtd10, sentence
 from helpers.translation_models import SENTENCES, config
 
 from pecl.data.provenance import provenance_file, read_provenance
@@ -53,6 +50,16 @@ def test_every_sentence_is_translated_once_and_lands_on_its_line(partial_file):
 SENTENCES_BY_LENGTH = [f"{'w ' * i}x" for i in range(10, 0, -1)]
 
 
+def test_each_batch_is_on_disk_before_the_next(partial_file, monkeypatch):
+    translator, seen = Counting(), []
+    plain = translator.translate
+    monkeypatch.setattr(
+        translator, "translate", lambda texts: seen.append(b"W" in partial_file.read_bytes()) or plain(texts)
+    )
+    translate(SENTENCES_BY_LENGTH, translator, partial_file, batch_size=5)
+    assert seen == [False, True]
+
+
 @pytest.mark.parametrize("end", [b"", b"W W X\nW"])
 def test_a_run_that_broke_goes_on_behind_its_last_whole_batch(partial_file, end):
     with pytest.raises(RuntimeError):
@@ -73,20 +80,6 @@ def test_lines_of_another_job_are_not_taken(partial_file):
     other = Counting(name="other")
     translate(SENTENCES_BY_LENGTH, other, partial_file, batch_size=2)
     assert len(other.batches) == 5
-
-
-def test_a_killed_job_is_finished_by_the_next(tmp_path):
-    source, output = write_lines(tmp_path / "en.txt", ["c c c", "d d d d", "a"]), tmp_path / "de.txt"
-    killed = Forked(target=translate_and_die, args=(source, output))
-    killed.start()
-    killed.join(600)
-    assert killed.exitcode == -signal.SIGKILL
-    assert not output.exists()
-    translator = Counting()
-    translate_job(file_job(source, "en", "de", output), translator, 1)
-    assert translator.batches == [["c c c"], ["a"]]
-    assert output.read_text() == "C C C\nD D D D\nA\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["de.txt", "de.txt.provenance.json", "en.txt"]
 
 
 def test_a_sentence_that_the_model_cannot_read_is_refused_before_any_work(translator, partial_file):
