@@ -70,8 +70,12 @@ def _nothing_is_left():
 
 # Files of which every test is slow: kills, browsers, and programs that documents name
 SLOW = {
-    *("test_kills.py", "test_two_namespaces.py", "test_browser.py", "test_commands_of_docs.py"),
-    *("test_documents.py", "test_site.py", "test_notebook.py", "test_full_size.py"),
+    "test_kills.py",
+    "test_browser.py",
+    "test_documents.py",
+    "test_site.py",
+    "test_notebook.py",
+    "test_full_size.py",
 }
 
 

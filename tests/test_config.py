@@ -1,7 +1,5 @@
 """Configs and routes."""
 
-from dataclasses import replace
-
 import pytest
 import yaml
 from helpers.project import ROOT
@@ -75,25 +73,6 @@ def test_everything_wrong_is_said_at_once():
     ):
         assert expected in message
     assert "\n" not in message
-
-
-def test_identity_is_of_what_determines_the_result():
-    config = ExperimentConfig()
-    assert config.run_id() == replace(config, out="elsewhere", data_dir="/data").run_id()
-    assert config.run_id() != replace(config, seed=2).run_id()
-    assert config.run_id("evaluate") == replace(config, seed=2, lr=1.0).run_id("evaluate")
-    assert config.run_id("evaluate") != config.run_id()
-    assert len(config.run_id()) == 16
-
-
-def test_a_field_that_came_later_leaves_old_identities_alone():
-    config = make_config({"language": "de"})
-    assert "joint" not in config.identity()
-    assert config.run_id() == "8085edfaa445ef03"
-    joint = make_config({"language": "de", "joint": "fr+de"})
-    assert joint.joint == "de+fr" == joint.identity()["joint"]
-    assert joint.run_id() != config.run_id()
-    assert joint.run_id() == make_config({"language": "de", "joint": "de+fr+de"}).run_id()
 
 
 def test_a_route_asks_for_the_translations_that_it_reads():

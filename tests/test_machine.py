@@ -1,14 +1,10 @@
 """`auto` is bf16 where a machine multiplies fast in it, and what a config holds is the outcome."""
 
-import sys
-from contextlib import suppress
-from unittest.mock import MagicMock
-
 import pytest
 import torch
 
 import pecl.machine
-from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision, running_ray
+from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision
 
 
 @pytest.fixture(params=[True, False])
@@ -30,26 +26,6 @@ def fast(request, monkeypatch):
 def test_what_linux_says_of_the_processor(tmp_path, line, has):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\nbugs\t\t:\n")
     assert cpu_multiplies_bfloat16(tmp_path / "cpuinfo") is has
-
-
-@pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
-def test_a_ray_is_started_or_connected_with_and_ended(monkeypatch, address):
-    ray = MagicMock()
-    ray.is_initialized.return_value = False
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setenv("PECL_CACHE_DIR", "/cache")
-    monkeypatch.setenv("SECRET", "x")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if address:
-        monkeypatch.setenv("RAY_ADDRESS", address)
-    with suppress(KeyError), running_ray(3):
-        asked = ray.init.call_args.kwargs
-        assert asked["num_cpus"] == (None if address else 3)  # a cluster has its own
-        assert asked["runtime_env"]["env_vars"].items() >= {"PECL_CACHE_DIR": "/cache", "TQDM_DISABLE": "1"}.items()
-        assert "SECRET" not in asked["runtime_env"]["env_vars"]
-        ray.shutdown.assert_not_called()
-        raise KeyError
-    ray.shutdown.assert_called_once_with()
 
 
 def test_the_memory_that_linux_says_is_available(tmp_path):

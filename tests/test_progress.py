@@ -54,17 +54,6 @@ def test_a_file_gets_a_line_every_ten_seconds_and_neither_bars_nor_carriage_retu
     assert "\r" not in written
 
 
-def test_lines_come_no_faster_however_often_a_bar_is_drawn_anew(clock):
-    file = io.StringIO()
-    with Bar(total=3, desc="grid", bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}", file=file) as bar:
-        for _ in range(50):
-            clock.now += 0.19
-            bar.refresh()
-        assert file.getvalue() == ""
-        bar.update(3)
-    assert file.getvalue() == "grid: 100% 3\n"
-
-
 def test_a_terminal_has_a_bar_which_leaves_nothing_behind(clock):
     written = steps(Terminal(), clock, leave=False, mininterval=0, ncols=60)
     assert "\r" in written
@@ -90,11 +79,3 @@ def test_quiet_and_verbose_go_before_a_command_or_behind_it(monkeypatch, place, 
     assert [levels(), levels("--quiet"), levels("-q"), levels("--verbose"), levels("-v")] == [20, 30, 30, 10, 10]
     assert main(["--quiet", "data", "list", "--verbose"]) == 2
     assert "expected --quiet or --verbose, got both" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", [["adapters", "list"], ["data", "list"]])
-def test_lists_fit_100_columns(command, capsys):
-    assert main(command) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 100
-    assert len(lines) > 5

@@ -54,14 +54,6 @@ def test_mixed_batch_equals_each_language_alone(spec):
     assert bank.encode_text([], language="de").shape == (0, 8)
 
 
-def test_reprs_are_one_line(bank):
-    # 2 layers: query and value with (8 x 32) + (32 x 8); two LayerNorms with 2 x 32
-    assert repr(bank) == ("AdapterBank({'lora': ['de', 'cs', 'fr']}, tower='tiny-xlm-roberta', device='cpu')")
-    adapter = "Adapter(adapter='lora', slots=3, parameters_per_slot=2_304, tower='tiny-xlm-roberta')"
-    assert repr(bank.single().adapter) == adapter
-    assert repr(bank.single().tower).endswith(f"device='cpu', adapter={adapter})")
-
-
 @pytest.mark.parametrize("removed", ["de", "cs"])
 def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_again(removed, bank):
     before = embeddings_of(bank)
@@ -151,11 +143,8 @@ def test_report_counts_bytes(bank):
     [
         (lambda bank: bank.encode_text(TEXTS, "des"), "expected one in the bank \\(de, cs, fr\\), got 'des'; did"),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
-        (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
-        (lambda bank: AdapterBank(bank.single().tower), "has an adapter already"),
         (lambda bank: AdapterBank(bank.tower).add("it", {}), "expected a file, or parameters and a bank"),
-        (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),
     ],
 )
 def test_what_the_bank_refuses(bank, act, message):
@@ -232,7 +221,6 @@ def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weigh
         (lambda path: rewrite(path, sha256="0" * 64), "damaged or .* match its checksum.*; copy it again, or train it"),
         (lambda path: rewrite(path, format=None), "expected an adapter file of pecl, got another safetensors file"),
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
-        (lambda path: rewrite(path, format_version="x"), "damaged header"),
         (lambda path: rewrite(path, configs='[{"kind": "lorra"}]'), "is of the kind 'lorra', which is not known here"),
     ],
 )

@@ -2,17 +2,14 @@
 
 import json
 import os
-import pickle
 import sys
-import types
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.adapter_towers import filled, states
+from helpers.adapter_towers import filled
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from PIL import Image
@@ -24,7 +21,7 @@ from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.bulk.job import Embedder
 from pecl.commands.main import main
-from pecl.errors import ConfigError, DataError, OutputError, RunError
+from pecl.errors import ConfigError, DataError, OutputError
 
 TEXTS = sentences(11)
 
@@ -257,65 +254,18 @@ def test_embeddings_that_are_no_numbers_are_refused_with_their_rows(monkeypatch)
 # Ray
 
 
-def stand_in(monkeypatch):
-    """A module `ray` whose Ray Data calls a worker here, block by block; what a worker is given is pickled."""
-    asked = {}
-
-    class Data:
-        def __init__(self, rows):
-            self.rows = rows
-
-        def map_batches(self, kind, *, fn_constructor_args, batch_size, concurrency, num_gpus):
-            asked.update(batch_size=batch_size, concurrency=concurrency, num_gpus=num_gpus)
-            worker = kind(*pickle.loads(pickle.dumps(fn_constructor_args)))
-            here = os.getcwd()
-            os.chdir(os.sep)  # workers know nothing of the folder of the command
-            try:
-                blocks = [worker({"shard": np.array([row["shard"]])}) for row in self.rows]
-            finally:
-                os.chdir(here)
-            return Data([{name: block[name][0] for name in block} for block in blocks])
-
-        def iter_rows(self):
-            return iter(self.rows)
-
-    ray, data, exceptions = (types.ModuleType(name) for name in ("ray", "ray.data", "ray.exceptions"))
-    ray.data, ray.exceptions, exceptions.RayError = data, exceptions, RuntimeError
-    ray.is_initialized = lambda: True
-    data.from_items = lambda rows, override_num_blocks: Data(rows)
-    for module in (ray, data, exceptions):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    return asked
-
-
-def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
-    asked = stand_in(monkeypatch)
-    assert main(["embed", lines(), "--out", "out", "--ray", "9"]) == 0
-    assert asked == {"batch_size": 1, "concurrency": 3, "num_gpus": None}
-    pecl.embed(Path("lines.txt").absolute(), "here")
-    assert files() == files("here")
+def test_what_ray_cannot_do_is_said(monkeypatch):
     with pytest.raises(ConfigError, match="expected a source that other processes can open"):
         pecl.embed(TEXTS, "texts", ray_workers=2)
-    tower = tiny_towers().text
-    adapter = str(save_adapter(Path("cs.safetensors"), states(tower)[0], parse_adapter("lora"), "cs", tower))
-    there, here = (embedded("lines.txt", f"cs{n}", adapter=adapter, ray_workers=n) for n in (1, None))
-    assert torch.equal(there, here)
-    with monkeypatch.context() as patch:
-        lost = Mock(side_effect=RuntimeError("log\nlost a node"))
-        patch.setattr(sys.modules["ray"].data, "from_items", lost)
-        with pytest.raises(RunError, match=r"Ray gave up \(RuntimeError: lost a node\); the same command goes on"):
-            pecl.embed("lines.txt", "lost", ray_workers=1)
-        patch.setitem(sys.modules, "ray.data", None)
-        with pytest.raises(ConfigError, match=r"needs ray: pip install -e '.\[ray\]'"):
-            pecl.embed("lines.txt", "lost", ray_workers=1)
-    Path(pictures(), "broken.png").write_bytes(b"no picture")
-    assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
-    assert "cannot read image" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with pytest.raises(ConfigError, match=r"needs ray: pip install -e '.\[ray\]'"):
+        pecl.embed(lines(), "lost", ray_workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_path):
+def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_path, capsys):
     ray = pytest.importorskip("ray")
     monkeypatch.undo()  # the workers load the mini pair
     monkeypatch.chdir(tmp_path)
@@ -324,3 +274,8 @@ def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_
     ray.init(num_cpus=1, ignore_reinit_error=True)
     rows = ray.data.read_parquet(str(tmp_path / "there")).take_all()
     close(torch.tensor(np.stack([row["embedding"] for row in rows])), here)
+    there, here = (embedded("lines.txt", f"cs{n}", adapter="cs", ray_workers=n) for n in (1, None))
+    close(there, here)
+    Path(pictures(), "broken.png").write_bytes(b"no picture")
+    assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
+    assert "cannot read image" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """`pecl adapters` on a tiny tower, and `pecl languages`."""
 
 import json
-import logging
 import re
 import shutil
 
@@ -15,10 +14,9 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.ready import RESULTS, ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.commands.main import main
-from pecl.data.languages import LANGUAGES, shared_code
+from pecl.data.languages import LANGUAGES
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
-from pecl.files import write_tensors
 
 
 @pytest.fixture
@@ -90,19 +88,6 @@ def test_a_shipped_file_that_its_result_does_not_name_is_refused_wherever_it_is_
     assert load_adapter_file(shipped / "cs.safetensors").language == "cs"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [lambda line: line.replace('"mean_recall@1": 0.', '"mean_recall@1": 0.9', 1), lambda line: line[: len(line) // 2]],
-)
-def test_a_damaged_line_of_shipped_results_is_refused_by_its_number(pecl, shipped, damage):
-    lines = (shipped / RESULTS).read_text("utf-8").splitlines()
-    lines[2] = damage(lines[2])
-    (shipped / RESULTS).write_text("\n".join(lines), "utf-8")
-    status, out, error = pecl("list")
-    assert (status, out, error.count("\n")) == (2, "", 1)
-    assert f"{RESULTS}, line 3: expected the result of a training as JSON" in error
-
-
 def test_command_converts_and_merges(pecl, tmp_path):
     tower = pecl.tower
     state = states(tower)[0]
@@ -124,18 +109,6 @@ def test_command_converts_and_merges(pecl, tmp_path):
     for action, said in (("convert", "PEFT's format"), ("merge", "cannot be merged")):
         status, _, error = pecl(action, prefix, tmp_path / "refused")
         assert (status, said in error) == (2, True)
-
-
-def test_what_a_file_says_is_shown_escaped(tmp_path, capsys):
-    metadata = {"format": "pecl-adapter", "format_version": "1", "configs": '[{"kind": "head"}]'}
-    metadata |= {"tower_fingerprint": "0", "language": "\x1b[2J\x9b", "tower_name": "\x07x\u202e"}
-    write_tensors(tmp_path / "a.safetensors", {}, metadata)
-    for line in (["show", tmp_path / "a.safetensors"], ["list", tmp_path]):
-        for form, escaped in ([], r"\x1b[2J\x9b"), (["--json"], r"\u001b[2J\u009b"):
-            assert main(["adapters", *map(str, line), *form]) == 0
-            out = capsys.readouterr().out
-            assert all(sign == "\n" or sign.isprintable() for sign in out)
-            assert escaped in out
 
 
 def printed(capsys, *arguments):
@@ -160,12 +133,6 @@ def test_a_language_is_shown_by_any_name_and_a_shared_code_says_what_it_takes(ca
     assert (row["code"], row["iso3"], row["script"], row["pretrained"]) == ("sw", "swh", "Latn", True)
     assert row["datasets"] == ["xm3600", "flickr30k200", "emoji", "xtd200", "sib200", "ntrex"]
     assert json.loads(printed(capsys, "cs", "--json"))[0]["ready"]
-
-
-def test_a_command_says_which_language_a_shared_code_is(caplog):
-    with caplog.at_level(logging.INFO):
-        main(["evaluate", "--dataset", "xtd200", "--language", "no,sw", "--data-dir", "nowhere", "--dry-run"])
-    assert [one.getMessage() for one in caplog.records] == [shared_code("no")]
 
 
 @pytest.mark.parametrize(

@@ -182,10 +182,3 @@ def test_translate_makes_korean_from_english_and_then_has_nothing_to_do(pecl, tm
     assert record["translator"]["target"] == "ko"
     monkeypatch.setattr("pecl.data.translating.mt.Translator", None)  # a second run loads no model
     assert "5 translations" in pecl(line)[1]
-
-
-def test_translate_ones_own_file(pecl, tmp_path, model):
-    source = write_lines(tmp_path / "en.txt", ["a red dog", "a cat"])
-    out = tmp_path / "jp.txt"
-    assert pecl(f"translate {source} --source en --target ja --model {model} --max-new-tokens 12 --out {out}")[0] == 0
-    assert len(out.read_text("utf-8").splitlines()) == 2

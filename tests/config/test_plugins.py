@@ -118,13 +118,6 @@ raise ValueError('late')
     assert ("gram" in LOSSES, language_code("Klingon")) == (True, "tlh")
 
 
-def test_it_runs_once_in_a_process_by_any_name_and_from_within_itself(gram):
-    gram.write_text(GRAM.format(factor=1.0) + "print(pecl.load_plugin('my.py'))\n")
-    gram.with_name("link.py").symlink_to(gram)
-    sha256 = pecl.load_plugin("link.py")
-    assert pecl.load_plugin("my.py") == pecl.load_plugin(str(gram)) == sha256 == sha256_file(gram)
-
-
 def test_several_are_joined_by_commas(gram):
     other = gram.with_name("other.py")
     other.write_text("import pecl\npecl.register_language('nl', 'Dutch')\n")

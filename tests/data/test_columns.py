@@ -115,15 +115,6 @@ def test_several_captions_an_image():
         from_dataset(rows, "de", **names)
 
 
-def test_wrong_rows_are_named():
-    for rows, column, said in (
-        ([{"image": None, "en": "a"}], "image", "no column 'de': it has image, en"),
-        ([{"en": "a", "de": "b"}, {"en": "a"}], None, "row 1, column 'de': expected a text or a list of texts, got No"),
-    ):
-        with pytest.raises(DataError, match=said):
-            from_dataset(rows, "de", image_column=column)
-
-
 def test_hugging_face_dataset():
     datasets = pytest.importorskip("datasets", reason="the package `datasets` is not installed")
     logging.getLogger("datasets").setLevel(logging.ERROR)

@@ -2,7 +2,6 @@
 
 import pytest
 from helpers.layouts import make_multi30k, make_xtd10, write_image
-from helpers.project import ROOT
 
 import pecl
 from pecl.config import make_config
@@ -40,7 +39,6 @@ def test_the_argument_goes_before_the_environment_before_the_default(data_dir, m
     [
         ("multi30k-2k", {}, DataError, r"unknown data set 'multi30k-2k'.*did you mean 'multi30k-1k'\? \(or the path"),
         ("xtd10", {"language": "cs"}, DataError, "xtd10 has no captions in Czech .*; it is in multi30k-1k, "),
-        ("xtd10", {"split": "test"}, DataError, "data set 'xtd10' has no splits, but split 'test' was asked for"),
         ("multi30k-task2", {"need": ["english_to_target"]}, DataError, "multi30k-task2 has no machine translations"),
         ("multi30k", {"need": ["target"]}, ConfigError, "unknown translation direction 'target'"),
     ],
@@ -48,15 +46,6 @@ def test_the_argument_goes_before_the_environment_before_the_default(data_dir, m
 def test_what_is_not_there_is_said_in_a_sentence(data_dir, name, arguments, error, message):
     with pytest.raises(error, match=message):
         load_dataset(name, **{"language": "de", "data_dir": data_dir, **arguments})
-
-
-README = ROOT / "data" / "README.md"
-
-
-def test_readme_names_every_set():
-    text = README.read_text("utf-8")
-    assert [name for name in DATASETS if f"`{name}`" not in text] == []
-    assert [f for info in DATASETS.values() for f in info.folders if f"{f}/" not in text] == []
 
 
 pytestmark = pytest.mark.usefixtures("registries")
@@ -118,14 +107,11 @@ def test_a_registered_data_set_has_its_languages_or_all():
     ("arguments", "error", "message"),
     [
         (("scenes", len), ConfigError, 'data set: "scenes" is built in: choose another name'),
-        (("my/birds", len), ConfigError, 'expected a name of letters, digits, dashes and .*"my/birds"'),
         (("birds", "a reader"), DataError, "expected a function of a DataRequest, got 'a reader'"),
-        (("birds", len, ["klingon"]), ConfigError, "unknown language 'klingon'"),
     ],
 )
 def test_what_cannot_be_registered_is_said_in_a_sentence(arguments, error, message):
     before = dict(DATASETS)
-    name, reader, *languages = arguments
     with pytest.raises(error, match=message):
-        register_dataset(name, reader, languages=languages[0] if languages else None)
+        register_dataset(*arguments)
     assert before == dict(DATASETS)

@@ -10,7 +10,6 @@ from pecl.adapters.merge import merge_slot
 from pecl.config import make_config
 from pecl.encoders import bfloat16
 from pecl.encoders.bfloat16 import Bfloat16Linear, check_bfloat16
-from pecl.encoders.devices import to_device
 from pecl.encoders.store import store_of, text_embeddings
 from pecl.errors import ConfigError
 from pecl.experiment.run import train
@@ -123,24 +122,3 @@ def test_runs_in_bf16_are_other_runs(small):
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert ours.towers.text == theirs.towers.text
-
-
-@pytest.mark.parametrize(
-    "tensor",
-    [torch.arange(6), torch.ones(1, 3).expand(4, 3), torch.arange(6.0).view(2, 3).T],
-    ids=["whole", "rows that are one", "transposed"],
-)
-def test_whatever_its_strides_a_tensor_is_pinned_as_one_block(monkeypatch, tensor):
-    """Pinned memory is of the same strides, as torch makes it; nothing is copied to a GPU."""
-    pinned = []
-
-    def pin_memory(given):
-        pinned.append(torch.empty_strided(given.shape, given.stride(), dtype=given.dtype).copy_(given))
-        return pinned[-1]
-
-    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
-    monkeypatch.setattr(torch.Tensor, "to", lambda given, *_, **__: given)
-    found = to_device(tensor, torch.device("cuda"))
-    assert torch.equal(found, tensor)
-    assert len(pinned) == 1
-    assert found.is_contiguous()

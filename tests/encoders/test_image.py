@@ -1,4 +1,3 @@
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +9,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.mini import HEADS
 from pecl.encoders.pairs import PAIRS
-from pecl.encoders.towers import Towers, load_image_encoder, load_text_encoder
-from pecl.errors import ConfigError, DataError
+from pecl.encoders.towers import Towers
+from pecl.errors import DataError
 
 
 def to_pixels(image):
@@ -130,32 +128,6 @@ def test_a_tower_is_loaded_once_and_only_when_asked_for():
     assert towers.image is towers.image
     assert loaded == ["text", "image"]
     assert towers.describe()["image"] == {"name": "colours", "fingerprint": encoder().fingerprint}
-
-
-def test_a_tower_alone_is_found_by_the_name_of_its_pair_a_hub_id_or_a_folder(monkeypatch):
-    asked = []
-    places = ("text.load_text_checkpoint", "image.load_image_checkpoint", "mini.load_mini_text", "mini.load_mini_image")
-    for place in places:
-        instead = partial(lambda function, *args, **kwargs: asked.append((function, *args, kwargs)), place)
-        monkeypatch.setattr(f"pecl.encoders.loading.{place}", instead)
-    plain = {"device": "cpu", "dtype": torch.float32}
-    text = {**plain, "max_length": None, "pooling": None}
-    for load, name, *expected in (
-        (load_text_encoder, "mini", "mini.load_mini_text", {"heads": HEADS, **plain}),
-        (load_text_encoder, "labse", "text.load_text_checkpoint", "M-CLIP/LABSE-Vit-L-14", text),
-        (load_text_encoder, "./labse", "text.load_text_checkpoint", "./labse", text),
-        (load_image_encoder, "mini", "mini.load_mini_image", plain),
-        (load_image_encoder, "paper", "image.load_image_checkpoint", "openai/clip-vit-large-patch14", plain),
-    ):
-        load(name)
-        assert asked.pop() == tuple(expected)
-    load_text_encoder("paper", max_length=16, pooling="cls", dtype=torch.bfloat16)
-    assert asked.pop()[2] == {"device": "cpu", "dtype": torch.bfloat16, "max_length": 16, "pooling": "cls"}
-
-
-def test_the_settings_of_mini_are_fixed():
-    with pytest.raises(ConfigError, match="max_length, pooling: expected neither with mini"):
-        load_text_encoder("mini", pooling="cls")
 
 
 @pytest.mark.parametrize(("profile", "model"), [("paper", "ViT-L-14"), ("siglip2-b16", "ViT-B-16-SigLIP2")])

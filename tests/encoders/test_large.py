@@ -1,9 +1,6 @@
 """Long lists lie in files and train as lists in memory do; memory that a pass frees is there for the next one."""
 
 import logging
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,7 +10,6 @@ import pecl.encoders.large
 from pecl.config import make_config
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.large import frozen_embeddings, tokens_of
-from pecl.encoders.memory import keep_freed_memory
 from pecl.encoders.store import EmbeddingStore
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train
@@ -99,37 +95,3 @@ def test_short_lists_stay_in_memory(tmp_path):
     tower = tiny_tower()
     assert tokens_of(tower, TEXTS) == tower.tokenize(TEXTS)
     assert isinstance(frozen_embeddings(tower, TEXTS, EmbeddingStore("x" * 64, tmp_path)), torch.Tensor)
-
-
-PROGRAM = """
-import ctypes, resource
-import numpy as np
-from pecl.encoders.memory import keep_freed_memory
-
-ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # no huge pages (PR_SET_THP_DISABLE), of which a few hold all
-
-def pages():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
-        np.empty(40 << 20, np.uint8).fill(1)  # 10,240 pages, and more than glibc ever keeps by itself
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-before = pages()
-print(keep_freed_memory())
-pages()
-print(before, pages())
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
-def test_freed_memory_is_kept():
-    environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
-    told, before, after = subprocess.check_output([sys.executable, "-c", PROGRAM], text=True, env=environment).split()
-    if told == "False":
-        pytest.skip("another allocator than glibc's, or one that the environment sets up")
-    assert int(after) < 2000 < int(before)
-
-
-def test_what_the_environment_chooses_is_left_alone(monkeypatch):
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
-    assert not keep_freed_memory.__wrapped__()

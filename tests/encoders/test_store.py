@@ -12,7 +12,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
-from pecl.errors import DataError, OutputError
+from pecl.errors import DataError
 from pecl.files.images import ImageFiles
 
 
@@ -106,13 +106,6 @@ def test_images_overwritten_between_hash_and_decoding_are_not_kept_under_their_h
             image_embeddings(tower, images, store)
     assert not any(images.fingerprint(i) in store for i in range(5))
     assert torch.equal(image_embeddings(tower, images, store), expected)
-
-
-def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    tower = image_tower()
-    with pytest.raises(OutputError, match=r"cannot write .*; PECL_CACHE_DIR names another folder"):
-        kept(tower, images, tmp_path / "file")
 
 
 def test_each_list_has_embeddings_of_its_own(tmp_path, monkeypatch):

@@ -120,6 +120,7 @@ def test_a_field_changes_the_identity_of_what_it_can_change(name):
         ({}, "evaluate", "3ab0057145c633bb"),
         ({"route": "baseline2", "language": "fr"}, "train", "f85319ec48540650"),
         ({"joint": "fr+de"}, "train", "5933d478301db260"),
+        ({"joint": "de+fr+de"}, "train", "5933d478301db260"),
         ({"gallery": "english", "weights": "a.safetensors"}, "evaluate", "37be44dc0d94caf2"),
     ],
 )

@@ -10,7 +10,6 @@ import torch
 from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import tiny_towers
 
-import pecl.experiment.inputs
 from pecl.commands.grid import grid_values
 from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
@@ -75,18 +74,6 @@ def test_images_are_needed_for_the_gallery_or_the_loss_alone(small, tmp_path, ga
         return
     with pytest.raises(DataError, match="has no images here"):
         prepare_training(config, tiny_towers())
-
-
-@pytest.mark.parametrize(
-    ("route", "missing"),
-    [("baseline2", "target_to_english"), ("method2", "english_to_target")],
-)
-def test_text_to_train_on_must_have_the_columns_of_the_route(small, monkeypatch, route, missing):
-    text = ParallelCaptions("text", "de", ("a",) * 9, ("b",) * 9)
-    monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda _: text)
-    values = {"route": route, "train_on": "flickr30k200", "image_weight": 0.0}
-    with pytest.raises(ConfigError, match=f"route {route}: expected data with {missing}, which text does not have"):
-        prepare_training(make_config({**small, **values}), tiny_towers())
 
 
 STEPS = 8

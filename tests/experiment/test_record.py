@@ -1,7 +1,6 @@
 """What lies next to the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
 import json
-import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,22 +10,18 @@ import pytest
 from helpers.layouts import make_xtd10
 from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
-from PIL import Image
 
 import pecl.experiment.run
 import pecl.results.environment
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
-from pecl.encoders.store import image_fingerprints
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
 from pecl.files.digests import with_digest
-from pecl.files.images import ImageFiles
-from pecl.results.environment import environment, process_peak_mb
-from pecl.results.result import collect, read_result, result_path
+from pecl.results.environment import environment
+from pecl.results.result import collect, read_result
 from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
-from pecl.training.trainer import Trainer
 
 
 def test_the_manifest_repeats_the_split_and_is_that_of_all_its_runs(small):
@@ -90,16 +85,6 @@ def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
     assert weighted + 0.2 * parts["val2014"]["zero_shot"]["mean_recall@1"] == pytest.approx(whole)
 
 
-def test_an_interruption_keeps_complete_results(small, monkeypatch):
-    configs = [make_config({**small, "seed": seed}) for seed in (1, 2)]
-    pecl.experiment.run.train_fleet(configs)
-    result_path(small["out"], configs[1].run_id()).unlink()
-    monkeypatch.setattr(Trainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        pecl.experiment.run.train_fleet(configs)
-    assert [read_result(result_path(c.out, c.run_id())).status for c in configs] == ["complete", "interrupted"]
-
-
 def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     result = train(make_config(small))
     other = tmp_path / "other" / f"{result.run_id}.json"
@@ -139,20 +124,3 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
     assert said() == (commit, False)
     (checkout / "results.py").write_text("2")
     assert said() == (commit, True)
-
-
-def test_a_package_that_is_not_there_has_no_version_and_memory_is_known_without_proc(tmp_path, monkeypatch):
-    monkeypatch.setattr(pecl.results.environment, "_PACKAGES", ("pecl-nowhere",))
-    assert environment().versions == {"python": platform.python_version(), "pecl-nowhere": None}
-    held = process_peak_mb()
-    monkeypatch.setattr(pecl.results.environment, "_STATUS", tmp_path / "nowhere")
-    assert process_peak_mb() > 0.9 * held  # or more, if the process that started this one held more
-
-
-def test_images_that_cannot_be_hashed_are_counted(tmp_path):
-    for i in range(12):
-        (tmp_path / f"{i}.png").mkdir()
-    Image.new("RGB", (6, 6)).save(tmp_path / "a.png")
-    images = ImageFiles((tmp_path / "a.png", *(tmp_path / f"{i}.png" for i in range(12))))
-    with pytest.raises(DataError, match=r"12 of 13 images cannot be read \(0\.png, .*9\.png, \.\.\.;"):
-        image_fingerprints(images)

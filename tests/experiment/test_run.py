@@ -1,7 +1,6 @@
 import gc
 import json
 from pathlib import Path
-from unittest.mock import Mock, patch
 
 import pytest
 from helpers.adapter_towers import filled
@@ -16,7 +15,6 @@ from pecl.adapters.formats.files import save_adapter
 from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
-from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
 from pecl.experiment.run import evaluate, train, train_fleet
@@ -140,25 +138,6 @@ def test_a_run_that_diverges_leaves_its_fleet_and_is_recorded_with_its_step(smal
     assert read_result(failed.path) == failed
     with pytest.raises(DivergedError, match="choose a smaller learning rate than 1e\\+30"):
         train(bad)
-
-
-def test_what_runs_are_measured_with_is_tokenised_and_batched_once(small, monkeypatch):
-    """Four validations and two measurements of two runs whose texts are the same."""
-    batches = Mock(side_effect=pecl.encoders.batches.batches)
-    monkeypatch.setattr(pecl.encoders.batches, "batches", batches)
-    with patch.object(
-        MultilingualTextEncoder, "tokenize", autospec=True, side_effect=MultilingualTextEncoder.tokenize
-    ) as tokenize:
-        results = train_fleet([make_config({**small, "lr": lr}) for lr in (1e-3, 1e-2)])
-    assert [len(result.curve.val_mean_recall_at_1) for result in results] == [4, 4]
-    tokenised = [list(call.args[1]) for call in tokenize.call_args_list]
-    batched = [list(call.args[0]) for call in batches.call_args_list]
-    data, tower = load_dataset(small["dataset"], "de"), tiny_towers().text
-    split = few_shot_split(len(data), 6)
-    for part in ("val", "test"):
-        texts = list(data.select(getattr(split, part)).target)
-        assert tokenised.count(texts) == 1
-        assert batched.count(tower.tokenize(texts)) == 1
 
 
 # --- joint training

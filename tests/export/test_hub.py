@@ -182,7 +182,7 @@ def test_adapters_under_other_figures_are_not_published(trained, tmp_path, sourc
     assert not (tmp_path / "published").exists()
 
 
-def test_listing_refuses_damaged_results_and_exchanged_adapters(trained, published, capsys):
+def test_listing_names_runs_and_refuses_damaged_results(trained, published, capsys):
     assert main(["adapters", "list", str(folder_of(trained)), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["named by"] for row in rows] == [one.path.name for one in trained]
@@ -195,11 +195,6 @@ def test_listing_refuses_damaged_results_and_exchanged_adapters(trained, publish
     assert main(["adapters", "list", str(folder_of(trained))]) == 2
     error = capsys.readouterr().err
     assert re.search(rf"{trained[0].path} is damaged: config\.speed .*; delete the file and run it again", error)
-    exchange(*(one.adapter_path for one in trained))
-    exchange(*(published / f"{code}.safetensors" for code in ("de", "fr")))
-    for folder in (folder_of(trained), published, trained[0].adapter_path):
-        assert main(["adapters", "show" if folder.is_file() else "list", str(folder)]) == 2
-        assert "is not the " in capsys.readouterr().err
 
 
 def test_a_name_that_can_be_a_path_is_one_and_goes_to_no_network(trained, hub, tmp_path, monkeypatch, capsys):
@@ -215,14 +210,6 @@ def test_a_name_that_can_be_a_path_is_one_and_goes_to_no_network(trained, hub, t
     assert main(["adapters", "pull", "me/y", "there"]) == 2
     assert f"me/y lacks {INDEX}" in capsys.readouterr().err
     assert hub.uploads == {}
-
-
-def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for line in (["push", "", "x"], ["pull", "./a", ""]):
-        assert main(["adapters", *line]) == 2
-        assert "expected a path, got an empty text" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_best_of_each_language_is_the_one_that_validation_chooses(trained, small, tmp_path, capsys):

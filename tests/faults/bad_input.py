@@ -2,52 +2,38 @@
 
 One row per class of error.
 
-Paths are those of `helpers.playground`, which is the current folder. LONG is a name of 300 characters, `\\udce9` a byte
-that is not UTF-8, as Python passes it on.
+Paths are those of `helpers.playground`, which is the current folder.
 """
 
 SMALL = "--dataset captions.csv --shots 6 --epochs 1 --batch-size 3 --eval-every 2 --rank 2 --out out"
 DISTIL = "--dataset captions.csv --text text.tsv --shots 6 --held-out 12 --adapter lora:r=2+head:rank=3 --out out"
-LONG = "x" * 300
 TRANSLATE = "translate captions.csv --source en --target de --model m"
 
 # What is wrong with a value is said by the config, whichever command is given it
 VALUES = [
     ("--profile minni", r"unknown profile 'minni': expected one of .*; did you mean 'mini'\?"),
     ("--text-model ./nowhere", "nowhere"),
-    ("--text-model file", "file"),
-    (f"--text-model {LONG}", "cannot use x+: File name too long"),
     ("--dataset captoins", r"unknown data set 'captoins'"),
     ("--dataset xtd10", "data set 'xtd10' needs the folder data/xtd10"),
     ("--dataset nowhere.csv", "table of captions nowhere.csv is missing"),
     ("--dataset ''", "data set ''"),
     ("--dataset empty", r"empty must hold one table captions\{.*found none"),
-    ("--dataset no-rows.csv", "no-rows.csv, the table has no rows"),
     ("--dataset other-names.csv", "other-names.csv, line 1: there is no column of captions, such as en or de"),
     ("--dataset no-english.csv --gallery english", "has no English captions .*, which --gallery english needs: l"),
-    ("--dataset no-german.csv", "no-german.csv has no column 'de': it has image, en, fr"),
     ("--dataset twice.csv", "twice.csv, line 1, field 'en': column appears twice"),
-    ("--dataset empty-field.csv", "empty-field.csv, line 10, field 'en': empty; every row must fill it"),
     ("--dataset short-row.csv", "short-row.csv, line 10: 2 fields, expected 3"),
-    ("--dataset quote.csv", "quote.csv, line 10: malformed line"),
     ("--dataset missing-image.csv", "nowhere.png|broken.png"),
-    ("--dataset half.jsonl", "half.jsonl, line 1, field 'de': half a character"),
     ("--dataset not.jsonl", "not.jsonl, line 1: not JSON"),
-    ("--dataset list.jsonl", "list.jsonl, line 1: expected a JSON object, got list"),
     ("--dataset number.jsonl", "number.jsonl, line 1, field 'de': expected text, got int"),
     ("--dataset not.parquet", "cannot read not.parquet as parquet"),
-    ("--dataset latin1.csv", "latin1.csv, line 10: not UTF-8"),
     ("--split test", "a table of captions has no splits"),
     ("--language x1", "unknown language 'x1'"),
     ("--language de,German", "language: expected each once, got de twice: de,de"),
     ("--route metod1", "unknown route 'metod1': expected one of baseline1, .*did you mean 'method1'"),
     ("--device gpu", "device: expected one that is there, such as cpu,"),
     ("--threads 0", 'threads: expected a whole number >= 1 or "none", got 0'),
-    ("--out ''", "out: expected a path, got an empty text"),
     ("--out file", "cannot write into file: .*file is a file, expected a folder"),
     ("--out /proc/nowhere", "cannot write"),
-    ("--out \udce9", "out: expected text in UTF-8"),
-    ("--config nowhere.yaml", "cannot read config nowhere.yaml: No such file"),
     ("--config twice.yaml", "twice.yaml, line 2: key 'lr' twice, expected once"),
     ("--config not.yaml", "not.yaml, line 2: expected YAML"),
     ("--speed 9", r"unrecognized arguments: --speed 9.*see pecl \w+ --help"),
@@ -60,11 +46,7 @@ TRAIN = [
     ("--dataset broken-image.csv --shots 2", "broken.png"),
     ("--dataset no-english.csv --shots 2", "route method1 needs: choose --route baseline1; or make them with"),
     ("--dataset train-only.csv --shots 2", "has no caption in its (val|test) part"),
-    ("--shots 99", "shots: expected at most 11 of a pool of"),
-    ("--rank 99999", r"lora: r: expected 1 to 32 in a layer of shape \(32, 32\), got 99999"),
-    ("""--adapter 'lora-only:target_modules=".*[("'""", 'expected a regular expression, got ".*\\[\\(": unterminated'),
     ("--adapter-layers top-99", 'lora: layers: expected top-1 to top-2 in the text tower .*, got "top-99"'),
-    ("--adapter lora+lora", "expected each part once"),
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32, since every weight is trained"),
     ("--trim-vocabulary --adapter full --rank none", "trim_vocabulary: expected an adapter that does not train word"),
     ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs images of the aligned pairs"),
@@ -76,13 +58,10 @@ DISTILLATION = [
         "--text nowhere",
         'text: expected multi30k-translations, .*, a table .* or two aligned .*got "nowhere"',
     ),
-    ("--text text.tsv@0", 'text: expected a weight above 0 and at most 100 for text.tsv, got "0"'),
     ("--text text.tsv,text.tsv", 'text: expected each source once, got "text.tsv" twice'),
     ("--text no-german.csv", "text: no-german.csv: expected a column de, got image, en, fr"),
     ("--text three.en=two.de", "text: three.en has 3 lines and two.de has 2: aligned files must have one line for"),
     ("--text empty-field.csv --no-clean", "text: empty-field.csv: 1 of 9 pairs have an empty side, first pair 9: drop"),
-    ("--text text-only.csv", "text: too few pairs to hold out 12: 8 of"),
-    ("--text captions.csv", "text: 12 of 24 pairs are in the test part, first pair .*--overlap drop"),
     ("--solver closedform", 'solver: expected one of closed-form, gradient.*got "closedform"'),
     ("--start truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
     ("--adapter lora+head --start sound.safetensors", 'start: expected an adapter "lora.*head", got sound.*with "lora'),
@@ -94,13 +73,10 @@ DISTILLATION = [
 EVALUATE = [
     ("--correct-hubs", "--correct-hubs: no reference captions are known for .*, expected the profile mini"),
     ("--correct-hubs --harness mteb", "correct_hubs: expected no --harness with it"),
-    ("--adapter other.safetensors", "other.safetensors: expected an adapter file of pecl, got another"),
-    ("--adapter newer.safetensors", "newer.safetensors has format 99, this version of pecl reads up to 1"),
     ("--adapter captions.csv", "checkpoint captions.csv: expected a state dict that can be read safely"),
 ]
 
 GRID = [
-    ("--lr 1e-3,fast", 'lr: expected a number >= 0, got "fast"'),
     ("--threads 1,2", "threads: expected one value"),
     ("--config empty-list.yaml", "lr: an empty list"),
     ("--launcher inline --jobs 2", "launcher inline runs one job at a time"),
@@ -109,7 +85,6 @@ GRID = [
     ("--slurm partition=gpu", "--slurm is for the launcher slurm"),
     ("--best-of nowhere", "results folder nowhere does not exist"),
     ("--best-of failed-only", "--best-of failed-only: expected a folder with complete trainings; run"),
-    ("--best-of truncated", "cannot be read"),
 ]
 
 REPORT = [
@@ -124,12 +99,10 @@ REPORT = [
 ADAPTERS = [
     ("", "adapters: the following arguments are required: ACTION"),
     ("list empty", "empty holds no adapter files"),
-    ("show lora --rank two", "argument --rank: invalid int value"),
     ("convert text.ckpt de.safetensors --language de", "text.ckpt"),
     ("convert sound.safetensors file", "file exists already"),
     ("push empty published", "empty holds no complete training with its adapter"),
     ("pull 'a b/c' here", "'a b/c' is neither a folder nor a hub id"),
-    ("push results 'a b/c'", "'a b/c' is neither a hub id such as name/adapters nor a path|cannot write a b/c"),
     ("pull a/b here", "cannot fetch a/b from .*: copy models--a--b from the cache"),
 ]
 
@@ -139,14 +112,11 @@ EXPORT = [
     ("sentence-transformers x --base empty", "--base: expected --adapter-only with it"),
     ("sentence-transformers x", "image tower colours cannot be written for sentence-transformers: .*--text-only"),
     ("onnx x --slots", "--slots: expected --adapter ADAPTER, once per language"),
-    ("onnx x --adapter sound.safetensors --adapter sound.safetensors", "adapter: expected one without --slots, got 2"),
-    ("onnx x --slots --adapter sound.safetensors --adapter sound.safetensors", "language 'de' is in the bank already"),
     ("peft x --adapter sound.safetensors --base file", "file is a file: expected the folder of a checkpoint"),
 ]
 
 DATA = [
     ("download xtd10 --base-url ftp://x", r"expected an address https://\.\.\., got ftp://x"),
-    ("check empty", "empty must hold one table"),
     ("check xtd11", "no file 'xtd11', and .*did you mean 'xtd10'"),
     (TRANSLATE, "--out: expected a file for the translations of a"),
     ("translate nowhere.csv --source en --target de --model m --out o.csv", "no file 'nowhere.csv'"),
@@ -156,7 +126,6 @@ DATA = [
 
 SERVE = [
     ("--port 65536", 'port: expected a whole number from 0 to 65535, got "65536"'),
-    ("--window nan", "window: expected a number from 0 to 1, got nan"),
     ("--adapter empty --port 0", "cannot read adapter file empty: Is a directory"),
     ("--index nowhere --port 0", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
     ("--host no.such.host.invalid", 'cannot listen on "no.such.host.invalid" port 8000'),
@@ -179,15 +148,12 @@ INDEX = [
     ("pictures --out /proc/nowhere", "cannot write|No such file"),
     ("pictures --languages cs,ceb", "languages: expected languages that can be detected, got ceb: name it per search"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
-    ("pictures --threads 0", "threads: expected"),
     ("indexed --profile paper", "--profile: .*indexed-[0-9a-f]* has mini, got paper: leave it out, or pass"),
-    ("pictures --out index", "is the index of .*indexed, got .*pictures: name another --out"),
 ]
 
 SEARCH = [
     ("", "expected an INDEX, or --embeddings FILE"),
     ("indexed", "search: expected a TEXT, or an image with --image"),
-    ("indexed ''", "text: expected words in UTF-8, got ''"),
     ("indexed --image nowhere.png", "cannot read image nowhere.png"),
     ("indexed dog --adapter text.safetensors", "text.safetensors"),
     ("indexed dog --html empty", "--html: expected a file to write, got the folder empty"),
@@ -196,7 +162,6 @@ SEARCH = [
 EMBED = [
     ("empty --out o", "empty holds no images"),
     ("lines.txt --out o", "lines.txt, line 2: empty, expected a text on every line"),
-    ("lone.png --out o", "lone.png, line 1: not UTF-8"),
     ("empty --kind texts --out o", "empty: expected a file of lines, a table or a data set for texts, got a folder"),
     ("text-only.csv --kind images --out o", "has no images here"),
 ]
@@ -206,10 +171,7 @@ PECL = [
 ]
 
 # `data check` prints what is wrong with a table on standard output, and nothing on standard error
-CHECKED = [
-    *("no-rows.csv", "no-header.csv", "short-row.csv", "quote.csv", "missing-image.csv", "broken-image.csv"),
-    *("wrong-part.csv", "not.jsonl", "number.jsonl", "latin1.csv"),
-]
+CHECKED = ["no-rows.csv", "no-header.csv", "short-row.csv", "broken-image.csv", "wrong-part.csv", "number.jsonl"]
 
 
 def rows() -> list[tuple[str, str]]:

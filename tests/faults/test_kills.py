@@ -11,11 +11,12 @@ from functools import partial
 import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, killed_at_random, with_writing
-from helpers.small_experiment import DISTILLATION, SMALL, write_folder, write_text
+from helpers.small_experiment import DISTILLATION, SMALL, tiny_towers, write_folder, write_text
 from helpers.small_index import counted_towers, paint, paint_album
 from helpers.tiny import tiny_tower
 
 import pecl
+import pecl.bulk.job
 import pecl.encoders.towers
 from pecl.commands.main import main
 from pecl.search.thumbnails import read_thumbnail
@@ -35,6 +36,7 @@ def with_small_towers(setup):
     """Load tiny towers in place of the profile's, in a process of its own, also to index photographs."""
     pecl.encoders.towers.load_image_encoder = counted_towers()[0]
     pecl.encoders.towers.load_text_encoder = lambda *_, **__: tiny_tower()
+    pecl.bulk.job.load_towers, pecl.bulk.job.ROWS = lambda **_: tiny_towers(), 2
     with_writing(setup)
 
 
@@ -62,6 +64,7 @@ EXPERIMENTS = {
     "grid": GRID,
     "evaluate": EVALUATION,
     "embedding": EVALUATION,
+    "embed": ["embed", "PICTURES", "--out", "PLACE/out"],
     "report": ["report", "RESULTS", "--out", "PLACE/out/tables", "--html", "PLACE/out/page", "--gallery-captions", "2"],
 }
 WHERE = {"embedding": "/cache"}  # its moments are those of only the cache
@@ -69,9 +72,12 @@ WHERE = {"embedding": "/cache"}  # its moments are those of only the cache
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Captions and pictures, sentences, and a folder of results to report on, by the words that stand for them."""
+    """Captions, sentences, pictures, and a folder of results to report on, by the words that stand for them."""
     folder = tmp_path_factory.mktemp("inputs")
     paths = {"TABLE": str(write_folder(folder)), "SENTENCES": write_text(folder / "text.tsv")}
+    paths["PICTURES"] = str(folder / "pictures")
+    for i in range(7):
+        paint(folder / "pictures" / f"{i}.png", seed=i)
     status, errors = run([paths.get(one, one) for one in GRID], folder)
     assert status == 0, errors
     return {**paths, "RESULTS": str(folder / "out")}
@@ -80,7 +86,7 @@ def inputs(tmp_path_factory):
 def experiment(place):
     """Return names of all files, results without their times, and other files whole."""
     out = place / "out"
-    other = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.suffix in (".txt", ".html")}
+    other = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.suffix in (".txt", ".html", ".parquet")}
     return listing(out), measured(out), {path.relative_to(out): content for path, content in other.items()}
 
 

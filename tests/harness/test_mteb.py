@@ -3,9 +3,8 @@
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
-from helpers.exporting import image_tower, pictures, text_tower, write_adapters
+from helpers.exporting import image_tower, text_tower, write_adapters
 from helpers.layouts import make_xtd10, write_image, write_table
-from PIL import Image
 
 from pecl.adapters.bank import AdapterBank
 from pecl.encoders.towers import Towers
@@ -18,12 +17,6 @@ def late_imports():
     global mteb, mteb_model, mteb_tasks
     mteb = pytest.importorskip("mteb", reason="mteb is not there")
     from pecl.harness import mteb_model, mteb_tasks
-
-
-class InMemory(list):
-    """An image source of pictures."""
-
-    load = list.__getitem__
 
 
 @pytest.fixture
@@ -54,27 +47,6 @@ def test_the_subset_of_a_task_names_the_language():
         mteb_model.langscript("xx")
     for other in mteb.get_tasks(["XM3600T2IRetrieval"])[0].metadata.hf_subsets:
         assert mteb_model.language_of(task.metadata, other + "?") is None
-
-
-def test_mteb_evaluates_and_takes_the_slot(model):
-    shown = InMemory(pictures())
-    pairs = {language: mteb_tasks.Pairs(TEXTS, shown, [i % 6 for i in range(len(TEXTS))]) for language in ("de", "fr")}
-    task = mteb_tasks.retrieval_task("made", "text_to_image", pairs)
-    (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
-    scores = {one["hf_subset"]: one["hit_rate_at_1"] for one in result.scores["test"]}
-    images = image_tower().encode_image(pictures())
-    for language in ("de", "fr"):
-        texts = model.text.encode_text(TEXTS, language)
-        nearest = torch.cosine_similarity(texts[:, None], images[None], dim=2).argmax(dim=1)
-        expected = sum(int(place) == i % 6 for i, place in enumerate(nearest)) / len(TEXTS)
-        assert scores[language] == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.slow  # 10 seconds
-def test_mtebs_own_run_on_invented_inputs(model):
-    """`mock_run` asks a model for every modality that it says it has."""
-    assert set(model.mteb_model_meta.modalities) == {"text", "image"}
-    mteb.mock_run(model)
 
 
 def test_published_tasks_are_read_offline_with_pictures_as_pecl_sees_them(tmp_path):
@@ -111,18 +83,3 @@ def test_a_table_gives_its_test_part_and_needs_sound_pictures(tmp_path):
     text = write_table(tmp_path / "text.csv", [{"en": "a", "de": "b"}])
     with pytest.raises(DataError, match="text has no images here"):
         mteb_tasks.published_tasks(str(text), ["de"])
-
-
-def test_a_picture_that_pillow_reads_otherwise_is_given_as_pecl_sees_it(tmp_path):
-    from pecl.files.images import ImageFiles
-
-    upright = Image.new("RGB", (6, 4), "red")
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    upright.save(tmp_path / "turned.jpg", exif=turned)
-    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    images = ImageFiles((tmp_path / "turned.jpg", tmp_path / "clear.png"))
-    task = mteb_tasks.retrieval_task("made", "text_to_image", {"de": mteb_tasks.Pairs(["a", "b"], images, [0, 1])})
-    task.load_data()
-    for i, row in enumerate(task.dataset["de"]["test"]["corpus"]):
-        assert row["image"].convert("RGB").tobytes() == images.load(i).tobytes()

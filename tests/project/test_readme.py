@@ -5,16 +5,14 @@ from functools import cache
 
 import pytest
 from helpers.project import ROOT, script
-from helpers.report_results import DIRECTIONS, made, ranked
 
 from pecl.commands import COMMANDS
 from pecl.commands.main import build_parser
-from pecl.files import write_json
 from pecl.report.plots import draw_plots
 from pecl.report.summary import summary_tables
 from pecl.report.tables import chosen_candidates, group_of
 from pecl.report.tables.statistics import intervals
-from pecl.results.result import STAGES, collect, read_result
+from pecl.results.result import collect, read_result
 
 README = " ".join((ROOT / "README.md").read_text("utf-8").split())
 MEASURED = ROOT / "results" / "measured"
@@ -96,15 +94,6 @@ def test_every_command_has_help_with_an_example_and_says_quiet_and_verbose():
         assert "--verbose" in text, name
 
 
-def test_python_and_licence_are_those_of_the_package():
-    says("Linux, Python 3.10 or newer")
-    says("MIT, see [LICENSE](LICENSE)")
-    project = (ROOT / "pyproject.toml").read_text("utf-8")
-    assert 'requires-python = ">=3.10"' in project
-    assert 'license = "MIT"' in project
-    assert (ROOT / "LICENSE").read_text("utf-8").startswith("MIT License")
-
-
 SCRIPTS = [
     ("README.md", "readme_table", "PARTS"),
     ("docs/results.md", "results_tables", "PARTS"),
@@ -115,7 +104,6 @@ SCRIPTS = [
     ("results/measured/languages/README.md", "languages_page", "OF_LANGUAGES"),
     ("docs/search.md", "search_tables", "PARTS"),
 ]
-SCORES = {"tzm": 10, "sw": 90, "fi": 50}
 
 
 @pytest.mark.parametrize(("page", "name", "parts"), SCRIPTS)
@@ -123,61 +111,3 @@ def test_a_page_has_what_its_script_makes_of_the_results(page, name, parts):
     text, own = (ROOT / page).read_text("utf-8"), getattr(script(name), parts)
     assert script("marked").filled(text, own) == text
     assert len(re.findall("<!-- end -->", text)) == len(own)
-
-
-def test_a_part_without_its_marks_is_refused():
-    with pytest.raises(ValueError, match=r"expected <!-- gap --> .* once in the page"):
-        script("marked").filled("<!-- gap -->\n<!-- end -->\n<!-- gap -->\n<!-- end -->\n", {"gap": lambda: "1"})
-    found = script("marked").filled("a\n<!-- gap -->\nold\n<!-- end -->\nb\n", {"gap": lambda: "new"})
-    assert found == "a\n<!-- gap -->\nnew\n<!-- end -->\nb\n"
-
-
-def on_text(kind, code, **values):
-    """Return a result on a made-up XTD200 of 100 captions; `values` say how many each stage finds, and settings."""
-    found = {stage: values.pop(stage) for stage in STAGES if stage in values}
-    states = {stage: dict.fromkeys(DIRECTIONS["english"], ranked(hits, 100)) for stage, hits in found.items()}
-    return made(kind, states, dataset="xtd200", gallery="english", language=code, **values)
-
-
-def test_the_page_of_languages_counts_gains_and_losses(monkeypatch):
-    """Of three made-up languages one gains, one stays, one loses; an evaluation replaces a training's own recall."""
-    page = script("languages_page")
-    trained = [on_text("train", code, zero_shot=50, final=0, best=hits) for code, hits in SCORES.items()]
-    rows = page.measured(trained)
-    assert [(row.code, round(row.gain, 2)) for row in rows] == [("sw", 0.4), ("fi", 0), ("tzm", -0.4)]
-    assert rows[0].share == pytest.approx(0.8)
-    monkeypatch.setattr(page, "shown", lambda: rows)
-    assert "of the gain lies above zero in 1 and below zero in 1." in " ".join(page.summary().split())
-    assert "Not in its pretraining: 1 languages, 0.500 (0.000) before, 0.100 (0.000) after" in page.summary()
-    assert page.all_languages().splitlines()[2].startswith("| Swahili (sw) | Latn | 18 | 0.500 | **0.900** | +0.400 [")
-    assert page.weakest().splitlines()[2].startswith("| Central Atlas Tamazight (tzm) | Tfng | 0.500 | 0.100 | no | 27")
-    assert page.draw(rows).render("png") == page.draw(rows[::-1]).render("png")
-    again = page.measured([*trained, on_text("evaluate", "fi", zero_shot=60)])
-    assert next(row.gain for row in again if row.code == "fi") == pytest.approx(-0.1)
-
-
-def test_budgets_compare_the_same_languages_only(monkeypatch, tmp_path):
-    """The smaller adapter has a language that the larger lacks; the larger has a second seed, and a third of one."""
-    states = [("head", "sw", 80, 1), ("head", "fi", 60, 1), ("lora", "sw", 90, 1), ("lora", "fi", 90, 1)]
-    more = [("head", "hu", 10, 1), ("lora", "sw", 80, 2), ("lora", "fi", 96, 2), ("lora", "fi", 0, 3)]
-    found = [
-        on_text("train", code, zero_shot=50, final=0, best=hits, adapter=adapter, lr=0.004, epochs=3, seed=seed)
-        for adapter, code, hits, seed in states + more
-    ]
-    budgets = script("languages_budgets").budgets(found)
-    assert [list(own["languages"]) for own in budgets] == [["fi", "sw"], ["fi", "sw"]]
-    page = script("languages_page")
-    write_json(tmp_path / "budgets.json", budgets)
-    monkeypatch.setattr(page, "BUDGETS", tmp_path / "budgets.json")
-    said, _, _, _, head, lora = page.budgets().splitlines()
-    assert said == "2 languages: Finnish (fi), Swahili (sw)."
-    assert head.split(" | ")[-3:] == ["0.700", "+0.200", "0.100 |"]
-    assert " | gradient, 3 passes in batches of 5 at 0.004 | " in lora
-    assert lora.split(" | ")[-3:] == ["0.890 (0.880 to 0.900)", "+0.390", "0.040 |"]
-
-
-def test_the_figure_is_drawn_under_the_names_that_are_committed(tmp_path):
-    script("draw_framework").main(["--out", str(tmp_path)])
-    names = {"framework.svg", "framework.png", "framework-dark.png"}
-    assert {path.name for path in tmp_path.iterdir()} == names
-    assert all((ROOT / "img" / name).is_file() for name in names)

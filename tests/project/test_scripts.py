@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from statistics import mean
 
 import pytest
 from helpers.documents import Shell, make_checkout
@@ -14,8 +13,6 @@ from helpers.project import ROOT, copy_scripts, script
 from safetensors import safe_open
 
 from pecl.data.scenes import load_scenes
-from pecl.files.digests import with_digest
-from pecl.results.result import read_result
 from pecl.retrieval.hubs import REFERENCES, ROWS
 
 STUDIES = {
@@ -140,34 +137,10 @@ def test_the_figures_are_of_the_shipped_reference_captions():
     assert FIGURES["settings"] == {**shipped, "weight": float(metadata["weight"])}
 
 
-@pytest.mark.parametrize("words", [1, 2, 3])
-@pytest.mark.parametrize("among", ["two", "four"])
-def test_a_guess_among_the_languages_of_a_person_loses_at_most_a_two_hundredth(words, among):
-    rows = json.loads((ROOT / "results" / "person_languages.json").read_text("utf-8"))["rows"]
-    own = [row for row in rows if row["words"] == words]
-    assert len(own) == 10
-    assert mean(row["named"] - row[among] for row in own) <= 0.005
-
-
 def test_scenes_that_train_the_heads_of_mini_are_not_the_data_sets():
     source, data = script("train_mini_heads").scenes_source(50), load_scenes("en", 50)
     assert not {source.images.fingerprint(i) for i in range(50)} & {data.images.fingerprint(i) for i in range(50)}
     assert source.image_index == (*range(50), *range(50))
-
-
-def test_a_result_of_a_ready_adapter_replaces_the_older_ones_of_its_language(tmp_path):
-    ready, measured = script("make_ready_adapters"), ROOT / "results" / "measured" / "languages"
-    for path in measured.glob("sw-*.json"):
-        older = json.loads(path.read_text()) | {"run_id": path.stem[-16:][::-1]}
-        del older["sha256"]
-        for name in ("older", "ts"):
-            other = older | {"config": older["config"] | {"language": "ts" if name == "ts" else "sw"}}
-            (tmp_path / f"{name}-{path.name}").write_text(json.dumps(with_digest(other)))
-        newer = read_result(path)
-        ready.keep_result(newer, tmp_path)
-        ready.remove_older([newer], tmp_path)
-        assert sorted(one.name for one in tmp_path.glob("*.json")) == [path.name, f"ts-{path.name}"]
-        assert json.loads((tmp_path / path.name).read_text()) == json.loads(path.read_text())
 
 
 def test_the_recipe_of_ready_adapters_is_one_for_all_languages_with_captions():

@@ -62,13 +62,6 @@ def test_the_page_of_the_api_has_every_public_name(site):
     assert missing == []
 
 
-def test_pictures_are_in_the_site(site):
-    for path in site.rglob("*.html"):
-        for source in re.findall(r'<img[^>]+src="([^"]+)"', path.read_text("utf-8")):
-            file = path.parent / source.partition("#")[0]
-            assert source.startswith("data:") or file.exists(), f"{path.name}: {source}"
-
-
 def commands(marked=False):
     """Return (page, line) of the shell commands in the documents, continued lines joined, comments cut off.
 

@@ -19,7 +19,6 @@ from pecl.files import pictures
 from pecl.search.build import build_index
 from pecl.search.exact import ExactSearch
 from pecl.search.options import IndexOptions
-from pecl.search.queries import QueryEncoder
 
 
 @pytest.fixture
@@ -159,10 +158,7 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
     ("arguments", "said"),
     [
         ({"queries": 5}, "expected a text or a picture at position 0, got int"),
-        ({"queries": ["a", 5]}, "expected a text or a picture at position 1, got int"),
         ({"queries": np.zeros((2, 3))}, r"expected finite embeddings of shape \(Q, 8\), got \(2, 3\)"),
-        ({"queries": np.full((1, 8), np.nan)}, "expected finite embeddings"),
-        ({"queries": ["a", "b"], "language": ["en"]}, "1 languages for 2 queries"),
         ({"queries": ["a", "b"], "language": "en", "minus": ["c"]}, "expected one text, or 2 as the queries, got 1"),
         ({"queries": "a", "language": "en", "top": True}, "top: expected a whole number from 1 to 1,000,000, got True"),
     ],
@@ -196,14 +192,6 @@ def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index,
     opened.search(opened.embeddings[:1])  # which asks no tower
     build_index(index.root, options=pecl.IndexOptions(rebuild=True))
     assert pecl.ImageIndex.open(index.folder).search("a dog", "en")
-
-
-def test_a_search_shares_towers_that_are_loaded_already(index):
-    queries = QueryEncoder("mini")
-    assert pecl.ImageIndex.open(index.folder, queries=queries).queries is queries
-    queries.profile = "paper"
-    with pytest.raises(ConfigError, match="expected towers of mini, as the index, got paper"):
-        pecl.ImageIndex.open(index.folder, queries=queries)
 
 
 def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):

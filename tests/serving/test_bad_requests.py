@@ -31,29 +31,22 @@ def of(**changes):
 
 DOCUMENTS = [  # (the request's document, status, words of the sentence): one per kind of error
     ({}, 400, "model: expected it, got none"),
-    (of(model=3), 400, "model: expected text, got 3"),
     (of(model="tinny:cs"), 404, "got \"tinny:cs\"; did you mean 'tiny:cs'"),
-    (of(input=None), 400, "input: expected it, got none"),
     (of(input=["a", " \n"]), 400, "input[1]: expected text, got none"),
     (of(input=[1, 2, 3]), 400, "no token ids, since every tower has its own"),
     (of(input=["a"] * 5), 400, "input: expected at most 4 texts, got 5"),
-    (of(input="a" * 301), 400, "input: expected at most 300 characters, got 301"),
-    (of(input={"text": "a", "path": "a.png"}), 400, 'input[0]: unknown field "path": expected text, language'),
     (of(language="sv"), 400, "language: expected one in the bank"),
     (of(language="de"), 400, "language: expected none or cs, which model tiny:cs is for, got 'de'"),
-    (of(input=["a", "b"], language=["cs"]), 400, "one for each of the 2 inputs, got 1"),
     (of(encoding_format="int8"), 400, "encoding_format: expected 'float' or 'base64', got \"int8\""),
     (of(dimensions=4), 400, "dimensions: expected 8, the width of this model, got 4"),
     (of(langauge="cs"), 400, 'unknown field "langauge": expected model, input, language'),
     (of(input={"image": "/etc/passwd"}), 400, "no address or path is ever opened"),
-    (of(input="data:image/png;base64,abc"), 400, "input: expected base64"),
     (of(input=data_uri(b"no picture")), 400, "cannot read the picture (UnidentifiedImageError)"),
     (of(input=data_uri(huge_png(60_000, 60_000))), 400, "expected at most 10,000 pixels, got 60,000 x 60,000"),
     (of(input=[URI] * 3), 400, "input: expected at most 2 pictures, got 3"),
 ]
 BODIES = [
     *((json.dumps(document).encode(), status, said) for document, status, said in DOCUMENTS),
-    (b"", 400, "body: expected it, got none"),
     (b"{", 400, "body: expected JSON"),
     (b"[" * 10_000, 400, "nested more than"),
     (b" " * 60_001, 413, "body: expected at most 60,000 bytes, got more"),
@@ -61,7 +54,6 @@ BODIES = [
 PLACES = [
     ("GET", "/v1/embeddings", 405, "does not take such a request"),
     ("GET", "/nowhere", 404, "there is no such page"),
-    ("GET", "/static/%2e%2e/%2e%2e/app.py", 404, "there is no such page"),
     ("POST", "/v1/load_adapter", 403, "started without --adapters-dir"),
 ]
 

@@ -30,19 +30,16 @@ class Raw:
         self.received, self.reply, self.held = [], reply, set()
         outer = self
 
-        class Handler(socketserver.BaseRequestHandler):
+        class Handler(socketserver.StreamRequestHandler):
             def handle(self):
-                content = self.request.recv(1 << 16)
-                length = re.search(rb"content-length: (\d+)", content, re.IGNORECASE)
-                while length and len(content) - content.index(b"\r\n\r\n") - 4 < int(length[1]):
-                    content += self.request.recv(1 << 16)
-                outer.received.append(content)
+                lines = list(iter(self.rfile.readline, b"\r\n"))
+                length = re.search(rb"content-length: (\d+)", b"".join(lines), re.IGNORECASE)
+                outer.received.append(b"".join([*lines, b"\r\n", self.rfile.read(int(length[1]) if length else 0)]))
                 if outer.reply is not None:
-                    self.request.sendall(outer.reply)
+                    self.wfile.write(outer.reply)
                     return
                 outer.held.add(self)
-                while self.request.recv(1 << 16):
-                    pass
+                self.rfile.read()
                 outer.held.remove(self)
 
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)

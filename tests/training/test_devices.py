@@ -2,18 +2,14 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
 from helpers.checkpoints import write_clip, write_siglip
 from helpers.devices import LAYOUTS, close, run_of, same_results, trained
-from helpers.small_experiment import tiny_towers
-from helpers.tiny import sentences, tiny_tower
+from helpers.tiny import tiny_tower
 from PIL import Image
 
-import pecl
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
@@ -24,7 +20,6 @@ from pecl.encoders.batches import MAX_PADDING
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.image import load_image_checkpoint
-from pecl.encoders.towers import Towers
 from pecl.experiment.run import evaluate, train
 from pecl.training.losses import Objective
 
@@ -252,27 +247,6 @@ def test_the_image_tower_gives_what_it_gives_on_the_cpu(fake_device, tmp_path, w
     assert there.device == fake_device.device
     close(there.encode_image(images, batch_size=3), expected)
     assert there.fingerprint == fingerprint
-
-
-def test_bulk_embedding_gives_what_it_gives_on_the_cpu(fake_device, monkeypatch, tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i in range(5):
-        Image.new("RGB", (6, 6), (50 * i, 20, 200 - 40 * i)).save(folder / f"{i}.png")
-    plain = tiny_towers()
-    texts = sentences(7)
-    of_texts, of_images = plain.text.encode_text(texts), plain.image.encode_image(sorted(folder.iterdir()))
-    there = Towers(
-        lambda: tiny_towers().text.to(fake_device.device), lambda: tiny_towers().image.to(fake_device.device)
-    )
-    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: there)
-    for what, name, expected in ((texts, "texts", of_texts), (folder, "images", of_images)):
-        pecl.embed(what, tmp_path / name)
-        frame = pd.concat(map(pd.read_parquet, sorted((tmp_path / name).glob("*.parquet"))))
-        close(torch.from_numpy(np.stack(frame["embedding"])), expected)
-
-
-# Retrieval
 
 
 # A GPU, where there is one

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import partial
 
 import cloudpickle
 import pytest
@@ -114,21 +113,6 @@ def test_a_process_that_cannot_take_part_is_named():
     first, second = in_processes(2, without_weights)
     assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")
     assert isinstance(second, SaidElsewhereError)
-
-
-def test_runs_that_differ_are_named():
-    def check(runs_of, processes):
-        runs = runs_of(processes.rank)
-        if not processes.is_first:
-            return run_worker(processes, runs, None)
-        with processes.leading(runs):
-            raise AssertionError("the runs are not the same")
-
-    first, second = in_processes(2, partial(check, lambda rank: [{"language": "de", "lr": 0.1 * (1 + rank)}]))
-    assert str(first) == "lr: expected one value in all processes, got 0.1 in process 0 and 0.2 in process 1"
-    assert isinstance(second, SaidElsewhereError)
-    first, _ = in_processes(2, partial(check, lambda rank: [{}] * (1 + rank)))
-    assert "got 1 in process 0 and 2 in 1" in str(first)
 
 
 def test_what_torchrun_says_is_read(monkeypatch):

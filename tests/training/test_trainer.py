@@ -3,11 +3,9 @@ from functools import partial
 
 import pytest
 import torch
-from helpers.small_training import CONFIGS, PAIRS, task, trainer
+from helpers.small_training import PAIRS, task, trainer
 from helpers.tiny import sentences, tiny_tower
-from torch.nn import functional as F
 
-from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
@@ -65,32 +63,6 @@ def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
         own, single = losses([option])
         assert [step[slot] for step in chosen] == [step[0] for step in own]
         torch.testing.assert_close(together[:, slot], single[:, 0], rtol=0, atol=1e-5)
-
-
-def test_reference_loop_in_plain_torch():
-    """One slot against torch.optim.Adam, CosineAnnealingLR and the loss written out."""
-    run, reference = run_of(1), tiny_tower()
-    adapter = attach(reference, CONFIGS, seeds=[1])
-    (learned,) = run.tasks
-    adapter.choose(0, [learned.query, learned.anchor])
-    optimizer = torch.optim.Adam(adapter.parameters(), lr=learned.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.total_steps)
-    for step in range(run.total_steps):
-        chosen = run.batch_indices(step)[0]
-        texts = []
-        for column in (learned.query, learned.anchor):
-            batch = reference.pad(column, chosen)
-            texts.append(reference(batch.input_ids, batch.attention_mask))
-        query, anchor = texts
-        v, t = (F.normalize(x, dim=1) for x in (learned.images[chosen], query))
-        logits, labels = 100 * v @ t.T, torch.arange(len(chosen))
-        clip = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
-        loss = clip + 0.5 * ((query - anchor) ** 2).mean()
-        torch.testing.assert_close(run.train_step(), loss.detach()[None], rtol=1e-4, atol=1e-5)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
 
 
 def test_every_epoch_sees_every_pair_once_in_a_new_order():

@@ -110,12 +110,6 @@ def test_damaged_peft_folders_are_refused(written, tmp_path):
         save_file({name: t for name, t in tensors.items() if f"{layer}.attention.self.query" not in name}, weights)
         with pytest.raises(WeightsError, match=rf"adapts query in some layers only: encoder\.{layer}"):
             read_peft(tmp_path, written)
-    save_file(tensors | {"base_model.model.pooler.dense.weight": torch.zeros(2)}, weights)
-    with pytest.raises(WeightsError, match=r"expected parameters of .*, got 'base_model.model.pooler.dense.weight'"):
-        read_peft(tmp_path, written)
-    (tmp_path / "adapter_config.json").unlink()
-    with pytest.raises(WeightsError, match=r"adapter_config.json: expected the config of a LoRA"):
-        read_peft(tmp_path, written)
 
 
 def test_conversion_there_and_back(tmp_path):

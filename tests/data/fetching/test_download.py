@@ -14,7 +14,6 @@ from PIL import Image
 
 from pecl.data.fetching import remote
 from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_download_records
-from pecl.data.fetching.fetch import fetch
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, write_with_provenance
 from pecl.errors import DataError, OutputError
@@ -119,24 +118,6 @@ def test_many_failures_end_the_download_early(site, tmp_path):
         download(["xtd10"], tmp_path, policy=FAST, workers=2)
     asked = [path for path, _ in site.requests if path.startswith("/coco")]
     assert MAX_FAILURES <= len(asked) < len(names)
-
-
-def test_no_network_is_found_out_once_not_for_every_file(tmp_path, monkeypatch):
-    without_proxies(monkeypatch)
-    with running_server() as gone:
-        pass
-    checksums = {".": {f"{i}.txt": sha(b"") for i in range(50)}}
-    monkeypatch.setitem(DOWNLOADS, "multi30k", Download("", gone.url, checksums))
-    tried = []
-
-    def connect(url, check, policy, stopped):
-        tried.extend([url] * (not stopped.is_set()))
-        return fetch(url, check, policy, stopped)
-
-    monkeypatch.setattr("pecl.data.fetching.download.fetch", connect)
-    with pytest.raises(DataError, match=r"no connection.*--data-dir"):
-        download(["multi30k"], tmp_path, policy=FAST, workers=2)
-    assert 1 <= len(tried) < 50
 
 
 def test_a_file_of_the_users_is_not_replaced_unless_told(site, tmp_path):

@@ -112,24 +112,6 @@ def test_emoji_have_names_and_keywords_of_a_language_in_the_order_of_the_english
     assert captions.provenance["files"]["target"]["file"] == "emoji/sw/annotations.json"
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "file of annotations .* is missing"),
-        ('{"annotations": {"annotations": {"🐕": {"tts": [3]}}}}', "annotations.json: expected CLDR's annotations"),
-        (
-            '{"annotations": {"annotations": {"🐕": {"tts": ["dog"]}}}}',
-            "has no annotation that differs from the English",
-        ),
-    ],
-)
-def test_wrong_annotations_of_emoji(tmp_path, content, said):
-    file = make_emoji(tmp_path) / "emoji" / "sw" / "annotations.json"
-    file.unlink() if content is None else file.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
-        loader("emoji")(tmp_path, "sw")
-
-
 load_xm3600, load_xflickrco = loader("xm3600"), loader("xflickrco")
 
 
@@ -173,8 +155,6 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
     ("load", "line", "said"),
     [
         (load_xm3600, "\nno JSON", "line 2: not JSON in UTF-8"),
-        (load_xm3600, '{"image/key": "a1", "de": ["a"]}', "line 1: de: expected an object with a list"),
-        (load_xflickrco, '{"sentences": ["a"]}', "line 1: expected the name of a file, img_path, and a list"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other images, or in another order"),
     ],
 )
@@ -184,15 +164,3 @@ def test_what_is_wrong_with_a_line(tmp_path, load, line, said):
     write_lines(tmp_path / "xflickrco" / "annotations" / "de" / "test.jsonl", [line])
     with pytest.raises(DataError, match=said):
         load(tmp_path, "de")
-
-
-def test_missing_and_empty_files_and_translations(tmp_path):
-    make_xflickrco(make_xm3600(tmp_path))
-    for load in (load_xm3600, load_xflickrco):
-        with pytest.raises(DataError, match=r"has no machine translations \(english_to_target\)"):
-            load(tmp_path, "de", need=["english_to_target"])
-    path = tmp_path / "xm3600" / "captions.jsonl"
-    for said, spoil in (("is empty", lambda: path.write_text("")), ("is missing", path.unlink)):
-        spoil()
-        with pytest.raises(DataError, match=said):
-            load_xm3600(tmp_path, "de")

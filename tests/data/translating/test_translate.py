@@ -157,15 +157,6 @@ def test_impossible_jobs_are_refused(tmp_path, arguments, message):
         dataset_job(*arguments, data_dir=tmp_path)
 
 
-def test_tables_that_cannot_be_translated_are_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("en,de\na,\n")
-    with pytest.raises(DataError, match=r"a\.csv, line 2, field 'de': empty"):
-        file_job(tmp_path / "a.csv", "en", "de", tmp_path / "b.csv")
-    (tmp_path / "a.csv").write_text("en,de\na,b\n")
-    with pytest.raises(DataError, match="a table and its output"):
-        file_job(tmp_path / "a.csv", "en", "de", tmp_path / "b.txt")
-
-
 def test_an_empty_translation_is_refused_with_its_line(partial_file):
     class Mute(Counting):
         def translate(self, texts):

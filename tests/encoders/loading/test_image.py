@@ -75,18 +75,6 @@ def test_timm(tmp_path, images, is_projected):
     assert torch.allclose(tower.encode_image(images, normalize=False), expected, atol=1e-5)
 
 
-def test_timm_mistakes(tmp_path):
-    write_timm(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    for architecture, message in (
-        ("test_rsnet", r"names 'test_rsnet', expected a model of timm; did you mean 'test_resnet'"),
-        ("test_vit", "do not fit timm's test_vit"),
-    ):
-        (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": architecture}))
-        with pytest.raises(WeightsError, match=message):
-            load_image_checkpoint(tmp_path)
-
-
 # open_clip
 
 SMALL_OPEN_CLIP = {
@@ -153,21 +141,13 @@ def test_open_clip_folder_with_its_own_preprocessing(tmp_path, images, open_clip
     assert tower.preprocessing["mean"] == PREPROCESS["mean"]
 
 
-def test_open_clip_mistakes(tmp_path, open_clip_model, monkeypatch):
-    weights = tmp_path / "weights.pt"
-    weights.write_bytes(weights.read_bytes()[:3000])
-    for name, message in (
-        (
-            "ViT-B-16-plus-240/laion400_e32",
-            r"unknown weights .*did you mean 'laion400m_e32'.*path of a file of weight",
-        ),
-        (f"Small-open/{weights}", r"open_clip cannot load open_clip:Small-open/.*; open_clip:Small-open/PATH names"),
-    ):
-        with pytest.raises(WeightsError, match=message):
-            load_image_checkpoint(f"open_clip:{name}")
+def test_open_clip_mistakes(monkeypatch):
+    name = "open_clip:ViT-B-16-plus-240"
+    with pytest.raises(WeightsError, match=r"unknown weights .*did you mean 'laion400m_e32'.*path of a file of weight"):
+        load_image_checkpoint(f"{name}/laion400_e32")
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(WeightsError, match=r"needs open_clip: pip install -e '.\[openclip\]'"):
-        load_image_checkpoint("open_clip:ViT-B-16-plus-240/laion400m_e32")
+        load_image_checkpoint(f"{name}/laion400m_e32")
 
 
 # What does not fit

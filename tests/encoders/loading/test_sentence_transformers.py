@@ -69,13 +69,6 @@ def test_it_gives_what_the_library_gives(tmp_path, layout):
     assert torch.allclose(again.encode_text(TEXTS, normalize=False), expected, atol=1e-6)
 
 
-def test_pooling_can_be_chosen(tmp_path):
-    write_folder(tmp_path / "mean", *LAYOUTS["mean"])
-    write_folder(tmp_path / "cls", *LAYOUTS["cls, new settings"])
-    expected = load(tmp_path / "cls").encode_text(TEXTS)
-    assert torch.equal(load(tmp_path / "mean", pooling="cls").encode_text(TEXTS), expected)
-
-
 def test_the_default_prompt_is_put_before_every_text(tmp_path):
     prompts = {"prompts": {"query": "query: ", "passage": "passage: "}, "default_prompt_name": "query"}
     write_folder(tmp_path / "with", *LAYOUTS["mean"], prompts=prompts)
@@ -95,18 +88,4 @@ def test_the_default_prompt_is_put_before_every_text(tmp_path):
 def test_what_is_not_supported_is_named(tmp_path, layout, message):
     write_folder(tmp_path, *layout)
     with pytest.raises(WeightsError, match=message):
-        load(tmp_path)
-
-
-def test_damaged_layouts(tmp_path):
-    write_folder(tmp_path, *LAYOUTS["linear"])
-    weights = tmp_path / "2_Dense" / "pytorch_model.bin"
-    weights.write_bytes(weights.read_bytes()[:300])
-    with pytest.raises(WeightsError, match=r"2_Dense.pytorch_model.bin is damaged or cut short"):
-        load(tmp_path)
-    (tmp_path / "1_Pooling" / "config.json").unlink()
-    with pytest.raises(WeightsError, match=r"1_Pooling lacks config.json"):
-        load(tmp_path)
-    (tmp_path / "modules.json").write_text("{}")
-    with pytest.raises(WeightsError, match=r"modules.json lists nothing: expected a Transformer, then a Pooling"):
         load(tmp_path)

@@ -160,14 +160,6 @@ def ray(monkeypatch):
     return ray
 
 
-@pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:1", 2)])
-def test_ray_is_asked_for_the_gpus_that_a_device_needs(ray, device, asked):
-    ray.wait.side_effect = lambda waiting, timeout: (waiting, [])
-    ray.get.return_value = (0, "")
-    assert len(ends(Ray(1).run(tasks(4, device=device)))) == 1
-    assert ray.remote.return_value.options.call_args.kwargs.get("num_gpus") == asked
-
-
 def test_a_ray_task_that_dies_is_a_failed_run_and_waiting_ones_are_cancelled(ray):
     """Two tasks: the first dies after a second of waiting, and the grid is left before the second ends."""
     one, two = references = ["one", "two"]
@@ -234,13 +226,6 @@ def test_a_worker_leaves_a_run_that_another_process_is_at_work_on(small):
     assert not list(Path(small["out"]).glob("*.json"))
 
 
-def test_a_worker_that_cannot_write_says_so(small):
-    Path(small["out"]).write_text("a file in the folder's place")
-    status, sentence = run_text(text_of(small))
-    assert status == 73
-    assert sentence.startswith(f"cannot write into {small['out']}")
-
-
 def test_a_worker_ends_with_its_input_and_records_it(small, monkeypatch, capsys, deaf_to_interrupts):
     """Its input is open for as long as the grid that started it lives."""
     reading, writing = os.pipe()
@@ -265,13 +250,6 @@ def test_a_missing_engine_is_named(monkeypatch):
             patch.setitem(sys.modules, package, None)
             with pytest.raises(ConfigError, match=rf"needs {package}: pip install -e '.\[{name}\]'"):
                 make_launcher(name)
-
-
-def test_slurm_that_is_not_here_is_named(monkeypatch, tmp_path):
-    pytest.importorskip("submitit")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="needs sbatch, which is not found here"):
-        make_launcher("slurm")
 
 
 def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
