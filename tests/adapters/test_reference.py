@@ -301,20 +301,6 @@ def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
 
 
 @pytest.mark.parametrize(
-    ("spec", "reason"),
-    [
-        ("bottleneck", "not linear"),
-        ("soft_prompt", "input sequence"),
-        ("prefix", "attention"),
-    ],
-)
-def test_what_cannot_be_merged_says_why(spec, reason):
-    adapter = filled(tower_of("bert"), spec)
-    with pytest.raises(WeightsError, match=reason):
-        merge_slot(adapter, 0)
-
-
-@pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
@@ -330,21 +316,6 @@ def test_what_does_not_fit_leaves_the_tower_as_it_was(spec, message):
     assert tower.adapter is None
     assert [name for name, _ in tower.named_modules()] == names
     assert all(layer.attention.self.config is tower.backbone.config for layer in tower.backbone.encoder.layer)
-
-
-@pytest.mark.parametrize(
-    ("slots", "message"),
-    [
-        ([0, 1], "expected the shape .6,., one slot"),
-        ([0] * 5 + [2], "slots: expected 0 to 1, got 0 to 2"),
-        (None, "slots: expected one for each row, since the tower has 2 slots, got none"),
-    ],
-)
-def test_wrong_slots_are_named(slots, message):
-    tower = tower_of("bert")
-    filled(tower, "lora", slots=2)
-    with pytest.raises(ValueError, match=message):
-        tower(*batch_of(tower), None if slots is None else torch.tensor(slots))
 
 
 @pytest.mark.parametrize(

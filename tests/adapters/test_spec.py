@@ -141,17 +141,3 @@ def test_wrong_specs_are_told_what_was_expected(spec, message):
     with pytest.raises(ConfigError, match=message) as error:
         parse_adapter(spec)
     assert "\n" not in str(error.value)
-
-
-def test_combinations_that_work():
-    for spec in ("lora-only+bitfit", "bitfit:target_modules=query+layernorm", "full+hard_prompt", "lora+bottleneck"):
-        assert parse_adapter(spec)
-    with pytest.raises(ConfigError, match="at least one kind"):
-        check_combination(())
-
-
-def test_wrong_json_is_refused():
-    with pytest.raises(ConfigError, match='r: expected a whole number >= 1, got "1"'):
-        configs_from_json([{"kind": "lora", "r": "1"}])
-    with pytest.raises(ConfigError, match="unknown adapter 'lorra'"):
-        configs_from_json([{"kind": "lorra"}])

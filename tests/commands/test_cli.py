@@ -9,7 +9,6 @@ import pytest
 from helpers.folders import flags
 from helpers.project import ROOT
 
-import pecl.experiment.fleet
 from pecl.commands import COMMANDS
 from pecl.commands.main import build_parser, main
 from pecl.commands.options import language_configs
@@ -47,22 +46,6 @@ def test_grid_trains_each_run_once_and_report_reads_the_files(small, capsys):
     assert {path: path.stat().st_mtime_ns for path in Path(small["out"]).rglob("*.*")} == stamps
     assert main(["report", small["out"]]) == 0
     assert "chosen by validation" in capsys.readouterr().out
-
-
-def test_a_failed_run_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
-    plain = pecl.experiment.fleet._slot_task
-
-    def failing(config):
-        if config.config.seed == 1:
-            raise RuntimeError("the machine caught fire")
-        return plain(config)
-
-    monkeypatch.setattr(pecl.experiment.fleet, "_slot_task", failing)
-    assert main(["grid", *flags({**small, "seed": "1,2", "epochs": 1})]) == 1
-    assert "failed: " in capsys.readouterr().out
-    results = [json.loads(path.read_text()) for path in Path(small["out"]).glob("*.json")]
-    errors = {result["status"]: result.get("error") for result in results}
-    assert errors == {"complete": None, "failed": "RuntimeError: the machine caught fire"}
 
 
 def help_of(capsys, *command):
@@ -118,16 +101,6 @@ def absent(name):
     raise PackageNotFoundError(name)
 
 
-def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path))
-    main(["doctor", "--data-dir", str(tmp_path), "--json"])
-    findings = {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}
-    assert findings["torch"]["state"] == "ok"
-    assert findings["data set scenes"]["state"] == "ok"
-    assert findings["data set xtd10"]["state"] == "absent"
-    assert "data/README.md" in findings["data set xtd10"]["detail"]
-
-
 def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     assert main(["grid", "--language", "de,fr", "--dry-run", "--out", "nowhere"]) == 0
     first, second, total = capsys.readouterr().out.splitlines()
@@ -159,11 +132,3 @@ def test_a_dry_run_of_an_evaluation_refuses_what_the_evaluation_would(flags, sen
     assert said[0] == said[1]
     assert sentence in said[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.csv", "there.safetensors"]
-
-
-@pytest.mark.parametrize("command", ["train", "distil", "grid", "evaluate", "embed", "serve"])
-def test_help_names_a_default_once_and_none_as_what_it_means(capsys, command):
-    text = " ".join(help_of(capsys, command).split())
-    assert "(default: None)" not in text
-    assert not re.search(r"\(default:[^)]*\) \(default:", text)
-    assert "CPU threads (affects rounding; default: all)" in text

@@ -4,8 +4,6 @@ import json
 import logging
 import shutil
 
-import huggingface_hub
-import open_clip
 import pytest
 import torch
 from helpers.family_towers import WRITERS, ending_tokenizer
@@ -24,7 +22,7 @@ import pecl.encoders.memory
 import pecl.encoders.towers
 from pecl.commands.main import main
 from pecl.encoders.loading.shapes import known_tower
-from pecl.encoders.pairs import PAIRS, is_cached
+from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.errors import WeightsError
 
@@ -64,24 +62,6 @@ def test_the_list_has_every_pair(capsys):
         assert (row["text_parameters"], row["width"]) == (parameters, tower.embedding_dim), name
 
 
-def test_a_pair_is_cached_once_both_its_towers_are(monkeypatch):
-    there = set()
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repo, file: "x" if repo in there else None)
-    for name, pair in PAIRS.items():
-        repositories = {_repository(tower) for tower in (pair.text, pair.image) if tower != "mini"}
-        assert is_cached(pair) is (name == "mini")
-        there |= repositories
-        assert is_cached(pair), name
-        there -= repositories
-
-
-def _repository(tower):
-    if not tower.startswith("open_clip:"):
-        return tower
-    known = open_clip.get_pretrained_cfg(*tower.removeprefix("open_clip:").split("/"))
-    return known["hf_hub"].removesuffix("/")
-
-
 @pytest.mark.parametrize(("name", "fits"), [("metaclip", True), ("siglip", False)])
 def test_a_folder_of_both_halves_fits_and_an_image_half_that_is_not_there_is_told(capsys, made, name, fits):
     status, halves = checked(capsys, made / name)
@@ -89,21 +69,6 @@ def test_a_folder_of_both_halves_fits_and_an_image_half_that_is_not_there_is_tol
     assert {name: half["fits"] for name, half in halves.items()} == {"text tower": True, "image tower": fits}
     assert "pooling " in halves["text tower"]["detail"]
     assert ("preprocessor_config.json" in halves["image tower"]["detail"]) is not fits
-
-
-def test_halves_of_different_widths_do_not_fit(capsys, made, monkeypatch):
-    plain = pecl.encoders.towers.load_image_encoder
-
-    def wider(name):
-        tower = plain(name)
-        tower.embedding_dim += 1
-        return tower
-
-    monkeypatch.setattr(pecl.encoders.towers, "load_image_encoder", wider)
-    status, halves = checked(capsys, made / "metaclip")
-    assert status == 2
-    assert halves["text tower"]["fits"]
-    assert not halves["pair"]["fits"]
 
 
 def _without_end(folder):

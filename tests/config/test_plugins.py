@@ -194,21 +194,3 @@ def test_every_command_and_action_takes_one(capsys):
 
     without = [parser.prog for parser in parsers(build_parser()) if "--plugin" not in parser.format_help()]
     assert without == []
-
-
-def test_an_adapter_file_of_an_unknown_kind_is_named_as_that(small, registries, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    example = str(ROOT / "examples" / "custom_adapter.py")
-    for adapter in ("ia3", "lora"):
-        values = {**small, "rank": "none", "adapter": adapter, "plugin": example}
-        assert main(["train", *flags(values), "--quiet"]) == 0
-    (trained,) = [result for result in collect([small["out"]]) if result.config.adapter == "ia3"]
-    forget_plugins()
-    capsys.readouterr()
-    assert main(["adapters", "list", small["out"], "--json"]) == 0
-    assert sorted(row["adapter"] for row in json.loads(capsys.readouterr().out)) == ["lora", "unknown kind ia3"]
-    assert main(["adapters", "show", str(trained.adapter_path)]) == 2
-    said = f"adapter file {trained.adapter_path} is of the kind 'ia3', which is not known here: expected the plug-in"
-    assert said in capsys.readouterr().err
-    assert main(["adapters", "list", small["out"], "--json", "--plugin", example]) == 0
-    assert sorted(row["adapter"] for row in json.loads(capsys.readouterr().out)) == ["ia3", "lora"]

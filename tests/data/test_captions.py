@@ -57,13 +57,6 @@ def test_a_wrong_file_and_its_line_are_named(tmp_path, name, content, said):
         read_captions(tmp_path)
 
 
-@pytest.mark.parametrize("column", ["english", "image_index"])
-def test_columns_must_be_of_one_length(column):
-    fields = {"english": LINES, "target": LINES, column: (0, 1) if column == "image_index" else LINES[:2]}
-    with pytest.raises(DataError, match=f"t/de: {column} has 2 entries, expected 3"):
-        ParallelCaptions("t", "de", **fields)
-
-
 def test_empty_captions_and_wrong_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="target caption 2 is empty"):
         ParallelCaptions("t", "de", LINES, ("a", " ", "b"))

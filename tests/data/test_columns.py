@@ -5,15 +5,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers.layouts import write_image, write_lines, write_table
+from helpers.layouts import write_image, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from pecl.config import ExperimentConfig
-from pecl.data import lines
 from pecl.data.custom.in_memory import from_dataset
-from pecl.data.custom.sources import TextSource, read_source
 from pecl.errors import DataError, OutputError
 from pecl.experiment.text import hold_out, load_text
 from pecl.files import columns
@@ -126,11 +124,3 @@ def test_hugging_face_dataset():
     assert captions.images.load(1).getpixel((0, 0)) == (1, 1, 1)
     plain = from_dataset([dict(row) for row in data], "de")
     assert captions.images.fingerprint(0) == plain.images.fingerprint(0)
-
-
-@pytest.mark.parametrize(("name", "number"), [("c.csv", 3), ("c.jsonl", 2)])
-def test_a_line_that_does_not_end_is_not_read_on(tmp_path, name, number, monkeypatch):
-    monkeypatch.setattr(lines, "LONGEST", 40)
-    path = write_table(tmp_path / name, [{"en": "a", "de": "b"}, {"en": "x" * 41, "de": "c"}])
-    with pytest.raises(DataError, match=rf"{name}, line {number}: longer than 40 characters: is it a file of lines"):
-        list(read_source(TextSource(str(path)), "de", {})[0])

@@ -157,12 +157,3 @@ def test_a_row_that_is_unfit_or_taken_is_refused_and_changes_nothing(row, messag
     with pytest.raises(ConfigError, match=message):
         register_language(row.pop("code"), row.pop("name"), **row)
     assert before == LANGUAGES
-
-
-def test_a_known_language_takes_on_aliases():
-    for aliases in (["Hollands"], "Vlaams"):
-        row = register_language("nl", "Dutch", flores="nld_Latn", iso="nl", aliases=aliases)
-    assert row == LANGUAGES["nl"]
-    assert {language_code(name) for name in ("Vlaams", "hollands", "Flemish", "nld", "Nederlands")} == {"nl"}
-    with pytest.raises(ConfigError, match=r"unknown language 'Hollandss': .*did you mean 'Hollands'\?"):
-        language_code("Hollandss")

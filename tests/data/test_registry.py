@@ -79,17 +79,6 @@ def test_the_reader_is_given_the_whole_request_of_a_config(asked, tmp_path):
     ]
 
 
-def test_translations_that_a_reader_does_not_give_are_named(asked):
-    with pytest.raises(DataError, match="'birds' has no target to english translations of 'de': choose a route that"):
-        load_dataset("birds", "de", need=["target_to_english"], text_only=True)
-
-
-def test_a_reader_that_returns_something_else_is_named():
-    register_dataset("birds", lambda request: ["a robin"])
-    with pytest.raises(DataError, match="reader of data set 'birds': expected it to return ParallelCaptions, got list"):
-        load_dataset("birds", "de")
-
-
 def test_a_registered_data_set_has_its_languages_or_all():
     def reader(request):
         return ParallelCaptions(request.dataset, request.language, TEXTS, TEXTS)

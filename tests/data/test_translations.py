@@ -49,12 +49,6 @@ def test_copies_into_english_are_refused_both_ways(tmp_path):
     assert load_multi30k(tmp_path, "cs", "train", ("target_to_english",), text_only=True).target_to_english
 
 
-def test_english_is_its_own_translation(tmp_path):
-    make_xtd10(tmp_path)
-    captions = load_xtd10(tmp_path, "en", need=BOTH)
-    assert captions.english == captions.target == captions.english_to_target == captions.target_to_english
-
-
 def test_missing_and_short_translations_are_named(tmp_path):
     make_multi30k(tmp_path)
     folder = tmp_path / "pectvlm" / "datasets" / "Multi30K" / "translated_to_en"

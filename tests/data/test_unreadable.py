@@ -1,6 +1,5 @@
 """Images that are missing or cannot be read are named all at once, or left out with their captions."""
 
-import pytest
 from helpers.small_experiment import PAIRS
 from PIL import Image
 
@@ -9,9 +8,7 @@ from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
-from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
-from pecl.files.images import ImageFiles
 
 
 def write_images(folder, count):
@@ -73,28 +70,3 @@ def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tm
     assert single.metrics == result.metrics
     assert single.curve == result.curve
     assert result.config.skip_unreadable is True
-
-
-def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):
-    config = make_config({**small, "skip_unreadable": True})
-    evaluate(config)
-    loads = []
-    plain = ImageFiles.load
-    monkeypatch.setattr(ImageFiles, "load", lambda self, *args: loads.append(args) or plain(self, *args))
-    evaluate(config)
-    assert loads == []
-
-
-def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
-    paths = write_images(tmp_path, 3)
-    cut(paths[1])
-    names = [*(path.name for path in paths), *(f"gone{i}.png" for i in range(12))]
-    captions = ParallelCaptions("t", "de", tuple(names), tuple(names))
-    with pytest.raises(DataError) as error:
-        leave_out_missing(attach_images(captions, names, tmp_path))
-    assert str(error.value) == (
-        f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
-        "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"
-    )
-    with pytest.raises(DataError, match=r"15 of 15 images .*nowhere \(0\.png, .*: put them there, or use"):
-        leave_out_missing(attach_images(captions, names, tmp_path / "nowhere"), allowed=True)

@@ -96,14 +96,6 @@ def test_a_merged_tower_loses_nothing_of_the_update():
     torch.testing.assert_close(*weights, rtol=0, atol=1e-6)
 
 
-def test_a_tower_with_an_adapter_is_left_alone():
-    tower = tower_of("bert", torch.float32)
-    filled(tower, "lora")
-    with pytest.raises(ConfigError, match="precision: expected a text tower without adapter"):
-        tower.use_bfloat16()
-    assert tower.precision == "fp32"
-
-
 def test_stores_keep_precisions_apart(monkeypatch, tmp_path):
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path))
     plain, lower = pair()

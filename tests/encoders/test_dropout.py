@@ -7,7 +7,7 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.dropout import DropoutSeeds, RowDropout, kept_mask, row_seeds, use_row_dropout
+from pecl.encoders.dropout import DropoutSeeds, RowDropout, row_seeds, use_row_dropout
 
 TEXTS = sentences(6, seed=3)
 
@@ -83,13 +83,6 @@ def test_without_seeds_or_training_it_is_torchs():
     found = dropout.train()(x)
     torch.manual_seed(0)
     assert torch.equal(found, torch.nn.functional.dropout(x, 0.5))
-
-
-def test_a_mask_is_the_same_in_chunks_and_at_once():
-    tokens, features = (torch.randint(-(2**31), 2**31, n, dtype=torch.int32) for n in ((500, 1), (200,)))
-    in_chunks = kept_mask(tokens, features | 1, 0.1)
-    one_by_one = torch.cat([kept_mask(token[None], features | 1, 0.1) for token in tokens])
-    assert torch.equal(in_chunks, one_by_one)
 
 
 @pytest.mark.parametrize("spec", [None, "lora:lora_dropout=0.4", "prefix", "soft_prompt"])

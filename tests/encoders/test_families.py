@@ -21,7 +21,6 @@ from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.export.open_clip import export_open_clip
-from pecl.export.sentence_transformers import export_towers
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
 # spec -> whether a fresh one is the identity; every kind is there, and runs on every family
@@ -166,25 +165,6 @@ def test_a_trimmed_vocabulary_gives_the_same_embeddings(family):
     assert tower.backbone.get_input_embeddings().num_embeddings == len(used | {tower.tokenizer.pad_token_id})
 
 
-def test_a_text_half_without_a_head_is_written_and_one_that_does_not_fit_is_refused(tmp_path):
-    tower = written("siglip", tmp_path / "tower")
-    tower.head, tower.embedding_dim = torch.nn.Identity(), 32
-    loaded = load_text_encoder(export_towers(tower, None, tmp_path / "folder"))
-    torch.testing.assert_close(encode(loaded), encode(tower), rtol=0, atol=1e-5)
-    before = sorted(tmp_path.iterdir())
-    tower.head = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Tanh())
-    with pytest.raises(ConfigError, match="a Sequential as head cannot be written: expected one linear layer"):
-        export_towers(tower, None, tmp_path / "x")
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_prompts_leave_room_for_a_text(tower):
-    too_long = f"soft_prompt:num_virtual_tokens={tower.positions - 3}"
-    with pytest.raises(ConfigError, match="positions of the text tower"):
-        attach(tower, parse_adapter(too_long))
-    assert tower.adapter is None
-
-
 def test_nllb_begins_a_text_with_its_language(tmp_path):
     reference = WRITERS["nllb"](tmp_path)
     tower = load_text_encoder(tmp_path)
@@ -209,12 +189,6 @@ def test_cached_embeddings_are_those_of_their_language(tmp_path, monkeypatch, lo
             found = large.frozen_embeddings(tower, TEXTS, store)[:]
             assert [row[0] for row in large.tokens_of(tower, TEXTS)] == [tower.language_token(flores)] * len(TEXTS)
             torch.testing.assert_close(found, reference.embed(TEXTS, flores), rtol=0, atol=1e-5)
-
-
-def test_a_language_without_a_code_is_named(tmp_path):
-    tower = written("nllb", tmp_path / "tower")
-    with pytest.raises(ConfigError, match="expected a language of NLLB"), tower.speaking("xx"):
-        tower.tokenize(TEXTS)
 
 
 def test_a_bank_begins_a_text_with_the_language_of_its_adapter(tmp_path):

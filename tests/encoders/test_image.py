@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import Towers
-from pecl.errors import DataError
 
 
 def to_pixels(image):
@@ -77,19 +76,6 @@ def test_a_path_and_a_picture_are_one_image_and_may_stand_side_by_side(tmp_path)
     for images, expected in ((path, [red]), (str(path), [red]), (blue, both[1:]), ([path, blue], both)):
         assert tower.encode_image(images, normalize=False).tolist() == expected
     assert tower.encode_image((item for item in (str(path), blue)), normalize=False).tolist() == both
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (None, "images: expected a path, a picture or several of them, got None (NoneType)"),
-        ([*colours((1, 1, 1)), 4], "images: expected a path or a picture at position 1, got int"),
-    ],
-)
-def test_what_is_no_image_is_named(images, message):
-    with pytest.raises(DataError) as caught:
-        encoder().encode_image(images)
-    assert message in str(caught.value)
 
 
 def test_normalised_embeddings_have_length_1():

@@ -1,5 +1,4 @@
 import logging
-import os
 from functools import partial
 
 import pytest
@@ -79,33 +78,6 @@ def test_an_adapted_tower_has_no_frozen_embeddings(tmp_path):
     attach(tower, LoraConfig(r=1))
     with pytest.raises(ValueError, match="detach it first"):
         text_embeddings(tower, ["a"], EmbeddingStore("x", tmp_path))
-
-
-def test_images_overwritten_between_hash_and_decoding_are_not_kept_under_their_hash(images, tmp_path, monkeypatch):
-    """As when a folder is renewed at the wrong moment, and restored later: the sizes and times are as they were."""
-    tower = image_tower()
-    expected = kept(tower, images, tmp_path / "clean")
-    before = [(path.read_bytes(), path.stat()) for path in images.paths]
-    store, encode = EmbeddingStore(tower.fingerprint, tmp_path / "cache"), tower.encode_image
-
-    def encode_others(pictures, **options):
-        for path in images.paths:
-            Image.new("RGB", (8, 8), (1, 2, 3)).save(path)
-        try:
-            return encode(pictures, **options)
-        finally:
-            for path, (content, state) in zip(images.paths, before, strict=True):
-                path.write_bytes(content)
-                os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(tower, "encode_image", encode_others)
-        with pytest.raises(
-            DataError, match=r"^cannot read image .*0\.png: it changed while it was read; run again when"
-        ):
-            image_embeddings(tower, images, store)
-    assert not any(images.fingerprint(i) in store for i in range(5))
-    assert torch.equal(image_embeddings(tower, images, store), expected)
 
 
 def test_each_list_has_embeddings_of_its_own(tmp_path, monkeypatch):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DataError
 
 TOWER = tiny_tower()  # for what leaves it as it is
 
@@ -77,26 +76,6 @@ def test_one_text_is_one_row_and_a_generator_several():
     one, many = TOWER.encode_text("ein Hund"), TOWER.encode_text(text for text in ("ein Hund", "e"))
     assert one.shape == (1, 8)
     torch.testing.assert_close(one, many[:1])
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (None, "texts: expected a text or a list of texts, got None (NoneType)"),
-        ({"a": 1}, "texts: expected a text or a list of texts, got {'a': 1} (dict)"),
-        (["a", "b", 3], "texts: expected a text at position 2, got 3 (int)"),
-    ],
-)
-def test_what_is_no_text_is_named(texts, message):
-    with pytest.raises(DataError) as caught:
-        TOWER.encode_text(texts)
-    assert str(caught.value) == message
-
-
-def test_unknown_pooling_names_the_nearest():
-    tower = tiny_tower()
-    with pytest.raises(ConfigError, match=r"unknown pooling 'means'.*did you mean 'mean'"):
-        MultilingualTextEncoder(tower.backbone, tower.tokenizer, None, name="x", pooling="means")
 
 
 def test_fingerprint_covers_weights_and_settings():

@@ -21,9 +21,7 @@ import pecl.experiment.run
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.merge import merge_slot
 from pecl.commands.main import main
-from pecl.errors import ConfigError, PeclError
-from pecl.grid import run_grid
-from pecl.grid.launchers import make_launcher
+from pecl.errors import ConfigError
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
@@ -62,13 +60,6 @@ def test_the_loss_of_a_hand_worked_pair(example):
     query, anchor = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     # inner products 1, 1, 1, 5 and 1, 0, 0, 1: differences 0, 1, 1, 4
     assert example("custom_loss").gram(query, anchor).item() == (0 + 1 + 1 + 16) / 4
-
-
-def test_workers_of_a_grid_refuse_what_they_do_not_know(example, small):
-    example("custom_loss")
-    config = pecl.make_config({**small, "alignment": "mse+gram"})
-    with pytest.raises(PeclError, match=r'task, run 1: alignment: expected one of .*, got "gram"'):
-        run_grid([config], launcher=make_launcher("process", 2))
 
 
 def test_a_loss_of_other_arguments_is_refused(registries):
@@ -155,10 +146,3 @@ def test_a_registered_data_set_is_trained_on_and_listed(small, tmp_path, monkeyp
     assert line.split()[1:3] == ["found", "de"]
     assert "plain squares of a colour" in line
     assert main(["data", "check", "swatches"]) == 0
-
-
-def test_a_bank_gives_each_text_the_adapter_of_its_language(example, tmp_path, monkeypatch):
-    monkeypatch.setattr(pecl, "load_text_encoder", lambda name: tiny_tower().eval(), raising=False)
-    found = example("bank").main(adapters_of(tmp_path), ["ein Hund", "ein Hund"], ["de", "cs"])
-    assert not torch.allclose(found[0], found[1], atol=1e-4)
-    assert torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-5)

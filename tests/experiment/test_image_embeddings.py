@@ -16,9 +16,8 @@ import pecl.experiment.run
 from pecl import load_dataset
 from pecl.commands.main import main
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate, train
-from pecl.files.image_rows import ImageRows
 from pecl.results.result import read_result
 
 
@@ -44,22 +43,6 @@ def text_tower_only(monkeypatch):
     towers = tiny_towers()
     only = Towers(lambda: towers.text, lambda: pytest.fail("the image tower was loaded"))
     monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: only)
-
-
-def test_a_file_that_changes_while_it_is_read_is_refused(small, rows, monkeypatch):
-    values = {key: small[key] for key in ("dataset", "language", "out")} | fields(write_npy(*rows))
-    take = ImageRows.take
-
-    def take_and_change(self, *arguments):
-        found = take(self, *arguments)
-        with open("paths.txt", "a", encoding="utf-8") as file:
-            file.write("\n")
-        return found
-
-    monkeypatch.setattr(ImageRows, "take", take_and_change)
-    with pytest.raises(DataError, match=r"images\.npy changed while it was read"):
-        evaluate(values)
-    assert not list(Path(small["out"]).glob("*.json"))
 
 
 @pytest.mark.parametrize("write", [write_npy, write_parquet, write_clip_retrieval])

@@ -40,14 +40,6 @@ def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
     assert most(1, batch_size=10) < most(1) < most(1, anchor="frozen")
 
 
-def test_the_run_that_needs_most_decides(monkeypatch):
-    """Whichever comes first: runs of a fleet may differ in anchor and language."""
-    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: GIB)
-    few, many = members(1), members(1, anchor="frozen")
-    assert largest_fleet(few, 1000) < largest_fleet(many, 1000)
-    assert largest_fleet(many + few, 1000) == largest_fleet(few + many, 1000) == largest_fleet(few, 1000)
-
-
 def test_the_estimate_is_that_of_a_hand_count():
     tower = tiny_tower()
     lengths = [len(row) for row in tower.tokenize(sentences(20))]

@@ -98,12 +98,6 @@ def test_what_is_wrong_in_several_processes_is_one_sentence(small, monkeypatch, 
     assert not Path(small["out"]).exists()
 
 
-def test_other_commands_are_for_one_process(small, tmp_path):
-    started = start_together(tmp_path / "logs", *[["evaluate", f"--dataset={small['dataset']}"]] * 2)
-    assert ended(started) == [2, 2]
-    assert said(started) == ["pecl: evaluate: expected one process, got 2: torchrun is for train"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["torch.distributed.run", "accelerate.commands.launch"])
 def test_launchers_start_it(small, tmp_path, launcher):

@@ -19,7 +19,6 @@ from pecl.adapters.spec import parse_adapter
 from pecl.commands.main import main
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_image_encoder, load_text_encoder
-from pecl.errors import ConfigError
 from pecl.export import immich, onnx
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
@@ -141,17 +140,6 @@ def test_pictures_of_a_folder(model, tmp_path, monkeypatch, write, edge, mode):
     for one in pictures(2):
         (row,) = session.run(None, {"image": prepare(one)[None].numpy()})[0]
         torch.testing.assert_close(torch.tensor(row), tower.encode_image([one])[0], rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "settings", [{"size": {"shortest_edge": 32}, "crop_size": {"height": 24, "width": 24}}, {"size": {}}]
-)
-def test_pictures_that_immich_cannot_prepare(model, tmp_path, settings):
-    tower = image_tower()
-    tower.preprocessing = settings
-    with pytest.raises(ConfigError, match=r"tiny-timm cannot be written for immich: .*--text-only leaves them out"):
-        immich.export_immich(model[0], tower, tmp_path / "out", is_mclip=True)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_textual_folder_takes_the_place_of_immichs(model, pecl, monkeypatch, tmp_path):

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.convert import merge_adapter
-from pecl.errors import ConfigError, OutputError, RunError
-from pecl.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, export_onnx, write_graph
+from pecl.errors import ConfigError, OutputError
+from pecl.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, export_onnx
 
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
 pytest.importorskip("onnxscript", reason="onnxscript is not there")
@@ -69,27 +69,6 @@ def check_bank(spec, folder):
 
 def test_one_file_serves_all_languages_of_a_bank(tmp_path):
     check_bank("soft_prompt+lora+head", tmp_path / "bank")
-
-
-class Function(torch.nn.Module):
-    """A function of pixels as a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.forward = function
-
-
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda pixels: torch.linalg.eigvals(pixels).real, r"ONNX has no form of it \([^\[]*linalg_eig"),
-        (lambda pixels: pixels + torch.zeros(2, 1, 1), "its inputs pixels would take batches of only one size"),
-    ],
-)
-def test_what_is_no_graph_of_any_batch_is_said(function, message, tmp_path):
-    shapes = {"pixels": {0: torch.export.Dim("pictures")}}
-    with pytest.raises(RunError, match=f"cannot write x.onnx: {message}"):
-        write_graph(Function(function), {"pixels": torch.zeros(2, 4, 4)}, shapes, tmp_path / "x.onnx")
 
 
 def test_missing_packages_are_said(monkeypatch, tmp_path):

@@ -14,7 +14,6 @@ from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.loading.image import load_image_checkpoint
-from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError, OutputError, WeightsError
 from pecl.export.sentence_transformers import export_adapter, export_towers
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -72,15 +71,6 @@ def test_an_adapter_alone_is_small_and_names_its_base(folders):
     assert "tokenizer.json" not in names  # of the base; the mini tower's has 17 MB
     base = json.loads((folders / "de-only" / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert base == str(folders / "plain" / "text_0_Transformer")
-
-
-def test_pecl_loads_the_text_tower_of_either_folder(folders, tmp_path):
-    tower = text_tower()
-    assert load_text_encoder(folders / "plain").fingerprint == tower.fingerprint
-    export_towers(tower, None, tmp_path / "text")
-    assert load_text_encoder(tmp_path / "text").fingerprint == tower.fingerprint
-    assert (tmp_path / "text" / "config.json").exists()  # at the root, for AutoModel and servers
-    torch.testing.assert_close(encode(opened(tmp_path / "text"), TEXTS), tower.encode_text(TEXTS), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("write", [write_clip, write_siglip])

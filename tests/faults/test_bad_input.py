@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from faults.bad_input import CHECKED, SCRIPTS, SMALL, rows
@@ -21,8 +20,6 @@ import pecl.encoders.towers
 import pecl.experiment.run
 from pecl.commands.main import main
 from pecl.encoders.towers import load_towers
-from pecl.errors import OutputError
-from pecl.results.locks import hold
 
 ROWS = rows()
 
@@ -136,9 +133,3 @@ def test_what_a_check_finds_is_printed(playground, name, capsys):
     assert all(problem.startswith(f"{name}, ") for problem in problems)
     assert last.startswith(f"{name}: {len(problems)} problem")
     assert seen(playground) == before
-
-
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here, where no folder can be made")
-def test_a_lock_where_no_folder_can_be_made_is_an_error_and_no_endless_wait():
-    with pytest.raises(OutputError, match=r"cannot write /proc/pecl/\.locks/run"), hold("/proc/pecl", ["run"]):
-        pass

@@ -1,6 +1,5 @@
 """A call of the system that fails, at each place in turn: the old file or the new one is there, and no other."""
 
-import contextlib
 import errno
 import fcntl
 import itertools
@@ -109,25 +108,6 @@ def test_a_write_that_fails_leaves_the_old_file_or_the_new_one(tmp_path, kind, b
         assert raised is None or re.fullmatch(rf"cannot write {path}: [A-Z][a-z /]+", raised), raised
     assert {"fsync", "replace", "write", "open"} <= set(count(operation))
     assert failed >= 4 * 2
-
-
-def test_a_lock_that_cannot_be_taken_is_one_sentence_and_leaves_nothing(tmp_path):
-    entered = []
-
-    def operation():
-        entered.clear()
-        with contextlib.suppress(OSError):
-            (tmp_path / "locks").rmdir()
-        with files.locked(tmp_path / "locks" / "a", "busy"):
-            entered.append(None)
-
-    for where, raised in each_fault(operation):
-        assert len(entered) == (raised is None), where
-        assert raised is None or raised.startswith(("cannot write ", "cannot lock ")), raised
-        left = {path.name for path in (tmp_path / "locks").glob("*")}
-        assert left <= ({"a"} if "flock" in where else set()), where  # without the lock it may be another's
-        operation()  # it is free, and what was left goes
-        assert not list((tmp_path / "locks").glob("*")), where
 
 
 def test_a_training_whose_disk_fails_at_any_write_goes_on_to_the_same_bits(small, tmp_path, monkeypatch):

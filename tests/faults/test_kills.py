@@ -107,10 +107,8 @@ def add_and_remove(folder):
 
 # name -> arguments of the index that is there before, what happens to the folder then, and arguments that are killed
 INDEXES = {
-    "first": (None, None, []),
     "first with small pictures": (None, None, ["--thumbnails"]),
     "elsewhere": (None, None, ["--out", "PLACE/elsewhere"]),
-    "update": ([], add_and_remove, []),
     "update of small pictures": (["--thumbnails"], add_and_remove, []),
     "rebuild": (["--thumbnails"], None, ["--rebuild"]),
     "without small pictures": (["--thumbnails"], None, ["--no-thumbnails"]),

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,15 +16,11 @@ import pecl.experiment.run
 from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, PeclError
-from pecl.experiment.run import train
-from pecl.files import write_json
-from pecl.files.digests import with_digest
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.results.locks import hold
-from pecl.results.result import training_path
 
 
 @pytest.fixture(scope="module")
@@ -225,46 +219,3 @@ def test_the_time_of_runs_is_that_of_recorded_ones(small):
     assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 runs)"
     assert estimate(expand({"profile": "paper"}), recorded).seconds is None
     assert [duration(s) for s in (40, 600, 7200, 180_000)] == ["40 s", "10 min", "2.0 h", "2.1 days"]
-
-
-def test_a_run_on_other_text_or_by_another_solver_is_of_another_shape():
-    text = {"text": "a.tsv", "train_size": 50, "image_weight": 0.0, "epochs": 10}
-    (config,) = expand(text)
-    recorded = [Recorded(config.to_dict(), 20.0, 100)]
-    assert estimate([config], recorded).seconds == 20
-    (longer,) = expand({**text, "text": "b.tsv", "epochs": 5})
-    assert estimate([longer], recorded).seconds == pytest.approx(10)  # 50 of its steps
-    (solved,) = expand({**text, "adapter": "head", "solver": "closed-form"})
-    assert estimate([solved], recorded).seconds is None
-    assert estimate([solved], [*recorded, Recorded(solved.to_dict(), 3.0, 0)]).seconds == 3
-    (whole,) = expand({**text, "text": "b.tsv", "train_size": None})
-    assert estimate([whole], recorded).seconds is None  # only its text says how many pairs it has
-
-
-# Runs a command; says how often the most read of the results was opened, and whether torch was imported.
-SKIP = """
-import json, sys
-from collections import Counter
-from pathlib import Path
-out, *arguments = sys.argv[1:]
-opened = Counter()
-sys.addaudithook(lambda event, given: opened.update([str(given[0])]) if event == "open" else None)
-from pecl.commands.main import main
-assert main(arguments) == 0
-most = max(opened[str(path)] for path in Path(out).glob("*.json"))
-sys.stderr.write("\\n" + json.dumps([most, "torch" in sys.modules]))
-"""
-
-
-def test_a_grid_that_skips_100_runs_reads_each_result_once_and_starts_without_torch(small):
-    document = train(make_config(small)).to_json()
-    seeds = range(1, 101)
-    for config in expand({**small, "seed": list(seeds)}):
-        own = with_digest({**document, "run_id": config.run_id(), "config": config.to_dict()})
-        write_json(training_path(config), own)
-    values = {**small, "seed": ",".join(map(str, seeds))}
-    command = [sys.executable, "-c", SKIP, small["out"], "grid", *flags(values)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-    first = [line.split()[0] for line in finished.stdout.splitlines() if line.strip()]
-    assert {int(word) for word in first if word.isdigit()} == set(seeds)  # a row a run
-    assert json.loads(finished.stderr.splitlines()[-1]) == [1, False]

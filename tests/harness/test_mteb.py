@@ -1,13 +1,8 @@
 """pecl's model and tasks, as mteb itself uses them."""
 
 import pytest
-import torch
-from helpers.adapter_towers import TEXTS, states
-from helpers.exporting import image_tower, text_tower, write_adapters
 from helpers.layouts import make_xtd10, write_image, write_table
 
-from pecl.adapters.bank import AdapterBank
-from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError
 
 
@@ -17,25 +12,6 @@ def late_imports():
     global mteb, mteb_model, mteb_tasks
     mteb = pytest.importorskip("mteb", reason="mteb is not there")
     from pecl.harness import mteb_model, mteb_tasks
-
-
-@pytest.fixture
-def model(tmp_path):
-    files = write_adapters(tmp_path)
-    towers = Towers(text_tower, image_tower)
-    return mteb_model.PeclEncoder("pecl/mini", towers=towers, adapters=[file.path for file in files.values()])
-
-
-def test_each_language_has_its_slot_and_others_the_plain_tower(model):
-    bank = AdapterBank(text_tower(), "lora+head")
-    for language, state in zip(("de", "cs"), states(text_tower(), "lora+head", 2), strict=True):
-        bank.add(language, state)
-    for language in ("de", "cs"):
-        torch.testing.assert_close(model.text.encode_text(TEXTS, language), bank.encode_text(TEXTS, language))
-    plain = text_tower().encode_text(TEXTS)
-    for language in ("fr", None):
-        torch.testing.assert_close(model.text.encode_text(TEXTS, language), plain)
-    assert model.towers.text.adapter is None
 
 
 def test_the_subset_of_a_task_names_the_language():

@@ -1,14 +1,15 @@
 """A model hub on the loopback: the few addresses that huggingface_hub asks for, and refusals on demand."""
 
-import base64
 import contextlib
 import functools
 import io
 import json
 import re
+from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
 
 import pecl.encoders.loading.hub
 import pecl.export.hub
@@ -134,42 +135,19 @@ def running_hub(monkeypatch, cache):
         yield server
 
 
-def accept_writes(server):
-    """Let a hub take new models and commits: `uploads` (id -> {file name: bytes}), `tokens` (what was sent along)."""
-    server.uploads, server.tokens = {}, []
-    server.RequestHandlerClass = WritableHandler
+def take_uploads(monkeypatch, server):
+    """Let a hub take new models, or refuse them; `uploads` (id -> {file name: bytes}) is what it was given."""
+    server.uploads = {}
 
+    def create_repo(api, model, **_):
+        if model in server.refusals:
+            raise OSError(f"{server.refusals[model][0]} not yours")
 
-class WritableHandler(Handler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.tokens.append(self.headers.get("Authorization"))
-        parts = urlsplit(self.path).path.strip("/").split("/")
-        model = "/".join(parts[2:4])
-        if parts == ["api", "repos", "create"]:
-            asked = json.loads(body)
-            name = "/".join(part for part in (asked.get("organization"), asked["name"]) if part)
-            if name in self.server.refusals:
-                self.give({"error": "not yours"}, self.server.refusals[name][0])
-                return
-            self.server.uploads.setdefault(name, {})
-            self.give({"url": f"{self.server.url}/{name}"})
-        elif parts == ["api", "validate-yaml"]:
-            self.give({"errors": [], "warnings": []})
-        elif parts[4] == "preupload":
-            files = [
-                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False}
-                for one in json.loads(body)["files"]
-            ]
-            self.give({"files": files})
-        else:
-            self.commit_files(model, body)
+    def upload_folder(api, repo_id, folder_path, **_):
+        server.uploads[repo_id] = server.models[repo_id] = {
+            path.name: path.read_bytes() for path in Path(folder_path).iterdir()
+        }
+        return SimpleNamespace(oid=COMMIT)
 
-    def commit_files(self, model, body):
-        for line in body.decode().splitlines():
-            entry = json.loads(line)
-            if entry["key"] == "file":
-                content = base64.b64decode(entry["value"]["content"])
-                self.server.uploads[model][entry["value"]["path"]] = content
-        self.server.models[model] = self.server.uploads[model]
-        self.give({"commitUrl": f"{self.server.url}/{model}/commit/{COMMIT}", "commitOid": COMMIT, "success": True})
+    monkeypatch.setattr(HfApi, "create_repo", create_repo)
+    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)

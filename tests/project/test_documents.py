@@ -176,8 +176,3 @@ def test_every_block_of_commands_is_found():
     for path in FILES:
         fences = path.read_text("utf-8").count("```bash\n")
         assert fences == len(PAGES.get(path.relative_to(ROOT).as_posix(), [])), path
-
-
-@pytest.mark.parametrize(("command", "test"), ELSEWHERE.items())
-def test_what_is_run_elsewhere_is_run_there(command, test):
-    assert command.split()[0] in (ROOT / test).read_text("utf-8")

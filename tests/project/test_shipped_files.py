@@ -1,6 +1,5 @@
 """The YAML files and shell scripts that the project ships are right as they stand."""
 
-import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -14,7 +13,6 @@ from pecl.commands.grid import grid_values
 from pecl.commands.main import build_parser
 from pecl.commands.options import training_values
 from pecl.config import make_config, read_yaml
-from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
 from pecl.results.result import collect
 
@@ -40,16 +38,6 @@ def test_every_config_can_be_expanded_and_opens_with_the_command_that_runs_it(pa
         if not isinstance(value, list) and name not in ("language", "route"):  # these two are in the command
             expected = expand({name: value})[0]
             assert all(getattr(config, name) == getattr(expected, name) for config in configs)
-
-
-def test_every_pair_of_m_clip_has_a_config_that_keeps_the_rest_of_the_papers(monkeypatch):
-    pairs = {path.stem.replace("_", "-"): path for path in CONFIGS}
-    (paper,) = opening_configs(pairs["paper"], monkeypatch)
-    of_the_release = {name for name, pair in PAIRS.items() if pair.text.startswith("M-CLIP/")}
-    for name in of_the_release - {"paper"}:
-        (config,) = opening_configs(pairs[name], monkeypatch)
-        assert config.profile == name
-        assert config == dataclasses.replace(paper, profile=name)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,13 +77,6 @@ def test_the_scripts_of_the_papers_scenarios_list_their_runs(listed):
     alone_and_joint = listed("bash scripts/disparity.sh --lr 1e-4")
     assert len(alone_and_joint) == 4 + 4
     assert sum("joint=cs+de+en+fr" in line for line in alone_and_joint) == 4
-
-
-@pytest.mark.slow
-def test_all_studies_of_a_profile_can_be_listed(listed):
-    zero_shot, routes, few_shot, full, adapters, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
-    expected = zero_shot + routes + few_shot + full + adapters + disparity
-    assert len(listed("PECL_PROFILE=paper bash scripts/all.sh")) == expected
 
 
 def test_a_grid_script_passes_its_flags_through(listed):

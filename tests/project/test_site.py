@@ -15,8 +15,6 @@ from pecl.commands.evaluate import language_configs
 from pecl.commands.grid import grid_configs
 from pecl.commands.main import build_parser
 
-SCRIPTS = re.compile(r"(?:PECL_\w+=\S+ )*(?:bash (scripts/\S+\.sh)|python ((?:benchmarks|examples|tests)/\S+\.py))")
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -100,15 +98,6 @@ def test_every_pecl_command_that_is_marked_is_one(page, line, monkeypatch, tmp_p
         assert language_configs(parsed)
     if parsed.command == "grid" and not parsed.best_of:
         assert grid_configs(parsed)
-
-
-def test_scripts_in_the_documents_are_there_and_say_their_help():
-    for page, line in commands():
-        for script, program in SCRIPTS.findall(line):
-            assert (ROOT / (script or program)).exists(), f"{page}: {line}"
-            if script:
-                done = subprocess.run(["bash", script, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, f"{page}: {line}"
 
 
 def test_links_between_documents_lead_somewhere():

@@ -36,9 +36,3 @@ def test_every_digit_that_is_changed_is_seen(path):
         path.write_text(text[:place] + other + text[place + 1 :], encoding="utf-8")
         with pytest.raises(DataError, match=re.escape(str(path))):
             read_result(path)
-
-
-def test_a_file_formatted_anew_is_read(path):
-    before, document = read_result(path), json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps(dict(reversed(document.items()))), encoding="utf-8")
-    assert read_result(path) == before

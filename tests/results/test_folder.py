@@ -5,19 +5,13 @@ from dataclasses import replace
 
 import pytest
 from helpers.folders import without_digest
-from helpers.interrupted import counted_steps, interrupted_after
 from helpers.report_results import both, made, ranked
-from helpers.tiny import sentences
 
-import pecl.experiment.inputs
 from pecl.config import make_config
-from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
-from pecl.experiment.run import train_fleet
 from pecl.results.folder import (
     complete_result,
     find_result,
-    remove_unfinished_files,
 )
 from pecl.results.result import DamagedResultError, collect, read_result, result_path, write_result
 
@@ -123,28 +117,3 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
         other.parent.mkdir(exist_ok=True)
         other.write_text("[]")
     assert [result.run_id for result in collect([config.out])] == [config.run_id()]
-
-
-def test_what_killed_writers_left_is_removed_from_the_folder_and_those_below(tmp_path):
-    for folder in (tmp_path, tmp_path / "splits", tmp_path / "adapters", tmp_path / ".state"):
-        folder.mkdir(exist_ok=True)
-        (folder / ".a.json.0123456789abcdef.tmp").write_text("half")
-        (folder / "a.json").write_text("whole")
-    remove_unfinished_files(tmp_path)
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"a.json"}
-
-
-def test_a_fleet_does_not_go_on_with_other_text_of_any_run(small, monkeypatch):
-    def text(language, seed):
-        return ParallelCaptions("text", language, *(tuple(sentences(9, seed=seed + i)) for i in range(2)))
-
-    texts = {"de": text("de", 30), "fr": text("fr", 40)}
-    monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda config: texts[config.language])
-    values = {**small, "train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
-    configs = [make_config({**values, "language": language}) for language in texts]
-    with interrupted_after(3):
-        train_fleet(configs)
-    texts["fr"] = text("fr", 60)
-    with counted_steps() as steps:
-        train_fleet(configs)
-    assert len(steps) == 12

@@ -58,19 +58,6 @@ def test_recall_and_ranks_by_hand():
     assert result.measured(stage="final").directions["image_to_text"].recall[5] == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(
-    ("ask", "message"),
-    [
-        (lambda result: result.recall(stage="zero-shot"), "did you mean 'zero_shot'"),
-        (lambda result: result.recall(direction="image"), "expected one of image_to_text, text_to_image"),
-        (lambda result: result.ranks("text_to_image", part="val"), "expected one of test"),
-    ],
-)
-def test_what_was_not_measured_is_a_key_error_that_names_the_choices(ask, message):
-    with pytest.raises(KeyError, match=message):
-        ask(Result.from_json(full()))
-
-
 def test_json_and_back_is_the_same_and_nothing_is_lost():
     before = full()
     result = Result.from_json(before)

@@ -12,7 +12,6 @@ from helpers.small_index import COUNT, by_hand, edit, paint
 from PIL import Image
 
 import pecl
-from pecl.encoders import store as store_module
 from pecl.errors import ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, locked
 from pecl.search.build import build_index
@@ -86,16 +85,6 @@ def test_an_emptied_folder_keeps_its_index(photographs, towers):
     with pytest.raises(DataError, match="there are no photographs in it"):
         build_index(photographs)
     assert len(pecl.ImageIndex.open(photographs)) == COUNT
-
-
-def test_the_cache_keeps_no_gap(tmp_path):
-    """What a computation leaves out is NaN where that is asked for, and an error elsewhere."""
-    store = store_module.EmbeddingStore("t", tmp_path)
-    found = store.get(["a", "b"], lambda places: [([0], torch.ones(1, 3))], gaps=True)
-    assert found.isnan().all(dim=1).tolist() == [False, True]
-    assert store.get(["b"], lambda places: [], gaps=True).isnan().all()
-    with pytest.raises(DataError, match="were removed"):
-        store.get(["b"], lambda places: [])
 
 
 def test_nothing_new_writes_nothing_and_loads_no_tower(photographs, towers, monkeypatch):

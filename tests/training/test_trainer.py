@@ -7,10 +7,9 @@ from helpers.small_training import PAIRS, task, trainer
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.spec import parse_adapter
-from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
 from pecl.training.task import ImageTask
-from pecl.training.trainer import Schedule, SlotTask
+from pecl.training.trainer import Schedule
 
 
 def run_of(*seeds, schedule=None, **options):
@@ -31,11 +30,6 @@ def check_slots_equal_separate_runs(*tasks):
     for state, make in zip(fleet, tasks, strict=True):
         tower = tiny_tower()
         torch.testing.assert_close([state], final_states(trainer(tower, [make(tower)])), rtol=1e-4, atol=2e-5)
-
-
-def test_slots_equal_separate_runs():
-    options = [{"seed": 1}, {"seed": 2, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none", "lr": 2e-2}]
-    check_slots_equal_separate_runs(*(partial(task, **one) for one in options))
 
 
 OPTIONS = [{"seed": 1}, {"seed": 1, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none"}]
@@ -132,36 +126,6 @@ def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
     assert loss(dropout=False) == loss(dropout=False, seed=2, step=1)
 
 
-def test_tasks_of_different_sizes_are_refused():
-    tower = tiny_tower()
-    small = task(tower)
-    small = SlotTask(small.query[:5], small.anchor[:5], small.images[:5], small.objective, 1e-3, 1)
-    with pytest.raises(ConfigError, match=r"tasks: expected one size for the 2 slots, got \[12, 5\] pairs"):
-        trainer(tower, [task(tower), small])
-    with pytest.raises(ConfigError, match="adapter: expected one with parameters to train, got one without"):
-        trainer(tiny_tower(), [task(tower)], configs=parse_adapter("hard_prompt"))
-
-
-@pytest.mark.parametrize(
-    ("seconds_of_saving", "steps"),
-    [(0.05, list(range(3, 31, 3))), (0.5, [3, 14, 25, 30])],  # twenty times .5 s is 10 s
-)
-def test_a_state_that_takes_long_to_save_is_saved_less_often(seconds_of_saving, steps, monkeypatch):
-    now, saved = [0.0], []
-    run = run_of(1, schedule=Schedule(epochs=10, batch_size=5, eval_every=30, dropout=False))
-    monkeypatch.setattr("pecl.training.trainer.time.monotonic", lambda: now[0])
-
-    def takes(seconds, act):
-        now[0] += seconds
-        return act()
-
-    plain_step = run.train_step
-    run.train_step = lambda: takes(1.0, plain_step)
-    run._save = lambda: takes(seconds_of_saving, lambda: saved.append(run.step))
-    run.run()
-    assert saved == steps
-
-
 def diverging(run, slot, step):
     """Let the loss of `slot` become infinite in `step`, counted from 1."""
     plain = run.tasks[slot].objective
@@ -192,13 +156,6 @@ def test_a_slot_without_a_score_has_diverged():
     first, second = run.run()
     assert (first.stopped, second.stopped) == (None, 4)
     assert "training diverged by step 4: the embeddings are no longer numbers" in second.diverged
-
-
-def test_slots_that_diverge_all_end_the_training():
-    run = run_of(1, 2, schedule=Schedule(4, 5, 3, False))
-    records = diverging(diverging(run, 0, 2), 1, 4).run()
-    assert [record.stopped for record in records] == [2, 4]
-    assert run.step == 4
 
 
 def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():

@@ -7,7 +7,6 @@ import peft
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, filled, states, tower_of
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pecl.adapters.adapter import attach
@@ -101,15 +100,6 @@ def test_peft_adapters_that_pecl_cannot_compute_are_refused(written, change, mes
     change_options(tmp_path, change)
     with pytest.raises(WeightsError, match=message):
         read_peft(tmp_path, written)
-
-
-def test_damaged_peft_folders_are_refused(written, tmp_path):
-    weights = tmp_path / "adapter_model.safetensors"
-    tensors = load_file(weights)
-    for layer in ("layer.1", "layer.0"):
-        save_file({name: t for name, t in tensors.items() if f"{layer}.attention.self.query" not in name}, weights)
-        with pytest.raises(WeightsError, match=rf"adapts query in some layers only: encoder\.{layer}"):
-            read_peft(tmp_path, written)
 
 
 def test_conversion_there_and_back(tmp_path):

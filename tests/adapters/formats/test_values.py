@@ -7,9 +7,8 @@ import torch
 from helpers.adapter_towers import states, tower_of
 from pack_adapters import pack
 
-from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.convert import merge_adapter, read_adapter
+from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.formats.packed import unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
@@ -59,23 +58,6 @@ def test_files_of_every_format(damaged, tmp_path):
     assert tower.adapter is None
 
 
-def test_parameters_in_memory(damaged):
-    tower, state, message = damaged
-    bank = AdapterBank(tower, "lora")
-    with pytest.raises(WeightsError, match=message):
-        bank.add("de", state)
-    assert bank.languages == []
-    bank.close()
-    adapter = attach(tower, parse_adapter("lora"))
-    before = adapter.slot_state(0)
-    with pytest.raises(WeightsError, match=message):
-        adapter.load_slot_state(0, state)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in adapter.slot_state(0).items())
-    adapter.remove()
-    with pytest.raises(WeightsError, match=message):
-        merge_adapter(adapter_file(tower, state), tower)
-
-
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [(lambda own: own.flip(0), "numbers that fall"), (lambda own: own.float(), "holds float32, expected int32")],
@@ -92,14 +74,6 @@ def test_token_ids_are_rising_whole_numbers(tokens, message):
     bank.add("de", state)
     with pytest.raises(WeightsError, match=r"vectors' holds int32, expected floating-point numbers"):
         bank.add("cs", state | {name.replace("tokens", "vectors"): state[name].expand(2, 5).T})
-
-
-def test_weights_that_overflow_when_they_are_merged_are_refused():
-    tower = tower_of("xlm-roberta", torch.float32)
-    state = {name: tensor * 1e30 if "lora_" in name else tensor for name, tensor in states(tower, "lora", 1)[0].items()}
-    with pytest.raises(WeightsError, match=r"merged weights of .* are not finite numbers"):
-        merge_adapter(adapter_file(tower, state), tower)
-    assert tower.adapter is None
 
 
 def drawn():

@@ -143,13 +143,6 @@ def test_what_is_wrong_with_a_table_is_said_with_what_helps(tmp_path, name, cont
         pairs_of(tmp_path / name)
 
 
-def test_a_file_with_an_at_in_its_name_is_pointed_out(tmp_path):
-    name = write_pairs(tmp_path / "a@b.tsv")
-    with pytest.raises(ConfigError, match=rf'for {tmp_path}/a, got "b.tsv"; a file of that name is {name}@1'):
-        parse_sources(str(name))
-    assert list(read_source(parse_sources(f"{name}@1")[0], "de", {})[0]) == PAIRS
-
-
 def test_another_source_is_refused_with_the_nearest(tmp_path):
     (tmp_path / "a.parquet.gz").write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.parquet\.gz: unknown kind of table '\.parquet'"):

@@ -4,12 +4,10 @@ import io
 import json
 import os
 import random
-import threading
 
 import pytest
 from helpers.layouts import real_data_dir
 from helpers.loopback import FAST, files_in, running_server, sha, without_proxies, wrong
-from helpers.waiting import wait_until
 from PIL import Image
 
 from pecl.data.fetching import remote
@@ -149,21 +147,6 @@ def test_two_downloads_into_one_folder_are_refused(site, tmp_path):
     (tmp_path / ".download.lock").write_text('{"host": "left by a killed process"}')
     download(["xtd10"], tmp_path, policy=FAST)
     assert not (tmp_path / ".download.lock").exists()
-
-
-def test_an_interrupt_records_what_is_there(site, tmp_path, monkeypatch):
-    stalled = threading.Event()
-    site.faults["/xtd10-owner/MIC/test_1kcaptions_de.txt"] = [lambda handler, content: stalled.wait(120)]
-
-    def interrupted(futures):
-        yield wait_until(lambda: [future for future in futures if future.done()], 120, "a file that is fetched")[0]
-        stalled.set()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pecl.data.fetching.download.as_completed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        download(["xtd10"], tmp_path, policy=FAST)
-    assert list(read_download_records(tmp_path, "xtd10")) == ["xtd10/XTD10/test_image_names.txt"]
 
 
 # The tables

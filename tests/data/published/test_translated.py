@@ -56,15 +56,6 @@ def test_splits_of_lines(tmp_path, load, language, split, first, count):
     assert captions.target[-1] == sentence(language, first + count - 1)
 
 
-def test_a_split_that_is_not_there_and_files_of_different_length(tmp_path):
-    make_lines(tmp_path, 1400)
-    with pytest.raises(DataError, match=r"split test begins at line 1498, and .* has 1400"):
-        load_ntrex(tmp_path, "zh")
-    write_lines(tmp_path / "seed" / "seed" / "gug_Latn", ["one line"])
-    with pytest.raises(DataError, match=r"1400 lines and .* has 1: parallel files"):
-        load_seed(tmp_path, "gn", split="train")
-
-
 def test_gatitos_without_annotations_and_with_disjoint_splits(tmp_path):
     words = [f"word {i}" for i in range(200)]
     lines = [f"{word}\t{word.upper()}" for word in words] + [f"{word}\tanother" for word in words]

@@ -49,15 +49,6 @@ def test_known_captions():
         load_scenes("de", 0)
 
 
-def test_equal_content_in_two_sets_gives_two_images():
-    group = AnimalGroup("car", 1, "red")
-    one, two = (Scene("beach", "sunny", group, key=key) for key in ("0/1", "1/1"))
-    images = SceneImages((one, two))
-    assert one == two
-    assert images.load(0).tobytes() != images.load(1).tobytes()
-    assert images.fingerprint(0) != images.fingerprint(1)
-
-
 def test_subset_and_ids():
     images = load_scenes("en", 1000).images
     part = images.subset([7, 2])

@@ -11,7 +11,7 @@ from pecl.data.registry import load_dataset
 from pecl.data.translating.mt import Translator
 from pecl.data.translating.translate import completed, dataset_job, file_job, translate, translate_job
 from pecl.data.translations import TRANSLATION_FOLDERS
-from pecl.errors import ConfigError, DataError
+from pecl.errors import DataError
 from pecl.files import sha256_file, sha256_lines
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -142,19 +142,6 @@ def test_ones_own_table_gets_a_column(tmp_path, suffix):
 
 
 # What bad input gets
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("flickr30k200", "en", "ko"), "unknown data set with translations 'flickr30k200'"),
-        (("xtd10", "en", "cs"), r"xtd10 has no captions in Czech \(cs\)"),
-    ],
-)
-def test_impossible_jobs_are_refused(tmp_path, arguments, message):
-    make_xtd10(tmp_path)
-    with pytest.raises((DataError, ConfigError), match=message):
-        dataset_job(*arguments, data_dir=tmp_path)
 
 
 def test_an_empty_translation_is_refused_with_its_line(partial_file):

