@@ -10,6 +10,7 @@ import pytest
 from helpers.project import ROOT
 
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+pytestmark = pytest.mark.slow
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -24,7 +25,6 @@ def test_the_small_figures(tmp_path):
     assert all(figure["value"] > 0 and not figure["regressed"] for figure in figures)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(MEMORY < 8 * 2**30, reason="the pair needs 8 GB of memory")
 def test_the_papers_pair_at_its_true_size(tmp_path):
     """It loads in a minute and 6 GB, and training takes a fifth of the released way's time or less."""
