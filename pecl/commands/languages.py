@@ -13,7 +13,7 @@ from pecl.encoders.pairs import MINI
 from pecl.errors import ConfigError, unknown
 
 _GROUPS = ("region", "script")
-_SEARCHES = {True: "detected, or named with --language {code}", False: "named with --language {code}; not detected"}
+_SEARCHES = {True: "detected, or named with --language {code}", False: "named with --language {code} or --languages"}
 
 
 @command(

@@ -82,7 +82,8 @@ def guess_languages(
     phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
     knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
     alike but for the frequency of the words in each; another is named only where it is all but certain that the text is
-    in none of them (`CERTAIN`).
+    in none of them (`CERTAIN`). A language of `among` that lingua does not know, such as Lingala, is that of a text of
+    which at most half of the words are in the others' lists.
 
     Raises:
         ConfigError: lingua or wordfreq is not installed.
@@ -96,6 +97,10 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
     if (code := _by_script(text, among)) is not None:
         is_other = among is not None and code not in among
         return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
+    unknown = [code for code in among or () if not is_detectable(code)]
+    if unknown and (known := _known_words(among or (), text)) is not None and known <= 1 / 2:
+        shares = tuple((code, 1 / len(unknown)) for code in unknown)
+        return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
     code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
     likelier = frozenset(_codes(preferred if among is None else among))
     prior = dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD) | dict.fromkeys(likelier, _PREFERRED)
@@ -147,9 +152,9 @@ def is_detected(code: str) -> bool:
 
 
 def is_detectable(code: str) -> bool:
-    """Say whether `guess_languages` finds a language among those that a person speaks; without lingua, none."""
+    """Say whether lingua knows a language, or its script names one."""
     scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}
-    return can_guess() and (bool(_codes([code])) or (code in LANGUAGES and LANGUAGES[code].script in scripts))
+    return bool(_codes([code])) or LANGUAGES[code].script in scripts
 
 
 @lru_cache(maxsize=1)
@@ -178,11 +183,33 @@ def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
     """Return the geometric mean of the frequencies of a text's words in each language; 1 if one has no list."""
     import wordfreq  # a tenth of a second
 
-    words = re.findall(r"[^\W\d_]+", text.lower())
+    words = _words(text)
     if not words or not isos <= wordfreq.available_languages("small").keys():
         return dict.fromkeys(isos, 1.0)
     lists = {iso: wordfreq.get_frequency_dict(iso, "small") for iso in isos}
     return {iso: geometric_mean(own.get(word, _UNKNOWN) for word in words) for iso, own in lists.items()}
+
+
+def _known_words(among: Sequence[str], text: str) -> float | None:
+    """Return the share of a text's words that one of the languages `among` knows; None of a text without words.
+
+    A language that has no list of words knows all of them where lingua takes the text for it.
+    """
+    import wordfreq
+
+    words, isos = _words(text), _codes(among).keys()
+    if not words:
+        return None
+    small = _confidences(None, text)
+    lists = isos & wordfreq.available_languages("small").keys()
+    if max(small, key=lambda iso: small[iso]) in isos - lists:
+        return 1.0
+    known = [sum(word in wordfreq.get_frequency_dict(iso, "small") for word in words) for iso in lists]
+    return max(known, default=0) / len(words)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text.lower())
 
 
 @lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from pecl.data.language_guess import can_guess, is_detectable
+from pecl.data.language_guess import can_guess
 from pecl.data.languages import ENGLISH, LANGUAGES, language_code
 from pecl.errors import ConfigError, install
 
@@ -19,14 +19,11 @@ def named_languages(names: Iterable[str]) -> tuple[str, ...]:
     """Return the codes of languages by any of their names.
 
     Raises:
-        ConfigError: there is none, or one that is unknown or cannot be detected in a text.
+        ConfigError: there is none, or one that is unknown, or detection is not installed.
     """
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
     if not can_guess():
         raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
-    for code in codes:
-        if not is_detectable(code):
-            raise ConfigError(f"languages: expected languages that can be detected, got {code}: name it per search")
     return codes
 
 
@@ -37,7 +34,7 @@ def system_languages(environment: Mapping[str, str] = os.environ) -> tuple[str, 
 
 
 def accepted_languages(header: str | None) -> tuple[str, ...]:
-    """Return the codes of the languages of an `Accept-Language` header that can be detected, the most wanted first.
+    """Return the codes of the languages of an `Accept-Language` header, the most wanted first.
 
     Empty where there is none; of a long header only the beginning is read.
     """
@@ -59,7 +56,7 @@ def _known(names: Iterable[str]) -> tuple[str, ...]:
             code = language_code(found[0]) if found else None
         except ConfigError:
             continue
-        if code is not None and is_detectable(code):
+        if code is not None:
             codes[code] = None
     return tuple(codes)[:MOST]
 

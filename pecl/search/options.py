@@ -122,7 +122,7 @@ def keep_languages(place: Path, names: Sequence[str]) -> None:
     """Set the languages of the index in `place`, by any of their names.
 
     Raises:
-        ConfigError: a language is unknown or cannot be detected.
+        ConfigError: a language is unknown.
         OutputError: the index cannot be written.
         BusyError: another process is updating it.
     """

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pecl.data.language_guess import guess_languages, is_detectable
+from pecl.data.language_guess import guess_languages
 from pecl.data.languages import ENGLISH, any_language_code, language_name
 from pecl.data.spoken import accepted_languages, named_languages, system_languages
 from pecl.errors import ConfigError, OutputError
@@ -106,13 +106,7 @@ def _about(service: Service, request: Request) -> dict[str, Any]:
         "folders": [] if photographs is None else photographs.folders(),
         "model": models.name,
         "languages": [
-            {
-                "code": code,
-                "name": language_name(code),
-                "adapter": code in models.adapters,
-                "detected": is_detectable(code),
-            }
-            for code in codes
+            {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
         ],
         "spoken": _spoken(request, photographs, []),
         "page": next((code for code in _accepted(request) if code in STRINGS), ENGLISH),
@@ -127,7 +121,7 @@ def _spoken(request: Request, photographs: Photographs | None, named: list[str])
     """Return the codes of the person's languages: named in the request, with the index, by the browser or the system.
 
     Raises:
-        Refusal: a named language is unknown or cannot be detected.
+        Refusal: a named language is unknown.
     """
     if named:
         try:

@@ -146,7 +146,6 @@ SCRIPTS = [  # (variables and script, what it says)
 INDEX = [
     ("empty", "empty: there are no photographs in it: expected files named .jpg"),
     ("pictures --out /proc/nowhere", "cannot write|No such file"),
-    ("pictures --languages cs,ceb", "languages: expected languages that can be detected, got ceb: name it per search"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
     ("indexed --profile paper", "--profile: .*indexed-[0-9a-f]* has mini, got paper: leave it out, or pass"),
 ]

@@ -28,7 +28,7 @@ byId("options").open = matchMedia("(min-width: 37rem)").matches; // folded on a 
 const BETTER = "bash scripts/search.sh FOLDER --profile siglip2-b16 --rebuild";
 const SPOKEN = "pecl-languages"; // where the browser keeps the reader's choice if the index cannot
 
-let languages = []; // {code, name, adapter, detected} of the server, named in the reader's language
+let languages = []; // {code, name, adapter} of the server, named in the reader's language
 let spoken = []; // codes of the languages that the reader speaks
 let total = 0; // photographs in the index
 let latest = 0; // number of the newest search: answers to older ones are dropped
@@ -257,7 +257,7 @@ function showSpoken() {
     button.addEventListener("click", () => speak(spoken.filter((one) => one !== code)));
     return button;
   }));
-  const others = languages.filter((one) => one.detected && !spoken.includes(one.code));
+  const others = languages.filter((one) => !spoken.includes(one.code));
   byId("speak").replaceChildren(new Option(t("addLanguage"), ""), ...others.map((one) => new Option(one.name, one.code)));
 }
 
