@@ -11,7 +11,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.merge import second_tower
 from pecl.adapters.spec import parse_adapter
 from pecl.data.scenes import load_scenes
-from pecl.encoders.batches import BatchedTexts, TokenIds
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 
 PAIRS = (5, 32)  # per step; each pair has two captions
@@ -32,7 +32,7 @@ def measure(small: bool, device: str) -> list[Figure]:
     plain = text_tower(device)
     data = load_scenes("de", size=20 if small else 300)
     captions = [text for pair in zip(data.target, data.english, strict=True) for text in pair]
-    texts = BatchedTexts(plain.tokenize(captions))
+    texts = plain.tokenize(captions)
     kept = ("top-3, kept",) if small else ("top-6, kept", "top-3, kept")
     towers = {name: second_tower(plain) for name in (ALL, *(() if small else ("top-6", "top-3")), *kept)}
     work = {f"step of {n} pairs": partial(step, token_ids=texts, pairs=n, dropout=False) for n in PAIRS[: 2 - small]}

@@ -1,4 +1,4 @@
-"""Write parameters in a few bits each, for the adapter files that are shipped; see `pecl.adapters.formats.packed`.
+"""Write parameters in a few bits each, for the adapter files that are shipped; see `pecl.adapters.formats.files`.
 
 A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
 layers with larger values have more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have half the
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pecl.adapters.formats.packed import CODES, LAYOUT, WHOLE, ZERO
+from pecl.adapters.formats.files import CODES, LAYOUT, WHOLE, ZERO
 
 STEP = 0.3  # of the shipped files, in standard deviations: about 3.8 bits a code
 AVERAGED = "vectors"  # over the tokens of a text

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.config import ExperimentConfig, make_config, read_yaml
-from pecl.config.routes import ROUTES, route
+from pecl.config.routes import route
 from pecl.errors import ConfigError
 from pecl.grid.configs import expand
 
@@ -75,17 +75,7 @@ def test_everything_wrong_is_said_at_once():
     assert "\n" not in message
 
 
-def test_a_route_asks_for_the_translations_that_it_reads():
-    """Which columns it trains and tests on, runs by hand check."""
-    to_english, from_english = ("target_to_english",), ("english_to_target",)
-    assert {name: route(name).translations for name in ROUTES} == {
-        "baseline1": (),
-        "baseline2": to_english,
-        "method1": (),
-        "method2": from_english,
-        "method3": to_english,
-    }
-    assert route("method1", "official-run-cross").translations == to_english
+def test_the_other_pairing_is_refused_where_the_release_has_none():
     with pytest.raises(ConfigError, match="with test_query official-run-cross, got 'method2'"):
         route("method2", "official-run-cross")
 

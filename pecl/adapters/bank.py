@@ -4,16 +4,14 @@ Languages whose adapters have one spec are embedded in one pass, see `SlottedTow
 pass of its own, and so does the plain tower. All of them share the weights of the tower.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.adapter import Held, check_finite, check_state
+from pecl.adapters.adapter import check_finite, check_state
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
@@ -25,20 +23,6 @@ from pecl.errors import ConfigError, suggest
 
 Parameters = Mapping[str, torch.Tensor]
 Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: shares whose sum is 1
-
-
-@dataclass(frozen=True)
-class BankReport:
-    """The cost of the languages of a bank."""
-
-    tower_bytes: int  # of the frozen tower's weights
-    language_bytes: dict[str, int]
-    seconds: dict[str, float]  # to add each language, including the reading of files
-
-    @property
-    def share(self) -> float:
-        """Memory of all languages' parameters, relative to the tower's."""
-        return sum(self.language_bytes.values()) / self.tower_bytes
 
 
 class AdapterBank:
@@ -83,7 +67,6 @@ class AdapterBank:
             self.specs.append(SlottedTower(tower, self._own))
         self._plain = plain
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
-        self._seconds: dict[str, float] = {}
 
     @classmethod
     def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> "AdapterBank":
@@ -135,23 +118,22 @@ class AdapterBank:
         self.add_files([(language, adapter)])
 
     def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
-        """Add languages with their adapters, those of one spec in one step.
-
-        Raises:
-            ConfigError, WeightsError: as `add`; no language is added.
-        """
-        start = time.perf_counter()
+        """Add languages with their adapters, those of one spec in one step; after an error as of `add`, none."""
         specs = {one.configs: one for one in self.specs}
-        held: dict[tuple[AdapterConfig, ...], dict[str, Held]] = {}
+        held: dict[tuple[AdapterConfig, ...], Parameters] = {}
         states: dict[tuple[AdapterConfig, ...], dict[str, Parameters]] = {}
         names: list[str] = []
         for language, adapter in adapters:
-            self._check_new(language, [*self._spec_of, *names])
+            if (name := find_name(language, [*self._spec_of, *names])) is not None:
+                as_name = "" if name == language else f", as {name!r}"
+                raise ConfigError(
+                    f"language {language!r} is in the bank already{as_name}; remove it first or use another name"
+                )
             configs, state = self._read(adapter)
             if configs not in specs:
                 specs[configs] = SlottedTower(self.tower, configs)
             if configs not in held:
-                held[configs] = specs[configs].held()
+                held[configs] = specs[configs].adapter.held()
             check_state(state, held[configs])
             states.setdefault(configs, {})[language] = state
             names.append(language)
@@ -160,7 +142,6 @@ class AdapterBank:
         spec_of = {language: specs[configs] for configs, own in states.items() for language in own}
         self._spec_of |= {name: spec_of[name] for name in names}
         self.specs = list(specs.values())
-        self._seconds |= dict.fromkeys(names, (time.perf_counter() - start) / max(len(names), 1))
 
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file under its own language or `language`, and return the language."""
@@ -179,29 +160,16 @@ class AdapterBank:
         spec, slot = self.slot(language)
         name = spec.languages[slot]
         spec.remove(name)
-        del self._spec_of[name], self._seconds[name]
+        del self._spec_of[name]
         if not spec.languages and spec.configs != self._own:
             self.specs.remove(spec)
-
-    def rename(self, language: str, new: str) -> None:
-        """Give a language another name."""
-        spec, slot = self.slot(language)
-        name = spec.languages[slot]
-        self._check_new(new, [other for other in self._spec_of if other != name])
-        spec.languages[slot] = new
-        self._spec_of = {new if one == name else one: own for one, own in self._spec_of.items()}
-        self._seconds = {new if one == name else one: own for one, own in self._seconds.items()}
 
     def find(self, language: str | None) -> str | None:
         """Return the name under which a language has its adapter; None for a language without."""
         return None if language is None else find_name(language, self._spec_of)
 
     def slot(self, language: str) -> tuple[SlottedTower, int]:
-        """Return the tower with the adapter of `language`, and its slot.
-
-        Raises:
-            ConfigError: the language has no adapter; the message lists those that have.
-        """
+        """Return the tower with the adapter of `language`, and its slot; ConfigError if it has none."""
         name = self.find(language)
         if name is None:
             raise ConfigError(self.missing(language))
@@ -220,11 +188,7 @@ class AdapterBank:
         return {name: describe(one.configs) for name, one in list(self._spec_of.items())}
 
     def adapter_for(self, language: str | None) -> str | None:
-        """Return the name of the adapter that embeds a language; None for the plain tower.
-
-        Raises:
-            ConfigError: it has no adapter, and the plain tower does not embed it.
-        """
+        """Return the name of the adapter that embeds a language, None for the plain tower; ConfigError for neither."""
         found = self.find(language)
         if found is None and language is not None and self._plain is not None and not find_name(language, self._plain):
             raise ConfigError(self.missing(language))
@@ -338,15 +302,6 @@ class AdapterBank:
         spec, slot = self.slot(language)
         return merge_slot(spec.adapter, slot)
 
-    def memory_report(self) -> BankReport:
-        """Return the memory of the languages, and the time to add each."""
-        size = sum(one.nbytes for one in [*self.tower.parameters(), *self.tower.buffers()])
-        bytes_of = {
-            language: sum(one.element_size() * one.shape[1:].numel() for _, one in spec.adapter.named_tensors())
-            for language, spec in self._spec_of.items()
-        }
-        return BankReport(size, bytes_of, dict(self._seconds))
-
     def close(self) -> None:
         """Remove all languages, which frees their memory."""
         for language in self.adapters:
@@ -375,13 +330,6 @@ class AdapterBank:
             raise ConfigError("adapter: expected a file, or parameters and a bank that was made for their spec")
         check_finite(adapter)
         return self._own, adapter
-
-    def _check_new(self, language: str, others: Iterable[str]) -> None:
-        if (name := find_name(language, others)) is not None:
-            as_name = "" if name == language else f", as {name!r}"
-            raise ConfigError(
-                f"language {language!r} is in the bank already{as_name}; remove it first or use another name"
-            )
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:

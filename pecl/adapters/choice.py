@@ -58,16 +58,11 @@ class KnownAdapters:
         named: adapters that are added to the shipped ones, or that replace the one of their language. `none` and
             nothing else leaves all languages to the plain tower.
         text_model: text tower in place of the profile's, see `load_towers`; shipped adapters do not fit another tower.
-
-    Raises:
-        ConfigError: no adapter has the name, a file names no language, or two of `named` are for one language.
-        WeightsError: a file is missing or damaged.
     """
 
     def __init__(self, profile: str, named: Sequence[str | Path] = (), text_model: str | None = None) -> None:
         self.tower = text_model or profile
         self._shipped = ready.ready_adapters(self.tower) if self.tower in PAIRS else {}
-        self._files: dict[Path, AdapterFile] = {}
         self.named: list[str] = []  # languages of `named`
         self._off = PLAIN in named
         if self._off and len(named) > 1:
@@ -106,12 +101,7 @@ class KnownAdapters:
         return AdapterChoice(None, PLAIN, reason)
 
     def choose(self, name: str | Path | None, language: str | None) -> AdapterChoice:
-        """Return the adapter called `name`, whatever the language; without a name, the adapter of `language`.
-
-        Raises:
-            ConfigError: no adapter has the name.
-            WeightsError: the path does not exist.
-        """
+        """Return the adapter called `name`, whatever the language; without a name, the adapter of `language`."""
         if name is None:
             return self.for_language(language)
         if name == PLAIN:
@@ -120,13 +110,14 @@ class KnownAdapters:
 
     def files(self, languages: Iterable[str] | None = None) -> dict[str, AdapterFile]:
         """Return the adapters of `languages`, or all, read from their files; raise WeightsError for a damaged file."""
-        return {name: self._read(self.paths[name]) for name in (self.paths if languages is None else languages)}
+        chosen = self.paths if languages is None else languages
+        return {name: load_adapter_file(self.paths[name]) for name in chosen}
 
     def _add(self, named: Sequence[str | Path]) -> None:
         own: dict[str, str | Path] = {}
         for name in named:
             path = self._path_of(name)
-            language = not_none(self._read(path).language, "language")
+            language = not_none(load_adapter_file(path).language, "language")
             language = find_name(language, [*self.paths, *own]) or language
             if language in own:
                 raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
@@ -161,11 +152,6 @@ class KnownAdapters:
         hint = made or suggest(name, [*self._shipped, PLAIN, *names])
         known = f"one of {listed(self._shipped)}, {PLAIN}" if names else PLAIN
         return f"expected {known}{such} or a file, got {name!r}{hint}"
-
-    def _read(self, path: Path) -> AdapterFile:
-        if path not in self._files:
-            self._files[path] = load_adapter_file(path)
-        return self._files[path]
 
 
 def load_bank(

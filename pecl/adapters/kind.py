@@ -10,12 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, cast
 
+from torch import nn
+
 from pecl.adapters.roles import architecture_of, layer_of, paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import TOP_LAYERS, option, problems_of
 
+# Functions between two layers, by their names in transformers; without parameters and state, one of each serves all.
+ACTIVATIONS: dict[str, nn.Module] = {
+    "gelu": nn.GELU(),
+    "gelu_new": nn.GELU(approximate="tanh"),
+    "relu": nn.ReLU(),
+    "silu": nn.SiLU(),
+    "tanh": nn.Tanh(),
+}
 # Levels: modules that take the place of a layer, change it, follow it, or lengthen the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
 
@@ -74,11 +84,7 @@ class AdapterConfig(ABC):
         return [Placement(f"backbone.{path}", make) for path in self.layer_paths(tower, roles)]
 
     def layer_paths(self, tower: MultilingualTextEncoder, roles: Sequence[str]) -> list[str]:
-        """Return the paths in the backbone of the modules with one of `roles`, in the layers that are adapted.
-
-        Raises:
-            ConfigError: the tower has fewer layers, or no linear layer that the expression matches.
-        """
+        """Return the paths in the backbone of the modules with one of `roles`, in the layers that are adapted."""
         backbone = tower.backbone
         paths = [path for role in roles for path in paths_of(backbone, role)]
         if self.layers is None:

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from pecl.adapters.adapter import Adapter, Held, attach
+from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.kind import AdapterConfig
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import WeightsError
 
 
 def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
@@ -19,16 +18,12 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     Layers that the adapter does not change share their memory with the tower.
 
     Raises:
-        WeightsError: a module of the adapter cannot be merged, or merged weights are not finite; the message says why.
+        WeightsError: a module of the adapter cannot be merged; the message says why.
     """
     # deepcopy takes a module in here as the copy; it comes from above, so it takes the outermost module of a stack
     memo: dict[int, Any] = {}
-    for path, module, _ in adapter.modules:
-        memo[id(module)] = merged = module.merged(slot)
-        if not all(bool(torch.isfinite(weight).all()) for weight in merged.parameters()):
-            raise WeightsError(
-                f"the merged weights of {path} are not finite numbers: the adapter's values are too large"
-            )
+    for _, module, _ in adapter.modules:
+        memo[id(module)] = module.merged(slot)
     return _copy(adapter.tower, memo, "".join(config.text_prompt for config in adapter.configs))
 
 
@@ -68,9 +63,6 @@ class SlottedTower:
         tower: the view.
         adapter: the adapter.
         languages: language of each slot.
-
-    Raises:
-        ConfigError: the configs exclude each other or do not fit the tower.
     """
 
     def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig]) -> None:
@@ -82,10 +74,6 @@ class SlottedTower:
     def configs(self) -> tuple[AdapterConfig, ...]:
         """The configuration that all languages share."""
         return self.adapter.configs
-
-    def held(self) -> dict[str, Held]:
-        """Return the parameters of a slot, by name."""
-        return self.adapter.held()
 
     def add(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
         """Add languages with checked parameters; memory grows once."""

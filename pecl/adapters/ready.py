@@ -36,11 +36,7 @@ def ready_results(profile: str = "mini") -> dict[str, dict[str, Any]]:
 
 
 def read_results(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a file with one result per line, and return the results by language.
-
-    Raises:
-        DataError: a line is no result of a training, or does not match its own SHA-256; its number is named.
-    """
+    """Read a file with one result per line, each with its own SHA-256, and return the results by language."""
     results = {}
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
@@ -58,16 +54,11 @@ def check_shipped(path: Path) -> Path | None:
     """Compare a file in `SHIPPED` with the result of the language that it is called after.
 
     Return the file that holds the result; None for an adapter file elsewhere.
-
-    Raises:
-        DataError: a line of the file of results is damaged.
-        WeightsError: no line names the language, or the file is not the one that its line names.
     """
     results = path.with_name(RESULTS)
     if path.parent.parent.resolve() != SHIPPED.resolve() or not results.exists():
         return None
-    state = results.stat()
-    shipped = _shipped_sha256(results, state.st_size, state.st_mtime_ns)
+    shipped = _shipped_sha256(results)
     if path.stem not in shipped:
         raise WeightsError(f"{path} was not shipped: {results} lacks its result; move it away")
     check_sha256(path, shipped[path.stem], *not_the_adapter_of(results))
@@ -75,17 +66,13 @@ def check_shipped(path: Path) -> Path | None:
 
 
 @lru_cache(maxsize=4)
-def _shipped_sha256(results: Path, size: int, mtime_ns: int) -> dict[str, str]:
-    """Return language -> SHA-256 of its adapter file; read once per state of the file of results."""
+def _shipped_sha256(results: Path) -> dict[str, str]:
+    """Return language -> SHA-256 of its adapter file."""
     return {language: result["adapter"]["sha256"] for language, result in read_results(results).items()}
 
 
 def chosen_adapters(profile: str, languages: str | Iterable[str]) -> list[Path]:
-    """Return the adapter files of languages that a profile has, by any of their names; English has none.
-
-    Raises:
-        ConfigError: no adapters are shipped for the profile, or for a language.
-    """
+    """Return the adapter files of languages that a profile has, by any of their names; English has none."""
     files = ready_adapters(profile)
     if not files:
         known = ", ".join(ready_profiles())

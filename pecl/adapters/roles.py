@@ -38,10 +38,6 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     """Return the paths within a plain `backbone` of the modules with `role`: one for each layer, or one at the top.
 
     A role may be a regular expression that matches the whole path of each linear layer.
-
-    Raises:
-        WeightsError: the architecture or the role is unknown; the message names those that are known.
-        ConfigError: the regular expression matches no linear layer.
     """
     if is_pattern((role,)):
         linear = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]

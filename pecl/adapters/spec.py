@@ -10,9 +10,9 @@ has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language:
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
-from typing import Any, TypeVar, cast, overload
+from typing import Any, cast
 
 from pecl.adapters.kind import AdapterConfig, height_of
 from pecl.adapters.kinds.bitfit import BitFitConfig
@@ -54,16 +54,6 @@ PRESETS: dict[str, str] = {
     # trained by the released run_cross.py: 2,131,712 parameters in XLM-R Large, 1,049,600 of them an unused pooler's
     "run_cross": "lora:r=1,target_modules=query/key/value/attention_output+head+pooler",
 }
-
-C = TypeVar("C", bound=AdapterConfig)
-
-
-@overload
-def register_adapter(config_class: type[C], *, replace: bool = False) -> type[C]: ...
-
-
-@overload
-def register_adapter(config_class: None = None, *, replace: bool = False) -> Callable[[type[C]], type[C]]: ...
 
 
 def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:

@@ -80,8 +80,7 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
         raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")
     for config in configs:
         check_corrections(config)
-    results, corrected = [evaluate(config) for config in configs], [corrected_recall(config) for config in configs]
-    rows = [one.to_json() for one in corrected]
+    results, rows = [evaluate(config) for config in configs], [corrected_recall(config) for config in configs]
     if parsed.json:
         pairs = zip(results, rows, strict=True)
         print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
@@ -102,7 +101,7 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
     """Print the area under the curve of present and absent words by language."""
     if parsed.harness is not None or parsed.correct_hubs:
         raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
-    rows = [presence(config).to_json() for config in configs]
+    rows = [presence(config) for config in configs]
     columns = [*map(Column, ("language", "images", "present", "absent")), Column("area under the curve", "{area:.3f}")]
     print_answer(parsed, rows, plain_table(columns, rows))
 

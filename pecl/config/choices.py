@@ -7,13 +7,8 @@ from pecl.options import Registry
 LOSSES = Registry(
     "loss",  # loss(query, anchor, images)
     {
-        "mse": "pecl.training.losses:mse",
-        "contrastive": "pecl.training.losses:contrastive",
-        "contrastive_with_image": "pecl.training.losses:contrastive_with_image",
-        "cosine_mse": "pecl.training.losses:cosine_mse",
-        "cosine": "pecl.training.losses:cosine",
-        "gram_mse": "pecl.training.losses:gram_mse",
-        "match": "pecl.training.losses:match",
+        name: f"pecl.training.losses:{name}"
+        for name in ("mse", "contrastive", "contrastive_with_image", "cosine_mse", "cosine", "gram_mse", "match")
     },
 )
 WITH_BANK = ("match",)  # losses that compare with a bank of frozen anchors

@@ -1,24 +1,21 @@
 """Defaults of `pecl distil`. The length of training depends on the number of pairs."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
-DISTIL_DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
-        "alignment_weight": 1.0,
-        "anchor": "frozen",
-        "batch_size": 32,
-        "choose": "text",
-        "clean": True,
-        "dropout": False,
-        "image_weight": 0.0,
-        "warmup": 20,
-    }
-)
+DISTIL_DEFAULTS: Mapping[str, Any] = {
+    "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
+    "alignment_weight": 1.0,
+    "anchor": "frozen",
+    "batch_size": 32,
+    "choose": "text",
+    "clean": True,
+    "dropout": False,
+    "image_weight": 0.0,
+    "warmup": 20,
+}
 
-WITH_IMAGES: Mapping[str, Any] = MappingProxyType({"image_weight": 0.003})  # with `--images`; see docs/distil.md
+WITH_IMAGES: Mapping[str, Any] = {"image_weight": 0.003}  # with `--images`; see docs/distil.md
 
 # From so many pairs on, by docs/effect.md. A head that is solved in closed form follows the noise of few pairs, and its
 # start then costs more than it gives; few pairs take more passes, and thousands the closed form.

@@ -8,27 +8,14 @@ from dataclasses import dataclass
 
 from pecl.errors import ConfigError, unknown
 
-TRANSLATIONS = ("english_to_target", "target_to_english")
-
 
 @dataclass(frozen=True)
 class TranslationRoute:
-    """Columns of `ParallelCaptions` by name.
+    """Columns of `ParallelCaptions` by name."""
 
-    Attributes:
-        query: column that is trained on and validated on.
-        anchor: column that the query is aligned to, or None.
-        test_query: column that is tested on; equal to `query` unless the other pairing is asked for.
-    """
-
-    query: str
-    anchor: str | None
-    test_query: str
-
-    @property
-    def translations(self) -> tuple[str, ...]:
-        """Machine translations that the route needs."""
-        return tuple(name for name in TRANSLATIONS if name in (self.query, self.anchor, self.test_query))
+    query: str  # trained on and validated on
+    anchor: str | None  # the query is aligned to it
+    test_query: str  # tested on; equal to `query` unless the other pairing is asked for
 
 
 # name -> (query, anchor)

@@ -27,33 +27,19 @@ Column = tuple[str, ...] | ArrowColumn[str]
 
 @dataclass(frozen=True)
 class ParallelCaptions:
-    """`n` caption pairs of one language, aligned by index and checked when made.
+    """`n` caption pairs of one language, aligned by index and checked when made."""
 
-    Attributes:
-        dataset: name of the data set, e.g. `multi30k-1k`.
-        language: code of the target language.
-        english: n English captions, or None.
-        target: n captions in the target language.
-        english_to_target: n machine translations of `english` into the target language, or None.
-        target_to_english: n machine translations of `target` into English, or None.
-        images: the images, or None for a text-only set.
-        image_index: for each caption the index of its image in `images`; captions may share an image.
-        part: for each caption its published part, train, val or test; None for a few-shot split.
-        subset: for each caption its subset for separate results, such as COCO's train2014, or None.
-        provenance: description of the data for results: sources, sha256, number of dropped images, ...
-    """
-
-    dataset: str
-    language: str
-    english: Column | None
-    target: Column
-    english_to_target: Column | None = None
-    target_to_english: Column | None = None
-    images: ImageSource | None = None
-    image_index: tuple[int, ...] | None = None
-    part: tuple[str, ...] | None = None
-    subset: tuple[str, ...] | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
+    dataset: str  # name of the data set, such as `multi30k-1k`
+    language: str  # code of the target language
+    english: Column | None  # n English captions
+    target: Column  # n captions in the target language
+    english_to_target: Column | None = None  # n machine translations of `english` into the target language
+    target_to_english: Column | None = None  # n machine translations of `target` into English
+    images: ImageSource | None = None  # None for a set of text
+    image_index: tuple[int, ...] | None = None  # of each caption the index of its image, which captions may share
+    part: tuple[str, ...] | None = None  # of each caption its published part: train, val or test
+    subset: tuple[str, ...] | None = None  # of each caption its subset for separate results, such as train2014
+    provenance: dict[str, Any] = field(default_factory=dict)  # for results: sources, sha256, dropped images, ...
 
     def __post_init__(self) -> None:
         n, place = len(self.target), f"{self.dataset}/{self.language}"

@@ -97,11 +97,7 @@ class CheckReport:
 
 
 def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
-    """Check a table of captions, or the folder that holds it, in all its languages.
-
-    Raises:
-        DataError: there is no such table.
-    """
+    """Check a table of captions, or the folder that holds it, in all its languages; DataError if there is none."""
     problems, summary = check_captions_file(path, open_images=open_images), Summary()
     if problems:
         return CheckReport(problems, {})
@@ -124,11 +120,7 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
 
 
 def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> CheckReport:
-    """Check a data set by its name, in a `data_dir` as in `load_dataset`; with `open_images` read every image too.
-
-    Raises:
-        DataError: there is no such data set.
-    """
+    """Check a data set by its name, in a `data_dir` as in `load_dataset`; with `open_images` read every image too."""
     if name not in DATASETS:
         raise DataError(unknown("data set", name, DATASETS))
     try:

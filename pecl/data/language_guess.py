@@ -83,10 +83,7 @@ def guess_languages(
     knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
     alike but for the frequency of the words in each; another is named only where it is all but certain that the text is
     in none of them (`CERTAIN`). A language of `among` that lingua does not know, such as Lingala, is that of a text of
-    which at most half of the words are in the others' lists.
-
-    Raises:
-        ConfigError: lingua or wordfreq is not installed.
+    which at most half of the words are in the others' lists. Raise ConfigError if lingua or wordfreq is not installed.
     """
     if not can_guess():
         raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")

@@ -66,18 +66,10 @@ def _key(text: str) -> str:
 
 
 def _row(texts: dict[str, str]) -> Language:
-    return Language(
-        *(texts["code"], texts["name"], texts["flores"] or None, texts["iso"] or None),
-        aliases=tuple(filter(None, texts["aliases"].split(";"))),
-        opus=tuple(texts["opus"].split()),
-        own=texts["own"],
-        iso3=texts["iso3"],
-        script=texts["script"],
-        region=texts["region"],
-        pretrained=texts["pretrained"] == "yes",
-        shared=tuple(texts["shared"].split()),
-        m2m100=texts["m2m100"] or None,
-    )
+    row: dict[str, Any] = texts | {name: texts[name] or None for name in ("flores", "iso", "m2m100")}
+    row |= {name: tuple(texts[name].split()) for name in ("opus", "shared")}
+    row |= {"aliases": tuple(filter(None, texts["aliases"].split(";"))), "pretrained": texts["pretrained"] == "yes"}
+    return Language(**row)
 
 
 with _TABLE.open(encoding="utf-8", newline="") as _file:

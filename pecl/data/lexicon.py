@@ -16,17 +16,11 @@ MOST_PAIRS = 10_000  # memory grows with the pairs and with the product of their
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Translations: entry i gives `own[i]` the translation `english[i]` with the weight `weight[i]`.
+    """Translations: entry i gives `own[i]` the translation `english[i]` with the weight `weight[i]`."""
 
-    Attributes:
-        own: (E,) indices of words of the language, in rising order.
-        english: (E,) indices of English words.
-        weight: (E,) p(english | own) p(own | english), in (0, 1].
-    """
-
-    own: np.ndarray
-    english: np.ndarray
-    weight: np.ndarray
+    own: np.ndarray  # (E,) indices of words of the language, in rising order
+    english: np.ndarray  # (E,) indices of English words
+    weight: np.ndarray  # (E,) p(english | own) p(own | english), in (0, 1]
 
 
 def make_lexicon(own: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
@@ -58,13 +52,10 @@ class _Side:
 
 
 def _probabilities(source: np.ndarray, of: np.ndarray, place: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Return p(target | source) (K,) of K kinds of pairs of words.
+    """Return p(target | source) (K,) of K kinds of pairs of words with the words `source` (K,).
 
-    Args:
-        source: (K,) the source word of each kind.
-        of: (M,) the kind of each pair of words that occurs.
-        place: (M,) the place of its target word.
-        words: (P,) the target word at each place; each may have no source at all.
+    Each pair that occurs is of the kind `of` (M,) and has its target word at the `place` (M,) among `words` (P,), each
+    of which may have no source at all.
     """
     found, nothing = np.ones(len(source)), np.ones(words.max(initial=0) + 1)
     for _ in range(ROUNDS):

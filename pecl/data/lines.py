@@ -4,7 +4,6 @@ import codecs
 import contextlib
 import gzip
 import io
-import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import BinaryIO, cast
 from pecl.errors import DataError, is_text
 from pecl.files import open_regular
 
-LONGEST = 1 << 20  # characters of a line
 CAPTIONS, TABLE = "caption file", "table of captions"  # kinds of files in error sentences
 _BOM = codecs.BOM_UTF8.decode()
 
@@ -37,22 +35,16 @@ def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, 
 
     With each comes its problem, if any: characters that are not UTF-8 are replaced in it.
 
-    Lines end at `newline`: "\n", or "" to also end them at "\r" and "\r\n"; neither is changed.
-
-    Raises:
-        DataError: as `readable`, or a line has more than `LONGEST` characters.
+    Lines end at `newline`: "\n", or "" to also end them at "\r" and "\r\n"; neither is changed. Errors are those of
+    `readable`.
     """
     packed = path.suffix.lower() == ".gz"
     with readable(path, what), open_regular(path) as file:
         content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
         # Escape bytes that are not UTF-8, so that reading goes on after a bad line
         reader = io.TextIOWrapper(content, "utf-8", errors="surrogateescape", newline=newline)
-        for number in itertools.count(1):
-            if not (text := reader.readline(LONGEST + 1)):
-                return
-            if len(text) > LONGEST:
-                raise DataError(f"{path}, line {number}: longer than {LONGEST:,} characters: is it a file of lines?")
-            yield _checked(text.removeprefix(_BOM) if number == 1 else text)
+        for number, text in enumerate(reader):
+            yield _checked(text if number else text.removeprefix(_BOM))
 
 
 def _checked(text: str) -> tuple[str, str | None]:

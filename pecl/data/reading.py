@@ -16,11 +16,7 @@ OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("pu
 
 
 def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
-    """Read caption files that are parallel line by line; keys are names of columns.
-
-    Raises:
-        DataError: a file cannot be read, or two differ in length.
-    """
+    """Read caption files by names of columns; raise DataError if two differ in their number of lines."""
     columns = {name: read_captions(path) for name, path in paths.items()}
     first, *others = columns
     for name in others:
@@ -45,7 +41,7 @@ def published_set(
     `names` are the file names of the captions' images, which tell COCO's; the images are in the folder `images`, if
     there is one.
     """
-    record = {"files": describe_files(files, request.root), **about}
+    record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
     if subset := coco_subset(names):
         record["coco_split"] = coco_counts(names)
     texts = {name: tuple(column) for name, column in columns.items()}
@@ -57,11 +53,6 @@ def describe_file(path: Path, root: Path) -> dict[str, str]:
     """Return the record of a source file: its name relative to `root`, and its SHA-256."""
     path = resolve_captions_file(path)
     return {"file": path.relative_to(root).as_posix(), "sha256": sha256_file(path)}
-
-
-def describe_files(files: Mapping[str, Path], root: Path) -> dict[str, dict[str, str]]:
-    """Return the record of each of `files`, by the same names."""
-    return {name: describe_file(path, root) for name, path in files.items()}
 
 
 def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path) -> ParallelCaptions:

@@ -124,13 +124,10 @@ def register_dataset(
 
     Raises:
         ConfigError: the name is taken or has other characters, or there is no such language.
-        DataError: the reader cannot be called.
     """
     if reader is None:
         values = {"languages": languages, "description": description, "licence": licence, "replace": replace}
         return partial(register_dataset, name, **values)
-    if not callable(reader):
-        raise DataError(f"reader of data set {name!r}: expected a function of a DataRequest, got {reader!r}")
     codes = None if languages is None else tuple(language_code(code) for code in languages)
     info = DatasetInfo(description, licence, lambda: LANGUAGES if codes is None else codes, reader)
     DATASETS.add(name, info, replace=replace)
@@ -229,11 +226,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
 
 
 def is_read(source: TextSource, language: str) -> bool:
-    """Say whether a source of text is read for a language: not if it is optional, and its set lacks the language.
-
-    Raises:
-        DataError: it is optional without the name of a set.
-    """
+    """Say whether a source of text is read for a language: not if it is optional, and its set lacks the language."""
     dataset = TEXT_OF.get(source.name, source.name)
     if source.optional and dataset not in DATASETS:
         raise DataError(f'text: expected "?" only behind the name of a set, got {source.name}?')

@@ -22,31 +22,17 @@ class DataRequest:
 
     A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
     Readers heed `text_only` only to save work: `load_request` leaves images out.
-
-    Attributes:
-        dataset: name of the data set, or the path of a table.
-        language: target language.
-        need: directions of machine translation that must be there: `english_to_target`, `target_to_english`.
-        split: name of a split; None for the set's first, or for a set that has none.
-        data_dir: root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`.
-        allow_missing_images: drop captions whose image is missing, instead of an error.
-        skip_unreadable: drop captions whose image is missing or cannot be read; this decodes every image.
-        allow_copied_translations: accept a translation file that repeats another language's, instead of an error.
-        text_only: captions without images.
-
-    Raises:
-        ConfigError: `need` has an unknown direction.
     """
 
-    dataset: str
-    language: str
-    need: tuple[str, ...] = ()
-    split: str | None = None
-    data_dir: str | Path | None = None
-    allow_missing_images: bool = False
-    skip_unreadable: bool = False
-    allow_copied_translations: bool = False
-    text_only: bool = False
+    dataset: str  # name of the data set, or the path of a table
+    language: str  # target language
+    need: tuple[str, ...] = ()  # directions of machine translation that must be there, see `DIRECTIONS`
+    split: str | None = None  # None for the set's first, or for a set that has none
+    data_dir: str | Path | None = None  # root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`
+    allow_missing_images: bool = False  # drop captions whose image is missing, instead of an error
+    skip_unreadable: bool = False  # drop captions whose image is missing or cannot be read: decodes every image
+    allow_copied_translations: bool = False  # accept a translation file that repeats another language's
+    text_only: bool = False  # captions without images
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "need", check_directions(self.need))

@@ -21,15 +21,10 @@ _MARKS = str.maketrans({"،": ",", "؛": ";", "؟": "?", "۔": "."})
 
 @dataclass(frozen=True)
 class Respelling:
-    """A learned map.
+    """A learned map."""
 
-    Attributes:
-        language: code of the language and script that the result is in.
-        letters: for a window of a word, its letter in the middle between two dots, the letters in its place.
-    """
-
-    language: str
-    letters: Mapping[str, str]
+    language: str  # code of the language and script that the result is in
+    letters: Mapping[str, str]  # window of a word, its letter in the middle between two dots -> letters in its place
 
     def __call__(self, text: str) -> str:
         """Return a text in the other script."""

@@ -69,9 +69,6 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
     `few_shot_split` decides. If captions share an image (Multi30K task 2), images are split instead of captions, and
     each takes all its captions along: no image is on two sides. Then `shots` counts images. Captions that were
     published in parts stay in them, and `shots` of the training part are drawn (None: all of it).
-
-    Raises:
-        DataError: as `few_shot_split`, `shots` is more than the training part holds, or a part is empty.
     """
     if captions.part is not None:
         _check_published(captions, shots)

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from pecl.data.language_guess import can_guess
 from pecl.data.languages import ENGLISH, LANGUAGES, language_code
@@ -16,11 +15,7 @@ _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in wh
 
 
 def named_languages(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages by any of their names.
-
-    Raises:
-        ConfigError: there is none, or one that is unknown, or detection is not installed.
-    """
+    """Return the codes of languages by any of their names; ConfigError for an unknown one, or without detection."""
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
     if not can_guess():
         raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
@@ -63,12 +58,7 @@ def _known(names: Iterable[str]) -> tuple[str, ...]:
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:
     """Return the words of languages that name nothing, such as "with"; none of a language without a list."""
-    isos = {LANGUAGES[code].iso for code in codes if code in LANGUAGES}
-    return frozenset[str]().union(*(_stop_words_of(iso) for iso in isos if iso))
-
-
-@cache
-def _stop_words_of(iso: str) -> frozenset[str]:
     import stopwordsiso  # takes a tenth of a second
 
-    return frozenset(stopwordsiso.stopwords(iso)) if stopwordsiso.has_lang(iso) else frozenset()
+    isos = {LANGUAGES[code].iso for code in codes if code in LANGUAGES}
+    return frozenset(stopwordsiso.stopwords([iso for iso in isos if iso and stopwordsiso.has_lang(iso)]))

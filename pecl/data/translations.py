@@ -55,9 +55,6 @@ def read_translations(
     English is its own translation: its captions are returned. With `allow_copied_translations` a file that is a copy of
     another language's is read, and the provenance says so. `languages` are those of the release, and `captions_file`
     returns the file of a language's human captions, parallel to its translations. For the others see `released_file`.
-
-    Raises:
-        DataError: a file is missing, of another length than the captions, or a copy of another language's.
     """
     language = request.language
     columns, provenance = {}, {}

@@ -5,7 +5,7 @@ been decoded before, by the hash of its content, is not decoded again.
 """
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +15,9 @@ from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadab
 
 
 def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:
-    """Drop captions whose image file is missing, if `allowed`.
+    """Drop captions whose image file is missing, if `allowed`; DataError if nothing is left of the set or a part.
 
     `provenance["images"]` counts the image files: total, kept and left out.
-
-    Raises:
-        DataError: images are missing and that is not allowed, or no image of the set or of a part exists.
     """
     images = captions.images
     if not isinstance(images, ImageFiles):  # others are made or held in memory
@@ -28,7 +25,15 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     present = [i for i, path in enumerate(images.paths) if path.is_file()]
     missing = sorted(set(range(len(images))).difference(present))
     if missing and not (present and allowed):
-        raise DataError(_missing_sentence(captions.dataset, images, missing, present))
+        folder = _folder_of(images)
+        names = some_names([os.path.relpath(images.paths[i], folder) for i in missing])
+        way_on = (
+            f"pass --allow-missing-images (allow_missing_images=True) to use the {len(present)} that are there"
+            if present
+            else "use only the captions (--gallery english --image-weight 0; text_only=True)"
+        )
+        count = f"{len(missing)} of {len(images)} images"
+        raise DataError(f"{captions.dataset}: {count} are missing from {folder} ({names}): put them there, or {way_on}")
     kept = captions
     if missing:
         known = set(present)
@@ -48,31 +53,11 @@ def _folder_of(files: ImageFiles) -> Path:
     return Path(os.path.commonpath([path.absolute().parent for path in files.paths]))
 
 
-def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], present: Sequence[int]) -> str:
-    """Return the sentence for missing images, which also names unreadable ones."""
-    folder = _folder_of(images)
-    names = [os.path.relpath(path, folder) for path in images.paths]
-    damaged = [names[present[i]] for i in unreadable_images(images.subset(present))]
-    also = f", and {len(damaged)} cannot be read ({some_names(damaged)})" if damaged else ""
-    kept = len(present) - len(damaged)
-    flag = "--skip-unreadable" if damaged else "--allow-missing-images (allow_missing_images=True)"
-    way_on = (
-        f"add them, or pass {flag} to use the {kept} that are there"
-        if kept
-        else "put them there, or use only the captions (--gallery english --image-weight 0; text_only=True)"
-    )
-    count = f"{len(missing)} of {len(names)} images"
-    return f"{dataset}: {count} are missing from {folder} ({some_names([names[i] for i in missing])}){also}: {way_on}"
-
-
 def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
     """Drop captions whose image cannot be read.
 
     `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged. For `decoded` see
     `unreadable_images`.
-
-    Raises:
-        DataError: no image can be read.
     """
     images = not_none(captions.images, "images")
     failed = unreadable_images(images, decoded)

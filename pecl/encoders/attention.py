@@ -138,20 +138,7 @@ def attention_with_prefix(
     prefix: torch.Tensor,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to prefix and tokens: `attend` on longer keys and values.
-
-    Args:
-        module: the self-attention layer.
-        query: (B, h, L, d_head).
-        key: (B, h, L, d_head).
-        value: (B, h, L, d_head).
-        attention_mask: (B, 1, L, L), bool or added to the scores, or None: all positions are seen.
-        prefix: (B, 2, h, P, d_head), keys and values.
-        kwargs: further arguments of `attend`.
-
-    Returns:
-        (B, L, h, d_head) and None.
-    """
+    """Attend to tokens, and to the keys and values in `prefix` (B, 2, h, P, d_head); other arguments as in `attend`."""
     key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
     value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
     if attention_mask is not None:

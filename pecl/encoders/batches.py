@@ -1,14 +1,11 @@
-"""Texts, and batches of them as token ids: padded to their longest, of about one length where there is a choice.
-
-`BatchedTexts` are texts that are encoded again and again, such as those of a validation.
-"""
+"""Texts, and batches of them as token ids: padded to their longest, of about one length where there is a choice."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, overload
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from pecl.encoders.embeddings import TokenStore
 from pecl.errors import DataError
@@ -47,10 +44,12 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
 
 def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int) -> Batch:
     """Return the texts at `indices` as one batch, filled with the token id `padding`."""
-    rows = [torch.tensor(token_ids[int(i)], dtype=torch.int64) for i in indices]
-    input_ids = pad_sequence(rows, batch_first=True, padding_value=padding)  # (B, L)
-    attention_mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)  # (B, L)
-    return Batch(torch.as_tensor(indices), input_ids, attention_mask)
+    rows = [token_ids[int(i)] for i in indices]
+    lengths = lengths_of(rows)
+    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, L)
+    input_ids = np.full(mask.shape, padding, np.int64)
+    input_ids[mask] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
+    return Batch(torch.as_tensor(indices), torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64)))
 
 
 def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
@@ -68,30 +67,3 @@ def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: flo
         tokens += length
     if batch:
         yield pad(token_ids, batch, padding)
-
-
-class BatchedTexts(Sequence[list[int]]):
-    """Token ids (list[int]) of N texts, which must not change: batches are made once, at their first use, and kept."""
-
-    def __init__(self, token_ids: TokenIds) -> None:
-        self._token_ids = token_ids
-        self._batches: dict[tuple[int, int, float], list[Batch]] = {}
-
-    def __len__(self) -> int:
-        return len(self._token_ids)
-
-    @overload
-    def __getitem__(self, index: int) -> list[int]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> TokenIds: ...
-
-    def __getitem__(self, index: int | slice) -> list[int] | TokenIds:
-        return self._token_ids[index]
-
-    def batches(self, batch_size: int, padding: int, max_padding: float) -> list[Batch]:
-        """Return the batches that the function `batches` yields of these texts."""
-        key = batch_size, padding, max_padding
-        if key not in self._batches:
-            self._batches[key] = list(batches(self._token_ids, *key))
-        return self._batches[key]

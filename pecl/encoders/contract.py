@@ -72,11 +72,7 @@ def texts_for(tower: Tokenizing, *, has_prefix: bool = False, pads_by_token: boo
 
 
 def check(package: str, found: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
-    """Compare a package's embeddings of `texts`, by their names, with the tower's.
-
-    Raises:
-        RunError: they differ by more than `TOLERANCE`; the sentence shows the text.
-    """
+    """Raise RunError, which shows the text, if embeddings of `texts`, by name, differ by more than `TOLERANCE`."""
     name, difference = next(iter(differences(found, expected, texts).items()))
     if not difference <= TOLERANCE:
         raise RunError(

@@ -46,7 +46,7 @@ class Part(NamedTuple):
     """A module of the layout: the name of its class, and a function that writes its files into its folder."""
 
     kind: str
-    write: Callable[[Path], None]
+    write: Callable[[Path], object]
 
 
 @contextlib.contextmanager
@@ -113,7 +113,11 @@ def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
     """Return the modules behind the encoder: Pooling, those of the head, and the one that scales to length 1."""
     width = tower.backbone.config.hidden_size
     settings = {"embedding_dimension": width, "pooling_mode": tower.pooling, "include_prompt": True}
-    return [Part("Pooling", lambda folder: _write_settings(folder, settings)), *head_parts(tower.head), unit_length()]
+    return [
+        Part("Pooling", lambda folder: write_json(folder / "config.json", settings)),
+        *head_parts(tower.head),
+        unit_length(),
+    ]
 
 
 def head_parts(head: nn.Module) -> list[Part]:
@@ -132,7 +136,7 @@ def head_parts(head: nn.Module) -> list[Part]:
             }
             parts.append(Part("Dense", partial(_write_dense, layer, settings)))
         elif isinstance(layer, Normalize):
-            parts.append(Part("Normalize", lambda folder: _write_settings(folder, {})))
+            parts.append(Part("Normalize", lambda folder: write_json(folder / "config.json", {})))
         elif parts and parts[-1].kind == "Dense" and isinstance(layer, nn.Tanh | nn.GELU | nn.ReLU):
             settings["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
         else:
@@ -144,17 +148,13 @@ def head_parts(head: nn.Module) -> list[Part]:
 
 def unit_length() -> Part:
     """Return the module that scales embeddings to length 1, which `load_text_encoder` leaves out of the tower."""
-    return Part("Normalize", lambda folder: _write_settings(folder, ADDED_BY_EXPORT))
+    return Part("Normalize", lambda folder: write_json(folder / "config.json", ADDED_BY_EXPORT))
 
 
 def _write_dense(layer: nn.Linear, settings: dict[str, Any], folder: Path) -> None:
-    _write_settings(folder, settings)
+    write_json(folder / "config.json", settings)
     tensors = {f"linear.{name}": tensor for name, tensor in layer.state_dict().items()}
     write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
-
-
-def _write_settings(folder: Path, settings: dict[str, Any]) -> None:
-    write_json(folder / "config.json", settings)
 
 
 def part_folders(parts: Sequence[Part]) -> dict[str, str]:

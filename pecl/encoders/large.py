@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -70,21 +69,17 @@ def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
 
 def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
     """Return a hash of all that the token ids of texts depend on; tokenising a long list takes far longer."""
-    settings = [_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(texts)]
+    fast = getattr(tower.tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        identity = [type(tower.tokenizer).__name__, tower.tokenizer.get_vocab()]
+    else:  # truncation and padding depend on the last call
+        identity = {**json.loads(fast.to_str()), "truncation": None, "padding": None}
+    settings = [sha256_json(identity), tower.text_prefix, tower.max_length, sha256_lines(texts)]
     if tower.names_languages:
         settings += [tower.language or around(tower.tokenizer)[0]]
     if tower.clean or tower.shapes_texts:
         settings += [tower.clean, tower.backbone.config.model_type, tower.positions]
     return sha256_json(settings)
-
-
-def _tokenizer(tokenizer: Any) -> str:
-    """Return the identity of a tokenizer."""
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None:
-        return sha256_json([type(tokenizer).__name__, tokenizer.get_vocab()])
-    document = json.loads(fast.to_str())
-    return sha256_json({**document, "truncation": None, "padding": None})  # these depend on the last call
 
 
 def frozen_embeddings(

@@ -23,22 +23,13 @@ KEPT = 2**31 - 1  # bytes at most that stay with the process unused; glibc takes
 
 
 def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
-    """Raise WeightsError unless weights, converted to `dtype`, fit into the memory that is available.
-
-    The largest are the word embeddings (V, d).
-    """
-    available = available_memory()
-    largest = max(state.values(), key=torch.Tensor.numel, default=torch.empty(0))
-    needed, words = dtype.itemsize * sum(map(torch.Tensor.numel, state.values())), dtype.itemsize * largest.numel()
+    """Raise WeightsError unless weights, converted to `dtype`, fit into the memory that is available."""
+    available, needed = available_memory(), dtype.itemsize * sum(map(torch.Tensor.numel, state.values()))
     if available is not None and needed > available:
         raise WeightsError(
-            f"{source} needs {_gib(needed)} of memory, {_gib(words)} of it for {len(largest):,} rows of words, and "
-            f"{_gib(available)} are available: free memory, or choose a smaller tower (pecl towers list)"
+            f"{source} needs {needed / 2**30:.1f} GiB of memory, and {available / 2**30:.1f} GiB are available: free "
+            "memory, or choose a smaller tower (pecl towers list)"
         )
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
 
 
 @cache

@@ -24,10 +24,7 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
     """Return a tokenizer that gives the tower's tokens: it cleans texts, and begins them with the language's token.
 
     The language is that of `tower.speaking`. `with_prefix` adds the tower's prefix, as tokens before every text.
-
-    Raises:
-        ConfigError: tokens of prefix and text depend on each other, the tower has no token for the language, or its
-            tokenizer is not of the tokenizers library.
+    Raise ConfigError for a tokenizer that does not allow it.
     """
     plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     if not hasattr(plain, "backend_tokenizer"):

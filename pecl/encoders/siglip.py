@@ -27,9 +27,6 @@ class Attention(SiglipAttention):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
         """Attend from every position of (B, L, d), or from the positions `asking` (B, Q, d), to every position."""
-        plain = type(self.k_proj) is type(self.v_proj) is nn.Linear and attention_mask is None and not kwargs
-        if asking is not None and plain:
-            return self._ask(hidden_states, asking), None
         asking = hidden_states if asking is None else asking
 
         def by_head(states: torch.Tensor, layer: nn.Module) -> torch.Tensor:
@@ -39,15 +36,3 @@ class Attention(SiglipAttention):
         heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
         attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
         return self.out_proj(attended.flatten(-2)), None
-
-    def _ask(self, hidden: torch.Tensor, asking: torch.Tensor) -> torch.Tensor:
-        """Attend from (B, 1, d) to (B, L, d) without keys and values of each position: the query meets their matrices.
-
-        A bias of the keys adds the same to all scores of a head, so softmax drops it.
-        """
-        key, value = (layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.k_proj, self.v_proj))
-        query = self.q_proj(asking[:, 0]).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)  # (h, B, d_head)
-        scores = ((query * self.scale) @ key).transpose(0, 1) @ hidden.mT  # key (h, d_head, d) -> (B, h, L)
-        seen = (scores.softmax(-1) @ hidden).transpose(0, 1)  # (h, B, d)
-        attended = (seen @ value.mT).transpose(0, 1).flatten(1) + self.v_proj.bias  # (B, d)
-        return self.out_proj(attended).unsqueeze(1)

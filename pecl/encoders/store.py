@@ -197,13 +197,9 @@ def image_fingerprints(images: ImageSource) -> list[str]:
 def image_embeddings(
     tower: ImageEncoder, images: ImageSource, store: EmbeddingStore, prints: Sequence[str] | None = None
 ) -> torch.Tensor:
-    """Return the embeddings (M, D) of `images`, from the store if they are there.
+    """Return the embeddings (M, D) of `images`, from the store if they are there; errors as `image_fingerprints`.
 
     Images must have the fingerprints `prints`, where these were made before.
-
-    Raises:
-        DataError: images cannot be read (all are counted and the first ten are named), or one changed after its
-            fingerprint was made; nothing of it is kept.
     """
     prints = prints or image_fingerprints(images)
     try:

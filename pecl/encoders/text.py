@@ -18,9 +18,9 @@ from torch import nn
 
 from pecl.encoders import batches
 from pecl.encoders.attention import register_with_transformers
-from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
+from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
-from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
+from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import DropoutSeeds
@@ -60,9 +60,6 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for none.
         respells: whether texts in some scripts are read through another one, see `pecl.data.respelling`.
         fingerprint: that of the weights, where they are another tower's; by default it is taken at first use.
-
-    Raises:
-        ConfigError: unknown pooling.
     """
 
     def __init__(
@@ -107,20 +104,20 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     @property
     def precision(self) -> str:
         """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
-        return BF16 if uses_bfloat16(self.backbone) else FP32
+        rounded = any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules())  # or below an adapter
+        return BF16 if rounded else FP32
 
     def use_bfloat16(self) -> None:
         """Hold and multiply the frozen matrices of the transformer in bfloat16: faster, and half their memory.
 
-        The fingerprint stays that of the weights as they were.
-
-        Raises:
-            ConfigError: the tower has an adapter.
+        The fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an adapter.
         """
         if self.adapter is not None:
             raise ConfigError("precision: expected a text tower without adapter, got one with: set it before")
         _ = self.fingerprint
-        use_bfloat16(self.backbone)
+        for path, module in list(self.backbone.named_modules()):
+            if type(module) is nn.Linear:
+                self.backbone.set_submodule(path, Bfloat16Linear(module))
 
     def written_backbone(self) -> PreTrainedModel:
         """Return transformers' own backbone over the same weights, for programs that ask for its classes."""
@@ -138,13 +135,6 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
         return batches.pad(token_ids, indices, self.tokenizer.pad_token_id)
-
-    def batches(self, token_ids: TokenIds, batch_size: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
-        """Return batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
-        options = batch_size, self.tokenizer.pad_token_id, max_padding
-        if isinstance(token_ids, BatchedTexts):
-            return iter(token_ids.batches(*options))
-        return batches.batches(token_ids, *options)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
@@ -276,7 +266,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
         try:
             with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
-                for batch in self.batches(token_ids, batch_size, max_padding):
+                for batch in batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding):
                     places = batch.indices.tolist()
                     if only is None or not only.isdisjoint(places):
                         rows = None if slots is None else slots[batch.indices]

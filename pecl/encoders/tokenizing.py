@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,11 +45,6 @@ class Tokenizing:
     def positions(self) -> int:
         """Number of positions that the backbone has for tokens."""
         return longest_sequence(self.backbone.config)
-
-    @cached_property
-    def first_word(self) -> int:
-        """Position of a text's first word, behind the special tokens before it; 1 for a shape without tokenizer."""
-        return 1 if self.tokenizer is None else len(around(self.tokenizer)[0])
 
     @contextmanager
     def speaking(self, language: str | None) -> Iterator[None]:
@@ -126,11 +120,7 @@ class Tokenizing:
         return self.family is not None and self.family.names_languages
 
     def language_token(self, language: str) -> int:
-        """Return the token that begins the texts of `language`, by any name in `LANGUAGES`.
-
-        Raises:
-            ConfigError: the tower has none for it.
-        """
+        """Return the token that begins the texts of `language`, by any name, or raise ConfigError if there is none."""
         row = LANGUAGES.get(find_name(language, LANGUAGES) or language)
         flores = None if row is None else row.flores
         token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
@@ -140,10 +130,6 @@ class Tokenizing:
                 f"({flores or 'no FLORES-200 code is known'}): expected a language of NLLB, or another text tower"
             )
         return token
-
-    def tokens_of_languages(self, languages: Iterable[str]) -> set[int]:
-        """Return the tokens that begin the texts of `languages`; none where the tower takes all texts alike."""
-        return {self.language_token(language) for language in languages} if self.names_languages else set()
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
         """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""

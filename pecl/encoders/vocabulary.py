@@ -44,13 +44,7 @@ class TrimmedEmbedding(nn.Embedding):
 
 
 def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) -> None:
-    """Keep only the word embeddings of `token_ids` and of the padding.
-
-    The fingerprint stays that of the whole tower.
-
-    Raises:
-        ConfigError: the tower has an adapter, or is trimmed already.
-    """
+    """Keep only the word embeddings of `token_ids` and of the padding; the fingerprint stays the whole tower's."""
     words = tower.backbone.get_input_embeddings()
     if tower.adapter is not None or type(words) is not nn.Embedding:
         raise ConfigError("trim_vocabulary: expected a whole text tower without adapter, got a trimmed one or one with")

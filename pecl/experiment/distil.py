@@ -83,13 +83,11 @@ def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) ->
 
 def _warn(result: Result) -> None:
     """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
+    text = result.data.other_text or {}
+    other = f"sentences of {text['dataset']} ({text['split']})" if text.get("split") else "English captions"
     for part, what, way_on in (
-        (
-            "val",
-            "validation captions",
-            "the training text is unlike captions: give it a smaller weight, or add captions",
-        ),
-        (OTHER_TEXT, _other(result), "add text of that kind, such as sib200 or ntrex"),
+        ("val", "validation captions", "the training text is unlike captions: give it less weight, or add captions"),
+        (OTHER_TEXT, other, "add text of that kind, such as sib200 or ntrex"),
     ):
         if part not in result.metrics:
             continue
@@ -106,9 +104,3 @@ def _warn(result: Result) -> None:
             scores[0],
             max(scores[1:]),
         )
-
-
-def _other(result: Result) -> str:
-    """Return what a result calls other text, such as "sentences of sib200 (dev)"."""
-    text = result.data.other_text or {}
-    return f"sentences of {text['dataset']} ({text['split']})" if text.get("split") else "English captions"

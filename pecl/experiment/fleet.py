@@ -15,7 +15,7 @@ from torch import nn
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import save_adapter
 from pecl.config import FLEET_FIELDS, LEXICON, WITH_BANK, ExperimentConfig
-from pecl.encoders.batches import BatchedTexts, TokenIds
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
@@ -62,7 +62,7 @@ class Fleet:
         self.members = members
         self.slot_of = [0 if prepared.config.joint else i for i, prepared in enumerate(members)]
         self.tower_size = size_of(members[0].towers.text)
-        self.tokens = _batched(members)
+        self.tokens = [{part: prepared.tokens(part) for part in ("val", "test")} for prepared in members]
         self.evaluators = [{part: prepared.evaluator(part) for part in ("val", "test")} for prepared in members]
         self.zero_shot = [
             {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
@@ -96,7 +96,16 @@ class Fleet:
                 others[0],
                 torch.get_num_threads(),
             )
-        schedule = _schedule(config)
+        schedule = Schedule(
+            config.epochs if "gradient" in config.solvers else 0,
+            config.batch_size,
+            config.eval_every,
+            config.dropout,
+            config.warmup,
+            config.ema,
+            config.patience,
+            last=config.choose == "last",
+        )
         validate = partial(self._validate, adapter)
         return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
 
@@ -211,30 +220,13 @@ def _failed(config: ExperimentConfig, record: SlotRecord) -> Result:
     return read_result(write_unfinished(config, "failed", error=said, steps=not_none(record.stopped, "stopped")))
 
 
-def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:
-    """Return the token ids of each run's queries by part; runs of equal texts share them."""
-    made: dict[tuple[str, ...], BatchedTexts] = {}
-    of_members = []
-    for prepared in members:
-        texts = {part: prepared.texts(part) for part in ("val", "test")}
-        for part in (part for part in texts if texts[part] not in made):
-            made[texts[part]] = BatchedTexts(prepared.tokens(part))
-        of_members.append({part: made[texts[part]] for part in texts})
-    return of_members
-
-
 def _state_identity(prepared: Prepared) -> list[Any]:
     """Return the identity of a saved state: config, data, split, images and towers."""
-    images, seen = prepared.data.images, None
-    if images is not None:
-        seen = [prepared.towers.image.fingerprint, prepared.data.image_index, prepared.image_fingerprints]
-    return [
-        prepared.config.identity(),
-        encode(describe_data(prepared)),
-        prepared.parts,
-        prepared.towers.text.fingerprint,
-        seen,
-    ]
+    towers, seen = prepared.towers, None
+    if prepared.data.images is not None:
+        seen = [towers.image.fingerprint, prepared.data.image_index, prepared.image_fingerprints]
+    data = encode(describe_data(prepared))
+    return [prepared.config.identity(), data, prepared.parts, towers.text.fingerprint, seen]
 
 
 def _slot_task(prepared: Prepared) -> SlotTask:
@@ -258,19 +250,6 @@ def _slot_task(prepared: Prepared) -> SlotTask:
             images, image_task = None, ImageTask(tokens_of(text, captions), images)
     mixed = 0 if prepared.translations is None else prepared.translations.mixed
     return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, image_task, mixed)
-
-
-def _schedule(config: ExperimentConfig) -> Schedule:
-    return Schedule(
-        config.epochs if "gradient" in config.solvers else 0,
-        config.batch_size,
-        config.eval_every,
-        config.dropout,
-        config.warmup,
-        config.ema,
-        config.patience,
-        last=config.choose == "last",
-    )
 
 
 def size_of(tower: nn.Module) -> int:

@@ -1,7 +1,5 @@
 """Recall of an evaluation with hubs corrected, next to plain recall: see `pecl.retrieval.hubs`."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,30 +16,8 @@ from pecl.training.distributed import use_threads
 DIRECTION = "text_to_image"  # the other direction has the same ranks
 
 
-@dataclass(frozen=True)
-class CorrectedRecall:
-    """Recall@k from texts to images by k, plain and with hubs corrected."""
-
-    language: str
-    plain: dict[int, float]
-    corrected: dict[int, float]
-    intervals: dict[int, tuple[float, float]]  # 95 % bootstrap interval of corrected - plain, paired by query
-
-    def to_json(self) -> dict[str, object]:
-        """Return the row as a JSON object."""
-        row: dict[str, object] = {"language": self.language}
-        for k in RECALL_AT:
-            row |= {f"recall@{k}": self.plain[k], f"corrected recall@{k}": self.corrected[k]}
-            row |= dict(zip((f"low@{k}", f"high@{k}"), self.intervals[k], strict=True))
-        return row
-
-
 def check_corrections(config: ExperimentConfig) -> References:
-    """Return the reference captions for a config's towers.
-
-    Raises:
-        ConfigError: none are known for its towers, or its gallery is not images that pecl embeds.
-    """
+    """Return the reference captions for a config's towers, or raise ConfigError if none are known for them."""
     if config.gallery != "images":
         raise ConfigError(f"gallery: expected images with --correct-hubs, got {config.gallery}")
     if config.image_embeddings is not None:
@@ -55,8 +31,11 @@ def check_corrections(config: ExperimentConfig) -> References:
     return found
 
 
-def corrected_recall(config: ExperimentConfig) -> CorrectedRecall:
-    """Measure the recall of an evaluation, plain and with hubs corrected."""
+def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
+    """Return recall@k from texts to images, plain and with hubs corrected.
+
+    From low@k to high@k is the 95 % bootstrap interval of corrected - plain, paired by query.
+    """
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         references, towers = check_corrections(config), towers_of(config)
@@ -70,10 +49,10 @@ def corrected_recall(config: ExperimentConfig) -> CorrectedRecall:
             for own in (None, corrections)
         ]
     plain, corrected = (np.array([rank <= k for k in RECALL_AT], float) for rank in ranks)  # (K, Q)
-    intervals = bootstrap_intervals(corrected - plain).tolist()
-    return CorrectedRecall(
-        config.language,
-        dict(zip(RECALL_AT, plain.mean(axis=1).tolist(), strict=True)),
-        dict(zip(RECALL_AT, corrected.mean(axis=1).tolist(), strict=True)),
-        {k: (low, high) for k, (low, high) in zip(RECALL_AT, intervals, strict=True)},
-    )
+    row: dict[str, object] = {"language": config.language}
+    for k, own, others, (low, high) in zip(
+        RECALL_AT, plain, corrected, bootstrap_intervals(corrected - plain).tolist(), strict=True
+    ):
+        row |= {f"recall@{k}": float(own.mean()), f"corrected recall@{k}": float(others.mean())}
+        row |= {f"low@{k}": low, f"high@{k}": high}
+    return row

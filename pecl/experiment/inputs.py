@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
-from pecl.config.routes import TRANSLATIONS, route
-from pecl.data.captions import ParallelCaptions
+from pecl.config.routes import route
+from pecl.data.captions import DIRECTIONS, ParallelCaptions
 from pecl.data.custom.sources import TextSource
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
@@ -30,20 +30,14 @@ INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solv
 def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
     """Return the data request of a config; fields of equal names are copied."""
     shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
-    need = tuple(name for name in TRANSLATIONS if name in columns)
+    need = tuple(name for name in DIRECTIONS if name in columns)
     return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
 
 
 def load_captions(
     config: ExperimentConfig, columns: Collection[str | None], decoded: Callable[[], Container[str]] = tuple
 ) -> ParallelCaptions:
-    """Return the whole data set of a config, with at least `columns`.
-
-    `decoded` returns the fingerprints of images that are known to decode; it is called only with `skip_unreadable`.
-
-    Raises:
-        DataError: something is missing or wrong.
-    """
+    """Return the whole data set of a config, with at least `columns`; `decoded` is as in `load_request`."""
     data = load_request(_request(config, columns), decoded)
     if config.gallery == "images" and data.images is None:
         raise DataError(

@@ -8,7 +8,6 @@ the score tells nothing, and 1 where a cutoff would tell all absent words from a
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch.nn.functional as F
@@ -25,28 +24,10 @@ EVERY = 4  # images of the set to one of the gallery
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
-@dataclass(frozen=True)
-class Presence:
-    """How well the best score tells present words from absent ones."""
-
-    language: str
-    images: int  # of the gallery
-    present: int  # words
-    absent: int
-    area: float  # under the ROC curve
-
-    def to_json(self) -> dict[str, object]:
-        """Return the row as a JSON object."""
-        return asdict(self)
-
-
-def presence(config: ExperimentConfig) -> Presence:
+def presence(config: ExperimentConfig) -> dict[str, object]:
     """Measure how well a language's words are told present or absent by their best score.
 
-    Raises:
-        ConfigError: the gallery is not images.
-        DataError: there is no present or no absent word.
-        PeclError: as `evaluate`.
+    Return the language, the numbers of images of the gallery, of present and of absent words, and the area.
     """
     if config.gallery != "images":
         raise ConfigError(f"gallery: expected images with --presence, got {config.gallery}")
@@ -61,7 +42,8 @@ def presence(config: ExperimentConfig) -> Presence:
         gallery = F.normalize(prepared.images[prepared.gallery_items("test")[::EVERY]], dim=1)  # (G, D)
         best = (bank.encode_text(words, config.language) @ gallery.T).amax(dim=1).numpy()  # (W, D) x (D, G): (W,)
     area = area_under_curve(best[is_present], best[~is_present])
-    return Presence(config.language, len(gallery), int(is_present.sum()), int((~is_present).sum()), area)
+    counts = {"images": len(gallery), "present": int(is_present.sum()), "absent": int((~is_present).sum())}
+    return {"language": config.language, **counts, "area": area}
 
 
 def words_of(captions: Sequence[str], places: Sequence[int], language: str) -> tuple[list[str], np.ndarray]:

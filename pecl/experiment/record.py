@@ -87,10 +87,16 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
 
 def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.DataDescription:
     """Return the description of a result's data; `manifest` names the manifest of its split."""
-    data, text = prepared.data, prepared.translations
+    data, text, other = prepared.data, prepared.translations, prepared.other_text
     split = {part: len(indices) for part, indices in prepared.parts.items()}
+    translations = other_text = None
     if text is not None:
         split["train"] = len(prepared.train)
+        images = len(prepared.parts["train"]) if prepared.config.image_weight else None
+        translations = parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
+    if other is not None:
+        other_text = {"dataset": other.dataset, "split": other.provenance.get("split"), "language": other.language}
+        other_text |= {"texts": len(other), **other.hashes()}
     size, places = len(prepared.gallery_items("test")), prepared.places("test")
     several = len(places) > size  # several captions per image
     return parts.DataDescription(
@@ -102,28 +108,12 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.Data
         sha256=data.hashes(),
         provenance=data.provenance,
         gallery=parts.GalleryRecord(prepared.config.gallery, size, smallest(places) if several else None),
-        translations=_describe_text(prepared),
+        translations=translations,
         manifest=manifest,
         duplicates=prepared.duplicates or None,
         files=prepared.files or None,
-        other_text=_describe_other(prepared),
+        other_text=other_text,
     )
-
-
-def _describe_other(prepared: Prepared) -> dict[str, Any] | None:
-    text = prepared.other_text
-    if text is None:
-        return None
-    split = text.provenance.get("split")
-    return {"dataset": text.dataset, "split": split, "language": text.language, "texts": len(text), **text.hashes()}
-
-
-def _describe_text(prepared: Prepared) -> parts.TrainingTextRecord | None:
-    text = prepared.translations
-    if text is None:
-        return None
-    images = len(prepared.parts["train"]) if prepared.config.image_weight else None
-    return parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
 
 
 def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterDescription:

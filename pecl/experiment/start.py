@@ -24,12 +24,7 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
-    """Refuse a start that the adapter or the training pairs of `members` do not fit.
-
-    Raises:
-        ConfigError: a lexicon needs word embeddings, and English captions.
-        ConfigError, DataError, WeightsError: as `start_slots`.
-    """
+    """Refuse a start that the adapter or the training pairs of `members` do not fit."""
     start = members[0].config.start
     if start is None:
         return
@@ -56,21 +51,14 @@ def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequ
 
 
 def start_slots(adapter: Adapter, path: str) -> None:
-    """Give every slot the parameters of an adapter file.
-
-    Raises:
-        ConfigError: the file has another configuration, or is missing and has nearly the name `lexicon`.
-        DataError: the result of its training is damaged.
-        WeightsError: it cannot be read, does not match the result of its training, or cannot be used on this tower.
-    """
+    """Give every slot the parameters of an adapter file; refuse one that cannot be used on this tower."""
     file = _file_of(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):
         raise ConfigError(
             f'start: expected an adapter "{describe(adapter.configs)}", got {path} with "{describe(file.configs)}"'
         )
     adapter.check_state(file.state)
-    for slot in range(adapter.num_slots):
-        adapter.put_slot_state(slot, file.state)
+    adapter.put_slot_states(dict.fromkeys(range(adapter.num_slots), file.state))
 
 
 def _file_of(path: str, tower: MultilingualTextEncoder | None = None) -> AdapterFile:

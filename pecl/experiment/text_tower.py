@@ -55,7 +55,9 @@ def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = (
     """Trim the text tower of `members` to the tokens of their captions and to `adapter_tokens`."""
     tower = members[0].towers.text
     columns = {id(column): column for prepared in members for column in _columns(prepared)}  # members may share some
-    used = {*adapter_tokens, *tower.tokens_of_languages({ENGLISH, *(one.config.language for one in members)})}
+    used = set(adapter_tokens)
+    if tower.names_languages:
+        used |= {tower.language_token(code) for code in (ENGLISH, *(one.config.language for one in members))}
     for column in columns.values():
         for start in range(0, len(column), _TOGETHER):
             used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))

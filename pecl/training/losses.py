@@ -122,22 +122,14 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
 @dataclass(frozen=True)
 class Objective:
-    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of losses(query, anchor).
+    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of losses(query, anchor)."""
 
-    Attributes:
-        losses: names from `config.LOSSES`; their values are added.
-        alignment_weight: lambda.
-        image_weight: 1 in the paper; 0 trains on text only.
-        logit_scale: inverse temperature of the image-query term.
-        weights: weight of each loss; all 1 by default.
-        bank: (M, D) frozen embeddings, on the device of the batch, for losses in `WITH_BANK`.
-    """
-
-    losses: tuple[str, ...] = ("mse",)
-    alignment_weight: float = 0.03
-    image_weight: float = 1.0
-    logit_scale: float = 100.0
-    weights: tuple[float, ...] | None = None
+    losses: tuple[str, ...] = ("mse",)  # names from `config.LOSSES`; their values are added
+    alignment_weight: float = 0.03  # lambda
+    image_weight: float = 1.0  # 1 in the paper; 0 trains on text only
+    logit_scale: float = 100.0  # inverse temperature of the image-query term
+    weights: tuple[float, ...] | None = None  # of each loss; all 1 by default
+    # (M, D) frozen embeddings, on the device of the batch, for losses in `WITH_BANK`
     bank: torch.Tensor | None = field(default=None, repr=False, compare=False)
 
     def __call__(
@@ -169,11 +161,6 @@ class Objective:
     def _aligned(
         self, name: str, query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None
     ) -> torch.Tensor:
-        """Return the value of one loss, a scalar.
-
-        Raises:
-            ConfigError: the loss returns something else.
-        """
         bank = (self.bank,) if name in WITH_BANK else ()
         loss = LOSSES[name](query, anchor, images, *bank)
         shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__

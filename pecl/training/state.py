@@ -22,22 +22,19 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
     """Return the tensors and the progress at `path`, or None when there is no such file.
 
     Raises:
-        WeightsError: the file is damaged, or of another format.
+        WeightsError: the file cannot be read, is damaged, or is of another format.
     """
-    path = Path(path)
-    if not path.exists():
-        return None
-    advice = f"delete {path} to train from the start"
     try:
         tensors, metadata = read_tensors(path)
-        progress = parse_json(metadata.get("progress", "{}"))
-    except ValueError as error:
-        raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
-    except OSError as error:
-        raise WeightsError(f"cannot read training state {path}: {error.strerror or error}") from error
-    if metadata.get("format") != _FORMAT:
-        raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {_FORMAT!r}; {advice}")
-    return tensors, progress
+        if metadata.get("format") != _FORMAT:
+            raise ValueError(f"its format is {metadata.get('format')!r}, not {_FORMAT!r}")
+        return tensors, parse_json(metadata["progress"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"training state {path} cannot be used ({error}); delete it to train from the start"
+        ) from error
 
 
 class Checkpoint:
@@ -61,11 +58,7 @@ class Checkpoint:
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord]) -> dict[str, Any] | None:
-        """Fill tensors and the records of all slots from the file and return the progress, or None without a file.
-
-        Raises:
-            WeightsError: as `load_state`.
-        """
+        """Fill tensors and the records of all slots from the file and return the progress, or None without a file."""
         state = None if self.path is None else load_state(self.path)
         if state is None:
             return None

@@ -46,11 +46,7 @@ def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: Lo
     """Work for rank 0 until the training ends, and return its last document.
 
     `runs` are those that this process was started for; `load` takes the arguments of `load_towers`, and whether the
-    vocabulary will be trimmed.
-
-    Raises:
-        SaidElsewhereError: the training failed; rank 0 reports it.
-        RunError: rank 0 ended.
+    vocabulary will be trimmed. Raise SaidElsewhereError if the training failed, which rank 0 reports.
     """
     opening = processes.exchange({"runs": list(runs)})
     if "error" in opening[0]:

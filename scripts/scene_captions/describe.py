@@ -8,7 +8,7 @@ its own choices.
 from __future__ import annotations
 
 from scene_captions.grammar import Lexicon, Mention, Message
-from scene_captions.sample import CONVERSE, KINDS
+from scene_captions.sample import CONVERSE, KINDS, weighted
 
 from pecl.data.scenes.scene import FLYING, AnimalGroup, Dice, Scene
 
@@ -37,7 +37,7 @@ def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
     first, second, relation = scene.first, scene.second, scene.relation
     if second is not None and relation is not None and dice.chance(CONVERSE_RATE):
         first, second, relation = second, first, CONVERSE[relation]
-    omitted = dice.weighted(OMISSIONS)
+    omitted = weighted(dice, OMISSIONS)
     subject = _mention(first, _noun(first, lexicon, dice), omit=omitted if omitted == "size" else "")
     other = _mention(second, _noun(second, lexicon, dice), omit=omitted) if second else None
     says_place = omitted != "place" or other is None  # a single group has no other frame than the place

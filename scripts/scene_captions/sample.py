@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pecl.data.scenes.scene import FLYING, AnimalGroup, Dice, Scene
+
+T = TypeVar("T")
 
 EDIT_RATE = 0.7  # share of scenes that change one detail of an earlier scene
 SECOND_GROUP_RATE = 0.75  # share of fresh scenes that show two groups of things
@@ -100,14 +103,24 @@ def _sample(dice: Dice, earlier: Sequence[Scene]) -> Scene:
     return Scene(place, _weather(dice, place), first, second, _relation(dice, first, second))
 
 
+def weighted(dice: Dice, weights: Mapping[T, float]) -> T:
+    """Return a key of `weights`, likely in proportion to its weight."""
+    point = dice.between(0, sum(weights.values()))
+    for choice, weight in weights.items():
+        point -= weight
+        if point < 0:
+            return choice
+    return list(weights)[-1]  # rounding may leave the last crumb of the sum
+
+
 def _weather(dice: Dice, place: str) -> str:
     indoors = {name: WEATHERS[name] for name in ("sunny", "night")}
-    return dice.weighted(indoors if place == "room" else WEATHERS)
+    return weighted(dice, indoors if place == "room" else WEATHERS)
 
 
 def _group(dice: Dice, place: str, counts: Mapping[int, float], avoid: str = "") -> AnimalGroup:
     kind = dice.pick([name for name, kind in KINDS.items() if place in kind.places and name != avoid])
-    return AnimalGroup(kind, dice.weighted(counts), dice.pick(KINDS[kind].colours))
+    return AnimalGroup(kind, weighted(dice, counts), dice.pick(KINDS[kind].colours))
 
 
 def _relation(dice: Dice, first: AnimalGroup, second: AnimalGroup | None) -> str | None:
@@ -116,7 +129,7 @@ def _relation(dice: Dice, first: AnimalGroup, second: AnimalGroup | None) -> str
     flying = (first.kind in FLYING, second.kind in FLYING)
     if flying[0] != flying[1]:
         return "above" if flying[0] else "below"
-    return dice.weighted(SKY_RELATIONS if flying[0] else GROUND_RELATIONS)
+    return weighted(dice, SKY_RELATIONS if flying[0] else GROUND_RELATIONS)
 
 
 def _edit(dice: Dice, scene: Scene) -> Scene:
@@ -136,5 +149,5 @@ def _edit(dice: Dice, scene: Scene) -> Scene:
     if detail == "second" and scene.second is not None:
         group, counts = scene.second, SECOND_COUNTS
     if dice.chance(0.5):
-        return replace(scene, **{detail: replace(group, count=dice.weighted(counts))})
+        return replace(scene, **{detail: replace(group, count=weighted(dice, counts))})
     return replace(scene, **{detail: replace(group, colour=dice.pick(KINDS[group.kind].colours))})

@@ -18,6 +18,7 @@ from dataclasses import replace
 from scene_captions.describe import describe_all, describe_anew
 from scene_captions.grammar import Lexicon, Mention, Message, render
 from scene_captions.lexicon import LEXICONS
+from scene_captions.sample import weighted
 
 from pecl.data.scenes.scene import Dice, Scene
 
@@ -85,7 +86,7 @@ def _translate(scene: Scene, message: Message, into: Lexicon, source: Lexicon, w
         return faultless
     weights = dict(weights)
     while weights:  # the first mistake that fits the sentence and changes it
-        mistake = dice.weighted(weights)
+        mistake = weighted(dice, weights)
         del weights[mistake]
         for edited in _MISTAKES[mistake](message, into, source, dice):
             if (text := render(into, edited)) != faultless:

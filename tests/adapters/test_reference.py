@@ -15,10 +15,10 @@ from transformers import ElectraConfig, ElectraModel
 from transformers.activations import ACT2FN
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.kind import ACTIVATIONS
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import parse_adapter
 from pecl.data.lexicon import make_lexicon
-from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 

@@ -9,6 +9,7 @@ from helpers.layouts import make_xtd10, sentence, write_image, write_lines
 from helpers.loopback import running_server, sha, without_proxies
 from helpers.translation_models import make_m2m100
 
+from pecl.commands import data  # noqa: F401 (registers the command)
 from pecl.commands.options import REGISTERED
 from pecl.data.fetching.remote import DOWNLOADS, Download
 from pecl.data.provenance import write_with_provenance

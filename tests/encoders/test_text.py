@@ -7,6 +7,7 @@ from helpers.tiny import sentences, tiny_tower
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pecl.encoders.batches import batches
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 
@@ -99,16 +100,16 @@ def test_fingerprint_covers_weights_and_settings():
 @settings(deadline=None)
 def test_batches_hold_every_text_once_with_its_neighbours_in_length(lengths, batch_size):
     token_ids = [list(range(4, 4 + length)) for length in lengths]
-    batches = list(TOWER.batches(token_ids, batch_size))
-    order = [int(i) for batch in batches for i in batch.indices]
+    found = list(batches(token_ids, batch_size, TOWER.tokenizer.pad_token_id))
+    order = [int(i) for batch in found for i in batch.indices]
     assert sorted(order) == list(range(len(lengths)))
     assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
-    for batch in batches:
+    for batch in found:
         assert len(batch.indices) <= batch_size
         assert batch.attention_mask.float().mean() >= 0.9 - 1e-6
         for i, row, mask in zip(batch.indices, batch.input_ids, batch.attention_mask, strict=True):
             assert row[mask.bool()].tolist() == token_ids[i]
             assert set(row[~mask.bool()].tolist()) <= {TOWER.tokenizer.pad_token_id}
-    for batch, after in pairwise(batches):  # no batch had room for the text behind it
+    for batch, after in pairwise(found):  # no batch had room for the text behind it
         count, tokens = len(batch.indices) + 1, int(batch.attention_mask.sum()) + lengths[int(after.indices[0])]
         assert count > batch_size or tokens < 0.9 * count * batch.input_ids.shape[1]

@@ -328,7 +328,7 @@ def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):
     warnings = [message for message in caplog.messages if "beyond noise" in message]
     assert warnings[0] == (
         f"{result.name}: mean R@1 on the 6 validation captions fell from 1.000 to {after:.3f}, which is beyond noise: "
-        "the training text is unlike captions: give it a smaller weight, or add captions"
+        "the training text is unlike captions: give it less weight, or add captions"
     )
     other = result.recall("other_text", "best")
     assert other < 1.0 == result.recall("other_text", "zero_shot")

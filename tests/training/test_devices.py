@@ -16,7 +16,7 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.config import LOSSES, make_config
-from pecl.encoders.batches import MAX_PADDING
+from pecl.encoders.batches import MAX_PADDING, batches
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.image import load_image_checkpoint
@@ -213,7 +213,8 @@ def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
     close(found, banks[1].encode_text(TEXTS, languages))
     one = banks[1].single()
     tower, max_padding = one.tower, 1.0 if one.adapter.works_on_tokens else MAX_PADDING
-    assert len(waits) == len(list(tower.batches(tower.tokenize(TEXTS), 64, max_padding)))  # copies of embeddings
+    passes = batches(tower.tokenize(TEXTS), 64, tower.tokenizer.pad_token_id, max_padding)
+    assert len(waits) == len(list(passes))  # copies of embeddings
 
 
 def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_path):

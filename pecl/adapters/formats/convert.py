@@ -24,11 +24,8 @@ def read_adapter(
     """Read an adapter for `tower`: a folder is PEFT's, a `.safetensors` file pecl's, any other file OpenDelta's.
 
     Formats other than pecl's name neither the tower, which you must pass, nor the language. `configs` are for an
-    OpenDelta checkpoint, which says little of its kinds and options (see `infer_configs`).
-
-    Raises:
-        WeightsError: the adapter is missing or damaged, does not fit `tower`, or holds a parameter that is not finite.
-        ConfigError: `configs` are given for a format that holds them.
+    OpenDelta checkpoint, which says little of its kinds and options (see `infer_configs`). Raise WeightsError for an
+    adapter that is damaged or does not fit `tower`.
     """
     path = Path(path)
     is_folder = path.is_dir()
@@ -55,12 +52,7 @@ def read_adapter(
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
-    """Write an adapter: to a `.safetensors` file in pecl's format, to any other path as a folder in PEFT's.
-
-    Raises:
-        ConfigError: pecl's format needs a language and the adapter has none, or PEFT's format cannot hold it.
-        OutputError: it cannot be written.
-    """
+    """Write an adapter: to a `.safetensors` file in pecl's format, to any other path as a folder in PEFT's."""
     path = Path(path)
     if path.suffix == SUFFIX:
         if adapter.language is None:

@@ -1,22 +1,24 @@
 """One adapter of one language in one safetensors file: its parameters, and in the header all that is needed to use it.
 
 The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
-it was trained on. A file that the package ships has its parameters in few bits, see `packed`. A file never holds code.
+it was trained on. A file that the package ships has its parameters in few bits, see `unpack`. A file never holds code.
 
 The result of a training names its adapter file by its SHA-256. In a folder of results, and among the shipped adapters,
 every file that is loaded is compared, so that two files that were swapped are never used.
 """
 
 import json
+import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pecl.adapters.adapter import check_finite
-from pecl.adapters.formats.packed import is_packed, unpack
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.ready import check_shipped
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
@@ -27,6 +29,10 @@ from pecl.files.digests import check_digest
 
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
+CODES, LAYOUT = "codes", "layout"
+ZERO = 128  # the code of the mean
+WHOLE = np.dtype("<i4")  # the differences of whole numbers
+_STEPS = np.arange(256, dtype=np.float32) - ZERO  # of each code
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         if unknown := [config["kind"] for config in document if config["kind"] not in KINDS]:
             raise UnknownAdapterError(path, metadata["language"], unknown[0])
         configs = configs_from_json(document)
-        state = unpack(state) if is_packed(state) else state
+        state = unpack(state) if set(state) == {CODES, LAYOUT} else state
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
@@ -143,10 +149,6 @@ def check_adapter_file(path: str | Path) -> Path | None:
     `results.jsonl` next to it.
 
     Return the file that names the adapter by its SHA-256; None if there is no result, or it names no adapter.
-
-    Raises:
-        DataError: the result is damaged.
-        WeightsError: it names another file, or the file cannot be read.
     """
     path = Path(path)
     if path.parent.name != "adapters":
@@ -174,3 +176,36 @@ def _read_named(path: Path) -> str | None:
         return (document.get("adapter") or {}).get("sha256")
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}; delete the file and run it again") from error
+
+
+def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the packed parameters of a shipped file, float32 or int32; ValueError if layout and codes do not fit.
+
+    `scripts/pack_adapters.py` writes them. `codes` (bytes,) uint8 are the codes of each role, compressed by zlib.
+    `layout` (bytes,) uint8 is JSON that zlib compressed: of each role, its compressed bytes and its parameters, each
+    with name, shape, mean and step. A code counts equal steps from the mean; codes of the mean at the end of a role are
+    not stored. Whole numbers, such as token ids, are int32 without mean and step: differences, whose four bytes are
+    four rows of codes.
+    """
+    try:
+        codes, layout = (tensors[name].numpy().tobytes() for name in (CODES, LAYOUT))
+        at, state = 0, dict[str, torch.Tensor]()
+        for size, parameters in json.loads(zlib.decompress(layout)):
+            numbers = np.frombuffer(zlib.decompress(codes[at : at + size]), np.uint8)
+            counts = [math.prod(shape) * (1 if scale else WHOLE.itemsize) for _, shape, *scale in parameters]
+            numbers, first = np.pad(numbers, (0, sum(counts) - len(numbers)), constant_values=ZERO), 0
+            for (name, shape, *scale), count in zip(parameters, counts, strict=True):
+                state[name] = torch.from_numpy(_values(numbers[first : first + count], *scale).reshape(shape))
+                first += count
+            at += size
+    except (zlib.error, TypeError, LookupError, ValueError) as error:
+        raise ValueError(f"codes and layout of the parameters do not fit together: {error}") from error
+    return state
+
+
+def _values(codes: np.ndarray, mean: float | None = None, step: float | None = None) -> np.ndarray:
+    """Return the values of codes (N,) of one parameter; whole numbers have no mean and no step."""
+    if mean is None or step is None:
+        rows = codes.reshape(WHOLE.itemsize, -1)  # four rows of bytes
+        return np.ascontiguousarray(rows.T).view(WHOLE).ravel().cumsum().astype(np.int32)
+    return (np.float32(mean) + _STEPS * np.float32(step))[codes]  # (256,) by code

@@ -55,9 +55,6 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
     The file is a pickle, read with `weights_only=True`. In addition it needs one name,
     `typing.OrderedDict`: the dictionary was made by calling that alias, and remembers it.
-
-    Raises:
-        WeightsError: the file is missing, damaged, asks for anything else, or holds other things than tensors.
     """
     try:
         check_regular(path)
@@ -79,10 +76,7 @@ def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tens
     """Return the kind of an OpenDelta state, and its tensors under the names of `Adapter.slot_state`.
 
     LayerNorms and head are passed on where the state has them. A pooler, which run_cross.py saves, is left out: no
-    embedding depends on it.
-
-    Raises:
-        WeightsError: the state holds no adapter, or two of them. Names and shapes are checked where it is loaded.
+    embedding depends on it. Names and shapes are checked where the state is loaded.
     """
     kinds, converted = set(), {}
     for name, tensor in state.items():

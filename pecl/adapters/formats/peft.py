@@ -63,11 +63,8 @@ def write_peft(
 ) -> Path:
     """Write the state of a slot, LoRA or word embeddings with or without LayerNorms, in PEFT's format.
 
-    PEFT loads the encoder from `base`, a folder or hub id, by default the tower's name.
-
-    Raises:
-        ConfigError: the adapter has parts that the format cannot hold.
-        OutputError: the files cannot be written.
+    PEFT loads the encoder from `base`, a folder or hub id, by default the tower's name. Raise ConfigError for an
+    adapter with parts that the format cannot hold.
     """
     folder = Path(folder)
     lora = next((config for config in configs if isinstance(config, LoraConfig)), None)
@@ -112,11 +109,8 @@ def read_peft(
 ) -> tuple[tuple[AdapterConfig, ...], dict[str, torch.Tensor]]:
     """Return configs and parameters (as in `Adapter.slot_state`) of an adapter in PEFT's format, made for `tower`.
 
-    PEFT records only the name of the weights that an adapter was trained on: you must pass the right `tower`.
-
-    Raises:
-        WeightsError: a file is missing or damaged, a parameter is not finite, or the adapter is not a LoRA, or one
-            that pecl cannot compute.
+    PEFT records only the name of the weights that an adapter was trained on: you must pass the right `tower`. Raise
+    WeightsError for an adapter that is damaged, or that pecl cannot compute.
     """
     folder = Path(folder)
     options = _read_options(folder / CONFIG_FILE)

@@ -12,10 +12,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import AdapterConfig, Placement, layers_option
+from pecl.adapters.kind import ACTIVATIONS, AdapterConfig, Placement, layers_option
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal, uniform
-from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import option

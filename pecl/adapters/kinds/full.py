@@ -26,11 +26,7 @@ class FullConfig(AdapterConfig):
     level: ClassVar[int] = COPY_OF_LAYER
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return a copy of each layer that has parameters.
-
-        Raises:
-            ConfigError: the tower has a kind of layer that cannot be copied, or multiplies in bf16.
-        """
+        """Return a copy of each layer that has parameters; ConfigError for one that cannot be copied."""
         if tower.precision != FP32:
             raise ConfigError(
                 f"full: expected the precision fp32, since every weight is trained, got {tower.precision}"

@@ -33,11 +33,7 @@ class HardPromptConfig(AdapterConfig):
         return self.text
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the prompt, at the word embeddings.
-
-        Raises:
-            ConfigError: the text has no tokens, or its last one would change with the text behind it.
-        """
+        """Return the prompt, at the word embeddings."""
         token_ids, place = prompt_tokens(tower, self.text)
         roles = ("word_embeddings",)
         return self.at_roles(tower, roles, lambda base, rows: SlotHardPrompt(base, rows, token_ids, place))
@@ -46,10 +42,8 @@ class HardPromptConfig(AdapterConfig):
 def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int], int]:
     """Return the token ids of `text` between the tower's prefix and any text, and the position of the first.
 
-    Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it.
-
-    Raises:
-        ConfigError: `text` has no tokens, or they are not the same whatever follows.
+    Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it. Raise
+    ConfigError for a text without tokens, or with others before another text.
     """
     probes = ("x", "z")
     bare = [tower.whole(probe) for probe in probes]

@@ -27,11 +27,7 @@ class HeadConfig(AdapterConfig):
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the copies of the head's linear layers: usually one.
-
-        Raises:
-            ConfigError: the head has none.
-        """
+        """Return the copies of the head's linear layers, usually one; ConfigError if it has none."""
         layers = tower.head.named_modules(prefix="head")
         placements = [Placement(path, self._make) for path, layer in layers if isinstance(layer, nn.Linear)]
         if not placements:
@@ -83,11 +79,7 @@ class SlotLinear(SlotModule):
 
 
 class SlotLowRankLinear(SlotModule):
-    """A linear layer W x + b with S changes up (down x) + shift: down (S, r, i), up (S, o, r), shift (S, o).
-
-    Raises:
-        ConfigError: the rank is larger than the layer's smaller width.
-    """
+    """A linear layer W x + b with S changes up (down x) + shift: down (S, r, i), up (S, o, r), shift (S, o)."""
 
     def __init__(self, base: nn.Linear, rows: SlotRows, rank: int) -> None:
         super().__init__(base, rows)

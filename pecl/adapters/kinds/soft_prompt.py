@@ -15,6 +15,7 @@ from pecl.adapters.kind import SOFT_PROMPT, AdapterConfig, Placement
 from pecl.adapters.slots import SlotPrompt, SlotRows, innermost, insert, normal
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.tokenizing import around
 from pecl.errors import ConfigError
 from pecl.options import option
 
@@ -39,21 +40,18 @@ class SoftPromptConfig(AdapterConfig):
             raise ConfigError("soft_prompt: init_text sets the number of vectors, so leave num_virtual_tokens out")
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the prompt, at the word embeddings.
-
-        Raises:
-            ConfigError: `init_text` has no tokens.
-        """
+        """Return the prompt, at the word embeddings."""
         token_ids = None
         if self.init_text is not None:
             token_ids = tower.tokenizer(self.init_text, add_special_tokens=False)["input_ids"]
             if not token_ids:
                 raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
         p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
+        place = 1 if tower.tokenizer is None else len(around(tower.tokenizer)[0])  # a shape has no tokenizer
         return self.at_roles(
             tower,
             ("word_embeddings",),
-            lambda base, rows: SlotSoftPrompt(base, rows, p, tower.first_word, token_ids, self.pool_prompt),
+            lambda base, rows: SlotSoftPrompt(base, rows, p, place, token_ids, self.pool_prompt),
         )
 
 

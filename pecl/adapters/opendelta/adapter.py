@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from pecl.adapters.adapter import Held, check_finite, check_state, set_trainable
+from pecl.adapters.adapter import check_finite, check_state, set_trainable
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
@@ -139,7 +139,7 @@ class OpenDeltaAdapter:
     def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
         """Put back parameters that `slot_state` returned; raise WeightsError for other names, shapes or NaN."""
         mine = dict(self.named_parameters())
-        check_state(state, {name: Held(parameter.shape) for name, parameter in mine.items()})
+        check_state(state, mine)
         check_finite(state)
         for name, parameter in mine.items():
             parameter.data.copy_(state[name])

@@ -22,11 +22,7 @@ INSTALL_COMMAND = "pip install -r requirements.txt -r requirements-opendelta.txt
 
 
 def import_opendelta() -> types.ModuleType:
-    """Return the module `opendelta`.
-
-    Raises:
-        ConfigError: OpenDelta, or something that it needs, is not installed; the message gives the command.
-    """
+    """Return the module `opendelta`, or raise ConfigError, which gives the command that installs it."""
     if "opendelta" in sys.modules:
         return sys.modules["opendelta"]
     try:

@@ -41,9 +41,6 @@ def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[P
     """Return all problems of a table of captions, or of a folder that holds one, in the order of its lines.
 
     With `open_images`, every image is read, which finds missing and damaged ones.
-
-    Raises:
-        DataError: there is no such table.
     """
     path = find_table(path)
     table = read_table(path)

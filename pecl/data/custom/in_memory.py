@@ -36,36 +36,25 @@ class RowImages:
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
         """Return image `index` in RGB mode; raise DataError as `ImageSource`."""
-        image = self._read(index)
-        if expected is not None and _fingerprint(image) != expected:
-            raise DataError(f"{self._place(index)}: the image changed while it was read; run again")
-        return image
-
-    def _read(self, index: int) -> Image.Image:
         value = self.rows[self.row_of[index]][self.column]
         if isinstance(value, (str, Path)):
             return ImageFiles((Path(value),)).load(0)
+        place = f"row {self.row_of[index]}, column {self.column!r}"
         if not isinstance(value, Image.Image):
-            raise DataError(f"{self._place(index)}: expected a Pillow image or a path, got {type(value).__name__}")
+            raise DataError(f"{place}: expected a Pillow image or a path, got {type(value).__name__}")
         try:
             return to_rgb(value)
         except Exception as error:  # Pillow decodes on first use, and raises any exception
-            raise DataError(f"{self._place(index)}: cannot read the image: {error}") from error
-
-    def _place(self, index: int) -> str:
-        return f"row {self.row_of[index]}, column {self.column!r}"
+            raise DataError(f"{place}: cannot read the image: {error}") from error
 
     def fingerprint(self, index: int) -> str:
         """Return the SHA-256 of the image's size and RGB pixels."""
-        return _fingerprint(self._read(index))
+        image = self.load(index)
+        return sha256_bytes(f"{image.width}x{image.height}:".encode() + image.tobytes())
 
     def subset(self, indices: Sequence[int]) -> "RowImages":
         """Return the images at `indices`, in that order."""
         return RowImages(self.rows, self.column, tuple(self.row_of[i] for i in indices))
-
-
-def _fingerprint(image: Image.Image) -> str:
-    return sha256_bytes(f"{image.width}x{image.height}:".encode() + image.tobytes())
 
 
 def from_dataset(

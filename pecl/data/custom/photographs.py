@@ -1,7 +1,6 @@
 """A bare folder of photographs, of any depth: its files, found without opening one."""
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -52,11 +51,8 @@ class PhotographFolder:
 def find_photographs(folder: str | Path) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
-    A photograph is a regular file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed
-    over; links to folders are not followed.
-
-    Raises:
-        DataError: there is no such folder, or it cannot be read.
+    A photograph is a file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed over; links
+    to folders are not followed. Raise DataError for a folder that cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -82,16 +78,9 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    found.append(Photograph(name, _stamp(entry)))
+                    seen = entry.stat()
+                    stamp = Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+                    found.append(Photograph(name, stamp))
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)
     return PhotographFolder(root, tuple(sorted(found, key=lambda photograph: photograph.name)), unreadable)
-
-
-def _stamp(entry: os.DirEntry[str]) -> Stamp:
-    if entry.is_symlink() and not os.path.exists(entry.path):
-        raise OSError("a link that leads to no file")
-    seen = entry.stat()
-    if not stat.S_ISREG(seen.st_mode):
-        raise OSError("expected a regular file, got a folder, a pipe or a device")
-    return Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)

@@ -17,16 +17,14 @@ import numpy as np
 
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of
-from pecl.data.languages import COLUMN_WORDS, LANGUAGES, find_code, find_codes, find_name
+from pecl.data.languages import find_code, find_codes
 from pecl.data.lines import CAPTIONS, TABLE, readable, stripped_lines
 from pecl.errors import ConfigError, DataError, not_none, suggest
 from pecl.files import sha256_file
 
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
-_MOST_PROBLEMS = 1000  # problems of a table after which reading ends
-_MOST_SHOWN, _MOST_COLUMNS_SHOWN = 30, 8  # characters of a name, and columns of a table
-_OTHER_DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+_MOST_SHOWN = 200  # characters of the names of a table's columns
 _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 
@@ -59,10 +57,7 @@ def _weight(text: str, name: str, field: str) -> float:
     except ValueError:
         weight = 0.0
     if not 0 < weight <= MOST_WEIGHT:
-        whole = f"{name}@{text}"
-        hint = f"; a file of that name is {whole}@1" if Path(whole).exists() else ""
-        said = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
-        raise ConfigError(f'{field}: {said}, got "{text}"{hint}')
+        raise ConfigError(f'{field}: expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}, got "{text}"')
     return weight
 
 
@@ -71,11 +66,8 @@ def read_source(
 ) -> tuple[Iterator[TextPair], dict[str, Any]]:
     """Return an iterator over the pairs of a source, including empty ones, and its record for results.
 
-    The source's name is a key of `named`, readers of the sets that have a name, or a path.
-
-    Raises:
-        DataError: a file is missing or wrong, two aligned files differ in length, or a column is missing; some of
-            these are raised while the pairs are read.
+    The source's name is a key of `named`, readers of the sets that have a name, or a path. DataError for a file that is
+    missing or wrong may come while the pairs are read.
     """
     if source.name in named:
         captions = named[source.name]()
@@ -126,9 +118,10 @@ def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: boo
 
 
 def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
-    table, known = CaptionTable(most_problems=_MOST_PROBLEMS), 0
+    table, known = CaptionTable(), 0
     names = language, "en"
     for number, fields in rows_of(path, table):
+        _refuse_problems(path, table)
         if len(table.columns) > known:
             known = len(table.columns)
             # a line of JSONL may add a column; other kinds name all columns at once
@@ -137,17 +130,13 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
         if kind == ".tsv" and any("\n" in text for text in pair):  # a mark that was not meant to open a field
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
         yield pair
-        if len(table.problems) >= _MOST_PROBLEMS:
-            break
     _refuse_problems(path, table)
     _columns(path, table, language)
 
 
 def _refuse_problems(path: Path, table: CaptionTable) -> None:
-    if count := len(table.problems):
-        such = f"{count:,} or more" if count >= _MOST_PROBLEMS else f"{count}"
-        first, unquoted = table.problems[0], "; or give two aligned files, a.en=a.de, in which nothing is quoted"
-        raise DataError(f"text: {path}, {first} ({such} such){unquoted if MALFORMED in first.message else ''}")
+    if table.problems:
+        raise DataError(f"text: {path}, {table.problems[0]}")
 
 
 def _columns(path: Path, table: CaptionTable, language: str, missing: bool = False) -> tuple[str, str]:
@@ -155,28 +144,14 @@ def _columns(path: Path, table: CaptionTable, language: str, missing: bool = Fal
     names = find_code(language, table.columns), find_code("en", table.columns)
     for code, name in zip((language, "en"), names, strict=True):
         if len(found := find_codes(code, table.columns)) > 1:
-            raise DataError(
-                f"text: {path}: expected one column {code}, got {' and '.join(found)}: rename or remove one"
-            )
+            raise DataError(f"text: {path}: expected one column {code}, got {' and '.join(found)}: rename one")
         if name not in table.columns and not missing:
-            _refuse_problems(path, table)  # a broken header hides the columns
-            raise DataError(f"text: {path}: expected a column {code}{_instead(code, table.columns)}")
+            there = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
+            raise DataError(
+                f"text: {path}: expected a column {code} in its first line, with commas or semicolons between the "
+                f"columns of a .csv, tabs of a .tsv; got {there}"
+            )
     return names
-
-
-def _instead(code: str, columns: list[str]) -> str:
-    """Return the words for the columns of a table that lacks one, with the likely mistake."""
-    if not columns:
-        return ", got an empty file: its first line must name the columns"
-    shown = [name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..." for name in columns]
-    there = ", ".join([*shown[:_MOST_COLUMNS_SHOWN], *["..."] * (len(shown) > _MOST_COLUMNS_SHOWN)])
-    delimiters = [name for mark, name in _OTHER_DELIMITERS.items() if len(columns) == 1 and mark in columns[0]]
-    if delimiters:
-        return f", got {there}: a .csv has commas or semicolons between columns and a .tsv tabs, not {delimiters[0]}"
-    languages = {name for name in columns if find_name(name, LANGUAGES)} - COLUMN_WORDS
-    if not languages:
-        return f", got {there}: the first line must name the columns, such as en and {code if code != 'en' else 'de'}"
-    return f", got {there}{suggest(code, set(columns) - languages)}"
 
 
 def _ungzipped(path: Path) -> Path:

@@ -40,15 +40,11 @@ class Problem:
 
 @dataclass
 class CaptionTable:
-    """The readable part of a table, and its problems; columns are in the file's order.
-
-    Reading ends after `most_problems`, if it is given.
-    """
+    """The readable part of a table, and its problems; columns are in the file's order."""
 
     columns: list[str] = field(default_factory=list)
     rows: list[TableRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    most_problems: int | None = None
 
 
 def read_table(path: Path) -> CaptionTable:
@@ -86,8 +82,6 @@ def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
             table.problems.append(Problem(number, None, wrong))
         number += text.endswith("\n")
         yield text
-        if table.most_problems is not None and len(table.problems) >= table.most_problems:
-            return
 
 
 def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> Iterator[TableRow]:

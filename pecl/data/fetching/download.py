@@ -13,8 +13,8 @@ from typing import Any
 from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, UnreachableError, check_address, fetch
 from pecl.data.fetching.remote import DOWNLOADS, RemoteFile, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
-from pecl.errors import ConfigError, DataError, OutputError
-from pecl.files import BusyError, load_json, locked, read_regular, sha256_bytes, write_bytes, write_json
+from pecl.errors import ConfigError, DataError
+from pecl.files import load_json, read_regular, sha256_bytes, write_bytes, write_json
 from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
 
@@ -55,7 +55,7 @@ def download(
     Raises:
         DataError: unknown name; files could not be fetched, or differ from the owner's and `overwrite` is False.
         ConfigError: `mirror` is not a web address.
-        OutputError: the folder cannot be written, or another download is running in it.
+        OutputError: the folder cannot be written.
     """
     data_dir = Path(data_dir)
     if mirror is not None:
@@ -65,20 +65,16 @@ def download(
             raise ConfigError(f"--base-url: {error}") from error
     plans = {name: caption_files(name, mirror) for name in names}
     total = sum(map(len, plans.values()))
-    lock = locked(data_dir / ".download.lock", f"another download is running in {data_dir}")
-    try:
-        with lock, Bar(desc="download", unit="file", total=total) as bar:
-            downloader = _Downloader(data_dir, overwrite, workers, policy or FetchPolicy(), bar)
-            for name, files in plans.items():
-                downloader.fetch_all(name, files)
-                if name == "xtd10" and not text_only:
-                    images = xtd10_images(data_dir, mirror)
-                    bar.total += len(images)
-                    downloader.fetch_all(name, images)
-                if note := DOWNLOADS[name].note:
-                    downloader.report.notes.append(note.format(folder=data_dir / name))
-    except BusyError as error:
-        raise OutputError(f"{error}: wait for it, or name another folder") from error
+    with Bar(desc="download", unit="file", total=total) as bar:
+        downloader = _Downloader(data_dir, overwrite, workers, policy or FetchPolicy(), bar)
+        for name, files in plans.items():
+            downloader.fetch_all(name, files)
+            if name == "xtd10" and not text_only:
+                images = xtd10_images(data_dir, mirror)
+                bar.total += len(images)
+                downloader.fetch_all(name, images)
+            if note := DOWNLOADS[name].note:
+                downloader.report.notes.append(note.format(folder=data_dir / name))
     return downloader.report
 
 

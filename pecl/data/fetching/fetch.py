@@ -9,10 +9,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from pecl.errors import DataError
 
@@ -56,22 +55,11 @@ def check_address(url: str) -> None:
         raise FetchError(f"expected an address https://..., got {url}")
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Follows a redirect only to an address that `check_address` takes."""
-
-    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
-        check_address(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped: threading.Event) -> bytes:
     """Return the content of a file.
 
-    `check` raises DataError for wrong content; no attempt begins once `stopped` is set.
-
-    Raises:
-        FetchError: the address is not https, the server refuses, or all attempts failed.
-        UnreachableError, StoppedError: as they say.
+    `check` raises DataError for wrong content; no attempt begins once `stopped` is set. Raise FetchError if the address
+    is not https, the server refuses, or all attempts failed.
     """
     check_address(url)
     asked, wait = Request(url, headers={"User-Agent": USER_AGENT}), 0.0
@@ -80,7 +68,7 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
             raise StoppedError("stopped")
         wait, kind = min(policy.backoff * 2 ** (attempt - 1), 8.0), FetchError
         try:
-            with build_opener(_Redirects).open(asked, timeout=policy.timeout) as response:
+            with build_opener().open(asked, timeout=policy.timeout) as response:
                 content = response.read()
             check(content)
             return content

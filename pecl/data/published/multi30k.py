@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import COLUMNS, Column, ParallelCaptions, captions_from, read_captions
-from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_files, published_set, read_parallel
+from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, published_set, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.translations import read_translations
 from pecl.errors import DataError, not_none, unknown
@@ -77,9 +77,6 @@ def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
 
     Chosen are those with the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg): a draw
     that depends on no random generator, and barely on which other images are present.
-
-    Raises:
-        DataError: fewer than 1,000 names.
     """
     if len(names) < POOL_SIZE:
         raise DataError(
@@ -142,10 +139,14 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translations, translation_record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
-    record = {"split": split, "files": describe_files(files, data_dir), "translations": translation_record}
-    record["coco_split"] = coco_counts(names)
-    subset = coco_subset(names)
-    return captions_from("multi30k", language, columns | translations, subset=subset, provenance=record), names
+    record = {
+        "split": split,
+        "files": {name: describe_file(path, data_dir) for name, path in files.items()},
+        "translations": translation_record,
+        "coco_split": coco_counts(names),
+    }
+    columns |= translations
+    return captions_from("multi30k", language, columns, subset=coco_subset(names), provenance=record), names
 
 
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
@@ -182,8 +183,6 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     Captions are listed image by image. Caption k in English and caption k in German describe the same image, but
     do not translate each other. Machine translations of them do not exist.
     """
-    if request.need:
-        raise DataError(f"multi30k-task2 has no machine translations ({request.need[0]}): use multi30k instead")
     language, split = request.language, request.split
     folder = request.root / "multi30k" / "data" / "task2"
     numbers = range(1, CAPTIONS_PER_IMAGE + 1)

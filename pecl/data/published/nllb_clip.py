@@ -16,7 +16,6 @@ from pecl.data.languages import flores_languages
 from pecl.data.published import multi30k
 from pecl.data.reading import published_set, read_parallel
 from pecl.data.request import DataRequest
-from pecl.errors import DataError
 
 
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
@@ -49,17 +48,13 @@ def read_xtd200(request: DataRequest) -> ParallelCaptions:
 
 def _read(request: DataRequest, image_names: str) -> tuple[ParallelCaptions, tuple[str, ...]]:
     """Return a set, and the file name of the image of each caption."""
-    if "target_to_english" in request.need and request.language != "en":
-        raise DataError(
-            f"{request.dataset} has no translations back into English (target_to_english): "
-            "choose a route that needs only english_to_target"
-        )
     folder = request.root / request.dataset
     files = {"english": _caption_file(folder, "en"), "target": _caption_file(folder, request.language)}
     files["image_names"] = folder / image_names
     columns = read_parallel(files)
     names = columns.pop("image_names")
-    columns |= dict.fromkeys(request.need, columns["target"])
+    made = [one for one in request.need if one == "english_to_target" or request.language == "en"]
+    columns |= dict.fromkeys(made, columns["target"])
     about = {"translator": "NLLB", "images": "none: captions alone"}
     return published_set(request, columns, files, about, names), names
 

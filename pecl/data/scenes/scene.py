@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -33,15 +33,6 @@ class Dice:
     def pick(self, choices: Sequence[T]) -> T:
         """Return one of `choices`, all equally likely."""
         return choices[int(self._random.random() * len(choices))]
-
-    def weighted(self, weights: Mapping[T, float]) -> T:
-        """Return a key of `weights`, likely in proportion to its weight."""
-        point = self._random.random() * sum(weights.values())
-        for choice, weight in weights.items():
-            point -= weight
-            if point < 0:
-                return choice
-        return list(weights)[-1]  # rounding may leave the last crumb of the sum
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import cached_file
 
 from pecl.data.languages import LANGUAGES, find_name, language_name
-from pecl.errors import ConfigError, DataError, WeightsError, not_none, unknown
+from pecl.errors import ConfigError, DataError, WeightsError, not_none, one_line, unknown
 from pecl.files import sha256_file, sha256_json
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,7 @@ class TranslationConfig:
 class Translator:
     """Translates sentences in one direction; `identity` has all that determines a translation, for caches and records.
 
-    Raises:
-        WeightsError: the model cannot be loaded, is damaged, or is not a translation model.
-        ConfigError: it does not translate in this direction, or there is no such device.
+    Raise WeightsError for a model that cannot be used, and ConfigError for a direction that it lacks.
     """
 
     def __init__(self, config: TranslationConfig) -> None:
@@ -123,21 +121,14 @@ def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
         torch.zeros(1, device=config.device).tolist()  # tensors of the device "meta" hold nothing
         return tokenizer, model.eval().to(config.device)
     except RuntimeError as error:
-        raise ConfigError(f"cannot use device {config.device!r}: {_first_line(error)}") from error
+        raise ConfigError(f"cannot use device {config.device!r}: {one_line(error)}") from error
 
 
 def _cannot_load(config: TranslationConfig, error: Exception) -> str:
     return (
-        f"cannot load the translation model {config.model!r} ({_first_line(error)}); expected a MarianMT, M2M100 or "
+        f"cannot load the translation model {config.model!r} ({one_line(error)}); expected a MarianMT, M2M100 or "
         "NLLB model of https://huggingface.co, or a local folder that holds one"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-# The names by which each family of models knows languages
 
 
 @dataclass(frozen=True)
@@ -150,12 +141,7 @@ class LanguageSettings:
 
 
 def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    """Set the tokenizer of a model to the source language, and return the settings for the target language.
-
-    Raises:
-        ConfigError: the model does not translate in this direction.
-        WeightsError: the tokenizer is of no known family.
-    """
+    """Set the tokenizer of a model to the source language, and return the settings for the target language."""
     for base in type(tokenizer).__mro__:
         if base.__name__ in _FAMILIES:
             return _FAMILIES[base.__name__](tokenizer, source, target)
@@ -179,16 +165,20 @@ def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
 
 
 def _m2m100(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    known = tokenizer.lang_code_to_id
-    codes = {code: LANGUAGES[code].m2m100 or LANGUAGES[code].iso for code in (source, target)}
-    tokenizer.src_lang = _first_known([codes[source]], known, source)
-    return LanguageSettings("m2m100", first_token_id=known[_first_known([codes[target]], known, target)])
+    codes = [LANGUAGES[code].m2m100 or LANGUAGES[code].iso for code in (source, target)]
+    return _by_first_token("m2m100", tokenizer, tokenizer.lang_code_to_id, codes, (source, target))
 
 
 def _nllb(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    known = tokenizer.get_vocab()
-    tokenizer.src_lang = _first_known([LANGUAGES[source].flores], known, source)
-    return LanguageSettings("nllb", first_token_id=known[_first_known([LANGUAGES[target].flores], known, target)])
+    codes = [LANGUAGES[code].flores for code in (source, target)]
+    return _by_first_token("nllb", tokenizer, tokenizer.get_vocab(), codes, (source, target))
+
+
+def _by_first_token(
+    family: str, tokenizer: Any, known: dict[str, int], codes: list[str | None], languages: tuple[str, str]
+) -> LanguageSettings:
+    tokenizer.src_lang, first = (_first_known([code], known, one) for code, one in zip(codes, languages, strict=True))
+    return LanguageSettings(family, first_token_id=known[first])
 
 
 _FAMILIES: dict[str, Callable[[Any, str, str], LanguageSettings]] = {  # by the class of the tokenizer

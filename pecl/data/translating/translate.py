@@ -21,7 +21,7 @@ from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
 from pecl.errors import ConfigError, DataError, OutputError, not_none, unknown
-from pecl.files import locked, read_regular, sha256_json, sha256_lines, write_text
+from pecl.files import locked, sha256_json, sha256_lines, write_text
 from pecl.files.progress import Bar
 
 if TYPE_CHECKING:
@@ -107,11 +107,7 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
 
 
 def translate_job(job: TranslationJob, translator: Translator, batch_size: int = 16) -> dict[str, Any]:
-    """Translate as `translate` does, write the output and its record, and return the record.
-
-    Raises:
-        BusyError: another process makes the same output.
-    """
+    """Translate as `translate` does, write the output and its record, and return the record."""
     partial_file = job.output.with_name(f"{job.output.name}.partial")
     with locked(job.output.with_name(f"{job.output.name}.lock"), f"{job.output} is being made by another process"):
         translations = translate(job.sentences, translator, partial_file, batch_size)
@@ -132,11 +128,8 @@ def translate_job(job: TranslationJob, translator: Translator, batch_size: int =
 def translate(sentences: Sequence[str], translator: Translator, partial_file: Path, batch_size: int = 16) -> list[str]:
     """Return the translation of each sentence; equal sentences are translated once.
 
-    Every batch is appended to `partial_file` as lines, so that a killed run resumes behind its last whole batch.
-
-    Raises:
-        DataError: a sentence is too long for the model (nothing is translated then), or a translation is empty.
-        OutputError: the file cannot be written.
+    Every batch is appended to `partial_file` as lines, so that a killed run resumes behind its last whole batch. Raise
+    DataError if a sentence is too long for the model, before any is translated, or a translation is empty.
     """
     # Little padding; the longest first, should memory run out
     distinct = sorted(dict.fromkeys(sentences), key=translator.length, reverse=True)
@@ -167,12 +160,9 @@ def translate(sentences: Sequence[str], translator: Translator, partial_file: Pa
 
 def _resumed(partial_file: Path, head: str) -> list[str]:
     """Return the whole lines behind the line `head` of a file; none where it is missing or another job's."""
-    try:
-        lines = read_regular(partial_file).decode("utf-8", "replace").split("\n")[:-1]
-    except FileNotFoundError:
+    if not partial_file.exists():
         return []
-    except OSError as error:
-        raise OutputError(f"cannot read {partial_file}: {error.strerror or error}") from error
+    lines = partial_file.read_text("utf-8", "replace").split("\n")[:-1]
     return lines[1:] if lines[:1] == [head] else []
 
 

@@ -97,9 +97,10 @@ def read_e5(path: Path) -> E5File:
     """Read an E5S1 file, except for its tensors."""
     with open_regular(path) as file:
         cursor = _Cursor(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    config = _read_config(cursor)
-    vocabulary = _read_vocabulary(cursor)
-    return E5File(config, vocabulary, partial(_read_tensors, cursor, config))
+    cursor.take(8)  # magic and version
+    hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = cursor.unpack("7ifi")
+    config = BertSettings(vocabulary, hidden, layers, heads, feed_forward, positions, types, epsilon)
+    return E5File(config, _read_vocabulary(cursor), partial(_read_tensors, cursor, config))
 
 
 def build_bert(config: BertSettings, tensors: dict[str, torch.Tensor]) -> Bert:
@@ -124,21 +125,6 @@ def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
     return weights.flatten()  # (32·n,)
 
 
-def _read_config(cursor: _Cursor) -> BertSettings:
-    cursor.take(8)  # magic and version
-    hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = cursor.unpack("7ifi")
-    return BertSettings(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=feed_forward,
-        max_position_embeddings=positions,
-        type_vocab_size=types,
-        layer_norm_eps=epsilon,
-    )
-
-
 def _read_vocabulary(cursor: _Cursor) -> E5Vocabulary:
     count, *ids = cursor.unpack("5i")
     (blob_size,) = cursor.unpack("Q")
@@ -160,11 +146,16 @@ def _read_normalization(cursor: _Cursor) -> dict[str, str]:
 
 
 def _read_tensors(directory: _Cursor, config: BertSettings) -> dict[str, torch.Tensor]:
-    """Read every tensor of the directory that `Bert` has, under its name and in its shape there."""
+    """Read every tensor of the directory under its name and in its shape in `Bert`."""
     cursor = _Cursor(directory.content, directory.position)
     with torch.device("meta"):
         shapes = {name: t.shape for name, t in Bert(config).state_dict().items()}
-    names = _tensor_names(config.num_hidden_layers)
+    names = EMBEDDING_NAMES | {
+        f"l{i}.{short}.{part[0]}": f"encoder.layer.{i}.{module}.{part}"
+        for i in range(config.num_hidden_layers)
+        for short, module in LAYER_MODULES.items()
+        for part in ("weight", "bias")
+    }
     tensors = {}
     (count,) = cursor.unpack("i")
     for _ in range(count):
@@ -179,13 +170,3 @@ def _read_tensors(directory: _Cursor, config: BertSettings) -> dict[str, torch.T
                 weights = torch.from_numpy(data.array("<f4", size).astype(np.float32))
             tensors[names[name]] = weights.view(shapes[names[name]])
     return tensors
-
-
-def _tensor_names(layers: int) -> dict[str, str]:
-    """Return the name in `Bert` of each tensor of the file."""
-    names = dict(EMBEDDING_NAMES)
-    for i in range(layers):
-        for short, module in LAYER_MODULES.items():
-            names[f"l{i}.{short}.w"] = f"encoder.layer.{i}.{module}.weight"
-            names[f"l{i}.{short}.b"] = f"encoder.layer.{i}.{module}.bias"
-    return names

@@ -29,10 +29,7 @@ PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFK
 
 
 class E5Tokenizer:
-    """Texts to token ids, with the calls of transformers' tokenizers that a text tower makes.
-
-    `in_transformers` is a tokenizer of transformers over the same one. Its import takes a second.
-    """
+    """Texts to token ids, with the calls of transformers' tokenizers that a text tower makes."""
 
     def __init__(self, tokenizer: Tokenizer, special: dict[str, str]) -> None:
         self.backend_tokenizer = tokenizer
@@ -54,9 +51,8 @@ class E5Tokenizer:
         else:
             self.backend_tokenizer.no_truncation()
         several = [texts] if isinstance(texts, str) else list(texts)
-        ids = [
-            one.ids for one in self.backend_tokenizer.encode_batch_fast(several, add_special_tokens=add_special_tokens)
-        ]
+        encoded = self.backend_tokenizer.encode_batch_fast(several, add_special_tokens=add_special_tokens)
+        ids = [one.ids for one in encoded]
         return {"input_ids": ids[0] if isinstance(texts, str) else ids}
 
     @property
@@ -78,25 +74,15 @@ class E5Tokenizer:
 
     @cached_property
     def in_transformers(self) -> Any:
-        """A `PreTrainedTokenizerFast` over the same tokenizer."""
-        from transformers import PreTrainedTokenizerFast
+        """A `PreTrainedTokenizerFast` of the same pieces."""
+        from transformers import PreTrainedTokenizerFast  # takes a second
 
         return PreTrainedTokenizerFast(
-            tokenizer_object=_Own(self.backend_tokenizer),  # a copy of its 250,000 pieces would take .7 s
+            tokenizer_object=self.backend_tokenizer,
             **{f"{role}_token": piece for role, piece in self.special.items()},
             cls_token=self.special["bos"],
             sep_token=self.special["eos"],
         )
-
-
-class _Own:
-    """A tokenizer that nothing else uses, so that transformers, which copies its arguments, takes it without a copy."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
-        return self.tokenizer
 
 
 def build_tokenizer(vocabulary: E5Vocabulary) -> E5Tokenizer:
@@ -119,14 +105,9 @@ def build_tokenizer(vocabulary: E5Vocabulary) -> E5Tokenizer:
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
     """Return the normaliser of a table from characters to text; see the head of this file."""
     changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
-    dropped = "".join(c for c, text in changed.items() if text == "")
-    spaces = "".join(c for c, text in changed.items() if text == " ")
-    steps = []
-    if dropped:
-        steps.append(normalizers.Replace(Regex(f"[{re.escape(dropped)}]"), ""))
-    if spaces:
-        steps.append(normalizers.Replace(Regex(f"[{re.escape(spaces)}]"), " "))
-    steps += [
+    read_as = {text: "".join(c for c, own in changed.items() if own == text) for text in ("", " ")}
+    steps = [
+        *(normalizers.Replace(Regex(f"[{re.escape(own)}]"), text) for text, own in read_as.items() if own),
         normalizers.Replace(KEPT, PLACEHOLDER),
         normalizers.NFKC(),
         normalizers.Replace(PLACEHOLDER, KEPT),

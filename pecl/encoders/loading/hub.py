@@ -1,8 +1,6 @@
 """From a model's name to the folder of its files: a local folder as it is, a hub id downloaded once and cached.
 
 `id@revision` is one state of a model: a commit, which never changes, or a tag or branch, which its owner can move.
-
-Every failure is one sentence that says what could not be fetched, from where, and what to do without a network.
 """
 
 import functools
@@ -55,10 +53,8 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     if folder.is_dir():
         return folder
     name = str(name_or_path)
-    if folder.exists():
-        raise WeightsError(f"{name} is a file: expected the folder of a checkpoint ({option})")
-    if name.startswith((".", "~", "/")) or name.count("/") > 1:
-        raise WeightsError(f"there is no folder {name} ({option})")
+    if folder.exists() or name.startswith((".", "~", "/")) or name.count("/") > 1:
+        raise WeightsError(f"there is no folder {name}: expected that of a checkpoint ({option})")
     repo_id, _, revision = name.partition("@")
     try:
         return _fetch(repo_id, revision or None, weights)

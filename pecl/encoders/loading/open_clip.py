@@ -6,6 +6,8 @@ transformers encoder, such as XLM-R with a head of two layers, keep the names of
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,19 +39,25 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
     read, since open_clip's table and the model hub decide which file a name means.
     """
     open_clip, weights, checksum = _known(name, model, pretrained)
-    try:
+    with _loading(name, model):
         if checksum is not None:
             _weights_file(open_clip, model, weights, checksum)
         whole, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
+    settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
+    encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
+    encoder.model_config = open_clip.get_model_config(model)
+    return encoder
+
+
+@contextmanager
+def _loading(name: str, model: str) -> Iterator[None]:
+    try:
+        yield
     except WeightsError:
         raise
     except Exception as error:  # open_clip lets through whatever its download and torch raise
         remedy = f"{PREFIX}{model}/PATH names a local file of weights"
         raise WeightsError(f"open_clip cannot load {name}: {first_line(error)}; {remedy}") from error
-    settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
-    encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
-    encoder.model_config = open_clip.get_model_config(model)
-    return encoder
 
 
 def _known(name: str, model: str, pretrained: str | None) -> tuple[Any, Any, str | None]:
@@ -120,13 +128,8 @@ def read_named(name: str) -> OpenClipText:
     """Read the text half of `open_clip:<model>/<weights>`, whose file is fetched if need be; see `load_image`."""
     model, _, pretrained = name.removeprefix(PREFIX).partition("/")
     open_clip, weights, checksum = _known(name, model, pretrained)
-    try:
+    with _loading(name, model):
         config, source = open_clip.get_model_config(model), _weights_file(open_clip, model, weights, checksum)
-    except WeightsError:
-        raise
-    except Exception as error:  # open_clip lets through whatever its download raises
-        remedy = f"{PREFIX}{model}/PATH names a local file of weights"
-        raise WeightsError(f"open_clip cannot fetch {name}: {first_line(error)}; {remedy}") from error
     return _read(source, config, None)
 
 

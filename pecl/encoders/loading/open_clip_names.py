@@ -55,7 +55,7 @@ def _layer(name: str) -> tuple[str, str]:
     return (f"{match[1]}.{{}}.{match[3]}", match[2]) if match else (name, "")
 
 
-def from_open_clip(state: Mapping[str, torch.Tensor], source: Path) -> dict[str, torch.Tensor]:
+def from_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the weights of open_clip's text transformer under transformers' names; `projection.…` is the head.
 
     Weights of other parts of the model, such as the image half, are left out.
@@ -67,8 +67,6 @@ def from_open_clip(state: Mapping[str, torch.Tensor], source: Path) -> dict[str,
         if form in _NAMES:
             found[_NAMES[form].format(layer)] = tensor
         elif fused is not None:
-            if len(tensor) % 3:
-                raise WeightsError(f"{source}: {name} has {len(tensor)} rows, expected those of query, key and value")
             for letter, part in zip("qkv", tensor.chunk(3), strict=True):
                 found[_SPLIT.format(layer, letter, fused[1])] = part
         elif name == _PROJECTION:

@@ -8,13 +8,12 @@ documentation, "Creating Custom Models".
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.cleaning import CLEANINGS
 from pecl.encoders.loading.weights import check_names, read_json, read_state_dict, take_linear
 from pecl.encoders.pooling import POOLINGS
@@ -34,7 +33,7 @@ POOLING_FLAGS = {
 ADDED_BY_EXPORT = {"added_by_export": True}
 CLEAN = "pecl_clean"  # name of a tower's cleaning of texts, in the file of prompts
 # The activations of dense layers by the names of their classes
-ACTIVATION_LAYERS = {"Identity": nn.Identity} | {type(one).__name__: type(one) for one in ACTIVATIONS.values()}
+ACTIVATION_LAYERS = {layer.__name__: layer for layer in (nn.Identity, nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh)}
 
 
 class Normalize(nn.Module):
@@ -45,19 +44,11 @@ class Normalize(nn.Module):
         return F.normalize(embeddings, dim=-1)
 
 
-class Layout(NamedTuple):
-    """The settings in the folder."""
+def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]:
+    """Return the encoder's folder in that of a sentence-transformers model, and what is put around the encoder.
 
-    encoder: Path  # folder of the transformers checkpoint
-    pooling: str | None  # a name in `POOLINGS`; None where the encoder's checkpoint has pooling and head itself
-    head: nn.Module | None  # the layers after the pooling, a plain linear layer where that is all
-    text_prefix: str  # the default prompt, put before every text
-    max_length: int | None  # longest sequence in tokens, where one is set
-    clean: str | None  # a name in `CLEANINGS`, or empty; None where only the family says it
-
-
-def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
-    """Read the folder of a sentence-transformers model, its encoder's weights left out."""
+    That are fields of `TextParts`; pooling and head, or `clean`, are absent where the encoder's checkpoint has them.
+    """
     modules = _modules(folder)
     encoder = modules[0][1]
     pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
@@ -67,17 +58,15 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prompts = folder / "config_sentence_transformers.json"
     prompt_settings = read_json(prompts) if prompts.exists() else {}
-    prefix, clean = _default_prompt(prompt_settings), prompt_settings.get(CLEAN)
+    named, clean = prompt_settings.get("prompts"), prompt_settings.get(CLEAN)
+    prefix = str(named.get(str(prompt_settings.get("default_prompt_name")), "")) if isinstance(named, dict) else ""
     if clean and clean not in CLEANINGS:
         raise WeightsError(f"{prompts}: {unknown('cleaning of texts', str(clean), CLEANINGS)}")
-    return Layout(
-        encoder,
-        None if pooling is None else _pooling(pooling / "config.json", prefix),
-        _head(modules[1 if pooling is None else 2 :], folder, dtype),
-        prefix,
-        settings.get("max_seq_length"),
-        clean,
-    )
+    around: dict[str, Any] = {"text_prefix": prefix, "longest": settings.get("max_seq_length")}
+    around |= {} if clean is None else {"clean": clean}
+    if pooling is not None:
+        around |= {"pooling": _pooling(pooling / "config.json", prefix), "head": _head(modules[2:], folder, dtype)}
+    return encoder, around
 
 
 def encoder_folder(folder: Path) -> Path:
@@ -110,11 +99,6 @@ def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> l
         return [(kind.split(".")[-1], path.parent / place) for kind, place in entries_of(load_json(path))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected a list of sentence-transformers modules ({error})") from error
-
-
-def _default_prompt(settings: dict[str, Any]) -> str:
-    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
-    return str(prompts.get(str(name), "")) if isinstance(prompts, dict) else ""
 
 
 def _pooling(path: Path, text_prefix: str) -> str:

@@ -5,7 +5,7 @@ model that the config names. The files of a folder tell its kind: `modules.json`
 `open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -38,12 +38,11 @@ from pecl.encoders.loading.weights import (
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
-TEXT_OPTION = "--text-model PATH"
 IMAGE_PARTS = ("vision_model.", "visual_projection.", "logit_scale", "logit_bias")  # of a checkpoint of both halves
 DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
 
 
-@dataclass
+@dataclass(frozen=True)
 class TextParts:
     """Parts of a tower from a checkpoint; each reader fills in those of its format."""
 
@@ -71,8 +70,16 @@ def load_text_checkpoint(
     if (name := str(name_or_path)).startswith(open_clip.PREFIX):
         parts = _read_open_clip(open_clip.read_named(name), dtype)
     else:
-        folder = resolve(name_or_path, TEXT_OPTION)
-        parts = _read_parts(folder, dtype)
+        folder = resolve(name_or_path, "--text-model PATH")
+        if (folder / "modules.json").exists():
+            encoder, around = read_layout(folder, dtype)
+            parts = replace(_read_encoder(encoder, dtype), **around)
+        elif open_clip.is_open_clip(folder):
+            parts = _read_open_clip(open_clip.read_folder(folder), dtype)
+        elif read_json(folder / "config.json").get("model_type") == "M-CLIP":
+            parts = _read_mclip(folder, dtype)
+        else:
+            parts = _read_encoder(folder, dtype)
     tower = MultilingualTextEncoder(
         parts.backbone,
         parts.tokenizer,
@@ -84,16 +91,6 @@ def load_text_checkpoint(
         clean=parts.clean,
     )
     return tower.to(device)
-
-
-def _read_parts(folder: Path, dtype: torch.dtype) -> TextParts:
-    if (folder / "modules.json").exists():
-        return _read_sentence_transformers(folder, dtype)
-    if open_clip.is_open_clip(folder):
-        return _read_open_clip(open_clip.read_folder(folder), dtype)
-    if read_json(folder / "config.json").get("model_type") == "M-CLIP":
-        return _read_mclip(folder, dtype)
-    return _read_encoder(folder, dtype)
 
 
 def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
@@ -111,21 +108,10 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
     return TextParts(backbone, _read_tokenizer(folder, config), head)
 
 
-def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
-    layout = read_layout(folder, dtype)
-    parts = _read_encoder(layout.encoder, dtype)
-    if layout.pooling is not None:
-        parts.head, parts.pooling = layout.head, layout.pooling
-    parts.text_prefix = layout.text_prefix
-    parts.longest = layout.max_length
-    parts.clean = parts.clean if layout.clean is None else layout.clean
-    return parts
-
-
 def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> TextParts:
     if not text.settings.get("hf_model_name"):
         config = transformer_config(text.settings, text.width, text.is_quick, text.source)
-        state = from_open_clip(text.state, text.source)
+        state = from_open_clip(text.state)
         return _half_parts(config, state, text.source, dtype, text.tokenizer, text.clean)
     config = open_clip.encoder_config(text)
     weights, head, pooling = open_clip.encoder_parts(text, dtype)

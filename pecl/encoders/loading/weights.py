@@ -5,7 +5,6 @@ One file or shards, safetensors or `.bin`, memory-mapped; a model is checked wei
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import re
@@ -26,8 +25,6 @@ from pecl.files import load_json, open_regular
 if TYPE_CHECKING:  # a second, and `adapters/formats` imports this module
     from transformers import PretrainedConfig, PreTrainedModel
 
-logger = logging.getLogger(__name__)
-
 # Names of weight files, the format to prefer first; shards are listed by an index.
 WEIGHT_FILES = (
     re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
@@ -45,9 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint, not a partial download"
         ) from error
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: expected JSON ({error}): the file is damaged or cut short") from error
     if not isinstance(document, dict):
         raise WeightsError(f"{path} holds a {type(document).__name__}, expected an object with keys")
@@ -63,9 +58,9 @@ def weight_files(folder: Path) -> list[Path]:
         if index.exists():
             try:
                 shards = sorted({os.path.basename(shard) for shard in read_json(index)["weight_map"].values()})
-                missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
             except (KeyError, TypeError, AttributeError) as error:
                 raise WeightsError(f"{index}: expected a weight_map, files by the names of weights") from error
+            missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
             if missing or not shards:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
@@ -175,13 +170,11 @@ def build_model(
     Errors name `source`, a folder or file, and put `prefix` before the names, as the checkpoint does.
     """
     check_memory(state, dtype, source)
-    pooler = {name for name in state if name.startswith("pooler.")}
-    logger.debug("%s: %d weights of an unused pooler left out", source, len(pooler))
     with _quiet_transformers():
         loaded = model_class.from_pretrained(
             None,
             config=config,
-            state_dict={name: tensor for name, tensor in state.items() if name not in pooler},
+            state_dict={name: tensor for name, tensor in state.items() if not name.startswith("pooler.")},
             dtype=dtype,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name

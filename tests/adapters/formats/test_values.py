@@ -1,7 +1,5 @@
 """Parameters of adapter files: finite everywhere, and near to the original where they are packed in steps."""
 
-import re
-
 import pytest
 import torch
 from helpers.adapter_towers import states, tower_of
@@ -9,27 +7,21 @@ from pack_adapters import pack
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.convert import read_adapter
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
-from pecl.adapters.formats.packed import unpack
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter, unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import WeightsError
 
 NOT_FINITE = "holds values that are not finite numbers"
-DAMAGES = {
-    "one NaN": (lambda tensor: tensor.index_fill_(0, torch.tensor([0]), float("nan")), NOT_FINITE),
-    "whole numbers": (lambda tensor: tensor.long(), "holds int64, strided, expected dense floating-point numbers"),
-}
 
 
-@pytest.fixture(params=DAMAGES)
-def damaged(request):
-    """A tower, the state of an adapter with one damaged parameter, and what the error says."""
+@pytest.fixture
+def damaged():
+    """A tower, and the state of an adapter with a NaN in one parameter."""
     tower = tower_of("xlm-roberta", torch.float32)
-    damage, message = DAMAGES[request.param]
     state = states(tower, "lora", 1)[0]
-    name = sorted(state)[3]
-    return tower, state | {name: damage(state[name])}, re.escape(message)
+    state[sorted(state)[3]][0] = float("nan")
+    return tower, state
 
 
 def adapter_file(tower, state, path="a.safetensors"):
@@ -37,7 +29,7 @@ def adapter_file(tower, state, path="a.safetensors"):
 
 
 def test_files_of_every_format(damaged, tmp_path):
-    tower, state, message = damaged
+    tower, state = damaged
     configs = parse_adapter("lora")
     path = save_adapter(tmp_path / "de.safetensors", state, configs, "de", tower)
     write_peft(tmp_path / "peft", state, configs, tower)
@@ -52,7 +44,7 @@ def test_files_of_every_format(damaged, tmp_path):
         lambda: read_adapter(tmp_path / "text_model_best.ckpt", tower),
     ):
         with pytest.raises(
-            WeightsError, match=rf"adapter .*{tmp_path}.* cannot be used: adapter parameter '.*' {message}"
+            WeightsError, match=rf"adapter .*{tmp_path}.* cannot be used: adapter parameter '.*' {NOT_FINITE}"
         ):
             read()
     assert tower.adapter is None

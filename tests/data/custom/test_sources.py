@@ -48,7 +48,7 @@ def test_of_several_columns_of_a_language_the_one_with_its_code_is_taken(tmp_pat
 def test_a_column_of_numbers_with_the_name_of_a_language_gives_way(tmp_path):
     (tmp_path / "a.csv").write_text("id,en,Indonesian,to\n17,a dog,seekor anjing,3\n", "utf-8")
     assert pairs_of(tmp_path / "a.csv", "id") == [("seekor anjing", "a dog")]
-    with pytest.raises(DataError, match=r"expected a column fi, got id, en, Indonesian, to$"):
+    with pytest.raises(DataError, match=r"expected a column fi .*; got id, en, Indonesian, to$"):
         pairs_of(tmp_path / "a.csv", "fi")
 
 
@@ -130,11 +130,11 @@ def test_orders_are_those_of_earlier_versions(count):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.tsv", "", "expected a column de, got an empty file: its first line must name the columns"),
-        ("a.tsv", "a dog\tein Hund\na cat\teine Katze\n", "got a dog, ein Hund: the first line must name the columns"),
+        ("a.tsv", "", "expected a column de in its first line, .*got none$"),
+        ("a.tsv", "en,de\na dog,ein Hund\n", "expected a column de .*tabs of a .tsv; got en,de$"),
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
         ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
-        ("a.jsonl", '{"en": "a", "de": "b"\n' * 2000, r"line 1: not JSON.*\(1,000 or more such\)"),
+        ("a.jsonl", '{"en": "a", "de": "b"\n' * 2000, "line 1: not JSON"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said_with_what_helps(tmp_path, name, content, said):

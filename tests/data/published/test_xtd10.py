@@ -77,7 +77,7 @@ def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
     assert captions.subset == ("train2014", *["val2014"] * 3)
     assert captions.provenance["files"]["target"]["file"] == "xtd200/swh_Latn.txt"
     assert pecl.make_config({"dataset": "xtd200", "language": "swa"}).gallery == "english"
-    with pytest.raises(DataError, match="no translations back into English"):
+    with pytest.raises(DataError, match="has no target to english translations"):
         load_dataset("xtd200", "sw", data_dir=tmp_path, need=["target_to_english"])
     config = {"dataset": "xtd200", "language": "sw", "data_dir": str(tmp_path), "shots": 1, "image_weight": 0}
     with pytest.raises(ConfigError, match="xtd200 is a test set: name the text to train on"):
@@ -154,7 +154,8 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
 @pytest.mark.parametrize(
     ("load", "line", "said"),
     [
-        (load_xm3600, "\nno JSON", "line 2: not JSON in UTF-8"),
+        (load_xm3600, "\nno JSON", "line 2: expected a JSON object"),
+        (load_xm3600, '{"image/key": "a1", "de": ["a"]}', "line 1: expected a JSON object"),
         (load_xflickrco, '{"img_path": "x.jpg", "sentences": ["a"]}', "list other images, or in another order"),
     ],
 )
