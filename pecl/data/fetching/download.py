@@ -148,32 +148,27 @@ class _Downloader:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         if self._stopped.is_set():
             raise StoppedError("stopped")
-        target = self.data_dir / file.path
-        record: DownloadRecord = {}
-        content = read_regular(target) if target.exists() else b""
-        outcome = self._found(file, target, content)
-        if outcome is None:
-            content = fetch(
-                file.url, partial(check_content, sha256=file.sha256, is_text=file.is_text), self.policy, self._stopped
-            )
-            write_bytes(target, content)
-            provenance_file(target).unlink(missing_ok=True)  # record of the replaced file
-            outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}
-        return outcome, record | {"sha256": sha256_bytes(content), "bytes": len(content)}
+        target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, is_text=file.is_text)
+        if target.exists():
+            content = read_regular(target)
+            try:
+                check(content)
+                return "present", _record_of(content)
+            except DataError as error:
+                if file.sha256 is not None and not self.overwrite:  # a damaged photograph is of no use to anyone
+                    if read_provenance(target) is not None:
+                        return "kept", _record_of(content)
+                    said = f"{target} is there but not the owner's file: {error}; --overwrite replaces it"
+                    raise FetchError(said) from error
+        content = fetch(file.url, check, self.policy, self._stopped)
+        write_bytes(target, content)
+        provenance_file(target).unlink(missing_ok=True)  # record of the replaced file
+        date = datetime.now(timezone.utc).isoformat("T", "seconds")
+        return "fetched", {"url": file.url, "date": date, **_record_of(content)}
 
-    def _found(self, file: RemoteFile, target: Path, content: bytes) -> str | None:
-        """Return "present" or "kept" for a file that is there and stays, None for one to fetch or to replace."""
-        if not target.exists():
-            return None
-        try:
-            check_content(content, file.sha256, file.is_text)
-            return "present"
-        except DataError as error:
-            if file.sha256 is None or self.overwrite:  # a damaged photograph is of no use to anyone
-                return None
-            if read_provenance(target) is not None:
-                return "kept"
-            raise FetchError(f"{target} is there but not the owner's file: {error}; --overwrite replaces it") from error
+
+def _record_of(content: bytes) -> DownloadRecord:
+    return {"sha256": sha256_bytes(content), "bytes": len(content)}
 
 
 def _failure_sentence(name: str, count: int, failed: Mapping[RemoteFile, DataError], not_tried: int) -> str:

@@ -110,9 +110,7 @@ def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
         model, loading = AutoModelForSeq2SeqLM.from_pretrained(
             config.model, dtype=DTYPES[config.dtype], output_loading_info=True, **arguments
         )
-    except ImportError as error:
-        raise WeightsError(f"{_cannot_load(config, error)}: pip install sentencepiece") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise WeightsError(_cannot_load(config, error)) from error
     if loading["missing_keys"]:  # they would be random
         raise WeightsError(f"{config.model} lacks the weights {', '.join(sorted(loading['missing_keys'])[:5])}")

@@ -146,33 +146,30 @@ def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClip
     return OpenClipText(source, settings, config["embed_dim"], bool(config.get("quick_gelu")), text or state, tokenizer)
 
 
-def encoder_config(text: OpenClipText) -> PretrainedConfig:
-    """Return the config of the transformers encoder in a tower of open_clip."""
-    if (text.tokenizer / "config.json").exists():
-        return read_config(text.tokenizer)
-    name = text.settings["hf_model_name"]
-    return base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
+def encoder_parts(
+    text: OpenClipText, dtype: torch.dtype
+) -> tuple[PretrainedConfig, dict[str, torch.Tensor], nn.Module | None, str]:
+    """Return the encoder's config and weights, the head, and the pooling of a tower around a transformers encoder.
 
-
-def encoder_parts(text: OpenClipText, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], nn.Module | None, str]:
-    """Return the encoder's weights, the head, and the pooling of a tower around a transformers encoder."""
+    The head is open_clip's projection: none, one linear layer, or two with GELU between them.
+    """
     pooler = text.settings.get("hf_pooler_type") or "mean_pooler"
     if pooler not in POOLERS:
         raise WeightsError(f"{text.source}: {unknown('hf_pooler_type', pooler, POOLERS)}")
-    encoder, head = "transformer.", "proj."
-    if other := [name for name in text.state if not name.startswith((encoder, head))]:
+    if other := [name for name in text.state if not name.startswith(("transformer.", "proj."))]:
         raise WeightsError(
             f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.… of a tower"
         )
-    weights = {name.removeprefix(encoder): value for name, value in text.state.items() if name.startswith(encoder)}
-    return weights, _head(text, dtype), POOLERS[pooler]
-
-
-def _head(text: OpenClipText, dtype: torch.dtype) -> nn.Module | None:
-    """Return open_clip's projection: none, one linear layer, or two with GELU between them."""
+    if (text.tokenizer / "config.json").exists():
+        config = read_config(text.tokenizer)
+    else:
+        name = text.settings["hf_model_name"]
+        config = base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
+    prefix, head = "transformer.", None
     if "proj.weight" in text.state:
-        return take_linear(text.state, "proj", text.source, dtype)
-    if "proj.0.weight" not in text.state:
-        return None
-    first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
-    return nn.Sequential(first, nn.GELU(), last)
+        head = take_linear(text.state, "proj", text.source, dtype)
+    elif "proj.0.weight" in text.state:
+        first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
+        head = nn.Sequential(first, nn.GELU(), last)
+    weights = {name.removeprefix(prefix): value for name, value in text.state.items() if name.startswith(prefix)}
+    return config, weights, head, POOLERS[pooler]
