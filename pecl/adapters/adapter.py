@@ -273,9 +273,7 @@ def check_finite(state: Mapping[str, torch.Tensor]) -> None:
     """Raise WeightsError, naming the parameter, unless all numbers are finite."""
     for name, tensor in state.items():
         if not np.isfinite(tensor.detach().float().cpu().numpy()).all():  # torch's takes three times as long
-            raise WeightsError(
-                f"adapter parameter {name!r} holds values that are not finite numbers: expected a trained adapter"
-            )
+            raise WeightsError(f"adapter parameter {name!r} holds values that are not finite numbers")
 
 
 def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:

@@ -125,10 +125,7 @@ class AdapterBank:
         names: list[str] = []
         for language, adapter in adapters:
             if (name := find_name(language, [*self._spec_of, *names])) is not None:
-                as_name = "" if name == language else f", as {name!r}"
-                raise ConfigError(
-                    f"language {language!r} is in the bank already{as_name}; remove it first or use another name"
-                )
+                raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
             configs, state = self._read(adapter)
             if configs not in specs:
                 specs[configs] = SlottedTower(self.tower, configs)

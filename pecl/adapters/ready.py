@@ -44,9 +44,7 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
             check_digest(result, needed=True)
             results[result["config"]["language"]] = result
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}, line {number}: expected the result of a training as JSON ({error}); install pecl again"
-            ) from error
+            raise DataError(f"{path}, line {number} is damaged ({error}); install pecl again") from error
     return results
 
 

@@ -80,8 +80,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.value in seen:
-            raise ConfigError(
-                f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} twice, expected once"
-            )
+            line = key_node.start_mark.line + 1
+            raise ConfigError(f"{path}, line {line}: key {key_node.value!r} twice, expected once")
         seen.add(key_node.value)
     return document

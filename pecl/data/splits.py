@@ -50,9 +50,7 @@ def check_split(captions: ParallelCaptions, shots: int | None) -> None:
 def check_shots(n: int, shots: int | None) -> int:
     """Return `shots`; refuse a split that `n` items are too few for."""
     if shots is None:
-        raise DataError(
-            "shots: expected a number, got all: these data were not published in training, validation and test parts"
-        )
+        raise DataError("shots: expected a number, got all: these data have no training, validation and test parts")
     if shots < 1:
         raise DataError(f"shots: expected a whole number >= 1, got {shots}")
     if 2 * shots >= n:

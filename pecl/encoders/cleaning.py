@@ -28,9 +28,7 @@ def cleaning(name: str) -> Callable[[str], str]:
     try:
         from open_clip.tokenizer import get_clean_fn
     except ImportError as error:
-        raise WeightsError(
-            f"the cleaning {name!r} of texts needs open_clip: {install('openclip')} ({error})"
-        ) from error
+        raise WeightsError(f"the cleaning {name!r} needs open_clip: {install('openclip')} ({error})") from error
     return get_clean_fn("lower" if name == WHITESPACE_LOWER else name)
 
 

@@ -140,9 +140,7 @@ def head_parts(head: nn.Module) -> list[Part]:
         elif parts and parts[-1].kind == "Dense" and isinstance(layer, nn.Tanh | nn.GELU | nn.ReLU):
             settings["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
         else:
-            raise ConfigError(
-                f"a head with a {type(layer).__name__} cannot be written in sentence-transformers' layout"
-            )
+            raise ConfigError(f"sentence-transformers' layout has no place for a {type(layer).__name__} in a head")
     return parts
 
 

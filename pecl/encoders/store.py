@@ -143,9 +143,7 @@ class EmbeddingStore:
             try:
                 for places, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():
-                        raise DataError(
-                            f"tower {self.tower[:16]} gives embeddings that are not finite: its weights are damaged"
-                        )
+                        raise DataError(f"embeddings of the tower {self.tower[:16]} are not finite: damaged weights")
                     kept = [i for i, place in enumerate(places) if place in wanted]
                     wanted.difference_update(places)
                     batches.append(([hashes[places[i]] for i in kept], embeddings[kept].float().numpy()))

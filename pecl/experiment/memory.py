@@ -89,6 +89,4 @@ def check_size(members: Sequence[Prepared], most: int) -> None:
             f"fleet: expected 1 with the text tower {members[0].towers.text.name!r}, whose attention draws dropout for "
             f"a whole batch, got {len(members)}; or leave dropout out"
         )
-    raise ConfigError(
-        f"fleet: expected at most {most}, the largest that fits into the memory here, got {len(members)}; or auto"
-    )
+    raise ConfigError(f"fleet: expected at most {most}, which fit into the memory here, or auto, got {len(members)}")

@@ -54,9 +54,8 @@ def start_slots(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file; refuse one that cannot be used on this tower."""
     file = _file_of(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):
-        raise ConfigError(
-            f'start: expected an adapter "{describe(adapter.configs)}", got {path} with "{describe(file.configs)}"'
-        )
+        expected, found = describe(adapter.configs), describe(file.configs)
+        raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{found}"')
     adapter.check_state(file.state)
     adapter.put_slot_states(dict.fromkeys(range(adapter.num_slots), file.state))
 

@@ -32,9 +32,7 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"training state {path} cannot be used ({error}); delete it to train from the start"
-        ) from error
+        raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
 
 
 class Checkpoint:

@@ -102,9 +102,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     except FileNotFoundError as error:
         raise WeightsError(f"adapter file {path} is missing") from error
     except DamagedFileError as error:
-        raise WeightsError(
-            f"adapter file {path} is damaged or no safetensors file ({error}); copy it again, or train it again"
-        ) from error
+        raise WeightsError(f"adapter file {path} is damaged or no safetensors file ({error}); copy it again") from error
     except OSError as error:
         raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
     if metadata.get("format") != FORMAT:

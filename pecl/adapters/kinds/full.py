@@ -28,9 +28,7 @@ class FullConfig(AdapterConfig):
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a copy of each layer that has parameters; ConfigError for one that cannot be copied."""
         if tower.precision != FP32:
-            raise ConfigError(
-                f"full: expected the precision fp32, since every weight is trained, got {tower.precision}"
-            )
+            raise ConfigError(f"full: expected the precision fp32, which trains all weights, got {tower.precision}")
         placements = []
         for path, module in tower.named_modules():
             if not any(True for _ in module.parameters(recurse=False)) or path.startswith("backbone.pooler."):

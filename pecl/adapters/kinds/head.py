@@ -85,9 +85,7 @@ class SlotLowRankLinear(SlotModule):
         super().__init__(base, rows)
         weight = innermost(base).weight  # (o, i)
         if rank > min(weight.shape):
-            raise ConfigError(
-                f"head: rank: expected 1 to {min(weight.shape)} in a layer of shape {tuple(weight.shape)}, got {rank}"
-            )
+            raise ConfigError(f"head: rank: expected 1 to {min(weight.shape)}, the layer's smaller width, got {rank}")
         self.down = self.slot_parameter(rank, weight.shape[1], like=weight)
         self.up = self.slot_parameter(weight.shape[0], rank, like=weight)
         self.shift = self.slot_parameter(weight.shape[0], like=weight)

@@ -45,9 +45,7 @@ class SlotLora(SlotModule):
         super().__init__(base, rows)
         weight = innermost(base).weight  # (o, i)
         if not 1 <= config.r <= min(weight.shape):
-            raise ConfigError(
-                f"lora: r: expected 1 to {min(weight.shape)} in a layer of shape {tuple(weight.shape)}, got {config.r}"
-            )
+            raise ConfigError(f"lora: r: expected 1 to {min(weight.shape)}, the layer's smaller width, got {config.r}")
         self.scaling = config.lora_alpha / config.r
         self.dropout = nn.Dropout(config.lora_dropout)
         self.dropout.training = self.training

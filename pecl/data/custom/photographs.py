@@ -56,9 +56,7 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(
-            f"{folder}: expected a folder of photographs, {'got a file' if root.exists() else 'found none'}"
-        )
+        raise DataError(f"{folder}: expected a folder of photographs, found {'a file' if root.exists() else 'none'}")
     found: list[Photograph] = []
     unreadable: dict[str, str] = {}
     waiting = [""]

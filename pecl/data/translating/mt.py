@@ -151,9 +151,7 @@ def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     for side, wanted in (("source", source), ("target", target)):
         stated = getattr(tokenizer, f"{side}_lang", None)
         if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):  # None: a group such as `roa`
-            raise ConfigError(
-                f"the model's {side} language is {stated!r}, but {wanted!r} was asked for: choose another"
-            )
+            raise ConfigError(f"the model's {side} language is {stated!r}, not {wanted!r}: choose another model")
     codes = tokenizer.supported_language_codes  # such as ">>kor<<"; none if there is one target language
     if not codes:
         return LanguageSettings("marian")

@@ -53,9 +53,7 @@ def dataset_job(
         raise DataError(unknown("data set with translations", name, RELEASED))
     direction = "english_to_target" if source == "en" else "target_to_english"
     if (source == "en") == (target == "en"):
-        raise ConfigError(
-            f"translations are from English or into it, but --source is {source!r} and --target {target!r}"
-        )
+        raise ConfigError(f"expected English as --source or --target, got {source!r} and {target!r}")
     language = target if source == "en" else source
     captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
     split = captions.provenance.get("split")

@@ -74,9 +74,7 @@ def _known(name: str, model: str, pretrained: str | None) -> tuple[Any, Any, str
         raise WeightsError(unknown("open_clip model", model, open_clip.list_models()))
     tags = open_clip.list_pretrained_tags_by_model(model)
     if not weights or ("/" not in weights and weights not in tags):
-        raise WeightsError(
-            f"{unknown(f'weights of open_clip model {model}', weights, tags)}; or the path of a file of weights"
-        )
+        raise WeightsError(f"{unknown(f'weights of open_clip model {model}', weights, tags)}; or the path of a file")
     return open_clip, weights, checksum
 
 
@@ -157,9 +155,7 @@ def encoder_parts(
     if pooler not in POOLERS:
         raise WeightsError(f"{text.source}: {unknown('hf_pooler_type', pooler, POOLERS)}")
     if other := [name for name in text.state if not name.startswith(("transformer.", "proj."))]:
-        raise WeightsError(
-            f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.… of a tower"
-        )
+        raise WeightsError(f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.…")
     if (text.tokenizer / "config.json").exists():
         config = read_config(text.tokenizer)
     else:

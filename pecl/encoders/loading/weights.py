@@ -39,9 +39,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         document = load_json(path)
     except FileNotFoundError as error:
-        raise WeightsError(
-            f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint, not a partial download"
-        ) from error
+        raise WeightsError(f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint") from error
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: expected JSON ({error}): the file is damaged or cut short") from error
     if not isinstance(document, dict):
