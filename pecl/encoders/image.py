@@ -65,7 +65,6 @@ class ImageEncoder(Tower):
         self.name = name
         self.preprocessing = preprocessing
         self.model_config: dict[str, Any] | None = None  # open_clip's config of the model whose image half this is
-        self._fingerprint: str | None = None
         self.eval()
 
     @cached_property
@@ -75,12 +74,10 @@ class ImageEncoder(Tower):
             return self.head.out_features
         return self.encode_image([Image.new("RGB", (32, 32), "grey")]).shape[1]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights and of the preprocessing."""
-        if self._fingerprint is None:
-            self._fingerprint = fingerprint_module(self, self.preprocessing)
-        return self._fingerprint
+        return fingerprint_module(self, self.preprocessing)
 
     @property
     def default_batch_size(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,7 +99,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.dropout_seeds = DropoutSeeds()  # shared by the dropouts that `use_row_dropout` has found
         self.cached_layers: CachedLayers | None = None  # see `caching`
         self.packing = True  # whether a batch with much padding is computed without it
-        self._fingerprint = fingerprint
+        if fingerprint is not None:
+            self.fingerprint = fingerprint
         self.eval()
 
     @property
@@ -123,14 +125,11 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Return transformers' own backbone over the same weights, for programs that ask for its classes."""
         return in_transformers(self.backbone) if isinstance(self.backbone, Bert) else self.backbone
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the frozen weights and settings; taken at first use, which is before any adapter is attached."""
-        if self._fingerprint is None:
-            settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": self.pooling}
-            settings |= {"clean": self.clean} if self.clean else {}
-            self._fingerprint = fingerprint_module(self, settings)
-        return self._fingerprint
+        settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": self.pooling}
+        return fingerprint_module(self, settings | ({"clean": self.clean} if self.clean else {}))
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
