@@ -17,8 +17,7 @@ import torch
 
 from pecl.encoders.batches import TokenIds, batches
 from pecl.encoders.devices import to_device
-from pecl.encoders.layers import embed_packed, packing_of, run_layers
-from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.layers import POOLINGS, embed_packed, packing_of, run_layers
 from pecl.files.progress import Bar
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.layers import (
+    POOLINGS,
     attendable,
     can_pack,
     encode_packed,
@@ -36,7 +37,6 @@ from pecl.encoders.layers import (
     packing_of,
     run_layers,
 )
-from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown

@@ -27,8 +27,7 @@ from pecl.adapters.slots import SlotRows
 from pecl.encoders import contract
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.layers import attendable, encode_padded
-from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.layers import POOLINGS, attendable, encode_padded
 from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around
