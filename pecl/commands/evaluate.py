@@ -25,7 +25,7 @@ from pecl.experiment.plan import check_evaluation
 from pecl.experiment.presence import presence
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
-from pecl.report.tables import Column, evaluation_table, plain_table, reported
+from pecl.report.tables import Column, evaluations_table, plain_table, reported
 from pecl.retrieval.measures import RECALL_AT
 
 
@@ -71,7 +71,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.json:
         print_json([result.to_json() for result in results])
     else:
-        print_text(reported(evaluation_table(results)))
+        print_text(reported(evaluations_table(results)))
 
 
 def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
@@ -92,7 +92,7 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
             Column(f"corrected R@{k}", f"{{corrected recall@{k}:.3f}}"),
         ]
         columns.append(Column(f"interval of R@{k}", f"[{{low@{k}:+.3f}}, {{high@{k}:+.3f}}]"))
-    print_text(reported(evaluation_table(results)))
+    print_text(reported(evaluations_table(results)))
     print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
     print_text(plain_table(columns, rows))
 

@@ -136,13 +136,13 @@ def _launcher_options(parsed: argparse.Namespace) -> list[str]:
 
 
 def _print_tables(outcome: GridOutcome) -> None:
-    from pecl.report.tables import chosen_candidates, reported, training_table
+    from pecl.report.tables import chosen_candidates, reported, runs_table
 
     complete = [result for result in outcome.results if result.status == "complete"]
     if complete:
-        print_text(reported(training_table(complete)))
+        print_text(reported(runs_table(complete)))
         print_text("\nBest run of each language and route, chosen by validation\n")
-        print_text(reported(training_table([one.chosen_run for one in chosen_candidates(complete)])))
+        print_text(reported(runs_table([one.chosen_run for one in chosen_candidates(complete)])))
 
 
 def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) -> str:

@@ -18,7 +18,7 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
-from pecl.report.tables import reported, training_table
+from pecl.report.tables import reported, runs_table
 from pecl.results.result import Result
 from pecl.training.distributed import launched
 
@@ -64,6 +64,6 @@ def print_results(results: Sequence[Result], as_json: bool) -> None:
         documents = [result.to_json() for result in results]
         print_json(documents[0] if len(documents) == 1 else documents)
         return
-    print_text(reported(training_table(results)))
+    print_text(reported(runs_table(results)))
     for result in results:
         print_text(str(result.path))

@@ -9,8 +9,8 @@ from pecl.adapters.formats.files import UnknownAdapterError, check_adapter_file,
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
 from pecl.errors import WeightsError
+from pecl.export.card import terms_of, tower_terms, trained_on
 from pecl.export.hub import INDEX, check_published
-from pecl.export.terms import terms_of, tower_terms, trained_on
 from pecl.results.result import read_result
 
 

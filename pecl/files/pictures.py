@@ -9,13 +9,14 @@ under transparent pixels. For any other image it does the same as `to_rgb`.
 """
 
 import base64
+import contextlib
 import importlib
 import io
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -27,26 +28,9 @@ WHOLE = 89_478_485
 # that is reduced at most 9 (progressive CMYK): 4.3 GB next to the bytes of the file itself.
 PIXELS, JPEG_PIXELS = 2 * WHOLE, 500_000_000
 
-_PLUGINS = {  # format -> module that teaches it to Pillow; JPEG includes MPO, the format of cameras with two lenses
-    "JPEG": "PIL.JpegImagePlugin",
-    "PNG": "PIL.PngImagePlugin",
-    "WEBP": "PIL.WebPImagePlugin",
-    "GIF": "PIL.GifImagePlugin",
-    "BMP": "PIL.BmpImagePlugin",
-    "TIFF": "PIL.TiffImagePlugin",
-    "AVIF": "PIL.AvifImagePlugin",
-    "HEIF": "pillow_heif",
-    "JXL": "pillow_jxl",
-}
-FORMATS = tuple(_PLUGINS)
-# Format -> offset and signatures of its files, and the package that reads it
-_OPTIONAL = {
-    "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif"),
-    "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),
-}
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")  # JPEG includes cameras' MPO
+_PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that teaches it to Pillow
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
-
-Opener = tuple[Callable[[Any, Any], ImageFile.ImageFile], Callable[[bytes], Any] | None]
 
 
 class TooManyPixelsError(ValueError):
@@ -103,15 +87,9 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
 
 def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
     """Open an image of any size in the first format that takes it."""
-    reasons: list[str] = []
-    for name in formats:
-        opener = _opener(name)
-        if opener is None:
-            start, beginnings = _OPTIONAL[name][0] if name in _OPTIONAL else (0, ())
-            if content[start : start + 16].startswith(beginnings):
-                reasons.append(f"{name} needs the package {_OPTIONAL[name][1]}")
-            continue
-        opens, accepts = opener
+    _load_plugins()
+    reasons = [f"{name} needs the package {_PACKAGES[name]}" for name in formats if name not in Image.OPEN]
+    for opens, accepts in (Image.OPEN[name] for name in formats if name in Image.OPEN):
         try:
             accepted = accepts is None or accepts(content[:16])
             if isinstance(accepted, str):  # Pillow was built without the library of this format
@@ -119,7 +97,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
             elif accepted:
                 return opens(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
-            reasons.append(f"{name}: {error}")
+            reasons.append(str(error))
         except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
             raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
     reason = f" ({'; '.join(reasons)})" if reasons else ""
@@ -127,15 +105,14 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
 
 
 @cache
-def _opener(name: str) -> Opener | None:
-    """Return Pillow's functions that open and recognise a format, or None without its plug-in."""
-    try:
-        plugin = importlib.import_module(_PLUGINS[name])
-    except ImportError:
-        return None
-    if name == "HEIF":
-        plugin.register_heif_opener()
-    return cast("Opener | None", Image.OPEN.get(name))
+def _load_plugins() -> None:
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_jxl")
 
 
 def is_plain(image: Image.Image) -> bool:

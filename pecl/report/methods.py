@@ -15,23 +15,15 @@ FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
 
 @dataclass(frozen=True)
 class Method:
-    """The method that trained an adapter.
-
-    Attributes:
-        kind: `FEW_SHOT`, `ALL_PAIRS` (of the training part), or `DISTILLED` from text.
-        shots: number of pairs of a few-shot training.
-        text: sources of the text of a distillation, as the config names them.
-        photographs: whether photographs were trained on: those of the pairs, or some together with the text.
-        closed_form: whether a head was solved on the pairs; a distillation may have any solver.
-        choose: the score that a distillation kept its weights by: `text`, `validation` or `last`, as the config says.
-    """
+    """The method that trained an adapter."""
 
     route: str
-    kind: str = FEW_SHOT
-    shots: int | None = None
-    text: str | None = None
-    photographs: bool = True
-    closed_form: bool = False
+    kind: str = FEW_SHOT  # `FEW_SHOT`, `ALL_PAIRS` (of the training part), or `DISTILLED` from text
+    shots: int | None = None  # number of pairs of a few-shot training
+    text: str | None = None  # sources of the text of a distillation, as the config names them
+    photographs: bool = True  # whether photographs were trained on: those of the pairs, or some together with the text
+    closed_form: bool = False  # whether a head was solved on the pairs; a distillation may have any solver
+    # the score that a distillation kept its weights by: `text`, `validation` or `last`, as the config says
     choose: str = ""
 
     @property

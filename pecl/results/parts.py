@@ -12,17 +12,11 @@ from pecl.retrieval.measures import DIRECTIONS, METRIC, RetrievalMetrics
 
 @dataclass(frozen=True)
 class Measured:
-    """The measurements of one part of the data at one stage.
+    """The measurements of one part of the data at one stage."""
 
-    Attributes:
-        directions: metrics of each direction, such as `text_to_image`.
-        mean_recall_at_1: mean over both directions of recall@1, the primary metric.
-        mean_recall: mean over both directions of recall@1, 5 and 10.
-    """
-
-    directions: Mapping[str, RetrievalMetrics]
-    mean_recall_at_1: float
-    mean_recall: float
+    directions: Mapping[str, RetrievalMetrics]  # metrics of each direction, such as `text_to_image`
+    mean_recall_at_1: float  # mean over both directions of recall@1, the primary metric
+    mean_recall: float  # mean over both directions of recall@1, 5 and 10
 
 
 def _measured(flat: Mapping[str, Any]) -> Measured:
@@ -40,16 +34,11 @@ MeasuredRecord = Annotated[Measured, PlainValidator(_measured), PlainSerializer(
 
 @dataclass(frozen=True)
 class GalleryRecord:
-    """The gallery in which test captions search.
+    """The gallery in which test captions search."""
 
-    Attributes:
-        kind: images, or english (captions).
-        size: number of its items.
-        items: for each test caption the place of its item in the gallery, where an item has several captions.
-    """
-
-    kind: Text
-    size: Whole
+    kind: Text  # images, or english (captions)
+    size: Whole  # number of its items
+    # for each test caption the place of its item in the gallery, where an item has several captions
     items: Ranks | None = field(default=None, repr=False)
 
     @property
@@ -60,51 +49,39 @@ class GalleryRecord:
 
 @dataclass(frozen=True)
 class TrainingTextRecord:
-    """Translated text that was trained on in place of the training pairs.
+    """Translated text that was trained on in place of the training pairs."""
 
-    Attributes:
-        dataset: name of the set, or `text`.
-        sha256: SHA-256 of each column of captions; None for a column that was not there.
-        photographs: number of pairs with a photograph that were trained on next to it; None for only text.
-    """
-
-    dataset: Text
+    dataset: Text  # name of the set, or `text`
+    # SHA-256 of each column of captions; None for a column that was not there
     sha256: Mapping[Text, Text | None] = field(repr=False)
     provenance: Mapping[Text, Any] = field(repr=False)
+    # number of pairs with a photograph that were trained on next to it; None for only text
     photographs: Whole | None = None
 
 
 @dataclass(frozen=True)
 class DataDescription:
-    """The data of a run.
+    """The data of a run."""
 
-    Attributes:
-        dataset: name or path of the data set.
-        captions: number of captions of the whole set.
-        split: number of captions of each part: train, val and test, or only test.
-        query: column that is the query in each part.
-        sha256: SHA-256 of each column of captions; None for a column that was not there.
-        provenance: origin of the captions and images.
-        manifest: name of the file in `splits/` that repeats the split, without `.json`; None in evaluations.
-        duplicates: number of test items that repeat an earlier one, which makes the right item ambiguous: of the
-            `gallery`, and of `queries` with another item. Counts of 0 are left out; None if all are.
-        files: SHA-256 of the local files that the config names, by field, such as `start`; None without any.
-        other_text: the text unlike the training text that is measured as the part `other_text`: its data set, split,
-            language, number of texts, and SHA-256 of its columns; None if none is.
-    """
-
-    dataset: Text
+    dataset: Text  # name or path of the data set
     language: Text
-    captions: Whole
-    split: Mapping[Text, Whole]
-    query: Mapping[Text, Text]
+    captions: Whole  # number of captions of the whole set
+    split: Mapping[Text, Whole]  # number of captions of each part: train, val and test, or only test
+    query: Mapping[Text, Text]  # column that is the query in each part
+    # SHA-256 of each column of captions; None for a column that was not there
     sha256: Mapping[Text, Text | None] = field(repr=False)
-    provenance: Mapping[Text, Any] = field(repr=False)
+    provenance: Mapping[Text, Any] = field(repr=False)  # origin of the captions and images
     gallery: GalleryRecord
     translations: TrainingTextRecord | None = None
+    # name of the file in `splits/` that repeats the split, without `.json`; None in evaluations
     manifest: Text | None = None
+    # number of test items that repeat an earlier one, which makes the right item ambiguous: of the `gallery`, and of
+    # `queries` with another item. Counts of 0 are left out; None if all are.
     duplicates: Mapping[Text, Whole] | None = None
+    # SHA-256 of the local files that the config names, by field, such as `start`; None without any
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
+    # the text unlike the training text that is measured as the part `other_text`: its data set, split, language, number
+    # of texts, and SHA-256 of its columns; None if none is
     other_text: Mapping[Text, Any] | None = field(default=None, repr=False)
 
 
@@ -126,20 +103,13 @@ class TowerPair:
 
 @dataclass(frozen=True)
 class AdapterDescription:
-    """The adapter of a run.
+    """The adapter of a run."""
 
-    Attributes:
-        spec: its kinds and options, as text.
-        trainable: number of its parameters for one language.
-        total: number of parameters of the plain tower.
-        share: the former relative to the latter.
-        sha256: SHA-256 of its file, by which a result names its adapter; None where it names none.
-    """
-
-    spec: Text
-    trainable: Whole
-    total: Whole
-    share: Number
+    spec: Text  # its kinds and options, as text
+    trainable: Whole  # number of its parameters for one language
+    total: Whole  # number of parameters of the plain tower
+    share: Number  # the former relative to the latter
+    # SHA-256 of its file, by which a result names its adapter; None where it names none
     sha256: Text | None = field(default=None, repr=False)
 
 
@@ -187,15 +157,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Environment:
-    """The software and machine of a run.
+    """The software and machine of a run."""
 
-    Attributes:
-        versions: versions of Python and packages; None for a package that is not installed.
-        commit: commit of the checkout that pecl ran from, or None.
-        dirty: whether that checkout had uncommitted changes, or None.
-    """
-
-    versions: Mapping[Text, Text | None]
+    versions: Mapping[Text, Text | None]  # versions of Python and packages; None for a package that is not installed
     machine: Machine
-    commit: Text | None
-    dirty: Flag | None
+    commit: Text | None  # commit of the checkout that pecl ran from, or None
+    dirty: Flag | None  # whether that checkout had uncommitted changes, or None

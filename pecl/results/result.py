@@ -58,42 +58,35 @@ class Result:
 
     Fields after `environment` are None where a run failed or was interrupted, and those after `peak_memory_mb` in an
     evaluation too; an evaluation of an adapter file has `adapter`.
-
-    Attributes:
-        run_id: identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`.
-        error: why a failed run failed.
-        metrics: part (val, test) -> stage (zero_shot, final, best) -> measurements.
-        subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
-        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
-            the stage `final` if it has the ranks of `best`.
-        peak_memory_mb: most memory of the process, MiB.
-        steps: training steps; for an interrupted run, those that are kept.
-        best_step: step whose weights were kept.
-        closed_form: the heads that were solved, at the start and the end; None without any.
-        path: file that it was read from or written to; no part of its JSON, and not compared.
     """
 
-    run_id: Text
+    run_id: Text  # identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`
     kind: Kind
     status: Status
     config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(lambda config: config.to_record())]
     environment: Environment
-    error: Text | None = None
+    error: Text | None = None  # why a failed run failed
     data: DataDescription = _ABSENT
     towers: TowerPair = _ABSENT
+    # part (val, test) -> stage (zero_shot, final, best) -> measurements
     metrics: Mapping[Text, Mapping[Text, MeasuredRecord]] = field(default_factory=dict)
+    # part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage
     subsets: Mapping[Text, Mapping[Text, Mapping[Text, Any]]] = field(default_factory=dict)
+    # part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without the stage
+    # `final` if it has the ranks of `best`.
     all_ranks: Annotated[Mapping[Text, Mapping[Text, Mapping[Text, Ranks]]], Field(alias="ranks")] = field(
         default_factory=dict
     )
-    peak_memory_mb: Number = _ABSENT
+    peak_memory_mb: Number = _ABSENT  # most memory of the process, MiB
     adapter: AdapterDescription = _ABSENT
-    steps: Whole = _ABSENT
-    best_step: Whole = _ABSENT
+    steps: Whole = _ABSENT  # training steps; for an interrupted run, those that are kept
+    best_step: Whole = _ABSENT  # step whose weights were kept
     fleet: FleetRecord = _ABSENT
     seconds: Seconds = _ABSENT
     curve: Curve = _ABSENT
+    # the heads that were solved, at the start and the end; None without any
     closed_form: tuple[ClosedForm, ...] | None = None
+    # file that it was read from or written to; no part of its JSON, and not compared
     path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
 
     def __repr__(self) -> str:

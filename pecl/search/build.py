@@ -5,12 +5,11 @@ The folder's listing tells which files may have changed, and their content wheth
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,9 +33,8 @@ from pecl.search.catalogue import (
     writing,
 )
 from pecl.search.earlier import HIDDEN, move_earlier
-from pecl.search.embed import embed, fingerprints
+from pecl.search.embed import describe_needs, embed, fingerprints
 from pecl.search.metadata import Described, describe
-from pecl.search.needs import describe_needs
 from pecl.search.options import BUSY, IndexOptions, check_same, earlier_index, new_head
 from pecl.search.thumbnails import renew_thumbnails
 from pecl.search.words import drop_words, with_words, write_words
@@ -98,25 +96,12 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     except OutputError as error:
         raise OutputError(f"{error}; --out names another folder for the index") from error
     try:
-        with _held(place):
+        with locked(place / LOCK, BUSY.format(place)):
             move_earlier(place if out is not None else found.root / HIDDEN, place)
             before = earlier_index(place, found.root, options)
             return _Renewal(found, place, before, new_head(found.root, before, options), options).run()
     except BusyError as error:
         raise RunError(str(error)) from error
-
-
-@contextlib.contextmanager
-def _held(place: Path) -> Iterator[None]:
-    """Hold the lock of an index; a folder that was made for it and stays empty is removed."""
-    made = not place.exists()
-    try:
-        with locked(place / LOCK, BUSY.format(place)):
-            yield
-    finally:
-        if made:
-            with contextlib.suppress(OSError):
-                place.rmdir()
 
 
 class _Renewal:

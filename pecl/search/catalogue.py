@@ -179,11 +179,8 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
         document: dict[str, Any] = parse_json(text)
         found = document.get("version")
         if found == VERSION:
-            pair = document.pop("pair")
-            head = Head(**{**document, "languages": tuple(document["languages"])})
-            if pair == _pair(head):
-                return head
-            raise damaged(path, "its image and text tower are not those that it was made with")
+            document.pop("pair", None)  # which earlier versions of pecl wrote
+            return Head(**{**document, "languages": tuple(document["languages"])})
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, error) from error
     raise DataError(f"{path}: expected version {VERSION}, got {found!r}: run `pecl index FOLDER --rebuild`")
@@ -227,12 +224,7 @@ def read_catalogue(folder: Path) -> Catalogue:
 def write_head(database: sqlite3.Connection, head: Head) -> None:
     """Replace the head."""
     database.execute("DELETE FROM head")
-    database.execute("INSERT INTO head VALUES (?)", [json.dumps({**asdict(head), "pair": _pair(head)})])
-
-
-def _pair(head: Head) -> str:
-    """Return one id of both towers: a search by text opens only one of them."""
-    return hashlib.sha256(json.dumps(head.towers, sort_keys=True).encode()).hexdigest()
+    database.execute("INSERT INTO head VALUES (?)", [json.dumps(asdict(head))])
 
 
 def write_unreadable(database: sqlite3.Connection, unreadable: Iterable[Unreadable]) -> None:

@@ -14,6 +14,7 @@ from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue, read_he
 
 ENGINES = ("exact", "qdrant")
 BUSY = "the index {} is being updated by another process"
+_URL = "--url: expected it only with --engine qdrant; --out names the index's folder"
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 
@@ -46,10 +47,8 @@ class IndexOptions:
         """Raise ConfigError where an option is wrong, whatever the index."""
         if self.engine is not None and self.engine not in ENGINES:
             raise ConfigError(unknown("engine", self.engine, ENGINES))
-        if self.engine == "qdrant" and self.url == "":
-            raise ConfigError("--engine qdrant: expected the address of a server with --url")
         if self.url is not None and self.engine == "exact":
-            raise ConfigError("--url: expected it only with --engine qdrant; --out names the index's folder")
+            raise ConfigError(_URL)
         if self.languages is not None:
             named_languages(self.languages)
         if self.profile is None and self.device == "cpu":
@@ -103,7 +102,7 @@ def new_head(root: Path, before: Catalogue | None, options: IndexOptions) -> Hea
     if options.engine == "qdrant" and not url:
         raise ConfigError("--engine qdrant: expected the address of a server with --url")
     if options.engine is None and options.url and not (earlier and earlier.url):
-        raise ConfigError("--url: expected it only with --engine qdrant; --out names the index's folder")
+        raise ConfigError(_URL)
     head = Head(str(root.resolve()), "mini") if earlier is None else replace(earlier, root=str(root.resolve()))
     if options.rebuild or earlier is None:
         collection = f"pecl-{secrets.token_hex(8)}" if url else ""

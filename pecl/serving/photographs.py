@@ -6,11 +6,8 @@ that nothing but pixels leaves the machine: no path, no place, no camera.
 
 import logging
 import os
-import re
 import threading
 from pathlib import Path
-
-import torch
 
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
@@ -18,13 +15,11 @@ from pecl.files.pictures import small_jpeg
 from pecl.search.catalogue import FILE, read_head
 from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail
-from pecl.search.words import Selection
 from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
 
 LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
-_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class Photographs:
@@ -57,19 +52,6 @@ class Photographs:
                 logger.warning("the index was renewed, but cannot be read: %s", error)
             return self._index
 
-    def search(
-        self, embedding: torch.Tensor, top: int, is_text: bool, chosen: tuple[ImageIndex, Selection] | None = None
-    ) -> tuple[list[Hit], bool]:
-        """Return the `top` photographs nearest to an embedding (D,), nearest first, and whether hubs were corrected.
-
-        They are corrected for a text, if the index can. `chosen` is what words, days and a folder choose of a state of
-        the index.
-        """
-        index, selection = chosen or (self.index(), Selection(""))
-        corrected = is_text and not index.uncorrected
-        (hits,) = index.search(embedding.unsqueeze(0), top=top, corrected=corrected, selection=selection)
-        return hits, corrected
-
     def folders(self) -> list[str]:
         """Return the folders of photographs that the page offers, at most 1000, relative to the folder of all."""
         index = self.index()
@@ -90,8 +72,6 @@ class Photographs:
         Raises:
             Refusal: 404, there is none, or its file is gone or damaged by now.
         """
-        if not _ID.fullmatch(identity):
-            raise Refusal(404, "id: expected the id that a search gave, 32 hexadecimal digits", "id")
         index = self.index()
         try:
             hit = index.find(identity)

@@ -29,7 +29,6 @@ from pecl.search.options import keep_languages
 from pecl.search.queries import Shares, known_shares, shares_to_json
 from pecl.search.thumbnails import SIZE
 from pecl.search.words import Selection
-from pecl.serving.bodies import JsonRoute
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
@@ -39,7 +38,7 @@ from pecl.serving.service import Served, Service
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(route_class=JsonRoute)
+router = APIRouter()
 STRINGS = json.loads((files("pecl.serving") / "static" / "strings.json").read_text("utf-8"))  # of the page, by language
 _CACHED = {"cache-control": "private, max-age=600"}
 
@@ -149,8 +148,10 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     among = _spoken(request, photographs, body.languages)
     chosen = await _choose(service.models, body, list(texts.values()), among)
     embedding = await _embed(service, texts, picture, chosen)
-    is_text = texts.keys() == {"query"} and picture is None
-    hits, corrected = await asyncio.to_thread(photographs.search, embedding, body.top, is_text, (index, selection))
+    corrected = texts.keys() == {"query"} and picture is None and not index.uncorrected
+    (hits,) = await asyncio.to_thread(
+        index.search, embedding[None], top=body.top, corrected=corrected, selection=selection
+    )
     return {
         "language": chosen.language,
         "detected": chosen.confidence is not None and chosen.language is not None,

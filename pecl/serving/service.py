@@ -70,21 +70,15 @@ class Service:
     """The work of a server, without HTTP.
 
     Attributes:
-        models: the text tower and its adapters.
-        image: the image tower of the same space; None for a server of texts only.
-        limits: limits of requests.
-        adapters_dir: folder whose adapter files may be loaded at run time.
-        photographs: index to search in.
-        immich: immich's own service, for which this one embeds texts.
         stopping: whether the server was told to stop.
     """
 
-    models: Models
-    image: ImageEncoder | None = None
-    limits: Limits = field(default_factory=Limits)
-    adapters_dir: Path | None = None
-    photographs: Photographs | None = None
-    immich: Immich | None = None
+    models: Models  # the text tower and its adapters
+    image: ImageEncoder | None = None  # the image tower of the same space; None for a server of texts only
+    limits: Limits = field(default_factory=Limits)  # limits of requests
+    adapters_dir: Path | None = None  # folder whose adapter files may be loaded at run time
+    photographs: Photographs | None = None  # index to search in
+    immich: Immich | None = None  # immich's own service, for which this one embeds texts
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()

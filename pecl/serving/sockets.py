@@ -1,6 +1,7 @@
 """The socket of a server: its address, and the names and files that go with it. Nothing here needs a library."""
 
 import ipaddress
+import os
 import socket
 
 from pecl.errors import ConfigError
@@ -18,20 +19,12 @@ def open_socket(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: no such host, or the port is taken or not allowed.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that a killed server has just left
-            found.bind(address)
-            found.listen(BACKLOG)
-        except BaseException:
-            found.close()
-            raise
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:  # the latter of a host that cannot be the name of one
-        reason = getattr(error, "strerror", None) or error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise ConfigError(f"cannot listen on {quoted(host)} port {port}: {reason}") from error
-    return found
 
 
 def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None:

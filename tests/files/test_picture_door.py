@@ -40,20 +40,11 @@ def test_every_format_opens_under_any_name(tmp_path, format):
     assert np.abs(np.asarray(image, int) - COLOUR).max() <= 6
 
 
-@pytest.mark.parametrize(
-    ("format", "content", "package"),
-    [
-        ("HEIF", encoded("HEIF"), "pillow-heif"),
-        ("JXL", b"\0\0\0\x0cJXL \r\n\x87\n" + b"x" * 30, "pillow-jxl-plugin"),
-    ],
-)
-def test_a_package_that_is_missing_is_named(monkeypatch, format, content, package):
-    plain = pictures._opener
-    monkeypatch.setattr(pictures, "_opener", lambda name: None if name == format else plain(name))
-    with pytest.raises(UnidentifiedImageError, match=re.escape(f"{format} needs the package {package}")):
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    content = encoded("HEIF")
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    with pytest.raises(UnidentifiedImageError, match=r"HEIF needs the package pillow-heif.*, expected JPEG, .*JXL$"):
         open_picture(content)
-    with pytest.raises(UnidentifiedImageError, match=r"^cannot identify image file, expected JPEG, PNG, .* JXL$"):
-        open_picture(b"no image")
 
 
 @pytest.mark.parametrize("format", ["EPS", "PDF", "ICO"])

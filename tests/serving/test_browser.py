@@ -100,7 +100,7 @@ def ids(part):
 
 def wanted(service, text, adapter):
     (answer,) = service.models.embed([TextJob([text], [adapter])])
-    return [hit.id for hit in service.photographs.search(answer.embeddings[0], 12, is_text=False)[0]]
+    return [hit.id for hit in service.photographs.index().search(answer.embeddings, top=12, corrected=False)[0]]
 
 
 def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, service):

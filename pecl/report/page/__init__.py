@@ -59,7 +59,10 @@ def write_page(
         results=results,
         tables=Markup(to_html(report.tables, ids=True)),
         report=report,
-        plots=[(one, _base64(one.render("svg")), round(one.figure.get_figwidth() * _PIXELS)) for one in drawing.plots],
+        plots=[
+            (one, base64.b64encode(one.render("svg")).decode(), round(one.figure.get_figwidth() * _PIXELS))
+            for one in drawing.plots
+        ],
         not_drawn=drawing.not_drawn,
         run_table=Markup(html_table("Commands that repeat the runs", runs_frame(results))),
         software=Markup(html_table("Versions", software_frame(results))),
@@ -119,7 +122,3 @@ def run_command(result: Result) -> str:
         else:
             words += [f"--{flag}", "none" if value is None else str(value)]
     return shlex.join(words)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")

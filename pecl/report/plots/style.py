@@ -45,18 +45,12 @@ def look(method: Method, **other_than: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawn plot.
+    """A drawn plot."""
 
-    Attributes:
-        name: file name without its ending.
-        caption: gallery, metric, number of test captions, seeds, and error bars.
-        runs: ids of the runs whose numbers are in it.
-    """
-
-    name: str
+    name: str  # file name without its ending
     title: str
-    caption: str
-    runs: tuple[str, ...]
+    caption: str  # gallery, metric, number of test captions, seeds, and error bars
+    runs: tuple[str, ...]  # ids of the runs whose numbers are in it
     figure: Figure
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import Group, by_group, group_of, grouped, select
 from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.paper import published_table, read_published
-from pecl.report.tables.runs import evaluation_table, evaluations_table, runs_table, training_table
+from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.scores import adapters_table, aligned_table, routes_table, shots_table, with_several
 from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import SHORT_ID, Column, Table
@@ -37,17 +37,11 @@ TABLES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Report:
-    """Tables, and sentences on their results.
+    """Tables, and sentences on their results."""
 
-    Attributes:
-        tables: one per name, group and setup.
-        left_out: failed and interrupted runs, which are in no table; empty where there are none.
-        exchanged: adapter files that are not those that results were measured with, a sentence each.
-    """
-
-    tables: list[Table]
-    left_out: str
-    exchanged: tuple[str, ...] = ()
+    tables: list[Table]  # one per name, group and setup
+    left_out: str  # failed and interrupted runs, which are in no table; empty where there are none
+    exchanged: tuple[str, ...] = ()  # adapter files that are not those that results were measured with
 
     def named(self, name: str) -> list[Table]:
         """Return the tables called `name`.
@@ -73,8 +67,10 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
     """
     complete = [result for result in results if result.status == "complete"]
     unfinished = grouped((one for one in results if one.status != "complete"), lambda one: one.status)
-    ids = {status: ", ".join(one.run_id[:SHORT_ID] for one in own) for status, own in unfinished.items()}
-    left_out = "; ".join(f"{len(unfinished[status])} {status}: {named}" for status, named in sorted(ids.items()))
+    left_out = "; ".join(
+        f"{len(own)} {status}: {', '.join(one.run_id[:SHORT_ID] for one in own)}"
+        for status, own in sorted(unfinished.items())
+    )
     if not complete:
         said = f" ({left_out})" if left_out else ""
         raise DataError(f"no complete results here{said}; run pecl train or pecl evaluate first")

@@ -27,38 +27,26 @@ Setting = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Runs that differ only in their seed, by seed, and what tables and figures say of them.
-
-    Attributes:
-        chosen_run: the run at whose seed it was compared with the other candidates.
-        setting: fields that distinguish it from candidates of other rows, see `setting_of`.
-        pairs, captions: numbers of pairs that were trained on, and of test captions.
-        query: column that is tested on: target, or target_to_english.
-        validation: validation score that it was chosen by.
-        zero_shot: score of the tower without adapter; the same for every seed.
-        mean, std: of the scores after training over seeds; std is that of a sample, not a number with one seed.
-        mean_recall_before, mean_recall: mean recall@1, 5 and 10 of both directions, before and after training.
-        compared, aside: numbers of candidates it was chosen from, and of those that had no run of that seed.
-    """
+    """Runs that differ only in their seed, by seed, and what tables and figures say of them."""
 
     runs: tuple[Result, ...]
-    chosen_run: Result
+    chosen_run: Result  # the run at whose seed it was compared with the other candidates
     method: Method
-    setting: Setting
+    setting: Setting  # fields that distinguish it from candidates of other rows, see `setting_of`
     config: ExperimentConfig
     language: str
     route: str
-    pairs: int
-    query: str
-    captions: int
-    validation: float
-    zero_shot: float
-    mean: float
-    std: float
-    mean_recall_before: float
-    mean_recall: float
-    compared: int
-    aside: int
+    pairs: int  # that were trained on
+    query: str  # column that is tested on: target, or target_to_english
+    captions: int  # of the test part
+    validation: float  # validation score that it was chosen by
+    zero_shot: float  # score of the tower without adapter; the same for every seed
+    mean: float  # of the scores after training over seeds
+    std: float  # of the same, that of a sample; not a number with one seed
+    mean_recall_before: float  # mean recall@1, 5 and 10 of both directions before training
+    mean_recall: float  # the same after training
+    compared: int  # number of candidates that it was chosen from
+    aside: int  # number of those that had no run of that seed
 
     @property
     def seeds(self) -> list[int]:
@@ -152,9 +140,10 @@ def differing_fields(results: Sequence[Result]) -> list[str]:
     return [name for name in kept if len({str(getattr(result.config, name)) for result in results}) > 1]
 
 
-def varying(settings: Iterable[Setting]) -> list[str]:
-    """Return the names of the fields in which settings differ."""
-    return [column[0][0] for column in zip(*settings, strict=True) if len(set(column)) > 1]
+def varying(settings: Iterable[Setting], without: str = "") -> list[str]:
+    """Return the names of the fields in which settings differ, except for `without`."""
+    columns = zip(*settings, strict=True)
+    return [column[0][0] for column in columns if len(set(column)) > 1 and column[0][0] != without]
 
 
 def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:

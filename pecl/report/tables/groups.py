@@ -16,26 +16,17 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class Group:
-    """The measurement that makes numbers comparable.
-
-    Attributes:
-        captions: first digits of the SHA-256 of the English captions of the whole set.
-        gallery_size: items in the gallery of the test part; None where a table states it row by row.
-        split_seed: seed of the few-shot split; None for an evaluation of the whole set.
-        text_tower: name and first digits of the fingerprint.
-        image_tower: the same; None where the gallery is English captions.
-        test_query: train-side, or official-run-cross.
-    """
+    """The measurement that makes numbers comparable."""
 
     dataset: str
     dataset_split: str | None
-    captions: str
+    captions: str  # first digits of the SHA-256 of the English captions of the whole set
     gallery_kind: str
-    gallery_size: int | None
-    split_seed: int | None
-    text_tower: str
-    image_tower: str | None
-    test_query: str
+    gallery_size: int | None  # items in the gallery of the test part; None where a table states it row by row
+    split_seed: int | None  # seed of the few-shot split; None for an evaluation of the whole set
+    text_tower: str  # name and first digits of the fingerprint
+    image_tower: str | None  # the same; None where the gallery is English captions
+    test_query: str  # train-side, or official-run-cross
 
     @property
     def metric(self) -> str:

@@ -19,18 +19,12 @@ _LONGEST = 40  # letters of a field; a longer one, such as a path, loses its mid
 
 
 class Layout(NamedTuple):
-    """The texts of a table's columns that tell its rows apart or hold its scores.
-
-    Attributes:
-        numbers: columns of numbers, which are aligned to the right.
-        best: places of the best scores, of the shape of `frame`.
-        shared: the other columns in words, since all rows have their values.
-    """
+    """The texts of a table's columns that tell its rows apart or hold its scores."""
 
     frame: pd.DataFrame
-    numbers: list[str]
-    best: pd.DataFrame
-    shared: str
+    numbers: list[str]  # columns of numbers, which are aligned to the right
+    best: pd.DataFrame  # places of the best scores, of the shape of `frame`
+    shared: str  # the other columns in words, since all rows have their values
 
     @property
     def width(self) -> int:

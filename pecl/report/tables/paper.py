@@ -18,7 +18,7 @@ from pecl.errors import DataError
 from pecl.files.typed_json import encode
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
 from pecl.report.tables import scores
-from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of
+from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of, varying
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_group, group_of, grouped
 from pecl.report.tables.table import Column, Row, Table, frame_of
@@ -65,7 +65,7 @@ def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> It
 
 def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
     """Return methods by languages: the plain tower on each test text, then each route."""
-    different = scores.varying_fields(candidates)
+    different = varying(one.setting for one in candidates)
     order = sorted(candidates, key=lambda one: (list(ROUTES).index(one.route), one.pairs, str(one.setting)))
     lines = grouped(order, lambda one: (one.route, *(pair for pair in one.setting if pair[0] in different)))
     trained = [_row(line) for line in lines.values()]

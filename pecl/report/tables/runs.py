@@ -1,7 +1,7 @@
 """One row per run: all trainings, all evaluations. Each row states its own gallery."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from pecl.report.tables.candidates import differing_fields
@@ -27,12 +27,8 @@ _RUN_ID = Column(RUN, "{run_id}", always=True)
 
 
 def runs_table(results: Sequence[Result]) -> Table:
-    """Return all trainings of one group, sorted."""
-    return replace(training_table(sorted(results, key=_training_order)), group=group_of(results[0]))
-
-
-def training_table(results: Sequence[Result]) -> Table:
-    """Return one row per training: mean R@1 on the test part before and after, the gain and its interval."""
+    """Return one row per training of a group: mean R@1 on the test part before and after, the gain and its interval."""
+    results = sorted(results, key=_training_order)
     different = differing_fields(results)
     frame = frame_of([_training(result, different) for result in results])
     frame["gain_low"], frame["gain_high"] = intervals(map(gain, results)).T
@@ -49,17 +45,12 @@ def training_table(results: Sequence[Result]) -> Table:
         Column("val R@1 among", "{val_captions:,}"),
         _RUN_ID,
     )
-    return Table("runs", "All runs", None, frame, columns, results)
+    return Table("runs", "All runs", group_of(results[0]), frame, columns, results)
 
 
 def evaluations_table(results: Sequence[Result]) -> Table:
-    """Return all evaluations of one group, sorted."""
-    order = sorted(results, key=lambda result: (result.config.language, _weights(result), result.run_id))
-    return replace(evaluation_table(order), group=group_of(results[0]))
-
-
-def evaluation_table(results: Sequence[Result]) -> Table:
-    """Return one row per evaluation: recall in both directions, its mean and interval, and its gallery."""
+    """Return one row per evaluation of a group: recall in both directions, its mean and interval, and its gallery."""
+    results = sorted(results, key=lambda result: (result.config.language, _weights(result), result.run_id))
     different = differing_fields(results)
     frame = frame_of([_evaluation(result, different) for result in results])
     frame["low"], frame["high"] = intervals(map(hits, results)).T
@@ -75,7 +66,7 @@ def evaluation_table(results: Sequence[Result]) -> Table:
         Column(MEAN_RECALL, "{mean_recall:.3f}"),
         _RUN_ID,
     )
-    return Table("evaluations", "Evaluations", None, frame, columns, results)
+    return Table("evaluations", "Evaluations", group_of(results[0]), frame, columns, results)
 
 
 def _training_order(result: Result) -> tuple:

@@ -53,7 +53,7 @@ def routes_table(candidates: Sequence[Candidate]) -> Table:
 
     The gain is paired: bootstrap over test items of (trained - zero-shot), averaged over seeds within an item.
     """
-    different = varying_fields(candidates)
+    different = varying(one.setting for one in candidates)
     columns = LANGUAGE, *setting_columns(different), ROUTE, TEST_TEXT, *SCORES
     title = "Best candidate of each language and route, chosen by validation"
     return _table("routes", title, candidates, columns, ("language", "test_text", *different))
@@ -77,7 +77,7 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     ends = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs)
     columns = (
         LANGUAGE,
-        *setting_columns(varying_fields(used)),
+        *setting_columns(varying(one.setting for one in used)),
         Column("aligned"),
         Column("score", "{aligned_mean:.3f} ± {aligned_std:.3f}"),
         Column("baseline"),
@@ -95,7 +95,7 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
     Peak memory is that of the process, so it describes a run only where each run had a process of its own.
     """
     order = sorted(candidates, key=lambda one: (one.language, one.route, one.runs[0].adapter.trainable))
-    different = varying_fields(order, "adapter")
+    different = varying((one.setting for one in order), "adapter")
     columns = (
         *(LANGUAGE, ROUTE, ADAPTER, *setting_columns(different), PARAMETERS, *SCORES, SHARE),
         Column("steps", "{steps:d}"),
@@ -112,7 +112,7 @@ def shots_table(candidates: Sequence[Candidate]) -> Table:
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
     """
     order = sorted(candidates, key=lambda one: (str(without(one, "shots")), one.pairs))
-    different = varying_fields(order, "shots")
+    different = varying((one.setting for one in order), "shots")
     columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), GALLERY, *SCORES
     return _table("shots", "Gain by number of shots", order, columns)
 
@@ -152,14 +152,9 @@ def runs_of(candidates: Iterable[Candidate]) -> list[Result]:
     return [run for candidate in candidates for run in candidate.runs]
 
 
-def varying_fields(candidates: Sequence[Candidate], without: str = "") -> list[str]:
-    """Return the names of the fields in which settings of candidates differ, except for `without`."""
-    return [name for name in varying(candidate.setting for candidate in candidates) if name != without]
-
-
 def candidates_frame(candidates: Sequence[Candidate]) -> pd.DataFrame:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
-    kept = {*varying_fields(candidates), *_ALWAYS}
+    kept = {*varying(one.setting for one in candidates), *_ALWAYS}
     found = intervals(candidate.gains for candidate in candidates).tolist()
     return frame_of([_row(one, low, high, kept) for one, (low, high) in zip(candidates, found, strict=True)])
 
@@ -190,7 +185,7 @@ def setting_remark(candidates: Sequence[Candidate]) -> list[str]:
 
     A distillation is trained on text of its own, so that shots say nothing about it.
     """
-    left_out = {*varying_fields(candidates), "train_on"}
+    left_out = {*varying(one.setting for one in candidates), "train_on"}
     if all(candidate.config.text is not None for candidate in candidates):
         left_out.add("shots")
     shared = [(name, value) for name, value in candidates[0].setting if name in _ALWAYS and name not in left_out]

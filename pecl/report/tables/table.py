@@ -46,20 +46,15 @@ _SIGNS = {"%": _per_cent, "#": lambda values: str(len(values))}
 
 @dataclass(frozen=True)
 class Column:
-    """One column that a reader sees.
-
-    Attributes:
-        form: template of a field, such as `{gain:+.3f}`, or a function of a row; by default the value under its name,
-            with underscores. `{score:%}` is in per cent, `{seeds:#}` is their number. Missing values leave, with the
-            letters before them.
-        always: whether it stays in a table where all its fields are equal.
-        absent: text of a field whose values are all missing.
-    """
+    """One column that a reader sees."""
 
     name: str
+    # template of a field, such as `{gain:+.3f}`, or a function of a row; by default the value under its name, with
+    # underscores. `{score:%}` is in per cent, `{seeds:#}` is their number. Missing values leave, with the letters
+    # before them.
     form: str | Callable[[Row], str] = ""
-    always: bool = False
-    absent: str = ""
+    always: bool = False  # whether it stays in a table where all its fields are equal
+    absent: str = ""  # text of a field whose values are all missing
 
     @property
     def number(self) -> bool:
@@ -99,28 +94,19 @@ def missing(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
+    """One table."""
 
-    Attributes:
-        name: its name for `--table` and in file names.
-        group: group of its numbers; None for published numbers.
-        frame: raw values, a row per row of the table; lists where a row has several seeds or runs.
-        results: runs that the numbers come from.
-        remarks: further sentences of the note.
-        best: (place of a row, name of a column) of the best scores among those that compare.
-        setup: settings that its trainings share in addition to the group, unlike other tables of the group.
-        references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
-    """
-
-    name: str
+    name: str  # its name for `--table` and in file names
     title: str
-    group: Group | None
-    frame: pd.DataFrame
+    group: Group | None  # group of its numbers; None for published numbers
+    frame: pd.DataFrame  # raw values, a row per row of the table; lists where a row has several seeds or runs
     columns: Sequence[Column]
-    results: Sequence[Result] = ()
-    remarks: Sequence[str] = ()
+    results: Sequence[Result] = ()  # runs that the numbers come from
+    remarks: Sequence[str] = ()  # further sentences of the note
+    # (place of a row, name of a column) of the best scores among those that compare
     best: frozenset[tuple[int, str]] = frozenset()
-    setup: str = ""
+    setup: str = ""  # settings that its trainings share in addition to the group, unlike other tables of the group
+    # those of `results` that give only a score of the plain tower, so that their seeds say nothing
     references: Sequence[Result] = ()
 
     @property
