@@ -46,11 +46,7 @@ def new_folder(target: str | Path) -> Iterator[Path]:
 def check_absent(target: str | Path) -> None:
     """Raise OutputError if `target` exists, or cannot be made; makes nothing."""
     target = Path(target)
-    try:
-        exists = target.exists() or target.is_symlink()
-    except OSError as error:  # its name is too long
-        raise OutputError(f"cannot write {target}: {error.strerror}") from error
-    if exists:
+    if target.exists() or target.is_symlink():
         raise OutputError(f"{target} exists already: choose another folder, or delete it first")
     check_writable(target.parent)
 
@@ -63,11 +59,8 @@ def default_cache_dir() -> Path:
 def check_writable(folder: str | Path) -> None:
     """Raise OutputError unless `folder`, or the nearest folder above it that exists, can be written; makes nothing."""
     nearest = Path(folder).absolute()
-    try:
-        while not nearest.exists():
-            nearest = nearest.parent
-    except OSError as error:  # a name is too long, or a link leads in a circle
-        raise OutputError(f"cannot write into {folder}: {error.strerror}") from error
+    while not nearest.exists():
+        nearest = nearest.parent
     if not nearest.is_dir():
         raise OutputError(f"cannot write into {folder}: {nearest} is a file, expected a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):

@@ -7,6 +7,7 @@ folder of such files, or in a folder of clip-retrieval: `img_emb/*.npy`, and `me
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,23 +71,17 @@ class ImageRows:
         Raises:
             DataError: an image has no row, or its name is that of several rows or images.
         """
-        by_name: dict[str, int] = {}
-        wanted, several = set(names), set()
+        by_name: dict[str, list[int]] = {name: [] for name in names}
         for row, path in enumerate(self.paths):
-            name = PurePath(path).name
-            if name in wanted and by_name.setdefault(name, row) != row:
-                several.add(name)
-        several |= wanted if len(wanted) < len(names) else set()
-        if several:
-            raise DataError(
-                f"{self.source}: expected one row and one image per file name, got several of {min(several)}"
-            )
-        if missing := [name for name in names if name not in by_name]:
-            raise DataError(
-                f"{self.source}: expected a row for each of {len(names):,} images, {len(missing):,} have none, such as "
-                f"{missing[0]}"
-            )
-        return [by_name[name] for name in names]
+            by_name.get(PurePath(path).name, []).append(row)
+        images = Counter(names)
+        for name, rows in by_name.items():
+            if (images[name], len(rows)) != (1, 1):
+                raise DataError(
+                    f"{self.source}: expected one row and one image per file name, got {len(rows)} and {images[name]} "
+                    f"of {name}"
+                )
+        return [by_name[name][0] for name in names]
 
     def take(self, rows: Sequence[int], width: int, tower: str) -> np.ndarray:
         """Return the embeddings (M, D) float32 of M rows, checked as by `check`."""
@@ -115,13 +110,12 @@ class ImageRows:
     def _check_lengths(self, block: np.ndarray, rows: Sequence[int]) -> None:
         """Raise DataError unless embeddings (B, D) of the numbered rows are finite and of length 1."""
         lengths = np.linalg.norm(block, axis=1)
-        if not np.isfinite(lengths).all():
-            row = rows[int(np.flatnonzero(~np.isfinite(lengths))[0])]
-            raise DataError(f"{self.source}: row {row} ({self.paths[row]}) holds NaN or an infinite number")
-        if float(np.abs(lengths - 1).max()) > _LENGTH:
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH))  # NaN among them
+        if len(wrong):
+            row = rows[int(wrong[0])]
             raise DataError(
-                f"{self.source}: expected rows of length 1, got lengths from {lengths.min():.3g} to "
-                f"{lengths.max():.3g}: divide each row by its length"
+                f"{self.source}: expected rows of length 1, got length {lengths[wrong[0]]:.3g} in row {row} "
+                f"({self.paths[row]}): divide each row by its length"
             )
 
     def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:

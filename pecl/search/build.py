@@ -5,6 +5,7 @@ The folder's listing tells which files may have changed, and their content wheth
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
-from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError, not_none
 from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.files.progress import Bar
 from pecl.retrieval.hubs import find_references
@@ -102,6 +103,18 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
             return _Renewal(found, place, before, new_head(found.root, before, options), options).run()
     except BusyError as error:
         raise RunError(str(error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            place.rmdir()  # only an empty one: nothing was written
+
+
+def _points_of(head: Head) -> Points | None:
+    """Return the points of an index on its Qdrant server; None where it has none."""
+    if not head.url:
+        return None
+    from pecl.search.qdrant import Points
+
+    return Points(head.url, head.collection)
 
 
 class _Renewal:
@@ -113,37 +126,12 @@ class _Renewal:
         self.found, self.place, self.head, self.options = found, place, head, options
         self.unused = before.head if before and options.rebuild and before.head.url else None
         self.before = None if options.rebuild else before
-        self.points = self._points()
+        self.points = _points_of(head)
         self.again = ""
         entries = self.before.entries if self.before else []
         self.rows = {entry.name: row for row, entry in enumerate(entries)}
-        self.by_content = self._held_content(entries)
+        self.by_content = {entry.fingerprint: row for row, entry in enumerate(entries)}  # of embeddings that are there
         self.old_failed = self.before.unreadable if self.before else {}
-
-    def _points(self) -> Points | None:
-        if not self.head.url:
-            return None
-        from pecl.search.qdrant import Points
-
-        return Points(self.head.url, self.head.collection)
-
-    def _held_content(self, entries: list[Entry]) -> dict[tuple[str, str], int]:
-        """Return the row of each embedding that is there, by fingerprint, and with Qdrant by name, too."""
-        if self.points is None:
-            return {("", entry.fingerprint): row for row, entry in enumerate(entries)}
-        from pecl.search.qdrant import point_of
-
-        there = self.points.there()
-        held = {
-            (entry.name, entry.fingerprint): row for row, entry in enumerate(entries) if point_of(entry.name) in there
-        }
-        if len(held) < len(entries):
-            self.again = f"{len(entries) - len(held)} embeddings were missing from the qdrant index"
-        return held
-
-    def _row(self, entry: Entry) -> int | None:
-        """Return the row of the embedding of this content; None where it is to be made."""
-        return self.by_content.get(("" if self.points is None else entry.name, entry.fingerprint))
 
     def run(self) -> IndexReport:
         """Write what has changed."""
@@ -152,7 +140,7 @@ class _Renewal:
         failed |= refused
         entries = {**known, **{entry.name: entry for entry in hashed}}
         fresh: dict[str, np.ndarray] = {}
-        if missing := [entry for entry in entries.values() if self._row(entry) is None]:
+        if missing := [entry for entry in entries.values() if entry.fingerprint not in self.by_content]:
             logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
             tower = self._tower()
             if self.before and self.head.towers != self.before.head.towers:
@@ -241,21 +229,22 @@ class _Renewal:
         before = self.before
         gone = self.rows.keys() - {entry.name for entry in entries}
         is_new = before is None or self.head != before.head
+        if self.points:
+            lost = [entry for entry in entries if not self.points.has(entry.name)]
+            self.points.send({one.name: self._embedding(one, fresh) for one in (*changed, *lost)})
         if not (is_new or changed or gone or described) and failed == self.old_failed:
             return
         corrects_all = before is None or before.head.references != self.head.references
         rewritten = entries if corrects_all else changed
-        embeddings = {} if self.points else {entry.name: self._embedding(entry, fresh) for entry in rewritten}
+        embeddings = [self._embedding(entry, fresh) for entry in rewritten]
         corrections: Sequence[float | None] = [None] * len(rewritten)
         if references is not None and rewritten:
-            corrections = references.corrections(np.stack(list(embeddings.values()))).tolist()
-        if self.points:
-            self.points.send({one.name: fresh[one.fingerprint] for one in changed if self._row(one) is None})
+            corrections = references.corrections(np.stack(embeddings)).tolist()
         self.head = replace(self.head, generation=secrets.token_hex(8))
         with writing(self.place, new=before is None) as database:
             database.executemany("DELETE FROM photographs WHERE name = ?", [(os.fsencode(name),) for name in gone])
-            for entry, correction in zip(rewritten, corrections, strict=True):
-                write_entry(database, entry, embeddings.get(entry.name), correction)
+            for row in zip(rewritten, embeddings, corrections, strict=True):
+                write_entry(database, *row)
             if self.head.words:
                 write_words(database, described)
             else:
@@ -265,7 +254,7 @@ class _Renewal:
         self._tidy_server(entries)
 
     def _embedding(self, entry: Entry, fresh: dict[str, np.ndarray]) -> np.ndarray:
-        row = self._row(entry)
+        row = self.by_content.get(entry.fingerprint)
         if row is None or self.before is None or self.before.matrix is None:
             return fresh[entry.fingerprint]
         return self.before.matrix[row]
@@ -275,9 +264,7 @@ class _Renewal:
         if self.points:
             self.points.keep(entries)
         if self.unused:
-            from pecl.search.qdrant import Points
-
             try:
-                Points(self.unused.url, self.unused.collection).drop()
+                not_none(_points_of(self.unused), "points").drop()
             except DataError as error:
                 logger.warning("%s is no longer used, and cannot be deleted: %s", self.unused.collection, error)

@@ -62,7 +62,7 @@ class Head:
     profile: str  # name of the pair of towers
     towers: dict[str, dict[str, str]] = field(default_factory=dict)  # name and fingerprint of `image` and `text`
     width: int = 0  # D
-    url: str = ""  # Qdrant server that holds the embeddings; empty where this file holds them
+    url: str = ""  # Qdrant server that searches in the embeddings; empty for the exact search
     collection: str = ""  # its collection there
     thumbnails: bool = False  # whether the index keeps small pictures
     decoders: str = ""  # packages that decode images, with their versions: others may read what these could not
@@ -88,7 +88,7 @@ class Catalogue(NamedTuple):
 
     head: Head
     entries: list[Entry]
-    matrix: np.ndarray | None  # (N, D) float32, each row of length 1; None where a server has the embeddings
+    matrix: np.ndarray | None  # (N, D) float32, each row of length 1; None where only a server searches in them
     corrections: np.ndarray | None  # (N,) float32; None without reference captions
     unreadable: dict[str, Unreadable]
 
@@ -186,8 +186,8 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
     raise DataError(f"{path}: expected version {VERSION}, got {found!r}: run `pecl index FOLDER --rebuild`")
 
 
-def read_catalogue(folder: Path) -> Catalogue:
-    """Read an index.
+def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
+    """Read an index; `to_search` leaves the embeddings out where a server searches in them.
 
     Raises:
         DataError: it is missing or damaged, or its matrix is of another size or holds numbers that are not finite.
@@ -195,7 +195,7 @@ def read_catalogue(folder: Path) -> Catalogue:
     with connected(folder) as database:
         head = _head(folder, database)
         (count,) = database.execute("SELECT count(*) FROM photographs").fetchone()
-        matrix = None if head.url else np.empty((count, head.width), np.float32)
+        matrix = None if head.url and to_search else np.empty((count, head.width), np.float32)
         corrections = np.empty(count, np.float32) if head.references else None
         entries: list[Entry] = []
         fields = "name, stamp, fingerprint, embedding, correction"
@@ -234,11 +234,9 @@ def write_unreadable(database: sqlite3.Connection, unreadable: Iterable[Unreadab
     database.executemany("INSERT INTO unreadable VALUES (?, ?, ?)", rows)
 
 
-def write_entry(
-    database: sqlite3.Connection, entry: Entry, embedding: np.ndarray | None, correction: float | None
-) -> None:
+def write_entry(database: sqlite3.Connection, entry: Entry, embedding: np.ndarray, correction: float | None) -> None:
     """Add a photograph, or replace the one of its name: its embedding (D,) float32 and its correction."""
-    content = None if embedding is None else np.ascontiguousarray(embedding, np.float32).tobytes()
+    content = np.ascontiguousarray(embedding, np.float32).tobytes()
     database.execute(
         "INSERT INTO photographs (name, stamp, fingerprint, embedding, correction) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (name) DO UPDATE SET stamp = excluded.stamp, fingerprint = excluded.fingerprint, "

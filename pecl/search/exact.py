@@ -39,10 +39,6 @@ class ExactSearch:
                 found.append(list(zip(names.tolist(), one[places].tolist(), strict=True)))
         return found
 
-    def embeddings(self) -> np.ndarray:
-        """Return all embeddings (N, D) float32 of length 1, read-only."""
-        return self.matrix
-
     def close(self) -> None:
         """Close nothing: the matrix goes with its last user."""
 

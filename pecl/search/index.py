@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pecl.data.spoken import system_languages
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, not_none
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue, read_head
 from pecl.search.earlier import HEAD as EARLIER
@@ -67,7 +67,7 @@ class ImageIndex:
         device: str,
     ) -> None:
         self.folder, self.head, self.root = folder, catalogue.head, Path(catalogue.head.root)
-        self._entries = catalogue.entries
+        self._entries, self._matrix = catalogue.entries, catalogue.matrix
         self._queries, self._adapters, self._device = queries, tuple(adapters), device
         self._engine = _engine_of(catalogue)
 
@@ -93,7 +93,7 @@ class ImageIndex:
             ConfigError: `queries` is of another profile, or the engine needs a package that is missing.
         """
         place = find_index(folder)
-        catalogue = read_catalogue(place)
+        catalogue = read_catalogue(place, to_search=True)
         head = catalogue.head
         if queries is not None and queries.profile != head.profile:
             raise ConfigError(f"queries: expected towers of {head.profile}, as the index, got {queries.profile}")
@@ -157,7 +157,8 @@ class ImageIndex:
     @property
     def embeddings(self) -> np.ndarray:
         """Embeddings of all photographs, (N, D) float32 of length 1, read-only."""
-        return self._engine.embeddings()
+        matrix = self._matrix if self._matrix is not None else read_catalogue(self.folder).matrix
+        return not_none(matrix, "embeddings")
 
     def search(
         self,
@@ -356,7 +357,7 @@ def _engine_of(catalogue: Catalogue) -> ExactSearch | QdrantSearch:
         return ExactSearch(matrix, corrections)
     from pecl.search.qdrant import Points, QdrantSearch
 
-    return QdrantSearch(Points(head.url, head.collection), head.width, entries)
+    return QdrantSearch(Points(head.url, head.collection), entries)
 
 
 def check_top(top: object) -> None:

@@ -1,8 +1,8 @@
 """A Qdrant server in place of the matrix, for more photographs than one machine searches well.
 
-A point is a photograph: its number is the photograph's id as a UUID, and it holds the embedding only. Names and
-everything else stay in the index. A renewal adds points before it writes the index and removes points after it, one
-batch after another: a search meanwhile finds a changed photograph by its new embedding.
+A point is a photograph: its number is the photograph's id as a UUID, and it holds a copy of the embedding. A renewal
+adds points before it writes the index and removes points after it, one batch after another: a search meanwhile finds a
+changed photograph by its new embedding.
 
 `CollectionRows` searches in a collection that another program has made. Nothing is written to that server.
 """
@@ -14,7 +14,7 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,8 +51,13 @@ class Points:
         """Close the connection."""
         self._client.close()
 
+    def has(self, name: str) -> bool:
+        """Say whether a photograph has a point."""
+        return point_of(name) in self.there
+
+    @cached_property
     def there(self) -> set[str]:
-        """Return the numbers of all points; none without the collection."""
+        """The numbers of all points when they are first asked for; none without the collection."""
         found, offset = set[str](), None
         with _failing(self.url):
             while self._client.collection_exists(self.name):
@@ -85,7 +90,7 @@ class Points:
         """Remove the points of all other photographs."""
         from qdrant_client.models import PointIdsList
 
-        gone = list(self.there() - {point_of(entry.name) for entry in entries})
+        gone = list(self.there - {point_of(entry.name) for entry in entries})
         with _failing(self.url):
             for block in in_blocks(len(gone), _BATCH):
                 self._client.delete(self.name, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
@@ -97,22 +102,19 @@ class Points:
 
 
 class QdrantSearch:
-    """The embeddings of an index of N photographs of width D; see `ExactSearch` for the methods.
+    """The embeddings of an index of N photographs; see `ExactSearch` for the methods.
 
     Raises:
         DataError: the server does not answer, or lacks photographs.
     """
 
-    def __init__(self, points: Points, width: int, entries: Sequence[Entry]) -> None:
-        self._points, self._width = points, width
+    def __init__(self, points: Points, entries: Sequence[Entry]) -> None:
+        self._points = points
         self._numbers = [point_of(entry.name) for entry in entries]
-        there = points.there()
-        missing = sum(number not in there for number in self._numbers)
+        missing = sum(number not in points.there for number in self._numbers)
         if missing:
-            raise DataError(
-                f"{points} lacks {missing} of {len(entries)} photographs: `pecl index FOLDER` embeds them again"
-            )
-        self._surplus = len(there) - len(entries)  # which an unfinished renewal leaves
+            raise DataError(f"{points} lacks {missing} of {len(entries)} photographs: `pecl index FOLDER` adds them")
+        self._surplus = len(points.there) - len(entries)  # which an unfinished renewal leaves
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -139,17 +141,6 @@ class QdrantSearch:
             if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN is neither
                 raise DataError(f"{self._points} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
             found.append([(row, score) for row, score in hits if row is not None][:top])
-        return found
-
-    def embeddings(self) -> np.ndarray:
-        """See `ExactSearch`; all are fetched."""
-        found = np.full((len(self._numbers), self._width), np.nan, np.float32)
-        for block in in_blocks(len(self._numbers), _BATCH):
-            own = self._numbers[block.start : block.stop]
-            with _failing(self._points.url):
-                points = self._points._client.retrieve(self._points.name, own, with_payload=False, with_vectors=True)
-            for point in points:
-                found[self._rows[str(point.id)]] = cast("list[float]", point.vector)
         return found
 
     def close(self) -> None:
