@@ -17,7 +17,6 @@ from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_name, li
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
-from pecl.files.reading import without_garbage_collection
 
 PLAIN = "none"  # names the plain tower where an adapter is expected
 
@@ -182,7 +181,6 @@ def load_bank(
     """
     paths = ready.chosen_adapters(profile, languages)
     tower = tower or load_text_encoder(profile, device=device)
-    with without_garbage_collection():
-        bank = AdapterBank(tower, plain=[ENGLISH])
-        bank.add_files((name_of(file), file) for file in [load_adapter_file(path, tower) for path in paths])
+    bank = AdapterBank(tower, plain=[ENGLISH])
+    bank.add_files((name_of(file), file) for file in [load_adapter_file(path, tower) for path in paths])
     return bank

@@ -86,7 +86,6 @@ def write_array(path: Path, ids: Sequence[str], embeddings: torch.Tensor) -> lis
 
 
 def _columns(folder: str | Path, name: str) -> list[Any]:
-    """Return a column of each shard of a folder."""
     paths = shards_of(folder)
     if not paths:
         raise DataError(f"{folder} holds no embeddings: expected embeddings-00000.parquet and so on")

@@ -68,7 +68,6 @@ def _list(parsed: argparse.Namespace) -> None:
 
 
 def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row per profile, text and adapter, with the languages that are shipped."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for one in shipped:
         profile = one["name"].partition(":")[0]
@@ -84,7 +83,6 @@ def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _with_terms(rows: list[dict[str, Any]]) -> str:
-    """Return a table of rows, and below it the terms of all sources and towers in it."""
     terms = {name: said for row in rows for name, said in row["terms"].items()}
     table = _table([{name: value for name, value in row.items() if name != "terms"} for row in rows])
     if not terms:
@@ -101,7 +99,6 @@ def _field(value: object) -> str:
 
 
 def _summary(config: AdapterConfig) -> str:
-    """Return the first docstring line of a kind."""
     return (type(config).__doc__ or "").partition("\n")[0]
 
 

@@ -98,7 +98,6 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
 
 
 def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
-    """Print the area under the curve of present and absent words by language."""
     if parsed.harness is not None or parsed.correct_hubs:
         raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
     rows = [presence(config) for config in configs]
@@ -107,7 +106,6 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
 
 
 def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
-    """Print the figures of another package next to those of pecl."""
     rows = evaluate_with(parsed.harness, configs)
     columns = [Column(name, f"{{{name}:.3f}}" if "recall@" in name else f"{{{name}}}") for name in rows[0]]
     print_answer(parsed, rows, plain_table(columns, rows))

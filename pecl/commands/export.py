@@ -38,7 +38,6 @@ _action = group("export", "pecl export sentence-transformers mini-cs --adapter c
 
 
 def _format(example: str, *arguments: Argument) -> Callable[[Run], Run]:
-    """Return `_action` of a format that is written into a folder."""
     return _action(example, path("target", "folder to write"), config_flags(only=_TOWER_FLAGS), *arguments)
 
 
@@ -228,7 +227,6 @@ def _known_and_immich_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters,
 
 
 def _adapter_of_language(known: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
-    """Return the named adapter, or that of the language; raise ConfigError if there is none."""
     choice = known.choose(parsed.source, parsed.language)
     if choice.path is None:
         there = f"adapters are there for {', '.join(known.languages)}" if known.languages else "no adapter is there"

@@ -115,7 +115,6 @@ def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _on_devices(values: dict[str, Any], parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return `values` with the kind of device that --devices names."""
     if parsed.devices is None:
         return values
     kind, _ = parse_devices(_devices(parsed))

@@ -48,7 +48,6 @@ def _only(rows: list[Language], field: str, wanted: str) -> list[Language]:
 
 
 def _grouped(rows: list[Language], by: str, ready: set[str]) -> str:
-    """Return a line per group, with the code and name of each language."""
     groups: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: row.name):
         groups.setdefault(getattr(row, by) or "other", []).append(f"{row.name} {row.code}{'*' * (row.code in ready)}")
@@ -56,7 +55,6 @@ def _grouped(rows: list[Language], by: str, ready: set[str]) -> str:
 
 
 def _described(row: Language, is_ready: bool) -> str:
-    """Return the facts of one language, a line each."""
     facts = _document(row, is_ready)
     pretrained = f"{MINI} and XLM-R were {'' if row.pretrained else 'not '}pretrained on it"
     made = f"none; {way_to_adapter(row.code, MINI)}"

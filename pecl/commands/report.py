@@ -102,7 +102,6 @@ def _chosen_tables(parsed: argparse.Namespace, results: Sequence[Result], made: 
 
 
 def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Path]:
-    """Write the page and the plots that were asked for and return the paths."""
     if parsed.html is None and parsed.plots is None:
         return []
     from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
@@ -120,7 +119,6 @@ def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made:
 
 
 def _write_files(tables: Sequence[Table], folder: Path, form: str, ids: bool) -> list[Path]:
-    """Write the tables of each name into a file `<name>.<ending>` of `folder` and return the paths."""
     names = dict.fromkeys(table.name for table in tables)
     write, ending = FORMATS[form], ENDINGS.get(form, form)
     return [

@@ -149,7 +149,6 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
 
 
 def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
-    """Return the same of embeddings that another program has computed."""
     from pecl.search.queries import QueryEncoder
 
     profile = parsed.profile or "mini"

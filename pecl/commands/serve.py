@@ -110,7 +110,6 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _open(address: str) -> None:
-    """Open the page in a browser, or log its address without one."""
     if not webbrowser.open(address):
         logger.warning("no browser was found: open %s", address)
 
@@ -126,7 +125,6 @@ def _with_extra(name: str) -> Any:
 
 
 def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:
-    """Return the service, both towers loaded."""
     import torch
 
     from pecl.adapters.bank import name_of

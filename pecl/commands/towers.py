@@ -77,7 +77,6 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:
-    """Describe a text tower in one line."""
     from pecl.adapters.roles import architecture_of
 
     parameters = sum(parameter.numel() for parameter in tower.parameters())

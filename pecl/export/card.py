@@ -168,7 +168,6 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
 
 
 def _training(adapters: Sequence[Published]) -> str:
-    """Return the runs, the fields of their configs that they share, and the software."""
     first, *others = (one.result.config.to_dict() for one in adapters)
     shared = {
         name: value

@@ -169,7 +169,6 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _fetch(repo_id: str, revision: str) -> tuple[Path, str | None]:
-    """Return the folder of a hub repository, and its commit."""
     try:
         commit = HfApi().model_info(repo_id, revision=revision or None, timeout=TIMEOUT_SECONDS).sha
         patterns = ["*.safetensors", CARD, INDEX]

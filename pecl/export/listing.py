@@ -42,7 +42,6 @@ def shipped_adapters() -> list[dict[str, Any]]:
 
 
 def _row(path: Path, index: Path | None = None, recorded: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the row of a file that its result, or else the index of a published folder, names by its SHA-256."""
     try:
         file = load_adapter_file(path)
         language, adapter, result = file.language, describe(file.configs), file.named_by

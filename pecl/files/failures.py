@@ -70,16 +70,14 @@ def _on_output(act: Callable[[], object]) -> None:
 def log_traceback(error: BaseException) -> Path | None:
     """Write an exception's traceback to a new file and return its path, or None if no file can be written.
 
-    The file lies in `logs` of the cache folder, or else in a folder for temporary files; the newest 20 are kept.
+    The file lies in `logs` of the cache folder; the newest 20 are kept.
     """
     text = "".join(traceback.format_exception(error))
     content = text.encode("utf-8", errors="backslashreplace")
     if len(content) > _LOG_BYTES:  # keep the beginning (origin) and the end (error)
         content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
-    temporary = f"pecl-logs-{os.getuid()}"
-    for find in (lambda: default_cache_dir() / "logs", lambda: Path(tempfile.gettempdir()) / temporary):
-        with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
-            return _write_log(find(), content)
+    with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
+        return _write_log(default_cache_dir() / "logs", content)
     return None
 
 

@@ -108,7 +108,6 @@ class ImageRows:
                 )
 
     def _check_lengths(self, block: np.ndarray, rows: Sequence[int]) -> None:
-        """Raise DataError unless embeddings (B, D) of the numbered rows are finite and of length 1."""
         lengths = np.linalg.norm(block, axis=1)
         wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH))  # NaN among them
         if len(wrong):

@@ -1,12 +1,9 @@
 """Read files, JSON and YAML; `read_regular` waits for no pipe."""
 
 import errno
-import gc
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,15 +67,3 @@ def parse_yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except (ArithmeticError, RecursionError) as error:
         raise ValueError(str(error)) from error
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Pause Python's search for cycles while many objects are read: it looks at all of them, again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -147,7 +147,6 @@ class _Run:
                 status.refresh()
 
     def _follow(self, event: Event, task: Task, status: StatusLine) -> None:
-        """Handle an event of a launcher."""
         if event.kind == "started":
             status.started(task)
         elif event.kind == "busy":

@@ -92,7 +92,6 @@ class StatusLine:
         )
 
     def _done(self) -> float:
-        """Return the number of done runs; running ones count by the share of their steps."""
         return self.complete + self.failed + self.share * self.running
 
     def _percent(self) -> int:

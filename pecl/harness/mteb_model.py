@@ -94,7 +94,6 @@ class PeclEncoder(AbsEncoder):
 
 
 def _bank(name: str, towers: Towers, adapters: Sequence[str | Path] | Mapping[str, str | Path]) -> AdapterBank:
-    """Return the text tower with the adapters that are named."""
     known = KnownAdapters(name)
     bank = AdapterBank(towers.text, plain=None)
     of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, one) for one in adapters)

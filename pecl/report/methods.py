@@ -5,7 +5,6 @@ Every figure and table takes it from `method_of`, so that no score is credited t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pecl.config.routes import ROUTES
 from pecl.results.result import Result
@@ -105,23 +104,16 @@ def _text_name(text: str | None, texts: Sequence[str]) -> str:
     return f"text {texts.index(text) + 1}" if text and len(texts) > 1 else "text"
 
 
-class Look(NamedTuple):
-    """The look of a method in every figure and on the page."""
-
-    colour: str
-    marker: str
-
-
-# Name of a look, which is a class of the page's style -> look. Okabe & Ito's palette (https://jfly.uni-koeln.de/color),
+# Name of a look, which is a class of the page's style -> colour and marker of figures. Okabe & Ito's palette (https://jfly.uni-koeln.de/color),
 # distinguishable to colour-blind readers; each has its own marker, so that no distinction rests on colour.
 LOOKS = {
-    "baseline1": Look("#56B4E9", "o"),
-    "baseline2": Look("#E69F00", "s"),
-    "method1": Look("#0072B2", "^"),
-    "method2": Look("#009E73", "D"),
-    "method3": Look("#D55E00", "v"),
-    "text": Look("#CC79A7", "P"),
-    "photographs": Look("#000000", "X"),
+    "baseline1": ("#56B4E9", "o"),
+    "baseline2": ("#E69F00", "s"),
+    "method1": ("#0072B2", "^"),
+    "method2": ("#009E73", "D"),
+    "method3": ("#D55E00", "v"),
+    "text": ("#CC79A7", "P"),
+    "photographs": ("#000000", "X"),
 }
 
 

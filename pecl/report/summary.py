@@ -131,7 +131,6 @@ def _evaluated(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def _failures(unfinished: Sequence[Result]) -> list[str]:
-    """Return a line per run that is not complete, with its reason, `_FAILURES` lines at most."""
     if not unfinished:
         return ["All runs are complete."]
     lines = []

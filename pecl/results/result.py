@@ -19,7 +19,6 @@ from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
 from pecl.files.digests import check_digest, with_digest
-from pecl.files.reading import without_garbage_collection
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
 from pecl.results.environment import environment
 from pecl.results.parts import (
@@ -58,35 +57,42 @@ class Result:
 
     Fields after `environment` are None where a run failed or was interrupted, and those after `peak_memory_mb` in an
     evaluation too; an evaluation of an adapter file has `adapter`.
+
+    Attributes:
+        run_id: identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`.
+        error: why a failed run failed.
+        metrics: part (val, test) -> stage (zero_shot, final, best) -> measurements.
+        subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
+        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
+            the stage `final` if it has the ranks of `best`.
+        peak_memory_mb: most memory of the process, MiB.
+        steps: training steps; for an interrupted run, those that are kept.
+        best_step: step whose weights were kept.
+        closed_form: the heads that were solved, at the start and the end; None without any.
+        path: file that it was read from or written to; no part of its JSON, and not compared.
     """
 
-    run_id: Text  # identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`
+    run_id: Text
     kind: Kind
     status: Status
     config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(lambda config: config.to_record())]
     environment: Environment
-    error: Text | None = None  # why a failed run failed
+    error: Text | None = None
     data: DataDescription = _ABSENT
     towers: TowerPair = _ABSENT
-    # part (val, test) -> stage (zero_shot, final, best) -> measurements
     metrics: Mapping[Text, Mapping[Text, MeasuredRecord]] = field(default_factory=dict)
-    # part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage
     subsets: Mapping[Text, Mapping[Text, Mapping[Text, Any]]] = field(default_factory=dict)
-    # part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without the stage
-    # `final` if it has the ranks of `best`.
     all_ranks: Annotated[Mapping[Text, Mapping[Text, Mapping[Text, Ranks]]], Field(alias="ranks")] = field(
         default_factory=dict
     )
-    peak_memory_mb: Number = _ABSENT  # most memory of the process, MiB
+    peak_memory_mb: Number = _ABSENT
     adapter: AdapterDescription = _ABSENT
-    steps: Whole = _ABSENT  # training steps; for an interrupted run, those that are kept
-    best_step: Whole = _ABSENT  # step whose weights were kept
+    steps: Whole = _ABSENT
+    best_step: Whole = _ABSENT
     fleet: FleetRecord = _ABSENT
     seconds: Seconds = _ABSENT
     curve: Curve = _ABSENT
-    # the heads that were solved, at the start and the end; None without any
     closed_form: tuple[ClosedForm, ...] | None = None
-    # file that it was read from or written to; no part of its JSON, and not compared
     path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -176,14 +182,12 @@ class Result:
 
 
 def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
-    """Return `among[key]`; a KeyError names the choices."""
     if key not in among:
         raise KeyError(unknown(what, str(key), map(str, among)) if among else f"{what} {key}: nothing was measured")
     return among[key]
 
 
 def _find_stage(among: Mapping[str, Any], stage: str | None) -> Any:
-    """Return `among[stage]`, that of the last stage by default."""
     if stage is None:
         stage = max(among, key=STAGES.index, default=None)
     return _find(among, "stage", stage)
@@ -236,12 +240,11 @@ def read_result(path: str | Path) -> Result:
         DataError: it is of a newer schema.
     """
     path = Path(path)
-    with without_garbage_collection():
-        try:
-            document = load_json(path)
-        except (OSError, ValueError) as error:
-            raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
-        return Result.from_json(document, path)
+    try:
+        document = load_json(path)
+    except (OSError, ValueError) as error:
+        raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+    return Result.from_json(document, path)
 
 
 def collect(folders: Sequence[str | Path]) -> list[Result]:
@@ -253,15 +256,14 @@ def collect(folders: Sequence[str | Path]) -> list[Result]:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
     found: dict[str, Result] = {}
-    with without_garbage_collection():
-        for path in (path for folder in folders for path in _result_paths(Path(folder))):
-            result = read_result(path)
-            other = found.setdefault(result.run_id, result)
-            if other.metrics != result.metrics:
-                raise DataError(
-                    f"{other.path} and {path} hold different results of run {result.run_id}; "
-                    "give only one of their folders, or delete the wrong one"
-                )
+    for path in (path for folder in folders for path in _result_paths(Path(folder))):
+        result = read_result(path)
+        other = found.setdefault(result.run_id, result)
+        if other.metrics != result.metrics:
+            raise DataError(
+                f"{other.path} and {path} hold different results of run {result.run_id}; "
+                "give only one of their folders, or delete the wrong one"
+            )
     return [found[run_id] for run_id in sorted(found)]
 
 

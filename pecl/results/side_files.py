@@ -70,7 +70,6 @@ def _folder(result: Result) -> Path:
 
 
 def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
-    """Return a part of the JSON at `path`, None where there is no file."""
     try:
         return part(load_json(path))
     except FileNotFoundError:

@@ -109,7 +109,6 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
 
 
 def _points_of(head: Head) -> Points | None:
-    """Return the points of an index on its Qdrant server; None where it has none."""
     if not head.url:
         return None
     from pecl.search.qdrant import Points
@@ -161,7 +160,6 @@ class _Renewal:
         return replace(report, broken=sum(one.is_broken for one in described.values()))
 
     def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
-        """Read the words of the photographs that changed, or whose words the index lacks."""
         if not self.head.words:
             return {}
         known = set[str]() if self.before is None else with_words(self.place)
@@ -170,7 +168,6 @@ class _Renewal:
         return {name: describe(self.found.root, name) for name in bar}
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
-        """Split photographs into unchanged, possibly changed, and known unreadable."""
         known: dict[str, Entry] = {}
         suspects: list[Photograph] = []
         failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.found.unreadable.items()}

@@ -94,7 +94,6 @@ def _small_pictures(old: Path) -> Iterator[Path]:
 
 
 def _remove(old: Path) -> None:
-    """Remove an index's own files, and folders that are empty then."""
     own = [path for path in old.iterdir() if _OWN.fullmatch(path.name)]
     small = list(_small_pictures(old))
     for path in (*own, *small):

@@ -44,7 +44,6 @@ class ExactSearch:
 
 
 def _best(scores: np.ndarray, top: int) -> np.ndarray:
-    """Return the places of the `top` largest of N scores, largest first; ties go to the first place."""
     if top == len(scores):
         return np.argsort(-scores, kind="stable")
     least = np.partition(scores, len(scores) - top)[len(scores) - top]

@@ -316,7 +316,6 @@ class ImageIndex:
         return found
 
     def _check_tower(self, which: str, tower: MultilingualTextEncoder | ImageEncoder) -> None:
-        """Raise DataError unless a tower is in the state in which it was when the index was made."""
         if tower.fingerprint != self.head.towers[which]["fingerprint"]:
             raise DataError(
                 f"{self.folder / FILE} was built with different weights of the {which} tower {tower.name}: run "
@@ -367,7 +366,6 @@ def check_top(top: object) -> None:
 
 
 def _items(queries: object) -> list[Any]:
-    """Return the queries one by one; None in place of each embedding."""
     if isinstance(queries, np.ndarray) or hasattr(queries, "detach"):
         return [None] * len(queries)  # type: ignore[arg-type]
     single = isinstance(queries, str | Path) or not isinstance(queries, Iterable)

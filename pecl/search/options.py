@@ -133,7 +133,6 @@ def keep_languages(place: Path, names: Sequence[str]) -> None:
 
 
 def _decoders() -> str:
-    """Return the installed packages that decode images, with their versions."""
     found = []
     for name in _DECODERS:
         with contextlib.suppress(PackageNotFoundError):

@@ -227,7 +227,6 @@ def _connect(url: str) -> QdrantClient:
 
 @contextlib.contextmanager
 def _client(url: str) -> Iterator[QdrantClient]:
-    """Connect; errors of the client in the body become one DataError that names the server."""
     client = _connect(url)
     with _failing(url), contextlib.closing(client):
         yield client
@@ -245,6 +244,5 @@ def _failing(url: str) -> Iterator[None]:
 
 
 def _path_of(point: ScoredPoint) -> str:
-    """Return the path in the payload of a point, or its id."""
     payload = point.payload or {}
     return next((path for key in PATH_KEYS if isinstance(path := payload.get(key), str) and path), str(point.id))

@@ -143,7 +143,6 @@ def select(
 def _names(
     database: sqlite3.Connection, rows: Mapping[str, int], text: str, languages: Iterable[str]
 ) -> dict[str, list[int]]:
-    """Return the rows of the photographs with each word of a query that is a name."""
     stop = stop_words([*languages, ENGLISH])
     most, found = max(len(rows) // _RARE, 1), {}
     for word in {word.lower(): word for word in _words(text)}.values():  # as it is written, since it is shown

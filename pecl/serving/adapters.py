@@ -74,7 +74,6 @@ def _described(service: Service, adapter: str | None) -> dict[str, Any]:
 
 
 def _find(folder: Path, wanted: str) -> Path:
-    """Return the path of the file in `folder` that is called `wanted`; links, which may lead out, are left out."""
     found = {one.name: one for one in folder.glob(f"*{SUFFIX}") if one.is_file() and not one.is_symlink()}
     if wanted not in found:
         known = ", ".join(sorted(found)[:20]) or "none yet"

@@ -94,7 +94,6 @@ class Batcher(Generic[Job, Answer]):
                 await asyncio.wait_for(self._enough.wait(), seconds)
 
     def _take(self) -> list[_Waiting[Job, Answer]]:
-        """Take the jobs of a pass off the queue, in the order in which they came."""
         taken = [self._queue.popleft()]
         size = len(taken[0].job)
         while self._queue and size + len(self._queue[0].job) <= self._limits.together:

@@ -60,7 +60,6 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
 def _inputs(
     body: EmbeddingsRequest, service: Service
 ) -> tuple[dict[int, tuple[str, str | None]], dict[int, tuple[bytes, str]]]:
-    """Return texts with their adapters, and image files with their names in the request, by their places in it."""
     limits, models, count = service.limits, service.models, len(body.input)
     adapter = models.adapter_of(body.model)
     if isinstance(body.language, list) and len(body.language) != count:
@@ -83,7 +82,6 @@ def _inputs(
 
 
 def _adapter(language: str | None, adapter: str | None, models: Models) -> str | None:
-    """Return the adapter of a text whose language is named, and whose request names `adapter` as its model."""
     if language is None:
         return adapter
     try:

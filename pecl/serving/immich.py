@@ -84,7 +84,6 @@ async def _fields(request: Request, body: bytes) -> dict[str, str]:
 
 
 async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
-    """Return the embedding of a text in immich's form: JSON in which the vector is text."""
     if not text.strip():
         raise bad(f"text: expected text of at most {service.limits.characters:,} characters, got none", "text")
     at_most(service.limits.characters, len(text), "characters", "text")

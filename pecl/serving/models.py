@@ -104,7 +104,6 @@ class Models(AdapterBank):
         ]
 
     def _token_ids(self, job: TextJob) -> TokenIds | Exception:
-        """Return the token ids of a job's texts, or the error that it ends in."""
         try:
             token_ids = self.tokenize(job.texts, job.adapters, job.language and [job.language] * len(job))
         except ConfigError as error:

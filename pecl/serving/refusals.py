@@ -117,7 +117,6 @@ def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
 
 
 def _shown(value: Any) -> str:
-    """Return a value of a request for a sentence: itself where it is short, else its kind."""
     if isinstance(value, str):
         return quoted(value) if len(value) <= 40 else f"{len(value):,} characters"
     return {dict: "an object", list: "a list"}.get(type(value)) or quoted(value)

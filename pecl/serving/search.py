@@ -97,7 +97,6 @@ async def languages(body: PersonLanguages, photographs: Searched) -> None:
 
 
 def _about(service: Service, request: Request) -> dict[str, Any]:
-    """Return the number of photographs, their folders, and the languages with their adapters."""
     models, photographs = service.models, service.photographs
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return {
@@ -132,7 +131,6 @@ def _spoken(request: Request, photographs: Photographs | None, named: list[str])
 
 
 async def _search(service: Service, body: SearchRequest, request: Request) -> dict[str, Any]:
-    """Return the answer to a search."""
     photographs = await _photographs(service)
     given = {"query": body.query, "minus": body.minus}
     texts = {name: text for name, text in given.items() if text is not None}
@@ -170,7 +168,6 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
 
 
 async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
-    """Return the photographs that words, days and the folder choose; raise Refusal for a day that is none."""
     try:
         selection = await asyncio.to_thread(
             index.select,
@@ -197,7 +194,6 @@ async def photograph(id: str, photographs: Searched, service: Served) -> Respons
 
 
 async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...]) -> Chosen:
-    """Return the language of the texts, named or detected among the codes `among`, and the adapters for it."""
     if not texts:
         return Chosen(None, None, None, ((None, 1.0),))
     if body.language is not None:

@@ -18,7 +18,6 @@ PASSED_ON = ("content-type", "content-encoding", "accept", "accept-encoding")  #
 PASSED_BACK = ("content-type", "content-encoding", "retry-after")  # headers of answers
 _CONNECT = 5.0  # seconds for a connection to immich's service
 _PING = 1.5  # seconds for its `pong`: immich itself waits for two
-_ANSWER = 64 << 20  # most bytes of an answer, which is JSON
 
 
 class Immich:
@@ -106,19 +105,16 @@ class Immich:
     async def _exchange(self, request: Request, body: bytes) -> Response:
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         headers.setdefault("accept-encoding", "identity")  # the answer goes back as it is
-        content, address = bytearray(), self.upstream + request.url.path
+        address = self.upstream + request.url.path
         try:
             async with self.client.stream(request.method, address, headers=headers, content=body) as answer:
-                async for part in answer.aiter_raw():
-                    content += part
-                    if len(content) > _ANSWER:
-                        raise Refusal(502, f"immich's service at {self.upstream} answered with more than 64 MiB")
+                content = b"".join([part async for part in answer.aiter_raw()])
         except httpx.HTTPError as error:
             raise self._refusal(error) from error
         if not 200 <= answer.status_code < 600:
             raise Refusal(502, f"immich's service at {self.upstream} answered with status {answer.status_code}")
         shown = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
-        return Response(bytes(content), answer.status_code, shown)
+        return Response(content, answer.status_code, shown)
 
     def _refusal(self, error: httpx.HTTPError) -> Refusal:
         is_slow = isinstance(error, httpx.TimeoutException)
@@ -127,7 +123,6 @@ class Immich:
 
 
 async def _leaving(request: Request) -> Response:
-    """Wait until the client of a request leaves, and raise Refusal."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     raise Refusal(LEFT, "the client left")

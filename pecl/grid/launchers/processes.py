@@ -132,7 +132,6 @@ def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
 
 
 def _ended(worker: _Worker) -> Event:
-    """Return the event for a worker that ended."""
     status = worker.process.returncode
     with contextlib.suppress(BrokenPipeError):
         not_none(worker.process.stdin, "stdin").close()

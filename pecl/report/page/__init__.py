@@ -101,7 +101,6 @@ def software_frame(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def _software_numbers(results: Sequence[Result]) -> list[int]:
-    """Return the number of each result's software, from 1 in the order of first use."""
     import pandas as pd
 
     return [int(place) + 1 for place in pd.factorize(pd.Series([repr(result.environment) for result in results]))[0]]

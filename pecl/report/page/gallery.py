@@ -102,7 +102,6 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
 
 
 def _group(result: Result, data: ParallelCaptions, limit: int, gallery: Gallery) -> dict[str, Any]:
-    """Return the cards of a run and what is said of them; its pictures are added to the gallery."""
     test = not_none(read_manifest(result), "manifest")["indices"]["test"]
     retrieved = not_none(read_retrieved(result), "retrieved items")
     kind, query = result.data.gallery.kind, result.data.query["test"]

@@ -99,7 +99,6 @@ def _legible(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
 def _panel(
     candidates: Sequence[Candidate], caption: str, title: str
 ) -> tuple[Figure, Axes, list[tuple[float, Candidate]]]:
-    """Return the figure, its panel, and (height, candidate) of each row."""
     many = len(candidates) > _MANY
     order = {code: place for place, code in enumerate(dict.fromkeys(one.language for one in candidates))}
     between = 0.0 if many else _BETWEEN

@@ -83,7 +83,6 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
 
 
 def _exchanged(results: Sequence[Result]) -> tuple[str, ...]:
-    """Return a sentence for each adapter file that is not the one that its result names."""
     said = []
     for result in results:
         if result.kind == "evaluate" or result.adapter.sha256 is None or not result.adapter_path.exists():

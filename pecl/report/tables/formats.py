@@ -45,7 +45,6 @@ def escape_latex(field: object) -> str:
 
 
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
-    """Yield the floats of a table, several where it is longer than a page."""
     layout = laid_out(table, ids)
     parts = range(0, len(layout.frame), _ROWS)
     for part, start in enumerate(parts, 1):

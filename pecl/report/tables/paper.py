@@ -64,7 +64,6 @@ def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> It
 
 
 def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
-    """Return methods by languages: the plain tower on each test text, then each route."""
     different = varying(one.setting for one in candidates)
     order = sorted(candidates, key=lambda one: (list(ROUTES).index(one.route), one.pairs, str(one.setting)))
     lines = grouped(order, lambda one: (one.route, *(pair for pair in one.setting if pair[0] in different)))
@@ -82,7 +81,6 @@ def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
-    """Return modules by languages, the one with fewest parameters first."""
     order = sorted(candidates, key=lambda one: one.runs[0].adapter.trainable)
     lines = grouped(order, lambda one: (one.runs[0].adapter.spec, str(scores.without(one, "adapter")[1:])))
     columns = Column("module"), Column("method"), scores.PARAMETERS, scores.SHARE
@@ -91,7 +89,6 @@ def _modules(candidates: Sequence[Candidate]) -> Table:
 
 
 def _row(line: Sequence[Candidate]) -> Row:
-    """Return the row of candidates that differ only in their language."""
     first, pairs = line[0], {one.pairs for one in line}
     return {
         "method": _METHODS[first.route],

@@ -110,7 +110,6 @@ def _evaluation(result: Result, different: Sequence[str]) -> Row:
 
 
 def _weights(result: Result) -> str:
-    """Return the stem of the adapter file of an evaluation; empty without one."""
     return Path(result.config.weights).stem if result.config.weights else ""
 
 
