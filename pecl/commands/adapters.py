@@ -15,19 +15,7 @@ from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, w
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
-from pecl.commands.options import (
-    JSON,
-    argument,
-    config_flags,
-    config_of,
-    group,
-    in_columns,
-    path,
-    print_answer,
-    print_json,
-    print_text,
-    switch,
-)
+from pecl.commands import options as cli
 from pecl.config import Role, fields_of
 from pecl.data.languages import any_language_code
 from pecl.encoders.export import save_text_encoder
@@ -44,13 +32,13 @@ from pecl.report.tables.groups import group_of, grouped
 from pecl.results.result import collect
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
-_action = group("adapters", "pecl adapters show lora+head")
+_action = cli.group("adapters", "pecl adapters show lora+head")
 
 
 @_action(
     "pecl adapters list results/default",
-    path("folder", "folder that is searched for adapter files", nargs="?"),
-    JSON,
+    cli.path("folder", "folder that is searched for adapter files", nargs="?"),
+    cli.JSON,
 )
 def _list(parsed: argparse.Namespace) -> None:
     """List the kinds of adapters and the shipped adapters, or the adapter files of a folder.
@@ -64,7 +52,7 @@ def _list(parsed: argparse.Namespace) -> None:
         kinds, shipped = _method_rows(), shipped_adapters()
         document = {"kinds": kinds, "shipped": shipped}
         text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
-    print_answer(parsed, document, text)
+    cli.print_answer(parsed, document, text)
 
 
 def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -87,11 +75,11 @@ def _with_terms(rows: list[dict[str, Any]]) -> str:
     table = _table([{name: value for name, value in row.items() if name != "terms"} for row in rows])
     if not terms:
         return table
-    return f"{table}\n\nterms, as their owners state them:\n" + in_columns([*terms.items()])
+    return f"{table}\n\nterms, as their owners state them:\n" + cli.in_columns([*terms.items()])
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    return in_columns([list(rows[0]), *([_field(value) for value in row.values()] for row in rows)])
+    return cli.in_columns([list(rows[0]), *([_field(value) for value in row.values()] for row in rows)])
 
 
 def _field(value: object) -> str:
@@ -114,10 +102,10 @@ def _method_rows() -> list[dict[str, Any]]:
 
 @_action(
     "pecl adapters show lora:r=4+head",
-    argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
-    argument("--rank", type=int, help="rank of LoRA, instead of the spec's"),
-    argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's"),
-    JSON,
+    cli.argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
+    cli.argument("--rank", type=int, help="rank of LoRA, instead of the spec's"),
+    cli.argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's"),
+    cli.JSON,
 )
 def _show(parsed: argparse.Namespace) -> None:
     """Show an adapter file, or the options of a spec."""
@@ -137,15 +125,15 @@ def _show(parsed: argparse.Namespace) -> None:
         configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
     if parsed.json:
-        print_json({**document, "configs": configs_to_json(configs)})
+        cli.print_json({**document, "configs": configs_to_json(configs)})
         return
     width = max(map(len, document))
-    print_text("\n".join(f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()))
+    cli.print_text("\n".join(f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()))
     for config in configs:
-        print_text(f"\n{config.kind}: {_summary(config)}")
+        cli.print_text(f"\n{config.kind}: {_summary(config)}")
         for item in fields(config):
             option = f"{item.name}={format_option(getattr(config, item.name))}"
-            print_text(f"  {option:50}  {item.metadata['help']}")
+            cli.print_text(f"  {option:50}  {item.metadata['help']}")
 
 
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
@@ -166,11 +154,11 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
 
 @_action(
     "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper",
-    path("source", "adapter to read"),
-    path("target", "adapter to write"),
-    argument("--language", help="language of the adapter, where SOURCE does not say it"),
-    argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)"),
-    config_flags(only=_TOWER_FLAGS),
+    cli.path("source", "adapter to read"),
+    cli.path("target", "adapter to write"),
+    cli.argument("--language", help="language of the adapter, where SOURCE does not say it"),
+    cli.argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)"),
+    cli.config_flags(only=_TOWER_FLAGS),
 )
 def _convert(parsed: argparse.Namespace) -> None:
     """Convert an adapter between formats.
@@ -185,14 +173,14 @@ def _convert(parsed: argparse.Namespace) -> None:
     tower = load_tower(parsed)
     adapter = read_adapter(parsed.source, tower, language, configs)
     path = write_adapter(parsed.target, adapter, tower)
-    print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
+    cli.print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
 
 
 @_action(
     "pecl adapters merge de.safetensors merged-de",
-    path("source", "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"),
-    path("target", "folder to write"),
-    config_flags(only=_TOWER_FLAGS),
+    cli.path("source", "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"),
+    cli.path("target", "folder to write"),
+    cli.config_flags(only=_TOWER_FLAGS),
 )
 def _merge(parsed: argparse.Namespace) -> None:
     """Write a plain text tower with an adapter in its weights.
@@ -203,16 +191,16 @@ def _merge(parsed: argparse.Namespace) -> None:
     tower = load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)
     path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)
-    print_text(f"{path}: {tower.name} with {describe(adapter.configs)}")
+    cli.print_text(f"{path}: {tower.name} with {describe(adapter.configs)}")
 
 
 @_action(
     "pecl adapters push results/default name/pecl-mini-cs",
-    path("sources", "adapter file, or folder of results", "SOURCE", nargs="+"),
-    path("target", "hub id, or folder to make", "TARGET"),
-    switch("--best", "per language only the run that validation chooses"),
-    argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ..."),
-    switch("--private", "create a private Hub repository"),
+    cli.path("sources", "adapter file, or folder of results", "SOURCE", nargs="+"),
+    cli.path("target", "hub id, or folder to make", "TARGET"),
+    cli.switch("--best", "per language only the run that validation chooses"),
+    cli.argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ..."),
+    cli.switch("--private", "create a private Hub repository"),
 )
 def _push(parsed: argparse.Namespace) -> None:
     """Publish adapters on the model hub, or in a folder, with a model card.
@@ -224,7 +212,7 @@ def _push(parsed: argparse.Namespace) -> None:
     """
     sources = [Path(source) for source in parsed.sources]
     sources = best_adapters(sources) if parsed.best else sources
-    print_text(push(sources, parsed.target, parsed.licence, parsed.private))
+    cli.print_text(push(sources, parsed.target, parsed.licence, parsed.private))
 
 
 def best_adapters(folders: Sequence[Path]) -> list[Path]:
@@ -248,9 +236,9 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
 
 @_action(
     "pecl adapters pull name/pecl-mini-cs adapters",
-    path("source", "hub id, id@revision, or folder", "SOURCE"),
-    path("target", "folder to make", "TARGET"),
-    config_flags(only=_TOWER_FLAGS),
+    cli.path("source", "hub id, id@revision, or folder", "SOURCE"),
+    cli.path("target", "folder to make", "TARGET"),
+    cli.config_flags(only=_TOWER_FLAGS),
 )
 def _pull(parsed: argparse.Namespace) -> None:
     """Fetch published adapters into a new folder.
@@ -259,10 +247,10 @@ def _pull(parsed: argparse.Namespace) -> None:
     id@revision, or a folder that push wrote. Where its first part is a folder that is here, it is a path.
     """
     paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
-    print_text("\n".join(map(str, paths)))
+    cli.print_text("\n".join(map(str, paths)))
 
 
 def load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:
     """Return the text tower that the flags `_TOWER_FLAGS` name."""
-    config = config_of(parsed, _TOWER_FLAGS)
+    config = cli.config_of(parsed, _TOWER_FLAGS)
     return load_towers(config.profile, config.text_model, device=config.device).text

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import JSON, argument, group, in_columns, path, print_answer, switch
+from pecl.commands import options as cli
 from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
@@ -18,8 +18,8 @@ from pecl.data.translating.translate import TranslationJob, completed, dataset_j
 from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
 
-_action = group("data", "pecl data download xtd10 --text-only")
-_DATA_DIR = path("--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")
+_action = cli.group("data", "pecl data download xtd10 --text-only")
+_DATA_DIR = cli.path("--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")
 _TRANSLATE_EXAMPLE = """
   pecl data translate xtd10 --source en --target ko --overwrite --model facebook/nllb-200-distilled-600M
       makes XTD10's Korean translations from English: the released file is a copy of the Italian one
@@ -27,7 +27,7 @@ _TRANSLATE_EXAMPLE = """
   pecl data translate birds.csv --source en --target ko --model facebook/m2m100_418M --out birds-translated.csv"""
 
 
-@_action("pecl data list", _DATA_DIR, JSON)
+@_action("pecl data list", _DATA_DIR, cli.JSON)
 def _list(parsed: argparse.Namespace) -> None:
     """List the data sets, and whether they are found."""
     root = _data_dir(parsed)
@@ -46,13 +46,15 @@ def _list(parsed: argparse.Namespace) -> None:
         {"name": name, "found": (root / name).is_dir(), "description": row.description}
         for name, row in DOWNLOADS.items()
     ]
-    print_answer(
+    cli.print_answer(
         parsed,
         {"data_dir": str(root), "datasets": rows, "downloads": downloads},
         f"data sets in {root}",
-        in_columns([[r["name"], _state(r), listed(r["languages"]).replace(", ", " "), r["description"]] for r in rows]),
+        cli.in_columns(
+            [[r["name"], _state(r), listed(r["languages"]).replace(", ", " "), r["description"]] for r in rows]
+        ),
         "\npecl data download fetches",
-        in_columns([[r["name"], _state(r), r["description"]] for r in downloads]),
+        cli.in_columns([[r["name"], _state(r), r["description"]] for r in downloads]),
     )
 
 
@@ -62,15 +64,15 @@ def _state(row: dict[str, Any]) -> str:
 
 @_action(
     "pecl data download xtd10 pectvlm",
-    argument("names", nargs="+", metavar="NAME", help=f"data sets to download: {', '.join(DOWNLOADS)}"),
-    argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory"),
-    switch("--text-only", "fetch no images"),
-    switch("--overwrite", "replace text files that differ from the owner's"),
-    argument("--workers", type=int, default=4, help="files at the same time (default: 4)"),
-    argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)"),
-    argument("--attempts", type=int, default=5, help="attempts at each file (default: 5)"),
+    cli.argument("names", nargs="+", metavar="NAME", help=f"data sets to download: {', '.join(DOWNLOADS)}"),
+    cli.argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory"),
+    cli.switch("--text-only", "fetch no images"),
+    cli.switch("--overwrite", "replace text files that differ from the owner's"),
+    cli.argument("--workers", type=int, default=4, help="files at the same time (default: 4)"),
+    cli.argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)"),
+    cli.argument("--attempts", type=int, default=5, help="attempts at each file (default: 5)"),
     _DATA_DIR,
-    JSON,
+    cli.JSON,
 )
 def _download(parsed: argparse.Namespace) -> None:
     """Download data sets; existing files are kept."""
@@ -88,15 +90,15 @@ def _download(parsed: argparse.Namespace) -> None:
     )
     counts = f"{len(report.fetched)} files fetched, {len(report.present)} were there"
     counts += f"; {len(report.kept)} made here were kept" if report.kept else ""
-    print_answer(parsed, asdict(report), counts, *(f"\n{note}" for note in report.notes))
+    cli.print_answer(parsed, asdict(report), counts, *(f"\n{note}" for note in report.notes))
 
 
 @_action(
     "pecl data check birds/captions.csv",
-    path("target", f"table or folder of your own, or one of {', '.join(DATASETS)}", "FILE"),
-    switch("--text-only", "omit the images"),
+    cli.path("target", f"table or folder of your own, or one of {', '.join(DATASETS)}", "FILE"),
+    cli.switch("--text-only", "omit the images"),
     _DATA_DIR,
-    JSON,
+    cli.JSON,
 )
 def _check(parsed: argparse.Namespace) -> int:
     """Print every problem of a data set, or of a table of your own; exit status 2 if there is one."""
@@ -116,27 +118,27 @@ def _check(parsed: argparse.Namespace) -> int:
     }
     lines = [f"{place}{problem}" for problem in problems]
     lines.append(f"{target}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
-    print_answer(parsed, document, *lines, *(f"{name}: {summary}" for name, summary in summaries.items()))
+    cli.print_answer(parsed, document, *lines, *(f"{name}: {summary}" for name, summary in summaries.items()))
     return 2 if problems else 0
 
 
 @_action(
     _TRANSLATE_EXAMPLE,
-    argument("what", metavar="WHAT", help="xtd10, multi30k, a text file of captions, or a table"),
-    argument("--source", required=True, help="language to translate from"),
-    argument("--target", required=True, help="language to translate into"),
-    argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder"),
-    argument("--revision", help="commit, branch or tag of the model on the Hub"),
-    argument("--split", help="split of multi30k (default: test_2016_flickr)"),
-    path("--out", "file to write, for a file of your own; a data set has its place", "FILE"),
-    switch("--overwrite", "replace the translations that are there"),
-    argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)"),
-    argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)"),
-    argument("--batch-size", type=int, default=16, help="sentences at the same time (default: 16)"),
-    argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16"),
-    argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
+    cli.argument("what", metavar="WHAT", help="xtd10, multi30k, a text file of captions, or a table"),
+    cli.argument("--source", required=True, help="language to translate from"),
+    cli.argument("--target", required=True, help="language to translate into"),
+    cli.argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder"),
+    cli.argument("--revision", help="commit, branch or tag of the model on the Hub"),
+    cli.argument("--split", help="split of multi30k (default: test_2016_flickr)"),
+    cli.path("--out", "file to write, for a file of your own; a data set has its place", "FILE"),
+    cli.switch("--overwrite", "replace the translations that are there"),
+    cli.argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)"),
+    cli.argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)"),
+    cli.argument("--batch-size", type=int, default=16, help="sentences at the same time (default: 16)"),
+    cli.argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16"),
+    cli.argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
     _DATA_DIR,
-    JSON,
+    cli.JSON,
 )
 def _translate(parsed: argparse.Namespace) -> None:
     """Make machine translations with a MarianMT (OPUS), M2M100 or NLLB model."""
@@ -152,7 +154,7 @@ def _translate(parsed: argparse.Namespace) -> None:
     if record is None:
         record = translate_job(job, Translator(config), parsed.batch_size)
     said = f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}"
-    print_answer(parsed, {"output": str(job.output), **record}, said)
+    cli.print_answer(parsed, {"output": str(job.output), **record}, said)
 
 
 def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob:

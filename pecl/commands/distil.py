@@ -2,7 +2,7 @@
 
 import argparse
 
-from pecl.commands.options import DRY_RUN, JSON, check_languages, command, config_flags, language_values, switch
+from pecl.commands import options as cli
 from pecl.commands.train import print_plans, print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, run_together
@@ -10,12 +10,12 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import plan_runs
 
 
-@command(
+@cli.command(
     "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
-    config_flags(defaults={**DISTIL_DEFAULTS, **dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")}),
-    switch("--images", "also train on the images of the data set's training part, at most --shots"),
-    DRY_RUN,
-    JSON,
+    cli.config_flags(defaults={**DISTIL_DEFAULTS, **dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")}),
+    cli.switch("--images", "also train on the images of the data set's training part, at most --shots"),
+    cli.DRY_RUN,
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """Train a language on translated text only, and measure the recall before and after.
@@ -24,8 +24,8 @@ def run(parsed: argparse.Namespace) -> None:
     with a column for each of the two, pairs of aligned files, and named sets. Training needs no image.
     """
     inputs = TrainingInputs()
-    configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
-    check_languages(configs)
+    configs = [distil_config(values, inputs, parsed.images, "command line") for values in cli.language_values(parsed)]
+    cli.check_languages(configs)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run or len(configs) > 1:  # report problems of all languages before the first is trained
         plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from pecl.commands.options import JSON, command, path, print_answer
+from pecl.commands import options as cli
 from pecl.config.plugins import installed_plugins
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
     detail: str
 
 
-@command("pecl doctor", path("--data-dir", "folder of the data sets (default: $PECL_DATA_DIR)"), JSON)
+@cli.command("pecl doctor", cli.path("--data-dir", "folder of the data sets (default: $PECL_DATA_DIR)"), cli.JSON)
 def run(parsed: argparse.Namespace) -> int:
     """List what is installed and found, and how to get missing parts."""
     plugins = sorted(installed_plugins().items())
@@ -55,7 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
         *_machine(),
     ]
     lines = (f"{finding.state:8} {finding.what:34} {finding.detail}" for finding in findings)
-    print_answer(parsed, [finding._asdict() for finding in findings], *lines)
+    cli.print_answer(parsed, [finding._asdict() for finding in findings], *lines)
     return int(any(finding.state == "missing" for finding in findings))
 
 

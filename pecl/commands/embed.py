@@ -5,40 +5,30 @@ import argparse
 from pecl.bulk.embed import embed
 from pecl.bulk.job import TOWERS
 from pecl.bulk.sources import COLUMNS, KINDS
-from pecl.commands.options import (
-    ADAPTER_HELP,
-    JSON,
-    argument,
-    command,
-    config_flags,
-    config_values,
-    path,
-    print_json,
-    print_text,
-)
+from pecl.commands import options as cli
 from pecl.config import make_config
 from pecl.training.distributed import use_threads
 
 _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 
 
-@command(
+@cli.command(
     "pecl embed lines.txt --adapter de.safetensors --out embedded",
-    argument("source", help="folder of images, file of lines (.txt), table, or data set"),
-    path("--out", "folder to write, or a file NAME.npy", required=True),
-    argument("--kind", choices=KINDS, help="default: images for a folder, else texts"),
-    argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set"),
-    argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)"),
-    argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)"),
-    argument(
+    cli.argument("source", help="folder of images, file of lines (.txt), table, or data set"),
+    cli.path("--out", "folder to write, or a file NAME.npy", required=True),
+    cli.argument("--kind", choices=KINDS, help="default: images for a folder, else texts"),
+    cli.argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set"),
+    cli.argument("--adapter", help=f"adapter for texts: {cli.ADAPTER_HELP} (default: that of --language)"),
+    cli.argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)"),
+    cli.argument(
         "--no-normalize",
         action="store_false",
         dest="normalize",
         help="keep the tower's own lengths (default: length 1)",
     ),
-    argument("--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (extra `ray`)"),
-    config_flags(only=_FLAGS),
-    JSON,
+    cli.argument("--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (extra `ray`)"),
+    cli.config_flags(only=_FLAGS),
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """Embed images or texts into a folder of parquet files with the columns id and embedding.
@@ -47,7 +37,7 @@ def run(parsed: argparse.Namespace) -> None:
     of images, a file with one text per line, a table of captions, or a data set. The same command resumes a
     killed one. --out NAME.npy writes an array of a short list, and the names of its rows to NAME.txt.
     """
-    values = {name: value for name, value in config_values(parsed).items() if name in _FLAGS}
+    values = {name: value for name, value in cli.config_values(parsed).items() if name in _FLAGS}
     config = make_config({**values, "dataset": parsed.source}, where="command line")  # its languages are the source's
     with use_threads(config.threads):
         found = embed(
@@ -65,7 +55,7 @@ def run(parsed: argparse.Namespace) -> None:
         )
     if parsed.json:
         document = {"files": [str(path) for path in found.paths], "rows": found.rows}
-        print_json({**document, "adapter": found.metadata.get("adapter"), "normalize": parsed.normalize})
+        cli.print_json({**document, "adapter": found.metadata.get("adapter"), "normalize": parsed.normalize})
     else:
         files = f"{len(found.paths)} file" + "s" * (len(found.paths) != 1)
-        print_text(f"{parsed.out}: {found.rows:,} embeddings in {files}")
+        cli.print_text(f"{parsed.out}: {found.rows:,} embeddings in {files}")

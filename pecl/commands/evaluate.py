@@ -3,21 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from pecl.commands.options import (
-    ADAPTER_HELP,
-    JSON,
-    argument,
-    command,
-    config_flags,
-    counted,
-    differences,
-    language_configs,
-    path,
-    print_answer,
-    print_json,
-    print_text,
-    switch,
-)
+from pecl.commands import options as cli
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.experiment.hubs import check_corrections, corrected_recall
@@ -29,36 +15,38 @@ from pecl.report.tables import Column, evaluations_table, plain_table, reported
 from pecl.retrieval.measures import RECALL_AT
 
 
-@command(
+@cli.command(
     "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs",
-    config_flags(only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)),
-    argument("--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"),
-    path(
+    cli.config_flags(only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)),
+    cli.argument(
+        "--adapter", dest="weights", help=f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)"
+    ),
+    cli.path(
         "--embeddings",
         "embeddings of the images by another program, in place of the image tower: .npy (with --paths), parquet, or a "
         "folder of clip-retrieval; rows are found by the names of the image files",
         "FILE",
         dest="image_embeddings",
     ),
-    path("--paths", "path of each row of an array, per line", "FILE", dest="image_paths"),
-    argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}"),
-    switch("--correct-hubs", "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"),
-    switch(
+    cli.path("--paths", "path of each row of an array, per line", "FILE", dest="image_paths"),
+    cli.argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}"),
+    cli.switch("--correct-hubs", "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"),
+    cli.switch(
         "--presence", "measure whether the best score of a word tells if an image of it is there: would a cutoff hold?"
     ),
-    switch("--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing"),
-    JSON,
+    cli.switch("--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing"),
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """Measure the retrieval recall of languages on a data set."""
-    given = language_configs(parsed)
+    given = cli.language_configs(parsed)
     if parsed.dry_run:
         choices = [check_evaluation(config) for config in given]
         lines = [
-            f"{config.run_id('evaluate')} {differences(config, ['language'])} {choice.sentence}"
+            f"{config.run_id('evaluate')} {cli.differences(config, ['language'])} {choice.sentence}"
             for config, choice in choices
         ]
-        print_text("\n".join([*lines, counted(len(choices), "evaluation")]))
+        cli.print_text("\n".join([*lines, cli.counted(len(choices), "evaluation")]))
         return
     configs = [with_adapter(config)[0] for config in given]
     if parsed.presence:
@@ -69,9 +57,9 @@ def run(parsed: argparse.Namespace) -> None:
         return _run_harness(parsed, configs)
     results = [evaluate(config) for config in configs]
     if parsed.json:
-        print_json([result.to_json() for result in results])
+        cli.print_json([result.to_json() for result in results])
     else:
-        print_text(reported(evaluations_table(results)))
+        cli.print_text(reported(evaluations_table(results)))
 
 
 def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
@@ -83,7 +71,7 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
     results, rows = [evaluate(config) for config in configs], [corrected_recall(config) for config in configs]
     if parsed.json:
         pairs = zip(results, rows, strict=True)
-        print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
+        cli.print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
         return
     columns = [Column("language")]
     for k in RECALL_AT:
@@ -92,9 +80,9 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
             Column(f"corrected R@{k}", f"{{corrected recall@{k}:.3f}}"),
         ]
         columns.append(Column(f"interval of R@{k}", f"[{{low@{k}:+.3f}}, {{high@{k}:+.3f}}]"))
-    print_text(reported(evaluations_table(results)))
-    print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
-    print_text(plain_table(columns, rows))
+    cli.print_text(reported(evaluations_table(results)))
+    cli.print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
+    cli.print_text(plain_table(columns, rows))
 
 
 def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
@@ -102,10 +90,10 @@ def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig
         raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
     rows = [presence(config) for config in configs]
     columns = [*map(Column, ("language", "images", "present", "absent")), Column("area under the curve", "{area:.3f}")]
-    print_answer(parsed, rows, plain_table(columns, rows))
+    cli.print_answer(parsed, rows, plain_table(columns, rows))
 
 
 def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     rows = evaluate_with(parsed.harness, configs)
     columns = [Column(name, f"{{{name}:.3f}}" if "recall@" in name else f"{{{name}}}") for name in rows[0]]
-    print_answer(parsed, rows, plain_table(columns, rows))
+    cli.print_answer(parsed, rows, plain_table(columns, rows))

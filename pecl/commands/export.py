@@ -10,18 +10,7 @@ from pecl.adapters.choice import AdapterChoice, KnownAdapters
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.commands.options import (
-    ADAPTER_HELP,
-    Argument,
-    Run,
-    argument,
-    config_flags,
-    config_of,
-    group,
-    path,
-    print_text,
-    switch,
-)
+from pecl.commands import options as cli
 from pecl.config import Role, fields_of
 from pecl.data.languages import find_name, language_name
 from pecl.encoders.pairs import MINI
@@ -31,26 +20,26 @@ from pecl.errors import ConfigError, WeightsError, not_none, unknown
 from pecl.files import check_absent
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
-_ADAPTER_HELP = f"adapter: {ADAPTER_HELP}"
+_ADAPTER_HELP = f"adapter: {cli.ADAPTER_HELP}"
 
 
-_action = group("export", "pecl export sentence-transformers mini-cs --adapter cs", "format")
+_action = cli.group("export", "pecl export sentence-transformers mini-cs --adapter cs", "format")
 
 
-def _format(example: str, *arguments: Argument) -> Callable[[Run], Run]:
-    return _action(example, path("target", "folder to write"), config_flags(only=_TOWER_FLAGS), *arguments)
+def _format(example: str, *arguments: cli.Argument) -> Callable[[cli.Run], cli.Run]:
+    return _action(example, cli.path("target", "folder to write"), cli.config_flags(only=_TOWER_FLAGS), *arguments)
 
 
-def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> Argument:
-    return argument("--adapter", dest="source", metavar="ADAPTER", help=help, **options)
+def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> cli.Argument:
+    return cli.argument("--adapter", dest="source", metavar="ADAPTER", help=help, **options)
 
 
 @_format(
     "pecl export sentence-transformers mini-cs --adapter cs",
     _adapter(f"{_ADAPTER_HELP}; merged into the tower"),
-    switch("--text-only", "leave the image tower out"),
-    switch("--adapter-only", "write only the adapter; needs --base"),
-    argument("--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"),
+    cli.switch("--text-only", "leave the image tower out"),
+    cli.switch("--adapter-only", "write only the adapter; needs --base"),
+    cli.argument("--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"),
 )
 def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
@@ -88,7 +77,7 @@ def _open_clip(parsed: argparse.Namespace) -> None:
 
 @_format(
     "pecl export onnx onnx-bank --slots --adapter cs --adapter de",
-    argument(
+    cli.argument(
         *("--adapter", "--adapters"),
         dest="sources",
         metavar="ADAPTER",
@@ -96,9 +85,9 @@ def _open_clip(parsed: argparse.Namespace) -> None:
         default=[],
         help=f"{_ADAPTER_HELP}; with --slots several times",
     ),
-    switch("--slots", "one file for all the adapters, with an input `slots`"),
-    switch("--int8", "write the texts' tower in 8 bits as well"),
-    switch("--text-only", "leave the image tower out"),
+    cli.switch("--slots", "one file for all the adapters, with an input `slots`"),
+    cli.switch("--int8", "write the texts' tower in 8 bits as well"),
+    cli.switch("--text-only", "leave the image tower out"),
 )
 def _onnx(parsed: argparse.Namespace) -> None:
     """Both towers as ONNX files, one language or many.
@@ -123,13 +112,13 @@ def _onnx(parsed: argparse.Namespace) -> None:
     image = None if parsed.text_only else towers.image
     path = export_onnx(bank, image, parsed.target, parsed.int8)
     slots = ", ".join(f"{language} {slot}" for slot, language in enumerate(bank.languages))
-    print_text(f"{path}: {towers.text.name} with {describe(bank.single().configs)}, slots: {slots}")
+    cli.print_text(f"{path}: {towers.text.name} with {describe(bank.single().configs)}, slots: {slots}")
 
 
 @_format(
     "pecl export peft peft-cs --adapter cs.safetensors",
     _adapter(required=True),
-    argument("--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
+    cli.argument("--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
 )
 def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.
@@ -168,26 +157,26 @@ def _load(parsed: argparse.Namespace) -> _Loaded:
 
 def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
     check_absent(parsed.target)
-    config = config_of(parsed, _TOWER_FLAGS)
+    config = cli.config_of(parsed, _TOWER_FLAGS)
     towers = load_towers(config.profile, config.text_model, config.image_model)
     return KnownAdapters(config.profile, text_model=config.text_model), towers
 
 
 def _say(path: Path, loaded: _Loaded) -> None:
     what = "" if loaded.adapter is None else f" with {describe(loaded.adapter.configs)}"
-    print_text(f"{path}: {loaded.towers.text.name}{what}; {loaded.choice.sentence}")
+    cli.print_text(f"{path}: {loaded.towers.text.name}{what}; {loaded.choice.sentence}")
 
 
 @_action(
     "pecl export immich --tower XLM-Roberta-Large-Vit-B-32 --language cs --adapter cs.safetensors --out FOLDER",
-    argument(
+    cli.argument(
         "--tower", metavar="NAME", required=True, help="immich's name of the model (Administration, Smart search)"
     ),
-    argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter"),
+    cli.argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter"),
     _adapter(),
-    argument("--out", metavar="FOLDER", required=True, help="folder to write"),
-    switch("--text-only", "leave visual/ out"),
-    config_flags(only=_TOWER_FLAGS - {"profile"}),
+    cli.argument("--out", metavar="FOLDER", required=True, help="folder to write"),
+    cli.switch("--text-only", "leave visual/ out"),
+    cli.config_flags(only=_TOWER_FLAGS - {"profile"}),
 )
 def _immich(parsed: argparse.Namespace) -> None:
     """A language for immich.
@@ -210,7 +199,7 @@ def _immich(parsed: argparse.Namespace) -> None:
     image = None if parsed.text_only else towers.image
     is_mclip = MODELS[parsed.tower].is_mclip
     path = export_immich(merged, image, parsed.out, language=language, is_mclip=is_mclip)
-    print_text(
+    cli.print_text(
         f"{path}: {parsed.tower} with {describe(adapter.configs)} of {language_name(language)}; {choice.sentence}"
     )
 
@@ -218,7 +207,7 @@ def _immich(parsed: argparse.Namespace) -> None:
 def _known_and_immich_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
     from pecl.export.immich import MODELS
 
-    config = config_of(parsed, _TOWER_FLAGS - {"profile"})
+    config = cli.config_of(parsed, _TOWER_FLAGS - {"profile"})
     model, text, image = MODELS[parsed.tower], config.text_model, config.image_model
     profile = model.profile
     if profile is None:

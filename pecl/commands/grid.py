@@ -3,19 +3,7 @@
 import argparse
 from typing import Any
 
-from pecl.commands.options import (
-    JSON,
-    Argument,
-    argument,
-    command,
-    config_flags,
-    counted,
-    differences,
-    print_json,
-    print_text,
-    switch,
-    training_values,
-)
+from pecl.commands import options as cli
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, plan_grid, recorded_seconds, repeat_configs, run_grid
@@ -26,47 +14,47 @@ from pecl.grid.launchers.processes import parse_devices
 from pecl.results.result import collect
 
 
-def _option_of(launcher: str, example: str) -> Argument:
+def _option_of(launcher: str, example: str) -> cli.Argument:
     text = f"option of the launcher {launcher}, such as {example}; may be repeated"
-    return argument(f"--{launcher}", action="append", default=[], metavar="KEY=VALUE", help=text)
+    return cli.argument(f"--{launcher}", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
-@command(
+@cli.command(
     "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
-    config_flags(),
-    argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: runs of several seeds"),
-    argument(
+    cli.config_flags(),
+    cli.argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: runs of several seeds"),
+    cli.argument(
         "--best-of",
         metavar="FOLDER",
         help="instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
     ),
-    argument(
+    cli.argument(
         "--fleet",
         default=AUTO_FLEET,
         metavar="N",
         help="runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)",
     ),
-    argument(
+    cli.argument(
         "--launcher",
         metavar="NAME",
         help=f"where runs are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
     ),
-    argument(
+    cli.argument(
         "--jobs",
         type=int,
         metavar="N",
         help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
     ),
-    argument(
+    cli.argument(
         "--devices", metavar="D,D", help="spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1"
     ),
     _option_of("slurm", "partition=gpu"),
     _option_of("ray", "num_gpus=0.5"),
-    switch(
+    cli.switch(
         "--dry-run",
         "check the runs up to the first step of each, print them and how long they will take, and write nothing",
     ),
-    JSON,
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> int:
     """Train every combination of values; on the command line lists are joined by commas.
@@ -77,15 +65,15 @@ def run(parsed: argparse.Namespace) -> int:
     configs = grid_configs(parsed)
     launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed), _devices(parsed))
     if parsed.dry_run:
-        print_text(_dry_run(configs, parsed.fleet, launcher))
+        cli.print_text(_dry_run(configs, parsed.fleet, launcher))
         return 0
     outcome = run_grid(configs, parsed.fleet, launcher)
     if parsed.json:
-        print_json([result.to_json() for result in outcome.results])
+        cli.print_json([result.to_json() for result in outcome.results])
     else:
         _print_tables(outcome)
     for result in outcome.failed:
-        print_text(f"failed: {result.run_id}: {result.error}")
+        cli.print_text(f"failed: {result.run_id}: {result.error}")
     return int(bool(outcome.failed))
 
 
@@ -110,7 +98,7 @@ def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     whole = fields_of(Role.COMMAS)  # their values may hold commas themselves; YAML gives several as a list
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in whole else value
-        for name, value in training_values(parsed).items()
+        for name, value in cli.training_values(parsed).items()
     }
 
 
@@ -139,19 +127,19 @@ def _print_tables(outcome: GridOutcome) -> None:
 
     complete = [result for result in outcome.results if result.status == "complete"]
     if complete:
-        print_text(reported(runs_table(complete)))
-        print_text("\nBest run of each language and route, chosen by validation\n")
-        print_text(reported(runs_table([one.chosen_run for one in chosen_candidates(complete)])))
+        cli.print_text(reported(runs_table(complete)))
+        cli.print_text("\nBest run of each language and route, chosen by validation\n")
+        cli.print_text(reported(runs_table([one.chosen_run for one in chosen_candidates(complete)])))
 
 
 def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) -> str:
     """Return the runs with the state of each, and the time that those without a complete result will take."""
     planned = plan_grid(configs, fleet, launcher)
     lines = [
-        f"{config.run_id()} {one.status if one else 'complete':<11} {differences(config, ('language', 'lr'))}"
+        f"{config.run_id()} {one.status if one else 'complete':<11} {cli.differences(config, ('language', 'lr'))}"
         for config, one in planned
     ]
     remaining = [(config, one.steps) for config, one in planned if one is not None and one.status != "complete"]
     jobs = getattr(launcher, "jobs", None) or 1
     time = estimate([one for one, _ in remaining], recorded_seconds(configs), jobs, [steps for _, steps in remaining])
-    return "\n".join([*lines, f"{counted(len(planned), 'run')}, {len(remaining):,} to train: {time}"])
+    return "\n".join([*lines, f"{cli.counted(len(planned), 'run')}, {len(remaining):,} to train: {time}"])

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from pecl.commands.options import JSON, THREADS, argument, command, path, print_answer, switch, threads_of
+from pecl.commands import options as cli
 from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
 from pecl.search.options import IndexOptions
@@ -11,29 +11,31 @@ from pecl.search.options import IndexOptions
 _SHOWN = 10  # unreadable files that are named
 
 
-@command(
+@cli.command(
     "pecl index ~/Pictures",
-    path("folder", "folder of photographs, of any depth", "FOLDER"),
-    path("--out", "folder of the index (default: one in your data folder)", "INDEX"),
-    argument("--profile", help="pair of towers, such as mini (default) or paper"),
-    argument("--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep thumbnails in the index"),
-    argument("--engine", help="vector backend: exact (default) or qdrant"),
-    argument("--url", help="address of the Qdrant server, with --engine qdrant"),
-    argument(
+    cli.path("folder", "folder of photographs, of any depth", "FOLDER"),
+    cli.path("--out", "folder of the index (default: one in your data folder)", "INDEX"),
+    cli.argument("--profile", help="pair of towers, such as mini (default) or paper"),
+    cli.argument(
+        "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep thumbnails in the index"
+    ),
+    cli.argument("--engine", help="vector backend: exact (default) or qdrant"),
+    cli.argument("--url", help="address of the Qdrant server, with --engine qdrant"),
+    cli.argument(
         "--languages",
         metavar="CODES",
         help="languages of your queries, such as cs,de (default: those of your system, and English)",
     ),
-    argument(
+    cli.argument(
         "--words",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="read names of files and folders, captions, keywords, people and days (default: yes)",
     ),
-    switch("--rebuild", "rebuild from scratch"),
-    argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
-    THREADS,
-    JSON,
+    cli.switch("--rebuild", "rebuild from scratch"),
+    cli.argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
+    cli.THREADS,
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """Create or update the index of a folder of photographs, to be searched by `pecl search`.
@@ -44,9 +46,9 @@ def run(parsed: argparse.Namespace) -> None:
     languages = None if parsed.languages is None else parsed.languages.split(",")
     made = (parsed.profile, parsed.thumbnails, parsed.engine, parsed.url, parsed.rebuild, parsed.device)
     options = IndexOptions(*made, languages, parsed.words)
-    with threads_of(parsed):
+    with cli.threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
-    print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
+    cli.print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
 
 
 def _described(report: IndexReport) -> list[str]:

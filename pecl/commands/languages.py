@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pecl.adapters.ready import ready_adapters
-from pecl.commands.options import JSON, argument, command, in_columns, print_answer
+from pecl.commands import options as cli
 from pecl.data.language_guess import can_guess, is_detected
 from pecl.data.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
 from pecl.data.registry import DATASETS
@@ -16,13 +16,13 @@ _GROUPS = ("region", "script")
 _SEARCHES = {True: "detected, or named with --language {code}", False: "named with --language {code} or --languages"}
 
 
-@command(
+@cli.command(
     "pecl languages --script Cyrl",
-    argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili"),
-    argument("--script", help="only those in a script, such as Cyrl"),
-    argument("--region", help="only those of a region, such as Africa"),
-    argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script"),
-    JSON,
+    cli.argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili"),
+    cli.argument("--script", help="only those in a script, such as Cyrl"),
+    cli.argument("--region", help="only those of a region, such as Africa"),
+    cli.argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script"),
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """List languages by region or script, or show the names, data sets and ready adapter of some."""
@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace) -> None:
         parts = [*(_described(row, row.code in ready) for row in rows), *notes]
     else:
         parts = [_grouped(rows, parsed.by, set(ready)), f"{len(rows)} languages; * has a ready adapter for {MINI}"]
-    print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
+    cli.print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
 
 
 def _only(rows: list[Language], field: str, wanted: str) -> list[Language]:
@@ -51,7 +51,7 @@ def _grouped(rows: list[Language], by: str, ready: set[str]) -> str:
     groups: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: row.name):
         groups.setdefault(getattr(row, by) or "other", []).append(f"{row.name} {row.code}{'*' * (row.code in ready)}")
-    return in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
+    return cli.in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
 
 
 def _described(row: Language, is_ready: bool) -> str:
@@ -68,7 +68,7 @@ def _described(row: Language, is_ready: bool) -> str:
         ("searches", facts["detected"] is not None and _SEARCHES[facts["detected"]].format(code=row.code)),
         ("ready adapter", "" if row.code == ENGLISH else f"{MINI}:{row.code}" if is_ready else made),
     ]
-    return in_columns([line for line in lines if line[1]])
+    return cli.in_columns([line for line in lines if line[1]])
 
 
 def _document(row: Language, is_ready: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pecl.commands.options import argument, command, path, print_json, print_text, switch
+from pecl.commands import options as cli
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import quoted
@@ -26,31 +26,33 @@ def _count(text: str) -> int:
     return int(text)
 
 
-@command(
+@cli.command(
     "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
-    path("folders", "folders or files of results", "FOLDER", nargs="*", default=["results"]),
-    argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)"),
-    argument("--json", action="store_const", const="json", dest="format", help="short for --format json"),
-    argument("--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"),
-    argument(
+    cli.path("folders", "folders or files of results", "FOLDER", nargs="*", default=["results"]),
+    cli.argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)"),
+    cli.argument("--json", action="store_const", const="json", dest="format", help="short for --format json"),
+    cli.argument(
+        "--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"
+    ),
+    cli.argument(
         "--where",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
     ),
-    switch("--paper", "the tables of the method's publication, in its layout, from these results"),
-    switch(
+    cli.switch("--paper", "the tables of the method's publication, in its layout, from these results"),
+    cli.switch(
         "--summary",
         f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
     ),
-    switch("--ids", "show the ids of runs"),
-    path("--out", "write a file for each table into this folder; print their paths", "DIR"),
-    argument("--against", choices=NAMES, help="print published zero-shot scores next to ours"),
-    path("--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR"),
-    path("--html", "write an HTML report into this folder; print its path", "DIR"),
-    path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
-    argument(
+    cli.switch("--ids", "show the ids of runs"),
+    cli.path("--out", "write a file for each table into this folder; print their paths", "DIR"),
+    cli.argument("--against", choices=NAMES, help="print published zero-shot scores next to ours"),
+    cli.path("--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR"),
+    cli.path("--html", "write an HTML report into this folder; print its path", "DIR"),
+    cli.path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
+    cli.argument(
         "--gallery-captions",
         type=_count,
         metavar="N",
@@ -74,18 +76,18 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.out is not None:
         written += _write_files(tables, Path(parsed.out), parsed.format, parsed.ids)
     if written:
-        print_text("\n".join(map(str, written)))
+        cli.print_text("\n".join(map(str, written)))
     elif parsed.format == "json":
-        print_json(
+        cli.print_json(
             {"left_out": made.left_out, "exchanged": made.exchanged, "tables": [table.to_dict() for table in tables]}
         )
     elif parsed.summary and parsed.format == "text":
-        print_text(summary_text(tables, [result for result in results if result.status != "complete"]))
+        cli.print_text(summary_text(tables, [result for result in results if result.status != "complete"]))
     else:
         if parsed.format == "csv" and not parsed.table and not parsed.paper and not parsed.summary:
             names = {table.name for table in tables}
             tables = made.named("routes" if "routes" in names else "evaluations")
-        print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
+        cli.print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
     for sentence in made.exchanged:
         logger.warning("%s", sentence)
     if made.left_out:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pecl.commands.options import ADAPTER_HELP, JSON, THREADS, argument, command, path, print_answer, threads_of
+from pecl.commands import options as cli
 from pecl.data.languages import any_language_code, language_code
 from pecl.data.spoken import system_languages
 from pecl.encoders.pairs import PAIRS
@@ -23,51 +23,51 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
          pecl search ~/Pictures --image dog.jpg --html found.html"""
 
 
-@command(
+@cli.command(
     _EXAMPLE,
-    path("index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?"),
-    argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed"),
-    path(
+    cli.path("index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?"),
+    cli.argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed"),
+    cli.path(
         "--embeddings",
         metavar="FILE",
         help="in place of INDEX: embeddings by another program with the image tower of --profile, as .npy (with "
         "--paths), parquet, or a folder of clip-retrieval",
     ),
-    path("--paths", "path of each row of an array, per line", "FILE"),
-    argument("--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"),
-    argument("--collection", metavar="NAME", help="collection of the server at --url, for --engine qdrant"),
-    argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names"),
-    argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)"),
-    argument("--language", help="language of the text (default: detected from it)"),
-    path("--image", "query image; text and image weigh equally", "FILE"),
-    argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted"),
-    argument("--after", metavar="DAY", help="taken on this day or later, such as 2019-07-14 or 2019"),
-    argument("--before", metavar="DAY", help="taken before this day"),
-    argument(
+    cli.path("--paths", "path of each row of an array, per line", "FILE"),
+    cli.argument("--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"),
+    cli.argument("--collection", metavar="NAME", help="collection of the server at --url, for --engine qdrant"),
+    cli.argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names"),
+    cli.argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)"),
+    cli.argument("--language", help="language of the text (default: detected from it)"),
+    cli.path("--image", "query image; text and image weigh equally", "FILE"),
+    cli.argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted"),
+    cli.argument("--after", metavar="DAY", help="taken on this day or later, such as 2019-07-14 or 2019"),
+    cli.argument("--before", metavar="DAY", help="taken before this day"),
+    cli.argument(
         "--words",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="photographs with names of the query come first: of people, places, folders (default: yes)",
     ),
-    argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)"),
-    argument(
+    cli.argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)"),
+    cli.argument(
         "--correct-hubs",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="for a text, rank photographs lower that are near to many captions (default: yes)",
     ),
-    argument(
+    cli.argument(
         "--adapter",
         action="append",
         default=[],
         metavar="ADAPTER",
-        help=f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}",
+        help=f"adapter that is added to the shipped ones, several times for several: {cli.ADAPTER_HELP}",
     ),
-    argument("--url", help="address of the Qdrant server of --collection"),
-    argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
-    THREADS,
-    path("--html", "write an HTML report with the photographs", "PAGE"),
-    JSON,
+    cli.argument("--url", help="address of the Qdrant server of --collection"),
+    cli.argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
+    cli.THREADS,
+    cli.path("--html", "write an HTML report with the photographs", "PAGE"),
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """Find photographs by text or by image."""
@@ -83,7 +83,7 @@ def run(parsed: argparse.Namespace) -> None:
     hits, document, note = (_search_rows if in_rows else _search_index)(parsed, picture)
     if note and not parsed.json:
         sys.stderr.write(f"{note}\n")
-    print_answer(parsed, document, *(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
+    cli.print_answer(parsed, document, *(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
 
 
 def _has_rows(parsed: argparse.Namespace) -> bool:
@@ -120,7 +120,7 @@ def _check(parsed: argparse.Namespace) -> None:
 
 def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
     """Return hits in the index, what --json prints of them, and the note on their language, adapter and hubs."""
-    with threads_of(parsed), ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
+    with cli.threads_of(parsed), ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
         asked = index.select(parsed.text or "", after=parsed.after, before=parsed.before)
         asked = asked if parsed.words else asked.without_names()
         text = None if parsed.text is None else asked.text
@@ -161,7 +161,7 @@ def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequ
         rows = CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
     else:
         rows = ImageRows(parsed.embeddings, parsed.paths)
-    with threads_of(parsed):
+    with cli.threads_of(parsed):
         queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages())
         rows.check(queries.plain.embedding_dim, profile)
         texts = [text for text in (parsed.text, parsed.minus) if text is not None]

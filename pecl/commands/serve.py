@@ -11,17 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import (
-    ADAPTER_HELP,
-    Argument,
-    argument,
-    command,
-    config_flags,
-    config_values,
-    path,
-    print_text,
-    switch,
-)
+from pecl.commands import options as cli
 from pecl.config import Role, fields_of, make_config
 from pecl.data.languages import listed
 from pecl.errors import ConfigError, install, unknown
@@ -44,37 +34,39 @@ def _flag(name: str) -> str:
     return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
 
 
-def _limit(item: Field) -> Argument:
+def _limit(item: Field) -> cli.Argument:
     text = f"{item.metadata['help']} (default: {item.default:,})"
-    return argument(f"--{_flag(item.name)}", metavar="N", help=text)
+    return cli.argument(f"--{_flag(item.name)}", metavar="N", help=text)
 
 
-@command(
+@cli.command(
     "pecl serve --index ~/Pictures --port 8000",
-    argument(
+    cli.argument(
         "--adapter",
         dest="files",
         nargs="+",
         action="extend",
         default=[],
         metavar="ADAPTER",
-        help=f"adapters that are added to the shipped ones, one per language: {ADAPTER_HELP}",
+        help=f"adapters that are added to the shipped ones, one per language: {cli.ADAPTER_HELP}",
     ),
-    path("--index", "index of photographs that `pecl index` has made, to search in", "INDEX"),
-    path("--adapters-dir", "folder whose adapter files requests may load by name", "DIR"),
-    argument(
+    cli.path("--index", "index of photographs that `pecl index` has made, to search in", "INDEX"),
+    cli.path("--adapters-dir", "folder whose adapter files requests may load by name", "DIR"),
+    cli.argument(
         "--immich-upstream",
         metavar="URL",
         help="immich's own machine learning service, such as http://immich-machine-learning:3003: immich may ask this "
         "server in its place",
     ),
-    argument("--immich-model", metavar="NAME", help="immich's name of the served tower (default: that of --profile)"),
-    argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"),
-    argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)"),
-    path("--api-key-file", "file with the key that requests must bring (default: none is asked for)", "FILE"),
-    switch("--open", "open the page in a browser"),
-    switch("--access-log", "log a line per request, without its query"),
-    config_flags(only=_FLAGS),
+    cli.argument(
+        "--immich-model", metavar="NAME", help="immich's name of the served tower (default: that of --profile)"
+    ),
+    cli.argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"),
+    cli.argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)"),
+    cli.path("--api-key-file", "file with the key that requests must bring (default: none is asked for)", "FILE"),
+    cli.switch("--open", "open the page in a browser"),
+    cli.switch("--access-log", "log a line per request, without its query"),
+    cli.config_flags(only=_FLAGS),
     *map(_limit, fields(Limits)),
 )
 def run(parsed: argparse.Namespace) -> None:
@@ -83,7 +75,7 @@ def run(parsed: argparse.Namespace) -> None:
     Serve embeddings and search over HTTP, and a page to search with at /. POST /v1/embeddings is as OpenAI has
     it, with a language for each input. Ctrl-C or SIGTERM stops it once all it has taken is answered.
     """
-    values = config_values(parsed)
+    values = cli.config_values(parsed)
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)
     config = make_config(values, where="command line")
@@ -103,7 +95,7 @@ def run(parsed: argparse.Namespace) -> None:
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:
-            print_text(f"{address} searches {service.photographs.root} (Ctrl-C stops it)")
+            cli.print_text(f"{address} searches {service.photographs.root} (Ctrl-C stops it)")
         if parsed.open:  # the socket listens already, so that the browser waits for the server
             threading.Thread(target=_open, args=(address,), daemon=True).start()
         server.serve(service, listening, parsed.host, key, parsed.access_log)

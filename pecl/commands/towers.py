@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import JSON, group, in_columns, path, print_answer
+from pecl.commands import options as cli
 from pecl.encoders.pairs import PAIRS, is_cached
 from pecl.errors import PeclError, WeightsError
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pecl.encoders.text import MultilingualTextEncoder
 
 
-_action = group("towers", "pecl towers check ./my-siglip2")
+_action = cli.group("towers", "pecl towers check ./my-siglip2")
 
 
-@_action("pecl towers list", JSON)
+@_action("pecl towers list", cli.JSON)
 def _list(parsed: argparse.Namespace) -> None:
     """List the pairs of towers that have a name."""
     rows = [
@@ -42,13 +42,13 @@ def _list(parsed: argparse.Namespace) -> None:
             (row["name"], millions, width, memory, row["vocabulary"], row["licence"], cached, row["description"])
         )
     note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves that of its matrices"
-    print_answer(parsed, rows, in_columns(lines), "", note)
+    cli.print_answer(parsed, rows, cli.in_columns(lines), "", note)
 
 
 @_action(
     "pecl towers check google/siglip2-base-patch16-224",
-    path("tower", "name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder", "NAME-or-FOLDER"),
-    JSON,
+    cli.path("tower", "name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder", "NAME-or-FOLDER"),
+    cli.JSON,
 )
 def _check(parsed: argparse.Namespace) -> int:
     """Load a text tower, and an image tower where there is one, and say what does not fit."""
@@ -72,7 +72,7 @@ def _check(parsed: argparse.Namespace) -> int:
             found.append(("pair", False, str(error)))
     document = [{"half": half, "fits": fits, "detail": detail} for half, fits, detail in found]
     lines = [(half, "fits" if fits else "does not fit", detail) for half, fits, detail in found]
-    print_answer(parsed, document, in_columns(lines))
+    cli.print_answer(parsed, document, cli.in_columns(lines))
     return 0 if all(fits or half == "image tower" for half, fits, _ in found) else 2
 
 

@@ -3,16 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from pecl.commands.options import (
-    DRY_RUN,
-    JSON,
-    command,
-    config_flags,
-    counted,
-    language_configs,
-    print_json,
-    print_text,
-)
+from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import RunPlan, plan_runs
@@ -23,15 +14,15 @@ from pecl.results.result import Result
 from pecl.training.distributed import launched
 
 
-@command(
+@cli.command(
     "pecl train --dataset multi30k-1k --language cs --route method1 --rank 8 --lr 1e-4 --shots 50",
-    config_flags(),
-    DRY_RUN,
-    JSON,
+    cli.config_flags(),
+    cli.DRY_RUN,
+    cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
     """Train a language's parameters and measure the recall before and after."""
-    configs = language_configs(parsed)
+    configs = cli.language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run:
         inputs = TrainingInputs()
@@ -45,25 +36,25 @@ def run(parsed: argparse.Namespace) -> None:
 def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], as_json: bool) -> None:
     """Print plans as one JSON document, or one line per run and the total time."""
     if as_json:
-        print_json([one._asdict() for one in plans])
+        cli.print_json([one._asdict() for one in plans])
         return
     for one in plans:
         counts = {"pairs": one.pairs, "held out": one.held_out, "images": one.images, "steps": one.steps}
         said = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
-        print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
+        cli.print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
     remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
     operations = sum(one.operations for one in plans if one.status != "complete")
     shown = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)
-    print_text(f"{counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
+    cli.print_text(f"{cli.counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
 
 
 def print_results(results: Sequence[Result], as_json: bool) -> None:
     """Print results as one JSON document, or a table and the path of each."""
     if as_json:
         documents = [result.to_json() for result in results]
-        print_json(documents[0] if len(documents) == 1 else documents)
+        cli.print_json(documents[0] if len(documents) == 1 else documents)
         return
-    print_text(reported(runs_table(results)))
+    cli.print_text(reported(runs_table(results)))
     for result in results:
-        print_text(str(result.path))
+        cli.print_text(str(result.path))

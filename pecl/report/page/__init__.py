@@ -44,7 +44,7 @@ def write_page(
     sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
 
     Raises:
-        DataError: the data are not those that a run was made with; nothing is written then.
+        DataError: an image is damaged; nothing is written then.
         OutputError: the folder cannot be written.
     """
     check_writable(folder)

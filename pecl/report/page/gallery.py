@@ -80,8 +80,10 @@ class Gallery:
 def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:
     """Return the items that the best candidate of each language and method retrieved, for `captions` test captions.
 
+    A run whose data are not at hand, or are not those that it was made with, is left out with a note.
+
     Raises:
-        DataError: the data found are not those that a run was made with, or an image is damaged.
+        DataError: an image is damaged.
     """
     gallery, load = Gallery(), cache(load_captions)  # routes of a language share their data
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
@@ -92,7 +94,7 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
     for one in Bar(order, desc="pictures", unit="group", leave=False):
         try:
             data = _data(one.chosen_run, load, data_dir)
-        except _NotAtHand as reason:
+        except DataError as reason:
             left_out.setdefault(str(reason), []).append(one.chosen_run.run_id[:SHORT_ID])
             continue
         gallery.groups.append(_group(one.chosen_run, data, captions, gallery))
@@ -143,28 +145,14 @@ def _group(result: Result, data: ParallelCaptions, limit: int, gallery: Gallery)
     }
 
 
-class _NotAtHand(Exception):
-    """A part of a run is missing, so that it cannot be shown; the message names it."""
-
-
 def _data(result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None) -> ParallelCaptions:
-    """Return the data of a run.
-
-    Raises:
-        _NotAtHand: they or the files next to its result are missing.
-        DataError: they are not those that the result was made from.
-    """
+    """Return the data of a run; raise DataError where a part is missing, or is not what the result was made from."""
     manifest = read_manifest(result)
     if manifest is None or read_retrieved(result) is None:
-        raise _NotAtHand("Manifest or retrieved items are not next to the results: train again to see captions here")
+        raise DataError("Manifest or retrieved items are not next to the results: train again to see captions here")
     values = {field: getattr(result.config, field) for field in fields_of(Role.DATA)}
     folder = data_dir or result.config.data_dir
-    try:
-        data = load(make_config({**values, "data_dir": folder and str(folder)}), (result.data.query["test"],))
-    except DataError as error:
-        raise _NotAtHand(
-            f"The data of {result.data.dataset} cannot be read, so their captions are left out: {error}"
-        ) from error
+    data = load(make_config({**values, "data_dir": folder and str(folder)}), (result.data.query["test"],))
     found, shown = data.hashes(), manifest["gallery"]
     wrong = [name for name, sha in result.data.sha256.items() if sha and found[name] and sha != found[name]]
     ids = data.images.ids if data.images else ()
@@ -172,7 +160,7 @@ def _data(result: Result, load: Callable[..., ParallelCaptions], data_dir: str |
         wrong.append("gallery")
     if wrong:
         raise DataError(
-            f"{data.dataset}/{data.language} is not what run {result.run_id} was made with: its {wrong[0]} differs; "
-            "point --data-dir at the data it was made with, or leave the gallery out with --gallery-captions 0"
+            f"{data.dataset}/{data.language} is not what its runs were made with: its {wrong[0]} differs; point "
+            "--data-dir at the data they were made with"
         )
     return data
