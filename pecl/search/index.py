@@ -193,13 +193,13 @@ class ImageIndex:
             DataError: a query is something else, a picture cannot be read, or the embeddings are damaged.
         """
         check_top(top)
-        items = _items(queries)
+        items = _items(queries, self.head.width)
         asked = [one if isinstance(one, str) else "" for one in items]
         of_text = {text: selection or self.select(text, after=after, before=before) for text in dict.fromkeys(asked)}
         chosen = [of_text[text] for text in asked]
-        if selection is None and any(asked):
-            queries = [own.text or one for one, own in zip(items, chosen, strict=True)]
-        embedded = self.embed(queries, language, minus=minus)
+        if selection is None:
+            items = [own.text or one for one, own in zip(items, chosen, strict=True)]
+        embedded = self.embed(items, language, minus=minus)
         if corrected and self.uncorrected:
             raise ConfigError(f"corrected: {self.uncorrected}")
         can = minus is None and not self.uncorrected
@@ -246,7 +246,7 @@ class ImageIndex:
         minus: str | Sequence[str] | None = None,
     ) -> np.ndarray:
         """Return the embeddings (Q, D) float32 of length 1 that `search` compares; arguments as there."""
-        embedded = self._embed(queries, language)
+        embedded = self._embed(_items(queries, self.head.width), language)
         if minus is not None:
             texts = [minus] * len(embedded) if isinstance(minus, str) else list(minus)
             if len(texts) != len(embedded):
@@ -287,22 +287,19 @@ class ImageIndex:
         entry = self._entries[row]
         return Hit(self.root / entry.name, score, photograph_id(entry.name), entry.fingerprint, named)
 
-    def _embed(self, queries: object, language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
+    def _embed(self, items: Sequence[Any], language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of queries of one sort or of several."""
         from PIL import Image
 
-        numbers = _as_numbers(queries, self.head.width)
-        if numbers is not None:
-            return numbers
-        items = _items(queries)
-        for i, item in enumerate(items):
-            if not isinstance(item, str | Path | Image.Image):
-                raise DataError(f"queries: expected a text or a picture at position {i}, got {type(item).__name__}")
         from pecl.search.queries import QueryLanguage
 
         found = np.empty((len(items), self.head.width), np.float32)
         texts = {i: item for i, item in enumerate(items) if isinstance(item, str)}
         pictures = {i: item for i, item in enumerate(items) if isinstance(item, Path | Image.Image)}
+        for i in set(range(len(items))) - texts.keys() - pictures.keys():
+            if not isinstance(items[i], np.ndarray):
+                raise DataError(f"queries: expected a text or a picture at position {i}, got {type(items[i]).__name__}")
+            found[i] = items[i]
         of_each = language
         if not (language is None or isinstance(language, str | QueryLanguage)):
             if len(language) != len(items):
@@ -365,22 +362,16 @@ def check_top(top: object) -> None:
         raise ConfigError(f"top: expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}")
 
 
-def _items(queries: object) -> list[Any]:
-    if isinstance(queries, np.ndarray) or hasattr(queries, "detach"):
-        return [None] * len(queries)  # type: ignore[arg-type]
+def _items(queries: Any, width: int) -> list[Any]:
+    """Return the queries one by one, embeddings (D,) scaled to length 1."""
+    if hasattr(queries, "detach"):
+        queries = queries.detach().cpu().float().numpy()
+    if isinstance(queries, np.ndarray):
+        if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
+            raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
+        return list(_unit(queries.astype(np.float32)))
     single = isinstance(queries, str | Path) or not isinstance(queries, Iterable)
-    return [queries] if single else list(queries)  # type: ignore[call-overload]
-
-
-def _as_numbers(queries: object, width: int) -> np.ndarray | None:
-    """Return embeddings as (Q, D) float32 of length 1; None where the queries are of another sort."""
-    if not isinstance(queries, np.ndarray) and hasattr(queries, "detach"):
-        queries = queries.detach().cpu().float().numpy()  # type: ignore[attr-defined]
-    if not isinstance(queries, np.ndarray):
-        return None
-    if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
-        raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
-    return _unit(queries.astype(np.float32))
+    return [queries] if single else list(queries)
 
 
 def _unit(embeddings: np.ndarray) -> np.ndarray:
