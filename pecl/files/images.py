@@ -1,7 +1,6 @@
 """Images by index: `ImageSource`, and `ImageFiles` on disk, each with a fingerprint of its content.
 
-The fingerprint keys the cached embedding of an image. A file may change between two reads. `load` therefore takes the
-expected fingerprint and compares it with the bytes that it decodes.
+The fingerprint keys the cached embedding of an image.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -13,9 +12,10 @@ from typing import Protocol
 from PIL import Image
 
 from pecl.errors import DataError
-from pecl.files.digests import sha256_bytes, sha256_file
-from pecl.files.pictures import decode_picture, read_picture
+from pecl.files.digests import sha256_file
+from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
+from pecl.files.reading import read_regular
 
 NAMED = 10  # images that a sentence names
 
@@ -30,12 +30,8 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` in RGB mode; a source that cannot change may leave the `expected` fingerprint aside.
-
-        Raises:
-            DataError: the image is missing, damaged or not the `expected` one; the sentence names it.
-        """
+    def load(self, index: int) -> Image.Image:
+        """Return image `index` in RGB mode; raise DataError, which names it, if it is missing or damaged."""
         ...
 
     def fingerprint(self, index: int) -> str:
@@ -69,16 +65,13 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` as `to_rgb` makes it; raise DataError as `ImageSource`. The file is read once."""
+    def load(self, index: int) -> Image.Image:
+        """Return image `index` as `to_rgb` makes it; raise DataError as `ImageSource`."""
         path = self.paths[index]
         try:
-            content = read_picture(path)
-            if expected is None or sha256_bytes(content) == expected:
-                return decode_picture(content)
+            return decode_picture(read_regular(path))
         except Exception as error:  # Pillow raises any exception
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
-        raise DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
 
     def fingerprint(self, index: int) -> str:
         """Return the SHA-256 of the file's bytes; raise DataError if it cannot be read."""

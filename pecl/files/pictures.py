@@ -15,12 +15,9 @@ import io
 import struct
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import cast
 
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
-
-from pecl.files import open_regular
 
 # Pixels up to which a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
 WHOLE = 89_478_485
@@ -35,17 +32,6 @@ _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
 
 class TooManyPixelsError(ValueError):
     """An image has more pixels than are decoded."""
-
-
-def read_picture(path: str | Path) -> bytes:
-    """Return the bytes of an image file, for `open_picture` and its fingerprint alike.
-
-    Raises:
-        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
-        ValueError: there is a NUL in its name.
-    """
-    with open_regular(path) as file:
-        return file.read()
 
 
 def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> ImageFile.ImageFile:

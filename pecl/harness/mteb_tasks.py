@@ -18,8 +18,9 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part
 from pecl.errors import DataError
+from pecl.files import read_regular
 from pecl.files.images import ImageFiles, ImageSource
-from pecl.files.pictures import is_plain, open_picture, read_picture
+from pecl.files.pictures import is_plain, open_picture
 from pecl.harness.mteb_model import langscript
 
 MTEB_CATEGORIES = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
@@ -145,7 +146,7 @@ def _content(images: ImageSource, index: int) -> dict[str, Any]:
 
 def _is_plain(images: ImageFiles, index: int) -> bool:
     try:
-        with open_picture(read_picture(images.paths[index])) as image:
+        with open_picture(read_regular(images.paths[index])) as image:
             return is_plain(image)
     except (OSError, ValueError):  # damaged, or too large: `load` says so
         return False

@@ -5,7 +5,7 @@
 and can be made again, so it need not be kept: everything else works without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,7 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
         DataError: the file is damaged.
     """
     name = result.data.manifest
-    if name is None:
-        return None
-
-    def checked(document: Any) -> dict[str, Any]:
-        if sha256_json(document)[:16] != name:
-            raise ValueError("its content does not match its name")
-        return document
-
-    return _read(manifest_path(_folder(result), name), "manifest", result, checked)
+    return None if name is None else _read(manifest_path(_folder(result), name), "manifest", result)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
@@ -58,7 +50,8 @@ def read_retrieved(result: Result) -> Nearest | None:
         DataError: the file is damaged.
     """
     path = _retrieved_path(_folder(result), result.name)
-    return _read(path, "the retrieved items", result, lambda document: document["test"])
+    document = _read(path, "the retrieved items", result)
+    return document and document["test"]
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:
@@ -69,10 +62,10 @@ def _folder(result: Result) -> Path:
     return Path(result.config.out) if result.path is None else result.path.parent
 
 
-def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
+def _read(path: Path, what: str, result: Result) -> Any:
     try:
-        return part(load_json(path))
+        return load_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{what} {path} cannot be read ({error}); run {result.run_id} again") from error

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from defusedxml.ElementTree import fromstring
 from PIL import ExifTags, ImageFile, IptcImagePlugin
 
-from pecl.files.pictures import open_picture, read_picture
+from pecl.files import read_regular
+from pecl.files.pictures import open_picture
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def describe(root: Path, name: str) -> Described:
     path = PurePosixPath(os.fsencode(name).decode("utf-8", "replace"))
     texts, days, is_broken = [*path.parent.parts, path.stem], [], False
     try:
-        with open_picture(read_picture(root / name)) as image:
+        with open_picture(read_regular(root / name)) as image:
             for read in (_exif, _xmp, _iptc):
                 try:
                     found, own = read(image)

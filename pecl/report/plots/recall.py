@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pecl.data.languages import ENGLISH, language_name
 from pecl.report.methods import method_labels, methods_remark
 from pecl.report.plots.estimates import SCORE, describe, error, gain, run_ids, trained, zero_shot
-from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_at, panels
+from pecl.report.plots.style import COLUMN, GREY, NotDrawn, Plot, look, name_at, panels
 from pecl.report.tables import Candidate, Group, best_of_methods
 from pecl.report.tables.candidates import by_gain
 from pecl.report.tables.disparity import find_english, gap_to_english
@@ -105,7 +105,8 @@ def _panel(
     rows = [(row + between * order[one.language], one) for row, one in enumerate(candidates)]
     heights = {code: [y for y, one in rows if one.language == code] for code in order}
     bottom = len(candidates) + between * (len(order) - 1)
-    figure, (axes,) = panels(0.6 + max(bottom, 2) * (_SMALL_ROW if many else _ROW), caption)
+    inches = 0.6 + max(bottom, 2) * (_SMALL_ROW if many else _ROW)
+    figure, (axes,) = panels(inches, caption, width=2 * COLUMN if many else COLUMN)
     names = [language_name(code) for code in order]
     axes.set_yticks([sum(ys) / len(ys) for ys in heights.values()], names, fontsize=5.5 if many else None)
     axes.set_ylim(bottom - 0.3, -0.9)
