@@ -74,7 +74,7 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
 def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
     """Open an image of any size in the first format that takes it."""
     _load_plugins()
-    reasons = [f"{name} needs the package {_PACKAGES[name]}" for name in formats if name not in Image.OPEN]
+    reasons: list[str] = []
     for opens, accepts in (Image.OPEN[name] for name in formats if name in Image.OPEN):
         try:
             accepted = accepts is None or accepts(content[:16])
@@ -87,7 +87,8 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
         except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
             raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
     reason = f" ({'; '.join(reasons)})" if reasons else ""
-    raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(formats)}")
+    readable = (name if name in Image.OPEN else f"{name} (with the package {_PACKAGES[name]})" for name in formats)
+    raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(readable)}")
 
 
 @cache
