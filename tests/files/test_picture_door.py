@@ -2,14 +2,12 @@
 
 import io
 import os
-import re
 
 import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from pecl.data.custom.in_memory import RowImages
 from pecl.errors import DataError
 from pecl.files import images as image_files
 from pecl.files import pictures
@@ -97,25 +95,6 @@ def test_more_pixels_than_are_decoded_are_one_sentence(small_limits, tmp_path):
     with pytest.raises(TooManyPixelsError, match="expected at most 100 pixels, got 11 x 10"):
         decode_picture(encoded("JPEG", (11, 10)), most=100)
     assert decode_picture(encoded("PNG", (50, 40))).size == (50, 40)
-
-
-def test_load_and_fingerprint_cannot_disagree(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(encoded("PNG"))
-    files = ImageFiles((path,))
-    first = files.fingerprint(0)
-    assert files.load(0, first).getpixel((0, 0)) == COLOUR
-    path.write_bytes(encoded("PNG", colour=(1, 2, 3)))
-    said = rf"^cannot read image {re.escape(str(path))}: it changed while it was read; run again when nothing writes"
-    with pytest.raises(DataError, match=said):
-        files.load(0, first)
-    path.write_bytes(path.read_bytes()[:50])  # cut short, it has changed in the first place
-    with pytest.raises(DataError, match=said):
-        files.load(0, first)
-    rows = RowImages([{"image": Image.new("RGB", (2, 2))}, {"image": Image.new("RGB", (2, 3))}], "image", (0, 1))
-    assert rows.load(1, rows.fingerprint(1)).size == (2, 3)
-    with pytest.raises(DataError, match="row 1, column 'image': the image changed"):
-        rows.load(1, rows.fingerprint(0))
 
 
 def test_a_fingerprint_is_made_once_while_a_file_stays(tmp_path, monkeypatch):

@@ -75,8 +75,8 @@ def with_nan(rows):
     ("words", "sentence"),
     [
         (lambda rows: write_npy(rows[:, :5], PATHS), "expected rows of 8 floats, as mini gives, got shape (13, 5)"),
-        (lambda rows: write_npy(rows * 3, PATHS), "expected rows of length 1, got lengths from 3 to 3"),
-        (lambda rows: write_npy(with_nan(rows), PATHS), "row 7 (/photos/7.png) holds NaN"),
+        (lambda rows: write_npy(rows * 3, PATHS), "expected rows of length 1, got length 3 in row 0"),
+        (lambda rows: write_npy(with_nan(rows), PATHS), "got length nan in row 7 (/photos/7.png)"),
         (lambda rows: write_npy(rows[:5], PATHS), "expected one path per embedding, got 5 and 13"),
         (lambda rows: write_parquet(rows, PATHS) | {"paths": "paths.txt"}, "expected no --paths"),
         (lambda rows: {"embeddings": "nothing.npy", "paths": "p"}, "nothing.npy: expected an array of NumPy"),
