@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from statistics import mean
 
 import pytest
 from helpers.documents import Shell, make_checkout
@@ -135,6 +136,14 @@ def test_the_figures_are_of_the_shipped_reference_captions():
         metadata, references = file.metadata(), len(file.get_tensor(ROWS))
     shipped = {"references": references, "sharpness": float(metadata["sharpness"])}
     assert FIGURES["settings"] == {**shipped, "weight": float(metadata["weight"])}
+
+
+def test_a_guess_among_the_languages_of_a_person_loses_at_most_a_two_hundredth():
+    rows = json.loads((ROOT / "results" / "person_languages.json").read_text("utf-8"))["rows"]
+    for words in (1, 2, 3):
+        own = [row for row in rows if row["words"] == words]
+        assert len(own) == 10
+        assert max(mean(row["named"] - row[among] for row in own) for among in ("two", "four")) <= 0.005
 
 
 def test_scenes_that_train_the_heads_of_mini_are_not_the_data_sets():
