@@ -370,8 +370,9 @@ def _items(queries: Any, width: int) -> list[Any]:
         if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
             raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
         return list(_unit(queries.astype(np.float32)))
-    single = isinstance(queries, str | Path) or not isinstance(queries, Iterable)
-    return [queries] if single else list(queries)
+    if isinstance(queries, str | Path) or not isinstance(queries, Iterable):
+        return [queries]
+    return list(queries)
 
 
 def _unit(embeddings: np.ndarray) -> np.ndarray:
