@@ -37,12 +37,6 @@ def test_rows_are_those_of_the_tensor(found, rows):
     assert (len(found), found.shape) == (9, (9, 4))
 
 
-@pytest.mark.parametrize("rows", [9, [0, 9], "a", [True, False]])
-def test_rows_that_are_not_there_are_an_index_error(found, rows):
-    with pytest.raises(IndexError, match="expected "):
-        found[rows]
-
-
 def test_numbers_that_are_none_are_not_written(tmp_path):
     batch = WHOLE.clone()
     batch[3, 1] = -torch.inf

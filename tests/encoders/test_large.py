@@ -89,9 +89,3 @@ def test_an_experiment_on_files_is_that_on_lists(small, monkeypatch, tmp_path, a
         assert stored.adapter_path.read_bytes() == plain.adapter_path.read_bytes()
     torch.testing.assert_close(torch.tensor(stored.curve.loss), torch.tensor(plain.curve.loss), rtol=1e-4, atol=1e-5)
     assert stored.metrics["test"]["zero_shot"] == plain.metrics["test"]["zero_shot"]
-
-
-def test_short_lists_stay_in_memory(tmp_path):
-    tower = tiny_tower()
-    assert tokens_of(tower, TEXTS) == tower.tokenize(TEXTS)
-    assert isinstance(frozen_embeddings(tower, TEXTS, EmbeddingStore("x" * 64, tmp_path)), torch.Tensor)

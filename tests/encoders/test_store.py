@@ -7,8 +7,6 @@ from helpers.tiny import sentences, tiny_tower
 from PIL import Image
 from tokenizers.normalizers import Replace
 
-from pecl.adapters.adapter import attach
-from pecl.adapters.kinds.lora import LoraConfig
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.errors import DataError
@@ -71,13 +69,6 @@ def test_changed_content_or_preprocessing_is_encoded_anew(images, tmp_path):
     assert torch.equal(after[1:], before[1:])
     torch.testing.assert_close(after[0], torch.ones(3))
     assert image_tower(size=3).fingerprint != tower.fingerprint
-
-
-def test_an_adapted_tower_has_no_frozen_embeddings(tmp_path):
-    tower = tiny_tower()
-    attach(tower, LoraConfig(r=1))
-    with pytest.raises(ValueError, match="detach it first"):
-        text_embeddings(tower, ["a"], EmbeddingStore("x", tmp_path))
 
 
 def test_each_list_has_embeddings_of_its_own(tmp_path, monkeypatch):

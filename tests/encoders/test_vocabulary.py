@@ -11,7 +11,6 @@ from helpers.small_experiment import tiny_towers
 import pecl.experiment.run
 from pecl.config import make_config
 from pecl.encoders.vocabulary import kept_tokens, left_out, trim_vocabulary
-from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate, train, train_fleet
 
 
@@ -45,12 +44,6 @@ def test_a_token_that_was_left_out_is_an_error():
     tower = trimmed(tower_of("bert", torch.float32), TEXTS)
     with pytest.raises(IndexError):
         tower.encode_text(["QQQ @@@"])
-
-
-def test_a_tower_is_trimmed_once_and_without_adapter():
-    tower = trimmed(tower_of("bert", torch.float32), TEXTS)
-    with pytest.raises(ConfigError, match="expected a whole text tower"):
-        trim_vocabulary(tower, [5])
 
 
 def measured(result):

@@ -28,11 +28,11 @@ from pecl.commands.main import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import prepare_training
-from pecl.experiment.run import train, train_fleet
+from pecl.experiment.run import train_fleet
 from pecl.results.parts import Measured
 from pecl.results.result import collect, read_result
 from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
@@ -274,15 +274,6 @@ def test_word_embeddings_have_no_tokens_of_mixed_captions_alone(values, tmp_path
     plain, with_mixed = weights_of(distilled(values, **words)), weights_of(distilled(values, **words, mixed=str(mixed)))
     name = next(name for name in plain if name.endswith("tokens"))
     assert torch.equal(plain[name], with_mixed[name])
-
-
-def test_mixed_captions_need_pairs_and_something_to_mix(values, tmp_path):
-    with pytest.raises(ConfigError, match="mixed: expected translated text with it"):
-        train({**values, "text": None, "solver": "gradient", "mixed": "multi30k", "choose": "last"})
-    mixed = tmp_path / "captions.txt"
-    mixed.write_text(next(iter(TrainingInputs()(distil_config(values, TrainingInputs()))[1].held_out.english)), "utf-8")
-    with pytest.raises(DataError, match="mixed: expected captions that are neither tested nor held out, got none from"):
-        distilled(values, mixed=str(mixed))
 
 
 # --- text that does harm

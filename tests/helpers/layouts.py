@@ -167,21 +167,14 @@ def make_flickr30k200(root, n=4):
 
 def make_emoji(root):
     """CLDR's annotations of a few characters in English and Swahili."""
-    rows = {
-        "en": {
-            "{": ("bracket", "code"),
-            "🐕": ("dog", "animal, pet"),
-            "🚲": ("bicycle", None),
-            "🦊": ("fox", "animal, face"),
-        },
-        "sw": {
-            "🚲": ("baiskeli", "gari"),
-            "{": ("mabano", None),
-            "🐕": ("mbwa", "mnyama"),
-            "🐪": ("ngamia", None),
-            "🦊": ("fox", "mnyama, uso"),
-        },
+    english = {
+        "{": ("bracket", "code"),
+        "🐕": ("dog", "animal, pet"),
+        "🚲": ("bicycle", None),
+        "🦊": ("fox", "animal, face"),
     }
+    swahili = {"🚲": ("baiskeli", "gari"), "{": ("mabano", None), "🐕": ("mbwa", "mnyama"), "🐪": ("ngamia", None)}
+    rows = {"en": english, "sw": swahili | {"🦊": ("fox", "mnyama, uso")}}
     for locale, annotations in rows.items():
         lists = {
             one: {"tts": [name]} | ({"default": keywords.split(", ")} if keywords else {})

@@ -169,9 +169,3 @@ def test_a_system_without_a_solution_says_what_it_needs(n, copies, ridge, messag
         equations.solve(prior, ridge)
     with pytest.raises(DataError, match=message):
         equations.solve_low_rank(prior, prior, ridge, 1)
-
-
-def test_a_strength_is_not_chosen_without_pairs_to_choose_by():
-    features, anchors = pairs()
-    with pytest.raises(DataError, match="held_out: expected at least one pair to choose the ridge by, got none"):
-        choose_ridge(sums_of(features, anchors), some_map(seed=5), features[:0], anchors[:0])

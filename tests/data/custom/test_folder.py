@@ -133,15 +133,6 @@ def test_a_language_is_found_under_its_other_codes(tmp_path):
     assert from_dataset([row], "jp", image_column=None, need=BOTH).english_to_target == ("いぬ",)
 
 
-def test_missing_columns_name_what_is_there(tmp_path):
-    path = write_table(tmp_path / "mine.csv", [{"en": "a", "de": "b", "en_to_ed": "c"}])
-    with pytest.raises(DataError, match="has no column 'fr': it has en, de, en_to_ed"):
-        load_folder(path, "fr")
-    with pytest.raises(DataError, match=r"has no column 'en_to_de'.*did you mean 'en_to_ed'"):
-        load_folder(path, "de", ["english_to_target"])
-    assert load_folder(path, "de").images is None
-
-
 def test_a_column_of_numbers_is_no_language(tmp_path):
     """`id` is Indonesian only where it holds words; a check of all languages passes over it."""
     path = write_table(tmp_path / "mine.csv", [{"en": "a dog", "de": "ein Hund", "id": "17"}])

@@ -76,12 +76,6 @@ def test_the_proxy_of_the_environment_is_used(server, monkeypatch):
     assert found == b"through the proxy"
 
 
-@pytest.mark.parametrize("url", ["http://data.invalid/x", "http://[::1"])
-def test_only_https_is_asked(url):
-    with pytest.raises(FetchError, match=r"expected an address https://"):
-        fetch_file(url, print, FAST, threading.Event())
-
-
 def test_a_redirect_on_the_same_machine_is_followed(server):
     server.files["/moved"] = CONTENT
     server.faults[PATH] = [status(302, Location="/moved")]

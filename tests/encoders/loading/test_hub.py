@@ -107,12 +107,6 @@ def test_a_silent_hub_is_given_up_within_seconds(hub, monkeypatch):
         load(MODEL)
 
 
-def test_offline_nothing_is_fetched(hub, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match=r"\(HF_HUB_OFFLINE is set\): copy "):
-        load(MODEL)
-
-
 def test_one_format_of_weights_in_each_folder():
     names = ["config.json", "vocab.txt", "spiece.model", "merges.txt", "README.md", "model.onnx", "flax_model.msgpack"]
     both = ["model.safetensors", "pytorch_model.bin"]

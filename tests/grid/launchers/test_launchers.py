@@ -244,14 +244,6 @@ def test_a_worker_ends_with_its_input_and_records_it(small, monkeypatch, capsys,
     assert json.loads(path.read_text())["status"] == "interrupted"
 
 
-def test_a_missing_engine_is_named(monkeypatch):
-    for name, package in (("slurm", "submitit"), ("ray", "ray")):
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, package, None)
-            with pytest.raises(ConfigError, match=rf"needs {package}: pip install -e '.\[{name}\]'"):
-                make_launcher(name)
-
-
 def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
     """submitit meets the signal that Slurm sends first; here with its own handler, and without a cluster."""
     pytest.importorskip("submitit")
