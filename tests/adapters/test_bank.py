@@ -130,6 +130,9 @@ def test_save_and_load_are_bit_identical(bank, tmp_path):
         (lambda bank: bank.encode_text(TEXTS, "des"), "expected one in the bank \\(de, cs, fr\\), got 'des'; did"),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
+        (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
+        (lambda bank: AdapterBank(bank.single().tower), "has an adapter already"),
+        (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),
         (lambda bank: AdapterBank(bank.tower).add("it", {}), "expected a file, or parameters and a bank"),
     ],
 )
@@ -207,6 +210,7 @@ def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weigh
         (lambda path: rewrite(path, sha256="0" * 64), "damaged or .* match its checksum.*; copy it again"),
         (lambda path: rewrite(path, format=None), "expected an adapter file of pecl, got another safetensors file"),
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
+        (lambda path: rewrite(path, format_version="x"), "damaged header"),
         (lambda path: rewrite(path, configs='[{"kind": "lorra"}]'), "is of the kind 'lorra', which is not known here"),
     ],
 )

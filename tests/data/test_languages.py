@@ -148,6 +148,9 @@ def test_models_that_translate_are_told_a_new_language_by_its_code_or_refuse_it(
     [
         ({"code": "Dutch"}, r"language 'Dutch': code: expected two or three small letters.*, got 'Dutch'"),
         ({"flores": "nld"}, r"language 'nl': flores: expected a FLORES-200 code such as nld_Latn, got 'nld'"),
+        ({"name": " "}, r"language 'nl': name: expected its English name, such as Dutch, got ' '"),
+        ({"iso": "nld"}, r"language 'nl': iso: expected an ISO 639-1 code such as nl, got 'nld'"),
+        ({"code": "ja", "name": "Klingon"}, r"language 'ja': 'ja' is registered already, for Japanese \(jp\)"),
         ({"flores": "ces_Latn"}, r"'ces' is registered already, for Czech \(cs\)"),
     ],
 )

@@ -43,17 +43,6 @@ def test_the_share_that_is_dropped_is_p_along_every_dimension(p):
         assert (share - p).abs().max() < 4.5 * (p * (1 - p) / count) ** 0.5
 
 
-def test_elements_are_uncorrelated():
-    """Correlations of rows, positions and features spread as those of independent draws, 1 / sqrt(n)."""
-    dropped = masks().double()
-    for dimension in range(3):
-        vectors = dropped.movedim(dimension, 0).flatten(1)
-        found = torch.corrcoef(vectors)[np.triu_indices(len(vectors), 1)]
-        expected = vectors.shape[1] ** -0.5
-        assert found.std() == pytest.approx(expected, rel=0.1)
-        assert found.abs().max() < 6 * expected
-
-
 def test_what_is_dropped_depends_on_seed_row_site_and_shape_of_the_head_alone():
     same = masks()
     assert torch.equal(same, masks())

@@ -141,14 +141,6 @@ def test_a_fleet_differs_in_what_a_slot_learns_alone(name):
         assert len(groups) == 2
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if name not in ("language", "joint")])
-def test_a_joint_training_differs_in_the_language_alone(name):
-    pair = [ExperimentConfig(joint="de+fr", language=code) for code in ("de", "fr")]
-    check_fleet(pair)
-    with pytest.raises(ConfigError, match=rf"^{name}\b"):
-        check_fleet([changed(name, pair[0]), pair[1]])
-
-
 # --- what is read
 
 

@@ -21,6 +21,9 @@ VALUES = [
     ("--dataset other-names.csv", "other-names.csv, line 1: there is no column of captions, such as en or de"),
     ("--dataset no-english.csv --gallery english", "has no English captions .*, which --gallery english needs: l"),
     ("--dataset twice.csv", "twice.csv, line 1, field 'en': column appears twice"),
+    ("--dataset no-german.csv", "no-german.csv has no column 'de': it has image, en, fr"),
+    ("--out ''", "out: expected a path, got an empty text"),
+    ("--config nowhere.yaml", "cannot read config nowhere.yaml: No such file"),
     ("--dataset short-row.csv", "short-row.csv, line 10: 2 fields, expected 3"),
     ("--dataset missing-image.csv", "nowhere.png|broken.png"),
     ("--dataset not.jsonl", "not.jsonl, line 1: not JSON"),
@@ -73,6 +76,7 @@ DISTILLATION = [
 EVALUATE = [
     ("--correct-hubs", "--correct-hubs: no reference captions are known for .*, expected the profile mini"),
     ("--correct-hubs --harness mteb", "correct_hubs: expected no --harness with it"),
+    ("--adapter other.safetensors", "other.safetensors: expected an adapter file of pecl, got another"),
     ("--adapter captions.csv", "checkpoint captions.csv: expected a state dict that can be read safely"),
 ]
 
@@ -126,6 +130,7 @@ DATA = [
 
 SERVE = [
     ("--port 65536", 'port: expected a whole number from 0 to 65535, got "65536"'),
+    ("--window nan", "window: expected a number from 0 to 1, got nan"),
     ("--adapter empty --port 0", "cannot read adapter file empty: Is a directory"),
     ("--index nowhere --port 0", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
     ("--host no.such.host.invalid", 'cannot listen on "no.such.host.invalid" port 8000'),
@@ -147,12 +152,14 @@ INDEX = [
     ("empty", "empty: there are no photographs in it: expected files named .jpg"),
     ("pictures --out /proc/nowhere", "cannot write|No such file"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
+    ("pictures --out index", "is the index of .*indexed, got .*pictures: name another --out"),
     ("indexed --profile paper", "--profile: .*indexed-[0-9a-f]* has mini, got paper: leave it out, or pass"),
 ]
 
 SEARCH = [
     ("", "expected an INDEX, or --embeddings FILE"),
     ("indexed", "search: expected a TEXT, or an image with --image"),
+    ("indexed ''", "text: expected words in UTF-8, got ''"),
     ("indexed --image nowhere.png", "cannot read image nowhere.png"),
     ("indexed dog --adapter text.safetensors", "text.safetensors"),
     ("indexed dog --html empty", "--html: expected a file to write, got the folder empty"),

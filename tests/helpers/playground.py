@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from helpers.folders import without_digest
 from helpers.small_experiment import SMALL, write_folder, write_text
@@ -86,13 +88,15 @@ def _write_adapters(folder: Path) -> None:
     content = sound.read_bytes()
     (folder / "sound.safetensors").write_bytes(content)
     (folder / "truncated.safetensors").write_bytes(content[:-40])
+    save_file({"a": torch.zeros(2)}, folder / "other.safetensors")
     (folder / "text.safetensors").write_text("no tensors")
     (folder / "text.ckpt").write_text("no checkpoint")
 
 
 def _write_indexes(folder: Path) -> None:
-    """Write two folders of photographs, of which one is indexed."""
+    """Write indexes in the folders of their photographs, which `--out` may name as well."""
     for name in ("pictures", "indexed"):
         (folder / name).mkdir()
         Image.new("RGB", (6, 6), "red").save(folder / name / "red.png")
-    build_index(folder / "indexed")
+    for out in (None, folder / "index"):
+        build_index(folder / "indexed", out)

@@ -1,12 +1,10 @@
 """docs/effect.md says what the shipped results say, and the runs behind it keep the rules that it states."""
 
-import json
 import re
 import shlex
-from statistics import mean
 
 import pytest
-from helpers.project import ROOT, script
+from helpers.project import ROOT
 
 from pecl.commands.grid import grid_configs
 from pecl.commands.main import build_parser
@@ -58,27 +56,3 @@ def test_runs_on_text_never_saw_a_test_caption_and_stay_in_the_budget(on_text):
         assert (result.config.overlap, result.config.choose) == ("drop", "text"), result.path
         assert bool(result.config.image_weight) is (folder == "images"), result.path
         assert (result.adapter.share > LARGEST_SHARE) is (folder == "full"), result.path  # the ceiling
-
-
-def test_a_score_of_all_ways_is_the_mean_of_the_files_of_its_runs():
-    files = [json.loads(path.read_bytes()) for path in (EFFECT / "pairs757").glob("*.json")]
-    ceilings = [json.loads(path.read_bytes()) for path in (EFFECT / "ceilings").glob("*.json")]
-
-    def recalls(file, stage):
-        own = [file["metrics"]["test"][stage][direction] for direction in ("image_to_text", "text_to_image")]
-        return mean(one["recall@1"] for one in own), mean(one[f"recall@{k}"] for one in own for k in (1, 5, 10))
-
-    (top,) = [recalls(one, "zero_shot")[1] for one in ceilings if one["config"]["language"] == "en"]
-    rows = [row.strip("| ").split(" | ") for row in script("effect_tables").all_ways_table().splitlines()]
-    (shown,) = [row for row in rows if row[:2] == ["distilled", "757"]]
-    for place, language in enumerate(rows[0][3:], start=3):
-        own = [
-            f
-            for f in files
-            if f["config"]["language"] == language and f["config"].get("solver", "gradient") == "gradient"
-        ]
-        trained = [recalls(file, "best") for file in own]
-        before = recalls(own[0], "zero_shot")[1]
-        score, recall = mean(one for one, _ in trained), mean(one for _, one in trained)
-        assert len(own) == 3
-        assert shown[place] == f"{score:.3f} / {recall:.3f} / {(recall - before) / (top - before):.2f}"

@@ -116,18 +116,6 @@ def test_help_is_the_comment_that_a_script_begins_with(run, script):
     assert f"bash scripts/{script}.sh" in finished.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("part", "figure", "limit"),
-    [("evaluator", "peak_mb", 1024), ("report", "peak_mb", 350), ("store", "beyond_imports_mb", 200)],
-)
-def test_large_inputs_take_little_memory(part, figure, limit):
-    command = [sys.executable, "benchmarks/scale.py", part, "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert 0 < json.loads(done.stdout)[part][figure] < limit
-
-
 FIGURES = json.loads((ROOT / "results" / "search_quality.json").read_text("utf-8"))
 
 
@@ -150,14 +138,3 @@ def test_scenes_that_train_the_heads_of_mini_are_not_the_data_sets():
     source, data = script("train_mini_heads").scenes_source(50), load_scenes("en", 50)
     assert not {source.images.fingerprint(i) for i in range(50)} & {data.images.fingerprint(i) for i in range(50)}
     assert source.image_index == (*range(50), *range(50))
-
-
-def test_the_recipe_of_ready_adapters_is_one_for_all_languages_with_captions():
-    ready = script("make_ready_adapters")
-    swahili, czech, chamorro = (ready.recipe(code, "results/languages").to_record() for code in ("sw", "cs", "ch"))
-    assert {name: value for name, value in swahili.items() if czech[name] != value} == {"language": "sw"}
-    assert {name for name, value in swahili.items() if chamorro[name] != value} == {"language", "dataset", "text"}
-    for code, is_other in (("sw", False), ("cs", True)):  # only Czech has the set
-        config = ready.recipe(code, "results/languages")
-        other = replace(config, text=config.text.replace("multi30k-translations?", "multi30k-translations?@0.5"))
-        assert (ready.training_of(config) != ready.training_of(other)) == is_other

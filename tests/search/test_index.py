@@ -159,6 +159,8 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
     [
         ({"queries": 5}, "expected a text or a picture at position 0, got int"),
         ({"queries": np.zeros((2, 3))}, r"expected finite embeddings of shape \(Q, 8\), got \(2, 3\)"),
+        ({"queries": np.full((1, 8), np.nan)}, "expected finite embeddings"),
+        ({"queries": ["a", "b"], "language": ["en"]}, "1 languages for 2 queries"),
         ({"queries": ["a", "b"], "language": "en", "minus": ["c"]}, "expected one text, or 2 as the queries, got 1"),
         ({"queries": "a", "language": "en", "top": True}, "top: expected a whole number from 1 to 1,000,000, got True"),
     ],

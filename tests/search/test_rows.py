@@ -137,6 +137,9 @@ def test_a_collection_of_another_program_is_searched_by_its_named_vector(pecl, c
         (["far"], "expected the distance Cosine or Dot, got Euclid"),
         (["many"], "got several for each image"),
         (["empty"], "expected images, got no point"),
+        (["photoz"], "unknown collection 'photoz': expected one of "),
+        (["plain", "--html", "page.html"], "--html: expected an INDEX"),
+        (["plain", "--url", ""], "expected --engine qdrant, --url URL and --collection NAME together"),
         (["plain", "--url", "http://127.0.0.1:9"], "qdrant at http://127.0.0.1:9: "),
     ],
 )

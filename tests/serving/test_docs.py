@@ -3,11 +3,8 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from importlib.resources import files
 
-import pytest
 from helpers.project import ROOT
 from helpers.serving import adapter_files, client_of, make_models, make_service, running
 
@@ -72,15 +69,3 @@ def test_every_language_of_the_page_has_every_string():
             english = strings["en"][key]
             wanted = set(re.findall(r"\{\w+\}", english["other"] if isinstance(english, dict) else english))
             assert all(set(re.findall(r"\{\w+\}", form)) == wanted for form in forms), (key, text)
-
-
-@pytest.mark.slow
-@pytest.mark.weights
-def test_together_is_faster_than_one_after_the_other_and_equal():
-    command = [sys.executable, "benchmarks/serving.py", "--requests", "4", "--rounds", "1", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert (figures["clients"], figures["languages"]) == (64, 12)
-    assert figures["largest_difference"] < 1e-5
-    assert figures["ratio"] > 1.2

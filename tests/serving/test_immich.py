@@ -16,6 +16,7 @@ from helpers.serving import expected, make_models, make_service, running
 from helpers.waiting import wait_until
 
 from pecl.data.language_guess import LanguageGuess
+from pecl.errors import ConfigError
 from pecl.serving.limits import Limits
 from pecl.serving.upstream import PASSED_ON, Immich
 
@@ -165,6 +166,14 @@ def test_a_service_that_is_gone_is_said_and_texts_are_answered():
             assert f"immich's service at {gone} cannot be reached" in answer.json()["error"]["message"]
         row = embedding(httpx.post(f"{address}/predict", **textual("koira", "fi")))
     torch.testing.assert_close(row, expected(["koira"], [None])[0], rtol=0, atol=1e-5)
+
+
+def test_another_service_is_refused(address):
+    with pytest.raises(ConfigError, match="expected immich's machine learning service"):
+        Immich(f"{address}/v1", MODEL).check()
+    for wrong in ("immich:3003", "http://[::"):
+        with pytest.raises(ConfigError, match="immich_upstream: expected an address such as"):
+            Immich(wrong, MODEL)
 
 
 def test_no_header_or_credential_goes_where_it_does_not_belong(caplog):

@@ -160,6 +160,7 @@ def test_a_search_by_address_is_the_search_by_a_document(client):
 BY_ADDRESS = [
     ("top=3", "query: expected a text"),
     ("query=a&language=cs&top=0", 'top: expected greater than or equal to 1, got "0"'),
+    ("query=a&language=klingon", "unknown language 'klingon'"),
     ("query=a&language=cs&adapter=perhaps", "adapter: expected true or false"),
 ]
 
@@ -198,6 +199,7 @@ REFUSED = [
     ({}, "query: expected a text, or a picture in the field image, got neither"),
     ({"query": "a", "language": "cs", "top": 1001}, "top: expected less than or equal to 1000, got 1001"),
     ({"query": "a", "after": "2019-13"}, "after: expected a day, a month or a year, such as"),
+    ({"query": "a", "languages": ["ceb"]}, "languages: expected languages that can be detected, got ceb"),
     ({"query": "x" * 9000, "language": "cs"}, "query: expected at most 8,192 characters"),
 ]
 

@@ -13,6 +13,9 @@ import torch
 from helpers.serving import LANGUAGES, client_of, expected, make_service, running, server_process
 from helpers.tiny import sentences
 
+from pecl.errors import RunError
+from pecl.serving.app import Frame
+from pecl.serving.server import Server, serve
 from pecl.serving.sockets import allowed_hosts, open_socket
 
 CLIENTS = 32
@@ -118,6 +121,16 @@ def test_the_bound_address_decides_whether_names_are_checked(host):
                 answer = client.get("/health", headers={"host": name})
                 assert answer.status_code == 421
                 assert "host: expected one of 127.0.0.1, localhost" in answer.json()["error"]["message"]
+
+
+def test_serve_checks_names_by_the_bound_address(monkeypatch):
+    made = []
+    monkeypatch.setattr(Server, "run", lambda self, sockets: made.append(self))
+    with open_socket("LOCALHOST", 0) as listening, pytest.raises(RunError, match="could not start"):
+        serve(make_service(), listening, "LOCALHOST")
+    (frame,) = (each for each in made[0].config.app.user_middleware if each.cls is Frame)
+    assert "evil.example" not in frame.kwargs["hosts"]
+    assert {"localhost", "127.0.0.1"} <= set(frame.kwargs["hosts"])
 
 
 def send(port, text, language):

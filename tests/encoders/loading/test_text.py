@@ -74,6 +74,8 @@ def test_mclip_ignores_position_ids_of_old_transformers_and_needs_no_pooler(mcli
     [
         (lambda s: s.pop("transformer.encoder.layer.1.output.dense.bias"), "lacks 1 weights .*layer.1.output.dense.b"),
         (lambda s: s.update({"LinearTransformation.bias": torch.ones(9)}), r"\(8, 32\) and \(9,\)"),
+        (lambda s: s.update({"transformer.extra.weight": torch.ones(1)}), "1 weights too many .*transformer.extra.wei"),
+        (lambda s: s.pop("LinearTransformation.weight"), "lacks the weight LinearTransformation.weight"),
         (
             lambda s: s.update({"transformer.embeddings.word_embeddings.weight": torch.ones(300, 32)}),
             r"word_embeddings.weight has shape \(300, 32\), expected \(260, 32\)",
@@ -191,6 +193,8 @@ FUSED = "text.transformer.resblocks.0.attn.in_proj_weight"
     ("family", "settings", "weights", "message"),
     [
         ("xlm-r", {"hf_tokenizer_name": None}, {}, "names no hf_tokenizer_name: expected a multilingual text tower"),
+        ("xlm-r", {"hf_pooler_type": "max_pooler"}, {}, "unknown hf_pooler_type 'max_pooler'"),
+        ("siglip", {"pool_type": "argmax"}, {}, "with pool_type 'argmax' without a causal mask: expected SigLIP"),
         ("xlm-r", {}, {"text.extra": torch.ones(1)}, r"has the weight text\.extra, expected transformer\.… and proj"),
         ("siglip", {}, {FUSED: torch.ones(95, 32)}, r"has shape \(31, 32\), expected \(32, 32\)"),
     ],
