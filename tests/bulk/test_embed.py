@@ -269,13 +269,11 @@ def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_
     ray = pytest.importorskip("ray")
     monkeypatch.undo()  # the workers load the mini pair
     monkeypatch.chdir(tmp_path)
-    here, there = embedded(lines(), "here"), embedded("lines.txt", "there", ray_workers=2)
+    here, there = (embedded(lines(), f"rows{n}", adapter="cs", ray_workers=n) for n in (None, 2))
     close(there, here)
     ray.init(num_cpus=1, ignore_reinit_error=True)
-    rows = ray.data.read_parquet(str(tmp_path / "there")).take_all()
+    rows = ray.data.read_parquet(str(tmp_path / "rows2")).take_all()
     close(torch.tensor(np.stack([row["embedding"] for row in rows])), here)
-    there, here = (embedded("lines.txt", f"cs{n}", adapter="cs", ray_workers=n) for n in (1, None))
-    close(there, here)
     Path(pictures(), "broken.png").write_bytes(b"no picture")
     assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
     assert "cannot read image" in capsys.readouterr().err
