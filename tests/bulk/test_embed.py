@@ -271,7 +271,7 @@ def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_
     monkeypatch.chdir(tmp_path)
     here, there = (embedded(lines(), f"rows{n}", adapter="cs", ray_workers=n) for n in (None, 2))
     close(there, here)
-    ray.init(num_cpus=1, ignore_reinit_error=True)
+    ray.init(num_cpus=2, ignore_reinit_error=True)
     rows = ray.data.read_parquet(str(tmp_path / "rows2")).take_all()
     close(torch.tensor(np.stack([row["embedding"] for row in rows])), here)
     Path(pictures(), "broken.png").write_bytes(b"no picture")
