@@ -199,7 +199,7 @@ REFUSED = [
     ({}, "query: expected a text, or a picture in the field image, got neither"),
     ({"query": "a", "language": "cs", "top": 1001}, "top: expected less than or equal to 1000, got 1001"),
     ({"query": "a", "after": "2019-13"}, "after: expected a day, a month or a year, such as"),
-    ({"query": "a", "languages": ["ceb"]}, "languages: expected languages that can be detected, got ceb"),
+    ({"query": "a", "languages": ["klingon"]}, "unknown language 'klingon'"),
     ({"query": "x" * 9000, "language": "cs"}, "query: expected at most 8,192 characters"),
 ]
 
