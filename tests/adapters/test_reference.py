@@ -305,7 +305,7 @@ def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
     [
         ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
         ('hard_prompt:text=""', "no tokens"),
-        ("lora:r=33", "r: expected 1 to 32 .* got 33"),
+        ("lora:r=33", "r: expected 1 to 32, .* got 33"),
         ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
     ],
 )
