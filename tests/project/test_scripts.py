@@ -3,8 +3,6 @@
 import json
 import os
 import subprocess
-import sys
-from dataclasses import replace
 from statistics import mean
 
 import pytest
