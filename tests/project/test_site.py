@@ -11,9 +11,9 @@ from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
 
 from pecl.commands import COMMANDS
-from pecl.commands.evaluate import language_configs
 from pecl.commands.grid import grid_configs
 from pecl.commands.main import build_parser
+from pecl.commands.options import language_configs
 
 
 @pytest.fixture(scope="module")
