@@ -97,6 +97,11 @@ def _panel(axes: Axes, grid: dict[Place, Candidate], chosen: ExperimentConfig, m
         axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
     corner = (rates.index(chosen.lr) - 0.5, weights.index(chosen.alignment_weight) - 0.5)
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))
-    axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    axes.set_yticks(range(len(weights)), [f"{weight:g}" for weight in weights])
+    axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates])
+    axes.set_yticks(range(len(weights)), [_short(weight) for weight in weights])
     axes.grid(visible=False)
+
+
+def _short(value: float) -> str:
+    """Return 5e-5 for 5e-05 and for 0.00005, 0.03 for 0.03."""
+    return f"{value:g}" if value == 0 or value >= 1e-3 else np.format_float_scientific(value, trim="-", exp_digits=1)
