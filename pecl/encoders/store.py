@@ -201,21 +201,21 @@ def image_embeddings(
     """
     prints = prints or image_fingerprints(images)
     try:
-        return store.get(prints, partial(_encode_images, tower, images))
+        return store.get(prints, partial(_encode_images, tower, images, prints))
     except DataError as error:
         failed = unreadable_images(images, store)
         raise (unreadable_error(images, failed) if failed else error) from None
 
 
 def _encode_images(
-    tower: ImageEncoder, images: ImageSource, indices: list[int]
+    tower: ImageEncoder, images: ImageSource, prints: Sequence[str], indices: list[int]
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Yield batches of indices and the embeddings (B, D) of their images."""
+    """Yield batches of indices and the embeddings (B, D) of their images, each of the content that `prints` names."""
     logger.info("embedding %d images with %s", len(indices), tower.name)
     with Bar(total=len(indices), desc="images", unit="image", leave=False) as progress:
         for start in range(0, len(indices), IMAGE_BATCH):
             batch = indices[start : start + IMAGE_BATCH]
-            yield batch, tower.encode_image(map(images.load, batch), normalize=False)
+            yield batch, tower.encode_image((images.load(i, prints[i]) for i in batch), normalize=False)
             progress.update(len(batch))
 
 

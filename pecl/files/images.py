@@ -1,6 +1,7 @@
 """Images by index: `ImageSource`, and `ImageFiles` on disk, each with a fingerprint of its content.
 
-The fingerprint keys the cached embedding of an image.
+The fingerprint keys the cached embedding of an image. A file may change between two reads. `load` therefore takes the
+expected fingerprint and compares it with the bytes that it decodes.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Protocol
 from PIL import Image
 
 from pecl.errors import DataError
-from pecl.files.digests import sha256_file
+from pecl.files.digests import sha256_bytes, sha256_file
 from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
 from pecl.files.reading import read_regular
@@ -30,8 +31,12 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, index: int) -> Image.Image:
-        """Return image `index` in RGB mode; raise DataError, which names it, if it is missing or damaged."""
+    def load(self, index: int, expected: str | None = None) -> Image.Image:
+        """Return image `index` in RGB mode; a source that cannot change may leave the `expected` fingerprint aside.
+
+        Raises:
+            DataError: the image is missing, damaged or not the `expected` one; the sentence names it.
+        """
         ...
 
     def fingerprint(self, index: int) -> str:
@@ -65,13 +70,16 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int) -> Image.Image:
-        """Return image `index` as `to_rgb` makes it; raise DataError as `ImageSource`."""
+    def load(self, index: int, expected: str | None = None) -> Image.Image:
+        """Return image `index` as `to_rgb` makes it; raise DataError as `ImageSource`. The file is read once."""
         path = self.paths[index]
         try:
-            return decode_picture(read_regular(path))
+            content = read_regular(path)
+            if expected is None or sha256_bytes(content) == expected:
+                return decode_picture(content)
         except Exception as error:  # Pillow raises any exception
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
+        raise DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
 
     def fingerprint(self, index: int) -> str:
         """Return the SHA-256 of the file's bytes; raise DataError if it cannot be read."""

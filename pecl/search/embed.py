@@ -103,7 +103,7 @@ def _readable(
     """Yield the pictures of a batch that can be read; their places go to `read`, the others to `failed`."""
     for place in batch:
         try:
-            picture = images.load(place)
+            picture = images.load(place, entries[place].fingerprint)
         except DataError as error:
             failed[entries[place].fingerprint] = _unreadable(entries[place], error)
         else:

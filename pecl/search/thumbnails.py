@@ -42,7 +42,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Sequence[Entry]) -> None
             made = []
             for fingerprint in missing[block.start : block.stop]:
                 try:
-                    picture = ImageFiles((root / wanted[fingerprint],)).load(0)
+                    picture = ImageFiles((root / wanted[fingerprint],)).load(0, fingerprint)
                 except DataError as error:
                     logger.warning("no thumbnail: %s", error)
                     continue

@@ -71,6 +71,15 @@ def test_changed_content_or_preprocessing_is_encoded_anew(images, tmp_path):
     assert image_tower(size=3).fingerprint != tower.fingerprint
 
 
+def test_an_image_overwritten_between_hash_and_decoding_is_not_kept_under_its_hash(images, tmp_path):
+    tower, prints = image_tower(), [images.fingerprint(i) for i in range(5)]
+    store = EmbeddingStore(tower.fingerprint, tmp_path)
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(images.paths[0])
+    with pytest.raises(DataError, match=r"^cannot read image .*0\.png: it changed while it was read"):
+        image_embeddings(tower, images, store, prints)
+    assert not any(one in store for one in prints)
+
+
 def test_each_list_has_embeddings_of_its_own(tmp_path, monkeypatch):
     """Padding makes the last bits of an embedding depend on its neighbours, so a text in two lists has two."""
     tower = tiny_tower()

@@ -34,7 +34,7 @@ class RowImages:
     def __len__(self) -> int:
         return len(self.row_of)
 
-    def load(self, index: int) -> Image.Image:
+    def load(self, index: int, expected: str | None = None) -> Image.Image:
         """Return image `index` in RGB mode; raise DataError as `ImageSource`."""
         value = self.rows[self.row_of[index]][self.column]
         if isinstance(value, (str, Path)):
