@@ -107,14 +107,14 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_sentence(capsys, made, t
         load_text_encoder(folder)
 
 
-def test_words_that_do_not_fit_into_memory_are_refused_before_anything_is_embedded(capsys, made, monkeypatch):
+def test_a_tower_that_does_not_fit_into_memory_is_refused(capsys, made, monkeypatch):
     needed = sum(tensor.numel() for tensor in load_text_encoder(made / "metaclip").backbone.state_dict().values()) * 4
     monkeypatch.setattr(pecl.encoders.memory, "available_memory", lambda: needed)
     assert checked(capsys, made / "metaclip")[0] == 0
     monkeypatch.setattr(pecl.encoders.memory, "available_memory", lambda: needed - 1)
     status, halves = checked(capsys, made / "metaclip")
     assert status == 2
-    assert "GiB of it for 260 rows of words, and 0.0 GiB are available" in halves["text tower"]["detail"]
+    assert "needs 0.0 GiB of memory, and 0.0 GiB are available" in halves["text tower"]["detail"]
 
 
 def test_a_licence_that_forbids_commercial_use_is_told(caplog):
