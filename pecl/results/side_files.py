@@ -5,7 +5,7 @@
 and can be made again, so it need not be kept: everything else works without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,15 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
         DataError: the file is damaged.
     """
     name = result.data.manifest
-    return None if name is None else _read(manifest_path(_folder(result), name), "manifest", result)
+    if name is None:
+        return None
+
+    def checked(document: Any) -> dict[str, Any]:
+        if sha256_json(document)[:16] != name:
+            raise ValueError("its content does not match its name")
+        return document
+
+    return _read(manifest_path(_folder(result), name), "manifest", result, checked)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
@@ -50,8 +58,7 @@ def read_retrieved(result: Result) -> Nearest | None:
         DataError: the file is damaged.
     """
     path = _retrieved_path(_folder(result), result.name)
-    document = _read(path, "the retrieved items", result)
-    return document and document["test"]
+    return _read(path, "the retrieved items", result, lambda document: document["test"])
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:
@@ -62,10 +69,11 @@ def _folder(result: Result) -> Path:
     return Path(result.config.out) if result.path is None else result.path.parent
 
 
-def _read(path: Path, what: str, result: Result) -> Any:
+def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
+    """Return a part of the JSON at `path`, None where there is no file."""
     try:
-        return load_json(path)
+        return part(load_json(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{what} {path} cannot be read ({error}); run {result.run_id} again") from error

@@ -143,7 +143,7 @@ def test_open_clip_folder_with_its_own_preprocessing(tmp_path, images, open_clip
 
 def test_open_clip_mistakes(monkeypatch):
     name = "open_clip:ViT-B-16-plus-240"
-    with pytest.raises(WeightsError, match=r"unknown weights .*did you mean 'laion400m_e32'.*path of a file of weight"):
+    with pytest.raises(WeightsError, match=r"unknown weights .*did you mean 'laion400m_e32'.*path of a file"):
         load_image_checkpoint(f"{name}/laion400_e32")
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(WeightsError, match=r"needs open_clip: pip install -e '.\[openclip\]'"):
