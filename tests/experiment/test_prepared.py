@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,11 +14,13 @@ from pecl.commands.grid import grid_values
 from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
 from pecl.config import ExperimentConfig, make_config
+from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train
+from pecl.experiment.text import TrainingText
 from pecl.results.named_files import file_hashes
 from pecl.results.result import read_result
 
@@ -37,6 +40,27 @@ def test_frozen_embeddings_are_those_of_the_parts_captions_and_images(small):
         )
         assert prepared.tokens(part) == towers.text.tokenize(texts)
         torch.testing.assert_close(prepared.evaluator(part).gallery, images[list(getattr(split, part))])
+
+
+def test_english_text_that_languages_share_is_embedded_for_one_of_them(small, monkeypatch):
+    towers, embedded = tiny_towers(), []
+    encode = towers.text.encode_batches
+
+    def listen(ids, size, *slots, only=None, **options):
+        embedded.append(len(only or ()))
+        return encode(ids, size, *slots, only=only, **options)
+
+    monkeypatch.setattr(towers.text, "encode_batches", listen)
+    lists = [f"caption {i}" for i in range(8)], [f"word {i}" for i in range(40)]
+    for dropped in (0, 1):  # of two languages, one lacks a caption; most words are of neither
+        english = (*lists[0][dropped:], *lists[1][:3], "own")
+        pairs = ParallelCaptions("text", "de", english, english)
+        config = make_config({**small, "route": "method1", "image_weight": 0.0})
+        prepared = replace(prepare_training(config, towers), translations=TrainingText(pairs, shared=lists))
+        torch.testing.assert_close(
+            prepared.frozen_anchor, towers.text.encode_text(english, normalize=False), rtol=1e-4, atol=1e-5
+        )
+    assert list(filter(None, embedded)) == [8, 4]
 
 
 @pytest.mark.parametrize(("gallery", "image_weight"), [("english", 1.0), ("images", 0.0), ("english", 0.0)])
