@@ -273,7 +273,7 @@ def test_a_real_ray_gives_what_this_process_gives_and_reads_it(monkeypatch, tmp_
     close(there, here)
     ray.init(num_cpus=2, ignore_reinit_error=True)
     rows = ray.data.read_parquet(str(tmp_path / "rows2")).take_all()
-    close(torch.tensor(np.stack([row["embedding"] for row in rows])), here)
+    close(torch.tensor(np.stack([row["embedding"] for row in rows]), dtype=torch.float32), here)
     Path(pictures(), "broken.png").write_bytes(b"no picture")
     assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
     assert "cannot read image" in capsys.readouterr().err
