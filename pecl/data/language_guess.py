@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from importlib.util import find_spec
 from statistics import geometric_mean
@@ -82,8 +82,11 @@ def guess_languages(
     phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
     knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
     alike but for the frequency of the words in each; another is named only where it is all but certain that the text is
-    in none of them (`CERTAIN`). A language of `among` that lingua does not know, such as Lingala, is that of a text of
-    which at most half of the words are in the others' lists. Raise ConfigError if lingua or wordfreq is not installed.
+    in none of them (`CERTAIN`). Lingua does not know some languages, such as Lingala. A text is in such a language of
+    `among` if at most half of its words are in the lists of the others.
+
+    Raises:
+        ConfigError: lingua or wordfreq is not installed.
     """
     if not can_guess():
         raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")
@@ -94,8 +97,9 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
     if (code := _by_script(text, among)) is not None:
         is_other = among is not None and code not in among
         return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
+    guessed = _confidences(None, text)
     unknown = [code for code in among or () if not is_detectable(code)]
-    if unknown and (known := _known_words(among or (), text)) is not None and known <= 1 / 2:
+    if unknown and (known := _known_words(_codes(among or ()).keys(), text, guessed)) is not None and known <= 1 / 2:
         shares = tuple((code, 1 / len(unknown)) for code in unknown)
         return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
     code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
@@ -103,7 +107,7 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
     prior = dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD) | dict.fromkeys(likelier, _PREFERRED)
     if among is None:
         prior[ENGLISH] = _ENGLISH
-    small = {iso: value * prior.get(iso, 1) for iso, value in _confidences(None, text).items()}
+    small = {iso: value * prior.get(iso, 1) for iso, value in guessed.items()}
     others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
     values = _confidences(likelier.union(others), text)
     weighted = {iso: value * prior.get(iso, 1) for iso, value in values.items()}
@@ -187,19 +191,18 @@ def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
     return {iso: geometric_mean(own.get(word, _UNKNOWN) for word in words) for iso, own in lists.items()}
 
 
-def _known_words(among: Sequence[str], text: str) -> float | None:
-    """Return the share of a text's words that one of the languages `among` knows; None of a text without words.
+def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> float | None:
+    """Return the share of a text's words that one of the languages `isos` knows; None of a text without words.
 
-    A language that has no list of words knows all of them where lingua takes the text for it.
+    A language that has no list of words knows all of them where lingua takes the text for it, by `guessed`.
     """
     import wordfreq
 
-    words, isos = _words(text), _codes(among).keys()
+    words = _words(text)
     if not words:
         return None
-    small = _confidences(None, text)
     lists = isos & wordfreq.available_languages("small").keys()
-    if max(small, key=lambda iso: small[iso]) in isos - lists:
+    if max(guessed, key=lambda iso: guessed[iso]) in isos - lists:
         return 1.0
     known = [sum(word in wordfreq.get_frequency_dict(iso, "small") for word in words) for iso in lists]
     return max(known, default=0) / len(words)
