@@ -16,11 +16,12 @@ from fastapi import APIRouter, Depends
 from pecl.adapters.formats.convert import SUFFIX
 from pecl.errors import PeclError, suggest
 from pecl.options import quoted
+from pecl.serving.bodies import JsonRoute
 from pecl.serving.refusals import Refusal, bad
 from pecl.serving.schemas import LoadAdapter, UnloadAdapter
 from pecl.serving.service import Served, Service
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.get("/v1/models")

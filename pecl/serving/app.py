@@ -108,16 +108,8 @@ class Frame:
             await self.app(scope, receive, send)
             return
         counters = self.service.metrics
-        status, received = LEFT, 0
+        status = LEFT
         start = time.perf_counter()
-
-        async def receive_on() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > (most := self.service.limits.body_bytes):
-                raise Refusal(413, f"body: expected at most {most:,} bytes, got more")
-            return message
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -129,7 +121,7 @@ class Frame:
         with counters.open_requests.track_inprogress():
             try:
                 self._check(scope)
-                await self.app(scope, receive_on, send_on)
+                await self.app(scope, receive, send_on)
             except Exception as error:
                 if status != LEFT:  # half of an answer is out
                     raise
@@ -155,16 +147,11 @@ class Frame:
             headers["connection"] = "close"
 
     def _check(self, scope: Scope) -> None:
-        """Raise Refusal for a wrong name of the host, without the key, or for a body that is not JSON."""
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        """Raise Refusal for a wrong name of the host, or without the key."""
+        host = Headers(scope=scope).get("host", "")
         name, _, port = host.rpartition(":")
         name = name if port.isdecimal() and name else host
         if self.hosts is not None and name.lower() not in self.hosts:
             raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
         if self.key is not None:
             check_key(scope, self.key)
-        # A page of another site cannot send this type without asking the server first; a form goes to immich.
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if scope["method"] in ("POST", "PUT") and scope["path"] != "/predict" and kind != "application/json":
-            raise Refusal(415, f"content-type: expected application/json, got {quoted(kind)}")

@@ -14,13 +14,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from pecl.errors import ConfigError
+from pecl.serving.bodies import JsonRoute
 from pecl.serving.models import Models, TextJob
 from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import at_most, bad
 from pecl.serving.schemas import EmbeddingsRequest
 from pecl.serving.service import Served, Service
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/embeddings", response_model=dict[str, Any])

@@ -25,6 +25,7 @@ from pecl.data.languages import ENGLISH, any_language_code
 from pecl.errors import ConfigError
 from pecl.files import parse_json
 from pecl.options import quoted
+from pecl.serving.bodies import read_body
 from pecl.serving.models import Models, TextJob
 from pecl.serving.refusals import at_most, bad
 from pecl.serving.service import Served, Service
@@ -47,7 +48,7 @@ async def ping(service: Served) -> PlainTextResponse:
 async def predict(request: Request, service: Served) -> Response:
     """Embed a text for CLIP here; everything else is answered by immich's service."""
     immich, limits = _immich(service), service.limits
-    body = await request.body()
+    body = await read_body(request, limits.body_bytes)
     fields = await _fields(request, body)
     asked = _textual(fields.get("entries", ""))
     if asked is None:

@@ -98,8 +98,6 @@ def _refusal_of(request: Request, error: Exception) -> Refusal:
 def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
     """Return the refusal of a request that pydantic refused: its most precise error as a sentence."""
     error = max(errors, key=lambda one: len(one["loc"]))  # of a value that may have several forms
-    if error["type"] == "json_invalid":
-        return bad(f"body: expected JSON: {error['ctx']['error']}")
     field, *rest = error["loc"][1:] or ("body",)
     name = str(field) + "".join(
         f"[{one}]" if isinstance(one, int) else ".language" * (one == "language") for one in rest

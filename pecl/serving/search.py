@@ -29,6 +29,7 @@ from pecl.search.options import keep_languages
 from pecl.search.queries import Shares, known_shares, shares_to_json
 from pecl.search.thumbnails import SIZE
 from pecl.search.words import Selection
+from pecl.serving.bodies import JsonRoute
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
@@ -38,7 +39,7 @@ from pecl.serving.service import Served, Service
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 STRINGS = json.loads((files("pecl.serving") / "static" / "strings.json").read_text("utf-8"))  # of the page, by language
 _CACHED = {"cache-control": "private, max-age=600"}
 

@@ -14,6 +14,8 @@ from helpers.tiny import sentences
 from helpers.waiting import wait_until
 from PIL import Image
 
+import pecl.serving.bodies
+import pecl.serving.embeddings
 from pecl.serving.limits import Limits
 from pecl.serving.service import Service
 
@@ -139,3 +141,24 @@ def test_requests_that_the_towers_cannot_answer(service, document, said):
         answer = client.post("/v1/embeddings", json=document)
     assert answer.status_code == 400
     assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("module", "act"), [(pecl.serving.bodies, "parse_json"), (pecl.serving.embeddings, "write_answer")]
+)
+def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, client, monkeypatch):
+    """Reading and writing go on only once another request has been answered."""
+    begun, answered, plain = threading.Event(), threading.Event(), getattr(module, act)
+
+    def slow(*arguments):
+        begun.set()
+        assert answered.wait(120)
+        return plain(*arguments)
+
+    monkeypatch.setattr(module, act, slow)
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(post, client, model="tiny:cs", input=["a"] * 2048)
+        assert begun.wait(120)
+        assert client.get("/health").status_code == 200
+        answered.set()
+        assert len(large.result()["data"]) == 2048
