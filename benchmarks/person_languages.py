@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 from search_queries import LANGUAGES, test
 
-from pecl.data.language_guess import guess_languages
+from pecl.data.language_guess import guess_languages, stop_words
 from pecl.data.registry import load_dataset
-from pecl.data.spoken import stop_words
 from pecl.encoders.towers import load_towers
 from pecl.files import write_json
 from pecl.search.queries import QueryEncoder, known_shares

@@ -14,9 +14,9 @@ from pecl.config.routes import TranslationRoute as TranslationRoute
 from pecl.config.routes import route as route
 from pecl.data.captions import ParallelCaptions as ParallelCaptions
 from pecl.data.languages import register_language as register_language
+from pecl.data.reading import DataRequest as DataRequest
 from pecl.data.registry import load_dataset as load_dataset
 from pecl.data.registry import register_dataset as register_dataset
-from pecl.data.request import DataRequest as DataRequest
 from pecl.data.splits import few_shot_split as few_shot_split
 from pecl.encoders.embeddings import Embeddings as Embeddings
 from pecl.encoders.embeddings import TokenStore as TokenStore

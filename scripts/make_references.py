@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from pecl.data.published.multi30k import load_pool_ids, read_split
-from pecl.data.request import DataRequest
+from pecl.data.reading import DataRequest
 from pecl.encoders.towers import load_towers
 from pecl.files import sha256_lines
 from pecl.retrieval.hubs import PLACES, REFERENCES, ROWS

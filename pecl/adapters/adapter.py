@@ -8,14 +8,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.roles import layer_of
+from pecl.adapters.kind import AdapterConfig, layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import check_combination, describe
 from pecl.data.lexicon import make_lexicon
@@ -112,10 +112,8 @@ class Adapter:
 
     def learning_rate_scales(self) -> dict[str, float]:
         """Return the factor on the run's learning rate of each parameter, by name."""
-        scales = {}
-        for path, module, config in self.modules:
-            scales |= {f"{path}.{name}": config.lr_scale for name in module.slot_parameters()}
-        return scales
+        of = [(path, config.lr_scale, module.slot_parameters()) for path, module, config in self.modules]
+        return {f"{path}.{name}": scale for path, scale, parameters in of for name in parameters}
 
     def reset_slot(self, slot: int, seed: int) -> None:
         """Give `slot` its initial values: those that a single-slot adapter gets from the same seed."""
@@ -269,11 +267,12 @@ def check_state(state: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tens
             raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
 
 
-def check_finite(state: Mapping[str, torch.Tensor]) -> None:
-    """Raise WeightsError, naming the parameter, unless all numbers are finite."""
+def check_finite(state: Mapping[str, torch.Tensor], path: Path | None = None) -> None:
+    """Raise WeightsError, naming the parameter and the file that it is of, unless all numbers are finite."""
     for name, tensor in state.items():
         if not np.isfinite(tensor.detach().float().cpu().numpy()).all():  # torch's takes three times as long
-            raise WeightsError(f"adapter parameter {name!r} holds values that are not finite numbers")
+            place = f"adapter {path} cannot be used: " if path else ""
+            raise WeightsError(f"{place}adapter parameter {name!r} holds values that are not finite numbers")
 
 
 def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:

@@ -232,14 +232,14 @@ class AdapterBank:
             (i, name, adapter, share * weight)
             for i, own in enumerate(shares)
             for name, share in own.items()
-            for adapter, weight in _with_plain(found[name], plain_weight)
+            for adapter, weight in {found[name]: 1 - plain_weight, None: plain_weight if found[name] else 1.0}.items()
+            if weight
         ]
         places, names = [i for i, *_ in chosen], [name for _, name, *_ in chosen]
         adapters, weights = [adapter for *_, adapter, _ in chosen], [weight for *_, weight in chosen]
         token_ids = self.tokenize([texts[i] for i in places], adapters, names)
         rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
-        if len(places) > len(texts):
-            rows = mixed(rows, places, weights)
+        rows = mixed(rows, places, weights) if len(places) > len(texts) else rows
         return F.normalize(rows, dim=1) if normalize else rows
 
     def tokenize(
@@ -346,12 +346,6 @@ def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) ->
     """Return the sums (N, D), by `places`, of the directions of `rows` (R, D) times their shares; R >= N."""
     weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
     return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, torch.tensor(places), weighted)
-
-
-def _with_plain(adapter: str | None, weight: float) -> list[tuple[str | None, float]]:
-    """Return an adapter and the plain tower (None) with their weights, those above 0."""
-    parts = {None: 1.0} if adapter is None else {adapter: 1 - weight, None: weight}
-    return [(one, part) for one, part in parts.items() if part]
 
 
 def name_of(file: AdapterFile, name: str | None = None) -> str:

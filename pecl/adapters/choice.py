@@ -11,8 +11,7 @@ from pathlib import Path
 
 from pecl.adapters import ready
 from pecl.adapters.bank import AdapterBank, name_of
-from pecl.adapters.formats.convert import read_adapter
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter
 from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, preferred, way_to_adapter
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
@@ -62,13 +61,19 @@ class KnownAdapters:
     def __init__(self, profile: str, named: Sequence[str | Path] = (), text_model: str | None = None) -> None:
         self.tower = text_model or profile
         self._shipped = ready.ready_adapters(self.tower) if self.tower in PAIRS else {}
-        self.named: list[str] = []  # languages of `named`
         self._off = PLAIN in named
         if self._off and len(named) > 1:
             raise ConfigError(f"adapter: expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}")
         self.paths: dict[str, Path] = {} if self._off else dict(self._shipped)
-        if not self._off:
-            self._add(named)
+        own: dict[str, str | Path] = {}
+        for name in () if self._off else named:
+            path = self._path_of(name)
+            language = not_none(load_adapter_file(path).language, "language")
+            language = find_name(language, [*self.paths, *own]) or language
+            if language in own:
+                raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
+            own[language], self.paths[language] = name, path
+        self.named = list(own)  # languages of `named`
 
     @property
     def languages(self) -> list[str]:
@@ -111,18 +116,6 @@ class KnownAdapters:
         """Return the adapters of `languages`, or all, read from their files; raise WeightsError for a damaged file."""
         chosen = self.paths if languages is None else languages
         return {name: load_adapter_file(self.paths[name]) for name in chosen}
-
-    def _add(self, named: Sequence[str | Path]) -> None:
-        own: dict[str, str | Path] = {}
-        for name in named:
-            path = self._path_of(name)
-            language = not_none(load_adapter_file(path).language, "language")
-            language = find_name(language, [*self.paths, *own]) or language
-            if language in own:
-                raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
-            own[language] = name
-            self.paths[language] = path
-        self.named = list(own)
 
     def _choice(self, path: Path) -> AdapterChoice:
         shipped = {file: f"{self.tower}:{language}" for language, file in self._shipped.items()}

@@ -231,6 +231,28 @@ class SlotModule(nn.Module):
         raise WeightsError(f"this adapter cannot be merged into the tower: {self.cannot_merge}")
 
 
+class SlotCopy(SlotModule):
+    """A slot module whose parameters are copies of the layer's own: weight (S, ...), and bias (S, ...) or None."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self, base: nn.Module, rows: SlotRows) -> None:
+        super().__init__(base, rows)
+        for name in ("weight", "bias"):
+            own = getattr(base, name, None)
+            self.register_parameter(name, None if own is None else self.slot_parameter(*own.shape, like=own))
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Copy the tower's own parameters."""
+        for name, parameter in self.slot_parameters().items():
+            parameter.data[slot] = getattr(self.base, name).detach()
+
+    def merged(self, slot: int) -> nn.Module:
+        """Return a layer of the same kind with the slot's parameters."""
+        return with_parameters(self.base, self.weight[slot], None if self.bias is None else self.bias[slot])
+
+
 class SlotPrompt(SlotModule):
     """A slot module at the word embeddings that puts vectors into the input sequence."""
 

@@ -130,9 +130,16 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     implied = {LayerNormConfig.kind: _norms_beside(bringing)} if bringing else {}
     configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
     if rank is not None:
-        configs = _with_rank(spec, configs, rank)
+        if "lora" not in configs:
+            expected = "expected an adapter with lora, which has a rank"
+            raise ConfigError(f"rank: {expected}, got rank {rank} with {quoted(spec)}")
+        configs["lora"] = replace(configs["lora"], r=rank)
     if layers is not None:
-        configs = _with_layers(spec, configs, layers)
+        has_layers = [kind for kind, one in KINDS.items() if any(item.name == "layers" for item in fields(one))]
+        if configs.keys().isdisjoint(has_layers):
+            expected = f"expected an adapter with one of {', '.join(has_layers)}"
+            raise ConfigError(f"adapter_layers: {expected}, got {layers} with {quoted(spec)}")
+        configs |= {kind: replace(one, layers=layers) for kind, one in configs.items() if kind in has_layers}
     ordered = in_order(configs.values())
     check_combination(ordered)
     return ordered
@@ -147,32 +154,28 @@ def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
             preset = quoted(PRESETS[name])
             raise ConfigError(f"preset {quoted(name)} takes no options: write out {preset} and change it")
         return [found for one in PRESETS[name].split("+") for found in _parse_part(one)]
-    kind = name.removesuffix("-only")
     if name not in part_names():
         raise ConfigError(unknown("adapter", name, part_names()))
-    values = {}
+    config_class, values = KINDS[name.removesuffix("-only")], {}
     for item in _split(options, ",") if options else []:
-        option, *value = _split(item, "=", 1)
-        if not value:
-            raise ConfigError(f"{kind}: expected option=value, got {quoted(item)}")
-        values[option.strip()] = _value(KINDS[kind], option.strip(), value[0])
-    return [(KINDS[kind](**values), name in WITH_LAYER_NORMS)]
+        option, *text = _split(item, "=", 1)
+        if not text:
+            raise ConfigError(f"{config_class.kind}: expected option=value, got {quoted(item)}")
+        _check_name(config_class, option := option.strip())
+        kind = value_type(config_class, option)[0]
+        try:
+            if kind in (str, tuple) and text[0].startswith('"'):
+                values[option] = unquote(option, text[0]) if kind is str else (unquote(option, text[0]),)
+            else:
+                values[option] = parse_option(config_class, option, text[0])
+        except ConfigError as error:
+            raise ConfigError(f"{config_class.kind}: {error}") from error
+    return [(config_class(**values), name in WITH_LAYER_NORMS)]
 
 
 def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
     """Return the LayerNorms that parts bring: those of every layer with such a part."""
     return LayerNormConfig(layers=max((config.layers for config in configs), key=height_of))
-
-
-def _value(config_class: type[AdapterConfig], name: str, text: str) -> Any:
-    _check_name(config_class, name)
-    try:
-        kind = value_type(config_class, name)[0]
-        if kind in (str, tuple) and text.startswith('"'):
-            return unquote(name, text) if kind is str else (unquote(name, text),)
-        return parse_option(config_class, name, text)
-    except ConfigError as error:
-        raise ConfigError(f"{config_class.kind}: {error}") from error
 
 
 def _check_name(config_class: type[AdapterConfig], name: str) -> None:
@@ -195,24 +198,6 @@ def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
     return pieces
 
 
-def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[str, AdapterConfig]:
-    if "lora" not in configs:
-        raise ConfigError(f"rank: expected an adapter with lora, which has a rank, got rank {rank} with {quoted(spec)}")
-    return configs | {"lora": replace(configs["lora"], r=rank)}
-
-
-def _with_layers(spec: str, configs: dict[str, AdapterConfig], layers: str) -> dict[str, AdapterConfig]:
-    in_layers = {kind: config for kind, config in configs.items() if _has_layers(config)}
-    if not in_layers:
-        known = ", ".join(kind for kind, config_class in KINDS.items() if _has_layers(config_class))
-        raise ConfigError(f"adapter_layers: expected an adapter with one of {known}, got {layers} with {quoted(spec)}")
-    return configs | {kind: replace(config, layers=layers) for kind, config in in_layers.items()}
-
-
-def _has_layers(config: AdapterConfig | type[AdapterConfig]) -> bool:
-    return any(item.name == "layers" for item in fields(config))
-
-
 def check_combination(configs: Sequence[AdapterConfig]) -> None:
     """Raise ConfigError if a kind is there twice, `full` next to other parameters, or two kinds train one bias."""
     if not configs:
@@ -221,8 +206,7 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
         raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
-    others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
-    if "full" in by_kind and others:
+    if "full" in by_kind and (others := [kind for kind in by_kind if kind not in ("full", "hard_prompt")]):
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
     norms, biases = by_kind.get("layernorm"), by_kind.get("bitfit")
     if isinstance(norms, LayerNormConfig) and isinstance(biases, BitFitConfig):
@@ -274,6 +258,6 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
             raise ConfigError(unknown("adapter", kind, KINDS))
         for name in options:
             _check_name(KINDS[kind], name)
-        lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        configs.append(KINDS[kind](**lists_as_tuples))
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        configs.append(KINDS[kind](**values))
     return tuple(configs)

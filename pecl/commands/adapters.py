@@ -11,8 +11,7 @@ from torch import nn
 from transformers import AutoModel
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
-from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.formats.files import SUFFIX, load_adapter_file, merge_adapter, read_adapter, write_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands import options as cli

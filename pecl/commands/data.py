@@ -8,11 +8,10 @@ from typing import Any
 
 from pecl.commands import options as cli
 from pecl.data.check import check_dataset, check_table
-from pecl.data.fetching.download import download
+from pecl.data.fetching.download import DOWNLOADS, download
 from pecl.data.fetching.fetch import FetchPolicy
-from pecl.data.fetching.remote import DOWNLOADS
 from pecl.data.languages import language_code, listed
-from pecl.data.provenance import provenance_file
+from pecl.data.reading import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.data.translations import RELEASED

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import AdapterChoice, KnownAdapters
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.formats.files import AdapterFile, merge_adapter
 from pecl.adapters.spec import describe
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pecl.commands import options as cli
+from pecl.data.language_guess import system_languages
 from pecl.data.languages import any_language_code, language_code
-from pecl.data.spoken import system_languages
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable

@@ -77,7 +77,7 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:
-    from pecl.adapters.roles import architecture_of
+    from pecl.adapters.kind import architecture_of
 
     parameters = sum(parameter.numel() for parameter in tower.parameters())
     model_type = tower.backbone.config.model_type

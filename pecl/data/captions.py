@@ -4,7 +4,7 @@ All readers of data sets return it. Images are an `ImageSource`: files on disk (
 (`scenes`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -94,12 +94,6 @@ class ParallelCaptions:
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column."""
         return hashes_of([self])
-
-
-def captions_from(dataset: str, language: str, columns: Mapping[str, Any], **others: Any) -> ParallelCaptions:
-    """Return the set of some columns of `COLUMNS`, `target` among them; `others` are further fields of it."""
-    texts: list[Any] = [columns.get(name) for name in COLUMNS]
-    return ParallelCaptions(dataset, language, *texts, **others)
 
 
 def has_words(texts: Iterable[str]) -> bool:

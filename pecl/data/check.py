@@ -11,11 +11,10 @@ from pathlib import Path
 from pecl.data.captions import PARTS, ParallelCaptions, find_repeats, has_words
 from pecl.data.custom.folder import check_captions_file, find_table, translation_names
 from pecl.data.custom.tables import Problem, read_table
-from pecl.data.fetching.download import check_content, read_download_records
-from pecl.data.fetching.remote import DOWNLOADS, caption_files
+from pecl.data.fetching.download import DOWNLOADS, caption_files, check_content, read_download_records
 from pecl.data.languages import CODE, COLUMN_WORDS
-from pecl.data.provenance import read_provenance
 from pecl.data.published.multi30k import SPLIT_LANGUAGES
+from pecl.data.reading import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
 from pecl.data.scenes import SceneImages
 from pecl.data.splits import check_parts
@@ -158,11 +157,9 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
     for split in DATASETS[name].splits or (None,):
         has_gaps = name in ("multi30k", "multi30k-full")  # not every language has all their splits
         for language in SPLIT_LANGUAGES[split] if split and has_gaps else DATASETS[name].languages:
-            needs: list[tuple[str, ...]] = [()]
-            for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
-                if released_file(not_none(root, "root"), name, direction, language, split).exists():
-                    needs.append((direction,))
-            for need in needs:
+            directions = TRANSLATION_FOLDERS if root is not None and name in RELEASED and language != "en" else ()
+            there = [one for one in directions if released_file(root, name, one, language, split).exists()]
+            for need in ((), *((direction,) for direction in there)):
                 try:
                     captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
                     if captions.part is not None:

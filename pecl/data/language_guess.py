@@ -1,15 +1,19 @@
-"""Guesses of the language of a text, by lingua, word frequencies or its script; and the check of parallel text."""
+"""Guesses of the language of a text, by lingua, word frequencies or its script; and the check of parallel text.
 
+They prefer the languages that a person speaks: those that are named, or those of the system or of a browser.
+"""
+
+import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from importlib.util import find_spec
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
-from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD
+from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD, find_name, language_code
 from pecl.errors import ConfigError, install
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
@@ -22,6 +26,10 @@ _OTHERS = 5  # languages without adapter that are compared with lingua's large m
 _FEWEST = 10  # with fewer pairs there is no verdict
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
 _MOST_STRANGE = 0.5  # share of them that may seem to be of another language
+_MOST_SPOKEN = 8  # languages that are taken of a browser or a system
+_LONGEST = 1024  # characters of a header that are read
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?=[_.@-]|$)")
+_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext asks them
 # The language with the most speakers in each script of which lingua knows no language, by the first word of the names
 # that Unicode gives its letters.
 _OF_SCRIPT = {
@@ -98,7 +106,8 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
         is_other = among is not None and code not in among
         return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
     guessed = _confidences(None, text)
-    unknown = [code for code in among or () if not is_detectable(code)]
+    scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}  # that name a language
+    unknown = [code for code in among or () if not _codes([code]) and LANGUAGES[code].script not in scripts]
     if unknown and (known := _known_words(_codes(among or ()).keys(), text, guessed)) is not None and known <= 1 / 2:
         shares = tuple((code, 1 / len(unknown)) for code in unknown)
         return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
@@ -133,10 +142,8 @@ def _by_script(text: str, among: Sequence[str] | None) -> str | None:
     """
     scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
     codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
-    for code, _ in codes.most_common(1):
-        script = LANGUAGES[code].script
-        return next((one for one in among or () if LANGUAGES[one].script == script), code)
-    return None
+    code = max(codes, key=lambda one: codes[one], default=None)
+    return code and next((one for one in among or () if LANGUAGES[one].script == LANGUAGES[code].script), code)
 
 
 def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
@@ -150,12 +157,6 @@ def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
 def is_detected(code: str) -> bool:
     """Say whether `guess_languages` names a language that nobody named as a candidate; it needs lingua."""
     return bool(_codes([code])) or code in _OF_SCRIPT.values()
-
-
-def is_detectable(code: str) -> bool:
-    """Say whether lingua knows a language, or its script names one."""
-    scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}
-    return bool(_codes([code])) or LANGUAGES[code].script in scripts
 
 
 @lru_cache(maxsize=1)
@@ -249,3 +250,44 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
         return None
     number, found, expected = (of_target, target, name) if is_other else (of_english, source, "English")
     return f"of {count} pairs looked at, {number} have {found} where {expected} is expected: is it the right file?"
+
+
+def named_languages(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the codes of languages by any of their names; ConfigError for an unknown one, or without detection."""
+    codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
+    if not can_guess():
+        raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
+    return codes
+
+
+def system_languages(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the codes of the system's languages, and English; only English where the locale is not set or `C`."""
+    text = next((environment[name] for name in _VARIABLES if environment.get(name)), "")
+    return _known([*text.split(":"), ENGLISH])
+
+
+def accepted_languages(header: str | None) -> tuple[str, ...]:
+    """Return the codes of the languages of an `Accept-Language` header, the most wanted first.
+
+    Empty where there is none; of a long header only the beginning is read.
+    """
+    wanted: list[tuple[float, str]] = []
+    for part in (header or "")[:_LONGEST].split(","):
+        name, _, quality = part.strip().partition(";")
+        if found := re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", quality or "q=1"):
+            wanted.append((float(found[1]), name.strip()))
+    return _known(name for weight, name in sorted(wanted, key=lambda one: -one[0]) if weight > 0)
+
+
+def _known(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the codes of languages named as de, de-AT or de_AT.UTF-8, without those that nobody knows."""
+    found = [find_name(locale[0], LANGUAGES) for name in names if (locale := _LOCALE.match(name))]
+    return tuple(dict.fromkeys(filter(None, found)))[:_MOST_SPOKEN]
+
+
+def stop_words(codes: Iterable[str]) -> frozenset[str]:
+    """Return the words of languages that name nothing, such as "with"; none of a language without a list."""
+    import stopwordsiso  # takes a tenth of a second
+
+    isos = {LANGUAGES[code].iso for code in codes if code in LANGUAGES}
+    return frozenset(stopwordsiso.stopwords([iso for iso in isos if iso and stopwordsiso.has_lang(iso)]))

@@ -1,18 +1,64 @@
-"""Shared code of readers: files that are parallel line by line, galleries of image files, and records of files."""
+"""Shared code of readers: requests, files that are parallel line by line, records of files, and galleries of images.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+A generated file has its provenance in a JSON next to it, bound to its content by SHA-256.
+"""
+
+import os
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import ParallelCaptions, captions_from, read_captions, resolve_captions_file
-from pecl.data.request import DataRequest
-from pecl.errors import DataError
-from pecl.files import load_json, sha256_file
-from pecl.files.images import ImageFiles
+from pecl.data.captions import DIRECTIONS, PARTS, ParallelCaptions, read_captions, resolve_captions_file
+from pecl.errors import ConfigError, DataError, not_none, unknown
+from pecl.files import load_json, sha256_bytes, sha256_file, write_bytes, write_json
+from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadable_images
 
 # For each published set, the owner's code of each language, by pecl's code; other sets have pecl's or FLORES codes
 OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("published") / "codes.json")
+
+
+def check_directions(need: Iterable[str]) -> tuple[str, ...]:
+    """Return the translation directions in `need`, without repeats, in order; raise ConfigError if one is not any."""
+    need = {need} if isinstance(need, str) else set(need)
+    for direction in need.difference(DIRECTIONS):
+        raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
+    return tuple(direction for direction in DIRECTIONS if direction in need)
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """A request for a data set, from a config or `load_dataset` to the reader.
+
+    A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
+    Readers heed `text_only` only to save work: `load_request` leaves images out.
+    """
+
+    dataset: str  # name of the data set, or the path of a table
+    language: str  # target language
+    need: tuple[str, ...] = ()  # directions of machine translation that must be there, see `DIRECTIONS`
+    split: str | None = None  # None for the set's first, or for a set that has none
+    data_dir: str | Path | None = None  # root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`
+    allow_missing_images: bool = False  # drop captions whose image is missing, instead of an error
+    skip_unreadable: bool = False  # drop captions whose image is missing or cannot be read: decodes every image
+    allow_copied_translations: bool = False  # accept a translation file that repeats another language's
+    text_only: bool = False  # captions without images
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "need", check_directions(self.need))
+
+    @property
+    def root(self) -> Path:
+        """Root of the data sets' folders, for a reader whose set has folders."""
+        return Path(self.data_dir or "")
+
+    def both(self, file_of: Callable[[str], Path]) -> dict[str, Path]:
+        """Return the files of the English captions and of the language's own, given the file of a code."""
+        return {"english": file_of("en"), "target": file_of(self.language)}
+
+
+Reader = Callable[[DataRequest], ParallelCaptions]
+"""Reads the requested data. Image files may be missing: `load_request` looks for them and drops their captions."""
 
 
 def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
@@ -44,8 +90,8 @@ def published_set(
     record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
     if subset := coco_subset(names):
         record["coco_split"] = coco_counts(names)
-    texts = {name: tuple(column) for name, column in columns.items()}
-    captions = captions_from(request.dataset, request.language, texts, subset=subset, provenance=record)
+    texts: dict[str, Any] = {"english": None} | {name: tuple(column) for name, column in columns.items()}
+    captions = ParallelCaptions(request.dataset, request.language, **texts, subset=subset, provenance=record)
     return captions if images is None else attach_images(captions, names, images)
 
 
@@ -55,17 +101,99 @@ def describe_file(path: Path, root: Path) -> dict[str, str]:
     return {"file": path.relative_to(root).as_posix(), "sha256": sha256_file(path)}
 
 
+def provenance_file(path: Path) -> Path:
+    """Return the JSON with the provenance of `path`."""
+    return path.with_name(path.name + ".provenance.json")
+
+
+def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) -> None:
+    """Write `content` to `path`, and `record` with its SHA-256 next to it.
+
+    The record is written first: after a kill in between, it does not match the old file, which is detected.
+    """
+    write_json(provenance_file(path), record | {"sha256": sha256_bytes(content)})
+    write_bytes(path, content)
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """Return the record of `path`, None if it is missing or does not match; raise DataError if it cannot be read."""
+    record_file = provenance_file(path)
+    if not record_file.exists():
+        return None
+    try:
+        record = load_json(record_file)
+        sha256 = record["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{record_file} is not a record of provenance ({error}): remove it") from error
+    return record if path.exists() and sha256_file(path) == sha256 else None
+
+
 def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path) -> ParallelCaptions:
     """Return n `captions` with their image files `folder/name`, given the n names or paths relative to `folder`.
 
     Captions may share a name, and so an image. Files may be missing: see `leave_out_missing`.
     """
     position = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return replace(
-        captions,
-        images=ImageFiles(tuple(folder / name for name in position)),
-        image_index=tuple(position[name] for name in names),
-    )
+    images = ImageFiles(tuple(folder / name for name in position))
+    return replace(captions, images=images, image_index=tuple(position[name] for name in names))
+
+
+def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:
+    """Drop captions whose image file is missing, if `allowed`; DataError if nothing is left of the set or a part.
+
+    `provenance["images"]` counts the image files: total, kept and left out.
+    """
+    images = captions.images
+    if not isinstance(images, ImageFiles):  # others are made or held in memory
+        return captions
+    missing = {i: path for i, path in enumerate(images.paths) if not path.is_file()}
+    present, kept = len(images) - len(missing), captions
+    if missing:
+        folder = Path(os.path.commonpath([path.absolute().parent for path in images.paths]))
+        if not (present and allowed):
+            names = some_names([os.path.relpath(path, folder) for path in missing.values()])
+            way_on = (
+                f"pass --allow-missing-images (allow_missing_images=True) to use the {present} that are there"
+                if present
+                else "use only the captions (--gallery english --image-weight 0; text_only=True)"
+            )
+            raise DataError(
+                f"{captions.dataset}: {len(missing)} of {len(images)} images are missing from {folder} ({names}): put "
+                f"them there, or {way_on}"
+            )
+        kept = _without(captions, missing)
+        lost = set(captions.part or ()).difference(kept.part or ())
+        if lost:
+            raise DataError(
+                f"{captions.dataset}: no image of the {min(lost, key=PARTS.index)} part is in {folder}, so nothing is "
+                "left of it: put them there, or use only the captions (--gallery english --image-weight 0)"
+            )
+    return _counted(kept, {"total": len(images), "kept": present, "left_out": len(missing)})
+
+
+def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
+    """Drop captions whose image cannot be read (cut short, no image).
+
+    `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged. Decoding an image
+    takes longer than all else about it, so one whose fingerprint is in `decoded` is not decoded again.
+    """
+    images = not_none(captions.images, "images")
+    failed = unreadable_images(images, decoded)
+    if len(failed) == len(images):
+        raise unreadable_error(images, failed)
+    counts = captions.provenance.get("images", {"total": len(images), "left_out": 0})
+    left_out = counts["left_out"] + len(failed)
+    counts = {**counts, "kept": len(images) - len(failed), "left_out": left_out, "damaged": len(failed)}
+    return _counted(_without(captions, failed), counts)
+
+
+def _without(captions: ParallelCaptions, images: Container[int]) -> ParallelCaptions:
+    image_index = not_none(captions.image_index, "image_index")
+    return captions.select([i for i, image in enumerate(image_index) if image not in images])
+
+
+def _counted(captions: ParallelCaptions, counts: Mapping[str, int]) -> ParallelCaptions:
+    return replace(captions, provenance=captions.provenance | {"images": counts})
 
 
 def coco_split(name: str) -> str | None:

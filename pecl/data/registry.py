@@ -23,15 +23,16 @@ from pecl.data.languages import (
     listed,
     way_to_adapter,
 )
-from pecl.data.published import multi30k, translated
-from pecl.data.published.emoji import read_emoji
-from pecl.data.published.json_lines import read_xflickrco, read_xm3600
-from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
-from pecl.data.published.xtd10 import read_xtd10
-from pecl.data.reading import OWNERS_CODES
-from pecl.data.request import DataRequest, Reader
+from pecl.data.published import multi30k, multilingual, text
+from pecl.data.reading import (
+    OWNERS_CODES,
+    DataRequest,
+    Reader,
+    check_directions,
+    leave_out_missing,
+    leave_out_unreadable,
+)
 from pecl.data.scenes import load_scenes, scene_languages
-from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path, load_json
 from pecl.options import Registry
@@ -64,16 +65,16 @@ _READERS: dict[str, Reader] = {
     "multi30k": multi30k.read_multi30k,
     "multi30k-full": multi30k.read_multi30k_full,
     "multi30k-task2": multi30k.read_multi30k_task2,
-    "xtd10": read_xtd10,
-    "xm3600": read_xm3600,
-    "xflickrco": read_xflickrco,
-    "flickr30k200": read_flickr30k200,
-    "emoji": read_emoji,
-    "xtd200": read_xtd200,
-    "sib200": translated.read_sib200,
-    "ntrex": translated.read_lines,
-    "gatitos": translated.read_gatitos,
-    "seed": translated.read_lines,
+    "xtd10": multilingual.read_xtd10,
+    "xm3600": multilingual.read_xm3600,
+    "xflickrco": multilingual.read_xflickrco,
+    "flickr30k200": text.read_flickr30k200,
+    "emoji": text.read_emoji,
+    "xtd200": text.read_xtd200,
+    "sib200": text.read_sib200,
+    "ntrex": text.read_lines,
+    "gatitos": text.read_gatitos,
+    "seed": text.read_lines,
 }
 
 
@@ -161,18 +162,9 @@ def load_dataset(
         DataError: unknown data set, language or split, or data that is missing or wrong.
         ConfigError: unknown translation direction, or no such language at all.
     """
-    return load_request(
-        DataRequest(
-            name,
-            language,
-            (need,) if isinstance(need, str) else tuple(need),
-            split,
-            data_dir,
-            allow_missing_images=allow_missing_images,
-            allow_copied_translations=allow_copied_translations,
-            text_only=text_only,
-        )
-    )
+    allowed = {"allow_missing_images": allow_missing_images, "allow_copied_translations": allow_copied_translations}
+    need = check_directions(need)
+    return load_request(DataRequest(name, language, need, split, data_dir, text_only=text_only, **allowed))
 
 
 def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = tuple) -> ParallelCaptions:
@@ -216,11 +208,10 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         raise DataError(f"{name} has no captions in {language_name(language)}: expected one of {known}; {way}")
     split = request.split
     if split is None:
-        split = info.splits[0] if info.splits else None
-    elif not info.splits:
-        raise DataError(f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out")
+        split = next(iter(info.splits), None)
     elif split not in info.splits:
-        raise DataError(unknown(f"split of {name}", split, info.splits))
+        none = f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out"
+        raise DataError(unknown(f"split of {name}", split, info.splits) if info.splits else none)
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, dataclasses.replace(request, language=language, split=split, data_dir=root)
 

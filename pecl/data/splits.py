@@ -28,9 +28,8 @@ def few_shot_split(n: int, shots: int | None, seed: int = 42) -> Split:
     Raises:
         DataError: `shots` is not a number or less than 1, or too large to leave a single test item.
     """
-    shots = check_shots(n, shots)
-    order = _permutation(n, seed)
-    return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
+    shots, order = check_shots(n, shots), tuple(_permutation(n, seed))
+    return Split(order[:shots], order[shots : 2 * shots], order[2 * shots :])
 
 
 def _permutation(n: int, seed: int) -> list[int]:
@@ -41,10 +40,15 @@ def _permutation(n: int, seed: int) -> list[int]:
 
 def check_split(captions: ParallelCaptions, shots: int | None) -> None:
     """Make the checks of `split_captions`."""
-    if captions.part is not None:
-        _check_published(captions, shots)
-    else:
+    if captions.part is None:
         check_shots(len(_items(captions)), shots)
+        return
+    check_parts(captions)
+    size = captions.part.count("train")
+    if shots is not None and not 1 <= shots <= size:
+        raise DataError(
+            f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"
+        )
 
 
 def check_shots(n: int, shots: int | None) -> int:
@@ -69,22 +73,20 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
     published in parts stay in them, and `shots` of the training part are drawn (None: all of it).
     """
     if captions.part is not None:
-        _check_published(captions, shots)
+        check_split(captions, shots)
         train, val, test = (published_part(captions, part) for part in PARTS)
         if shots is not None:
             train = tuple(train[i] for i in _permutation(len(train), seed)[:shots])
         return Split(train, val, test)
     items = _items(captions)
-    return Split(
-        *(tuple(caption for i in part for caption in items[i]) for part in few_shot_split(len(items), shots, seed))
-    )
+    split = few_shot_split(len(items), shots, seed)
+    return Split(*(tuple(caption for i in part for caption in items[i]) for part in split))
 
 
 def _items(captions: ParallelCaptions) -> list[list[int]]:
     """Return the captions of each item to be split: those of one image, or, without images, one caption."""
-    owner = captions.image_index or range(len(captions))
     of_item: dict[int, list[int]] = {}  # image -> its captions; for one caption per image, item i -> [i]
-    for caption, item in enumerate(owner):
+    for caption, item in enumerate(captions.image_index or range(len(captions))):
         of_item.setdefault(item, []).append(caption)
     return list(of_item.values())
 
@@ -113,12 +115,3 @@ def check_parts(captions: ParallelCaptions) -> None:
                 f"{captions.dataset}/{captions.language}: image {name} is in the parts "
                 f"{part_of[image]} and {part}: expected each image in one"
             )
-
-
-def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
-    check_parts(captions)
-    size = not_none(captions.part, "part").count("train")
-    if shots is not None and not 1 <= shots <= size:
-        raise DataError(
-            f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"
-        )

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
-from pecl.data.provenance import read_provenance
-from pecl.data.reading import describe_file, read_parallel
-from pecl.data.request import DataRequest
+from pecl.data.reading import DataRequest, describe_file, read_parallel, read_provenance
 from pecl.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_TRANSLATOR = "not named by the authors"
 # column of ParallelCaptions -> folder of the release
 TRANSLATION_FOLDERS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
 
@@ -71,7 +68,7 @@ def read_translations(
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # exists if `pecl data translate` wrote the file
-        translator = made.get("translator", "not stated") if made else _TRANSLATOR
+        translator = made.get("translator", "not stated") if made else "not named by the authors"
         provenance[direction] = {"translator": translator, **describe_file(file, request.root)}
         for other in languages:
             original = file_of(other)

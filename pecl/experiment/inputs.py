@@ -12,8 +12,8 @@ from pecl.config.routes import route
 from pecl.data.captions import DIRECTIONS, ParallelCaptions
 from pecl.data.custom.sources import TextSource
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
+from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
-from pecl.data.request import DataRequest
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.mixed import with_mixed

@@ -13,7 +13,7 @@ import numpy as np
 import torch.nn.functional as F
 
 from pecl.config import ExperimentConfig
-from pecl.data.spoken import stop_words
+from pecl.data.language_guess import stop_words
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.prepared import prepare_evaluation
 from pecl.experiment.run import towers_of, with_adapter

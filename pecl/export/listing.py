@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.adapters import ready
-from pecl.adapters.formats.convert import SUFFIX
-from pecl.adapters.formats.files import UnknownAdapterError, check_adapter_file, load_adapter_file
+from pecl.adapters.formats.files import SUFFIX, UnknownAdapterError, check_adapter_file, load_adapter_file
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
 from pecl.errors import WeightsError

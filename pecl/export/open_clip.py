@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pecl.adapters.roles import paths_of
+from pecl.adapters.kind import paths_of
 from pecl.adapters.slots import with_parameters
 from pecl.encoders import contract
 from pecl.encoders.cleaning import LOWER, WHITESPACE, WHITESPACE_LOWER, cleaning

@@ -12,8 +12,7 @@ from typing import Any
 from transformers import AutoModel
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.formats.files import AdapterFile, merge_adapter
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig

@@ -15,8 +15,7 @@ from typing import Any
 from torch import nn
 from transformers import CLIPVisionModel, PreTrainedModel, SiglipVisionModel
 
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.formats.files import AdapterFile, merge_adapter
 from pecl.encoders.export import (
     CLASSES,
     Part,

@@ -14,7 +14,7 @@ from torch import nn
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import PLAIN, KnownAdapters
-from pecl.adapters.formats.convert import merge_adapter, read_adapter
+from pecl.adapters.formats.files import merge_adapter, read_adapter
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pecl.data.spoken import system_languages
+from pecl.data.language_guess import system_languages
 from pecl.errors import ConfigError, DataError, not_none
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue, read_head

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pecl.data.spoken import named_languages
+from pecl.data.language_guess import named_languages
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import LOCK, locked
 from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue, read_head, write_head, writing

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pecl.data.language_guess import stop_words
 from pecl.data.languages import ENGLISH
-from pecl.data.spoken import stop_words
 from pecl.errors import ConfigError
 from pecl.search.catalogue import connected
 from pecl.search.metadata import Described

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from pecl.adapters.formats.convert import SUFFIX
+from pecl.adapters.formats.files import SUFFIX
 from pecl.errors import PeclError, suggest
 from pecl.options import quoted
 from pecl.serving.bodies import JsonRoute

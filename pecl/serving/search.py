@@ -19,9 +19,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pecl.data.language_guess import guess_languages
+from pecl.data.language_guess import accepted_languages, guess_languages, named_languages, system_languages
 from pecl.data.languages import ENGLISH, any_language_code, language_name
-from pecl.data.spoken import accepted_languages, named_languages, system_languages
 from pecl.errors import ConfigError, OutputError
 from pecl.files import BusyError
 from pecl.search.index import ImageIndex

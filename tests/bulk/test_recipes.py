@@ -13,7 +13,7 @@ from helpers.serving import make_service, running
 from helpers.small_index import paint
 
 import pecl.adapters.ready
-from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import merge_adapter
 from pecl.commands.main import main
 from pecl.serving.models import Models
 

@@ -9,8 +9,7 @@ import torch
 from helpers.adapter_towers import TEXTS, states, tower_of
 
 from pecl.adapters import ready
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file, merge_adapter, save_adapter
 from pecl.adapters.ready import RESULTS, ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.commands.main import main

@@ -5,7 +5,7 @@ import torch
 from helpers.adapter_towers import TEXTS
 from helpers.exporting import export_towers, text_tower, write_adapters
 
-from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import merge_adapter
 from pecl.commands import export
 from pecl.commands.main import main
 from pecl.export import immich, onnx

@@ -4,10 +4,15 @@ import pytest
 from helpers.tiny import sentences
 
 import pecl.data.language_guess
-import pecl.data.spoken
 from pecl.config import ExperimentConfig
-from pecl.data.language_guess import LanguageGuess, guess_languages, strange_languages
-from pecl.data.spoken import accepted_languages, named_languages, system_languages
+from pecl.data.language_guess import (
+    LanguageGuess,
+    accepted_languages,
+    guess_languages,
+    named_languages,
+    strange_languages,
+    system_languages,
+)
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
 
@@ -125,8 +130,7 @@ def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
 
 
 def test_without_lingua_the_language_is_asked_for_and_nothing_is_said(monkeypatch):
-    for module in (pecl.data.language_guess, pecl.data.spoken):
-        monkeypatch.setattr(module, "can_guess", lambda: False)
+    monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
     with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua and wordfreq: pip"):
         guess_languages(["ein Hund"], ["en"])
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None  # which are swapped

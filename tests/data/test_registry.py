@@ -6,8 +6,8 @@ from helpers.layouts import make_multi30k, make_xtd10, write_image
 import pecl
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
+from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, load_dataset, register_dataset
-from pecl.data.request import DataRequest
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.inputs import load_captions
 from pecl.files.images import ImageFiles

@@ -6,8 +6,7 @@ from PIL import Image
 from pecl.commands.main import main
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.data.reading import attach_images
-from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
+from pecl.data.reading import attach_images, leave_out_missing, leave_out_unreadable
 from pecl.experiment.run import evaluate, train
 
 

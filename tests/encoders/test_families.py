@@ -12,8 +12,8 @@ from PIL import Image
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
+from pecl.adapters.kind import LINEAR_ROLES, paths_of
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.roles import LINEAR_ROLES, paths_of
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders import large
 from pecl.encoders.store import EmbeddingStore

@@ -13,8 +13,7 @@ from helpers.exporting import image_tower, pictures
 from helpers.family_towers import WRITERS
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file, merge_adapter, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.commands.main import main
 from pecl.encoders.image import ImageEncoder

@@ -11,7 +11,7 @@ from helpers.exporting import LANGUAGES, image_tower, pictures, text_tower, writ
 from transformers import AutoTokenizer
 
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import merge_adapter
 from pecl.errors import ConfigError, OutputError
 from pecl.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, export_onnx
 

@@ -8,7 +8,7 @@ from helpers.exporting import image_tower, pictures, text_tower, write_adapters
 from helpers.project import ROOT
 from torch import nn
 
-from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import merge_adapter
 from pecl.errors import ConfigError
 from pecl.export.open_clip import export_open_clip
 

@@ -10,8 +10,7 @@ from helpers.exporting import image_tower, pictures, text_tower, write_adapters
 from helpers.tiny import tiny_tower
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file, merge_adapter, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.errors import ConfigError, OutputError, WeightsError

@@ -22,8 +22,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pecl.adapters.formats.convert import read_adapter
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file, read_adapter, save_adapter
 from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.spec import parse_adapter
@@ -31,7 +30,7 @@ from pecl.config import read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.fetching.download import read_download_records
-from pecl.data.provenance import read_provenance
+from pecl.data.reading import read_provenance
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict
 from pecl.errors import DataError, PeclError

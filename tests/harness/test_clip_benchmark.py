@@ -9,7 +9,7 @@ from helpers.adapter_towers import TEXTS
 from helpers.exporting import export_towers, pictures, write_adapters
 
 from pecl.adapters.choice import PLAIN
-from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import merge_adapter
 from pecl.errors import ConfigError
 from pecl.harness import clip_benchmark
 from pecl.retrieval.evaluator import RetrievalEvaluator

@@ -15,8 +15,7 @@ from helpers.exporting import image_tower, text_tower
 from helpers.family_towers import WRITERS, write_open_clip_metaclip
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.convert import merge_adapter
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file, merge_adapter, save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.contract import differences, texts_for
 from pecl.encoders.export import save_text_encoder

@@ -9,7 +9,7 @@ from helpers.folders import flags
 from helpers.image_rows import write_clip_retrieval, write_npy, write_parquet, write_parquet_folder
 from helpers.small_index import paint
 
-from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import merge_adapter
 from pecl.commands.main import main
 
 COUNT, QUERY = 13, "pes na pláži"

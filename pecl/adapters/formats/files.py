@@ -1,7 +1,8 @@
-"""One adapter of one language in one safetensors file: its parameters, and in the header all that is needed to use it.
+"""Adapters of every format: pecl's own files, PEFT's folders, checkpoints of OpenDelta.
 
-The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
-it was trained on. A file that the package ships has its parameters in few bits, see `unpack`. A file never holds code.
+A file of pecl is one adapter of one language in safetensors: its parameters, and in the header all that is needed to
+use it: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that it was
+trained on. A file that the package ships has its parameters in few bits, see `unpack`. A file never holds code.
 
 The result of a training names its adapter file by its SHA-256. In a folder of results, and among the shipped adapters,
 every file that is loaded is compared, so that two files that were swapped are never used.
@@ -18,15 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from pecl.adapters.adapter import check_finite
+from pecl.adapters.adapter import attach, check_finite
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
+from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.merge import merge_slot
 from pecl.adapters.ready import check_shipped
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import DataError, WeightsError, not_the_adapter_of
+from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
 from pecl.files import DamagedFileError, check_sha256, load_json, parse_json, read_tensors, write_tensors
 from pecl.files.digests import check_digest
 
+SUFFIX = ".safetensors"
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
 CODES, LAYOUT = "codes", "layout"
@@ -125,19 +130,11 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
-    check_values(path, state)
+    check_finite(state, path)
     adapter = replace(adapter, named_by=check_adapter_file(path))
     if tower is not None:
         adapter.check_tower(tower)
     return adapter
-
-
-def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Raise WeightsError, naming `path`, unless all parameters of `state` are finite floating-point numbers."""
-    try:
-        check_finite(state)
-    except WeightsError as error:
-        raise WeightsError(f"adapter {path} cannot be used: {error}") from error
 
 
 def check_adapter_file(path: str | Path) -> Path | None:
@@ -174,6 +171,71 @@ def _read_named(path: Path) -> str | None:
         return (document.get("adapter") or {}).get("sha256")
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}; delete the file and run it again") from error
+
+
+def read_adapter(
+    path: str | Path,
+    tower: MultilingualTextEncoder,
+    language: str | None = None,
+    configs: Sequence[AdapterConfig] | None = None,
+) -> AdapterFile:
+    """Read an adapter for `tower`: a folder is PEFT's, a `.safetensors` file pecl's, any other file OpenDelta's.
+
+    Formats other than pecl's name neither the tower, which you must pass, nor the language. `configs` are for an
+    OpenDelta checkpoint, which says little of its kinds and options (see `infer_configs`). Raise WeightsError for an
+    adapter that is damaged or does not fit `tower`.
+    """
+    path = Path(path)
+    is_folder = path.is_dir()
+    if configs is not None and (is_folder or path.suffix == SUFFIX):
+        raise ConfigError(f"{path} already contains its configuration; remove --adapter")
+    if path.suffix == SUFFIX and not is_folder:
+        file = load_adapter_file(path, tower)
+        language = language or file.language
+        found, state = file.configs, file.state
+    elif is_folder:
+        found, state = read_peft(path, tower)
+    else:
+        kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
+        check_finite(state, path)
+        found = tuple(configs) if configs is not None else infer_configs(kind, state)
+    adapter = attach(tower, found, seeds=())
+    try:
+        adapter.check_state(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path} does not fit the text tower {tower.name}: {error}") from error
+    finally:
+        adapter.remove()
+    return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)
+
+
+def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
+    """Write an adapter: to a `.safetensors` file in pecl's format, to any other path as a folder in PEFT's."""
+    path = Path(path)
+    if path.suffix == SUFFIX:
+        if adapter.language is None:
+            raise ConfigError(f"{adapter.path} does not say what language it is for, which {path} must: name it")
+        return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
+    from pecl.encoders.export import exported_folder  # transformers, which takes seconds
+
+    with exported_folder(path, None) as folder:
+        write_peft(folder, adapter.state, adapter.configs, tower)
+    return path
+
+
+def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
+    """Return a plain tower with an adapter in its weights, for texts of its language; `tower` stays as it is.
+
+    Raise WeightsError, which says why, for a kind of adapter that cannot be merged.
+    """
+    attached = attach(tower, adapter.configs)
+    try:
+        attached.load_slot_state(0, adapter.state)
+        merged = merge_slot(attached, 0)
+    finally:
+        attached.remove()
+    merged.language = adapter.language
+    return merged
 
 
 def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import torch
 
-from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kind import LINEAR_ROLES, AdapterConfig
 from pecl.adapters.kinds.bottleneck import BottleneckConfig
 from pecl.adapters.kinds.compacter import CompacterConfig
 from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
-from pecl.adapters.roles import LINEAR_ROLES
 from pecl.encoders.families import FAMILIES
 from pecl.errors import WeightsError
 from pecl.files import check_regular
@@ -28,26 +27,19 @@ logger = logging.getLogger(__name__)
 Tensors = Mapping[str, torch.Tensor]
 
 # OpenDelta's ending of a parameter name -> the kind, and the ending that pecl gives it.
+_PHM = {"phm_rule": "rule", "W_left": "left", "W_right": "right", "b": "bias"}
 _ENDINGS: dict[str, tuple[str, str]] = {
     "lora.lora_A": ("lora", "lora_A"),
     "lora.lora_B": ("lora", "lora_B"),
-    "adapter.modulelist.down_proj.weight": ("bottleneck", "down_weight"),
-    "adapter.modulelist.down_proj.bias": ("bottleneck", "down_bias"),
-    "adapter.modulelist.up_proj.weight": ("bottleneck", "up_weight"),
-    "adapter.modulelist.up_proj.bias": ("bottleneck", "up_bias"),
-    "compactor.down_sampler.phm_rule": ("compacter", "down_rule"),
-    "compactor.down_sampler.W_left": ("compacter", "down_left"),
-    "compactor.down_sampler.W_right": ("compacter", "down_right"),
-    "compactor.down_sampler.b": ("compacter", "down_bias"),
-    "compactor.up_sampler.phm_rule": ("compacter", "up_rule"),
-    "compactor.up_sampler.W_left": ("compacter", "up_left"),
-    "compactor.up_sampler.W_right": ("compacter", "up_right"),
-    "compactor.up_sampler.b": ("compacter", "up_bias"),
     "soft_prompt_layer.soft_embeds": ("soft_prompt", "embeddings.word_embeddings.prompt"),
 }
+for _way in ("down", "up"):
+    _ENDINGS |= {f"adapter.modulelist.{_way}_proj.{one}": ("bottleneck", f"{_way}_{one}") for one in ("weight", "bias")}
+    _ENDINGS |= {f"compactor.{_way}_sampler.{one}": ("compacter", f"{_way}_{ours}") for one, ours in _PHM.items()}
 
 # Prefixes of a name: none in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
-_PREFIXES = {"transformer.": "backbone.", "backbone.": "backbone.", "LinearTransformation.": "head.", "head.": "head."}
+_PREFIXES = dict.fromkeys(("transformer.", "backbone."), "backbone.")
+_PREFIXES |= {"LinearTransformation.": "head.", "head.": "head.", "": "backbone."}
 
 
 def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -80,7 +72,8 @@ def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tens
     """
     kinds, converted = set(), {}
     for name, tensor in state.items():
-        tower_name = _tower_name(name)
+        theirs = next(prefix for prefix in _PREFIXES if name.startswith(prefix))
+        tower_name = _PREFIXES[theirs] + name.removeprefix(theirs)
         if tower_name.startswith("backbone.pooler."):
             logger.info("left out %s: embeddings are a mean over tokens and do not depend on the pooler", name)
             continue
@@ -93,13 +86,6 @@ def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tens
         found = " and ".join(sorted(kinds)) or "none"
         raise WeightsError(f"expected the parameters of one adapter, found {found} among {len(state)} tensors")
     return kinds.pop(), converted
-
-
-def _tower_name(name: str) -> str:
-    for theirs, ours in _PREFIXES.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return f"backbone.{name}"
 
 
 def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:

@@ -15,15 +15,13 @@ from typing import Any
 
 import torch
 
-from pecl.adapters.formats.files import check_values
-from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.adapter import check_finite
+from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, architecture_of, paths_of
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
-from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
-from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES, architecture_of, paths_of
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, WeightsError, not_none
+from pecl.errors import ConfigError, WeightsError
 from pecl.files import DamagedFileError, load_json, read_tensors, write_json, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
@@ -67,10 +65,9 @@ def write_peft(
     adapter with parts that the format cannot hold.
     """
     folder = Path(folder)
-    lora = next((config for config in configs if isinstance(config, LoraConfig)), None)
-    words = next((config for config in configs if isinstance(config, WordEmbeddingsConfig)), None)
-    norms = next((config for config in configs if isinstance(config, LayerNormConfig)), None)
-    if (lora is None and words is None) or any(config not in (lora, words, norms) for config in configs):
+    by_kind: dict[str, Any] = {config.kind: config for config in configs}
+    lora, words, norms = (by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm"))
+    if not (lora or words) or by_kind:
         raise ConfigError(
             f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only and "
             "word_embeddings here"
@@ -82,8 +79,7 @@ def write_peft(
         tensors |= _words_to_peft(path, state, tower.backbone.config.vocab_size)
         targets.append(path)
         patterns = {path: words.rank}
-        lora = lora or LoraConfig(r=words.rank, lora_alpha=float(words.rank))
-    first = not_none(lora, "lora")
+    first = lora or LoraConfig(r=words.rank, lora_alpha=float(words.rank))
     document = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
@@ -119,7 +115,7 @@ def read_peft(
     except (OSError, DamagedFileError) as error:
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
-    check_values(folder / WEIGHTS_FILE, state)
+    check_finite(state, folder / WEIGHTS_FILE)
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
     roles, layers = _roles(state, tower, LINEAR_ROLES, folder)
     lora = LoraConfig(

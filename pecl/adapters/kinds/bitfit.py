@@ -10,8 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import BIAS_OF_LAYER, AdapterConfig, Placement, layers_option
-from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES
+from pecl.adapters.kind import BIAS_OF_LAYER, LINEAR_ROLES, NORM_ROLES, AdapterConfig, Placement, layers_option
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.options import option

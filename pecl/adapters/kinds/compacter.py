@@ -12,8 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import ACTIVATIONS, AdapterConfig, Placement, layers_option
-from pecl.adapters.roles import LINEAR_ROLES
+from pecl.adapters.kind import ACTIVATIONS, LINEAR_ROLES, AdapterConfig, Placement, layers_option
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal, uniform
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError

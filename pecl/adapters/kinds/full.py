@@ -12,7 +12,7 @@ from torch import nn
 from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.kinds.head import SlotLinear
 from pecl.adapters.kinds.layer_norm import SlotLayerNorm
-from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.adapters.slots import SlotCopy, SlotModule
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.machine import FP32
@@ -40,16 +40,8 @@ class FullConfig(AdapterConfig):
         return placements
 
 
-class SlotEmbedding(SlotModule):
+class SlotEmbedding(SlotCopy):
     """An embedding with weight (S, V, d)."""
-
-    def __init__(self, base: nn.Embedding, rows: SlotRows) -> None:
-        super().__init__(base, rows)
-        self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
-
-    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
-        """Copy the tower's own weight."""
-        self.weight.data[slot] = self.base.weight.detach()
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L), or (1, L) when they are the same for all rows, to (B, L, d)."""

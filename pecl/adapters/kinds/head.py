@@ -4,14 +4,14 @@ Copies start at the tower's own values and changes at zero, so a fresh layer is 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
-from pecl.adapters.roles import paths_of
-from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
+from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement, paths_of
+from pecl.adapters.slots import SlotCopy, SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import option
@@ -29,13 +29,11 @@ class HeadConfig(AdapterConfig):
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the copies of the head's linear layers, usually one; ConfigError if it has none."""
         layers = tower.head.named_modules(prefix="head")
-        placements = [Placement(path, self._make) for path, layer in layers if isinstance(layer, nn.Linear)]
+        make = SlotLinear if self.rank is None else partial(SlotLowRankLinear, rank=self.rank)
+        placements = [Placement(path, make) for path, layer in layers if isinstance(layer, nn.Linear)]
         if not placements:
             raise ConfigError(f"head: the text tower {tower.name!r} has no linear layer behind its pooling")
         return placements
-
-    def _make(self, base: nn.Linear, rows: SlotRows) -> SlotModule:
-        return SlotLinear(base, rows) if self.rank is None else SlotLowRankLinear(base, rows, self.rank)
 
 
 @dataclass(frozen=True)
@@ -56,26 +54,12 @@ class PoolerConfig(AdapterConfig):
         return [Placement(f"backbone.{path}", SlotLinear) for path in paths_of(tower.backbone, "pooler")]
 
 
-class SlotLinear(SlotModule):
+class SlotLinear(SlotCopy):
     """A linear layer with weight (S, o, i) and bias (S, o)."""
-
-    def __init__(self, base: nn.Linear, rows: SlotRows) -> None:
-        super().__init__(base, rows)
-        self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
-        self.bias = None if self.base.bias is None else self.slot_parameter(*base.bias.shape, like=base.bias)
-
-    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
-        """Copy the tower's own weight and bias."""
-        for name, parameter in self.slot_parameters().items():
-            parameter.data[slot] = getattr(self.base, name).detach()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, L, i) to (B, L, o), or (B, i) to (B, o)."""
         return self.rows.linear(x, self.weight, self.bias)
-
-    def merged(self, slot: int) -> nn.Linear:
-        """Return a linear layer with the slot's weight and bias."""
-        return with_parameters(self.base, self.weight[slot], None if self.bias is None else self.bias[slot])
 
 
 class SlotLowRankLinear(SlotModule):

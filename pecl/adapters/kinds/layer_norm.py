@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement, layers_option
-from pecl.adapters.roles import NORM_ROLES
-from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
+from pecl.adapters.kind import COPY_OF_LAYER, NORM_ROLES, AdapterConfig, Placement, layers_option
+from pecl.adapters.slots import SlotCopy
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.options import option
 
@@ -32,18 +31,10 @@ class LayerNormConfig(AdapterConfig):
         return self.at_roles(tower, self.target_modules, SlotLayerNorm)
 
 
-class SlotLayerNorm(SlotModule):
+class SlotLayerNorm(SlotCopy):
     """A LayerNorm with weight (S, d) and bias (S, d)."""
 
-    def __init__(self, base: nn.LayerNorm, rows: SlotRows) -> None:
-        super().__init__(base, rows)
-        self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
-        self.bias = self.slot_parameter(*base.bias.shape, like=base.bias)
-
-    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
-        """Copy the tower's own weight and bias."""
-        self.weight.data[slot] = self.base.weight.detach()
-        self.bias.data[slot] = self.base.bias.detach()
+    bias: nn.Parameter
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
@@ -56,7 +47,3 @@ class SlotLayerNorm(SlotModule):
             return self.rows.each(x, layer, self.weight, self.bias)
         scale, shift = self.rows.spread(self.weight, x), self.rows.spread(self.bias, x)
         return torch.addcmul(shift, F.layer_norm(x, shape, eps=eps), scale)  # (B, L, d)
-
-    def merged(self, slot: int) -> nn.LayerNorm:
-        """Return a LayerNorm with the slot's weight and bias."""
-        return with_parameters(self.base, self.weight[slot], self.bias[slot])

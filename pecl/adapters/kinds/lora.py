@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement, layers_option
-from pecl.adapters.roles import LINEAR_ROLES
+from pecl.adapters.kind import LINEAR_ROLES, WEIGHT_OF_LAYER, AdapterConfig, Placement, layers_option
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError

@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pecl.data.captions import DIRECTIONS, PARTS, ParallelCaptions, captions_from, has_words
+from pecl.data.captions import DIRECTIONS, PARTS, ParallelCaptions, has_words
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
 from pecl.data.languages import CODE, COLUMN_WORDS, find_code, language_name
-from pecl.data.reading import attach_images, describe_file
-from pecl.data.request import DataRequest, check_directions
+from pecl.data.reading import DataRequest, attach_images, check_directions, describe_file
 from pecl.errors import DataError, is_text, suggest, unknown
 from pecl.files import HALF_CHARACTER
 from pecl.files.images import ImageFiles
@@ -70,10 +69,10 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
     if spelt in COLUMN_WORDS and not has_words(texts["target"]):
         raise DataError(f"{path}: column {spelt!r} has no letters: expected captions in {language_name(language)}")
-    captions = captions_from(
+    captions = ParallelCaptions(
         path.parent.name if path.stem == "captions" else path.stem,
         language,
-        texts,
+        **{"english": None, **texts},
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},

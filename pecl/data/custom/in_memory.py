@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions, captions_from
+from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import find_columns, translation_records
 from pecl.errors import DataError
 from pecl.files import sha256_bytes
@@ -100,10 +100,10 @@ def from_dataset(
     image_index = tuple(row for row, captions in enumerate(texts[target]) for _ in captions)
     part = None if part_column is None else list(_column(dataset, part_column))
     captions = {key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()}
-    return captions_from(
+    return ParallelCaptions(
         name,
         language,
-        captions,
+        **{"english": None, **captions},
         images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
         image_index=None if image_column is None else image_index,
         part=None if part is None else tuple(part[row] for row in image_index),

@@ -6,6 +6,7 @@ that is used: .5 draws half of them, the same for all runs; 2 uses all of them t
 
 import hashlib
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
-from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of
+from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of, suffix_of
 from pecl.data.languages import find_code, find_codes
 from pecl.data.lines import CAPTIONS, TABLE, readable, stripped_lines
 from pecl.errors import ConfigError, DataError, not_none, suggest
@@ -76,7 +77,7 @@ def read_source(
     if "=" in source.name:
         return _read_aligned(source.name)
     path = Path(source.name)
-    if _ungzipped(path).suffix.lower() in TABLE_SUFFIXES:
+    if suffix_of(path) in TABLE_SUFFIXES:
         return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     raise DataError(
         f"text: expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
@@ -97,7 +98,7 @@ def _read_aligned(name: str) -> tuple[Iterator[TextPair], dict[str, Any]]:
     if not (Path(left).name and Path(right).name):
         raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{name}"')
     paths = [resolve_captions_file(left), resolve_captions_file(right)]
-    english = [_ungzipped(path).suffix.lower() == ".en" for path in paths]
+    english = [suffix_of(path) == ".en" for path in paths]
     if sum(english) != 1:
         raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{name}"')
     return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
@@ -154,10 +155,6 @@ def _columns(path: Path, table: CaptionTable, language: str, missing: bool = Fal
     return names
 
 
-def _ungzipped(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix == ".gz" else path
-
-
 def weighted(indices: np.ndarray, source: TextSource) -> np.ndarray:
     """Select the share of a source's pairs, with the indices `indices` (N,), by its weight; whole copies first."""
     copies, rest = divmod(source.weight, 1)
@@ -168,10 +165,8 @@ def weighted(indices: np.ndarray, source: TextSource) -> np.ndarray:
 
 def _drawn(name: str, count: int) -> np.ndarray:
     """Return 0 to count - 1, (count,) int64, in the order of their hashes."""
-    hashes = bytearray()
-    for index in range(count):
-        hashes += hashlib.sha256(f"pecl/text/{name}/{index}".encode()).digest()[:8]
-    return np.argsort(np.frombuffer(hashes, ">u8").astype(np.uint64), kind="stable")
+    hashes = (hashlib.sha256(f"pecl/text/{name}/{index}".encode()).digest()[:8] for index in range(count))
+    return np.argsort(np.fromiter((int.from_bytes(one, "big") for one in hashes), np.uint64, count), kind="stable")
 
 
 def shuffled(count: int) -> np.ndarray:
@@ -181,10 +176,7 @@ def shuffled(count: int) -> np.ndarray:
 
 def text_keys(texts: Iterable[str]) -> np.ndarray:
     """Return a 64-bit hash of each text, (N,) uint64."""
-    keys = bytearray()
-    for text in texts:
-        keys += text_key(text.encode("utf-8"))
-    return np.frombuffer(keys, np.uint64)
+    return np.fromiter((int.from_bytes(text_key(text.encode("utf-8")), sys.byteorder) for text in texts), np.uint64)
 
 
 def text_key(content: bytes) -> bytes:

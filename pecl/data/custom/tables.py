@@ -67,11 +67,15 @@ def rows_of(path: Path, table: CaptionTable) -> Iterator[TableRow]:
 
 def kind_of(path: Path) -> str:
     """Return the member of `TABLE_SUFFIXES` that a table has; DataError for another suffix, and for gzipped parquet."""
-    gzipped = path.suffix.lower() == ".gz"
-    suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
-    if suffix not in TABLE_SUFFIXES or (gzipped and suffix == ".parquet"):
+    suffix = suffix_of(path)
+    if suffix not in TABLE_SUFFIXES or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
         raise DataError(f"{path}: {unknown('kind of table', suffix, TABLE_SUFFIXES)}")
     return suffix
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file in small letters, without `.gz`."""
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
 def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
@@ -89,7 +93,18 @@ def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> I
     # Excel separates the columns of a .csv by semicolons where a comma is the decimal mark
     delimiter = "\t" if suffix == ".tsv" else ";" if header.count(";") > header.count(",") else ","
     reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
-    for number, fields in _numbered(reader, table.problems):
+    while True:
+        number = reader.line_num + 1  # first line of the record
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            said = f"{MALFORMED}: {error} (write a quotation mark inside a quoted field twice)"
+            table.problems.append(Problem(number, None, said))
+            continue
+        if fields is None:
+            return
+        if not any(field.strip() for field in fields):
+            continue
         if not table.columns:
             table.columns = [field.strip() for field in fields]
         elif len(fields) != len(table.columns):
@@ -97,23 +112,6 @@ def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> I
             table.problems.append(Problem(number, None, f"{message}the delimiter in it)"))
         else:
             yield number, {k: v.strip() for k, v in zip(table.columns, fields, strict=True)}
-
-
-def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record of a csv reader that is not blank, with the number of its first line."""
-    while True:
-        number = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problems.append(
-                Problem(number, None, f"{MALFORMED}: {error} (write a quotation mark inside a quoted field twice)")
-            )
-            continue
-        if any(field.strip() for field in fields):
-            yield number, fields
 
 
 def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]:
@@ -134,16 +132,13 @@ def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]
 
 
 def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
-    number = 0
     try:
         from pyarrow import parquet  # here, because the other kinds do not need it
 
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS):
-                records = batch.to_pylist()  # decodes bytes
-                for record in records:
-                    number += 1
-                    yield _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
+            records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(_ROWS))  # decodes bytes
+            for number, record in enumerate(records, 1):
+                yield _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
     except Exception as error:  # a damaged file makes pyarrow raise errors of many kinds
         raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
 

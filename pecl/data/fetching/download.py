@@ -1,4 +1,7 @@
-"""Download data sets into the data directory: many small files in parallel, with a record of their hashes."""
+"""Download data sets into the data directory: many small files in parallel, with a record of their hashes.
+
+`downloads.json` and `checksums.json` have the files of each data set, with addresses and SHA-256.
+"""
 
 import logging
 import threading
@@ -7,23 +10,73 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
+from pecl.data.captions import read_captions
 from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, UnreachableError, check_address, fetch
-from pecl.data.fetching.remote import DOWNLOADS, RemoteFile, caption_files, xtd10_images
-from pecl.data.provenance import provenance_file, read_provenance
-from pecl.errors import ConfigError, DataError
+from pecl.data.reading import coco_split, provenance_file, read_provenance
+from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import load_json, read_regular, sha256_bytes, write_bytes, write_json
 from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
+COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
 MANIFEST = "download.json"
 MAX_FAILURES = 10  # files that may fail before the rest is not tried: the fault is then the server's
 MAX_NAMED = 3  # failed files that the error names; all of them are logged
 DownloadRecord = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file to fetch, and its path relative to the data directory, with forward slashes."""
+
+    path: str
+    url: str
+    sha256: str | None = None  # None where it is not known: a photograph must decode then, and text be UTF-8
+
+
+@dataclass(frozen=True)
+class Download:
+    """One row of the table of downloads; its name is also its folder in the data directory."""
+
+    description: str
+    base_url: str
+    checksums: Mapping[str, Mapping[str, str | None]]  # folder, relative to `base_url` -> file name -> SHA-256
+    note: str = ""  # remaining steps for the user, with `{folder}` for the data set's folder
+
+
+_ROWS, _CHECKSUMS = (load_json(Path(__file__).with_name(name)) for name in ("downloads.json", "checksums.json"))
+DOWNLOADS = {name: Download(**row, checksums=_CHECKSUMS[name]) for name, row in _ROWS.items()}
+
+
+def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
+    """Return the text files of the download `name`, from its owner or from a mirror (see `_url`)."""
+    if name not in DOWNLOADS:
+        raise DataError(unknown("download", name, DOWNLOADS))
+    files = []
+    for folder, checksums in DOWNLOADS[name].checksums.items():
+        for file_name, sha256 in checksums.items():
+            inner = (PurePosixPath(folder) / file_name).as_posix()
+            owner_url, path = f"{DOWNLOADS[name].base_url}/{inner}", f"{name}/{inner}"
+            files.append(RemoteFile(path, _url(owner_url, path, mirror), sha256))
+    return files
+
+
+def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
+    """Return the 1,000 images that XTD10's list names, each on its own: COCO's archives are 19 GB."""
+    names = read_captions(data_dir / "xtd10" / "XTD10" / "test_image_names.txt")
+    urls = {f"xtd10/images/{name}": f"{COCO_IMAGES}/{coco_split(name)}/{name}" for name in names}
+    return [RemoteFile(path, _url(url, path, mirror)) for path, url in urls.items()]
+
+
+def _url(owner_url: str, path: str, mirror: str | None) -> str:
+    """Return the owner's address or, for a mirror, that of the same path: a mirror is laid out as a data directory."""
+    return owner_url if mirror is None else f"{mirror.rstrip('/')}/{quote(path)}"
 
 
 @dataclass
@@ -64,8 +117,7 @@ def download(
         except FetchError as error:
             raise ConfigError(f"--base-url: {error}") from error
     plans = {name: caption_files(name, mirror) for name in names}
-    total = sum(map(len, plans.values()))
-    with Bar(desc="download", unit="file", total=total) as bar:
+    with Bar(desc="download", unit="file", total=sum(map(len, plans.values()))) as bar:
         downloader = _Downloader(data_dir, overwrite, workers, policy or FetchPolicy(), bar)
         for name, files in plans.items():
             downloader.fetch_all(name, files)
@@ -148,7 +200,8 @@ class _Downloader:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         if self._stopped.is_set():
             raise StoppedError("stopped")
-        target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, is_text=file.is_text)
+        is_text = PurePosixPath(file.path).suffix.lower() not in (".jpg", ".jpeg", ".png")
+        target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, is_text=is_text)
         if target.exists():
             content = read_regular(target)
             try:

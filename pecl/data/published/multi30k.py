@@ -8,11 +8,12 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from pecl.data.captions import COLUMNS, Column, ParallelCaptions, captions_from, read_captions
-from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, published_set, read_parallel
-from pecl.data.request import DataRequest
+from pecl.data.captions import COLUMNS, ParallelCaptions, read_captions
+from pecl.data.reading import DataRequest, attach_images, coco_counts, coco_subset, published_set, read_parallel
 from pecl.data.translations import read_translations
 from pecl.errors import DataError, not_none, unknown
 from pecl.files import sha256_lines
@@ -42,16 +43,9 @@ def read_multi30k(request: DataRequest) -> ParallelCaptions:
 
 def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
     """Read `multi30k-1k`: the training captions of the 1,000 images of `pool_ids`, one caption each."""
-    captions, names = read_split(request, "train")
-    ids = load_pool_ids(request.root)
-    positions = {name: i for i, name in enumerate(names)}
-    chosen = [positions[f"{flickr_id}.jpg"] for flickr_id in ids]
-    captions = replace(
-        captions.select(chosen),
-        dataset="multi30k-1k",
-        provenance=captions.provenance | {"pool": {"size": len(ids), "sha256": sha256_lines(ids)}},
-    )
-    return attach_images(captions, [names[i] for i in chosen], request.root / IMAGES_FOLDER)
+    captions, names, pool = _read_training(request, in_pool=True)
+    captions = replace(captions, dataset="multi30k-1k", provenance=captions.provenance | {"pool": pool})
+    return attach_images(captions, names, request.root / IMAGES_FOLDER)
 
 
 def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCaptions:
@@ -59,17 +53,22 @@ def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCap
 
     No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
     """
-    captions, names = read_split(replace(request, need=("english_to_target",)), "train")
-    ids = load_pool_ids(request.root)
-    pool = {f"{flickr_id}.jpg" for flickr_id in ids}
-    captions = captions.select([i for i, name in enumerate(names) if name not in pool])
-    record = {"excluded_pool": {"size": len(ids), "sha256": sha256_lines(ids)}, "target": "machine translation"}
+    captions, _, pool = _read_training(replace(request, need=("english_to_target",)), in_pool=False)
     return replace(
         captions,
         dataset="multi30k-outside-pool",
         target=not_none(captions.english_to_target, "english_to_target"),
-        provenance=captions.provenance | record,
+        provenance=captions.provenance | {"excluded_pool": pool, "target": "machine translation"},
     )
+
+
+def _read_training(request: DataRequest, in_pool: bool) -> tuple[ParallelCaptions, list[str], dict[str, Any]]:
+    """Return the training captions in the pool, or the others, with their images' file names; and the pool's record."""
+    captions, names = read_split(request, "train")
+    ids = load_pool_ids(request.root)
+    pool = {f"{flickr_id}.jpg" for flickr_id in ids}
+    rows = [i for i, name in enumerate(names) if (name in pool) == in_pool]
+    return captions.select(rows), [names[i] for i in rows], {"size": len(ids), "sha256": sha256_lines(ids)}
 
 
 def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
@@ -128,25 +127,17 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     if language not in SPLIT_LANGUAGES[split]:
         has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
         raise DataError(f"Multi30K has no {split} in {language!r}: that language has {has}")
-    folder = data_dir / TASK_FOLDER
 
     def captions_file(code: str) -> Path:
-        return folder / "raw" / f"{split}.{code}"
+        return data_dir / TASK_FOLDER / "raw" / f"{split}.{code}"
 
-    files = {"english": captions_file("en"), "target": captions_file(language)}
-    files["image_names"] = split_file(data_dir, split)
+    files = request.both(captions_file) | {"image_names": split_file(data_dir, split)}
     columns = read_parallel(files)
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
-    translations, translation_record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
-    record = {
-        "split": split,
-        "files": {name: describe_file(path, data_dir) for name, path in files.items()},
-        "translations": translation_record,
-        "coco_split": coco_counts(names),
-    }
-    columns |= translations
-    return captions_from("multi30k", language, columns, subset=coco_subset(names), provenance=record), names
+    translations, record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
+    about = {"split": split, "translations": record, "coco_split": coco_counts(names)}
+    return published_set(replace(request, dataset="multi30k"), columns | translations, files, about, names), names
 
 
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
@@ -157,24 +148,16 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     splits = {"train": "train", "val": "val", "test": request.split}
     read = {part: read_split(request, split) for part, split in splits.items()}
     names = [name for _, of_part in read.values() for name in of_part]
-    parts = [captions for captions, _ in read.values()]
-    captions = captions_from(
+    columns: dict[str, list[Any]] = {name: [getattr(one, name) for one, _ in read.values()] for name in COLUMNS}
+    captions = ParallelCaptions(
         "multi30k-full",
         request.language,
-        {name: _joined([getattr(captions, name) for captions in parts]) for name in COLUMNS},
+        *(None if None in parts else tuple(chain.from_iterable(parts)) for parts in columns.values()),
         part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
         subset=coco_subset(names),
         provenance={part: captions.provenance for part, (captions, _) in read.items()},
     )
     return attach_images(captions, names, request.root / IMAGES_FOLDER)
-
-
-def _joined(columns: Sequence[Column | None]) -> tuple[str, ...] | None:
-    present = [column for column in columns if column is not None]
-    return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None
-
-
-CAPTIONS_PER_IMAGE = 5
 
 
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
@@ -183,18 +166,15 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     Captions are listed image by image. Caption k in English and caption k in German describe the same image, but
     do not translate each other. Machine translations of them do not exist.
     """
-    language, split = request.language, request.split
-    folder = request.root / "multi30k" / "data" / "task2"
-    numbers = range(1, CAPTIONS_PER_IMAGE + 1)
+    folder, split, numbers = request.root / "multi30k" / "data" / "task2", request.split, range(1, 6)
+    codes = {"english": "en", "target": request.language}
     files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
-    for code in ("en", language):
-        files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for k in numbers}
+    files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for code in codes.values() for k in numbers}
     columns = read_parallel(files)
-    names = columns["image_names"]
-    english, target = (
-        tuple(columns[f"{code}.{k}"][i] for i in range(len(names)) for k in numbers) for code in ("en", language)
-    )
+    texts = {
+        name: [text for row in zip(*(columns[f"{code}.{k}"] for k in numbers), strict=True) for text in row]
+        for name, code in codes.items()
+    }
     about = {"split": split, "captions": "five independent captions an image"}
-    of_caption = [name for name in names for _ in numbers]
-    texts = {"english": english, "target": target}
-    return published_set(request, texts, files, about, of_caption, request.root / IMAGES_FOLDER)
+    names = [name for name in columns["image_names"] for _ in numbers]
+    return published_set(request, texts, files, about, names, request.root / IMAGES_FOLDER)

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions, captions_from
+from pecl.data.captions import ParallelCaptions
 from pecl.data.languages import language_code, language_name
 from pecl.data.scenes.draw import draw_scene
 from pecl.data.scenes.scene import AnimalGroup, Scene
@@ -73,10 +73,10 @@ def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
         known = ", ".join(table["captions"])
         raise DataError(f"scenes has no captions in {language_name(language)}: expected one of {known}")
     columns = {"english": table["english"], **table["captions"][language]}
-    return captions_from(
+    return ParallelCaptions(
         "scenes",
         language,
-        {name: tuple(column[:size]) for name, column in columns.items()},
+        **{name: tuple(column[:size]) for name, column in columns.items()},
         images=SceneImages(table["scenes"][:size]),
         provenance={
             "source": "drawn by pecl",

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw
 
-from pecl.data.scenes.backdrop import paint_backdrop, paint_weather
-from pecl.data.scenes.scene import FLYING, AnimalGroup, Colour, Dice, Scene
+from pecl.data.scenes.scene import FLYING, AnimalGroup, Colour, Dice, Scene, paint_backdrop, paint_weather
 from pecl.files import read_regular
 
 IMAGE_SIZE = 224  # pixels, width and height

@@ -1,7 +1,7 @@
 """Machine translation with any MarianMT (OPUS), M2M100 or NLLB model, from the Hugging Face Hub or a local folder."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -138,50 +138,31 @@ class LanguageSettings:
     first_token_id: int | None = None  # id of the token that every translation must begin with
 
 
+_FAMILIES = {"MarianTokenizer": "marian", "M2M100Tokenizer": "m2m100", "NllbTokenizer": "nllb"}  # by class of tokenizer
+
+
 def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     """Set the tokenizer of a model to the source language, and return the settings for the target language."""
-    for base in type(tokenizer).__mro__:
-        if base.__name__ in _FAMILIES:
-            return _FAMILIES[base.__name__](tokenizer, source, target)
-    known = ", ".join(sorted(_FAMILIES))
-    raise WeightsError(f"tokenizer of the translation model: expected one of {known}, got {type(tokenizer).__name__}")
+    family = next((_FAMILIES[base.__name__] for base in type(tokenizer).__mro__ if base.__name__ in _FAMILIES), None)
+    if family is None:
+        expected, got = ", ".join(sorted(_FAMILIES)), type(tokenizer).__name__
+        raise WeightsError(f"tokenizer of the translation model: expected one of {expected}, got {got}")
+    if family == "marian":
+        return LanguageSettings(family, prefix=_marian_prefix(tokenizer, source, target))
+    is_nllb, rows = family == "nllb", [LANGUAGES[code] for code in (source, target)]
+    known = tokenizer.get_vocab() if is_nllb else tokenizer.lang_code_to_id
+    codes = [row.flores if is_nllb else row.m2m100 or row.iso for row in rows]
+    tokenizer.src_lang, first = (_first_known([code], known, row.code) for code, row in zip(codes, rows, strict=True))
+    return LanguageSettings(family, first_token_id=known[first])
 
 
-def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
+def _marian_prefix(tokenizer: Any, source: str, target: str) -> str:
     for side, wanted in (("source", source), ("target", target)):
         stated = getattr(tokenizer, f"{side}_lang", None)
         if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):  # None: a group such as `roa`
             raise ConfigError(f"the model's {side} language is {stated!r}, not {wanted!r}: choose another model")
-    codes = tokenizer.supported_language_codes  # such as ">>kor<<"; none if there is one target language
-    if not codes:
-        return LanguageSettings("marian")
-    known = [code.strip("><") for code in codes]
-    chosen = _first_known(LANGUAGES[target].opus_codes, known, target)
-    return LanguageSettings("marian", prefix=f">>{chosen}<< ")
-
-
-def _m2m100(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    codes = [LANGUAGES[code].m2m100 or LANGUAGES[code].iso for code in (source, target)]
-    return _by_first_token("m2m100", tokenizer, tokenizer.lang_code_to_id, codes, (source, target))
-
-
-def _nllb(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    codes = [LANGUAGES[code].flores for code in (source, target)]
-    return _by_first_token("nllb", tokenizer, tokenizer.get_vocab(), codes, (source, target))
-
-
-def _by_first_token(
-    family: str, tokenizer: Any, known: dict[str, int], codes: list[str | None], languages: tuple[str, str]
-) -> LanguageSettings:
-    tokenizer.src_lang, first = (_first_known([code], known, one) for code, one in zip(codes, languages, strict=True))
-    return LanguageSettings(family, first_token_id=known[first])
-
-
-_FAMILIES: dict[str, Callable[[Any, str, str], LanguageSettings]] = {  # by the class of the tokenizer
-    "MarianTokenizer": _marian,
-    "M2M100Tokenizer": _m2m100,
-    "NllbTokenizer": _nllb,
-}
+    known = [code.strip("><") for code in tokenizer.supported_language_codes]  # none if there is one target language
+    return f">>{_first_known(LANGUAGES[target].opus_codes, known, target)}<< " if known else ""
 
 
 def _first_known(candidates: Iterable[str | None], known: Iterable[str], language: str) -> str:

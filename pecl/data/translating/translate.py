@@ -7,7 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pecl.data.captions import read_captions
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.custom.tables import CaptionTable, read_table
-from pecl.data.provenance import read_provenance, write_with_provenance
+from pecl.data.reading import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
 from pecl.errors import ConfigError, DataError, OutputError, not_none, unknown
@@ -94,10 +94,8 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
         return None
     record = read_provenance(job.output)
     if record is not None and record.get("source_sha256") == sha256_lines(job.sentences):
-        made_by = record.get("translator", {})
-        asked = ["model", "source", "target", "num_beams", "max_new_tokens", "dtype"]
-        asked += ["revision"] if config.revision is not None else []
-        if all(made_by.get(name) == getattr(config, name) for name in asked):
+        asked = {name: value for name, value in asdict(config).items() if name != "device" and value is not None}
+        if asked.items() <= record.get("translator", {}).items():
             return record
     if not overwrite:
         raise DataError(f"{job.output} is there already; --overwrite replaces it")
@@ -132,7 +130,8 @@ def translate(sentences: Sequence[str], translator: Translator, partial_file: Pa
     # Little padding; the longest first, should memory run out
     distinct = sorted(dict.fromkeys(sentences), key=translator.length, reverse=True)
     head = sha256_json([translator.identity, distinct, batch_size])
-    made = _resumed(partial_file, head)
+    lines = partial_file.read_text("utf-8", "replace").split("\n")[:-1] if partial_file.exists() else []
+    made = lines[1:] if lines[:1] == [head] else []  # whole lines of this job
     made = made[: len(made) // batch_size * batch_size] if len(made) < len(distinct) else made
     logger.info("%d sentences, %d to translate, %d of them done", len(sentences), len(distinct), len(made))
     try:
@@ -154,14 +153,6 @@ def translate(sentences: Sequence[str], translator: Translator, partial_file: Pa
         if not known[sentence]:
             raise DataError(f"the model's translation of line {number} is empty ({sentence!r}): choose another model")
     return [known[sentence] for sentence in sentences]
-
-
-def _resumed(partial_file: Path, head: str) -> list[str]:
-    """Return the whole lines behind the line `head` of a file; none where it is missing or another job's."""
-    if not partial_file.exists():
-        return []
-    lines = partial_file.read_text("utf-8", "replace").split("\n")[:-1]
-    return lines[1:] if lines[:1] == [head] else []
 
 
 def _render_lines(translations: Sequence[str]) -> bytes:

@@ -10,8 +10,7 @@ from helpers.adapter_towers import TEXTS, filled, states, tower_of
 from torch import nn
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import read_adapter, write_adapter
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import load_adapter_file, read_adapter, save_adapter, write_adapter
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.export import save_text_encoder

@@ -8,7 +8,7 @@ import torch
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import read_adapter
+from pecl.adapters.formats.files import read_adapter
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import WeightsError

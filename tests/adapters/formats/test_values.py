@@ -6,8 +6,7 @@ from helpers.adapter_towers import states, tower_of
 from pack_adapters import pack
 
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.convert import read_adapter
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter, unpack
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter, save_adapter, unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import WeightsError

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
-from pecl.adapters.opendelta import compat as opendelta_compat
-from pecl.adapters.opendelta.compat import import_opendelta
+from pecl.adapters.opendelta import INSTALL_COMMAND, import_opendelta
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, make_config
 from pecl.data.registry import load_dataset
@@ -22,7 +21,7 @@ from pecl.errors import ConfigError
 from pecl.experiment.run import train
 
 if importlib.util.find_spec("opendelta") is None:
-    pytest.skip(f"OpenDelta is not installed: {opendelta_compat.INSTALL_COMMAND}", allow_module_level=True)
+    pytest.skip(f"OpenDelta is not installed: {INSTALL_COMMAND}", allow_module_level=True)
 
 SPECS = (
     *("lora:r=2", "bottleneck:bottleneck_dim=6", "compacter:reduction_factor=4", "soft_prompt:num_virtual_tokens=3"),

@@ -9,10 +9,18 @@ from helpers.layouts import real_data_dir
 from helpers.loopback import FAST, files_in, running_server, sha, without_proxies, wrong
 from PIL import Image
 
-from pecl.data.fetching import remote
-from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_download_records
-from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
-from pecl.data.provenance import provenance_file, write_with_provenance
+from pecl.data.fetching import download as downloads
+from pecl.data.fetching.download import (
+    DOWNLOADS,
+    MAX_FAILURES,
+    Download,
+    caption_files,
+    check_content,
+    download,
+    read_download_records,
+    xtd10_images,
+)
+from pecl.data.reading import provenance_file, write_with_provenance
 from pecl.errors import DataError
 
 
@@ -45,7 +53,7 @@ def fill(server, monkeypatch):
             server.files[f"/{name}-owner/{path}"] = server.files[f"/mirror/{name}/{path}"] = content
         owner = f"{server.url}/{name}-owner"
         monkeypatch.setitem(DOWNLOADS, name, Download(name, owner, checksums, DOWNLOADS[name].note))
-    monkeypatch.setattr(remote, "COCO_IMAGES", f"{server.url}/coco")
+    monkeypatch.setattr(downloads, "COCO_IMAGES", f"{server.url}/coco")
     server.names = names
     for i, name in enumerate(names):
         server.files[coco_path(name)] = server.files[f"/mirror/xtd10/images/{name}"] = jpeg(i)

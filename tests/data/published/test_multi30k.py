@@ -10,7 +10,7 @@ from pecl.data.published.multi30k import (
     pool_ids,
     read_multi30k_translations_outside_pool,
 )
-from pecl.data.request import DataRequest
+from pecl.data.reading import DataRequest
 from pecl.data.splits import split_captions
 from pecl.errors import DataError
 from pecl.files import sha256_file, sha256_lines

@@ -6,7 +6,7 @@ import pytest
 from helpers.layouts import make_xtd10, sentence
 from helpers.translation_models import SENTENCES, config
 
-from pecl.data.provenance import provenance_file, read_provenance
+from pecl.data.reading import provenance_file, read_provenance
 from pecl.data.registry import load_dataset
 from pecl.data.translating.mt import Translator
 from pecl.data.translating.translate import completed, dataset_job, file_job, translate, translate_job

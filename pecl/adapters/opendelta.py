@@ -3,21 +3,32 @@
 LoRA, bottleneck adapter, compacter and soft prompt have the options of pecl's configs and the choices of the method's
 released code. For the formula of each see docs/opendelta.md. OpenDelta knows one adapter at a time, so its engine has
 one slot. An adapter file has pecl's names: it does not tell which engine trained it.
+
+OpenDelta 0.3.2 is imported next to transformers 5: `import_opendelta` supplies the three names that its import lacks,
+only for the import. OpenDelta binds these names when it is imported, so none of them has to stay: afterwards
+`sys.modules`, `sys.path` and transformers are as before, except for OpenDelta's own modules.
 """
 
+import contextlib
+import importlib
+import logging
+import sys
+import types
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
+from transformers.integrations import deepspeed
+from transformers.models.distilbert import modeling_distilbert
 
 from pecl.adapters.adapter import check_finite, check_state, set_trainable
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.soft_prompt import DEFAULT_TOKENS
-from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.adapters.spec import describe
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
@@ -26,6 +37,7 @@ from pecl.errors import ConfigError
 from pecl.machine import FP32
 from pecl.options import format_option
 
+INSTALL_COMMAND = "pip install -r requirements.txt -r requirements-opendelta.txt"
 PROMPT_STD = 0.02  # standard deviation of a fresh prompt in the released code
 
 
@@ -226,3 +238,45 @@ def attach_opendelta(
     if len(seeds) != 1:
         raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
     return OpenDeltaAdapter(tower, tuple(configs), seeds[0])
+
+
+def import_opendelta() -> types.ModuleType:
+    """Return the module `opendelta`, or raise ConfigError, which gives the command that installs it."""
+    if "opendelta" in sys.modules:
+        return sys.modules["opendelta"]
+    try:
+        with _names_opendelta_lacks(), warnings.catch_warnings():
+            # DeltaCenter, which OpenDelta imports, reads its version through pkg_resources.
+            warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
+            opendelta = importlib.import_module("opendelta")
+    except ImportError as error:
+        raise ConfigError(f"OpenDelta cannot be imported ({error}): install it with `{INSTALL_COMMAND}`") from error
+    # OpenDelta logs each config at INFO and each build at WARNING, on a handler of its own.
+    logging.getLogger("opendelta").setLevel(logging.ERROR)
+    return opendelta
+
+
+@contextlib.contextmanager
+def _names_opendelta_lacks() -> Iterator[None]:
+    """Supply the missing names while OpenDelta is imported, then take them away again."""
+    modules: dict[str, Any] = {name: types.ModuleType(name) for name in ("transformers.deepspeed", "turtle")}
+    # transformers 5 has moved these two functions to `transformers.integrations`; OpenDelta never calls them.
+    for function in (deepspeed.deepspeed_config, deepspeed.is_deepspeed_zero3_enabled):
+        setattr(modules["transformers.deepspeed"], function.__name__, function)
+    # `from turtle import back`, left there by an editor and never used, needs tkinter: absent on most servers.
+    modules["turtle"].back = None
+    replaced = {name: sys.modules.get(name) for name in modules}
+    path = list(sys.path)
+    sys.modules.update(modules)
+    # transformers 5 has renamed the class; OpenDelta's prefix tuning compares types with it, which pecl does not use.
+    distilbert = cast(Any, modeling_distilbert)
+    distilbert.MultiHeadSelfAttention = distilbert.DistilBertSelfAttention
+    try:
+        yield
+    finally:
+        del distilbert.MultiHeadSelfAttention
+        sys.path[:] = path  # OpenDelta puts a folder of its own first, with modules named `bert`, `t5`, ...
+        for name, module in replaced.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module

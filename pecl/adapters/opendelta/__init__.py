@@ -1,1 +1,0 @@
-"""OpenDelta's own classes, as an engine."""

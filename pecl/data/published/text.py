@@ -1,0 +1,196 @@
+"""Sets of text without images: Flickr30k-200, XTD200, SIB-200, NTREX-128, GATITOS, OLDI Seed and CLDR's emoji.
+
+Flickr30k-200 and XTD200 are English captions that NLLB translated into 201 languages. Layout (visheratin/nllb-clip's
+`data/flickr30k-200` as `flickr30k200`, `data/xtd200` as `xtd200`): `<FLORES code>.txt`, one caption per line, and a
+file with the images' file names. Flickr30k-200 is text to train on; its images are those of Multi30K's
+test_2016_flickr: do not report results on that split after training on this text. XTD200 has, line by line, the
+captions of XTD10; nothing is trained on it. There queries in a language are searched among the English captions.
+
+People translated the others. SIB-200 (dadelani/sib-200 as `sib200`): `data/annotated/<FLORES code>/<split>.tsv`,
+sentences of Wikinews, Wikibooks and Wikivoyage, joined by `index_id`. NTREX-128 (MicrosoftTranslator/NTREX as `ntrex`):
+sentences of news in `NTREX-128/newstest2019-ref.<code>.txt`, line by line with `newstest2019-src.eng.txt`. Seed
+(openlanguagedata/seed as `seed`): sentences of Wikipedia in `seed/<FLORES code>`, line by line with `eng_Latn`. GATITOS
+(google-research/url-nlp as `gatitos`): words and short phrases in `gatitos/en_<code>.tsv`, several lines for several
+translations. SIB-200 has published splits. The others have none: lines of NTREX and Seed are split by their place,
+entries of GATITOS by a hash of the English one. Training text is the split `train`.
+
+Emoji are names and keywords of pictographs in 111 languages, the annotations of Unicode CLDR. Layout
+(`cldr-json/cldr-annotations-full/annotations` of unicode-org/cldr-json as `emoji`): `<locale>/annotations.json`.
+Captions that were translated for training are few and hold few words. These annotations hold hundreds of others, for
+animals, food, tools, sports and people at work.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.languages import flores_languages
+from pecl.data.lines import readable, stripped_lines
+from pecl.data.published import multi30k
+from pecl.data.reading import OWNERS_CODES, DataRequest, published_set, read_parallel
+from pecl.errors import DataError, one_line
+from pecl.files import parse_json, read_regular
+
+SPLITS = ("test", "dev", "train")
+# Set -> English file, file of an owner's code, and the first lines of dev and test, counted from 0
+_LINES = {
+    "ntrex": ("NTREX-128/newstest2019-src.eng.txt", "NTREX-128/newstest2019-ref.{}.txt", 1_297, 1_497),  # of 1,997
+    "seed": ("seed/eng_Latn", "seed/{}", 5_193, 5_693),  # of 6,193
+}
+_FIRST_PICTOGRAPH = "\u2600"  # below it: punctuation, arrows and mathematics
+
+
+def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
+    """Read the English captions and their machine translations; `english_to_target` is `target` itself here.
+
+    One trains on this text and tests on the pool `multi30k-1k`: captions of the pool's images, where there are
+    any, are left out. `provenance["excluded"]` says how many were, and `provenance["multi30k_overlap"]` how many of the
+    rest are of images in each of Multi30K's splits, where Multi30K is in the data directory.
+    """
+    captions, names = _read_nllb(request, "filenames.txt")
+    left_out = multi30k.pool_images(request.root)
+    kept = [i for i, name in enumerate(names) if name not in left_out]
+    rest = {names[i] for i in kept}
+    files = {split: multi30k.split_file(request.root, split) for split in multi30k.SPLIT_LANGUAGES}
+    overlap = {split: len(rest.intersection(read_captions(file))) for split, file in files.items() if file.exists()}
+    excluded = {"ids": len(left_out), "captions": len(names) - len(kept)}
+    about = {"excluded": excluded, "multi30k_overlap": overlap or None}
+    return replace(captions.select(kept), provenance=captions.provenance | about)
+
+
+def read_xtd200(request: DataRequest) -> ParallelCaptions:
+    """Read the captions of one language and the English ones, parallel line by line.
+
+    `provenance["coco_split"]` and `subset` are as in `read_xtd10`.
+    """
+    return _read_nllb(request, "test_image_names.txt")[0]
+
+
+def _read_nllb(request: DataRequest, image_names: str) -> tuple[ParallelCaptions, tuple[str, ...]]:
+    """Return a set, and the file name of the image of each caption."""
+    folder, flores = request.root / request.dataset, flores_languages()
+    files = request.both(lambda code: folder / f"{flores[code]}.txt") | {"image_names": folder / image_names}
+    older_name = folder / "eng_captions.txt"  # name of the English file in some versions of the repository
+    if older_name.exists() and not files["english"].exists():
+        files |= {name: older_name for name, file in files.items() if file == files["english"]}
+    columns = read_parallel(files)
+    names = columns.pop("image_names")
+    made = [one for one in request.need if one == "english_to_target" or request.language == "en"]
+    columns |= dict.fromkeys(made, columns["target"])
+    about = {"translator": "NLLB", "images": "none: captions alone"}
+    return published_set(request, columns, files, about, names), names
+
+
+def read_sib200(request: DataRequest) -> ParallelCaptions:
+    """Read the sentences of a split that are in both languages, in the order of the English file."""
+    folder, flores = request.root / "sib200" / "data" / "annotated", flores_languages()
+    files = request.both(lambda code: folder / flores[code] / f"{request.split or SPLITS[0]}.tsv")
+    english, target = map(_sentences, files.values())
+    pairs = [(text, target[index]) for index, text in english.items() if index in target]
+    return _by_people(request, pairs, files, {"without_partner": len(english.keys() ^ target.keys())})
+
+
+def read_lines(request: DataRequest) -> ParallelCaptions:
+    """Read the sentences of a split of NTREX or Seed, line by line."""
+    english, target, dev, test = _LINES[request.dataset]
+    folder, code = request.root / request.dataset, OWNERS_CODES[request.dataset][request.language]
+    files = {"english": folder / english, "target": folder / target.format(code)}
+    pairs, split = list(zip(*read_parallel(files).values(), strict=True)), request.split or SPLITS[0]
+    part = {"train": slice(dev), "dev": slice(dev, test), "test": slice(test, None)}[split]
+    if not pairs[part]:
+        first = (part.start or 0) + 1
+        raise DataError(
+            f"{request.dataset}: split {split} begins at line {first}, and {files['english']} has {len(pairs)}"
+        )
+    return _by_people(request, pairs[part], files, {})
+
+
+def read_gatitos(request: DataRequest) -> ParallelCaptions:
+    """Read the entries of a split; in `test` each English entry has its first translation only.
+
+    Translators left annotations, such as "pike (verb)" and "pike (verb) which means a fish". Brackets at the beginning
+    are left out, and others with what is behind them. `provenance["annotations"]` counts these entries, and
+    `provenance["dropped"]` those of which nothing is left.
+    """
+    path = request.root / "gatitos" / "gatitos" / f"en_{OWNERS_CODES['gatitos'][request.language]}.tsv"
+    split, counts = request.split or SPLITS[0], {"annotations": 0, "dropped": 0}
+    pairs = list[tuple[str, str]]()
+    for number, line in enumerate(stripped_lines(path), 1):
+        entry, _, translation = line.partition("\t")
+        if "\t" in translation:
+            raise DataError(f"{path}, line {number}: expected an English entry, a tab and a translation, got {line!r}")
+        if ("train" if zlib.crc32(entry.casefold().encode()) % 10 else "test") != split:  # one of ten
+            continue
+        pair = _without_annotation(entry), _without_annotation(translation)
+        counts["annotations"] += pair != (entry, translation)
+        counts["dropped"] += not all(pair)
+        pairs += [pair] if all(pair) else []
+    if split != "train":
+        pairs = list({english: (english, target) for english, target in reversed(pairs)}.values())[::-1]
+    return _by_people(request, pairs, {"target": path}, counts)
+
+
+def _without_annotation(text: str) -> str:
+    inside = re.sub(r"^\s*[(（\[][^)）\]]*[)）\]]", "", text)
+    return re.split(r"[(（\[]", inside)[0].strip()
+
+
+def _sentences(path: Path) -> dict[str, str]:
+    """Return the texts of a table of SIB-200 by their `index_id`."""
+    rows = [line.split("\t") for line in read_captions(path)]
+    places = [rows[0].index(name) for name in ("index_id", "text") if name in rows[0]]
+    if len(places) < 2 or any(len(row) != len(rows[0]) for row in rows):
+        raise DataError(f"{path}: expected a table of SIB-200 with the columns index_id, category and text")
+    return {row[places[0]]: row[places[1]].strip() for row in rows[1:]}
+
+
+def _by_people(
+    request: DataRequest, pairs: Sequence[tuple[str, ...]], files: Mapping[str, Path], counts: Mapping[str, int]
+) -> ParallelCaptions:
+    """Return the set of pairs of an English text and its translation by people."""
+    if not pairs:
+        raise DataError(f"{request.dataset}: split {request.split} has no text in {request.language}")
+    columns = dict(zip(("english", "target"), zip(*pairs, strict=True), strict=True))
+    about = {"split": request.split, "translator": "people", "images": "none: text only", **counts}
+    return published_set(request, columns, files, about)
+
+
+def read_emoji(request: DataRequest) -> ParallelCaptions:
+    """Read names and keywords in one language and in English, in the order of the English file.
+
+    A pictograph gives up to two pairs: its names, and its keywords joined by commas. What is missing in a language, or
+    is the same as in English, is left out. Arabic dialects have those of Standard Arabic.
+    """
+    if request.need:
+        raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")
+    files = request.both(lambda code: request.root / "emoji" / OWNERS_CODES["emoji"][code] / "annotations.json")
+    english, target = map(_annotations, files.values())
+    is_en = request.language == "en"
+    both = [(text, target[key]) for key, text in english.items() if target.get(key, text) != text or is_en]
+    if not both:
+        raise DataError(f"{files['target']} has no annotation that differs from the English one")
+    columns = dict(zip(("english", "target"), zip(*both, strict=True), strict=True))
+    about = {"translator": "people: contributors to Unicode CLDR", "images": "none: names and keywords alone"}
+    return published_set(request, columns, files, about)
+
+
+def _annotations(path: Path) -> dict[tuple[str, str], str]:
+    """Return name (`tts`) and keywords (`default`) of each pictograph in a file, those that it has."""
+    with readable(path, "file of annotations"):
+        content = read_regular(path)
+    try:
+        annotations = parse_json(content)["annotations"]["annotations"]
+        return {
+            (one, kind): ", ".join(row[kind])
+            for one, row in annotations.items()
+            if one >= _FIRST_PICTOGRAPH
+            for kind in ("tts", "default")
+            if row.get(kind)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected CLDR's annotations, lists of texts per character ({one_line(error)})"
+        ) from error
