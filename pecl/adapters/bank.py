@@ -235,8 +235,7 @@ class AdapterBank:
             for adapter, weight in {found[name]: 1 - plain_weight, None: plain_weight if found[name] else 1.0}.items()
             if weight
         ]
-        places, names = [i for i, *_ in chosen], [name for _, name, *_ in chosen]
-        adapters, weights = [adapter for *_, adapter, _ in chosen], [weight for *_, weight in chosen]
+        places, names, adapters, weights = zip(*chosen, strict=True) if chosen else ((),) * 4
         token_ids = self.tokenize([texts[i] for i in places], adapters, names)
         rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
         rows = mixed(rows, places, weights) if len(places) > len(texts) else rows

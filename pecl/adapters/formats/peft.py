@@ -34,19 +34,12 @@ State = Mapping[str, torch.Tensor]
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none",),
-    "use_dora": (False, None),
-    "lora_bias": (False, None),
-    "rank_pattern": ({}, None),
-    "alpha_pattern": ({}, None),
-    "trainable_token_indices": (None,),
     "target_parameters": (None, []),
-    # variants whose tensors have the names and often the shapes of plain LoRA's
-    "alora_invocation_tokens": (None,),
-    "use_qalora": (False, None),
-    "use_bdlora": (None, False),
-    "layer_replication": (None,),
-    "arrow_config": (None,),
-    "kasa_config": (None,),
+    **dict.fromkeys(("rank_pattern", "alpha_pattern"), ({}, None)),
+    # of some variants, tensors have the names and often the shapes of plain LoRA's
+    **dict.fromkeys(("use_dora", "lora_bias", "use_qalora", "use_bdlora"), (False, None)),
+    **dict.fromkeys(("trainable_token_indices", "alora_invocation_tokens", "layer_replication"), (None,)),
+    **dict.fromkeys(("arrow_config", "kasa_config"), (None,)),
     # others, such as pissa or olora, also change the backbone's own weights
     "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }

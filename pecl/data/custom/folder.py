@@ -130,13 +130,11 @@ def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
 
 
 def _table_problems(table: CaptionTable) -> list[Problem]:
-    problems = list(table.problems)
-    for column in table.columns:
-        if not _COLUMN.fullmatch(column):
-            expected = "expected image, part, a language's code such as en or de, en_to_<code> or <code>_to_en"
-            problems.append(Problem(1, column, f"unknown column: {expected}; rename or remove it"))
-    for column in sorted({c for c in table.columns if table.columns.count(c) > 1}):
-        problems.append(Problem(1, column, "column appears twice"))
+    expected = "expected image, part, a language's code such as en or de, en_to_<code> or <code>_to_en"
+    message = f"unknown column: {expected}; rename or remove it"
+    problems = [*table.problems, *(Problem(1, c, message) for c in table.columns if not _COLUMN.fullmatch(c))]
+    twice = sorted({c for c in table.columns if table.columns.count(c) > 1})
+    problems += [Problem(1, c, "column appears twice") for c in twice]
     if not any(re.fullmatch(CODE, column, re.IGNORECASE) for column in table.columns):
         there = ", ".join(table.columns) or "no header"
         problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {there}"))

@@ -66,7 +66,12 @@ def draw_scene(scene: Scene) -> Image.Image:
     dice = Dice(scene.key, "drawing")
     canvas = paint_backdrop(scene.place, scene.weather, _CANVAS, dice)
     for spot in arrange(scene, _CANVAS, dice):
-        _place(canvas, spot, _TINTS[scene.weather], dice)
+        sprite = _sprite(spot, _TINTS[scene.weather], dice)
+        if spot.group.kind not in FLYING:  # its shadow
+            half, flat = spot.size * 0.46, spot.size * 0.07
+            box = (spot.x - half, spot.y - flat, spot.x + half, spot.y + flat)
+            ImageDraw.Draw(canvas, "RGBA").ellipse(box, fill=(20, 20, 40, 70))
+        canvas.paste(sprite, (round(spot.x - spot.size / 2), round(spot.y - spot.size)), sprite)
     paint_weather(canvas, scene.weather, dice)
     return canvas.reduce(2)
 
@@ -120,23 +125,14 @@ def _grid(group: AnimalGroup, region: tuple[float, float, float, float], canvas:
     return spots
 
 
-def _place(canvas: Image.Image, spot: Spot, tint: Colour, dice: Dice) -> None:
-    """Draw one thing with its shadow; (spot.x, spot.y) is the middle of its lower edge."""
-    sprite = _sprite(spot, tint, dice)
-    left, top = round(spot.x - spot.size / 2), round(spot.y - spot.size)
-    if spot.group.kind not in FLYING:
-        half, flat = spot.size * 0.46, spot.size * 0.07
-        shadow = ImageDraw.Draw(canvas, "RGBA")
-        shadow.ellipse((spot.x - half, spot.y - flat, spot.x + half, spot.y + flat), fill=(20, 20, 40, 70))
-    canvas.paste(sprite, (left, top), sprite)
-
-
 def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
     """Return one thing as an RGBA image (spot.size squared), lit from above and tinted by the weather."""
     side = max(8, round(spot.size))
     tile = Image.new("RGBA", (side, side), (*PALETTE["ink"], 0))
     draw = ImageDraw.Draw(tile)
-    colours = PALETTE | _shades(COLOURS[spot.group.colour], dice)
+    grey = dice.pick((0, 255))
+    main = mix(COLOURS[spot.group.colour], (grey, grey, grey), dice.between(0, 0.08))
+    colours = PALETTE | {"main": main, "light": mix(main, (255, 255, 255), 0.38), "dark": mix(main, (0, 0, 0), 0.28)}
     for shape, colour, numbers in _SPRITES[spot.group.kind]:
         _draw_shape(draw, shape, colours[colour], numbers, side)
     light = Image.linear_gradient("L").point([255 - level // 4 for level in range(256)]).resize((side, side))
@@ -144,13 +140,6 @@ def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
     lit = ImageChops.multiply(lit, Image.new("RGB", (side, side), tint))
     lit.putalpha(tile.getchannel("A"))
     return lit.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if dice.chance(0.5) else lit
-
-
-def _shades(colour: Colour, dice: Dice) -> dict[str, Colour]:
-    """Return the main colour, slightly varied, with a lighter and a darker shade."""
-    grey = dice.pick((0, 255))
-    main = mix(colour, (grey, grey, grey), dice.between(0, 0.08))
-    return {"main": main, "light": mix(main, (255, 255, 255), 0.38), "dark": mix(main, (0, 0, 0), 0.28)}
 
 
 def mix(colour: Colour, other: Colour, share: float) -> Colour:
