@@ -12,7 +12,16 @@ from pathlib import Path
 from pecl.adapters import ready
 from pecl.adapters.bank import AdapterBank, name_of
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter
-from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, preferred, way_to_adapter
+from pecl.data.languages import (
+    ENGLISH,
+    LANGUAGES,
+    find_name,
+    language_code,
+    language_name,
+    listed,
+    preferred,
+    way_to_adapter,
+)
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
@@ -172,8 +181,18 @@ def load_bank(
         >>> bank.encode_text(["pes na pláži", "a dog on the beach"], language=["cs", "en"]).shape
         torch.Size([2, 256])
     """
-    paths = ready.chosen_adapters(profile, languages)
+    paths = ready.ready_adapters(profile)
+    if not paths:
+        known = ", ".join(ready.ready_profiles())
+        raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
+    names = [languages] if isinstance(languages, str) and languages != ready.ALL else languages
+    chosen = list(paths) if names == ready.ALL else [language_code(name) for name in dict.fromkeys(names)]
+    for name in chosen:
+        if name not in paths and name != ENGLISH:
+            known = f"expected one with a ready adapter for {profile} ({listed(paths)})"
+            raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
     tower = tower or load_text_encoder(profile, device=device)
     bank = AdapterBank(tower, plain=[ENGLISH])
-    bank.add_files((name_of(file), file) for file in [load_adapter_file(path, tower) for path in paths])
+    files = [load_adapter_file(paths[name], tower) for name in chosen if name in paths]
+    bank.add_files((name_of(file), file) for file in files)
     return bank

@@ -5,13 +5,11 @@ torch, so that commands that list languages stay quick; `pecl.load_bank` reads t
 result whenever it is loaded: `formats.files.load_adapter_file` calls `check_shipped`.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pecl.data.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
-from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
+from pecl.errors import DataError, WeightsError, not_the_adapter_of
 from pecl.files import check_sha256, parse_json
 from pecl.files.digests import check_digest
 
@@ -67,18 +65,3 @@ def check_shipped(path: Path) -> Path | None:
 def _shipped_sha256(results: Path) -> dict[str, str]:
     """Return language -> SHA-256 of its adapter file."""
     return {language: result["adapter"]["sha256"] for language, result in read_results(results).items()}
-
-
-def chosen_adapters(profile: str, languages: str | Iterable[str]) -> list[Path]:
-    """Return the adapter files of languages that a profile has, by any of their names; English has none."""
-    files = ready_adapters(profile)
-    if not files:
-        known = ", ".join(ready_profiles())
-        raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
-    names = [languages] if isinstance(languages, str) and languages != ALL else languages
-    chosen = list(files) if names == ALL else [language_code(name) for name in dict.fromkeys(names)]
-    for name in chosen:
-        if name not in files and name != ENGLISH:
-            known = f"expected one with a ready adapter for {profile} ({listed(files)})"
-            raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
-    return [files[name] for name in chosen if name in files]

@@ -149,28 +149,23 @@ def check_adapter_file(path: str | Path) -> Path | None:
     if path.parent.name != "adapters":
         return check_shipped(path)
     result = path.parent.parent / f"{path.stem}.json"
-    named = _read_named(result)
-    if named is None:
-        return None
-    check_sha256(path, named, *not_the_adapter_of(result))
-    return result
-
-
-def _read_named(path: Path) -> str | None:
-    """Return the SHA-256 of the adapter in a result; None if there is no result, or it names no adapter."""
     try:
-        document = load_json(path)
+        document = load_json(result)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+        raise DataError(f"result {result} cannot be read ({error}); delete it and run it again") from error
     if not isinstance(document, dict) or "run_id" not in document:
         return None
     try:
         check_digest(document)
-        return (document.get("adapter") or {}).get("sha256")
     except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}; delete the file and run it again") from error
+        raise DataError(f"{result} is damaged: {error}; delete the file and run it again") from error
+    named = (document.get("adapter") or {}).get("sha256")
+    if named is None:
+        return None
+    check_sha256(path, named, *not_the_adapter_of(result))
+    return result
 
 
 def read_adapter(

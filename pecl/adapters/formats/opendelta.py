@@ -95,8 +95,11 @@ def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
     WeightsError if a parameter is missing that every state of the kind has.
     """
     shapes = {name.rpartition(".")[2]: tensor.shape for name, tensor in tensors.items()}
+    architecture = FAMILIES["xlm-roberta"]
+    layer = rf"^backbone\.{architecture.layers}\.\d+\."
+    paths = {re.sub(layer, "", name.rpartition(".")[0]) for name in tensors}
     try:
-        adapter = _CONFIGS[kind](shapes, _linear_roles(tensors))
+        adapter = _CONFIGS[kind](shapes, tuple(role for role in LINEAR_ROLES if architecture.in_layer[role] in paths))
     except KeyError as error:
         raise WeightsError(f"the {kind} state has no parameter named {error.args[0]!r}") from error
     layer_norms = [LayerNormConfig()] if any(".LayerNorm." in name for name in tensors) else []
@@ -115,11 +118,3 @@ _CONFIGS: dict[str, Callable[[dict[str, torch.Size], tuple[str, ...]], AdapterCo
     ),
     "soft_prompt": lambda shapes, _: SoftPromptConfig(num_virtual_tokens=shapes["prompt"][0]),
 }
-
-
-def _linear_roles(tensors: Tensors) -> tuple[str, ...]:
-    """Return the roles of the linear layers that have parameters in `tensors`."""
-    architecture = FAMILIES["xlm-roberta"]
-    layer = rf"^backbone\.{architecture.layers}\.\d+\."
-    paths = {re.sub(layer, "", name.rpartition(".")[0]) for name in tensors}
-    return tuple(role for role in LINEAR_ROLES if architecture.in_layer[role] in paths)

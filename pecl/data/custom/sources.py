@@ -74,9 +74,15 @@ def read_source(
         captions = named[source.name]()
         pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
         return pairs, {"provenance": captions.provenance}
-    if "=" in source.name:
-        return _read_aligned(source.name)
-    path = Path(source.name)
+    path, (left, both, right) = Path(source.name), source.name.partition("=")
+    if both:
+        if not (Path(left).name and Path(right).name):
+            raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{source.name}"')
+        paths = [resolve_captions_file(left), resolve_captions_file(right)]
+        english = [suffix_of(one) == ".en" for one in paths]
+        if sum(english) != 1:
+            raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{source.name}"')
+        return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
     if suffix_of(path) in TABLE_SUFFIXES:
         return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     raise DataError(
@@ -91,17 +97,6 @@ def _record(what: str, *paths: Path) -> dict[str, Any]:
         with readable(path, what):
             files.append({"file": path.name, "sha256": sha256_file(path)})
     return {"files": files}
-
-
-def _read_aligned(name: str) -> tuple[Iterator[TextPair], dict[str, Any]]:
-    left, _, right = name.partition("=")
-    if not (Path(left).name and Path(right).name):
-        raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{name}"')
-    paths = [resolve_captions_file(left), resolve_captions_file(right)]
-    english = [suffix_of(path) == ".en" for path in paths]
-    if sum(english) != 1:
-        raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{name}"')
-    return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
 
 
 def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: bool) -> Iterator[TextPair]:

@@ -194,7 +194,14 @@ class _Downloader:
             finally:
                 write_json(self.data_dir / name / MANIFEST, {"files": dict(sorted(records.items()))})
         if failed:
-            raise DataError(_failure_sentence(name, len(files), failed, not_tried))
+            causes = "; ".join(f"{file.url} ({error})" for file, error in list(failed.items())[:MAX_NAMED])
+            more = "; ..." if len(failed) > MAX_NAMED else ""
+            skipped = f", {not_tried} were not tried" if not_tried else ""
+            raise DataError(
+                f"{name}: {len(failed)} of {len(files)} files could not be fetched{skipped}: {causes}{more}. The "
+                "others are kept, and the same command continues; --base-url names a mirror, --data-dir a copy that "
+                "you have (a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
+            )
 
     def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
@@ -222,14 +229,3 @@ class _Downloader:
 
 def _record_of(content: bytes) -> DownloadRecord:
     return {"sha256": sha256_bytes(content), "bytes": len(content)}
-
-
-def _failure_sentence(name: str, count: int, failed: Mapping[RemoteFile, DataError], not_tried: int) -> str:
-    causes = "; ".join(f"{file.url} ({error})" for file, error in list(failed.items())[:MAX_NAMED])
-    more = "; ..." if len(failed) > MAX_NAMED else ""
-    skipped = f", {not_tried} were not tried" if not_tried else ""
-    return (
-        f"{name}: {len(failed)} of {count} files could not be fetched{skipped}: {causes}{more}. The "
-        "others are kept, and the same command continues; --base-url names a mirror, --data-dir a copy that you have "
-        "(a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
-    )

@@ -73,8 +73,13 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
             check(content)
             return content
         except HTTPError as error:
-            reason = f"HTTP {error.code} {error.reason}"
-            wait = max(wait, _asked_wait(error, reason))
+            reason, asked_wait = f"HTTP {error.code} {error.reason}", error.headers.get("Retry-After", "")
+            if error.code not in RETRYABLE:
+                raise FetchError(reason) from error
+            wait = max(wait, float(asked_wait) if asked_wait.isdecimal() else 0.0)
+            if wait > _LONGEST_WAIT:
+                said = f"the server asks to wait {wait:,.0f} seconds; run the same command then"
+                raise FetchError(f"{reason}: {said}") from error
         except URLError as error:
             reason, kind = f"no connection: {error.reason}", UnreachableError
         except (OSError, HTTPException) as error:
@@ -85,14 +90,3 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
             reason = f"wrong content: {error}"
         logger.info("%s: %s (attempt %d)", url, reason, attempt)
     raise kind(f"{reason} ({policy.attempts} attempts)")
-
-
-def _asked_wait(error: HTTPError, reason: str) -> float:
-    """Return the seconds that a busy server asks to wait; raise FetchError if it refuses, or asks for too many."""
-    if error.code not in RETRYABLE:
-        raise FetchError(reason) from error
-    asked = error.headers.get("Retry-After", "")
-    wait = float(asked) if asked.isdecimal() else 0.0
-    if wait > _LONGEST_WAIT:
-        raise FetchError(f"{reason}: the server asks to wait {wait:,.0f} seconds; run the same command then") from error
-    return wait
