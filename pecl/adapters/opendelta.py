@@ -17,7 +17,7 @@ import types
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -41,23 +41,16 @@ INSTALL_COMMAND = "pip install -r requirements.txt -r requirements-opendelta.txt
 PROMPT_STD = 0.02  # standard deviation of a fresh prompt in the released code
 
 
-class _Kind(NamedTuple):
-    """OpenDelta's class for one kind of adapter."""
-
-    class_name: str
-    names: dict[str, str]  # pecl's option -> OpenDelta's
-    fixed: dict[str, Any]  # arguments that are the same unless an option names them
-
-
-KINDS = {
-    "lora": _Kind("LoraModel", {"r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout"}, {}),
-    "bottleneck": _Kind("AdapterModel", {"bottleneck_dim": "bottleneck_dim"}, {"non_linearity": "gelu_new"}),
-    "compacter": _Kind(
+# OpenDelta's class, the names of pecl's options there, and arguments that are the same unless an option names them
+KINDS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    "lora": ("LoraModel", {"r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout"}, {}),
+    "bottleneck": ("AdapterModel", {"bottleneck_dim": "bottleneck_dim"}, {"non_linearity": "gelu_new"}),
+    "compacter": (
         "CompacterModel",
         {"reduction_factor": "reduction_factor", "phm_dim": "hypercomplex_division"},
         {"non_linearity": "relu"},  # AutoDeltaConfig's value, not the class's own default
     ),
-    "soft_prompt": _Kind(
+    "soft_prompt": (
         "SoftPromptModel",
         {"num_virtual_tokens": "soft_token_num"},
         {"token_init": False, "soft_token_num": DEFAULT_TOKENS},
@@ -92,7 +85,7 @@ class OpenDeltaAdapter:
         }
         if paths := _targets(adapter, tower):
             arguments["modified_modules"] = paths
-        make = getattr(import_opendelta(), KINDS[adapter.kind].class_name)
+        make = getattr(import_opendelta(), KINDS[adapter.kind][0])
         home, training = backbone.device, backbone.training
         backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
         backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
@@ -199,12 +192,12 @@ def _opendelta_arguments(configs: tuple[AdapterConfig, ...]) -> tuple[AdapterCon
         kinds = "+".join(config.kind for config in adapters) or "layernorm"
         raise ConfigError(f"engine opendelta: expected one of {', '.join(KINDS)}, got {kinds}")
     (adapter,) = adapters
-    kind = KINDS[adapter.kind]
-    arguments = dict(kind.fixed)
+    _, names, fixed = KINDS[adapter.kind]
+    arguments = dict(fixed)
     for item in fields(adapter):
         value = getattr(adapter, item.name)
-        if item.name in kind.names:
-            arguments |= {} if value is None else {kind.names[item.name]: value}
+        if item.name in names:
+            arguments |= {} if value is None else {names[item.name]: value}
         elif item.name != "target_modules" and value != item.default:
             expected, got = format_option(item.default), format_option(value)
             raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={expected}, got {got}")

@@ -40,7 +40,9 @@ class Summary:
     duplicates: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, captions: ParallelCaptions) -> None:
-        """Count the captions of a language and, once, the English captions."""
+        """Count the captions of a language and, once, the English ones; raise DataError for parts that are no use."""
+        if captions.part is not None:
+            check_parts(captions)
         self.rows = len(captions)
         self.parts = {part: captions.part.count(part) for part in PARTS} if captions.part else None
         for language, texts in (("en", captions.english), (captions.language, captions.target)):
@@ -79,12 +81,10 @@ class Summary:
         return "; ".join([counts, f"parts {parts}" if parts else "no parts", f"duplicates: {found or 'none'}"])
 
 
-def _galleries(captions: ParallelCaptions) -> Iterator[Sequence[int]]:
+def _galleries(captions: ParallelCaptions) -> list[Sequence[int]]:
     if captions.part is None:
-        yield range(len(captions))
-    else:
-        for part in PARTS:
-            yield [row for row, name in enumerate(captions.part) if name == part]
+        return [range(len(captions))]
+    return [[row for row, name in enumerate(captions.part) if name == part] for part in PARTS]
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,6 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
         need = [direction for direction, name in names.items() if name in table.columns]
         try:
             captions = load_dataset(str(path), language, need=need, text_only=not open_images)
-            if captions.part is not None:
-                check_parts(captions)
             summary.add(captions)
             if captions.images is not None and summary.images is None:
                 summary.add_images(captions)
@@ -144,10 +142,9 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
         downloaded = {path: record["sha256"] for path, record in read_download_records(root, folder).items()}
         for path, sha256 in (downloaded | expected).items():
             file = root / path
-            if not file.exists() or read_provenance(file) is not None:
-                continue
             try:
-                check_content(read_regular(file), sha256)
+                if file.exists() and read_provenance(file) is None:
+                    check_content(read_regular(file), sha256, path)
             except DataError as error:
                 yield f"{file} is not the file that was published: {error}"
 
@@ -162,8 +159,6 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
             for need in ((), *((direction,) for direction in there)):
                 try:
                     captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
-                    if captions.part is not None:
-                        check_parts(captions)
                     if not need:
                         summaries[split or name].add(captions)
                 except DataError as error:

@@ -142,15 +142,16 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
 
-def check_content(content: bytes, sha256: str | None, is_text: bool = False) -> None:
-    """Raise DataError unless a file's content has this SHA-256.
+def check_content(content: bytes, sha256: str | None, path: str | Path = "") -> None:
+    """Raise DataError unless the content of the file `path` has this SHA-256.
 
-    Where none is known, a photograph must decode, and text must be UTF-8 (`is_text`).
+    Where none is known, a photograph must decode, and text must be UTF-8.
     """
     if sha256 is not None:
         if (found := sha256_bytes(content)) != sha256:
             raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
         return
+    is_text = PurePosixPath(path).suffix.lower() not in (".jpg", ".jpeg", ".png")
     try:
         content.decode("utf-8") if is_text else decode_picture(content)
     except Exception as error:  # Pillow raises any exception
@@ -207,8 +208,7 @@ class _Downloader:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         if self._stopped.is_set():
             raise StoppedError("stopped")
-        is_text = PurePosixPath(file.path).suffix.lower() not in (".jpg", ".jpeg", ".png")
-        target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, is_text=is_text)
+        target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, path=file.path)
         if target.exists():
             content = read_regular(target)
             try:

@@ -84,8 +84,6 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
             reason, kind = f"no connection: {error.reason}", UnreachableError
         except (OSError, HTTPException) as error:
             reason = f"the connection broke: {error}"
-        except FetchError:
-            raise
         except DataError as error:
             reason = f"wrong content: {error}"
         logger.info("%s: %s (attempt %d)", url, reason, attempt)

@@ -94,7 +94,7 @@ def test_codes_are_languages_and_files_of_the_owners():
     for name in ("sib200", "ntrex", "gatitos", "seed"):
         for file in caption_files(name):
             if (root / file.path).exists():
-                check_content((root / file.path).read_bytes(), file.sha256, file.is_text)
+                check_content((root / file.path).read_bytes(), file.sha256, file.path)
             else:
                 assert file.path.endswith("test.tsv"), file.path
     assert len(load_dataset("gatitos", "bm", split="train", data_dir=root)) > 2500
