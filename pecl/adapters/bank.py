@@ -274,8 +274,7 @@ class AdapterBank:
         for tower, places, slots in self._by_tower(adapters):
             for part in [torch.arange(len(places))] if slots is None else _together(slots, batch_size):
                 chosen, own = [places[i] for i in part.tolist()], None if slots is None else slots[part]
-                rows = tower.encode_token_ids([token_ids[i] for i in chosen], batch_size, own, progress)
-                embeddings[chosen] = rows
+                embeddings[chosen] = tower.encode_token_ids([token_ids[i] for i in chosen], batch_size, own, progress)
         return embeddings
 
     def whole_lengths(

@@ -153,6 +153,4 @@ def layer_of(backbone: PreTrainedModel, path: str) -> int:
         return 0
     if own := re.match(rf"backbone\.{re.escape(family.layers)}\.(\d+)\.", path):
         return int(own[1])
-    if path.startswith(("head", "backbone.pooler.")):
-        return len(family.layers_of(backbone))
-    return 0
+    return len(family.layers_of(backbone)) if path.startswith(("head", "backbone.pooler.")) else 0

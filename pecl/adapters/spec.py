@@ -15,37 +15,26 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, cast
 
 from pecl.adapters.kind import AdapterConfig, height_of
-from pecl.adapters.kinds.bitfit import BitFitConfig
-from pecl.adapters.kinds.bottleneck import BottleneckConfig
-from pecl.adapters.kinds.compacter import CompacterConfig
-from pecl.adapters.kinds.full import FullConfig
-from pecl.adapters.kinds.hard_prompt import HardPromptConfig
-from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
-from pecl.adapters.kinds.lora import LoraConfig
-from pecl.adapters.kinds.prefix import PrefixConfig
-from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
-from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
 from pecl.errors import ConfigError, unknown
 from pecl.options import Registry, format_option, parse_option, quoted, unquote, value_type
 
 # Configs are listed in this order, however a spec orders its parts.
-_BUILT_IN: tuple[type[AdapterConfig], ...] = (
-    LoraConfig,
-    BottleneckConfig,
-    CompacterConfig,
-    WordEmbeddingsConfig,
-    SoftPromptConfig,
-    PrefixConfig,
-    HardPromptConfig,
-    LayerNormConfig,
-    BitFitConfig,
-    HeadConfig,
-    PoolerConfig,
-    FullConfig,
-)
-KINDS = Registry("adapter", {config_class.kind: config_class for config_class in _BUILT_IN})
-
+_BUILT_IN = {
+    "lora": "lora:LoraConfig",
+    "bottleneck": "bottleneck:BottleneckConfig",
+    "compacter": "compacter:CompacterConfig",
+    "word_embeddings": "word_embeddings:WordEmbeddingsConfig",
+    "soft_prompt": "soft_prompt:SoftPromptConfig",
+    "prefix": "prefix:PrefixConfig",
+    "hard_prompt": "hard_prompt:HardPromptConfig",
+    "layernorm": "layer_norm:LayerNormConfig",
+    "bitfit": "bitfit:BitFitConfig",
+    "head": "head:HeadConfig",
+    "pooler": "head:PoolerConfig",
+    "full": "full:FullConfig",
+}
+KINDS = Registry("adapter", {kind: f"pecl.adapters.kinds.{place}" for kind, place in _BUILT_IN.items()})
 WITH_LAYER_NORMS = ("lora", "bottleneck", "compacter")
 
 PRESETS: dict[str, str] = {
@@ -202,14 +191,14 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     """Raise ConfigError if a kind is there twice, `full` next to other parameters, or two kinds train one bias."""
     if not configs:
         raise ConfigError("adapter: expected at least one kind, such as lora, got none")
-    by_kind = {config.kind: config for config in configs}
+    by_kind: dict[str, Any] = {config.kind: config for config in configs}
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
         raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
     if "full" in by_kind and (others := [kind for kind in by_kind if kind not in ("full", "hard_prompt")]):
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
     norms, biases = by_kind.get("layernorm"), by_kind.get("bitfit")
-    if isinstance(norms, LayerNormConfig) and isinstance(biases, BitFitConfig):
+    if norms is not None and biases is not None:
         shared = [role for role in norms.target_modules if role in biases.target_modules]
         if shared:
             raise ConfigError(

@@ -130,8 +130,8 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
         problems += _file_problems(name, root)
     if open_images:
         problems += _image_problems(name, root, summaries)
-    once = dict.fromkeys(problems)  # several languages meet the same problem of the English captions
-    return CheckReport([Problem(None, None, message) for message in once], summaries)
+    # Once: several languages meet the same problem of the English captions
+    return CheckReport([Problem(None, None, message) for message in dict.fromkeys(problems)], summaries)
 
 
 def _file_problems(name: str, root: Path) -> Iterator[str]:

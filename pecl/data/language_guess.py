@@ -118,8 +118,7 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
         prior[ENGLISH] = _ENGLISH
     small = {iso: value * prior.get(iso, 1) for iso, value in guessed.items()}
     others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
-    values = _confidences(likelier.union(others), text)
-    weighted = {iso: value * prior.get(iso, 1) for iso, value in values.items()}
+    weighted = {iso: value * prior.get(iso, 1) for iso, value in _confidences(likelier.union(others), text).items()}
     total = sum(weighted.values())
     if among is not None and total:
         if sum(weighted[iso] for iso in others) >= CERTAIN * total:

@@ -42,8 +42,7 @@ def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, 
     with readable(path, what), open_regular(path) as file:
         content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
         # Escape bytes that are not UTF-8, so that reading goes on after a bad line
-        reader = io.TextIOWrapper(content, "utf-8", errors="surrogateescape", newline=newline)
-        for number, text in enumerate(reader):
+        for number, text in enumerate(io.TextIOWrapper(content, "utf-8", "surrogateescape", newline)):
             yield _checked(text if number else text.removeprefix(_BOM))
 
 

@@ -95,8 +95,7 @@ def read_translations(
 def _is_copy(lines: Sequence[str], file: Path) -> bool:
     """Say whether nearly all lines equal those of a file, if there is one, at the same places."""
     others = read_captions(file) if file.exists() else ()
-    equal = sum(a == b for a, b in zip(lines, others, strict=False))
-    return equal >= COPY_SHARE * max(len(lines), len(others))
+    return sum(a == b for a, b in zip(lines, others, strict=False)) >= COPY_SHARE * max(len(lines), len(others))
 
 
 def _resemblance(lines: Sequence[str], captions: Sequence[str]) -> float:

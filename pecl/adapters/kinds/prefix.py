@@ -45,8 +45,7 @@ class SlotPrefix(SlotModule):
             raise ConfigError(f"prefix: expected the attention implementation sdpa or eager, got {implementation!r}")
         heads = base.config.num_attention_heads
         d_head = base.config.hidden_size // heads
-        like = next(base.parameters())
-        self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=like)
+        self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=next(base.parameters()))
         # Only the layer gets another config: the backbone's own still makes the masks.
         self.plain_config = base.config
         base.config = copy.copy(base.config)

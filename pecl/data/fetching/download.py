@@ -136,8 +136,7 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
     if not path.exists():
         return {}
     try:
-        records = load_json(path)["files"]
-        return {name: {**record} for name, record in records.items()}
+        return {name: {**record} for name, record in load_json(path)["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
