@@ -11,10 +11,10 @@ from typing import Any
 
 from PIL import Image
 
+from pecl.data.captions import stripped_lines
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES
 from pecl.data.languages import ENGLISH, any_language_code
-from pecl.data.lines import stripped_lines
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.errors import ConfigError, DataError, is_text, unknown
 from pecl.files import sha256_json, sha256_lines

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from pecl.config import ExperimentConfig
-from pecl.data.captions import ParallelCaptions, resolve_captions_file
+from pecl.data.captions import ParallelCaptions, resolve_captions_file, stripped_lines
 from pecl.data.custom.sources import normal_form, parse_sources, weighted
 from pecl.data.languages import LANGUAGES
-from pecl.data.lines import stripped_lines
 from pecl.data.mixing import UNSPACED, Mixer
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool
 from pecl.data.registry import find_data_dir

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from pecl.data.captions import ParallelCaptions, resolve_captions_file
+from pecl.data.captions import CAPTIONS, TABLE, ParallelCaptions, readable, resolve_captions_file, stripped_lines
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of, suffix_of
 from pecl.data.languages import find_code, find_codes
-from pecl.data.lines import CAPTIONS, TABLE, readable, stripped_lines
 from pecl.errors import ConfigError, DataError, not_none, suggest
 from pecl.files import sha256_file
 

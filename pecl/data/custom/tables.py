@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pecl.data.lines import TABLE, lines_of, readable
+from pecl.data.captions import TABLE, lines_of, readable
 from pecl.errors import DataError, one_line, unknown
 from pecl.files import check_regular, parse_json
 

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pecl.data.captions import ParallelCaptions
-from pecl.data.lines import stripped_lines
+from pecl.data.captions import ParallelCaptions, stripped_lines
 from pecl.data.reading import OWNERS_CODES, DataRequest, published_set, read_parallel
 from pecl.data.translations import read_translations
 from pecl.errors import DataError, one_line

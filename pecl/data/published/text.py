@@ -26,9 +26,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.captions import ParallelCaptions, read_captions, readable, stripped_lines
 from pecl.data.languages import flores_languages
-from pecl.data.lines import readable, stripped_lines
 from pecl.data.published import multi30k
 from pecl.data.reading import OWNERS_CODES, DataRequest, published_set, read_parallel
 from pecl.errors import DataError, one_line
