@@ -88,8 +88,8 @@ def published_set(
     there is one.
     """
     record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
-    if subset := coco_subset(names):
-        record["coco_split"] = coco_counts(names)
+    subset, counts = coco_splits(names)
+    record |= {"coco_split": counts} if subset else {}
     texts: dict[str, Any] = {"english": None} | {name: tuple(column) for name, column in columns.items()}
     captions = ParallelCaptions(request.dataset, request.language, **texts, subset=subset, provenance=record)
     return captions if images is None else attach_images(captions, names, images)
@@ -206,13 +206,11 @@ def coco_split(name: str) -> str | None:
     return split if prefix == "COCO" and number else None
 
 
-def coco_subset(names: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the COCO split of each of `names`, `other` where it has none; None where no name has one."""
-    splits = [coco_split(name) for name in names]
-    return tuple(split or "other" for split in splits) if any(splits) else None
+def coco_splits(names: Sequence[str]) -> tuple[tuple[str, ...] | None, dict[str, int]]:
+    """Return the COCO split of each of `names`, `other` where it has none, and the number of names of each split.
 
-
-def coco_counts(names: Sequence[str]) -> dict[str, int]:
-    """Count the `names` of each COCO split: the possible contamination of a data set."""
+    The former is None where no name has a split. The latter are the possible contamination of a data set.
+    """
     splits = [coco_split(name) for name in names]
-    return {split: splits.count(split) for split in ("train2014", "val2014")}
+    subset = tuple(split or "other" for split in splits) if any(splits) else None
+    return subset, {split: splits.count(split) for split in ("train2014", "val2014")}

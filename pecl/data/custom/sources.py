@@ -47,18 +47,15 @@ def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
             raise ConfigError(f'{field}: expected sources joined by commas, got "{text}"')
         if name in [source.name for source in sources]:
             raise ConfigError(f'{field}: expected each source once, got "{name}" twice')
-        sources.append(TextSource(name, _weight(weight, name, field) if at else 1.0, optional))
+        try:
+            share = float(weight) if at else 1.0
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= MOST_WEIGHT:
+            expected = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
+            raise ConfigError(f'{field}: {expected}, got "{weight}"')
+        sources.append(TextSource(name, share, optional))
     return tuple(sources)
-
-
-def _weight(text: str, name: str, field: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = 0.0
-    if not 0 < weight <= MOST_WEIGHT:
-        raise ConfigError(f'{field}: expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}, got "{text}"')
-    return weight
 
 
 def read_source(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import COLUMNS, ParallelCaptions, read_captions
-from pecl.data.reading import DataRequest, attach_images, coco_counts, coco_subset, published_set, read_parallel
+from pecl.data.reading import DataRequest, attach_images, coco_splits, published_set, read_parallel
 from pecl.data.translations import read_translations
 from pecl.errors import DataError, not_none, unknown
 from pecl.files import sha256_lines
@@ -136,7 +136,7 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translations, record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
-    about = {"split": split, "translations": record, "coco_split": coco_counts(names)}
+    about = {"split": split, "translations": record, "coco_split": coco_splits(names)[1]}
     return published_set(replace(request, dataset="multi30k"), columns | translations, files, about, names), names
 
 
@@ -154,7 +154,7 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
         request.language,
         *(None if None in parts else tuple(chain.from_iterable(parts)) for parts in columns.values()),
         part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
-        subset=coco_subset(names),
+        subset=coco_splits(names)[0],
         provenance={part: captions.provenance for part, (captions, _) in read.items()},
     )
     return attach_images(captions, names, request.root / IMAGES_FOLDER)

@@ -13,8 +13,9 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import cached_file
 
 from pecl.data.languages import LANGUAGES, find_name, language_name
-from pecl.errors import ConfigError, DataError, WeightsError, not_none, one_line, unknown
+from pecl.errors import ConfigError, DataError, WeightsError, not_none, one_line
 from pecl.files import sha256_file, sha256_json
+from pecl.options import option, problems_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +32,14 @@ class TranslationConfig:
     source: str
     target: str
     revision: str | None = None  # commit, branch or tag on the Hub; None for its main branch
-    num_beams: int = 4  # 1 is greedy
-    max_new_tokens: int = 256  # length at which a translation is cut off
-    dtype: str = "float32"  # of the weights, a key of `DTYPES`
+    num_beams: int = option(4, "width of the beam search; 1 is greedy", low=1)
+    max_new_tokens: int = option(256, "length at which a translation is cut off", low=1)
+    dtype: str = option("float32", "type of the weights", choices=tuple(DTYPES))
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise ConfigError(unknown("dtype", self.dtype, DTYPES))
-        for name in ("num_beams", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
+        if problems := problems_of(self):
+            raise ConfigError("; ".join(problems))
 
 
 class Translator:
