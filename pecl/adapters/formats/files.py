@@ -250,17 +250,16 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             counts = [math.prod(shape) * (1 if scale else WHOLE.itemsize) for _, shape, *scale in parameters]
             numbers, first = np.pad(numbers, (0, sum(counts) - len(numbers)), constant_values=ZERO), 0
             for (name, shape, *scale), count in zip(parameters, counts, strict=True):
-                state[name] = torch.from_numpy(_values(numbers[first : first + count], *scale).reshape(shape))
+                own = numbers[first : first + count]
+                if scale:
+                    mean, step = map(np.float32, scale)
+                    values = (mean + _STEPS * step)[own]  # (256,) by code
+                else:
+                    rows = own.reshape(WHOLE.itemsize, -1)  # four rows of bytes
+                    values = np.ascontiguousarray(rows.T).view(WHOLE).ravel().cumsum().astype(np.int32)
+                state[name] = torch.from_numpy(values.reshape(shape))
                 first += count
             at += size
     except (zlib.error, TypeError, LookupError, ValueError) as error:
         raise ValueError(f"codes and layout of the parameters do not fit together: {error}") from error
     return state
-
-
-def _values(codes: np.ndarray, mean: float | None = None, step: float | None = None) -> np.ndarray:
-    """Return the values of codes (N,) of one parameter; whole numbers have no mean and no step."""
-    if mean is None or step is None:
-        rows = codes.reshape(WHOLE.itemsize, -1)  # four rows of bytes
-        return np.ascontiguousarray(rows.T).view(WHOLE).ravel().cumsum().astype(np.int32)
-    return (np.float32(mean) + _STEPS * np.float32(step))[codes]  # (256,) by code
