@@ -92,9 +92,7 @@ class Adapter:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield (name, parameter (S, ...)) of every slot module, in a fixed order."""
-        for path, module, _ in self.modules:
-            for name, parameter in module.slot_parameters().items():
-                yield f"{path}.{name}", parameter
+        return ((name, one) for name, one in self.named_tensors() if isinstance(one, nn.Parameter))
 
     def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and untrained whole numbers."""
