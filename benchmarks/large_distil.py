@@ -48,7 +48,7 @@ from pecl.experiment.run import towers_of
 from pecl.results.environment import process_peak_mb
 from pecl.results.result import collect
 from pecl.training.losses import Objective
-from pecl.training.schedule import Schedule
+from pecl.training.optimizer import Schedule
 from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 

@@ -37,7 +37,8 @@ from pecl.experiment.run import use_threads
 from pecl.export.sentence_transformers import export_towers
 from pecl.files import write_json
 from pecl.training.losses import Objective
-from pecl.training.schedule import Schedule, SlotRecord
+from pecl.training.optimizer import Schedule
+from pecl.training.state import SlotRecord
 from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 

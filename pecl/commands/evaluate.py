@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
-from pecl.experiment.hubs import check_corrections, corrected_recall
+from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
-from pecl.experiment.presence import presence
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import Column, evaluations_table, plain_table, reported

@@ -25,12 +25,7 @@ TRAIN_ON = Registry(
         **{name: f"pecl.experiment.inputs:{name}_text" for name in TEXT_SETS},
     },
 )
-ANCHORS = ("student", "frozen")
 LEXICON = "lexicon"  # the start that a lexicon gives, in place of a file
-SOLVERS = ("gradient", "closed-form")
-CHOOSE = ("validation", "text", "last")
-OVERLAPS = ("refuse", "drop", "allow")
-GALLERIES = ("images", "english")
 TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")  # data sets without photographs: their gallery is english
 
 
@@ -53,3 +48,4 @@ class Role(Flag):
     MACHINE = auto()  # how this machine works on it: recorded and compared, but no part of a run's identity
     SAME_BITS = auto()  # how much of a tower is loaded: no part of a run's identity, since results are the same bits
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
+    LATER = auto()  # counts only with another value than the default: results from before the field keep their run id

@@ -2,29 +2,17 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. A config
 checks its values and reports all problems at once. The run id is a hash over the fields that can change the result,
-without fields of the roles `PATH` and `MACHINE` (threads, processes). Fields marked `unless_default` count
-only with another value than the default, so that results from before the field keep their run id.
+without fields of the roles `PATH` and `MACHINE` (threads, processes).
 
-A new field needs one line with its roles: `fields_of` derives all sets of fields from them.
+A new field needs one line with its roles, `LATER` among them: `fields_of` derives all sets of fields from them.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import (
-    ANCHORS,
-    CHOOSE,
-    ENGINES,
-    GALLERIES,
-    LOSSES,
-    OVERLAPS,
-    SOLVERS,
-    TEXT_TESTS,
-    TRAIN_ON,
-    Role,
-)
+from pecl.config.choices import ENGINES, LOSSES, TEXT_TESTS, TRAIN_ON, Role
 from pecl.config.plugins import fingerprint
 from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.data.languages import any_language_code, language_code
@@ -33,6 +21,7 @@ from pecl.files import is_path, sha256_json
 from pecl.machine import FP32, PRECISIONS, resolve_precision
 from pecl.options import TOP_LAYERS, option, problems_of
 
+_SOLVERS = ("gradient", "closed-form")
 _MAX_SEED = 2**62  # torch takes less than 2 ** 64, and each step adds to it
 _TOWER = Role.EVALUATION | Role.GROUP
 _DATA = Role.EVALUATION | Role.DATA
@@ -68,7 +57,7 @@ class ExperimentConfig:
     allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's", _DATA)
     language: str = _option("de", "target language", _DATA | Role.FLEET | Role.ROW)
     joint: str | None = _option(
-        None, "languages that train one adapter together, joined by +, such as de+fr+cs", unless_default=True
+        None, "languages that train one adapter together, joined by +, such as de+fr+cs", Role.LATER
     )
     route: str = _option(
         "method1",
@@ -93,30 +82,26 @@ class ExperimentConfig:
         None,
         "translated text to train on, joined by commas: names of --train-on, tables with two columns, or two aligned "
         "files a.en=a.cs; a.tsv@0.5 uses half of the pairs",
-        Role.INPUT | Role.COMMAS,
-        unless_default=True,
+        Role.INPUT | Role.COMMAS | Role.LATER,
     )
     mixed: str | None = _option(
         None,
         "also train on English captions with some words replaced by their translations: multi30k, or files with a "
         "caption per line, joined by commas; a.txt@0.5 uses half of the captions",
-        Role.INPUT | Role.COMMAS,
-        unless_default=True,
+        Role.INPUT | Role.COMMAS | Role.LATER,
     )
-    clean: bool = _option(False, "drop empty and repeated pairs of the training text", Role.INPUT, unless_default=True)
+    clean: bool = _option(False, "drop empty and repeated pairs of the training text", Role.INPUT | Role.LATER)
     overlap: str = _option(
         "refuse",
         "pairs of the training text that are in the test part: refuse, drop or allow",
-        Role.INPUT,
-        choices=OVERLAPS,
-        unless_default=True,
+        Role.INPUT | Role.LATER,
+        choices=("refuse", "drop", "allow"),
     )
     held_out: int | None = _option(
         None,
         "number of English captions to hold out for choosing weights (default: a tenth, at most 1000)",
-        Role.INPUT,
+        Role.INPUT | Role.LATER,
         low=1,
-        unless_default=True,
     )
     adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
@@ -128,9 +113,8 @@ class ExperimentConfig:
     adapter_layers: str | None = _option(
         None,
         "layers of the text tower with the adapter: top-K for the K topmost (default: the adapter's own, all)",
-        Role.ROW,
+        Role.ROW | Role.LATER,
         form=TOP_LAYERS,
-        unless_default=True,
     )
     alignment: str = _option(
         "mse",
@@ -148,47 +132,42 @@ class ExperimentConfig:
         "student",
         "student: gradients flow through both texts; frozen: the tower without its adapter",
         _LOSS | Role.ANCHOR,
-        choices=ANCHORS,
+        choices=("student", "frozen"),
     )
     lr: float = _option(1e-4, "peak learning rate (after warm-up)", _LOSS, low=0.0)
     solver: str = _option(
         "gradient",
         "phases of training, for example closed-form+gradient; closed-form solves the head by ridge regression",
-        Role.SEARCHED | Role.INPUT,
-        choices=SOLVERS,
+        Role.SEARCHED | Role.INPUT | Role.LATER,
+        choices=_SOLVERS,
         joined=True,
-        unless_default=True,
     )
     start: str | None = _option(
         None,
         "initialise from this adapter; its configuration replaces --adapter. Or lexicon: initialise word embeddings "
         "from the English words that they translate (default: the kind's own initial values)",
-        Role.SEARCHED | Role.COMMAS,
-        unless_default=True,
+        Role.SEARCHED | Role.COMMAS | Role.LATER,
     )
-    warmup: int = _option(0, "steps in which the learning rate rises from 0", Role.SEARCHED, low=0, unless_default=True)
+    warmup: int = _option(0, "steps in which the learning rate rises from 0", Role.SEARCHED | Role.LATER, low=0)
     ema: float = _option(
         0.0,
         "decay of the moving average of the weights, such as 0.99; 0 averages nothing",
-        Role.SEARCHED,
+        Role.SEARCHED | Role.LATER,
         low=0.0,
         high=0.9999,
-        unless_default=True,
     )
     choose: str = _option(
         "validation",
         "weights to keep: best recall on the validation part (validation), best text-to-text recall on held-out "
         "pairs (text), or the last",
-        Role.SEARCHED | Role.INPUT,
-        choices=CHOOSE,
-        unless_default=True,
+        Role.SEARCHED | Role.INPUT | Role.LATER,
+        choices=("validation", "text", "last"),
     )
     patience: int | None = _option(
         None,
         "stop after this many evaluations without a better score (default: train to the last step)",
-        Role.SEARCHED,
+        Role.SEARCHED | Role.LATER,
         low=1,
-        unless_default=True,
     )
     shots: int | None = _option(
         50,
@@ -208,7 +187,7 @@ class ExperimentConfig:
         42, "seed of the few-shot split", Role.INPUT | Role.FLEET | Role.GROUP, low=0, high=_MAX_SEED
     )
     gallery: str = _option(
-        "images", "items to retrieve: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
+        "images", "items to retrieve: images, or english (captions)", _DATA | Role.GROUP, choices=("images", "english")
     )
     weights: str | None = _option(
         None,
@@ -219,15 +198,13 @@ class ExperimentConfig:
     image_embeddings: str | None = _option(
         None,
         "image embeddings by another program, in place of the image tower: .npy, parquet or a folder",
-        Role.EVALUATION | Role.COMMAS,
-        unless_default=True,
+        Role.EVALUATION | Role.COMMAS | Role.LATER,
         flag=False,  # `pecl evaluate` calls it --embeddings
     )
     image_paths: str | None = _option(
         None,
         "file with the path of each row of an array of image embeddings",
-        Role.EVALUATION | Role.COMMAS,
-        unless_default=True,
+        Role.EVALUATION | Role.COMMAS | Role.LATER,
         flag=False,  # `pecl evaluate` calls it --paths
     )
     device: str = _option(
@@ -236,15 +213,13 @@ class ExperimentConfig:
     precision: str = _option(
         FP32,
         "arithmetic of the text tower: fp32, bf16, or auto (bf16 where it is faster); trained values stay fp32",
-        Role.EVALUATION | Role.STEP_TIME,
+        Role.EVALUATION | Role.STEP_TIME | Role.LATER,
         choices=PRECISIONS,
-        unless_default=True,
     )
     trim_vocabulary: bool = _option(
         False,
         "keep only token embeddings that occur in the data: less memory, equal results",
-        Role.SAME_BITS,
-        unless_default=True,
+        Role.SAME_BITS | Role.LATER,
     )
     threads: int | None = _option(None, "CPU threads (affects rounding; default: all)", Role.MACHINE, low=1)
     out: str = _option("results/default", "folder of the experiment's results", Role.PATH | Role.COMMAS)
@@ -252,16 +227,14 @@ class ExperimentConfig:
         None,
         "your Python files, or installed plug-ins, that register adapters, losses, data sets or languages; joined by "
         "commas",
-        Role.PATH | Role.COMMAS,
-        unless_default=True,
+        Role.PATH | Role.COMMAS | Role.LATER,
         flag=False,  # every command has it, see `commands.options`
     )
     processes: int = _option(
         1,
         "processes that share each batch (affects rounding); torchrun sets it",
-        Role.MACHINE,
+        Role.MACHINE | Role.LATER,
         low=1,
-        unless_default=True,
         flag=False,
     )
 
@@ -273,8 +246,12 @@ class ExperimentConfig:
             problems.append(f"language: {error}")
         if self.dataset in TEXT_TESTS:
             object.__setattr__(self, "gallery", "english")
-        if isinstance(self.solver, str) and all(name in SOLVERS for name in self.solvers):
-            problems += self._check_solver()
+        if isinstance(self.solver, str) and all(name in _SOLVERS for name in self.solvers):
+            if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):
+                expected = "expected gradient once, and closed-form before and after it at most"
+                problems.append(f'solver: {expected}, got "{self.solver}"')
+            elif self.engine != "pecl" and ("closed-form" in self.solvers or self.start is not None):
+                problems.append(f'engine: expected pecl with the solver closed-form or a start, got "{self.engine}"')
         if isinstance(self.joint, str):
             problems += self._check_joint()
         try:
@@ -290,13 +267,6 @@ class ExperimentConfig:
     def _code(self, text: str) -> str:
         """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
-
-    def _check_solver(self) -> list[str]:
-        if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):
-            return [f'solver: expected gradient once, and closed-form before and after it at most, got "{self.solver}"']
-        if self.engine != "pecl" and ("closed-form" in self.solvers or self.start is not None):
-            return [f'engine: expected pecl with the solver closed-form or a start, got "{self.engine}"']
-        return []
 
     def _check_joint(self) -> list[str]:
         try:
@@ -335,23 +305,20 @@ class ExperimentConfig:
 
     def identity(self, kind: str = "train") -> dict[str, Any]:
         """Return the fields that can change the result of a run of `kind`: train, or evaluate."""
-        kept = (item for item in fields(self) if item.name not in _OUTSIDE_IDENTITY)
+        names = IDENTITY_DEFAULTS.keys()
         if kind == "evaluate":
-            kept = (item for item in kept if item.name in EVALUATION_FIELDS)
+            names &= EVALUATION_FIELDS
         elif self.route in WITHOUT_ANCHOR:
-            kept = (item for item in kept if item.name not in ANCHOR_FIELDS)
-        return {item.name: getattr(self, item.name) for item in kept if self._counts(item)}
-
-    def _counts(self, item: Field) -> bool:
-        return not item.metadata.get("unless_default") or getattr(self, item.name) != item.default
+            names -= ANCHOR_FIELDS
+        return {name: value for name, value in self.to_record().items() if name in names}
 
     def run_id(self, kind: str = "train") -> str:
         """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the fields that a result records: all but `unless_default` fields with their defaults."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if self._counts(item)}
+        """Return the fields that a result records: all but those of the role `LATER` with their defaults."""
+        return {name: value for name, value in vars(self).items() if name not in _LATER or value != _LATER[name]}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "ExperimentConfig":
@@ -360,11 +327,10 @@ class ExperimentConfig:
         Raises:
             ValueError: a field is unknown to this version.
         """
-        defaults = {item.name: item.default for item in fields(cls)}
-        if strange := record.keys() - defaults.keys():
+        if strange := record.keys() - _DEFAULTS.keys():
             raise ValueError(f"config.{min(strange)} is unknown to this version of pecl")
         config = object.__new__(cls)
-        for name, value in {**defaults, **record}.items():
+        for name, value in {**_DEFAULTS, **record}.items():
             object.__setattr__(config, name, value)
         return config
 
@@ -381,7 +347,9 @@ def fields_of(roles: Role) -> frozenset[str]:
 EVALUATION_FIELDS = fields_of(Role.EVALUATION)
 FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
-_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
+_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig)}
+_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS | Role.MACHINE)
+_LATER = {name: _DEFAULTS[name] for name in fields_of(Role.LATER)}
 # Names and defaults of the fields that can change a result, in their order
-IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}
+IDENTITY_DEFAULTS = {name: value for name, value in _DEFAULTS.items() if name not in _OUTSIDE_IDENTITY}

@@ -43,7 +43,7 @@ def load_plugin(name: str) -> str:
 
 def load_plugins(names: str | Iterable[str] | None) -> None:
     """Run the plug-ins that `--plugin` names, joined by commas, or those of another process, by `loaded_plugins`."""
-    for name in _names(names) if names is None or isinstance(names, str) else names:
+    for name in names.split(",") if isinstance(names, str) else names or ():
         load_plugin(name)
 
 
@@ -54,24 +54,22 @@ def loaded_plugins() -> list[str]:
 
 def fingerprint(names: str | None) -> str | None:
     """Return the SHA-256 of the plug-ins that a config names, or None; raise ConfigError if one was not run here."""
-    hashes = []
-    for name in _names(names):
+    if names is None:
+        return None
+    hashes = list[str]()
+    for name in names.split(","):
         if _key(name) not in _loaded:
             raise ConfigError(
                 f"plugin: {name} is code, which a config does not run: expected --plugin {name} on the command "
                 f'line too, or pecl.load_plugin("{name}") before'
             )
         hashes.append(_loaded[_key(name)])
-    return sha256_json(hashes) if len(hashes) > 1 else next(iter(hashes), None)
+    return sha256_json(hashes) if len(hashes) > 1 else hashes[0]
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
     """Return the entry points of the group `pecl.plugins` by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def _names(names: str | None) -> list[str]:
-    return [] if names is None else names.split(",")
 
 
 def _is_file(name: str) -> bool:
@@ -103,7 +101,6 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
 
 
 def _run_file(name: str, path: str) -> None:
-    """Run a file as a new module."""
     try:
         source = read_regular(path)
     except (OSError, ValueError) as error:
@@ -123,7 +120,6 @@ def _run_file(name: str, path: str) -> None:
 
 
 def _import(name: str) -> None:
-    """Import the module of an entry point."""
     installed = installed_plugins()
     if name not in installed:
         there = f", such as {', '.join(sorted(installed))}" if installed else " (there is none here)"
@@ -133,19 +129,15 @@ def _import(name: str) -> None:
         )
     module = installed[name].module
     try:
-        with _loading(name, _sha256_of(module), module.partition(".")[0]):
+        spec = importlib.util.find_spec(module)
+        origin = Path((spec and spec.origin) or "")
+        is_package = spec is not None and spec.submodule_search_locations is not None
+        files = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
+        sha256 = sha256_json({path.relative_to(origin.parent).as_posix(): sha256_file(path) for path in files})
+        with _loading(name, sha256, module.partition(".")[0]):
             installed[name].load()
     except Exception as error:
         raise ConfigError(f"plugin: {name}, the module {module}: {_reason(error)}") from error
-
-
-def _sha256_of(module: str) -> str:
-    """Return the SHA-256 of a module's source, that of modules below it included."""
-    spec = importlib.util.find_spec(module)
-    origin = Path((spec and spec.origin) or "")
-    package = spec is not None and spec.submodule_search_locations is not None
-    files = sorted(origin.parent.rglob("*.py")) if package else [origin]
-    return sha256_json({path.relative_to(origin.parent).as_posix(): sha256_file(path) for path in files})
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 from pecl.config.experiment import ExperimentConfig
 from pecl.errors import ConfigError, suggest
-from pecl.files import parse_yaml, read_regular
+from pecl.files import read_regular
 from pecl.options import parse_option
 
 FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed package, too
@@ -63,12 +63,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         if not path.is_file():
             path = own.get(str(path), path)
         text = read_regular(path).decode("utf-8")
-        document = parse_yaml(text)
-        node = yaml.compose(text)
+        document, node = yaml.safe_load(text), yaml.compose(text)
     except OSError as error:
         hint = suggest(path.stem, own)
         raise ConfigError(f"cannot read config {path}: {error.strerror or error}{hint}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # of dates, numbers and depth
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

@@ -13,8 +13,7 @@ from torch import nn
 
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.errors import DataError
-from pecl.files.images import ImageFiles
-from pecl.files.pictures import to_rgb
+from pecl.files.images import ImageFiles, to_rgb
 
 Picture = str | Path | Image.Image
 

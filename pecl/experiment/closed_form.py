@@ -17,7 +17,7 @@ from pecl.encoders.batches import TokenIds
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 from pecl.training.closed_form import LinearMap, NormalEquations, choose_ridge
-from pecl.training.schedule import SlotRecord, SolvedHead
+from pecl.training.state import SlotRecord
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,10 @@ class HeadSolver:
             if record.diverged is None:
                 record.solved.append(self._solve_slot(slot))
 
-    def _solve_slot(self, slot: int) -> SolvedHead:
+    def _solve_slot(self, slot: int) -> dict[str, float]:
         started = time.monotonic()
         members = [member for member, own in zip(self.members, self.slot_of, strict=True) if own == slot]
-        base = _linear(self.head.plain_base(slot))
-        prior = _linear(self.head.merged(slot))
+        base, prior = _linear(self.head.plain_base(slot)), _linear(self.head.merged(slot))
         has_bias = isinstance(self.head, SlotLowRankLinear) or self.head.bias is not None
         equations = NormalEquations(base.weight.shape[1], base.weight.shape[0], bias=has_bias)
         for member in members:
@@ -59,11 +58,17 @@ class HeadSolver:
         held_out = [self._whole(slot, member) for member in members]
         features, anchors = (torch.cat(parts) for parts in zip(*held_out, strict=True))
         ridge = choose_ridge(equations, prior, features, anchors)
-        self._put(slot, equations, base, prior, ridge)
+        if isinstance(self.head, SlotLowRankLinear):
+            values = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
+        else:
+            values = vars(equations.solve(prior, ridge))  # weight and bias
+        for name, parameter in self.head.slot_parameters().items():
+            parameter.data[slot] = values[name].to(parameter)
         found = _linear(self.head.merged(slot))  # possibly of low rank
         error = float((found(features) - anchors.double()).square().mean())
         logger.info("head of slot %d solved: %d pairs, ridge %g", slot, equations.count, ridge)
-        return SolvedHead(ridge, error, equations.count, round(time.monotonic() - started, 2))
+        seconds = round(time.monotonic() - started, 2)
+        return {"ridge": ridge, "held_out_mse": error, "pairs": equations.count, "seconds": seconds}
 
     def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
         slots, tower = torch.tensor([slot]).expand(len(token_ids)), self.adapter.tower
@@ -79,15 +84,6 @@ class HeadSolver:
         for places, batch in self._features(slot, member.held_out_tokens):
             features[places] = batch
         return features, anchors
-
-    def _put(self, slot: int, equations: NormalEquations, base: LinearMap, prior: LinearMap, ridge: float) -> None:
-        if isinstance(self.head, SlotLowRankLinear):
-            values = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
-        else:
-            found = equations.solve(prior, ridge)
-            values = {"weight": found.weight, "bias": found.bias}
-        for name, parameter in self.head.slot_parameters().items():
-            parameter.data[slot] = values[name].to(parameter)
 
 
 def _linear(layer: nn.Linear) -> LinearMap:

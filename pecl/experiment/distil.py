@@ -4,15 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pecl.config import (
-    DISTIL_DEFAULTS,
-    SCHEDULE_FIELDS,
-    TEXT_SETS,
-    WITH_IMAGES,
-    ExperimentConfig,
-    make_config,
-    schedule_for,
-)
+from pecl.config import TEXT_SETS, ExperimentConfig, make_config
+from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
 from pecl.data.languages import way_to_adapter
 from pecl.data.registry import dataset_languages
 from pecl.errors import ConfigError, not_none
@@ -98,9 +91,5 @@ def _warn(result: Result) -> None:
             logger.warning(said, result.name, queries, what, before, after, way_on)
     scores = [score for _, score in result.curve.val_mean_recall_at_1]
     if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is that of the start
-        logger.warning(
-            "%s: mean R@1 on the text that is held out fell from %.3f to at most %.3f: the start is kept",
-            result.name,
-            scores[0],
-            max(scores[1:]),
-        )
+        said = "%s: mean R@1 on the text that is held out fell from %.3f to at most %.3f: the start is kept"
+        logger.warning(said, result.name, scores[0], max(scores[1:]))

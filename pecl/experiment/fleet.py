@@ -26,16 +26,15 @@ from pecl.experiment.record import describe_adapter, describe_data, record_train
 from pecl.experiment.start import start_slots, translate_slots
 from pecl.files import sha256_json
 from pecl.files.typed_json import encode
-from pecl.results import parts
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
 from pecl.results.result import OTHER_TEXT, Result, adapter_path, read_result, run_name, write_unfinished
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import ProcessGroup
 from pecl.training.losses import Objective
-from pecl.training.schedule import Schedule, SlotRecord
+from pecl.training.optimizer import Schedule
+from pecl.training.state import SlotRecord
 from pecl.training.task import ImageTask, SlotTask
 from pecl.training.trainer import Trainer
-from pecl.training.worker_rank import WorkerSetup
 
 logger = logging.getLogger(__name__)
 
@@ -59,27 +58,15 @@ class Fleet:
     """Runs that are trained together. Frozen embeddings are computed here, before an adapter is attached."""
 
     def __init__(self, members: list[Prepared]) -> None:
-        self.members = members
-        self.slot_of = [0 if prepared.config.joint else i for i, prepared in enumerate(members)]
+        self.members, joint = members, members[0].config.joint
+        self.slot_of = [0 if joint else i for i in range(len(members))]
+        self.seeds = [prepared.config.seed for prepared in members[: 1 if joint else None]]  # one per slot
         self.tower_size = size_of(members[0].towers.text)
-        self.tokens = [{part: prepared.tokens(part) for part in ("val", "test")} for prepared in members]
-        self.evaluators = [{part: prepared.evaluator(part) for part in ("val", "test")} for prepared in members]
-        self.zero_shot = [
-            {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
-            for prepared, evaluators in zip(members, self.evaluators, strict=True)
-        ]
-        self.other = [prepared.other_evaluator() if prepared.other_text is not None else None for prepared in members]
-        self.by_text = members[0].config.choose == "text"
+        self.checks = [prepared.checks() for prepared in members]
         for prepared in members:
             if prepared.config.chooses_by_text:
                 _ = prepared.text_gallery  # needs the tower without adapter
         self.tasks = [_slot_task(prepared) for prepared in members]
-        self.run_ids = [prepared.config.run_id() for prepared in members]
-
-    @property
-    def seeds(self) -> list[int]:
-        """One per slot."""
-        return [self.members[self.slot_of.index(slot)].config.seed for slot in sorted(set(self.slot_of))]
 
     def trainer(self, adapter: Adapter, processes: ProcessGroup) -> Trainer:
         """Return the trainer of an adapter's slots, which begins with `config.start` or resumes from a saved state."""
@@ -90,12 +77,8 @@ class Fleet:
             start_slots(adapter, config.start)
         path = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):
-            logger.warning(
-                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts",
-                self.run_ids[0],
-                others[0],
-                torch.get_num_threads(),
-            )
+            said = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
+            logger.warning(said, config.run_id(), others[0], torch.get_num_threads())
         schedule = Schedule(
             config.epochs if "gradient" in config.solvers else 0,
             config.batch_size,
@@ -109,17 +92,17 @@ class Fleet:
         validate = partial(self._validate, adapter)
         return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
 
-    def setup(self, adapter: Adapter) -> WorkerSetup:
-        """Return what the worker ranks load before the first batch."""
+    def setup(self, adapter: Adapter) -> dict[str, Any]:
+        """Return the setup of the worker ranks, for `set_up_workers`."""
         config = self.members[0].config
-        return WorkerSetup(
-            tower_arguments(config),
-            kept_tokens(adapter.tower),
-            config.engine,
-            (config.adapter, config.rank, config.adapter_layers),
-            self.seeds,
-            [list(texts) for texts in self.trained_often()] if adapter.first_layer else [],
-        )
+        return {
+            "towers": tower_arguments(config),
+            "vocabulary": kept_tokens(adapter.tower),
+            "engine": config.engine,
+            "adapter": (config.adapter, config.rank, config.adapter_layers),
+            "seeds": self.seeds,
+            "texts": [list(texts) for texts in self.trained_often()] if adapter.first_layer else [],
+        }
 
     def trained_often(self) -> list[TokenIds]:
         """Return the texts that training encodes repeatedly without dropout, the most frequent first."""
@@ -133,54 +116,51 @@ class Fleet:
     def encoded_often(self) -> list[TokenIds]:
         """Return the texts that training and measuring encode repeatedly, the most frequent first."""
         held_out = [prepared.held_out_tokens for prepared in self.members if prepared.config.chooses_by_text]
-        val, test = ([tokens[part] for tokens in self.tokens] for part in ("val", "test"))
-        return [*(() if self.by_text else val), *held_out, *self.trained_often(), *val, *test]
+        val, test = ([checks[part].token_ids for checks in self.checks] for part in ("val", "test"))
+        by_text = self.members[0].config.choose == "text"
+        return [*(() if by_text else val), *held_out, *self.trained_often(), *val, *test]
 
-    def measure(self, adapter: Adapter, records: Sequence[SlotRecord]) -> list[dict[str, dict[str, Evaluation]]]:
-        """Evaluate plain tower, final and best weights of each run: {val, test} x stage; {} for a diverged run.
+    def record(self, adapter: Adapter, trainer: Trainer) -> list[Result]:
+        """Measure each run, write its adapter file and then its result, and return the results.
 
-        Runs on training text are also measured on `other_text`, plain and with the best weights. Afterwards the slots
-        hold their best weights.
+        Plain tower, final and best weights are measured. Afterwards the slots hold their best weights.
         """
+        results = list[Result]()
+        measured = self._measure(adapter, trainer.records)
+        for slot, prepared, found in zip(self.slot_of, self.members, measured, strict=True):
+            record, config = trainer.records[slot], prepared.config
+            if not found:
+                said = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
+                stopped = not_none(record.stopped, "stopped")
+                results.append(read_result(write_unfinished(config, "failed", error=said, steps=stopped)))
+                continue
+            path = adapter_path(config.out, run_name(config, config.run_id()))
+            save_adapter(path, adapter.file_state(record.best), adapter.configs, config.language, adapter.tower)
+            described = describe_adapter(adapter, self.tower_size, path)
+            results.append(record_training(prepared, found, described, trainer, slot, len(self.members)))
+        config = self.members[0].config
+        remove_states(config.out, config.run_id())
+        return results
+
+    def _measure(self, adapter: Adapter, records: Sequence[SlotRecord]) -> list[dict[str, dict[str, Evaluation]]]:
+        """Return for each run the measurements of val, test and, plain and best, `other_text`; {} if it diverged."""
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
-        measured = [
-            {p: {"zero_shot": self.zero_shot[i][p], "final": self._evaluate(adapter, i, p)} for p in ("val", "test")}
-            if i in ended
-            else {}
-            for i in range(len(self.members))
-        ]  # before any slot is changed
+        finals = {  # before any slot is changed
+            (i, part): self._evaluate(adapter, i, part) for i in ended for part in self.checks[i] if part != OTHER_TEXT
+        }
         ends = [adapter.slot_state(slot) for slot in range(len(records))]
         for slot in {self.slot_of[i] for i in ended}:
             adapter.load_slot_state(slot, records[slot].best)
+        measured: list[dict[str, dict[str, Evaluation]]] = [{} for _ in self.members]
         for i in ended:
             slot = self.slot_of[i]
             is_final = all(torch.equal(value, ends[slot][name]) for name, value in records[slot].best.items())
-            for part, found in measured[i].items():
-                found["best"] = found["final"] if is_final else self._evaluate(adapter, i, part)
-            if (other := self.other[i]) is not None:
-                evaluator, plain = other
-                best = evaluator(embed_queries(adapter, slot, self.members[i].other_tokens))
-                measured[i][OTHER_TEXT] = {"zero_shot": plain, "best": best}
+            for part, check in self.checks[i].items():
+                final = finals.get((i, part))
+                best = final if is_final and final is not None else self._evaluate(adapter, i, part)
+                stages = {"zero_shot": check.plain, "final": final, "best": best}
+                measured[i][part] = {stage: found for stage, found in stages.items() if found is not None}
         return measured
-
-    def record(
-        self, adapter: Adapter, trainer: Trainer, measured: Sequence[dict[str, dict[str, Evaluation]]]
-    ) -> list[Result]:
-        """Write the adapter file and then the result of each run, and return the results."""
-        results = []
-        for i, (prepared, found) in enumerate(zip(self.members, measured, strict=True)):
-            slot, record = self.slot_of[i], trainer.records[self.slot_of[i]]
-            if not found:
-                results.append(_failed(prepared.config, record))
-                continue
-            path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[i]))
-            state = adapter.file_state(record.best)
-            save_adapter(path, state, adapter.configs, prepared.config.language, adapter.tower)
-            fleet = parts.FleetRecord(len(self.members), slot)
-            described = describe_adapter(adapter, self.tower_size, path)
-            results.append(record_training(prepared, found, described, trainer, record, fleet))
-        remove_states(self.members[0].config.out, self.run_ids[0])
-        return results
 
     def record_interruption(self, step: int) -> None:
         """Record unfinished runs; the same command resumes from the last saved state, of `step`."""
@@ -200,33 +180,20 @@ class Fleet:
         """Return a run's recall on its validation part or its held-out text."""
         member = self.members[index]
         try:
-            if self.by_text:
+            if member.config.choose == "text":
                 return member.text_recall(embed_queries(adapter, self.slot_of[index], member.held_out_tokens))
             return self._evaluate(adapter, index, "val").mean_recall_at_1
         except NotFiniteError:
             return math.nan
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
-        return self.evaluators[index][part](embed_queries(adapter, self.slot_of[index], self.tokens[index][part]))
+        check = self.checks[index][part]
+        return check.evaluator(embed_queries(adapter, self.slot_of[index], check.token_ids))
 
 
 def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
     """Return the arguments of `load_towers` that a config names."""
     return config.profile, config.text_model, config.image_model, config.device, config.precision
-
-
-def _failed(config: ExperimentConfig, record: SlotRecord) -> Result:
-    said = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
-    return read_result(write_unfinished(config, "failed", error=said, steps=not_none(record.stopped, "stopped")))
-
-
-def _state_identity(prepared: Prepared) -> list[Any]:
-    """Return the identity of a saved state: config, data, split, images and towers."""
-    towers, seen = prepared.towers, None
-    if prepared.data.images is not None:
-        seen = [towers.image.fingerprint, prepared.data.image_index, prepared.image_fingerprints]
-    data = encode(describe_data(prepared))
-    return [prepared.config.identity(), data, prepared.parts, towers.text.fingerprint, seen]
 
 
 def _slot_task(prepared: Prepared) -> SlotTask:
@@ -262,11 +229,11 @@ def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Ten
     return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
 
 
-def remaining_of(members: list[Prepared]) -> list[int]:
-    """Return the indices of the runs to train: incomplete runs, or all runs of an interrupted fleet."""
+def remaining_of(members: list[Prepared]) -> list[Prepared]:
+    """Return the runs to train: incomplete runs, or all runs of an interrupted fleet."""
     if members[0].config.joint or _state(members).exists():
-        return list(range(len(members)))
-    return [i for i, one in enumerate(members) if not _is_complete(one)]
+        return members
+    return [one for one in members if not _is_complete(one)]
 
 
 def _is_complete(prepared: Prepared) -> bool:
@@ -275,9 +242,17 @@ def _is_complete(prepared: Prepared) -> bool:
 
 
 def _state(members: Sequence[Prepared]) -> Path:
-    """Return the path of the saved state of runs, in this order, on this machine."""
-    together = members[0].config.processes
-    own = [_state_identity(prepared) for prepared in members]
-    identity = sha256_json(own if together == 1 else [*own, together])
-    run_ids = [prepared.config.run_id() for prepared in members]
-    return state_path(members[0].config.out, run_ids, identity, torch.get_num_threads())
+    """Return the path of the saved state of runs, in this order, on this machine.
+
+    Its name has a hash of config, data, split, images and towers.
+    """
+    identities: list[Any] = []
+    for one in members:
+        towers, seen = one.towers, None
+        if one.data.images is not None:
+            seen = [towers.image.fingerprint, one.data.image_index, one.image_fingerprints]
+        data = encode(describe_data(one))
+        identities.append([one.config.identity(), data, one.parts, towers.text.fingerprint, seen])
+    config = members[0].config
+    identity = sha256_json(identities if config.processes == 1 else [*identities, config.processes])
+    return state_path(config.out, [one.config.run_id() for one in members], identity, torch.get_num_threads())

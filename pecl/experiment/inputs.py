@@ -1,28 +1,38 @@
-"""Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch."""
+"""Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch.
+
+With `mixed`, training also reads English captions, in which words of the language replace those that they translate.
+"""
 
 import logging
 import re
 from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, TypeVar
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import route
-from pecl.data.captions import DIRECTIONS, ParallelCaptions
-from pecl.data.custom.sources import TextSource
-from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
+from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
+from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
+from pecl.data.languages import LANGUAGES
+from pecl.data.mixing import UNSPACED, Mixer
+from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
 from pecl.data.splits import check_split, split_captions
-from pecl.errors import ConfigError, DataError
-from pecl.experiment.mixed import with_mixed
-from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
+from pecl.errors import ConfigError, DataError, not_none, suggest
+from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
+from pecl.files import sha256_file
+from pecl.files.columns import column_of
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
+MULTI30K = "multi30k"  # the name of its English training captions
+_LEAST_SHARE = 0.1  # of words that are replaced, without a warning
 # Fields that determine the inputs of a training
 INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # these: `chooses_by_text`
 
@@ -147,7 +157,6 @@ def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
 
 
 def _training_split(config: ExperimentConfig, name: str) -> ParallelCaptions:
-    """Return the training split of a data set."""
     return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
 
 
@@ -175,3 +184,55 @@ def _is_read(source: TextSource, language: str) -> bool:
         known = ", ".join(TEXT_SETS)
         raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
     return is_read(source, language)
+
+
+def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
+    """Return a training text with mixed captions behind its pairs, made with a lexicon of the pairs.
+
+    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
+
+    Raises:
+        DataError: a source is missing or wrong, or nothing is left of it.
+    """
+    captions, sources = _english_captions(config)
+    left_out = normal_forms(test)
+    if text.held_out is not None:
+        left_out |= normal_forms(text.held_out)
+    kept = [caption for caption in captions if normal_form(caption) not in left_out]
+    if dropped := len(captions) - len(kept):
+        logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
+    if not kept:
+        raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
+    mixer = Mixer(*lexicon_pairs(text.train), spaces=LANGUAGES[config.language].script not in UNSPACED)
+    mixed, counts = zip(*mixer(kept), strict=True)
+    share = sum(counts) / sum(len(caption.split()) for caption in kept)
+    logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
+    if share < _LEAST_SHARE:
+        logger.warning("mixed: few words are replaced: too few pairs, or words that spaces do not separate")
+    english, target = (not_none(text.train.english, "english"), kept), (text.train.target, mixed)
+    columns = column_of(chain(*english)), column_of(chain(*target))
+    record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
+    provenance = text.train.provenance | record
+    train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
+    return replace(text, train=train, mixed=len(kept), shared=(*text.shared, kept))
+
+
+def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the English captions of all sources by their weights, and a record of each source."""
+    captions, records = list[str](), []
+    for source in parse_sources(config.mixed or "", "mixed"):
+        path, root = Path(source.name), None
+        if source.name == MULTI30K:
+            root = find_data_dir(MULTI30K, config.data_dir)
+            path = root / TASK_FOLDER / "raw" / "train.en"
+        path = resolve_captions_file(path)
+        if not path.exists():
+            hint = suggest(source.name, (MULTI30K,))
+            raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
+        lines = list(stripped_lines(path))
+        if root is not None:
+            lines = outside_pool(lines, root)
+        lines = [line for line in lines if line]
+        captions += [lines[index] for index in weighted(np.arange(len(lines)), source)]
+        records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
+    return captions, records

@@ -12,7 +12,7 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import Prepared, prepare_evaluation
 from pecl.experiment.run import check_run, towers_of, with_adapter
 from pecl.results.folder import complete_result, find_result, has_threads_of
-from pecl.training.schedule import Schedule
+from pecl.training.optimizer import Schedule
 
 TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
 
@@ -48,20 +48,17 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     return config, choice
 
 
-def _status(config: ExperimentConfig, inputs: TrainingInputs) -> str:
-    """Return the status of a run on its present data: complete, failed, interrupted or new."""
-    if complete_result(config, inputs.hashes) is not None:
-        return "complete"
-    result = find_result(config)
-    if result is None or result.status == "complete" or not has_threads_of(config, result):
-        return "new"
-    return result.status
-
-
 def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
     config, text = member.config, member.translations
     epochs = config.epochs if "gradient" in config.solvers else 0
     held_out = 0 if text is None or text.held_out is None else len(text.held_out)
+    result = find_result(config)
+    if complete_result(config, inputs.hashes) is not None:
+        status = "complete"
+    elif result is None or result.status == "complete" or not has_threads_of(config, result):
+        status = "new"
+    else:
+        status = result.status
     steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(member.train))
     return RunPlan(
         config.language,
@@ -71,7 +68,7 @@ def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
         solver=config.solver,
         lr=config.lr,
         images=len(member.parts["train"]) if config.image_weight else 0,
-        status=_status(config, inputs),
+        status=status,
         operations=_operations(member, held_out, steps),
     )
 

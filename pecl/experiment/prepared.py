@@ -6,9 +6,9 @@ Columns are tokenised once, and frozen embeddings come from the stores on disk.
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -28,6 +28,7 @@ from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captio
 from pecl.experiment.text import TrainingText
 from pecl.files.image_rows import ImageRows
 from pecl.results.named_files import file_hashes
+from pecl.results.result import OTHER_TEXT
 from pecl.retrieval.evaluator import Evaluation, RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 
@@ -35,6 +36,14 @@ logger = logging.getLogger(__name__)
 
 MOST_OTHER = 300  # English captions that are measured as other text
 RIVALS = 50_000  # training anchors in the gallery of held-out queries
+
+
+class Check(NamedTuple):
+    """Token ids of queries, the evaluator of their embeddings, and the measurement of the plain tower."""
+
+    token_ids: TokenIds
+    evaluator: RetrievalEvaluator
+    plain: Evaluation
 
 
 @dataclass(frozen=True)
@@ -133,22 +142,20 @@ class Prepared:
         english = tuple(self.data.english[i] for i in self.parts["test"][:MOST_OTHER])
         return ParallelCaptions(self.data.dataset, ENGLISH, english, english)
 
-    @cached_property
-    def other_tokens(self) -> TokenIds:
-        """Token ids of `other_text`, in its language."""
-        text = not_none(self.other_text, "other_text")
-        with self.towers.text.speaking(text.language):
-            return self.towers.text.tokenize(text.target)
-
-    def other_evaluator(self) -> tuple[RetrievalEvaluator, Evaluation]:
-        """Return the evaluator of `other_text` against its English side, and the measurement of the plain tower."""
-        text = not_none(self.other_text, "other_text")
-        with self.towers.text.speaking(ENGLISH):
-            gallery = self._frozen(tuple(not_none(text.english, "english")))
-        with self.towers.text.speaking(text.language):
-            plain = self._frozen(tuple(text.target))
-        evaluator = RetrievalEvaluator(gallery, range(len(gallery)), "english")
-        return evaluator, evaluator(plain)
+    def checks(self) -> "dict[str, Check]":
+        """Return the measurements of `val`, `test` and, in its language against its English side, `other_text`."""
+        found, tower, text = dict[str, Check](), self.towers.text, self.other_text
+        for part in ("val", "test"):
+            evaluator = self.evaluator(part)
+            found[part] = Check(self.tokens(part), evaluator, evaluator(self.zero_shot(part)))
+        if text is not None:
+            with tower.speaking(ENGLISH):
+                gallery = self._frozen(tuple(not_none(text.english, "english")))
+            evaluator = RetrievalEvaluator(gallery, range(len(gallery)), "english")
+            with tower.speaking(text.language):
+                plain = evaluator(self._frozen(tuple(text.target)))
+                found[OTHER_TEXT] = Check(tower.tokenize(text.target), evaluator, plain)
+        return found
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""
@@ -274,20 +281,16 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
-    prepared = Prepared(config, chosen, towers, data, {"test": test}, files=file_hashes(config), rows=_rows(config))
-    if prepared.rows is not None:
-        _ = prepared.row_numbers  # refuses images without a row
-    return prepared
-
-
-def _rows(config: ExperimentConfig) -> ImageRows | None:
+    prepared = Prepared(config, chosen, towers, data, {"test": test}, files=file_hashes(config))
     if config.image_embeddings is None:
         if config.image_paths is not None:
             raise ConfigError("image_paths: expected image_embeddings with it")
-        return None
+        return prepared
     if config.gallery != "images":
         raise ConfigError(f"image_embeddings: expected the gallery images with it, got {config.gallery}")
-    return ImageRows(config.image_embeddings, config.image_paths)
+    prepared = replace(prepared, rows=ImageRows(config.image_embeddings, config.image_paths))
+    _ = prepared.row_numbers  # refuses images without a row
+    return prepared
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:

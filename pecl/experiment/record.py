@@ -22,7 +22,7 @@ from pecl.results.result import Result, write_result
 from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
-from pecl.training.trainer import SlotRecord, Trainer
+from pecl.training.trainer import Trainer
 
 Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 
@@ -35,15 +35,10 @@ def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: parts.
 
 
 def record_training(
-    prepared: Prepared,
-    measured: Evaluations,
-    adapter: parts.AdapterDescription,
-    trainer: Trainer,
-    slot: SlotRecord,
-    fleet: parts.FleetRecord,
+    prepared: Prepared, measured: Evaluations, adapter: parts.AdapterDescription, trainer: Trainer, slot: int, runs: int
 ) -> Result:
-    """Write the result of a training and the manifest of its split, and return the result."""
-    seconds = parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
+    """Write the result of a training in a fleet of so many runs, and the manifest of its split; return the result."""
+    record = trainer.records[slot]
     result = Result(
         prepared.config.run_id(),
         "train",
@@ -51,22 +46,25 @@ def record_training(
         prepared.config,
         environment(),
         adapter=adapter,
-        steps=slot.stopped or trainer.step,
-        best_step=slot.best_step,
-        fleet=fleet,
-        seconds=seconds,
-        curve=parts.Curve(tuple(slot.losses), tuple(slot.scores)),
-        closed_form=tuple(parts.ClosedForm(**vars(head)) for head in slot.solved) or None,
+        steps=record.stopped or trainer.step,
+        best_step=record.best_step,
+        fleet=parts.FleetRecord(runs, slot),
+        seconds=parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1)),
+        curve=parts.Curve(tuple(record.losses), tuple(record.scores)),
+        closed_form=tuple(parts.ClosedForm(**head) for head in record.solved) or None,
     )
     return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
 
 
 def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
     """Write the measured result after the files that it names."""
+    text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
+    if prepared.rows is not None:
+        image = parts.Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])
     result = replace(
         result,
         data=describe_data(prepared, manifest),
-        towers=_describe_towers(prepared),
+        towers=parts.TowerPair(text, image),
         metrics={
             part: {stage: parts.Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
             for part, found in measured.items()
@@ -158,25 +156,12 @@ def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> di
     labels = [prepared.data.subset[i] for i in prepared.parts["test"]]
     of_item = dict(zip(prepared.items("test"), labels, strict=True))
     queries = {gallery_first: [of_item[item] for item in prepared.gallery_items("test")], texts_first: labels}
-    return {
-        name: {
-            "captions": labels.count(name),
-            **{
-                which: evaluation.subset(
-                    {d: [i for i, label in enumerate(of) if label == name] for d, of in queries.items()}
-                )
-                for which, evaluation in measured.items()
-            },
-        }
-        for name in sorted(set(labels))
-    }
-
-
-def _describe_towers(prepared: Prepared) -> parts.TowerPair:
-    text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
-    if prepared.rows is not None:
-        image = parts.Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])
-    return parts.TowerPair(text, image)
+    found = dict[str, Any]()
+    for name in sorted(set(labels)):
+        own = {d: [i for i, label in enumerate(of) if label == name] for d, of in queries.items()}
+        recalls = {stage: evaluation.subset(own) for stage, evaluation in measured.items()}
+        found[name] = {"captions": labels.count(name), **recalls}
+    return found
 
 
 def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:

@@ -7,7 +7,7 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,14 +28,7 @@ from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.start import check_start, with_adapter_of_start
-from pecl.experiment.text_tower import (
-    check_trimming,
-    has_no_values,
-    own_tokens_of,
-    trim_to_texts,
-    with_shape,
-    without_words,
-)
+from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape, without_words
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
@@ -91,7 +84,7 @@ def train_fleet(
     processes = join_group(configs[0].device)
     runs = [config.identity() for config in configs]
     with use_threads(configs[0].threads):
-        if not processes.is_first:
+        if processes.rank > 0:
             last = run_worker(processes, runs, load_towers_once)
             return [replace(Result.from_json(document), path=Path(path)) for path, document in last["results"]]
         with processes.leading(runs) as last:
@@ -134,16 +127,18 @@ def _prepare(
         check_trimming(first.engine, adapters)
     members = [prepare_training(config, towers, inputs) for config in configs]
     check_joint(members)
-    parameters, kept = _check_adapter(members, adapters, trims and first.trim_vocabulary)
-    most = len(members) if has_no_values(towers.text) else largest_fleet(members, parameters, share or 1, kept)
+    parameters, kept = _check_adapter(members, adapters)
+    if trims and first.trim_vocabulary:
+        trim_to_texts(members, adapters)
+    most = largest_fleet(members, parameters, share or 1, kept)
     if share is None:
         check_size(members, most)
     check_writable(first.out)
     return members, adapters, most
 
 
-def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], trims: bool) -> tuple[int, int]:
-    """Check the adapter, and trim the tower if `trims`; return parameters of a slot and bytes of cached layers."""
+def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig]) -> tuple[int, int]:
+    """Check the adapter, and return the parameters of a slot and the bytes of cached layers."""
     config, tower = members[0].config, members[0].towers.text
     seeds = [config.seed]
     if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
@@ -153,21 +148,16 @@ def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], t
         if "closed-form" in config.solvers:
             HeadSolver(adapter, (), ())  # refuses an adapter without a head
         check_start(adapter, members)
-        own_tokens = own_tokens_of(adapter) if trims else []
-        found = adapter.num_parameters(), CACHED_BYTES if adapters and adapter.first_layer else 0
+        return adapter.num_parameters(), CACHED_BYTES if adapters and adapter.first_layer else 0
     finally:
         adapter.remove()
-    if trims:
-        trim_to_texts(members, own_tokens)
-    return found
 
 
 def _train_together(
     members: list[Prepared], adapters: Sequence[AdapterConfig], processes: ProcessGroup
 ) -> list[Result]:
     """Train the incomplete runs among `members`: prepare, attach, train, measure, record."""
-    remaining = [members[i] for i in remaining_of(members)]
-    if not remaining:
+    if not (remaining := remaining_of(members)):
         return []
     config, tower = remaining[0].config, remaining[0].towers.text
     fleet = Fleet(remaining)  # everything frozen is computed while the tower is plain
@@ -176,11 +166,10 @@ def _train_together(
         trainer = fleet.trainer(adapter, processes)
         try:
             if processes.size > 1:
-                set_up_workers(processes, fleet.setup(adapter))
+                set_up_workers(processes, **fleet.setup(adapter))
             with tower.caching(fleet.encoded_often()):
                 _train_phases(trainer, fleet, config)
-                measured = fleet.measure(adapter, trainer.records)
-            return fleet.record(adapter, trainer, measured)
+                return fleet.record(adapter, trainer)
         except KeyboardInterrupt:
             fleet.record_interruption(trainer.saved_step)
             raise
@@ -194,9 +183,8 @@ def _train_phases(trainer: Trainer, fleet: Fleet, config: ExperimentConfig) -> N
     solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in phases else None
     if trainer.is_saved:
         phases = phases[phases.index("gradient") :]
-    else:
-        if config.choose == "text":  # the initial weights are a candidate, too
-            trainer.measure(0)
+    elif config.choose == "text":  # the initial weights are a candidate, too
+        trainer.measure(0)
     for phase in phases:
         if solver is None or phase == "gradient":
             trainer.run()
@@ -232,24 +220,23 @@ def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
         file = choice.read(towers.text)
         logger.info("%s: %s", config.language, choice.sentence)
         if config.trim_vocabulary:
-            _trim(prepared, () if file is None else file.configs)
-        evaluator = prepared.evaluator("test")
-        described, total = None, size_of(towers.text)
+            configs = () if file is None else file.configs
+            check_trimming("pecl", configs)
+            trim_to_texts([prepared], configs)
+        evaluator, total = prepared.evaluator("test"), size_of(towers.text)
         if file is None:
-            evaluation = evaluator(prepared.zero_shot("test"))
-        else:
-            if file.language not in (None, config.language):
-                trained = (file.path, file.language)
-                logger.warning("%s was trained for %s and is evaluated on %s", *trained, config.language)
-            adapter = attach(towers.text, file.configs)
-            try:
-                adapter.load_slot_state(0, file.state)
-                evaluation = evaluator(embed_queries(adapter, 0, prepared.tokens("test")))
-                described = describe_adapter(adapter, total, file.path)
-            finally:
-                adapter.remove()
-        stage = "zero_shot" if file is None else "best"
-        return record_evaluation(prepared, {"test": {stage: evaluation}}, described)
+            return record_evaluation(prepared, {"test": {"zero_shot": evaluator(prepared.zero_shot("test"))}}, None)
+        if file.language not in (None, config.language):
+            trained = (file.path, file.language)
+            logger.warning("%s was trained for %s and is evaluated on %s", *trained, config.language)
+        adapter = attach(towers.text, file.configs)
+        try:
+            adapter.load_slot_state(0, file.state)
+            evaluation = evaluator(embed_queries(adapter, 0, prepared.tokens("test")))
+            described = describe_adapter(adapter, total, file.path)
+        finally:
+            adapter.remove()
+        return record_evaluation(prepared, {"test": {"best": evaluation}}, described)
 
 
 def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
@@ -264,17 +251,6 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     other = known.for_language(config.language)
     way = f"--adapter {other.name} evaluates the adapter of this language" if other.path else other.reason
     return config, replace(known.choose(PLAIN, None), reason=f"the plain tower; {way}")
-
-
-def _trim(prepared: Prepared, configs: Sequence[AdapterConfig]) -> None:
-    """Trim the text tower to the captions of an evaluation and the prompts of an adapter of `configs`, if any."""
-    check_trimming("pecl", configs)
-    own_tokens: list[int] = []
-    if configs:
-        adapter = attach(prepared.towers.text, configs)
-        own_tokens = own_tokens_of(adapter)
-        adapter.remove()
-    trim_to_texts([prepared], own_tokens)
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
@@ -313,6 +289,4 @@ def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
     return _load_once(load_towers, *arguments)
 
 
-@lru_cache(maxsize=1)
-def _load_once(load: Callable[..., Towers], *arguments: Any) -> Towers:
-    return load(*arguments)
+_load_once = lru_cache(maxsize=1)(lambda load, *arguments: load(*arguments))

@@ -6,7 +6,7 @@ Sources are read pair by pair into columns, which lie on disk if they are long (
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -37,7 +37,6 @@ from pecl.files.progress import Bar
 logger = logging.getLogger(__name__)
 
 MOST_HELD_OUT = 1000
-_OVERLAP_SAID = {"drop": "dropped", "allow": "trained on all the same"}
 _MOST_EQUAL = 0.1  # share of pairs with equal sides, such as names and numbers
 
 
@@ -82,14 +81,14 @@ def load_text(
         DataError: a source is missing or wrong, or has empty pairs.
         OutputError: the text is long, and the cache cannot be written.
     """
-    writer, records, parts = _PairWriter(), [], []
+    target, english, records, parts = TextWriter(), TextWriter(), [], []
     sources = list(filter(keep, parse_sources(config.text or "")))
     if not sources:
         raise DataError(f"text: no set of {config.text} has text in {language_name(config.language)}: expected a table")
     for source in sources:
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
-            indices, counts = writer.add(read, source.name, config.clean)
+            indices, counts = _write_pairs(read, source.name, config.clean, target, english)
         if config.clean and (dropped := _dropped([counts])):
             logger.info("%s: pairs are dropped%s", source.name, dropped)
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
@@ -97,22 +96,22 @@ def load_text(
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
         parts.append((source, indices))
         records.append({"source": source.name, "weight": source.weight, **counts, **record})
-    columns = writer.english.column(), writer.target.column()
+    columns = english.column(), target.column()
     text = ParallelCaptions("text", config.language, *columns, provenance={"sources": records})
     for source, indices in parts:
         if source.name not in named and len(indices):
             looked_at = text.select(indices)
-            targets, english = looked_at.target, not_none(looked_at.english, "english")
-            if config.language in COLUMN_WORDS and not has_words(targets):
+            if config.language in COLUMN_WORDS and not has_words(looked_at.target):
                 name = language_name(config.language)
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
-            if strange := strange_languages(targets, english, config.language):
+            both = looked_at.target, not_none(looked_at.english, "english")
+            if strange := strange_languages(*both, config.language):
                 logger.warning("%s: %s", source.name, strange)
     used = [weighted(indices, source) for source, indices in parts]
     if not sum(map(len, used)):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
-    english = not_none(text.english, "english")
-    shared = [[english[i] for i in own] for (source, _), own in zip(parts, used, strict=True) if source.name in named]
+    pairs = zip(parts, used, strict=True)
+    shared = [[columns[0][i] for i in own] for (source, _), own in pairs if source.name in named]
     return text.select(np.concatenate(used)), tuple(shared)
 
 
@@ -123,44 +122,35 @@ def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
     return f" ({pairs:,} were read, {' and '.join(said)})" if said else ""
 
 
-@dataclass
-class _PairWriter:
-    """Writes the pairs of sources in order."""
-
-    target: TextWriter = field(default_factory=TextWriter)
-    english: TextWriter = field(default_factory=TextWriter)
-    count: int = 0
-
-    def add(self, pairs: Iterable[TextPair], name: str, clean: bool) -> tuple[np.ndarray, dict[str, int]]:
-        """Write the pairs of a source without an empty side; return the indices of usable pairs, and counts."""
-        first, empty, keys = self.count, list[int](), bytearray()
-        number = equal = 0
-        for number, pair in enumerate(pairs, 1):
-            if not all(text.strip() for text in pair):
-                empty.append(number)
-                continue
-            target, english = pair
-            try:
-                keys += text_key(target.encode("utf-8") + b"\xff" + english.encode("utf-8"))  # which no UTF-8 holds
-            except UnicodeEncodeError as error:
-                raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
-            self.target.append(target)
-            self.english.append(english)
-            self.count += 1
-            equal += target == english
-        if empty and not clean:
-            raise DataError(
-                f"text: {name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them "
-                "with --clean"
-            )
-        _, distinct = np.unique(np.frombuffer(keys, np.uint64), return_index=True)
-        full = self.count - first
-        repeated = full - len(distinct)
-        if repeated and not clean:
-            logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
-        chosen = np.sort(distinct) if clean else np.arange(full)
-        counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
-        return first + chosen, counts | ({"equal": equal} if equal else {})
+def _write_pairs(
+    pairs: Iterable[TextPair], name: str, clean: bool, targets: TextWriter, english: TextWriter
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Write the pairs of a source without an empty side; return the indices of usable pairs, and counts."""
+    first, empty, keys = targets.count, list[int](), bytearray()
+    number = equal = 0
+    for number, pair in enumerate(pairs, 1):
+        if not all(text.strip() for text in pair):
+            empty.append(number)
+            continue
+        try:
+            keys += text_key(pair[0].encode("utf-8") + b"\xff" + pair[1].encode("utf-8"))  # which no UTF-8 holds
+        except UnicodeEncodeError as error:
+            raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
+        targets.append(pair[0])
+        english.append(pair[1])
+        equal += pair[0] == pair[1]
+    if empty and not clean:
+        raise DataError(
+            f"text: {name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them with "
+            "--clean"
+        )
+    _, distinct = np.unique(np.frombuffer(keys, np.uint64), return_index=True)
+    repeated = targets.count - first - len(distinct)
+    if repeated and not clean:
+        logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
+    chosen = first + np.sort(distinct) if clean else np.arange(first, targets.count)
+    counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
+    return chosen, counts | ({"equal": equal} if equal else {})
 
 
 def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str) -> ParallelCaptions:
@@ -174,9 +164,8 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     """
     tested = normal_forms(test)
     english = not_none(text.english, "english")
-    with Bar(
-        zip(text.target, english, strict=True), total=len(text), desc="overlap", unit="pair", leave=False
-    ) as sides:
+    pairs = zip(text.target, english, strict=True)
+    with Bar(pairs, total=len(text), desc="overlap", unit="pair", leave=False) as sides:
         found = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
     if found and overlap == "refuse":
         raise DataError(
@@ -184,7 +173,8 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
             f"({english[found[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
         )
     if found:
-        logger.info("%d of %d pairs are in the test part: %s", len(found), len(text), _OVERLAP_SAID[overlap])
+        said = "dropped" if overlap == "drop" else "trained on all the same"
+        logger.info("%d of %d pairs are in the test part: %s", len(found), len(text), said)
     if not found or overlap == "allow":
         return _recorded(text, overlap={"pairs": len(found), "dropped": 0})
     kept = np.delete(np.arange(len(text)), found)

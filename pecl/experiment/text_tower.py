@@ -7,7 +7,7 @@ checks prompts of words and the number of runs that fit into memory.
 from collections.abc import Sequence
 from itertools import chain
 
-from pecl.adapters.adapter import Adapter
+from pecl.adapters.adapter import attach
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ExperimentConfig
 from pecl.data.captions import COLUMNS, Column
@@ -51,13 +51,16 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
         raise ConfigError(f"trim_vocabulary: expected the engine pecl, got {engine}")
 
 
-def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = ()) -> None:
-    """Trim the text tower of `members` to the tokens of their captions and to `adapter_tokens`."""
-    tower = members[0].towers.text
-    columns = {id(column): column for prepared in members for column in _columns(prepared)}  # members may share some
-    used = set(adapter_tokens)
+def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]) -> None:
+    """Trim the text tower of `members` to the tokens of their captions and of the words in prompts of `adapters`."""
+    tower, used = members[0].towers.text, set[int]()
+    if adapters:
+        adapter = attach(tower, adapters)
+        used.update(token for prompt in adapter.prompts for token in getattr(prompt, "token_ids", None) or ())
+        adapter.remove()
     if tower.names_languages:
         used |= {tower.language_token(code) for code in (ENGLISH, *(one.config.language for one in members))}
+    columns = {id(column): column for one in members for column in _columns(one)}  # members may share some
     for column in columns.values():
         for start in range(0, len(column), _TOGETHER):
             used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
@@ -66,12 +69,6 @@ def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = (
 
 def _columns(prepared: Prepared) -> list[Column]:
     text = prepared.translations
-    others = [] if prepared.other_text is None else [prepared.other_text]
-    sets = prepared.data, *(text.parts if text else ()), *others
-    found = [getattr(one, name) for one in sets for name in COLUMNS]
+    sets = prepared.data, *(text.parts if text else ()), prepared.other_text
+    found = [getattr(one, name) for one in sets if one is not None for name in COLUMNS]
     return [column for column in found if column is not None]
-
-
-def own_tokens_of(adapter: Adapter) -> list[int]:
-    """Return the tokens of an adapter's own texts: of prompts that are words, or begin as words."""
-    return [token for prompt in adapter.prompts for token in getattr(prompt, "token_ids", None) or ()]

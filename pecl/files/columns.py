@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, overload
 import numpy as np
 
 from pecl.errors import DataError, OutputError, one_line
-from pecl.files.atomic import write_stream
-from pecl.files.folders import default_cache_dir
+from pecl.files.paths import default_cache_dir
 from pecl.files.reading import open_regular
+from pecl.files.writing import write_stream
 
 if TYPE_CHECKING:  # pyarrow takes a tenth of a second, and most commands need none
     import pyarrow as pa
@@ -81,18 +81,19 @@ class _Spool(tempfile.SpooledTemporaryFile):
 
 
 class TextWriter:
-    """Collects texts into a column; OutputError says that the cache cannot be written or the disk is full."""
+    """Collects texts, `count` so far, into a column; OutputError: the cache cannot be written or the disk is full."""
 
     def __init__(self) -> None:
         import pyarrow as pa
 
-        self._pending: list[str] = []
+        self._pending, self.count = list[str](), 0
         self._file = _Spool(IN_MEMORY, dir=str(default_cache_dir()))
         self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
 
     def append(self, text: str) -> None:
         """Add a text."""
         self._pending.append(text)
+        self.count += 1
         if len(self._pending) == ROWS:
             self._flush()
 

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 from pecl.errors import PeclError, RunError, one_line
@@ -39,14 +38,22 @@ def describe_failure(error: BaseException) -> tuple[int, str]:
     return FAILURE, f"unexpected {said}; " + (f"the traceback is in {path}" if path else "no log could be written")
 
 
-def write_output(text: str) -> None:
+def write_output(text: str, flush: bool = False) -> None:
     """Write text to standard output; raise RunError if it cannot be written, BrokenPipeError if its reader has gone."""
-    _on_output(lambda: sys.stdout.write(text))
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise RunError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def flush_output() -> None:
     """Flush standard output, so that a full disk is reported; raises as `write_output`."""
-    _on_output(lambda: sys.stdout.flush())
+    write_output("", flush=True)
 
 
 def drop_output() -> None:
@@ -55,16 +62,6 @@ def drop_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-def _on_output(act: Callable[[], object]) -> None:
-    try:
-        act()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        drop_output()
-        raise RunError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def log_traceback(error: BaseException) -> Path | None:
@@ -77,20 +74,17 @@ def log_traceback(error: BaseException) -> Path | None:
     if len(content) > _LOG_BYTES:  # keep the beginning (origin) and the end (error)
         content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
     with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
-        return _write_log(default_cache_dir() / "logs", content)
+        folder = default_cache_dir() / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}-"
+        descriptor, name = tempfile.mkstemp(".log", prefix, folder)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
+        for old in by_age[:-_KEPT_LOGS]:
+            old.unlink(missing_ok=True)
+        return Path(name)
     return None
-
-
-def _write_log(folder: Path, content: bytes) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    prefix = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}-"
-    descriptor, name = tempfile.mkstemp(".log", prefix, folder)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-    by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
-    for old in by_age[:-_KEPT_LOGS]:
-        old.unlink(missing_ok=True)
-    return Path(name)
 
 
 def _short(text: str) -> str:

@@ -52,12 +52,14 @@ class ImageRows:
             self.parts, self.paths = [read_array(self.source)], read_names(Path(paths))
         elif files:
             for path in files:
-                self._add(path, "id", "embedding")
+                ids, rows = read_columns(path, "id", "embedding")
+                self.paths += ids.to_pylist()
+                self.parts.append(np.stack(rows.to_numpy()) if len(rows) else np.empty((0, 0)))
         else:
             self._read_folder()
-        rows = sum(map(len, self.parts))
-        if rows != len(self.paths) or not rows:
-            raise DataError(f"{self.source}: expected one path per embedding, got {rows:,} and {len(self.paths):,}")
+        count = sum(map(len, self.parts))
+        if count != len(self.paths) or not count:
+            raise DataError(f"{self.source}: expected one path per embedding, got {count:,} and {len(self.paths):,}")
 
     def check(self, width: int, tower: str) -> None:
         """Raise DataError unless all rows are finite, of length 1 and of the width of the image tower `tower`."""
@@ -136,14 +138,7 @@ class ImageRows:
                 f"{len(arrays)} and {len(tables)}"
             )
         self.parts = [read_array(path) for path in arrays]
-        for table in tables:
-            self._add(table, "image_path")
-
-    def _add(self, path: Path, name: str, embedding: str | None = None) -> None:
-        columns = read_columns(path, *([name] if embedding is None else [name, embedding]))
-        self.paths += columns[0].to_pylist()
-        if embedding is not None:
-            self.parts.append(np.stack(columns[1].to_numpy()) if len(columns[1]) else np.empty((0, 0)))
+        self.paths = [name for table in tables for name in read_columns(table, "image_path")[0].to_pylist()]
 
 
 def read_array(path: Path) -> np.ndarray:

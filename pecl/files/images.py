@@ -1,24 +1,164 @@
-"""Images by index: `ImageSource`, and `ImageFiles` on disk, each with a fingerprint of its content.
+"""Images: files are opened and decoded here only, and `ImageSource` and `ImageFiles` list them by index.
 
-The fingerprint keys the cached embedding of an image. A file may change between two reads. `load` therefore takes the
-expected fingerprint and compares it with the bytes that it decodes.
+`open_picture` opens an image, and `to_rgb` makes upright 8-bit RGB of it for towers. Pillow's own `Image.open` tries
+every format that it knows, and runs Ghostscript for a PostScript file whatever its name is. `open_picture` takes bytes
+that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs to the user's process
+and stays as it is. Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values off and shows the
+colours that lie under transparent pixels. For any other image it does the same as `to_rgb`.
+
+The fingerprint of an image's content keys its cached embedding. A file may change between two reads. `load` therefore
+takes the expected fingerprint and compares it with the bytes that it decodes.
 """
 
+import base64
+import contextlib
+import importlib
+import io
+import struct
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
-from PIL import Image
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pecl.errors import DataError
 from pecl.files.digests import sha256_bytes, sha256_file
-from pecl.files.pictures import decode_picture
 from pecl.files.progress import Bar
 from pecl.files.reading import read_regular
 
+# Pixels up to which a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
+WHOLE = 89_478_485
+# The most pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
+# that is reduced at most 9 (progressive CMYK): 4.3 GB next to the bytes of the file itself.
+PIXELS, JPEG_PIXELS = 2 * WHOLE, 500_000_000
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")  # JPEG includes cameras' MPO
+_PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that teaches it to Pillow
 NAMED = 10  # images that a sentence names
+_WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
+
+
+class TooManyPixelsError(ValueError):
+    """An image has more pixels than are decoded."""
+
+
+def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> ImageFile.ImageFile:
+    """Open an image from the bytes of a file, as `Image.open` does: its head is read, and nothing is decoded.
+
+    A JPEG of more than `WHOLE` pixels is set to be decoded at 1/2, 1/4 or 1/8 of its width and height. The default of
+    `most` pixels is `JPEG_PIXELS` for a JPEG and `PIXELS` otherwise.
+
+    Raises:
+        UnidentifiedImageError: it is damaged, or of another format; the sentence names a package that reads it.
+        TooManyPixelsError: it has more pixels.
+    """
+    image = _identify(content, formats)
+    is_jpeg = image.format in ("JPEG", "MPO")
+    most = most or (JPEG_PIXELS if is_jpeg else PIXELS)
+    pixels = image.width * image.height
+    if pixels > most:
+        raise TooManyPixelsError(f"expected at most {most:,} pixels, got {image.width:,} x {image.height:,}")
+    if is_jpeg and pixels > WHOLE:
+        part = next(part for part in (2, 4, 8) if pixels <= WHOLE * part**2 or part == 8)
+        image.draft(None, (image.width // part, image.height // part))
+    return image
+
+
+def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> Image.Image:
+    """Return the image that a file holds, in RGB mode as `to_rgb` makes it; for its arguments see `open_picture`.
+
+    Raises:
+        UnidentifiedImageError: it is damaged, or of another format.
+        TooManyPixelsError: it has more pixels.
+        Exception: it is damaged; Pillow raises any exception.
+    """
+    try:
+        with open_picture(content, formats, most) as image:
+            return to_rgb(image)
+    except Image.DecompressionBombError as error:  # a tile may be larger than its image
+        raise TooManyPixelsError(f"expected at most {most or PIXELS:,} pixels, got many more") from error
+
+
+def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
+    """Open an image of any size in the first format that takes it."""
+    _load_plugins()
+    reasons: list[str] = []
+    for opens, accepts in (Image.OPEN[name] for name in formats if name in Image.OPEN):
+        try:
+            accepted = accepts is None or accepts(content[:16])
+            if isinstance(accepted, str):  # Pillow was built without the library of this format
+                reasons.append(accepted)
+            elif accepted:
+                return opens(io.BytesIO(content), "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
+            reasons.append(str(error))
+        except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
+            raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
+    reason = f" ({'; '.join(reasons)})" if reasons else ""
+    readable = (name if name in Image.OPEN else f"{name} (with the package {_PACKAGES[name]})" for name in formats)
+    raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(readable)}")
+
+
+@cache
+def _load_plugins() -> None:
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_jxl")
+
+
+def is_plain(image: Image.Image) -> bool:
+    """Say whether `to_rgb` does no more than `convert("RGB")`; reads no pixels."""
+    wide = image.mode in _WIDE or image.mode == "F"
+    return not wide and not image.has_transparency_data and _is_upright(image)
+
+
+def _is_upright(image: Image.Image) -> bool:
+    return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image in RGB mode, turned as its EXIF says, 16 bits scaled to 8, and on white where transparent.
+
+    Raises:
+        ValueError: its values are neither of 8 nor of 16 bits.
+        OSError: it is damaged.
+    """
+    if is_plain(image):
+        return image.convert("RGB")
+    upright = image if _is_upright(image) else ImageOps.exif_transpose(image)
+    if upright.mode in _WIDE:
+        values = upright.convert("I")
+        low, high = cast("tuple[int, int]", values.getextrema())  # one band
+        if low < 0 or high > 0xFFFF:
+            raise ValueError(f"its pixels are {low} to {high}, expected 8 or 16 bits")
+        # 0 to 65535 become the nearest of 0 to 255; Pillow cuts the fraction off
+        return values.point(lambda value: value * (1 / 257) + 0.5).convert("L").convert("RGB")
+    if upright.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, expected 8 or 16 bits")
+    if upright.has_transparency_data:
+        colours = upright if upright.mode == "RGBA" else upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
+    return upright.convert("RGB")
+
+
+def small_jpeg(image: Image.Image, size: int) -> bytes:
+    """Return an RGB image, at most `size` pixels wide and high, as a JPEG without metadata."""
+    small = image.copy()
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=72, optimize=True)
+    return buffer.getvalue()
+
+
+def jpeg_uri(content: bytes) -> str:
+    """Return a JPEG as a data: URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
 
 
 class ImageSource(Protocol):

@@ -1,4 +1,4 @@
-"""Read files, JSON and YAML; `read_regular` waits for no pipe."""
+"""Read files and JSON; `read_regular` waits for no pipe."""
 
 import errno
 import json
@@ -52,18 +52,3 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except RecursionError:
         raise ValueError("lists and objects are nested more than can be read") from None
-
-
-def parse_yaml(text: str) -> Any:
-    """Parse YAML; configs check the values themselves.
-
-    Raises:
-        yaml.YAMLError: it is not YAML, or has a tag.
-        ValueError: it is nested too deeply, or holds a date or a number that Python cannot hold.
-    """
-    import yaml  # here, because most readers of files need none
-
-    try:
-        return yaml.safe_load(text)
-    except (ArithmeticError, RecursionError) as error:
-        raise ValueError(str(error)) from error

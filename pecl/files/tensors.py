@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pecl.files.atomic import write_bytes
 from pecl.files.digests import sha256_json
 from pecl.files.reading import check_regular
+from pecl.files.writing import write_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -12,15 +12,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    PlainSerializer,
-    PlainValidator,
-    SkipValidation,
-    Strict,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, SkipValidation, Strict, TypeAdapter
+from pydantic_core import ValidationError
 
 
 def decode(kind: Any, value: Any, path: str = "") -> Any:

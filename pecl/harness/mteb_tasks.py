@@ -19,8 +19,7 @@ from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part
 from pecl.errors import DataError
 from pecl.files import read_regular
-from pecl.files.images import ImageFiles, ImageSource
-from pecl.files.pictures import is_plain, open_picture
+from pecl.files.images import ImageFiles, ImageSource, is_plain, open_picture
 from pecl.harness.mteb_model import langscript
 
 MTEB_CATEGORIES = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category

@@ -16,7 +16,7 @@ from defusedxml.ElementTree import fromstring
 from PIL import ExifTags, ImageFile, IptcImagePlugin
 
 from pecl.files import read_regular
-from pecl.files.pictures import open_picture
+from pecl.files.images import open_picture
 
 logger = logging.getLogger(__name__)
 

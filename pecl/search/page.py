@@ -7,7 +7,7 @@ from jinja2 import Environment, StrictUndefined
 
 from pecl.errors import DataError
 from pecl.files import write_text
-from pecl.files.pictures import jpeg_uri, small_jpeg
+from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail
 

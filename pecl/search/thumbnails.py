@@ -27,8 +27,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Sequence[Entry]) -> None
 
     A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
     """
-    from pecl.files.images import ImageFiles
-    from pecl.files.pictures import small_jpeg
+    from pecl.files.images import ImageFiles, small_jpeg
 
     with connected(folder) as database:
         there = {fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM thumbnails")}

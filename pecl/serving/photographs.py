@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
-from pecl.files.pictures import small_jpeg
+from pecl.files.images import small_jpeg
 from pecl.search.catalogue import FILE, read_head
 from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail

@@ -7,7 +7,7 @@ import re
 import torch
 
 from pecl.encoders.image import ImageEncoder
-from pecl.files import pictures
+from pecl.files import images as pictures
 from pecl.options import quoted
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import bad

@@ -43,11 +43,6 @@ class ProcessGroup:
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this process runs the experiment."""
-        return self.rank == 0
-
     @contextlib.contextmanager
     def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Run the experiment in the body while the workers, started for the same runs, work; called by rank 0.
@@ -128,7 +123,7 @@ class ProcessGroup:
         most = -(-rows // self.size)
         padded = own.new_zeros(most, own.shape[1])
         padded[: len(own)] = own.detach()
-        parts = [torch.empty_like(padded) for _ in range(self.size)] if self.is_first else None
+        parts = [torch.empty_like(padded) for _ in range(self.size)] if self.rank == 0 else None
         with _said():
             dist.gather(padded, parts, 0)
         # (most, size, D) -> (rows, D): row i is of process i % size
@@ -164,7 +159,7 @@ class ProcessGroup:
         for flat, parts in _flat(tensors):
             with _said():
                 dist.broadcast(flat, 0)
-            if not self.is_first:
+            if self.rank > 0:
                 for tensor, sent in parts:
                     tensor.copy_(sent)
 
@@ -228,13 +223,18 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
         raise ConfigError(f"device: expected {kind}, of which each of {size} processes takes one, got {device}")
     if not dist.is_initialized():
         if kind == "cuda":
-            _take_gpu()
+            number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+            if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > there:
+                raise ConfigError(
+                    f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine"
+                )
+            torch.cuda.set_device(number)
         try:
             dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=timeout)
         except (RuntimeError, ValueError) as error:  # a port in use, a missing variable, a time-out
             reason = str(error).splitlines()[0]
             raise ConfigError(f"process {rank} cannot be connected with the other {size - 1}: {reason}") from error
-        atexit.register(_leave)
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     return ProcessGroup(rank, size)
 
 
@@ -250,20 +250,6 @@ def use_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _take_gpu() -> None:
-    """Make `cuda` the GPU of this process's number, or raise ConfigError where GPUs are fewer than processes."""
-    number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    needed = int(os.environ.get("LOCAL_WORLD_SIZE", number + 1))
-    if needed > there:
-        raise ConfigError(f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine")
-    torch.cuda.set_device(number)
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 def says_failure(sentence: str) -> bool:
     """Announce that this process failed before it joined, and return whether it reports the failure.
 
@@ -274,7 +260,7 @@ def says_failure(sentence: str) -> bool:
     try:
         processes = join_group(timeout=_WAIT_AT_FAILURE)
         opening = processes.exchange({"error": sentence})
-        if processes.is_first:
+        if processes.rank == 0:
             processes.send({"do": "stop", "failed": True})
             return True
         return "error" not in opening[0] and processes.receive()["do"] != "stop"

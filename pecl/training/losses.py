@@ -154,16 +154,10 @@ class Objective:
         if anchor is not None:
             weights = self.weights or (1.0,) * len(self.losses)
             for name, weight in zip(self.losses, weights, strict=True):
-                own = images if captions is None else None
-                loss = loss + self.alignment_weight * weight * self._aligned(name, query, anchor, own)
-        return loss
-
-    def _aligned(
-        self, name: str, query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None
-    ) -> torch.Tensor:
-        bank = (self.bank,) if name in WITH_BANK else ()
-        loss = LOSSES[name](query, anchor, images, *bank)
-        shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
-        if shape != ():
-            raise ConfigError(f'loss: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
+                bank = (self.bank,) if name in WITH_BANK else ()
+                found = LOSSES[name](query, anchor, images if captions is None else None, *bank)
+                shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+                if shape != ():
+                    raise ConfigError(f'loss: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
+                loss = loss + self.alignment_weight * weight * found
         return loss

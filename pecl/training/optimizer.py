@@ -1,12 +1,40 @@
-"""`SlotAdam`: Adam with one learning rate per slot. `Average`: the moving average of weights."""
+"""`Schedule`: length and learning rate of a training. `SlotAdam`: Adam with one learning rate per slot.
+
+`Average` is the moving average of weights.
+"""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from pecl.encoders.devices import to_device
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length of a training. The learning rate rises in the warm-up and then decays to zero along a cosine."""
+
+    epochs: int  # passes over the pairs
+    batch_size: int  # pairs per step
+    eval_every: int  # steps between validations
+    dropout: bool = True  # whether training applies the tower's own dropout
+    warmup: int = 0  # steps W in which the learning rate rises linearly: step w, from 1, has w / W of it
+    ema: float = 0.0  # decay of the moving average of the weights, which is validated and kept; 0 for none
+    patience: int | None = None  # early-stopping patience, in evaluations; None for all steps
+    last: bool = False  # keep the last weights instead of the best
+
+    def rate(self, step: int, total: int) -> float:
+        """Return the share of the learning rate at `step`, counted from 0, of `total`."""
+        decay = 0.5 * (1 + math.cos(math.pi * step / total))
+        return decay * min(1.0, (step + 1) / self.warmup) if self.warmup else decay
+
+    def steps(self, pairs: int) -> int:
+        """Return the number of steps for `pairs` training pairs; the last batch of an epoch may be smaller."""
+        return self.epochs * math.ceil(pairs / self.batch_size)
 
 
 class SlotAdam:
@@ -76,13 +104,9 @@ class Average:
         try:
             yield
         finally:
-            _copy(kept, self.parameters)
+            self.fill(kept)
 
-    def fill(self) -> None:
-        """Set the parameters to the average."""
-        _copy(self.values, self.parameters)
-
-
-def _copy(values: Sequence[torch.Tensor], parameters: Sequence[torch.Tensor]) -> None:
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.data.copy_(value)
+    def fill(self, values: Sequence[torch.Tensor] | None = None) -> None:
+        """Set the parameters to the average, or to other values."""
+        for parameter, value in zip(self.parameters, values or self.values, strict=True):
+            parameter.data.copy_(value)

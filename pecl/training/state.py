@@ -1,11 +1,14 @@
 """The state of an unfinished training, written atomically: a killed run resumes and ends with the same bits.
 
 The file is safetensors with JSON: reading it executes nothing. Random draws are functions of seed and step (see
-`trainer`), so the state holds no random generator.
+`trainer`), so the state holds no random generator. Its path is that of one training alone: the name has a hash of the
+run, its data and weights.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,42 @@ import torch
 
 from pecl.errors import WeightsError
 from pecl.files import parse_json, read_tensors, write_tensors
-from pecl.training.schedule import SlotRecord
 
 _FORMAT = "pecl-training-state-1"
 
 
-def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """Return the tensors and the progress at `path`, or None when there is no such file.
+@dataclass
+class SlotRecord:
+    """Losses, scores and best weights of one slot; steps count from 1."""
+
+    losses: list[tuple[int, float]] = field(default_factory=list)  # at each validation, the mean since the one before
+    scores: list[tuple[int, float]] = field(default_factory=list)  # at each validation
+    best_step: int = 0  # of equal scores the later one's
+    best_score: float = -math.inf
+    best: dict[str, torch.Tensor] = field(default_factory=dict)  # parameters at `best_step`
+    stopped: int | None = None  # step after which the slot was dropped; None if it trained to the end
+    diverged: str | None = None  # the reason for a drop because a loss or embedding was not finite
+    # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and `seconds` of wall time
+    solved: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the slot takes part in the next step."""
+        return self.stopped is None
+
+
+def save_state(
+    path: Path, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
+) -> None:
+    """Write tensors, the records of all slots, and further progress that JSON can hold."""
+    best = {f"best.{slot}.{name}": value for slot, one in enumerate(records) for name, value in one.best.items()}
+    plain = [{name: value for name, value in vars(record).items() if name != "best"} for record in records]
+    document = json.dumps({**progress, "records": plain})
+    write_tensors(path, {**tensors, **best}, {"format": _FORMAT, "progress": document})
+
+
+def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the tensors and the progress at `path`.
 
     Raises:
         WeightsError: the file cannot be read, is damaged, or is of another format.
@@ -29,42 +61,20 @@ def load_state(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any
         if metadata.get("format") != _FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}, not {_FORMAT!r}")
         return tensors, parse_json(metadata["progress"])
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
 
 
-class Checkpoint:
-    """The file of one training's state: tensors, slot records, and progress as JSON; a path of None keeps nothing.
-
-    The path is that of this training alone: its name has a hash of the run, its data and weights.
-    """
-
-    def __init__(self, path: str | Path | None) -> None:
-        self.path = None if path is None else Path(path)
-
-    def save(
-        self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
-    ) -> None:
-        """Write the file, atomically."""
-        if self.path is None:
-            return
-        best = {f"best.{slot}.{name}": value for slot, one in enumerate(records) for name, value in one.best.items()}
-        document = {**progress, "records": [record.to_json() for record in records]}
-        write_tensors(self.path, {**tensors, **best}, {"format": _FORMAT, "progress": json.dumps(document)})
-
-    @torch.no_grad()
-    def restore(self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord]) -> dict[str, Any] | None:
-        """Fill tensors and the records of all slots from the file and return the progress, or None without a file."""
-        state = None if self.path is None else load_state(self.path)
-        if state is None:
-            return None
-        saved, progress = state
-        for name, tensor in tensors.items():
-            tensor.copy_(saved[name])
-        for slot, (record, kept) in enumerate(zip(records, progress["records"], strict=True)):
-            prefix = f"best.{slot}."
-            best = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
-            record.restore(kept, best)
-        return progress
+@torch.no_grad()
+def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list[SlotRecord], dict[str, Any]]:
+    """Fill tensors from a file, and return the records of all slots and the progress; raise as `load_state`."""
+    saved, progress = load_state(path)
+    for name, tensor in tensors.items():
+        tensor.copy_(saved[name])
+    records: list[SlotRecord] = []
+    for slot, kept in enumerate(progress.pop("records")):
+        prefix = f"best.{slot}."
+        kept |= {name: [tuple(pair) for pair in kept[name]] for name in ("losses", "scores")}
+        best = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
+        records.append(SlotRecord(**kept, best=best))
+    return records, progress

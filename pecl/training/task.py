@@ -18,6 +18,12 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
     return int(sha256_bytes(f"{seed}/{purpose}/{number}".encode())[:15], 16)
 
 
+def random_order(n: int, seed: int, purpose: str, epoch: int) -> torch.Tensor:
+    """Return the order (n,) of an epoch's pairs."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, purpose, epoch))
+    return torch.randperm(n, generator=generator, dtype=torch.int32)
+
+
 @dataclass(frozen=True)
 class ImageTask:
     """Captioned images that train next to text without images: each step takes a batch of both."""
@@ -29,8 +35,7 @@ class ImageTask:
         """Return the indices of at most `size` pairs for `step`; each epoch visits every pair once, in a new order."""
         size = min(size, len(self.captions))
         epoch, number = divmod(step, len(self.captions) // size)
-        generator = torch.Generator().manual_seed(derived_seed(seed, "photographs", epoch))
-        order = torch.randperm(len(self.captions), generator=generator)
+        order = random_order(len(self.captions), seed, "photographs", epoch)
         return order[number * size : (number + 1) * size].tolist()
 
 

@@ -13,13 +13,15 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from pecl.adapters.adapter import Adapter
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import row_seeds, use_row_dropout
 from pecl.encoders.embeddings import Embeddings
@@ -27,10 +29,9 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
 from pecl.files.progress import Bar
 from pecl.training.distributed import SINGLE, ProcessGroup
-from pecl.training.optimizer import Average, SlotAdam
-from pecl.training.schedule import Schedule, SlotRecord
-from pecl.training.state import Checkpoint
-from pecl.training.task import Share, SlotTask, derived_seed, embed_share
+from pecl.training.optimizer import Average, Schedule, SlotAdam
+from pecl.training.state import SlotRecord, restore_state, save_state
+from pecl.training.task import Share, SlotTask, derived_seed, embed_share, random_order
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Trainer:
             adapter.choose(slot, [texts for task in members for texts in task.own])
         use_row_dropout(tower, tower.dropout_seeds)
         self.validate, self.processes = validate, processes
-        self.checkpoint = Checkpoint(state_path)
+        self.state_path = None if state_path is None else Path(state_path)
         if not adapter.parameters():
             raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
@@ -82,8 +83,7 @@ class Trainer:
         self.step = 0
         self.saved_step = 0  # step of the state on disk
         self.seconds = 0.0
-        self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
-        self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
+        self._order = lru_cache(len(tasks))(random_order)  # one per seed
         # (S,) sum of losses since the last validation, on the tower's device; read only at validations
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
@@ -91,7 +91,7 @@ class Trainer:
     @property
     def is_saved(self) -> bool:
         """Whether a saved state exists."""
-        return self.checkpoint.path is not None and self.checkpoint.path.exists()
+        return self.state_path is not None and self.state_path.exists()
 
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record per slot.
@@ -104,7 +104,10 @@ class Trainer:
         """
         if self.schedule.ema:
             self.average = Average(self.adapter.parameters(), self.schedule.ema)
-        self._restore()
+        if self.state_path and self.is_saved:
+            self.records, progress = restore_state(self.state_path, self._tensors())
+            self.step = self.saved_step = self.optimizer.steps = progress["step"]
+            self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
         started = saved = time.monotonic()
         before, pause = self.seconds, SAVE_EVERY_SECONDS
         with Bar(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
@@ -147,29 +150,22 @@ class Trainer:
         """Return, for every task, the pairs of `step` (counted from 0)."""
         n, size = len(self.tasks[0]), self.schedule.batch_size
         epoch, number = divmod(step, math.ceil(n / size))
-        if self._orders_of != epoch:
-            self._orders_of, self._orders = epoch, {}
-        for seed in {task.seed for task in self.tasks} - self._orders.keys():
-            generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
-            self._orders[seed] = torch.randperm(n, generator=generator, dtype=torch.int32)  # (n,)
-        return [self._orders[task.seed][number * size : (number + 1) * size].tolist() for task in self.tasks]
+        orders = (self._order(n, task.seed, "order", epoch) for task in self.tasks)
+        return [order[number * size : (number + 1) * size].tolist() for order in orders]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the loss (S,) of every slot on the given pairs of its tasks, with the dropout of the current step."""
-        rows: list[list[int]] = []
-        slots: list[int] = []
+        rows, slots, batches = list[list[int]](), list[int](), list[list[Sequence[int]]]()
         learning = [i for i, slot in enumerate(self.slot_of) if self.records[slot].learns]
-        size = self.schedule.batch_size
-        image_batches = [
-            [] if task.image_task is None else task.image_task.batch(self.step, size, task.seed) for task in self.tasks
-        ]
         for i in learning:
-            task, slot = self.tasks[i], self.slot_of[i]
-            columns = [(column, indices[i]) for column in task.texts]
-            columns += [] if task.image_task is None else [(task.image_task.captions, image_batches[i])]
+            task, size = self.tasks[i], self.schedule.batch_size
+            columns: list[tuple[TokenIds, Sequence[int]]] = [(column, indices[i]) for column in task.texts]
+            if task.image_task is not None:
+                columns.append((task.image_task.captions, task.image_task.batch(self.step, size, task.seed)))
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]
-                slots += [slot] * len(chosen)
+                slots += [self.slot_of[i]] * len(chosen)
+            batches.append([chosen for _, chosen in columns])
         seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for modules that do not draw by row
         share = Share(rows, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
@@ -177,10 +173,10 @@ class Trainer:
             self.processes.copy_first([one for _, one in self.adapter.named_tensors()])
         own = embed_share(self.tower, share, self.processes.share(len(rows)))
         embeddings = self.processes.gather(own, len(rows))  # (R, D): the whole batch
-        of_tasks = self._task_losses(embeddings, indices, image_batches, learning)
-        slots_of_tasks = self._slots_of_tasks
-        if len(learning) < len(self.tasks):
-            slots_of_tasks = to_device(torch.tensor([self.slot_of[i] for i in learning]), self.tower.device)
+        parts = iter(embeddings.split([len(chosen) for batch in batches for chosen in batch]))
+        tasks = zip([self.tasks[i] for i in learning], batches, strict=True)
+        of_tasks = torch.stack([self._task_loss(task, batch, parts) for task, batch in tasks])  # (T,)
+        slots_of_tasks = to_device(torch.tensor([self.slot_of[i] for i in learning]), self.tower.device)
         return of_tasks.new_zeros(len(self.records)).index_add(0, slots_of_tasks, of_tasks)  # (S,)
 
     def _row_seeds(self, slots: Sequence[int]) -> np.ndarray:
@@ -193,39 +189,22 @@ class Trainer:
             seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
         return seeds
 
-    def _task_losses(
-        self,
-        embeddings: torch.Tensor,
-        indices: Sequence[Sequence[int]],
-        image_batches: Sequence[Sequence[int]],
-        learning: Sequence[int],
-    ) -> torch.Tensor:
-        """Return the losses of the tasks that learn, (T,)."""
-        losses, start = [], 0
+    def _task_loss(self, task: SlotTask, batch: Sequence[Sequence[int]], parts: Iterator[torch.Tensor]) -> torch.Tensor:
+        """Return the loss of a task, from the indices of its columns' texts, and their next embeddings, (b, D) each."""
+        query, images, chosen, captions = next(parts), task.images, batch[0], None
+        if task.anchor is None or isinstance(task.anchor, torch.Tensor | Embeddings):
+            anchor = self._rows(task.anchor, chosen, query.dtype)
+        else:
+            anchor = next(parts)
+        if task.image_task is not None:
+            images, chosen, captions = task.image_task.images, batch[-1], next(parts)
+        return task.objective(query, anchor, self._rows(images, chosen, query.dtype), captions)
 
-        def taken(count: int) -> torch.Tensor:
-            nonlocal start
-            start += count
-            return embeddings[start - count : start]  # (count, D)
-
-        for i in learning:
-            task, chosen, dtype = self.tasks[i], indices[i], embeddings.dtype
-            query, anchor = taken(len(chosen)), task.anchor  # (b, D)
-            if isinstance(anchor, torch.Tensor | Embeddings):
-                anchor = self._rows(anchor, chosen, dtype)
-            elif anchor is not None:
-                anchor = taken(len(chosen))
-            if task.image_task is not None:
-                images = self._rows(task.image_task.images, image_batches[i], dtype)
-                losses.append(task.objective(query, anchor, images, taken(len(image_batches[i]))))
-            else:
-                images = None if task.images is None else self._rows(task.images, chosen, dtype)
-                losses.append(task.objective(query, anchor, images))
-        return torch.stack(losses)
-
-    def _rows(self, embeddings: torch.Tensor | Embeddings, chosen: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    def _rows(
+        self, embeddings: torch.Tensor | Embeddings | None, chosen: Sequence[int], dtype: torch.dtype
+    ) -> torch.Tensor | None:
         """Return rows (b, D) of frozen embeddings on the tower's device."""
-        return to_device(embeddings[chosen].to(dtype), self.tower.device)
+        return None if embeddings is None else to_device(embeddings[chosen].to(dtype), self.tower.device)
 
     def _validate(self) -> None:
         mean_losses = (self._recent / self._recent_steps).tolist()
@@ -238,7 +217,8 @@ class Trainer:
         with contextlib.nullcontext() if self.average is None else self.average.in_place():
             self.measure(self.step, [slot for slot, record in enumerate(self.records) if record.learns])
         for record in self.records:
-            if record.learns and record.since_best() >= (self.schedule.patience or math.inf):
+            worse = sum(step > record.best_step for step, _ in record.scores)  # validations since the best
+            if record.learns and worse >= (self.schedule.patience or math.inf):
                 record.stopped = self.step
 
     def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
@@ -278,24 +258,14 @@ class Trainer:
         return {"loss": f"{loss:.4f}", "val_recall": f"{score:.3f}"}
 
     def _save(self) -> None:
-        if self.checkpoint.path is None:
-            return
-        progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
-        self.checkpoint.save(self._tensors(), self.records, progress)
-        self.saved_step = self.step
-
-    def _restore(self) -> None:
-        if progress := self.checkpoint.restore(self._tensors(), self.records):
-            self.step = self.saved_step = self.optimizer.steps = progress["step"]
-            self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
+        if self.state_path is not None:
+            progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
+            save_state(self.state_path, self._tensors(), self.records, progress)
+            self.saved_step = self.step
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that a step changes, by name."""
-        tensors: dict[str, torch.Tensor] = {f"parameter.{name}": one for name, one in self.adapter.named_tensors()}
-        for name, values in (
-            ("exp_avg", self.optimizer.exp_avg),
-            ("exp_avg_sq", self.optimizer.exp_avg_sq),
-            ("average", self.average.values if self.average else ()),
-        ):
-            tensors |= {f"{name}.{i}": value for i, value in enumerate(values)}
-        return tensors | {"recent": self._recent}
+        tensors = {f"parameter.{name}": one for name, one in self.adapter.named_tensors()} | {"recent": self._recent}
+        average = self.average.values if self.average else []
+        lists = {"exp_avg": self.optimizer.exp_avg, "exp_avg_sq": self.optimizer.exp_avg_sq, "average": average}
+        return tensors | {f"{name}.{i}": value for name, values in lists.items() for i, value in enumerate(values)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ import torch
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES
-from pecl.encoders.batches import TokenIds
 from pecl.encoders.dropout import use_row_dropout
 from pecl.encoders.towers import Towers
 from pecl.encoders.vocabulary import trim_vocabulary
@@ -21,22 +19,20 @@ from pecl.training.task import Share, embed_share
 LoadTowers = Callable[[Sequence[Any], bool], Towers]
 
 
-@dataclass(frozen=True)
-class WorkerSetup:
-    """The inputs of a worker rank before the first batch."""
+def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
+    """Make the worker ranks load towers and slots; called by rank 0.
 
-    towers: tuple[Any, ...]  # arguments of `load_towers`
-    vocabulary: list[int] | None  # token ids whose word embeddings are kept; None keeps all
-    engine: str
-    adapter: tuple[Any, ...]  # arguments of `parse_adapter`: spec, rank and layers
-    seeds: list[int]  # one per slot
-    texts: list[list[list[int]]]  # token ids of the lists of texts whose frozen layers are cached
+    Args:
+        processes: all ranks.
+        setup: `towers`, arguments of `load_towers`; `vocabulary`, token ids whose word embeddings are kept, or None for
+            all; `engine`; `adapter`, arguments of `parse_adapter`; `seeds`, one per slot; and `texts`, token ids of the
+            lists of texts whose frozen layers are cached.
 
-
-def set_up_workers(processes: ProcessGroup, setup: WorkerSetup) -> None:
-    """Make the worker ranks load towers and slots; called by rank 0. Raise PeclError, naming the rank that failed."""
+    Raises:
+        PeclError: a rank failed; the sentence names it.
+    """
     if processes.size > 1:
-        processes.send({"do": "set up", "setup": vars(setup)})
+        processes.send({"do": "set up", "setup": setup})
         for rank, sentence in enumerate(processes.exchange("")):
             if sentence:
                 raise PeclError(f"process {rank}: {sentence}")
@@ -48,53 +44,42 @@ def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: Lo
     `runs` are those that this process was started for; `load` takes the arguments of `load_towers`, and whether the
     vocabulary will be trimmed. Raise SaidElsewhereError if the training failed, which rank 0 reports.
     """
-    opening = processes.exchange({"runs": list(runs)})
-    if "error" in opening[0]:
-        raise SaidElsewhereError("the first process says what is wrong")
+    message, worker = processes.exchange({"runs": list(runs)})[0], None
     with ExitStack() as stack:
-        worker: _Worker | None = None
-        while True:
+        while "error" not in message and not message.get("failed"):
             message = processes.receive()
             match message["do"]:
                 case "set up":
                     stack.close()
-                    worker = _begin(processes, WorkerSetup(**message["setup"]), load, stack)
+                    worker, sentence = None, ""
+                    try:
+                        worker = _Worker(processes, load, stack, **message["setup"])
+                    except (PeclError, RunError) as error:
+                        sentence = str(error)
+                    processes.exchange(sentence)
                 case "embed" if worker is not None:
                     worker.embed(Share(**message["share"]))
                 case "backward" if worker is not None:
                     worker.backward()
-                case _:
-                    if message.get("failed"):
-                        raise SaidElsewhereError("the first process says what is wrong")
+                case _ if not message.get("failed"):
                     return message
-
-
-def _begin(processes: ProcessGroup, setup: WorkerSetup, load: LoadTowers, stack: ExitStack) -> "_Worker | None":
-    """Load towers and slots, or send the reason of a failure to rank 0."""
-    worker, sentence = None, ""
-    try:
-        worker = _Worker(processes, setup, load, stack)
-    except (PeclError, RunError) as error:
-        sentence = str(error)
-    processes.exchange(sentence)
-    return worker
+    raise SaidElsewhereError("the first process says what is wrong")
 
 
 class _Worker:
-    """Tower and slots of a worker rank."""
+    """Tower and slots of a worker rank, by the arguments of `set_up_workers`."""
 
-    def __init__(self, processes: ProcessGroup, setup: WorkerSetup, load: LoadTowers, stack: ExitStack) -> None:
-        self.processes = processes
-        self.tower = load(setup.towers, setup.vocabulary is not None).text
-        if setup.vocabulary is not None:
-            trim_vocabulary(self.tower, setup.vocabulary)
-        self.adapter: Adapter = ENGINES[setup.engine](self.tower, parse_adapter(*setup.adapter), seeds=setup.seeds)
+    def __init__(self, processes: ProcessGroup, load: LoadTowers, stack: ExitStack, **setup: Any) -> None:
+        self.processes, vocabulary = processes, setup["vocabulary"]
+        self.tower = load(setup["towers"], vocabulary is not None).text
+        if vocabulary is not None:
+            trim_vocabulary(self.tower, vocabulary)
+        adapters = parse_adapter(*setup["adapter"])
+        self.adapter: Adapter = ENGINES[setup["engine"]](self.tower, adapters, seeds=setup["seeds"])
         stack.callback(self.adapter.remove)
         use_row_dropout(self.tower, self.tower.dropout_seeds)
-        lists: list[TokenIds] = list(setup.texts)
-        stack.enter_context(self.tower.caching(lists))
-        self._rows = 0
-        self._own = torch.empty(0)
+        stack.enter_context(self.tower.caching(setup["texts"]))
+        self._rows, self._own = 0, torch.empty(0)
 
     def embed(self, share: Share) -> None:
         """Receive parameters from rank 0, embed a share of a batch, and send the embeddings back."""

@@ -16,7 +16,7 @@ from pecl import files
 from pecl.config import make_config
 from pecl.errors import OutputError
 from pecl.experiment.run import train
-from pecl.files import atomic
+from pecl.files import writing
 
 ERROR = errno.ENOSPC
 _OPEN = open
@@ -35,7 +35,7 @@ class Faults:
         for name in self.CALLS:
             monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
         monkeypatch.setattr(fcntl, "flock", self._counted("flock", fcntl.flock))
-        monkeypatch.setattr(atomic, "open", self._open, raising=False)
+        monkeypatch.setattr(writing, "open", self._open, raising=False)
 
     def _counted(self, name, plain):
         def call(*arguments, **options):

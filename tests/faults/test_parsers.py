@@ -39,7 +39,7 @@ from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
-from pecl.training.state import Checkpoint, load_state
+from pecl.training.state import load_state, save_state
 
 NAMES = (
     *("yaml", "result", "manifest", "retrieved", "csv", "jsonl", "parquet", "gzip", "downloads", "provenance"),
@@ -97,7 +97,7 @@ def parsers(tmp_path_factory):
     peft, tensors = (
         (folder / "peft" / f"adapter_{name}").read_bytes() for name in ("config.json", "model.safetensors")
     )
-    saved = made("state", lambda path: Checkpoint(path).save({"a": torch.ones(2)}, [], PROGRESS))
+    saved = made("state", lambda path: save_state(path, {"a": torch.ones(2)}, [], PROGRESS))
     adapter = made("de", lambda path: save_adapter(path, state, configs, "de", tower))
     index, provenance = {"weight_map": {"a": "model-1.safetensors"}}, {"sha256": sha256_bytes(CAPTIONS)}
     layout = {path: _json(content) for path, content in LAYOUT.items()}

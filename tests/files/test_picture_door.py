@@ -9,10 +9,8 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from pecl.errors import DataError
-from pecl.files import images as image_files
-from pecl.files import pictures
-from pecl.files.images import ImageFiles
-from pecl.files.pictures import TooManyPixelsError, decode_picture, open_picture
+from pecl.files import images as pictures
+from pecl.files.images import ImageFiles, TooManyPixelsError, decode_picture, open_picture
 
 COLOUR = (200, 40, 90)
 
@@ -99,8 +97,8 @@ def test_more_pixels_than_are_decoded_are_one_sentence(small_limits, tmp_path):
 
 def test_a_fingerprint_is_made_once_while_a_file_stays(tmp_path, monkeypatch):
     """A file that takes the place of another of equal size and time has its own inode."""
-    hashed, plain = [], image_files.sha256_file
-    monkeypatch.setattr(image_files, "sha256_file", lambda path: hashed.append(path) or plain(path))
+    hashed, plain = [], pictures.sha256_file
+    monkeypatch.setattr(pictures, "sha256_file", lambda path: hashed.append(path) or plain(path))
     for name, content in (("a.png", b"12345"), ("b.png", b"67890")):
         (tmp_path / name).write_bytes(content)
         os.utime(tmp_path / name, ns=(10**18, 10**18))

@@ -230,7 +230,7 @@ def with_writing(setup):
 
     `setup` is called then, unless it is None.
     """
-    from pecl.files import atomic
+    from pecl.files import writing
 
     plain_fsync = os.fsync
 
@@ -239,7 +239,7 @@ def with_writing(setup):
         plain_fsync(descriptor)
 
     os.fsync = fsync
-    atomic.open = _open_half_written
+    writing.open = _open_half_written
     if setup is not None:
         setup()
 

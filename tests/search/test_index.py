@@ -15,7 +15,7 @@ import pecl
 import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
 from pecl.errors import ConfigError, DataError
-from pecl.files import pictures
+from pecl.files import images as pictures
 from pecl.search.build import build_index
 from pecl.search.exact import ExactSearch
 from pecl.search.options import IndexOptions

@@ -17,9 +17,10 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
 from pecl.training.trainer import Schedule, Trainer
-from pecl.training.worker_rank import WorkerSetup, run_worker, set_up_workers
+from pecl.training.worker_rank import run_worker, set_up_workers
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+SETUP = {"towers": (), "vocabulary": None, "engine": "pecl", "texts": []}
 
 
 def _process(send, rank, size, port, do):
@@ -51,7 +52,7 @@ def in_processes(size, do):
 
 def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1, lr=1e-2):
     """Losses, scores and final parameters of a training in the first process."""
-    if not processes.is_first:
+    if processes.rank:
         return run_worker(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
     tower = tiny_tower()
     tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
@@ -63,7 +64,7 @@ def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1
         tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), None, None, processes
     )
     with processes.leading([]):
-        set_up_workers(processes, WorkerSetup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
+        set_up_workers(processes, **SETUP, adapter=(describe(CONFIGS), None, None), seeds=seeds)
         records = run.run()
     return [(r.losses, r.scores, r.best_step) for r in records], [adapter.slot_state(slot) for slot in range(slots)]
 
@@ -104,10 +105,10 @@ def test_one_process_says_that_the_training_diverged():
 
 def test_a_process_that_cannot_take_part_is_named():
     def without_weights(processes):
-        if not processes.is_first:
+        if processes.rank:
             return run_worker(processes, [], lambda arguments, trims: raise_(ConfigError("there is nothing here")))
         with processes.leading([]):
-            set_up_workers(processes, WorkerSetup((), None, "pecl", ("lora", None, None), [1], []))
+            set_up_workers(processes, **SETUP, adapter=("lora", None, None), seeds=[1])
 
     first, second = in_processes(2, without_weights)
     assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")

@@ -10,8 +10,7 @@ from helpers.tiny import tiny_tower
 from torch import nn
 
 from pecl.adapters.adapter import attach
-from pecl.training.optimizer import SlotAdam
-from pecl.training.schedule import Schedule, SolvedHead
+from pecl.training.optimizer import Schedule, SlotAdam
 from pecl.training.trainer import Trainer
 
 
@@ -104,7 +103,7 @@ def test_training_ends_when_patience_does(options, scores, steps, best):
 
 def test_solved_heads_and_scores_before_the_first_step_are_kept_with_the_state(tmp_path):
     schedule = Schedule(epochs=4, batch_size=5, eval_every=4, dropout=False)
-    solved = SolvedHead(ridge=0.1, held_out_mse=0.25, pairs=12, seconds=1.5)
+    solved = {"ridge": 0.1, "held_out_mse": 0.25, "pairs": 12, "seconds": 1.5}
     first = trainer(schedule, lambda slots: [0.7], tmp_path / "state")
     assert not first.is_saved
     first.records[0].solved.append(solved)

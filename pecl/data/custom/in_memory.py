@@ -11,8 +11,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import find_columns, translation_records
 from pecl.errors import DataError
 from pecl.files import sha256_bytes
-from pecl.files.images import ImageFiles, some_of
-from pecl.files.pictures import to_rgb
+from pecl.files.images import ImageFiles, some_of, to_rgb
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, Unre
 from pecl.data.reading import coco_split, provenance_file, read_provenance
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import load_json, read_regular, sha256_bytes, write_bytes, write_json
-from pecl.files.pictures import decode_picture
+from pecl.files.images import decode_picture
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)

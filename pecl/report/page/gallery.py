@@ -17,8 +17,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.languages import language_name
 from pecl.errors import DataError, not_none
 from pecl.experiment.inputs import load_captions
-from pecl.files.images import ImageSource
-from pecl.files.pictures import jpeg_uri, small_jpeg
+from pecl.files.images import ImageSource, jpeg_uri, small_jpeg
 from pecl.files.progress import Bar
 from pecl.report.methods import look_name, method_labels
 from pecl.report.tables import BEST, best_of_methods, by_group, group_of

@@ -1,9 +1,9 @@
-"""Files that are whole or absent: every write goes to a temporary file next to the target, which then replaces it.
+"""Files and folders that are whole or absent: each is made under another name next to the target, and then renamed.
 
 A reader therefore never sees a partial file, and a kill or a full disk leaves the old file unchanged.
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
-A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
-writer, and the next write to the same target removes it; a stopped writer still holds its own.
+A writer holds an advisory `flock` on its temporary file or folder. One that nobody holds was left by a killed writer,
+and the next write to the same target removes it; a stopped writer still holds its own.
 """
 
 import contextlib
@@ -13,11 +13,12 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pecl.errors import OutputError
+from pecl.files.paths import check_absent
 
 # A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
@@ -56,7 +57,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> bool:
         try:
             with contextlib.suppress(OSError):  # taken for abandoned, or no locks on this file system
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not is_at(temporary, file.fileno()):
+            if not temporary.exists():
                 return False
             remove_abandoned_files(path.parent, path.name)
             write(file)
@@ -73,18 +74,15 @@ def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
     for name in os.listdir(folder):
         found = _TEMPORARY.fullmatch(name)
         if found is not None and target in ("", found["target"]):
-            _remove_unless_held(Path(folder, name))
-
-
-def _remove_unless_held(path: Path) -> None:
-    with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or on a file system without locks
-        is_folder = path.is_dir()
-        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS a file's lock needs write access
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path) if is_folder else path.unlink()
-        finally:
-            os.close(descriptor)
+            path = Path(folder, name)
+            with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or no locks there
+                is_folder = path.is_dir()
+                held = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS, a file's lock needs O_RDWR
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path) if is_folder else path.unlink()
+                finally:
+                    os.close(held)
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -102,9 +100,27 @@ def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
     return write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", "", found[0]), text) + "\n")
 
 
-def is_at(path: Path, descriptor: int) -> bool:
-    """Say whether an open file still is the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+@contextlib.contextmanager
+def new_folder(target: str | Path) -> Iterator[Path]:
+    """Yield an empty folder, which gets the name `target` when the body has filled it; after an error nothing is left.
+
+    Raises:
+        OutputError: `target` exists already, or cannot be written.
+    """
+    target = Path(target)
+    check_absent(target)
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_abandoned_files(target.parent, target.name)
+            folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
+            folder.mkdir()
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            held = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, held)
+            with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes it
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
+            os.rename(folder, target)
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error

@@ -1,46 +1,9 @@
-"""Folders that are whole or absent: filled under another name next to the target, and renamed when complete.
+"""Paths: checks before anything is written, names that stay inside a folder, and the folder of caches."""
 
-Also the folder of caches, a check for writable folders, and names that stay inside a folder.
-"""
-
-import contextlib
-import fcntl
 import os
-import secrets
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from pecl.errors import OutputError
-from pecl.files.atomic import remove_abandoned_files
-
-
-@contextlib.contextmanager
-def new_folder(target: str | Path) -> Iterator[Path]:
-    """Yield an empty folder, which gets the name `target` when the body has filled it; after an error nothing is left.
-
-    The next call for the same target removes the folder that a killed process left under the other name.
-
-    Raises:
-        OutputError: `target` exists already, or cannot be written.
-    """
-    target = Path(target)
-    check_absent(target)
-    with contextlib.ExitStack() as stack:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remove_abandoned_files(target.parent, target.name)
-            folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
-            folder.mkdir()
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            held = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, held)
-            with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes it
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield folder
-            os.rename(folder, target)
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def check_absent(target: str | Path) -> None:

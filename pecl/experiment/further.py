@@ -1,0 +1,118 @@
+"""Further measurements of an evaluation on photographs: `pecl evaluate --correct-hubs` and `--presence`.
+
+Recall with hubs corrected stands next to plain recall, see `pecl.retrieval.hubs`.
+
+Presence: does the best score of a word tell whether a photograph of it is there? Every fourth image of a data set is
+the gallery. A word counts if at least `FEWEST` captions of the whole set have it, it has three letters or more, and is
+no stop word of its language. It is present if a caption of an image in the gallery has it, and absent otherwise. Its
+score is the similarity of the nearest image. The area under the ROC curve is .5 where the score tells nothing, and 1
+where a cutoff would tell all absent words from all present ones.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from pecl.config import ExperimentConfig
+from pecl.data.language_guess import stop_words
+from pecl.errors import ConfigError, DataError
+from pecl.experiment.prepared import prepare_evaluation
+from pecl.experiment.run import towers_of, with_adapter
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.retrieval.hubs import References, find_references
+from pecl.retrieval.measures import RECALL_AT, bootstrap_intervals
+from pecl.training.distributed import use_threads
+
+DIRECTION = "text_to_image"  # the other direction has the same ranks
+FEWEST = 2  # captions of the whole set that have a word
+EVERY = 4  # images of the set to one of the gallery
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+def check_corrections(config: ExperimentConfig) -> References:
+    """Return the reference captions for a config's towers, or raise ConfigError if none are known for them."""
+    if config.gallery != "images":
+        raise ConfigError(f"gallery: expected images with --correct-hubs, got {config.gallery}")
+    if config.image_embeddings is not None:
+        raise ConfigError("--correct-hubs: expected no --embeddings with it: corrections are for pecl's own images")
+    towers = towers_of(config)
+    fingerprints = {"image": towers.image.fingerprint, "text": towers.text.fingerprint}
+    if (found := find_references(config.profile, fingerprints)) is None:
+        names = f"{towers.text.name} and {towers.image.name}"
+        raise ConfigError(f"--correct-hubs: no reference captions are known for {names}, expected the profile mini")
+    return found
+
+
+def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
+    """Return recall@k from texts to images, plain and with hubs corrected.
+
+    From low@k to high@k is the 95 % bootstrap interval of corrected - plain, paired by query.
+    """
+    config, choice = with_adapter(config)
+    with use_threads(config.threads):
+        references, towers = check_corrections(config), towers_of(config)
+        prepared, bank = prepare_evaluation(config, towers), choice.bank(towers.text, config.language)
+        embeddings = bank.encode_text(prepared.texts("test"), config.language)  # (Q, D)
+        gallery = F.normalize(prepared.images[prepared.gallery_items("test")], dim=1)  # (G, D)
+        corrections = torch.from_numpy(references.corrections(gallery.numpy()))
+        ranks = [
+            np.array(RetrievalEvaluator(gallery, prepared.places("test"), corrections=own)(embeddings).ranks[DIRECTION])
+            for own in (None, corrections)
+        ]
+    plain, corrected = (np.array([rank <= k for k in RECALL_AT], float) for rank in ranks)  # (K, Q)
+    row: dict[str, object] = {"language": config.language}
+    for k, own, others, (low, high) in zip(
+        RECALL_AT, plain, corrected, bootstrap_intervals(corrected - plain).tolist(), strict=True
+    ):
+        row |= {f"recall@{k}": float(own.mean()), f"corrected recall@{k}": float(others.mean())}
+        row |= {f"low@{k}": low, f"high@{k}": high}
+    return row
+
+
+def presence(config: ExperimentConfig) -> dict[str, object]:
+    """Measure how well a language's words are told present or absent by their best score.
+
+    Return the language, the numbers of images of the gallery, of present and of absent words, and the area.
+    """
+    if config.gallery != "images":
+        raise ConfigError(f"gallery: expected images with --presence, got {config.gallery}")
+    config, choice = with_adapter(config)
+    with use_threads(config.threads):
+        towers = towers_of(config)
+        prepared, bank = prepare_evaluation(config, towers), choice.bank(towers.text, config.language)
+        words, is_present = words_of(prepared.texts("test"), prepared.places("test"), config.language)
+        if is_present.all() or not is_present.any():
+            raise DataError(f"--presence: expected words that only some of the captions have, got {len(words)} words")
+        gallery = F.normalize(prepared.images[prepared.gallery_items("test")[::EVERY]], dim=1)  # (G, D)
+        best = (bank.encode_text(words, config.language) @ gallery.T).amax(dim=1).numpy()  # (W, D) x (D, G): (W,)
+    area = area_under_curve(best[is_present], best[~is_present])
+    counts = {"images": len(gallery), "present": int(is_present.sum()), "absent": int((~is_present).sum())}
+    return {"language": config.language, **counts, "area": area}
+
+
+def words_of(captions: Sequence[str], places: Sequence[int], language: str) -> tuple[list[str], np.ndarray]:
+    """Return the words that count, and for each, (W,) bool, whether a caption of an image in the gallery has it.
+
+    `places` has the number of each caption's image; every fourth is in the gallery.
+    """
+    stop = stop_words([language])
+    counts: dict[str, int] = {}
+    present = set[str]()
+    for caption, place in zip(captions, places, strict=True):
+        own = set(_WORD.findall(caption.lower())) - stop
+        counts |= {word: counts.get(word, 0) + 1 for word in own}
+        present |= own if place % EVERY == 0 else set()
+    words = sorted(word for word, count in counts.items() if count >= FEWEST)
+    return words, np.array([word in present for word in words], bool)
+
+
+def area_under_curve(present: np.ndarray, absent: np.ndarray) -> float:
+    """Return the share of pairs of a present (P,) and an absent (A,) score in which the present one is larger.
+
+    Equal scores count half.
+    """
+    difference = present[:, None] - absent
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
