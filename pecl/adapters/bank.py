@@ -121,10 +121,9 @@ class AdapterBank:
         """Add languages with their adapters, those of one spec in one step; after an error as of `add`, none."""
         specs = {one.configs: one for one in self.specs}
         held: dict[tuple[AdapterConfig, ...], Parameters] = {}
-        states: dict[tuple[AdapterConfig, ...], dict[str, Parameters]] = {}
-        names: list[str] = []
+        found: dict[str, tuple[tuple[AdapterConfig, ...], Parameters]] = {}
         for language, adapter in adapters:
-            if (name := find_name(language, [*self._spec_of, *names])) is not None:
+            if (name := find_name(language, [*self._spec_of, *found])) is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
             configs, state = self._read(adapter)
             if configs not in specs:
@@ -132,12 +131,10 @@ class AdapterBank:
             if configs not in held:
                 held[configs] = specs[configs].adapter.held()
             check_state(state, held[configs])
-            states.setdefault(configs, {})[language] = state
-            names.append(language)
-        for configs, own in states.items():
-            specs[configs].add(own)
-        spec_of = {language: specs[configs] for configs, own in states.items() for language in own}
-        self._spec_of |= {name: spec_of[name] for name in names}
+            found[language] = configs, state
+        for configs in dict.fromkeys(configs for configs, _ in found.values()):
+            specs[configs].add({language: state for language, (own, state) in found.items() if own == configs})
+        self._spec_of |= {language: specs[configs] for language, (configs, _) in found.items()}
         self.specs = list(specs.values())
 
     def load(self, path: str | Path, language: str | None = None) -> str:

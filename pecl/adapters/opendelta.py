@@ -118,9 +118,7 @@ class OpenDeltaAdapter:
         """Yield the trainable parameters, LayerNorms among them, with their names in the backbone."""
         return ((name, one) for name, one in self.tower.backbone.named_parameters() if one.requires_grad)
 
-    def named_tensors(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the parameters by name: an adapter of OpenDelta holds nothing else."""
-        return self.named_parameters()
+    named_tensors = named_parameters  # an adapter of OpenDelta holds nothing else
 
     def choose(self, slot: int, texts: Iterable[TokenIds]) -> None:
         """See `Adapter`: no kind of OpenDelta's chooses tokens."""

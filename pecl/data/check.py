@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pecl.data.captions import PARTS, ParallelCaptions, find_repeats, has_words
-from pecl.data.custom.folder import check_captions_file, find_table, translation_names
-from pecl.data.custom.tables import Problem, read_table
+from pecl.data.custom.tables import Problem, check_captions_file, find_table, read_table, translation_names
 from pecl.data.fetching.download import DOWNLOADS, caption_files, check_content, read_download_records
 from pecl.data.languages import CODE, COLUMN_WORDS
 from pecl.data.published.multi30k import SPLIT_LANGUAGES

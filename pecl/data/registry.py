@@ -1,6 +1,6 @@
 """Data sets by name: `load_dataset("multi30k-1k", "de")`, and the table `DATASETS`.
 
-The path of a file or folder, in place of a name, loads a table of captions; see `folder`.
+The path of a file or folder, in place of a name, loads a table of captions; see `tables`.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.custom.folder import read_folder
 from pecl.data.custom.sources import TextSource
+from pecl.data.custom.tables import read_folder
 from pecl.data.languages import (
     LANGUAGES,
     any_language_code,
@@ -149,7 +149,7 @@ def load_dataset(
     """Load a data set of `DATASETS`, or a table of captions, in one target language.
 
     Args:
-        name: a key of `DATASETS`, or the path of a table of captions or its folder (see `folder`).
+        name: a key of `DATASETS`, or the path of a table of captions or its folder (see `tables`).
         language: code, name or alias of the target language.
         data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR, otherwise `data`.
         need: required machine translations: `english_to_target`, `target_to_english`. Others may be None.

@@ -8,7 +8,7 @@ from typing import Any, cast
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.custom.folder import find_columns, translation_records
+from pecl.data.custom.tables import find_columns, translation_records
 from pecl.errors import DataError
 from pecl.files import sha256_bytes
 from pecl.files.images import ImageFiles, some_of, to_rgb
@@ -76,7 +76,7 @@ def from_dataset(
         english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
         part_column: column of train, val or test; None for a few-shot split.
-        need: machine translations to read from columns named as in `folder`: `en_to_de`, `de_to_en`.
+        need: machine translations to read from columns named as in `tables`: `en_to_de`, `de_to_en`.
         name: name of the data set in results.
 
     Raises:

@@ -1,26 +1,35 @@
-"""Read tables of captions in CSV, TSV, JSONL and parquet, with line numbers and problems.
+"""Data of the user's: a table of image paths and captions (for rows in memory, see `in_memory`).
 
-Reading continues after a mistake: every readable line is returned, every other becomes a `Problem`.
+A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: one for each
+target language by its code; `en`, English captions, for the routes that need them; `image`, a path relative to the
+table, unless the set is text only; for routes with machine translations, `en_to_de` and `de_to_en`; and `part`
+(train, val or test), where the set has parts of its own.
+
+Reading continues after a mistake: every readable line is returned, every other becomes a `Problem` with its number.
 """
 
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import TABLE, lines_of, readable
-from pecl.errors import DataError, one_line, unknown
-from pecl.files import check_regular, parse_json
+from pecl.data.captions import DIRECTIONS, PARTS, TABLE, ParallelCaptions, has_words, lines_of, readable
+from pecl.data.custom.photographs import find_photographs
+from pecl.data.languages import CODE, COLUMN_WORDS, find_code, language_name
+from pecl.data.reading import DataRequest, attach_images, check_directions, describe_file
+from pecl.errors import DataError, is_text, one_line, suggest, unknown
+from pecl.files import HALF_CHARACTER, check_regular, parse_json
+from pecl.files.images import ImageFiles
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MALFORMED = "malformed line"
 _ROWS = 4096  # rows of parquet that are read together
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
-
+_COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
 TableRow = tuple[int, dict[str, str]]  # line number and fields; a field that the row lacks is absent
 
@@ -154,3 +163,141 @@ def _row(number: int, record: dict[str, Any], table: CaptionTable) -> TableRow:
             table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
             row[name] = str(value)  # not reported as empty, too
     return number, row
+
+
+def find_table(path: str | Path) -> Path:
+    """Return the table that `path` names: itself, or `captions.*` in a folder; raise DataError for none or several."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    tables = [path / f"captions{suffix}" for suffix in TABLE_SUFFIXES if (path / f"captions{suffix}").is_file()]
+    if len(tables) != 1:
+        found = ", ".join(table.name for table in tables) or "none"
+        is_bare = not tables and find_photographs(path).photographs
+        bare = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
+        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {found}{bare}")
+    return tables[0]
+
+
+def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[Problem]:
+    """Return all problems of a table of captions, or of a folder that holds one, in the order of its lines.
+
+    With `open_images`, every image is read, which finds missing and damaged ones.
+    """
+    path = find_table(path)
+    table = read_table(path)
+    problems = _table_problems(table)
+    if open_images and "image" in table.columns:
+        problems += _image_problems(table, path.parent)
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def read_folder(request: DataRequest) -> ParallelCaptions:
+    """Read one target language of the table that `request.dataset` names; rows with the same image share it.
+
+    The language may be any that the table has a column for; the column may spell it otherwise (`ja` for `jp`).
+
+    Raises:
+        DataError: a column is missing, or the table has problems in those that are read: the first is named and the
+            rest counted (`check_captions_file` lists them all).
+    """
+    path, language = find_table(request.dataset), request.language
+    table = read_table(path)
+    _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
+    columns = find_columns(str(path), table.columns, language, request.need, "en" if "en" in table.columns else None)
+    spelt = columns["target"]
+    with_images = "image" in table.columns and not request.text_only
+    with_parts = "part" in table.columns
+    _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
+    texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
+    if spelt in COLUMN_WORDS and not has_words(texts["target"]):
+        raise DataError(f"{path}: column {spelt!r} has no letters: expected captions in {language_name(language)}")
+    captions = ParallelCaptions(
+        path.parent.name if path.stem == "captions" else path.stem,
+        language,
+        **{"english": None, **texts},
+        part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
+        provenance={
+            "files": {"table": describe_file(path, path.parent)},
+            "translations": translation_records(columns),
+        },
+    )
+    if not with_images:
+        return captions
+    return attach_images(captions, [row["image"] for _, row in table.rows], path.parent)
+
+
+def find_columns(
+    place: str,
+    there: Sequence[str],
+    language: str,
+    need: Iterable[str],
+    english: str | None,
+    target: str | None = None,
+    others: Sequence[str] = (),
+) -> dict[str, str]:
+    """Return the columns, of those `there`, that hold the captions and translations of a language, by `COLUMNS`.
+
+    `english` and `target` are the columns of captions if their names are not the languages' codes; `others` must be
+    there, too. DataError names a missing one, in the table or data set `place`.
+    """
+    spelt = find_code(language, there)
+    names = translation_names(spelt, need)
+    columns = {"target": english if language == "en" and english else target or spelt}
+    columns |= {direction: english if name == "en" and english else name for direction, name in names.items()}
+    if english is not None:
+        columns["english"] = english
+    for column in (*columns.values(), *others):
+        if column not in there:
+            raise DataError(f"{place} has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+    return columns
+
+
+def translation_records(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the provenance of the translations among columns of `find_columns`."""
+    return {d: {"translator": "not stated", "column": columns[d]} for d in DIRECTIONS if d in columns}
+
+
+def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:
+    """Return the column that holds each needed direction of translation; English is its own translation."""
+    names = {"english_to_target": f"en_to_{language}", "target_to_english": f"{language}_to_en"}
+    return {direction: "en" if language == "en" else names[direction] for direction in check_directions(need)}
+
+
+def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
+    """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
+    problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
+    if problems:
+        rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)" if len(problems) > 1 else ""
+        raise DataError(f"{path}, {problems[0]}{rest}")
+
+
+def _table_problems(table: CaptionTable) -> list[Problem]:
+    expected = "expected image, part, a language's code such as en or de, en_to_<code> or <code>_to_en"
+    message = f"unknown column: {expected}; rename or remove it"
+    problems = [*table.problems, *(Problem(1, c, message) for c in table.columns if not _COLUMN.fullmatch(c))]
+    twice = sorted({c for c in table.columns if table.columns.count(c) > 1})
+    problems += [Problem(1, c, "column appears twice") for c in twice]
+    if not any(re.fullmatch(CODE, column, re.IGNORECASE) for column in table.columns):
+        there = ", ".join(table.columns) or "no header"
+        problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {there}"))
+    if not table.rows:
+        problems.append(Problem(None, None, "the table has no rows"))
+    for number, row in table.rows:
+        problems += [Problem(number, c, "empty; every row must fill it") for c in table.columns if not row.get(c)]
+        problems += [Problem(number, c, HALF_CHARACTER) for c, value in row.items() if not is_text(value)]
+        if row.get("part") and row["part"] not in PARTS:
+            problems.append(Problem(number, "part", unknown("part", row["part"], PARTS)))
+    return problems
+
+
+def _image_problems(table: CaptionTable, folder: Path) -> list[Problem]:
+    problems = []
+    first_use = {row["image"]: number for number, row in reversed(table.rows) if row.get("image")}
+    files = ImageFiles(tuple(folder / name for name in first_use))
+    for index, number in enumerate(first_use.values()):
+        try:
+            files.load(index)
+        except DataError as error:
+            problems.append(Problem(number, "image", str(error)))
+    return problems

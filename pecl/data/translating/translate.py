@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.data.captions import read_captions
-from pecl.data.custom.folder import check_captions_file
-from pecl.data.custom.tables import CaptionTable, read_table
+from pecl.data.custom.tables import CaptionTable, check_captions_file, read_table
 from pecl.data.reading import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
@@ -66,7 +65,7 @@ def dataset_job(
 
 
 def file_job(path: str | Path, source: str, target: str, output: str | Path) -> TranslationJob:
-    """Return the job for a file of the user: one caption per line, or a table (see `folder`).
+    """Return the job for a file of the user: one caption per line, or a table (see `tables`).
 
     A table is written again with a column `<source>_to_<target>`, made of its column `<source>`.
     """

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pecl.data.check import check_table
-from pecl.data.custom.folder import check_captions_file
 from pecl.data.custom.in_memory import from_dataset
-from pecl.data.custom.tables import read_table
+from pecl.data.custom.tables import check_captions_file, read_table
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 
