@@ -62,18 +62,15 @@ class SlottedTower:
     Attributes:
         tower: the view.
         adapter: the adapter.
+        configs: its configuration, which all languages share.
         languages: language of each slot.
     """
 
     def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig]) -> None:
         self.tower = second_tower(tower)
         self.adapter = attach(self.tower, configs, seeds=())
+        self.configs = self.adapter.configs
         self.languages: list[str] = []
-
-    @property
-    def configs(self) -> tuple[AdapterConfig, ...]:
-        """The configuration that all languages share."""
-        return self.adapter.configs
 
     def add(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
         """Add languages with checked parameters; memory grows once."""

@@ -61,21 +61,23 @@ KINDS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 class OpenDeltaAdapter:
     """OpenDelta's delta on a tower, with the methods of `Adapter` that training and evaluation use; one slot.
 
-    Parameters have OpenDelta's names in the backbone, and no slot dimension. Initial values are drawn on the CPU,
-    whatever the device.
+    Made as `attach` makes an `Adapter`; ConfigError for what OpenDelta lacks. Parameters have OpenDelta's names in the
+    backbone, and no slot dimension. Initial values are drawn on the CPU, whatever the device.
     """
 
     num_slots = 1
     works_on_tokens = False  # OpenDelta's modules see batches as the released code gives them
     first_layer = 0  # OpenDelta does not say where its modules are
 
-    def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seed: int) -> None:
+    def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]) -> None:
+        if len(seeds) != 1:
+            raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
         adapter, arguments = _opendelta_arguments(configs)
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
         _ = tower.fingerprint  # taken while the tower is plain
         tower.backbone = tower.written_backbone()  # OpenDelta asks for transformers' classes
-        self.tower, self.configs = tower, configs
+        self.tower, self.configs = tower, tuple(configs)
         backbone: Any = tower.backbone
         norms = [path for one in configs if isinstance(one, LayerNormConfig) for path in _targets(one, tower)]
         # OpenDelta trains the backbone's own LayerNorms; these copies bring them back.
@@ -91,7 +93,7 @@ class OpenDeltaAdapter:
         backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.default_generator.manual_seed(seed)
+                torch.default_generator.manual_seed(seeds[0])
                 self.delta = make(backbone, **arguments)
                 if adapter.kind == "soft_prompt":
                     _follow_release(self.delta.delta_modules[0])
@@ -183,7 +185,7 @@ def _targets(config: Any, tower: MultilingualTextEncoder) -> list[str]:
     return config.layer_paths(tower, getattr(config, "target_modules", ()))
 
 
-def _opendelta_arguments(configs: tuple[AdapterConfig, ...]) -> tuple[AdapterConfig, dict[str, Any]]:
+def _opendelta_arguments(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, dict[str, Any]]:
     """Return the config next to LayerNorms and its arguments of OpenDelta, or raise ConfigError for what that lacks."""
     adapters = [config for config in configs if not isinstance(config, LayerNormConfig)]
     if len(adapters) != 1 or adapters[0].kind not in KINDS:
@@ -220,15 +222,6 @@ def _follow_release(layer: Any) -> None:
         return args, kwargs
 
     layer.pre_forward = after_first_token
-
-
-def attach_opendelta(
-    tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]
-) -> OpenDeltaAdapter:
-    """Put an adapter of OpenDelta on `tower`, as `attach` does; raise ConfigError for what OpenDelta lacks."""
-    if len(seeds) != 1:
-        raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
-    return OpenDeltaAdapter(tower, tuple(configs), seeds[0])
 
 
 def import_opendelta() -> types.ModuleType:

@@ -8,8 +8,7 @@ from typing import Any
 
 from pecl.commands import options as cli
 from pecl.data.check import check_dataset, check_table
-from pecl.data.fetching.download import DOWNLOADS, download
-from pecl.data.fetching.fetch import FetchPolicy
+from pecl.data.download import DOWNLOADS, FetchPolicy, download
 from pecl.data.languages import language_code, listed
 from pecl.data.reading import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pecl.data.captions import PARTS, ParallelCaptions, find_repeats, has_words
 from pecl.data.custom.tables import Problem, check_captions_file, find_table, read_table, translation_names
-from pecl.data.fetching.download import DOWNLOADS, caption_files, check_content, read_download_records
+from pecl.data.download import DOWNLOADS, caption_files, check_content, read_download_records
 from pecl.data.languages import CODE, COLUMN_WORDS
 from pecl.data.published.multi30k import SPLIT_LANGUAGES
 from pecl.data.reading import read_provenance

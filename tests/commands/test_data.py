@@ -11,7 +11,7 @@ from helpers.translation_models import make_m2m100
 
 from pecl.commands import data  # noqa: F401 (registers the command)
 from pecl.commands.options import REGISTERED
-from pecl.data.fetching.download import DOWNLOADS, Download
+from pecl.data.download import DOWNLOADS, Download
 from pecl.data.reading import write_with_provenance
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.data.splits import check_split

@@ -29,7 +29,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.custom.tables import check_captions_file
-from pecl.data.fetching.download import read_download_records
+from pecl.data.download import read_download_records
 from pecl.data.reading import read_provenance
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict

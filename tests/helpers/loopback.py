@@ -5,7 +5,7 @@ import hashlib
 import http.server
 import threading
 
-from pecl.data.fetching.fetch import FetchPolicy
+from pecl.data.download import FetchPolicy
 
 FAST = FetchPolicy(timeout=60, attempts=3, backoff=0.01)
 

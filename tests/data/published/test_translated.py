@@ -4,7 +4,7 @@ import pytest
 from helpers.layouts import loader, make_xtd200, real_data_dir, sentence, write_lines
 
 from pecl.config import make_config
-from pecl.data.fetching.download import DOWNLOADS, caption_files, check_content
+from pecl.data.download import DOWNLOADS, caption_files, check_content
 from pecl.data.languages import LANGUAGES
 from pecl.data.reading import OWNERS_CODES
 from pecl.data.registry import load_dataset

@@ -9,8 +9,8 @@ from helpers.layouts import real_data_dir
 from helpers.loopback import FAST, files_in, running_server, sha, without_proxies, wrong
 from PIL import Image
 
-from pecl.data.fetching import download as downloads
-from pecl.data.fetching.download import (
+from pecl.data import download as downloads
+from pecl.data.download import (
     DOWNLOADS,
     MAX_FAILURES,
     Download,

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 from helpers.loopback import FAST, hang_up, running_server, sha, stall, status, truncate, without_proxies, wrong
 
-from pecl.data.fetching.download import check_content
-from pecl.data.fetching.fetch import FetchError, UnreachableError
-from pecl.data.fetching.fetch import fetch as fetch_file
+from pecl.data.download import FetchError, UnreachableError, check_content
+from pecl.data.download import fetch as fetch_file
 
 CONTENT = random.Random(0).randbytes(200_000)
 PATH = "/file.bin"

@@ -1,1 +1,0 @@
-"""Download of data sets, with checks."""
