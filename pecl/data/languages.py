@@ -47,11 +47,6 @@ class Language:
     shared: tuple[str, ...] = ()  # codes that name this row and others, such as `no`
     m2m100: str | None = None  # M2M100's code, where that is not `iso`
 
-    @property
-    def opus_codes(self) -> tuple[str, ...]:
-        """Names that OPUS models may have for it, likeliest first; empty if nothing is known."""
-        return self.opus or tuple(code for code in (self.flores, self.iso3, self.iso) if code)
-
     @cached_property
     def names(self) -> frozenset[str]:
         """All names of the language, as `_key` writes them."""

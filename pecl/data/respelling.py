@@ -5,7 +5,7 @@ longest context around it that was seen.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,11 @@ class Respelling:
 
     def __call__(self, text: str) -> str:
         """Return a text in the other script."""
-        return WORD.sub(lambda found: _read(found.group(), self.letters), text.translate(_MARKS))
+        return WORD.sub(lambda found: "".join(self._read(found.group())), text.translate(_MARKS))
+
+    def _read(self, word: str) -> Iterator[str]:
+        for at, letter in enumerate(word):
+            yield next((self.letters[one] for one in reversed(windows_of(word, at)) if one in self.letters), letter)
 
 
 @lru_cache(maxsize=8)
@@ -36,13 +40,6 @@ def shipped_respelling(code: str) -> Respelling | None:
     """Return the map that the package has for a language and script; None without one."""
     path = FOLDER / f"{code}.json"
     return Respelling(**load_json(path)) if path.exists() else None
-
-
-def _read(word: str, rules: Mapping[str, str]) -> str:
-    return "".join(
-        next((rules[window] for window in reversed(windows_of(word, i)) if window in rules), letter)
-        for i, letter in enumerate(word)
-    )
 
 
 @lru_cache(maxsize=1 << 17)

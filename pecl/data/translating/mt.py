@@ -160,7 +160,8 @@ def _marian_prefix(tokenizer: Any, source: str, target: str) -> str:
         if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):  # None: a group such as `roa`
             raise ConfigError(f"the model's {side} language is {stated!r}, not {wanted!r}: choose another model")
     known = [code.strip("><") for code in tokenizer.supported_language_codes]  # none if there is one target language
-    return f">>{_first_known(LANGUAGES[target].opus_codes, known, target)}<< " if known else ""
+    row = LANGUAGES[target]
+    return f">>{_first_known(row.opus or (row.flores, row.iso3, row.iso), known, target)}<< " if known else ""
 
 
 def _first_known(candidates: Iterable[str | None], known: Iterable[str], language: str) -> str:
