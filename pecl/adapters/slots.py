@@ -248,7 +248,7 @@ class SlotCopy(SlotModule):
         for name, parameter in self.slot_parameters().items():
             parameter.data[slot] = getattr(self.base, name).detach()
 
-    def merged(self, slot: int) -> nn.Module:
+    def merged(self, slot: int) -> Any:
         """Return a layer of the same kind with the slot's parameters."""
         return with_parameters(self.base, self.weight[slot], None if self.bias is None else self.bias[slot])
 

@@ -153,8 +153,9 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
     for split in DATASETS[name].splits or (None,):
         has_gaps = name in ("multi30k", "multi30k-full")  # not every language has all their splits
         for language in SPLIT_LANGUAGES[split] if split and has_gaps else DATASETS[name].languages:
-            directions = TRANSLATION_FOLDERS if root is not None and name in RELEASED and language != "en" else ()
-            there = [one for one in directions if released_file(root, name, one, language, split).exists()]
+            directions = TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ()
+            folder = Path(root or "")
+            there = [one for one in directions if released_file(folder, name, one, language, split).exists()]
             for need in ((), *((direction,) for direction in there)):
                 try:
                     captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)

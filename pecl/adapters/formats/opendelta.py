@@ -27,19 +27,18 @@ logger = logging.getLogger(__name__)
 Tensors = Mapping[str, torch.Tensor]
 
 # OpenDelta's ending of a parameter name -> the kind, and the ending that pecl gives it.
+_WAYS = ("down", "up")
 _PHM = {"phm_rule": "rule", "W_left": "left", "W_right": "right", "b": "bias"}
 _ENDINGS: dict[str, tuple[str, str]] = {
     "lora.lora_A": ("lora", "lora_A"),
     "lora.lora_B": ("lora", "lora_B"),
     "soft_prompt_layer.soft_embeds": ("soft_prompt", "embeddings.word_embeddings.prompt"),
+    **{f"adapter.modulelist.{one}_proj.{p}": ("bottleneck", f"{one}_{p}") for one in _WAYS for p in ("weight", "bias")},
+    **{f"compactor.{one}_sampler.{p}": ("compacter", f"{one}_{ours}") for one in _WAYS for p, ours in _PHM.items()},
 }
-for _way in ("down", "up"):
-    _ENDINGS |= {f"adapter.modulelist.{_way}_proj.{one}": ("bottleneck", f"{_way}_{one}") for one in ("weight", "bias")}
-    _ENDINGS |= {f"compactor.{_way}_sampler.{one}": ("compacter", f"{_way}_{ours}") for one, ours in _PHM.items()}
 
 # Prefixes of a name: none in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
-_PREFIXES = dict.fromkeys(("transformer.", "backbone."), "backbone.")
-_PREFIXES |= {"LinearTransformation.": "head.", "head.": "head.", "": "backbone."}
+_OF_BACKBONE, _OF_HEAD = ("transformer.", "backbone."), ("LinearTransformation.", "head.")
 
 
 def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -72,8 +71,8 @@ def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tens
     """
     kinds, converted = set(), {}
     for name, tensor in state.items():
-        theirs = next(prefix for prefix in _PREFIXES if name.startswith(prefix))
-        tower_name = _PREFIXES[theirs] + name.removeprefix(theirs)
+        theirs = next((prefix for prefix in (*_OF_BACKBONE, *_OF_HEAD) if name.startswith(prefix)), "")
+        tower_name = ("head." if theirs in _OF_HEAD else "backbone.") + name.removeprefix(theirs)
         if tower_name.startswith("backbone.pooler."):
             logger.info("left out %s: embeddings are a mean over tokens and do not depend on the pooler", name)
             continue

@@ -59,7 +59,8 @@ def write_peft(
     """
     folder = Path(folder)
     by_kind: dict[str, Any] = {config.kind: config for config in configs}
-    lora, words, norms = (by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm"))
+    held: list[Any] = [by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm")]
+    lora, words, norms = held
     if not (lora or words) or by_kind:
         raise ConfigError(
             f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only and "

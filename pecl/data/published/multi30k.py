@@ -148,11 +148,12 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     splits = {"train": "train", "val": "val", "test": request.split}
     read = {part: read_split(request, split) for part, split in splits.items()}
     names = [name for _, of_part in read.values() for name in of_part]
-    columns: dict[str, list[Any]] = {name: [getattr(one, name) for one, _ in read.values()] for name in COLUMNS}
+    columns = {name: [getattr(one, name) for one, _ in read.values()] for name in COLUMNS}
+    joined: Any = {name: None if None in own else tuple(chain.from_iterable(own)) for name, own in columns.items()}
     captions = ParallelCaptions(
         "multi30k-full",
         request.language,
-        *(None if None in parts else tuple(chain.from_iterable(parts)) for parts in columns.values()),
+        **joined,
         part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
         subset=coco_splits(names)[0],
         provenance={part: captions.provenance for part, (captions, _) in read.items()},

@@ -152,9 +152,9 @@ def _by_people(
     """Return the set of pairs of an English text and its translation by people."""
     if not pairs:
         raise DataError(f"{request.dataset}: split {request.split} has no text in {request.language}")
-    columns = dict(zip(("english", "target"), zip(*pairs, strict=True), strict=True))
+    english, target = zip(*pairs, strict=True)
     about = {"split": request.split, "translator": "people", "images": "none: text only", **counts}
-    return published_set(request, columns, files, about)
+    return published_set(request, {"english": english, "target": target}, files, about)
 
 
 def read_emoji(request: DataRequest) -> ParallelCaptions:
@@ -171,9 +171,9 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
     both = [(text, target[key]) for key, text in english.items() if target.get(key, text) != text or is_en]
     if not both:
         raise DataError(f"{files['target']} has no annotation that differs from the English one")
-    columns = dict(zip(("english", "target"), zip(*both, strict=True), strict=True))
+    texts, translations = zip(*both, strict=True)
     about = {"translator": "people: contributors to Unicode CLDR", "images": "none: names and keywords alone"}
-    return published_set(request, columns, files, about)
+    return published_set(request, {"english": texts, "target": translations}, files, about)
 
 
 def _annotations(path: Path) -> dict[tuple[str, str], str]:
