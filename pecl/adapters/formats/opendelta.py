@@ -6,18 +6,14 @@ Needs no OpenDelta. The names on both sides: docs/opendelta.md, "State-dict name
 import logging
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pecl.adapters.kind import LINEAR_ROLES, AdapterConfig
-from pecl.adapters.kinds.bottleneck import BottleneckConfig
-from pecl.adapters.kinds.compacter import CompacterConfig
-from pecl.adapters.kinds.head import HeadConfig
-from pecl.adapters.kinds.layer_norm import LayerNormConfig
-from pecl.adapters.kinds.lora import LoraConfig
-from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
+from pecl.adapters.spec import KINDS
 from pecl.encoders.families import FAMILIES
 from pecl.errors import WeightsError
 from pecl.files import check_regular
@@ -37,6 +33,13 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     **{f"compactor.{one}_sampler.{p}": ("compacter", f"{one}_{ours}") for one in _WAYS for p, ours in _PHM.items()},
 }
 
+# The options that the shapes tell: the parameter of each, and its dimension
+_SIZES: dict[str, dict[str, tuple[str, int]]] = {
+    "lora": {"r": ("lora_A", 0)},
+    "bottleneck": {"bottleneck_dim": ("down_bias", 0)},
+    "compacter": {"phm_dim": ("down_rule", 0), "phm_rank": ("down_left", 2)},
+    "soft_prompt": {"num_virtual_tokens": ("prompt", 0)},
+}
 # Prefixes of a name: none in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
 _OF_BACKBONE, _OF_HEAD = ("transformer.", "backbone."), ("LinearTransformation.", "head.")
 
@@ -97,23 +100,13 @@ def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
     architecture = FAMILIES["xlm-roberta"]
     layer = rf"^backbone\.{architecture.layers}\.\d+\."
     paths = {re.sub(layer, "", name.rpartition(".")[0]) for name in tensors}
+    roles = tuple(role for role in LINEAR_ROLES if architecture.in_layer[role] in paths)
+    options: dict[str, Any] = {} if kind == "soft_prompt" else {"target_modules": roles}
     try:
-        adapter = _CONFIGS[kind](shapes, tuple(role for role in LINEAR_ROLES if architecture.in_layer[role] in paths))
+        options |= {option: shapes[name][dimension] for option, (name, dimension) in _SIZES[kind].items()}
+        if kind == "compacter":
+            options["reduction_factor"] = shapes["up_bias"][0] // shapes["down_bias"][0]
     except KeyError as error:
         raise WeightsError(f"the {kind} state has no parameter named {error.args[0]!r}") from error
-    layer_norms = [LayerNormConfig()] if any(".LayerNorm." in name for name in tensors) else []
-    head = [HeadConfig()] if "head.weight" in tensors else []
-    return (adapter, *layer_norms, *head)
-
-
-_CONFIGS: dict[str, Callable[[dict[str, torch.Size], tuple[str, ...]], AdapterConfig]] = {
-    "lora": lambda shapes, roles: LoraConfig(r=shapes["lora_A"][0], target_modules=roles),
-    "bottleneck": lambda shapes, roles: BottleneckConfig(bottleneck_dim=shapes["down_bias"][0], target_modules=roles),
-    "compacter": lambda shapes, roles: CompacterConfig(
-        reduction_factor=shapes["up_bias"][0] // shapes["down_bias"][0],
-        phm_dim=shapes["down_rule"][0],
-        phm_rank=shapes["down_left"][2],
-        target_modules=roles,
-    ),
-    "soft_prompt": lambda shapes, _: SoftPromptConfig(num_virtual_tokens=shapes["prompt"][0]),
-}
+    others = {"layernorm": any(".LayerNorm." in name for name in tensors), "head": "head.weight" in tensors}
+    return (KINDS[kind](**options), *(KINDS[other]() for other, is_there in others.items() if is_there))
