@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -163,10 +161,8 @@ def _render_table(table: CaptionTable, column: str, output: Path, translations: 
     rows = [row | {column: text} for (_, row), text in zip(table.rows, translations, strict=True)]
     if output.suffix.lower() == ".jsonl":
         return _render_lines([json.dumps(row, ensure_ascii=False) for row in rows])
-    buffer = io.StringIO()
+    import pandas as pd  # takes a second
+
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*table.columns, column])))
     delimiter = "," if output.suffix.lower() == ".csv" else "\t"
-    columns = list(dict.fromkeys([*table.columns, column]))
-    writer = csv.DictWriter(buffer, columns, delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode("utf-8")
+    return frame.to_csv(sep=delimiter, index=False, lineterminator="\n").encode("utf-8")
