@@ -8,7 +8,7 @@ threads share, and takes a proxy from the environment.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -95,10 +95,6 @@ class UnreachableError(FetchError):
     """Its server could not be reached at all, so that others of the same server need not be tried."""
 
 
-class StoppedError(FetchError):
-    """The download was stopped before this file was whole."""
-
-
 @dataclass(frozen=True)
 class FetchPolicy:
     """Time-outs and retries of a fetch."""
@@ -122,14 +118,14 @@ def check_address(url: str) -> None:
 def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped: threading.Event) -> bytes:
     """Return the content of a file.
 
-    `check` raises DataError for wrong content; no attempt begins once `stopped` is set. Raise FetchError if the address
-    is not https, the server refuses, or all attempts failed.
+    `check` raises DataError for wrong content; no attempt begins once `stopped` is set (CancelledError). Raise
+    FetchError if the address is not https, the server refuses, or all attempts failed.
     """
     check_address(url)
     asked, wait = Request(url, headers={"User-Agent": USER_AGENT}), 0.0
     for attempt in range(1, policy.attempts + 1):
         if stopped.wait(wait):
-            raise StoppedError("stopped")
+            raise CancelledError
         wait, kind = min(policy.backoff * 2 ** (attempt - 1), 8.0), FetchError
         try:
             with build_opener().open(asked, timeout=policy.timeout) as response:
@@ -250,7 +246,7 @@ class _Downloader:
             try:
                 for future in as_completed(futures):
                     file, error = futures[future], future.exception()
-                    if isinstance(error, StoppedError):
+                    if isinstance(error, CancelledError):
                         not_tried += 1
                     elif isinstance(error, DataError):
                         failed[file] = error
@@ -281,7 +277,7 @@ class _Downloader:
     def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         if self._stopped.is_set():
-            raise StoppedError("stopped")
+            raise CancelledError
         target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, path=file.path)
         if target.exists():
             content = read_regular(target)

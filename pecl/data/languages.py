@@ -25,7 +25,6 @@ WIDESPREAD = (
     "nb", "nl", "pt", "ro", "sv", "sw", "te", "th", "tl", "uk", "vi",
 )  # fmt: skip
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
-_TABLE = Path(__file__).with_name("languages.tsv")
 COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that columns have as names, too
 
 
@@ -67,7 +66,7 @@ def _row(texts: dict[str, str]) -> Language:
     return Language(**row)
 
 
-with _TABLE.open(encoding="utf-8", newline="") as _file:
+with Path(__file__).with_name("languages.tsv").open(encoding="utf-8", newline="") as _file:
     LANGUAGES = Registry("language", {row["code"]: _row(row) for row in csv.DictReader(_file, delimiter="\t")})
 
 

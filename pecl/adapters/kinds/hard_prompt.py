@@ -34,9 +34,8 @@ class HardPromptConfig(AdapterConfig):
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the prompt, at the word embeddings."""
-        token_ids, place = prompt_tokens(tower, self.text)
-        roles = ("word_embeddings",)
-        return self.at_roles(tower, roles, lambda base, rows: SlotHardPrompt(base, rows, token_ids, place))
+        ids, place = prompt_tokens(tower, self.text)
+        return self.at_roles(tower, ("word_embeddings",), lambda base, rows: SlotHardPrompt(base, rows, ids, place))
 
 
 def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int], int]:

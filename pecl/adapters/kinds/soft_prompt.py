@@ -6,6 +6,7 @@ A prompt is not the identity, even at the start.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -48,11 +49,8 @@ class SoftPromptConfig(AdapterConfig):
                 raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
         p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
         place = 1 if tower.tokenizer is None else len(around(tower.tokenizer)[0])  # a shape has no tokenizer
-        return self.at_roles(
-            tower,
-            ("word_embeddings",),
-            lambda base, rows: SlotSoftPrompt(base, rows, p, place, token_ids, self.pool_prompt),
-        )
+        make = partial(SlotSoftPrompt, p=p, place=place, token_ids=token_ids, pool_prompt=self.pool_prompt)
+        return self.at_roles(tower, ("word_embeddings",), make)
 
 
 class SlotSoftPrompt(SlotPrompt):

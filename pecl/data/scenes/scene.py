@@ -207,10 +207,8 @@ def _street(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None
         x += w + 4
     land.rectangle((0, horizon, side, horizon + 12), fill=(176, 172, 166))
     for i in range(5):
-        u = side * (i + 0.2) / 5
-        land.polygon(
-            [(u, side * 0.74), (u + 48, side * 0.74), (u + 44, side * 0.76), (u - 6, side * 0.76)], fill="white"
-        )
+        u, far, near = side * (i + 0.2) / 5, side * 0.74, side * 0.76
+        land.polygon([(u, far), (u + 48, far), (u + 44, near), (u - 6, near)], fill="white")
 
 
 def _meadow(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
