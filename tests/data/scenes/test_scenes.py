@@ -8,8 +8,7 @@ import pytest
 from make_scenes import make_table
 from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
 
-from pecl.data.scenes import GENERATOR_VERSION, TABLE, SceneImages, load_scenes
-from pecl.data.scenes.draw import arrange
+from pecl.data.scenes import GENERATOR_VERSION, TABLE, SceneImages, arrange, load_scenes
 from pecl.data.scenes.scene import AnimalGroup, Dice, Scene
 from pecl.files import sha256_lines
 
