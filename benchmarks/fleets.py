@@ -34,7 +34,7 @@ from pecl.errors import not_none
 from pecl.experiment.fleet import embed_queries
 from pecl.experiment.prepared import prepare_training
 from pecl.machine import BF16, FP32
-from pecl.results.environment import process_peak_mb
+from pecl.results.parts import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
 from pecl.training.optimizer import Schedule

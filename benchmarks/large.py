@@ -37,7 +37,7 @@ from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
 from pecl.machine import BF16, FP32
-from pecl.results.environment import process_peak_mb
+from pecl.results.parts import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
 from pecl.training.trainer import Schedule, SlotTask, Trainer

@@ -45,7 +45,7 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import towers_of
-from pecl.results.environment import process_peak_mb
+from pecl.results.parts import process_peak_mb
 from pecl.results.result import collect
 from pecl.training.losses import Objective
 from pecl.training.optimizer import Schedule

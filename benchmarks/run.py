@@ -21,7 +21,7 @@ from figures import Figure
 from pecl.encoders.towers import check_device
 from pecl.errors import PeclError
 from pecl.files import check_writable, write_json
-from pecl.results.environment import environment
+from pecl.results.parts import environment
 
 # part -> whether --small runs it; each is a module in this folder with `measure(small, device)`
 PARTS = {

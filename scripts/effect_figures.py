@@ -14,7 +14,7 @@ from pecl.data.languages import language_name
 from pecl.files import write_bytes
 from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
 from pecl.report.tables import Candidate
-from pecl.report.tables.statistics import BOOTSTRAP, intervals
+from pecl.report.tables.groups import BOOTSTRAP, intervals
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 

@@ -30,7 +30,7 @@ from pecl.files import sha256_file
 from pecl.machine import BF16, FP32
 from pecl.report.page import run_command
 from pecl.report.tables import Candidate, chosen_candidates
-from pecl.report.tables.statistics import hits, intervals
+from pecl.report.tables.groups import hits, intervals
 from pecl.results.result import Result
 
 PAGE = ROOT / "docs" / "effect.md"

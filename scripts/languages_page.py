@@ -27,7 +27,7 @@ from pecl.config import LEXICON
 from pecl.data.languages import LANGUAGES, language_name
 from pecl.files import load_json, write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
-from pecl.report.tables.statistics import BOOTSTRAP, hits, intervals
+from pecl.report.tables.groups import BOOTSTRAP, hits, intervals
 from pecl.results.result import OTHER_TEXT, Result
 
 PAGE = ROOT / "docs" / "languages.md"

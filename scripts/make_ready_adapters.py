@@ -29,9 +29,8 @@ from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
-from pecl.report.tables.statistics import gain, intervals
-from pecl.results.result import OTHER_TEXT, Result, collect
-from pecl.results.verify import verify
+from pecl.report.tables.groups import gain, intervals
+from pecl.results.result import OTHER_TEXT, Result, collect, verify
 from pecl.retrieval.measures import difference_interval
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,8 @@ from marked import ROOT, complete, main, table, trained
 from pecl.data.languages import ENGLISH
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
+from pecl.report.tables.groups import gain, intervals
 from pecl.report.tables.scores import COMPARISONS
-from pecl.report.tables.statistics import gain, intervals
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 

@@ -13,7 +13,6 @@ import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
-from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
 from pecl.bulk.shards import shard_metadata, shard_path, shards_of, write_shard
 from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
@@ -81,15 +80,14 @@ class Embedder:
             "normalize": str(job.normalize),
         }
         if not is_image:
-            self._attach(job.choice())
-
-    def _attach(self, choice: AdapterChoice) -> None:
-        logger.info("%s", choice.sentence)
-        self.metadata["adapter"] = choice.name
-        file = choice.read(self.towers.text)
-        if file is not None:
-            self.metadata["adapter_sha256"] = _fingerprint(file)
-            attach(self.towers.text, file.configs).load_slot_state(0, file.state)
+            choice = job.choice()
+            logger.info("%s", choice.sentence)
+            self.metadata["adapter"] = choice.name
+            if (file := choice.read(self.towers.text)) is not None:
+                bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
+                content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # of any type
+                self.metadata["adapter_sha256"] = sha256_bytes(describe(file.configs).encode() + content)
+                attach(self.towers.text, file.configs).load_slot_state(0, file.state)
 
     @property
     def shards(self) -> range:
@@ -98,7 +96,7 @@ class Embedder:
 
     def rows(self, shard: int) -> range:
         """Return the rows of a shard."""
-        return range(shard * ROWS, min((shard + 1) * ROWS, len(self.source)))
+        return range(len(self.source))[shard * ROWS : (shard + 1) * ROWS]
 
     def bar(self, missing: Sequence[int]) -> Bar:
         """Return the bar of the missing shards, which counts rows."""
@@ -146,14 +144,7 @@ class Embedder:
     def _batches(self, rows: range) -> Iterator[torch.Tensor]:
         source, normalize = self.source, self.job.normalize
         if isinstance(source, Pictures):
-            for first in range(rows.start, rows.stop, IMAGE_BATCH):
-                pictures = source.load(range(first, min(first + IMAGE_BATCH, rows.stop)))
-                yield self.towers.image.encode_image(pictures, normalize=normalize)
+            for i in range(0, len(rows), IMAGE_BATCH):
+                yield self.towers.image.encode_image(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)
         else:  # a shard at once, so that texts of one length meet
             yield self.towers.text.encode_text(source.load(rows), self.job.batch_size, normalize=normalize)
-
-
-def _fingerprint(file: AdapterFile) -> str:
-    bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
-    content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # numpy has no bfloat16
-    return sha256_bytes(describe(file.configs).encode() + content)

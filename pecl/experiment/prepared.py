@@ -27,7 +27,7 @@ from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
 from pecl.experiment.text import TrainingText
 from pecl.files.image_rows import ImageRows
-from pecl.results.named_files import file_hashes
+from pecl.results.folder import file_hashes
 from pecl.results.result import OTHER_TEXT
 from pecl.retrieval.evaluator import Evaluation, RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks

@@ -17,9 +17,9 @@ from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_file, sha256_lines
 from pecl.files.typed_json import smallest
 from pecl.results import parts
-from pecl.results.environment import environment, peak_memory_mb
+from pecl.results.folder import write_manifest, write_retrieved
+from pecl.results.parts import environment, peak_memory_mb
 from pecl.results.result import Result, write_result
-from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
 from pecl.training.trainer import Trainer

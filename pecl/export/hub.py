@@ -23,8 +23,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.export.card import Published, describe_published, write_card
 from pecl.files import check_absent, load_json, new_folder, sha256_file, write_json, write_text
-from pecl.results.result import collect, read_result
-from pecl.results.verify import verify
+from pecl.results.result import collect, read_result, verify
 
 INDEX, CARD = "pecl_adapters.json", "README.md"
 _FORMAT = {"format": "pecl-adapters", "format_version": 1}

@@ -1,30 +1,34 @@
-"""Estimate the time of runs from the time of recorded runs."""
+"""The time of runs, estimated from that of recorded runs; and the status line of a grid, which shows what is left."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
+from pecl.files.progress import Bar
+from pecl.grid.launchers.base import Task
 from pecl.machine import CORES_SPEED
 from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
-# Fields that the time of a run depends on, and those that matter most for the time of a step
-_SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
+# The fields that the time of a run depends on, and those that matter most for the time of a step, of a config
+_shape = attrgetter(*(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT)))
+_step = attrgetter(*fields_of(Role.STEP_TIME))
 # Floating-point operations per second of a GPU that an estimate without recorded runs assumes
 GPU_SPEED = 10e12
-_STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
 
 @dataclass(frozen=True)
 class Recorded:
     """The time of one complete run."""
 
-    config: Mapping[str, Any]
+    config: ExperimentConfig
     seconds: float
     steps: int
 
@@ -57,7 +61,7 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
 def recorded_of(results: Iterable[Result]) -> list[Recorded]:
     """Return the times of the complete trainings among `results`."""
     return [
-        Recorded(result.config.to_dict(), result.seconds.train, result.steps)
+        Recorded(result.config, result.seconds.train, result.steps)
         for result in results
         if result.status == "complete" and result.kind == "train"
     ]
@@ -76,15 +80,14 @@ def estimate(
     by_shape: dict[tuple[Any, ...], list[float]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}
     for one in recorded:
-        by_shape.setdefault(_key(one.config, _SHAPE_FIELDS), []).append(one.seconds)
+        by_shape.setdefault(_shape(one.config), []).append(one.seconds)
         if one.steps:  # a run of only closed-form phases has none
-            by_tower.setdefault(_key(one.config, _STEP_FIELDS), []).append(one.seconds / one.steps)
+            by_tower.setdefault(_step(one.config), []).append(one.seconds / one.steps)
     total, of_shape, of_tower = 0.0, 0, 0
     for config, own in zip(configs, steps or map(_steps, configs), strict=True):
-        values = config.to_dict()
-        if seconds := by_shape.get(_key(values, _SHAPE_FIELDS)):
+        if seconds := by_shape.get(_shape(config)):
             total, of_shape = total + median(seconds), of_shape + 1
-        elif own and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
+        elif own and (seconds := by_tower.get(_step(config))):
             total, of_tower = total + own * median(seconds), of_tower + 1
         else:
             return TimeEstimate(None, "time unknown until a run of these towers is complete in the results folder")
@@ -111,12 +114,86 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(values.get(name) for name in names)
-
-
 def _steps(config: ExperimentConfig) -> int:
     """Return the number of training steps, or 0 if it depends on the data."""
     pairs = config.shots if config.train_on == "pairs" and config.text is None else config.train_size
     epochs = config.epochs if "gradient" in config.solvers else 0
     return epochs * -(-(pairs or 0) // config.batch_size)
+
+
+class StatusLine:
+    """A line on standard error, rewritten at every change.
+
+    Runs of this process count by the share of their steps, runs of workers when they end. The time left extrapolates
+    the runs of this grid. Before its first run ends, it uses runs that were complete `before` or, without any, other
+    runs in the results folder.
+    """
+
+    def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:
+        self.total, self.complete, self.failed, self.running = total, len(before), 0, 0
+        self.ended_here, self.started_at = 0, time.monotonic()
+        self.waits, self.share = False, 0.0
+        self.guess = 0.0
+        if remaining:
+            self.guess = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
+        layout = "grid: {percentage:3.0f}%|{bar:20}| {desc}"
+        self.bar = Bar(total=total, initial=self.complete, desc=self.text(), bar_format=layout, unit="run")
+
+    def close(self) -> None:
+        """Write the line for the last time."""
+        self.running = 0
+        self.refresh()
+        self.bar.close()
+
+    def started(self, task: Task) -> None:
+        """Count a task as running."""
+        self.running += len(task.configs)
+        self.waits, self.share = False, 0.0
+
+    def advanced(self, share: float) -> None:
+        """Count a share, in [0, 1], of the steps of the running task as done."""
+        seen, self.share = self._done(), share
+        if int(100 * seen / self.total) != int(100 * self._done() / self.total):  # a training takes many steps a second
+            self.refresh()
+
+    def left(self, task: Task) -> None:
+        """Count a task as no longer running."""
+        self.running -= len(task.configs)
+        self.share = 0.0
+
+    def ended(self, results: Sequence[Result]) -> None:
+        """Count outcomes."""
+        failed = sum(result.status == "failed" for result in results)
+        self.failed += failed
+        self.complete += len(results) - failed
+        self.ended_here += len(results)
+
+    def waiting(self) -> None:
+        """Show that other processes train the remaining runs."""
+        self.waits = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write the line again."""
+        self.bar.desc = self.text()
+        self.bar.n = self._done()
+        self.bar.refresh()
+
+    def text(self) -> str:
+        """Return the line's words."""
+        remaining = self.total - self.complete - self.failed
+        left = self._seconds_left(remaining)
+        return (
+            f"{self.complete} done, {self.running} running, {self.failed} failed, {remaining} remaining, "
+            + (f"{duration(left)} left" if left is not None else "time left unknown")
+            + (" (waiting for another process)" if self.waits else "")
+        )
+
+    def _done(self) -> float:
+        return self.complete + self.failed + self.share * self.running
+
+    def _seconds_left(self, remaining: int) -> float | None:
+        elapsed, begun = time.monotonic() - self.started_at, self.share * self.running
+        if self.ended_here or (self.guess is None and begun):
+            return elapsed / (self.ended_here + begun) * (remaining - begun)
+        return None if self.guess is None else max(self.guess - elapsed, 0.0)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,20 @@ from pecl.experiment.inputs import DataHashes, TrainingInputs
 from pecl.files import BusyError, check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, fleets
+from pecl.grid.estimate import StatusLine
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
-from pecl.grid.status import StatusLine
-from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
-from pecl.results.locks import hold, holder, remove_abandoned_locks
+from pecl.results.folder import (
+    complete_result,
+    find_result,
+    has_states,
+    hold,
+    holder,
+    remove_abandoned_locks,
+    remove_states,
+    remove_unfinished_files,
+)
 from pecl.results.result import Result, training_path
 
 if TYPE_CHECKING:
@@ -61,13 +69,8 @@ def run_grid(
             written.
         KeyboardInterrupt: interrupted; running tasks have saved their state.
     """
-    run = _begin(configs, fleet, launcher or Inline())
-    remaining = [config for task in run.pending for config in task.configs]
-    status = StatusLine(len(configs), list(run.results.values()), remaining)
-    with status, watching_steps(status.advanced):
-        while run.pending:
-            run.round(status)
-    run.tidy()
+    run = _Run(configs, fleet, launcher or Inline())
+    run.train()
     return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
 
 
@@ -81,7 +84,7 @@ def plan_grid(
     """
     from pecl.experiment.plan import plan_runs  # imports torch
 
-    run, inputs = _begin(configs, fleet, launcher or Inline()), TrainingInputs()
+    run, inputs = _Run(configs, fleet, launcher or Inline()), TrainingInputs()
     plans: dict[tuple[str, str], RunPlan] = {}
     for task in run.pending:
         found = plan_runs(task.configs, inputs, task.share)
@@ -90,74 +93,87 @@ def plan_grid(
     return [(config, plans.get((config.out, config.run_id()))) for config in ordered]
 
 
-def _begin(configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> _Run:
-    """Read the data of a grid, and skip its complete runs."""
-    jobs = getattr(launcher, "jobs", None) or 1  # at a time
-
-    def share(device: str) -> int | None:
-        if fleet != AUTO_FLEET:
-            return None
-        return launcher.sharing(device) if isinstance(launcher, Processes) else 1
-
-    tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
-    for out in dict.fromkeys(config.out for config in configs):
-        check_writable(out)
-    run = _Run(tasks, list(tasks), launcher)
-    run.skip_complete()
-    return run
-
-
-@dataclass
 class _Run:
-    """A grid at work. Of its `tasks`, `pending` are those without an outcome; `results` are the outcomes."""
+    """A grid at work: its data are read, and complete runs are skipped.
 
-    tasks: list[Task]
-    pending: list[Task]
-    launcher: Launcher
-    results: dict[tuple[str, str], Result] = field(default_factory=dict)
-    hashes: DataHashes = field(default_factory=DataHashes)
-    files_before: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    any_trained: bool = False
-    without_result: set[str] = field(default_factory=set)
-    died: set[str] = field(default_factory=set)
+    Of its `tasks`, `pending` are those without an outcome; `results` are the outcomes.
+    """
 
-    def skip_complete(self) -> None:
-        """Collect complete runs, and note the files of earlier failures, which are tried again."""
+    def __init__(self, configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> None:
+        def share(device: str) -> int | None:
+            if fleet != AUTO_FLEET:
+                return None
+            return launcher.sharing(device) if isinstance(launcher, Processes) else 1
+
+        jobs = getattr(launcher, "jobs", None) or 1  # at a time
+        self.configs, self.launcher = configs, launcher
+        self.tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
+        self.pending = list(self.tasks)
+        self.results: dict[tuple[str, str], Result] = {}
+        self.hashes = DataHashes()
+        self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
+        self.any_trained = False
+        self.without_result: set[str] = set()
+        self.died: set[str] = set()
+        for out in dict.fromkeys(config.out for config in configs):
+            check_writable(out)
         for config in (config for task in self.pending for config in task.configs):
             self.hashes(config)  # bad data stop the grid before it writes anything
-            path = training_path(config)
-            self.files_before[path] = _version(path)
-        for task in list(self.pending):
-            self._collect(task)
+            self.files_before[training_path(config)] = _version(training_path(config))
+        self.pending = [task for task in self.tasks if not self._collect(task)]
 
-    def round(self, status: StatusLine) -> None:
+    def train(self) -> None:
+        """Train until every run has an outcome, and remove the leftovers of killed processes."""
+        remaining = [config for task in self.pending for config in task.configs]
+        self.status = StatusLine(len(self.configs), list(self.results.values()), remaining)
+        with contextlib.closing(self.status), watching_steps(self.status.advanced):
+            while self.pending:
+                self._round()
+        for out in dict.fromkeys(config.out for config in self.configs):
+            remove_abandoned_locks(out)
+            remove_unfinished_files(out)
+            for config in (config for config in self.configs if config.out == out and has_states(out)):
+                with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
+                    if complete_result(config, self.hashes):
+                        remove_states(out, config.run_id())
+
+    def _round(self) -> None:
         """Carry out the tasks that no other process works on; wait a moment if there is none."""
-        ready = [
+        free = [
             task for task in self.pending if not any(holder(config.out, config.run_id()) for config in task.configs)
         ]
-        ready = [task for task in ready if not self._collect(task, status)]
+        ready = [task for task in free if not self._end(task)]
         if not ready:
-            status.waiting()
+            self.status.waiting()
             time.sleep(_WAIT_SECONDS)
             return
         with contextlib.closing(self.launcher.run(ready)) as events:
             for event in events:
                 if event.task is not None:
-                    self._follow(event, event.task, status)
-                status.refresh()
+                    self._follow(event, event.task)
+                self.status.refresh()
 
-    def _follow(self, event: Event, task: Task, status: StatusLine) -> None:
+    def _follow(self, event: Event, task: Task) -> None:
         if event.kind == "started":
-            status.started(task)
-        elif event.kind == "busy":
-            status.left(task)
-        elif event.kind == "finished":
-            if event.error is not None and not self._try_otherwise(task, event.error):
-                self._fail(task, event.error)
-            self.any_trained = True
-            status.left(task)
-            if task in self.pending and not self._collect(task, status) and event.error is None:
-                self._try_again(task)
+            self.status.started(task)
+            return
+        self.status.left(task)
+        if event.kind == "busy":
+            return
+        error = event.error
+        if error is not None and not self._try_otherwise(task, error):
+            # The worker could not record it; one that would fail every other run too is raised.
+            if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
+                raise error
+            logger.error("%s failed: %s", task.name, error)
+            record_failure(task.configs, error)
+        self.any_trained = True
+        if task in self.pending and not self._end(task) and error is None:
+            # It is left for the next round, once: network file systems may show files late.
+            if task.name in self.without_result:
+                error = WorkerDiedError("its worker ended well, but its results are not seen here")
+                record_failure(task.configs, error)
+            self.without_result.add(task.name)
 
     def _try_otherwise(self, task: Task, error: Exception) -> bool:
         """Say whether a failed task is tried another way.
@@ -178,54 +194,30 @@ class _Run:
         self.pending[place : place + 1] = [Task((config,), task.share) for config in task.configs]
         return True
 
-    def _try_again(self, task: Task) -> None:
-        """Leave a task without results for the next round, once: network file systems may show files late."""
-        if task.name in self.without_result:
-            record_failure(task.configs, WorkerDiedError("its worker ended well, but its results are not seen here"))
-        self.without_result.add(task.name)
+    def _end(self, task: Task) -> bool:
+        """Take a pending task off if all its runs have an outcome, and say whether they have."""
+        ended = self._collect(task)
+        if ended:
+            self.pending.remove(task)
+            self.status.ended(ended)
+        return bool(ended)
 
-    def _fail(self, task: Task, error: Exception) -> None:
-        """Record a failure that the worker could not; raise one that would fail every other run too."""
-        if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
-            raise error
-        logger.error("%s failed: %s", task.name, error)
-        record_failure(task.configs, error)
+    def _collect(self, task: Task) -> list[Result]:
+        """Collect the outcomes of a task if all its runs have one, and return them; else none.
 
-    def _collect(self, task: Task, status: StatusLine | None = None) -> bool:
-        """Collect the outcomes of a task if all its runs have one, and say whether they have."""
-        found = [complete_result(config, self.hashes) or self._new_failure(config) for config in task.configs]
-        ended = [result for result in found if result is not None]
-        if len(ended) < len(found):
-            return False
-        for config, result in zip(task.configs, ended, strict=True):
-            self.results[config.out, result.run_id] = result
-        self.pending.remove(task)
-        if status is not None:
-            status.ended(ended)
-        return True
-
-    def _new_failure(self, config: ExperimentConfig) -> Result | None:
-        """Return the failure of a run since this grid began, in this or another process."""
-        path = training_path(config)
-        if _version(path) == self.files_before.get(path, (0, 0)):
-            return None
-        result = find_result(config)
-        return result if result is not None and result.status == "failed" else None
-
-    def tidy(self) -> None:
-        """Remove the leftovers of killed processes from the results folders."""
-        for out in dict.fromkeys(config.out for task in self.tasks for config in task.configs):
-            remove_abandoned_locks(out)
-            remove_unfinished_files(out)
-            if has_states(out):
-                self._remove_states(out)
-
-    def _remove_states(self, out: str) -> None:
-        """Remove the saved states of complete runs, unless another process holds them."""
-        for config in (config for task in self.tasks for config in task.configs if config.out == out):
-            with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
-                if complete_result(config, self.hashes):
-                    remove_states(out, config.run_id())
+        The outcome of a run is its complete result, or its failure since this grid began, here or in another process.
+        """
+        ended = []
+        for config in task.configs:
+            result, path = complete_result(config, self.hashes), training_path(config)
+            if result is None and _version(path) != self.files_before.get(path, (0, 0)):
+                result = find_result(config)
+                result = result if result is not None and result.status == "failed" else None
+            if result is None:
+                return []
+            ended.append(result)
+        self.results |= {(config.out, one.run_id): one for config, one in zip(task.configs, ended, strict=True)}
+        return ended
 
 
 def _version(path: Path) -> tuple[int, int]:

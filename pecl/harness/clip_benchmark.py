@@ -5,7 +5,7 @@ CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tel
 `--pretrained` names the adapter (`cs`, `mini:cs` or a path), or `none` for the plain tower.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +20,8 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, install
 from pecl.retrieval.measures import RECALL_AT
+
+_BATCH = 4  # pictures
 
 
 class ClipModel(nn.Module):
@@ -77,16 +79,11 @@ def measure(
     zeroshot = _import("clip_benchmark.metrics.zeroshot_retrieval")
     largest = min(len(pictures), sum(len(captions) for _, captions in pictures))
     values = [k for k in RECALL_AT if k <= largest]
-    return zeroshot.evaluate(model, list(_batches(model, pictures)), tokenizer, "cpu", amp=False, recall_k_list=values)
-
-
-def _batches(
-    model: ClipModel, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]], size: int = 4
-) -> Iterator[tuple[torch.Tensor, list[Sequence[str]]]]:
-    for start in range(0, len(pictures), size):
-        some = pictures[start : start + size]
-        pixels = [model.image.preprocess(picture()) for picture, _ in some]
-        yield torch.stack(pixels), [captions for _, captions in some]
+    batches = [
+        (torch.stack([model.image.preprocess(picture()) for picture, _ in some]), [captions for _, captions in some])
+        for some in (pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH))
+    ]
+    return zeroshot.evaluate(model, batches, tokenizer, "cpu", amp=False, recall_k_list=values)
 
 
 def load(

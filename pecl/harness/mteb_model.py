@@ -57,7 +57,12 @@ class PeclEncoder(AbsEncoder):
     ) -> None:
         name = model_name.removeprefix(f"{ORGANISATION}/")
         self.towers = load_towers(name, device=device or "cpu") if towers is None else towers
-        self.text = _bank(name, self.towers, adapters) if text is None else text
+        self.text = AdapterBank(self.towers.text, plain=None) if text is None else text
+        if text is None:
+            of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, one) for one in adapters)
+            for language, adapter in of_language:
+                if (path := KnownAdapters(name).choose(adapter, language).path) is not None:
+                    self.text.load(path, language)
         self.mteb_model_meta = pecl_model_meta(name, adapters, self.towers)
 
     def encode(
@@ -91,17 +96,6 @@ class PeclEncoder(AbsEncoder):
             for batch in inputs
         ]
         return torch.cat(made)
-
-
-def _bank(name: str, towers: Towers, adapters: Sequence[str | Path] | Mapping[str, str | Path]) -> AdapterBank:
-    known = KnownAdapters(name)
-    bank = AdapterBank(towers.text, plain=None)
-    of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, one) for one in adapters)
-    for language, adapter in of_language:
-        path = known.choose(adapter, language).path
-        if path is not None:
-            bank.load(path, language)
-    return bank
 
 
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:

@@ -4,6 +4,7 @@ mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub, and lacks XTD
 pecl, including a user's table, are made in the same way.
 """
 
+import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,16 +137,11 @@ def _pictures(images: ImageSource) -> Dataset:
 
 def _content(images: ImageSource, index: int) -> dict[str, Any]:
     """Return the path of a file that any library reads alike, or the bytes of the picture as pecl sees it."""
-    if isinstance(images, ImageFiles) and _is_plain(images, index):
-        return {"path": str(images.paths[index]), "bytes": None}
+    if isinstance(images, ImageFiles):
+        path = images.paths[index]  # of one that is damaged, or too large, `load` says so
+        with contextlib.suppress(OSError, ValueError), open_picture(read_regular(path)) as image:
+            if is_plain(image):
+                return {"path": str(path), "bytes": None}
     file = io.BytesIO()
     images.load(index).save(file, "PNG")
     return {"path": None, "bytes": file.getvalue()}
-
-
-def _is_plain(images: ImageFiles, index: int) -> bool:
-    try:
-        with open_picture(read_regular(images.paths[index])) as image:
-            return is_plain(image)
-    except (OSError, ValueError):  # damaged, or too large: `load` says so
-        return False

@@ -1,23 +1,25 @@
 """An overview of a folder of results: a row per language and method, and the runs that failed, on one screen."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pecl.errors import not_none, one_line
-from pecl.report.methods import method_labels, method_of
-from pecl.report.tables.candidates import best_of_methods, by_gain
+from pecl.report.tables.candidates import best_of_methods, by_gain, method_labels, method_of
 from pecl.report.tables.disparity import find_english, gap_to_english
-from pecl.report.tables.groups import Group, by_group, grouped
-from pecl.report.tables.layout import WIDTH, shortened, text_table, wrapped
+from pecl.report.tables.groups import Group, by_group
 from pecl.report.tables.scores import candidates_frame
-from pecl.report.tables.table import SHORT_ID, Column, Table, difference, frame_of
+from pecl.report.tables.table import (
+    SHORT_ID,
+    Column,
+    Frame,
+    Table,
+    difference,
+    frame_of,
+    shortened,
+    text_table,
+    wrapped,
+)
 from pecl.results.result import Result
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LINES = 64
 _FAILURES = 5  # lines on runs that are not complete
@@ -60,53 +62,49 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
 
     Languages that gained least are left out first, and a line states the number of omitted rows.
     """
-    below = _failures(unfinished)
+    failures = [
+        f"{one.status}: {one.config.language} {one.config.route} {one.run_id[:SHORT_ID]} {one.error or ''}"
+        for one in unfinished
+    ]
+    below = [shortened(one_line(text)) for text in failures] or ["All runs are complete."]
+    if len(below) > _FAILURES:
+        below[_FAILURES - 1 :] = [f"{len(below) - _FAILURES + 1} more runs are not complete"]
     if any(table.columns == _TRAINED for table in tables):
         below = [*wrapped(_LEGEND).splitlines(), *below]
-    towers = grouped({(table.heading[0], _tower(table)) for table in tables}, lambda pair: pair[0])
-    texts = [table.texts for table in tables]
-    several = [len(towers[table.heading[0]]) > 1 for table in tables]
+    towers = [(table.heading[0], not_none(table.group, "group").text_tower) for table in tables]
+    shown = [
+        (table, table.texts, f", text tower {tower}" if len({own for own in towers if own[0] == title}) > 1 else "")
+        for table, (title, tower) in zip(tables, towers, strict=True)
+    ]
     most, kept = LINES, len(tables)  # rows of a table, and tables
     while True:
-        parts = list(map(_lines, tables[:kept], texts, several, [most] * kept))
-        said = [line for part in parts for line in part]
+        said = [line for one in shown[:kept] for line in _lines(*one, most)]
         said += [f"{len(tables) - kept} more data sets and galleries: pecl report"] if kept < len(tables) else []
         if len(said) + len(below) <= LINES or kept == most == 1:
             return "\n".join([*said, *below]) + "\n"
         most, kept = (most - max(1, most // 8), kept) if most > 1 else (most, kept - 1)
 
 
-def _tower(table: Table) -> str:
-    return not_none(table.group, "group").text_tower
-
-
-def _lines(table: Table, texts: pd.DataFrame, names_tower: bool, most: int) -> list[str]:
+def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
     """Return a table as lines: scores of evaluations, or `most` rows of trainings; a blank one at the end."""
-    tower = f", text tower {_tower(table)}" if names_tower else ""
     runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
-    title = shortened(f"== {table.heading[0]}{tower}, {runs} ==", WIDTH)
+    title = shortened(f"== {table.heading[0]}{tower}, {runs} ==")
     if table.columns == _EVALUATED:  # which need no table: each language with its score
         methods = texts.groupby("method", sort=False)
         scores = [f"{name}: {', '.join(own['code'] + ' ' + own['score'])}" for name, own in methods]
         return [title, *(line for one in scores for line in wrapped(one).splitlines()), ""]
-    texts = texts.loc[sorted(_by_rank(table.frame)[:most]), (texts != "").any()]
+    # the best method of each language, then the second best, and so on
+    ranks = table.frame["gain"].astype(float).groupby(table.frame["language"]).rank(ascending=False, method="first")
+    best = sorted(ranks.sort_values(kind="stable").index[:most])
+    texts = texts.loc[best, (texts != "").any()]
     rows = text_table(texts, [column.name for column in table.columns if column.number]).splitlines()
     more = len(table.frame) - len(texts)
     return [title, *rows, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
 
 
-def _by_rank(frame: pd.DataFrame) -> list[int]:
-    """Return the places of rows: the best method of each language, then the second best, and so on."""
-    gains = frame["gain"].astype(float)
-    ranks = gains.groupby(frame["language"]).rank(ascending=False, method="first")
-    return ranks.sort_values(kind="stable").index.tolist()
-
-
-def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> pd.DataFrame:
-    best = best_of_methods(runs)
-    order = by_gain(best)
-    best.sort(key=lambda one: order.index(one.language))
-    labels = method_labels(one.method for one in best)
+def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Frame:
+    best = by_gain(best_of_methods(runs))
+    labels, _ = method_labels(one.method for one in best)
     count = Counter((run.config.language, method_of(run)) for run in runs)
     english = find_english(results, group)
     gaps = [gap_to_english(one, english) for one in best]
@@ -120,7 +118,7 @@ def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) ->
     return frame.reindex(columns=[*kept, "share_closed", "seeds", "runs", "run_ids"])
 
 
-def _evaluated(results: Sequence[Result]) -> pd.DataFrame:
+def _evaluated(results: Sequence[Result]) -> Frame:
     """Return a row per evaluation; those of the plain tower have a score before training and none after."""
     rows = []
     for result in sorted(results, key=lambda result: (result.config.language, result.run_id)):
@@ -128,14 +126,3 @@ def _evaluated(results: Sequence[Result]) -> pd.DataFrame:
         said = {"language": result.config.language, "method": "plain tower" if plain else "adapter file"}
         rows.append({**said, "zero_shot" if plain else "mean": score, "runs": 1, "run_ids": [result.run_id]})
     return frame_of(rows)
-
-
-def _failures(unfinished: Sequence[Result]) -> list[str]:
-    if not unfinished:
-        return ["All runs are complete."]
-    lines = []
-    for one in unfinished:
-        run = f"{one.status}: {one.config.language} {one.config.route} {one.run_id[:SHORT_ID]}"
-        lines.append(shortened(f"{run} {one_line(one.error or '')}".strip(), WIDTH))
-    more = len(lines) - (_FAILURES - 1)
-    return lines if more <= 1 else [*lines[: _FAILURES - 1], f"{more} more runs are not complete"]

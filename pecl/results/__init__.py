@@ -1,1 +1,1 @@
-"""Results of runs: their form (`result`, `parts`), files next to them, their folder, the lock on it."""
+"""Results of runs: their form (`result`, `parts`), and the folder with them and the files next to them."""

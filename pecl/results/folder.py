@@ -1,19 +1,40 @@
-"""Files of earlier runs in an experiment folder: complete results, saved states, and leftovers of killed processes."""
+"""An experiment folder: complete results, the files that a config names, files next to results, saved states, locks.
+
+A lock is on `<out>/.<run id>.lock` (see `pecl.files.locked`). If a file system does not carry locks from one host to
+the other, two hosts may do one run twice; files stay whole, as every write is atomic.
+`splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
+`retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`. It is large
+and can be made again, so it need not be kept: everything else works without it.
+"""
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pecl.config import ExperimentConfig
-from pecl.files import remove_abandoned_files, sha256_json
-from pecl.results.named_files import file_hashes
-from pecl.results.result import DamagedResultError, Result, read_result, training_path
+from pecl.config.plugins import fingerprint
+from pecl.errors import DataError
+from pecl.files import (
+    BusyError,
+    load_json,
+    lock_holder,
+    locked,
+    remove_abandoned_files,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
+from pecl.results.result import RETRIEVED, SPLITS, DamagedResultError, Result, read_result, training_path
 
 logger = logging.getLogger(__name__)
 
 _STATES = ".state"
+_FIELDS = ("start", "weights", "text_model", "image_model", "image_embeddings", "image_paths")
+_OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
+Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 
 
 def find_result(config: ExperimentConfig) -> Result | None:
@@ -59,9 +80,113 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
     return None
 
 
+def file_hashes(config: ExperimentConfig) -> dict[str, str]:
+    """Return field -> SHA-256 of the file, or of the names and files of the folder, that it names.
+
+    A field that names no local file, such as a tower of the model hub, is left out; readers of a file report it as
+    missing. Data sets and training text are known by their captions, see `experiment.inputs.training_hashes`, and
+    plug-ins by the content that this process has run.
+
+    Raises:
+        DataError: a file cannot be read.
+        ConfigError: this process has not run a plug-in.
+    """
+    plugin = fingerprint(config.plugin)
+    found = {} if plugin is None else {"plugin": plugin}
+    for name in _FIELDS:
+        value = str(getattr(config, name) or "")
+        if value.startswith(_OPEN_CLIP):
+            value = value.removeprefix(_OPEN_CLIP).partition("/")[2]
+        path = Path(value).expanduser()
+        if not value or not path.exists():
+            continue
+        try:
+            found[name] = _digest_of(path)
+        except OSError as error:
+            raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
+    return found
+
+
+def _digest_of(path: Path) -> str:
+    if path.is_dir():  # all files but hidden ones, such as those of a checkout
+        inside = {one.relative_to(path): one for one in path.rglob("*") if one.is_file()}
+        return sha256_json({str(name): _digest_of(one) for name, one in inside.items() if name.parts[0][0] != "."})
+    found = path.stat()
+    return _digest(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    """Return a file's digest, made once while it stays as it is: the runs of a grid share their towers."""
+    return sha256_file(path)
+
+
 def has_threads_of(config: ExperimentConfig, result: Result) -> bool:
     """Say whether a result was made with as many threads as a config asks for; a config that names none takes any."""
     return config.threads in (None, result.environment.machine.threads)
+
+
+def manifest_path(out: str | Path, name: str) -> Path:
+    """Return the path of the manifest called `name` in the experiment folder `out`."""
+    return Path(out) / SPLITS / f"{name}.json"
+
+
+def write_manifest(out: str | Path, manifest: Mapping[str, Any]) -> str:
+    """Write the manifest of a split into `out` and return its name, a hash of its content."""
+    name = sha256_json(manifest)[:16]
+    write_json(manifest_path(out, name), manifest, indent=None)
+    return name
+
+
+def read_manifest(result: Result) -> dict[str, Any] | None:
+    """Return the manifest of a training's split, or None where its file is not there or the result names none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    name = result.data.manifest
+    if name is None:
+        return None
+
+    def checked(document: Any) -> dict[str, Any]:
+        if sha256_json(document)[:16] != name:
+            raise ValueError("its content does not match its name")
+        return document
+
+    return _read(manifest_path(_folder(result), name), "manifest", result, checked)
+
+
+def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
+    """Write the items that a run retrieved for its test captions; `name` is its `Result.name`."""
+    return write_json(_retrieved_path(out, name), {"test": nearest}, indent=None)
+
+
+def read_retrieved(result: Result) -> Nearest | None:
+    """Return the items that a run retrieved for its test captions, or None where their file is not there.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = _retrieved_path(_folder(result), result.name)
+    return _read(path, "the retrieved items", result, lambda document: document["test"])
+
+
+def _retrieved_path(out: str | Path, name: str) -> Path:
+    return Path(out) / RETRIEVED / f"{name}.json"
+
+
+def _folder(result: Result) -> Path:
+    return Path(result.config.out) if result.path is None else result.path.parent
+
+
+def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
+    """Return a part of the JSON at `path`, None where there is no file."""
+    try:
+        return part(load_json(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{what} {path} cannot be read ({error}); run {result.run_id} again") from error
 
 
 def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int) -> Path:
@@ -97,3 +222,43 @@ def remove_unfinished_files(out: str | Path) -> None:
     """Remove the temporary files that killed processes left in an experiment folder."""
     for folder in (Path(out), *(path for path in Path(out).glob("*") if path.is_dir())):
         remove_abandoned_files(folder)
+
+
+def _path(out: str | Path, run: str) -> Path:
+    return Path(out) / f".{run}.lock"
+
+
+@contextlib.contextmanager
+def hold(out: str | Path, runs: Sequence[str], wait: bool = False) -> Iterator[None]:
+    """Hold the locks of `runs`, in sorted order, so that two who wait cannot wait for each other.
+
+    The experiment folder `out` is made where it is missing, and after an error removed by its maker if it is empty.
+    With `wait`, another process is waited for instead of an error.
+
+    Raises:
+        BusyError: another process holds one of them; it is named.
+        OutputError: the folder cannot be written, or its file system has no locks.
+    """
+    made = not Path(out).exists()
+    try:
+        with contextlib.ExitStack() as held:
+            for run in sorted(set(runs)):
+                held.enter_context(locked(_path(out, run), f"run {run} is being trained by another process", wait))
+            yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # something is in it
+                Path(out).rmdir()
+        raise
+
+
+def holder(out: str | Path, run: str) -> str | None:
+    """Return who holds the lock of `run`, as in "host, process 12, since 12:30:00"; None if nobody does."""
+    return lock_holder(_path(out, run))
+
+
+def remove_abandoned_locks(out: str | Path) -> None:
+    """Remove the lock files in `out` that killed processes left."""
+    for path in Path(out).glob(".*.lock"):
+        with contextlib.suppress(BusyError), locked(path, ""):
+            pass  # leaving removes it

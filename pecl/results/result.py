@@ -3,7 +3,7 @@
 The JSON (schema 1) has the fields of `Result` under their names, and `sha256`, its `digest`; `ranks` are those of the
 test items, for intervals.
 Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the plain
-tower. Next to it lie `adapters/<name>.safetensors` and the files of `side_files`: the manifest of its split, and the
+tower. Next to it lie `adapters/<name>.safetensors` and the files of `folder`: the manifest of its split, and the
 retrieved items.
 """
 
@@ -16,23 +16,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, SkipValidation
 
 from pecl.config import ExperimentConfig
-from pecl.errors import DataError, unknown
-from pecl.files import load_json, write_json
+from pecl.errors import DataError, WeightsError, not_the_adapter_of, unknown
+from pecl.files import check_sha256, load_json, write_json
 from pecl.files.digests import check_digest, with_digest
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
-from pecl.results.environment import environment
-from pecl.results.parts import (
-    AdapterDescription,
-    ClosedForm,
-    Curve,
-    DataDescription,
-    Environment,
-    FleetRecord,
-    Measured,
-    MeasuredRecord,
-    Seconds,
-    TowerPair,
-)
+from pecl.results import parts
 
 Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
@@ -40,7 +28,7 @@ Status = Literal["complete", "failed", "interrupted"]
 SCHEMA = 1
 OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unlike the training text
 STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
-SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are not results
+SPLITS, RETRIEVED = "splits", "retrieved"  # folders of files next to results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
 
@@ -76,23 +64,23 @@ class Result:
     kind: Kind
     status: Status
     config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(lambda config: config.to_record())]
-    environment: Environment
+    environment: parts.Environment
     error: Text | None = None
-    data: DataDescription = _ABSENT
-    towers: TowerPair = _ABSENT
-    metrics: Mapping[Text, Mapping[Text, MeasuredRecord]] = field(default_factory=dict)
+    data: parts.DataDescription = _ABSENT
+    towers: parts.TowerPair = _ABSENT
+    metrics: Mapping[Text, Mapping[Text, parts.MeasuredRecord]] = field(default_factory=dict)
     subsets: Mapping[Text, Mapping[Text, Mapping[Text, Any]]] = field(default_factory=dict)
     all_ranks: Annotated[Mapping[Text, Mapping[Text, Mapping[Text, Ranks]]], Field(alias="ranks")] = field(
         default_factory=dict
     )
     peak_memory_mb: Number = _ABSENT
-    adapter: AdapterDescription = _ABSENT
+    adapter: parts.AdapterDescription = _ABSENT
     steps: Whole = _ABSENT
     best_step: Whole = _ABSENT
-    fleet: FleetRecord = _ABSENT
-    seconds: Seconds = _ABSENT
-    curve: Curve = _ABSENT
-    closed_form: tuple[ClosedForm, ...] | None = None
+    fleet: parts.FleetRecord = _ABSENT
+    seconds: parts.Seconds = _ABSENT
+    curve: parts.Curve = _ABSENT
+    closed_form: tuple[parts.ClosedForm, ...] | None = None
     path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -117,7 +105,7 @@ class Result:
         """Stages that the test part was measured at, in order: the last is the outcome of the run."""
         return tuple(sorted(self.metrics["test"], key=STAGES.index))
 
-    def measured(self, part: str = "test", stage: str | None = None) -> Measured:
+    def measured(self, part: str = "test", stage: str | None = None) -> parts.Measured:
         """Return all metrics of a part, val or test, at a stage, by default the last that was measured.
 
         Raises:
@@ -228,7 +216,7 @@ def write_result(out: str | Path, result: Result) -> Path:
 def write_unfinished(config: ExperimentConfig, status: Status, error: str | None = None, steps: int = _ABSENT) -> Path:
     """Write the result of a training without metrics, failed or interrupted, and return its path."""
     return write_result(
-        config.out, Result(config.run_id(), "train", status, config, environment(), error=error, steps=steps)
+        config.out, Result(config.run_id(), "train", status, config, parts.environment(), error=error, steps=steps)
     )
 
 
@@ -245,6 +233,22 @@ def read_result(path: str | Path) -> Result:
     except (OSError, ValueError) as error:
         raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
     return Result.from_json(document, path)
+
+
+def verify(result: Result, adapter: Path | None = None) -> None:
+    """Refuse a training unless `adapter`, by default `result.adapter_path`, is the file that it names by its SHA-256.
+
+    Raises:
+        WeightsError: it names none, or the file is missing or another.
+    """
+    if result.adapter.sha256 is None:
+        raise WeightsError(f"{where(result)} does not name its adapter file by its SHA-256; run it again")
+    check_sha256(adapter or result.adapter_path, result.adapter.sha256, *not_the_adapter_of(where(result)))
+
+
+def where(result: Result) -> str:
+    """Return the name of a result in messages."""
+    return f"run {result.run_id}" + (f" ({result.path})" if result.path else "")
 
 
 def collect(folders: Sequence[str | Path]) -> list[Result]:

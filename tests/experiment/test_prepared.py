@@ -21,7 +21,7 @@ from pecl.errors import ConfigError, DataError
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train
 from pecl.experiment.text import TrainingText
-from pecl.results.named_files import file_hashes
+from pecl.results.folder import file_hashes
 from pecl.results.result import read_result
 
 

@@ -12,16 +12,16 @@ from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
-import pecl.results.environment
+import pecl.results.parts
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
 from pecl.files.digests import with_digest
-from pecl.results.environment import environment
+from pecl.results.folder import manifest_path, read_manifest, read_retrieved
+from pecl.results.parts import environment
 from pecl.results.result import collect, read_result
-from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
 
 
 def test_the_manifest_repeats_the_split_and_is_that_of_all_its_runs(small):
@@ -101,7 +101,7 @@ def test_two_different_results_of_one_run_are_refused(small, tmp_path):
 def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed(tmp_path, monkeypatch):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
-    monkeypatch.setattr(pecl.results.environment, "__file__", str(checkout / "results.py"))
+    monkeypatch.setattr(pecl.results.parts, "__file__", str(checkout / "results.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
 
     def git(*arguments):

@@ -21,9 +21,9 @@ from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.files import sha256_file
 from pecl.report.tables import report
 from pecl.report.tables.candidates import chosen_candidates
+from pecl.results.folder import read_manifest
 from pecl.results.parts import GalleryRecord
 from pecl.results.result import collect, read_result, result_path
-from pecl.results.side_files import read_manifest
 
 
 def test_a_result_holds_everything(small):

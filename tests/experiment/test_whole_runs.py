@@ -22,8 +22,8 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.results.folder import read_retrieved
 from pecl.results.parts import FleetRecord
-from pecl.results.side_files import read_retrieved
 
 PAIRINGS = ("train-side", "official-run-cross")
 ROUTES = ("baseline1", "baseline2", "method1", "method2", "method3")

@@ -37,8 +37,8 @@ from pecl.errors import DataError, PeclError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
+from pecl.results.folder import read_manifest, read_retrieved
 from pecl.results.result import Result, read_result
-from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.training.state import load_state, save_state
 
 NAMES = (

@@ -20,7 +20,7 @@ from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
-from pecl.results.locks import hold
+from pecl.results.folder import hold
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +206,7 @@ def test_best_of_trains_the_chosen_candidates_with_further_seeds(small, capsys):
 def test_the_time_of_runs_is_that_of_recorded_ones(small):
     values = {"shots": 50, "epochs": 10, "batch_size": 5}
     configs = expand({**values, "lr": [1e-4, 2e-4, 3e-4]})
-    recorded = [
-        Recorded(config.to_dict(), seconds, 100) for config, seconds in zip(configs, (10.0, 20.0, 60.0), strict=True)
-    ]
+    recorded = [Recorded(config, seconds, 100) for config, seconds in zip(configs, (10.0, 20.0, 60.0), strict=True)]
     assert estimate(configs, recorded).seconds == pytest.approx(3 * 20)
     assert estimate(configs, recorded, jobs=2).seconds == pytest.approx(30)
     Path(small["out"]).mkdir()

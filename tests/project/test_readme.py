@@ -11,7 +11,7 @@ from pecl.commands.main import build_parser
 from pecl.report.plots import draw_plots
 from pecl.report.summary import summary_tables
 from pecl.report.tables import chosen_candidates, group_of
-from pecl.report.tables.statistics import intervals
+from pecl.report.tables.groups import intervals
 from pecl.results.result import collect, read_result
 
 README = " ".join((ROOT / "README.md").read_text("utf-8").split())

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from pecl.files import BusyError
-from pecl.results.locks import hold, holder, remove_abandoned_locks
+from pecl.results.folder import hold, holder, remove_abandoned_locks
 
 HOLDER = """
 import sys
-from pecl.results.locks import hold
+from pecl.results.folder import hold
 with hold(sys.argv[1], sys.argv[2:]):
     print("held", flush=True)
     sys.stdin.read()
@@ -20,7 +20,7 @@ with hold(sys.argv[1], sys.argv[2:]):
 COUNTER = """
 import sys
 from pathlib import Path
-from pecl.results.locks import hold
+from pecl.results.folder import hold
 out, counter = sys.argv[1], Path(sys.argv[2])
 for _ in range(40):
     with hold(out, ["run"], wait=True):

@@ -9,8 +9,8 @@ from helpers.report_results import both, document, ranked, train
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
+from pecl.results.folder import read_manifest, read_retrieved, write_retrieved
 from pecl.results.result import Result, read_result, write_result, write_unfinished
-from pecl.results.side_files import read_manifest, read_retrieved, write_retrieved
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 ASIDE = ("splits", "retrieved")  # folders of other files

@@ -13,8 +13,7 @@ from pecl.adapters.formats.files import check_adapter_file, load_adapter_file
 from pecl.config import make_config
 from pecl.errors import WeightsError
 from pecl.experiment.run import evaluate, train
-from pecl.results.result import DamagedResultError, read_result
-from pecl.results.verify import verify
+from pecl.results.result import DamagedResultError, read_result, verify
 
 
 @pytest.fixture

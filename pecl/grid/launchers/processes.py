@@ -132,16 +132,20 @@ def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
 
 
 def _ended(worker: _Worker) -> Event:
-    status = worker.process.returncode
-    with contextlib.suppress(BrokenPipeError):
-        not_none(worker.process.stdin, "stdin").close()
-    with worker.errors as file:
-        file.seek(0)
-        last = (file.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    status, last = worker.process.returncode, _close(worker)
     if status in (0, BAD_INPUT, CANNOT_WRITE, BUSY):
         return end_of(worker.task, status, last)
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
     return end_of(worker.task, status, f"the worker {how}: {last}")
+
+
+def _close(worker: _Worker) -> str:
+    """Close the files of a worker that has ended; return its last line on standard error."""
+    with contextlib.suppress(BrokenPipeError):
+        not_none(worker.process.stdin, "stdin").close()
+    with worker.errors as file:
+        file.seek(0)
+        return (file.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
@@ -156,6 +160,4 @@ def _stop(workers: Sequence[_Worker]) -> None:
         except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            not_none(worker.process.stdin, "stdin").close()
-        worker.errors.close()
+        _close(worker)

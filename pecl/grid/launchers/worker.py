@@ -21,7 +21,7 @@ from pecl.errors import OutputError, PeclError
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task
-from pecl.results.locks import hold
+from pecl.results.folder import hold
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
     try:
         text = sys.stdin.readline()
-        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+        threading.Thread(target=lambda: (sys.stdin.read(), _thread.interrupt_main()), daemon=True).start()
         status, sentence = run_text(text)
     except KeyboardInterrupt:
         status, sentence = 130, "interrupted"
@@ -118,11 +118,6 @@ def run_text(text: str) -> tuple[int, str]:
     except Exception as error:
         return describe_failure(error)
     return 0, ""
-
-
-def _stop_at_end_of_input() -> None:
-    sys.stdin.read()
-    _thread.interrupt_main()
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pecl.files import check_writable, write_bytes, write_text
-from pecl.report.plots.against import draw_parameters, draw_shots
-from pecl.report.plots.curves import draw_curves
-from pecl.report.plots.grid import draw_heat_map
-from pecl.report.plots.recall import draw_gap_closed, draw_recall
+from pecl.report.plots.recall import draw_gap_closed, draw_parameters, draw_recall, draw_shots
 from pecl.report.plots.style import FORMATS, NotDrawn, Plot, styled
+from pecl.report.plots.training import draw_curves, draw_heat_map
 from pecl.report.tables import Group, by_group
 from pecl.report.tables.formats import escape_markdown
 from pecl.report.tables.groups import grouped
@@ -59,21 +57,17 @@ def draw_plots(results: Sequence[Result]) -> Drawing:
                 plots.append((group, draw(group, [run for _, runs in parts for run in runs], results)))
             except NotDrawn as reason:
                 reasons.append(str(reason))
-        drawing.plots += [plot for _, plot in plots] if len(plots) == 1 else _named_by_group(plots)
+        if len(plots) > 1:  # told apart by data set and gallery in their names, or else by a number
+            titles = [
+                re.sub(r"[^a-z0-9]+", "-", f"{name} {group.title}".lower().replace(",", "")) for group, _ in plots
+            ]
+            names = [one if one not in titles[:i] else f"{one}-no-{i + 1}" for i, one in enumerate(titles)]
+            plots = [(group, replace(plot, name=own)) for own, (group, plot) in zip(names, plots, strict=True)]
+        drawing.plots += [plot for _, plot in plots]
         if not plots:
             drawing.not_drawn[name] = "; ".join(dict.fromkeys(reasons))
             logger.info("plot %s is not drawn: %s", name, drawing.not_drawn[name])
     return drawing
-
-
-def _named_by_group(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
-    """Return plots of one kind, told apart by data set and gallery in their names, or else by a number."""
-    found: dict[str, Plot] = {}
-    for group, plot in plots:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{plot.name} {group.title}".lower().replace(",", ""))
-        name = f"{name}-no-{len(found) + 1}" if name in found else name
-        found[name] = replace(plot, name=name)
-    return list(found.values())
 
 
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:

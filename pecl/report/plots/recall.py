@@ -1,56 +1,65 @@
-"""Recall per language before and after training, and the share of the gap to English that training closes."""
+"""Recall by language, method, parameters and shots; and the share of the gap to English that training closes."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from textwrap import fill
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pecl.data.languages import ENGLISH, language_name
-from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, describe, error, gain, run_ids, trained, zero_shot
-from pecl.report.plots.style import COLUMN, GREY, NotDrawn, Plot, look, name_at, panels, same_limits
-from pecl.report.tables import Candidate, Group, best_of_methods
-from pecl.report.tables.candidates import by_gain
+from pecl.report.plots import style
+from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
+from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, group_of, hits
+from pecl.report.tables.candidates import FEW_SHOT, Method, Setting, by_gain, method_labels, varying
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import grouped
+from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
 
 _ROW, _SMALL_ROW = 0.17, 0.105  # inches: height of one method's row, alone and where there are many
 _MANY = 40  # rows of one panel; more come in `_ACROSS` panels, with the best method of each language
 _ACROSS = 3
 _BETWEEN = 0.8  # rows between two languages
+_LINE, _APART = 0.115, 0.07  # inches: a line of an adapter's name, and the space between two names
+_NAMES = 6.5  # points, of adapters' names
+_SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # named by methods and pairs
 
 
 def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
     """Draw for each language and method recall before (hollow) and after training (filled)."""
     best, left_out = _legible(best_of_methods(runs))
     english = find_english(results, group)
-    names = method_labels(one.method for one in best)
+    names, remark = method_labels(one.method for one in best)
     title = "Recall before and after training"
     caption = (
         "Hollow: zero-shot; filled: trained, candidate chosen by validation; dotted: English, zero-shot. "
-        f"{left_out}{describe(group, best, plain=True)} {methods_remark(names)}"
+        f"{left_out}{style.describe(group, best, plain=True)} {remark}"
     )
-    figure, axes, rows = _panels(best, caption, title)
-    size = 2.5 if len(axes) > 1 else 4.5
+    figure, rows = _panels(best, caption)
+    size = 2.5 if len(figure.axes) > 1 else 4.5
     # larger and above, so that it is a ring around an equal value after training
     ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0.25 * size, "zorder": 3}
     for place, y, one in rows:
-        before, after = zero_shot(one.runs[0]), trained(one)
-        style = look(one.method, linestyle="none", markersize=size)
-        place.plot([before[0], after[0]], [y, y], color=style["color"], linewidth=0.8, alpha=0.6)
-        place.errorbar(after[0], y, xerr=error(after), **style, elinewidth=0.25 * size)
-        style |= {**ring, "markersize": size + 2}
-        place.errorbar(before[0], y, xerr=error(before), **style, elinewidth=0.5)
-        if len(axes) == 1:
-            name_at(place, max(before[2], after[2]), y, names[one.method])
+        before = style.estimate(hits(one.runs[0], "zero_shot"))
+        after = style.estimate(one.trained_hits, one.mean, one.std)
+        look = style.look(one.method, linestyle="none", markersize=size)
+        place.plot([before[0], after[0]], [y, y], color=look["color"], linewidth=0.8, alpha=0.6)
+        place.errorbar(after[0], y, xerr=style.error(after), **look, elinewidth=0.25 * size)
+        look |= {**ring, "markersize": size + 2}
+        place.errorbar(before[0], y, xerr=style.error(before), **look, elinewidth=0.5)
+        if len(figure.axes) == 1:
+            style.name_at(place, max(before[2], after[2]), y, names[one.method])
     if english:
-        for place in axes:
+        for place in figure.axes:
             place.axvline(english.recall(stage="zero_shot"), color=GREY, linestyle=":")
-    _finish(axes, SCORE, most=1.0)
-    return Plot("recall", title, caption, run_ids(best, *filter(None, [english])), figure)
+    _finish(figure.axes, title, SCORE, most=1.0)
+    return Plot("recall", title, caption, style.run_ids(best, *filter(None, [english])), figure)
 
 
 def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
@@ -68,40 +77,38 @@ def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result])
     if not behind:
         raise NotDrawn(f"no trained language is behind English by more than the noise with {where}")
     kept, left_out = _legible(behind)
-    names = method_labels(one.method for one in best)
+    names, remark = method_labels(one.method for one in best)
     score = english.recall(stage="zero_shot")
     title = "Share of the gap to English that is closed"
     said = [f"{one.language} {names[one.method]}" for one in best if one not in behind and one.language != ENGLISH]
     left_out += f"Not behind English by more than the noise: {', '.join(said)}. " if said else ""
     caption = (
         f"Gain / gap, where the gap is English zero-shot ({score:.3f}) minus the language's, taken as exact. "
-        f"{left_out}{describe(group, kept)} {methods_remark(names)}"
+        f"{left_out}{style.describe(group, kept)} {remark}"
     )
-    figure, axes, rows = _panels(kept, caption, title)
+    figure, rows = _panels(kept, caption)
     for place, y, one in rows:
-        share = gain(one) * 100 / (score - one.zero_shot)
-        place.barh(y, share[0], 0.8, color=look(one.method)["color"], lw=0)
-        place.errorbar(share[0], y, xerr=error(share), color="black", linestyle="none", elinewidth=0.8)
-        if len(axes) == 1:
-            name_at(place, max(share[2], 0.0), y, names[one.method])
-    for place in axes:
+        share = style.estimate(one.gains, one.gain, one.std) * 100 / (score - one.zero_shot)
+        place.barh(y, share[0], 0.8, color=style.look(one.method)["color"], lw=0)
+        place.errorbar(share[0], y, xerr=style.error(share), color="black", linestyle="none", elinewidth=0.8)
+        if len(figure.axes) == 1:
+            style.name_at(place, max(share[2], 0.0), y, names[one.method])
+    for place in figure.axes:
         place.axvline(0, color="black", linewidth=0.8)
-    _finish(axes, f"gap closed, % of the gap in {SCORE}", most=100.0)
-    return Plot("gap-closed", title, caption, run_ids(kept, english), figure)
+    _finish(figure.axes, title, f"gap closed, % of the gap in {SCORE}", most=100.0)
+    return Plot("gap-closed", title, caption, style.run_ids(kept, english), figure)
 
 
 def _legible(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
     """Return the candidates that a figure has room for, and a sentence on the others: the best of each language."""
-    own = grouped(candidates, lambda one: one.language)
-    if len(candidates) <= _MANY:
-        return [one for code in by_gain(candidates) for one in own[code]], ""
-    kept = [max(own[code], key=lambda one: one.gain) for code in by_gain(candidates)]
-    return kept, "The method of each language that gained most. " if len(kept) < len(candidates) else ""
+    ordered = by_gain(candidates)
+    if len(ordered) <= _MANY:
+        return ordered, ""
+    kept = [max(own, key=lambda one: one.gain) for own in grouped(ordered, lambda one: one.language).values()]
+    return kept, "The method of each language that gained most. " if len(kept) < len(ordered) else ""
 
 
-def _panels(
-    candidates: Sequence[Candidate], caption: str, title: str
-) -> tuple[Figure, list[Axes], list[tuple[Axes, float, Candidate]]]:
+def _panels(candidates: Sequence[Candidate], caption: str) -> tuple[Figure, list[tuple[Axes, float, Candidate]]]:
     """Return the figure, its panels next to each other, and (panel, height, candidate) of each row."""
     many = len(candidates) > _MANY
     each = math.ceil(len(candidates) / _ACROSS) if many else len(candidates)
@@ -110,28 +117,137 @@ def _panels(
     between = 0.0 if many else _BETWEEN
     height = each + between * (len(order) - 1)
     inches = 0.6 + max(height, 2) * (_SMALL_ROW if many else _ROW)
-    figure, axes = panels(inches, caption, len(columns), width=2 * COLUMN if many else COLUMN)
+    figure, axes = style.panels(inches, caption, len(columns), width=2 * COLUMN if many else COLUMN)
     rows = []
     for place, own in zip(axes, columns, strict=True):
-        heights: dict[str, list[float]] = {}
-        for row, one in enumerate(own):
-            heights.setdefault(one.language, []).append(row + between * order[one.language])
-        names = {code: language_name(code) for code in heights}
-        labels = [name.rpartition(" (")[0] or name for name in names.values()] if many else list(names.values())
-        places = [sum(ys) / len(ys) for ys in heights.values()]
-        place.set_yticks(places, labels, fontsize=5.5 if many else None)
+        drawn = [(place, row + between * order[one.language], one) for row, one in enumerate(own)]
+        heights = {
+            code: [y for _, y, _ in alike] for code, alike in grouped(drawn, lambda row: row[2].language).items()
+        }
+        names = [language_name(code) for code in heights]
+        labels = [name.rpartition(" (")[0] or name for name in names] if many else names
+        place.set_yticks([sum(ys) / len(ys) for ys in heights.values()], labels, fontsize=5.5 if many else None)
         place.set_ylim(height - 0.3, -0.9)
         place.grid(axis="y", visible=False)
-        rows += zip([place] * len(own), [y for ys in heights.values() for y in ys], own, strict=True)
-    axes[len(axes) // 2].set_title(title)
-    return figure, axes, rows
+        rows += drawn
+    return figure, rows
 
 
-def _finish(axes: Sequence[Axes], label: str, most: float) -> None:
+def _finish(axes: Sequence[Axes], title: str, label: str, most: float) -> None:
     """Give all panels one axis, without ticks beyond `most`, and room for the names of methods in a single panel."""
-    axes[len(axes) // 2].set_xlabel(label)
-    same_limits(axes, up=False)
+    axes[len(axes) // 2].set(title=title, xlabel=label)
+    style.same_limits(axes, up=False)
     low, high = axes[0].get_xlim()
     for place in axes:
         place.set_xlim(low, high + (0.28 * (high - low) if len(axes) == 1 else 0))
         place.set_xticks([tick for tick in place.get_xticks() if low <= tick <= max(most, 0) and tick <= high])
+
+
+def draw_shots(family: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    """Draw gain against the number of training pairs, a line per language.
+
+    The gallery shrinks as shots grow, so recalls do not compare, and its size is written below each number of shots.
+    """
+    panels, candidates, _remark = _compared(runs, "shots", lambda candidate: candidate.pairs)
+    if not panels:
+        raise NotDrawn("no language and route was trained with two numbers of shots")
+    galleries = {candidate.pairs: group_of(candidate.runs[0]).gallery_size for candidate in candidates}
+    caption = (
+        "Gains, each on the gallery of its own number of shots; candidates chosen by validation; all panels on the "
+        f"same axes. {style.describe(family, candidates)}"
+    )
+    figure, axes = style.panels(2.3, caption, rows=len(panels))
+    ends = []
+    for place, (title, method, lines) in zip(axes, panels, strict=True):
+        place.axhline(0, color=GREY, linewidth=0.8)
+        names = []
+        for code, line in lines.items():
+            pairs = [one.pairs for one in line]
+            gains = [100 * style.estimate(one.gains, one.gain, one.std) for one in line]
+            bars = np.hstack([style.error(one) for one in gains])
+            place.errorbar(pairs, [mean for mean, _, _ in gains], yerr=bars, **style.look(method, elinewidth=0.7))
+            names.append((pairs[-1], gains[-1][0], language_name(code)))
+        ends.append(names)
+        spec = _broken(next(iter(lines.values()))[0].adapter.spec, 40)
+        place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=f"{fill(title, 40)}\n{spec}")
+        place.set_xticks(sorted(galleries), [f"{shots:,}\n({galleries[shots]:,})" for shots in sorted(galleries)])
+        place.minorticks_off()
+    axes[-1].set_xlabel("training pairs (gallery)")
+    low, high = min(place.get_xlim()[0] for place in axes), max(place.get_xlim()[1] for place in axes)
+    axes[0].set_xlim(low, high * (high / low) ** 0.15)
+    style.same_limits(axes)
+    figure.draw_without_rendering()
+    for place, names in zip(axes, ends, strict=True):
+        style.name_ends(place, names)
+    return Plot("shots", "Gain against shots", caption, style.run_ids(candidates), figure)
+
+
+def draw_parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    """Draw recall after training of each adapter, by trained parameters, a panel per language."""
+    panels, candidates, remark = _compared(runs, "adapter", lambda candidate: candidate.adapter.trainable)
+    if not panels:
+        raise NotDrawn("no language and route was trained with adapters of two sizes")
+    drawn = [
+        (method, f"{language_name(code)}, {title}", lines[code])
+        for title, method, lines in panels
+        for code in dict.fromkeys(one.language for one in by_gain(one for line in lines.values() for one in line))
+    ]
+    caption = (
+        "A point per adapter, fewest trained parameters first; dotted: zero-shot; all panels on one axis. Candidates "
+        f"chosen by validation. {style.describe(group, candidates, plain=True)} {remark}"
+    )
+    names = [[f"{_broken(one.adapter.spec, 24)}  {one.adapter.trainable:,}" for one in line] for *_, line in drawn]
+    rows = [[_LINE * (name.count("\n") + 1) + _APART for name in own] for own in names]  # inches each
+    figure, axes = style.panels([0.75 + sum(own) for own in rows], caption)
+    for place, (method, title, line), said, own in zip(axes, drawn, names, rows, strict=True):
+        place.axvline(line[0].zero_shot, color=GREY, linestyle=":", linewidth=0.9)
+        heights = [end - row / 2 for end, row in zip(accumulate(own), own, strict=True)]
+        for y, one in zip(heights, line, strict=True):
+            point = style.estimate(one.trained_hits, one.mean, one.std)
+            place.errorbar(point[0], y, xerr=style.error(point), **style.look(method, linestyle="none", elinewidth=0.7))
+        place.set_yticks(heights, said, fontsize=_NAMES)
+        place.set(ylim=(sum(own), 0), title=fill(title, 28))
+        place.grid(axis="y", visible=False)
+    axes[-1].set_xlabel(SCORE)
+    style.same_limits(axes, up=False)
+    return Plot("parameters", "Recall by module and trained parameters", caption, style.run_ids(candidates), figure)
+
+
+def _compared(
+    runs: Sequence[Result], field: str, x: Callable[[Candidate], int]
+) -> tuple[list[tuple[str, Method, dict[str, list[Candidate]]]], list[Candidate], str]:
+    """Return (title, method, line of each language) of panels, their candidates, and sentences on the methods' names.
+
+    A panel has the candidates of a method and setting except `field`, by `x`, of languages with two different ones. Its
+    title has the method, and the pairs and settings that differ between panels.
+    """
+
+    def key(one: Candidate) -> tuple[Method, Setting]:
+        # few pairs and all pairs are on one line
+        method = replace(one.method, kind=FEW_SHOT, shots=None) if field == "shots" else one.method
+        return method, tuple(pair for pair in one.setting if pair[0] != field)
+
+    def order(one: Candidate) -> tuple:
+        method, setting = key(one)
+        return method.order, str(setting), one.language, x(one)
+
+    found = grouped(sorted(candidates_by_method(runs), key=order), lambda one: (key(one), one.language))
+    panels: dict[tuple[Method, Setting], dict[str, list[Candidate]]] = {}
+    for (rest, code), line in found.items():
+        if len(set(map(x, line))) > 1:
+            panels.setdefault(rest, {})[code] = line
+    candidates = [one for lines in panels.values() for line in lines.values() for one in line]
+    labels, remark = method_labels(method for method, _ in panels)
+    pairs = [next(iter(lines.values()))[0].pairs for lines in panels.values()]
+    names = [name for name in varying(setting for _, setting in panels) if name not in {*_SIZES, "adapter"}]
+    titled = []
+    for ((method, setting), lines), own in zip(panels.items(), pairs, strict=True):
+        said = [f"{own:,} pairs"] if len(set(pairs)) > 1 and method.text else []
+        said += [f"{name.replace('_', ' ')} {setting_text(name, dict(setting)[name])}" for name in names]
+        titled.append((", ".join([labels[method], *said]), method, lines))
+    return titled, candidates, remark
+
+
+def _broken(spec: str, most: int) -> str:
+    """Return an adapter's spec in lines of at most `most` letters, which end after its signs."""
+    return re.sub(rf"(.{{1,{most}}})((?<=[+,=/])|$)", r"\1\n", spec).strip()

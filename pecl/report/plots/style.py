@@ -1,25 +1,29 @@
-"""The style of all plots, and `Plot`, which renders to the same bytes for the same results."""
+"""The style of all plots: panels, names, error bars, captions; and `Plot`: equal results give the same bytes."""
 
 import io
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pecl.report.methods import LOOKS, Method, look_name
+from pecl.report.tables import Candidate, Group
+from pecl.report.tables.candidates import Method
+from pecl.report.tables.table import seeds_text
+from pecl.results.result import Result
+from pecl.retrieval.measures import bootstrap_interval
 
 FORMATS = ("png", "svg")
-
+SCORE = "mean R@1"
 GREY = "#5a5a5a"
-
 COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches that a line of the caption takes
@@ -29,12 +33,31 @@ _NAME_SIZE = 6.5  # points, of names next to points and lines
 _STYLE = Path(__file__).with_name("plots.mplstyle")
 RC: dict[Any, Any] = dict(mpl.rc_params_from_file(_STYLE, fail_on_error=True, use_default_template=False))
 
+# Name of a look, which is a class of the page's style -> colour and marker of figures. Okabe & Ito's palette (https://jfly.uni-koeln.de/color),
+# distinguishable to colour-blind readers; each has its own marker, so that no distinction rests on colour.
+LOOKS = {
+    "baseline1": ("#56B4E9", "o"),
+    "baseline2": ("#E69F00", "s"),
+    "method1": ("#0072B2", "^"),
+    "method2": ("#009E73", "D"),
+    "method3": ("#D55E00", "v"),
+    "text": ("#CC79A7", "P"),
+    "photographs": ("#000000", "X"),
+}
+
 # A decorator of functions that draw: within them the style holds.
 styled = mpl.rc_context(RC)
 
 
 class NotDrawn(Exception):
     """The results lack the data of a plot; the message names the missing part."""
+
+
+def look_name(method: Method) -> str:
+    """Return the key of a method in `LOOKS`: its route, or `text` or `photographs` where it was distilled from text."""
+    if method.text is None:
+        return method.route
+    return "photographs" if method.photographs else "text"
 
 
 def look(method: Method, **other_than: Any) -> dict[str, Any]:
@@ -130,4 +153,46 @@ def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> N
     for axis in [*("x" * across), *("y" * up)]:
         ends = [end for panel in axes for end in getattr(panel, f"get_{axis}lim")()]
         for panel in axes:
-            getattr(panel, f"set_{axis}lim")(min(ends), max(ends))
+            panel.set(**{f"{axis}lim": (min(ends), max(ends))})
+
+
+def estimate(per_item: np.ndarray, mean: float = math.nan, std: float = math.nan) -> np.ndarray:
+    """Return mean, low and high (3,) of a score or a gain.
+
+    One seed, whose `std` is not a number: the bootstrap interval of `per_item` (N,) over test items, paired for a gain;
+    several: one standard deviation over seeds around their mean.
+    """
+    if math.isnan(std):
+        return np.array([per_item.mean(), *bootstrap_interval(per_item)])
+    return mean + std * np.array([0, -1, 1])
+
+
+def error(ends: np.ndarray) -> np.ndarray:
+    """Return the lengths of the error bar of an `estimate` below and above, (2, 1), as matplotlib takes them."""
+    mean, low, high = ends
+    return np.maximum([[mean - low], [high - mean]], 0.0)
+
+
+def where_text(group: Group, candidates: Iterable[Candidate]) -> str:
+    """Return the words for a group's data: data set, gallery, number of test captions, tower."""
+    n = ", ".join(f"{number:,}" for number in sorted({one.captions for one in candidates}))
+    return f"{group.data}, gallery {group.gallery}, n = {n} test captions, text tower {group.text_tower}"
+
+
+def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False) -> str:
+    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars.
+
+    `plain` says that the plot shows scores of the plain tower, too.
+    """
+    seeds = seeds_text(seed for one in candidates for seed in one.seeds)
+    several = {len(one.runs) > 1 for one in candidates}
+    bars = ["95 % bootstrap interval over test items"] if plain or False in several else []
+    if True in several:
+        bars.append("± one standard deviation over seeds" + (" where a candidate has several" if bars else ""))
+    metric = group.metric[0].upper() + group.metric[1:]
+    return f"{metric}; {where_text(group, candidates)}; {seeds}. Bars: {'; '.join(bars)}."
+
+
+def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]:
+    """Return the ids of the runs of candidates, and of other results, sorted."""
+    return tuple(sorted({run.run_id for one in candidates for run in one.runs} | {run.run_id for run in others}))

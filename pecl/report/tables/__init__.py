@@ -12,15 +12,18 @@ from pecl.errors import DataError, WeightsError
 from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
-from pecl.report.tables.groups import Group, by_group, group_of, grouped, select
-from pecl.report.tables.layout import plain_table, reported
+from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, hits, select
 from pecl.report.tables.paper import published_table, read_published
-from pecl.report.tables.runs import evaluations_table, runs_table
-from pecl.report.tables.scores import adapters_table, aligned_table, routes_table, shots_table, with_several
-from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import SHORT_ID, Column, Table
-from pecl.results.result import Result
-from pecl.results.verify import verify
+from pecl.report.tables.scores import (
+    adapters_table,
+    aligned_table,
+    evaluations_table,
+    routes_table,
+    runs_table,
+    shots_table,
+)
+from pecl.report.tables.table import SHORT_ID, Column, Table, plain_table, reported
+from pecl.results.result import Result, verify
 
 # name -> the required results, for the message about a missing table
 TABLES: dict[str, str] = {
@@ -76,22 +79,22 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
         raise DataError(f"no complete results here{said}; run pecl train or pecl evaluate first")
     complete = select(complete, where)
     tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
-    tables += _shots([result for result in complete if result.kind == "train"])
+    # candidates that differ in shots, and so perhaps in the size of their gallery
+    setups = setups_of([result for result in complete if result.kind == "train"])
+    chosen = [(setup, one) for setup, own in setups.items() for one in chosen_candidates(own)]
+    alike = grouped(chosen, lambda pair: (replace(group_of(pair[1].runs[0]), gallery_size=None), pair[0]))
+    shots = [(setup, shots_table([one for _, one in found])) for (_, setup), found in alike.items()]
+    tables += [replace(table, setup=setup) for setup, table in shots if table]
     if against is not None:
         tables.append(published_table(read_published(against), complete))
-    return Report(tables, left_out, _exchanged(complete))
-
-
-def _exchanged(results: Sequence[Result]) -> tuple[str, ...]:
-    said = []
-    for result in results:
-        if result.kind == "evaluate" or result.adapter.sha256 is None or not result.adapter_path.exists():
-            continue
-        try:
-            verify(result)
-        except WeightsError as error:
-            said.append(str(error))
-    return tuple(said)
+    exchanged = []
+    for result in complete:
+        if result.kind == "train" and result.adapter.sha256 is not None and result.adapter_path.exists():
+            try:
+                verify(result)
+            except WeightsError as error:
+                exchanged.append(str(error))
+    return Report(tables, left_out, tuple(exchanged))
 
 
 def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
@@ -101,16 +104,6 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
         return
     for setup, own in setups_of(results).items():
         candidates = chosen_candidates(own)
-        several = with_several(candidates, "adapter")
         tables = [routes_table(candidates), aligned_table(candidates), disparity_table(candidates, everything)]
-        tables += [adapters_table(several) if several else None, runs_table(own)]
+        tables += [adapters_table(candidates), runs_table(own)]
         yield from (replace(table, setup=setup) for table in tables if table)
-
-
-def _shots(trained: Sequence[Result]) -> Iterator[Table]:
-    """Yield a table for each set of candidates that differ in shots, and so perhaps in the size of their gallery."""
-    chosen = [(setup, one) for setup, own in setups_of(trained).items() for one in chosen_candidates(own)]
-    alike = grouped(chosen, lambda pair: (replace(group_of(pair[1].runs[0]), gallery_size=None), pair[0]))
-    for (_, setup), found in alike.items():
-        if several := with_several([one for _, one in found], "shots"):
-            yield replace(shots_table(several), setup=setup)

@@ -1,5 +1,10 @@
-"""Candidates: the runs of one configuration over its seeds; and the choice among candidates, only by validation."""
+"""Candidates: the runs of one configuration over its seeds, their method, and the choice, which only validation makes.
 
+A method is a route on few pairs, a route on all pairs, or distillation from text. Every figure and table takes it from
+`method_of`, so that no score is credited to another method.
+"""
+
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
+from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
+from pecl.config.routes import ROUTES
 from pecl.data.languages import language_name
-from pecl.report.methods import Method, method_of
-from pecl.report.tables.groups import group_of, grouped
-from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import test_captions
+from pecl.report.tables.groups import BEST, group_of, grouped, hits, test_captions
 from pecl.results.result import Result
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # stated by the table, or by the row
@@ -23,45 +26,108 @@ _SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint"
 _CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
 
 Setting = tuple[tuple[str, Any], ...]
+FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
+# Value of `choose` -> its word in a label, and what it means
+_CHOICES = {
+    "text": ("held-out", "weights kept by held-out text"),
+    "validation": ("validation", "weights kept by validation"),
+    "last": ("last", "weights of the last step"),
+}
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Runs that differ only in their seed, by seed, and what tables and figures say of them."""
+class Method:
+    """The method that trained an adapter."""
 
-    runs: tuple[Result, ...]
-    chosen_run: Result  # the run at whose seed it was compared with the other candidates
-    method: Method
-    setting: Setting  # fields that distinguish it from candidates of other rows, see `setting_of`
-    config: ExperimentConfig
-    language: str
     route: str
-    pairs: int  # that were trained on
-    query: str  # column that is tested on: target, or target_to_english
-    captions: int  # of the test part
-    validation: float  # validation score that it was chosen by
-    zero_shot: float  # score of the tower without adapter; the same for every seed
-    mean: float  # of the scores after training over seeds
-    std: float  # of the same, that of a sample; not a number with one seed
-    mean_recall_before: float  # mean recall@1, 5 and 10 of both directions before training
-    mean_recall: float  # the same after training
-    compared: int  # number of candidates that it was chosen from
-    aside: int  # number of those that had no run of that seed
+    kind: str = FEW_SHOT  # `FEW_SHOT`, `ALL_PAIRS` (of the training part), or `DISTILLED` from text
+    shots: int | None = None  # number of pairs of a few-shot training
+    text: str | None = None  # sources of the text of a distillation, as the config names them
+    photographs: bool = True  # whether photographs were trained on: those of the pairs, or some together with the text
+    closed_form: bool = False  # whether a head was solved on the pairs; a distillation may have any solver
+    # the score that a distillation kept its weights by: `text`, `validation` or `last`, as the config says
+    choose: str = ""
 
     @property
-    def seeds(self) -> list[int]:
-        """Seeds of the runs."""
-        return [run.config.seed for run in self.runs]
+    def order(self) -> tuple:
+        """Sort key: routes as numbered, then kinds, then the rest."""
+        unusual = self.photographs == (self.kind == DISTILLED)
+        rest = self.shots or 0, self.text or "", self.choose, self.closed_form, unusual
+        return list(ROUTES).index(self.route), KINDS.index(self.kind), rest
 
-    @property
-    def run_ids(self) -> list[str]:
-        """Ids of the runs, by seed."""
-        return [run.run_id for run in self.runs]
 
-    @property
-    def gain(self) -> float:
-        """Mean score after training less the score before."""
-        return self.mean - self.zero_shot
+def method_of(result: Result) -> Method:
+    """Return the method of a complete training."""
+    config, translations = result.config, result.data.translations
+    text = config.text or (None if config.train_on == "pairs" else config.train_on)
+    if text is not None:
+        photographs = bool(translations and translations.photographs)
+        return Method(config.route, DISTILLED, None, text, photographs, choose=config.choose)
+    kind = ALL_PAIRS if config.shots is None else FEW_SHOT
+    closed_form = "closed-form" in config.solvers
+    return Method(config.route, kind, config.shots, None, config.image_weight > 0, closed_form)
+
+
+def method_labels(methods: Iterable[Method]) -> tuple[dict[Method, str], str]:
+    """Return a short name per method, different from the others, and sentences that explain the names.
+
+    Names are such as `method1`, `method1 (text)`, `method1 (all pairs)`. A name states numbers of pairs, numbers in
+    place of the sources of text, and the score that weights were kept by only where they differ.
+    """
+    found = sorted(set(methods), key=lambda method: method.order)
+    shots = sorted({one.shots for one in found if one.shots is not None})
+    texts = sorted({one.text for one in found if one.text is not None})
+    choices = sorted({one.choose for one in found if one.text is not None})
+    names = {text: f"text {number}" if len(texts) > 1 else "text" for number, text in enumerate(texts, 1)}
+    labels = {}
+    for one in found:
+        distilled = one.text is not None
+        parts = {
+            names.get(one.text or "", ""): distilled,
+            "photographs": distilled and one.photographs,
+            _CHOICES.get(one.choose, ("",))[0]: distilled and len(choices) > 1,
+            "all pairs": one.kind == ALL_PAIRS,
+            f"{one.shots or 0:,} pairs": one.shots and len(shots) > 1,
+            "captions": not distilled and not one.photographs,
+            "closed form": one.closed_form,
+        }
+        said = ", ".join(part for part, holds in parts.items() if holds)
+        labels[one] = f"{one.route} ({said})" if said else one.route
+    sentences = {
+        f"Pairs: few-shot, {shots[0] if shots else 0:,}.": len(shots) == 1,
+        "All pairs: of the training part.": any(one.kind == ALL_PAIRS for one in found),
+        **{f"{name.capitalize()}: distilled from {text}.": True for text, name in names.items()},
+        "Captions: without photographs.": any(one.text is None and not one.photographs for one in found),
+        "Photographs: those of the few-shot pairs.": any(one.text is not None and one.photographs for one in found),
+        **{f"{_CHOICES[one][0].capitalize()}: {_CHOICES[one][1]}.": len(choices) > 1 for one in choices},
+    }
+    return labels, " ".join(sentence for sentence, holds in sentences.items() if holds)
+
+
+class Candidate:
+    """Runs that differ only in their seed, and what tables and figures say of them."""
+
+    def __init__(self, runs: Sequence[Result], chosen_run: Result, compared: int, aside: int) -> None:
+        first, scores = runs[0], [run.recall(stage=BEST) for run in runs]
+        self.runs, self.run_ids = runs, [run.run_id for run in runs]  # by seed
+        self.seeds = [run.config.seed for run in runs]
+        self.chosen_run = chosen_run  # the run at whose seed it was compared with the other candidates
+        self.validation = chosen_run.recall("val", BEST)  # validation score that it was chosen by
+        self.compared = compared  # number of candidates that it was chosen from
+        self.aside = aside  # number of those that had no run of that seed
+        self.config, self.language, self.route = first.config, first.config.language, first.config.route
+        self.method, self.adapter = method_of(first), first.adapter
+        self.setting = setting_of(first)  # fields that distinguish it from candidates of other rows
+        self.pairs = first.data.split["train"]  # that were trained on
+        self.query = first.data.query["test"]  # column that is tested on: target, or target_to_english
+        self.captions = test_captions(first)  # of the test part
+        self.zero_shot = first.recall(stage="zero_shot")  # score of the tower without adapter; the same for every seed
+        self.mean = float(np.mean(scores))  # of the scores after training over seeds
+        self.std = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan  # of the same, that of a sample
+        self.gain = self.mean - self.zero_shot
+        # mean recall@1, 5 and 10 of both directions, before and after training
+        self.mean_recall_before = first.measured(stage="zero_shot").mean_recall
+        self.mean_recall = float(np.mean([run.measured(stage=BEST).mean_recall for run in runs]))
 
     @cached_property
     def trained_hits(self) -> np.ndarray:
@@ -72,30 +138,6 @@ class Candidate:
     def gains(self) -> np.ndarray:
         """Hits of each test item after training, averaged over seeds, less its hits before, (N,)."""
         return self.trained_hits - hits(self.runs[0], "zero_shot")
-
-
-def _candidate(runs: tuple[Result, ...], chosen: Result, compared: int, aside: int) -> Candidate:
-    first, scores = runs[0], [run.recall(stage=BEST) for run in runs]
-    return Candidate(
-        runs=runs,
-        chosen_run=chosen,
-        method=method_of(first),
-        setting=setting_of(first),
-        config=first.config,
-        language=first.config.language,
-        route=first.config.route,
-        pairs=first.data.split["train"],
-        query=first.data.query["test"],
-        captions=test_captions(first),
-        validation=chosen.recall("val", BEST),
-        zero_shot=first.recall(stage="zero_shot"),
-        mean=float(np.mean(scores)),
-        std=float(np.std(scores, ddof=1)) if len(scores) > 1 else float("nan"),
-        mean_recall_before=first.measured(stage="zero_shot").mean_recall,
-        mean_recall=float(np.mean([run.measured(stage=BEST).mean_recall for run in runs])),
-        compared=compared,
-        aside=aside,
-    )
 
 
 def setting_of(result: Result) -> Setting:
@@ -155,19 +197,15 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
     """
     order = sorted(results, key=lambda result: (result.config.seed, result.run_id))
     rows = grouped(order, lambda one: (group_of(one), one.config.language, one.config.route, setting_of(one)))
-    chosen = [
-        _choose(list(grouped(row, lambda one: str([getattr(one.config, name) for name in _CANDIDATE])).values()))
-        for row in rows.values()
-    ]
+    chosen = []
+    for row in rows.values():
+        candidates = grouped(row, lambda one: str([getattr(one.config, name) for name in _CANDIDATE])).values()
+        count = Counter(run.config.seed for run in row)
+        seed = min(count, key=lambda seed: (-count[seed], seed))
+        found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
+        run, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
+        chosen.append(Candidate(runs, run, compared=len(found), aside=len(candidates) - len(found)))
     return sorted(chosen, key=lambda one: (one.language, one.route, str(one.setting), one.run_ids))
-
-
-def _choose(candidates: list[list[Result]]) -> Candidate:
-    count = Counter(run.config.seed for runs in candidates for run in runs)
-    seed = min(count, key=lambda seed: (-count[seed], seed))
-    found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
-    chosen, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
-    return _candidate(tuple(runs), chosen, compared=len(found), aside=len(candidates) - len(found))
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
@@ -186,7 +224,24 @@ def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
     return sorted(best, key=lambda one: (language_name(one.language), one.method.order))
 
 
-def by_gain(candidates: Iterable[Candidate]) -> list[str]:
-    """Return the languages of candidates, the one whose best candidate gained most first."""
+def by_gain(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return candidates by language, the language whose best candidate gained most first."""
     found = grouped(candidates, lambda one: one.language)
-    return sorted(found, key=lambda code: (-max(one.gain for one in found[code]), code))
+    order = sorted(found, key=lambda code: (-max(one.gain for one in found[code]), code))
+    return [candidate for code in order for candidate in found[code]]
+
+
+def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
+    """Return the candidates that others differ from in the field `name` of their setting and in no other."""
+    found = Counter(without(candidate, name) for candidate in candidates)
+    return [candidate for candidate in candidates if found[without(candidate, name)] > 1]
+
+
+def without(candidate: Candidate, left_out: str) -> tuple:
+    """Return language, route and setting of a candidate, except for the field `left_out`."""
+    return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
+
+
+def runs_of(candidates: Iterable[Candidate]) -> list[Result]:
+    """Return the runs of all candidates."""
+    return [run for candidate in candidates for run in candidate.runs]

@@ -1,17 +1,18 @@
 """Disparity between languages before and after training, and the share of the gap to English that training closed."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
-from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import Group, group_of, grouped
-from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
-from pecl.report.tables.statistics import hits
+from pecl.report.tables.candidates import Candidate, runs_of, varying
+from pecl.report.tables.groups import Group, group_of, grouped, hits
+from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval
@@ -44,16 +45,31 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     kept = {setting: own for setting, own in by_setting.items() if len({one.language for one in own}) > 1}
     if not kept:
         return None
-    rows = [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(*_conditions(own), english)]
-    columns = *map(_setting_column, varying(kept)), *_COLUMNS
+    rows: list[Row] = []
+    for setting, own in kept.items():
+        starts = {one.route: ZERO_SHOT[one.query] for one in own}  # route -> its zero-shot
+        found: dict[str, _Hits] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
+        for one in own:
+            found[starts[one.route]][one.language] = hits(one.runs[0], "zero_shot")
+            found[one.route][one.language] = one.trained_hits
+        rows += [{**dict(setting), **row} for row in _rows(found, starts, english)]
+    columns = [Column(name.replace("_", " "), partial(_setting_said, name)) for name in varying(kept)]
     used = [candidate for own in kept.values() for candidate in own]
-    left_out = sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH})
     remarks = [*setting_remark(used), *_remarks(english)]
-    if left_out:
+    if left_out := sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH}):
         remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
     runs = runs_of(used)
     references = [english] if english and english not in runs else []
-    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs + references, remarks, references=references)
+    table = Table(
+        "disparity",
+        TITLE,
+        group,
+        frame_of(rows),
+        [*columns, *_COLUMNS],
+        runs + references,
+        remarks,
+        references=references,
+    )
     return replace(table, frame=table.frame[~table.texts.duplicated().to_numpy()])
 
 
@@ -103,53 +119,36 @@ def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [one for one in candidates if one.route in routes and one.language in whole]
 
 
-def _conditions(candidates: Sequence[Candidate]) -> tuple[dict[str, _Hits], dict[str, str]]:
-    """Return the hits of zero-shot on each test text and of each route; and route -> its zero-shot."""
-    starts = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}
-    found: dict[str, _Hits] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
-    for one in candidates:
-        found[starts[one.route]][one.language] = hits(one.runs[0], "zero_shot")
-        found[one.route][one.language] = one.trained_hits
-    return {name: own for name, own in found.items() if own}, starts
-
-
 def _rows(conditions: dict[str, _Hits], starts: dict[str, str], english: Result | None) -> list[Row]:
-    """Return a row per condition; `starts` names the zero-shot condition of each route.
+    """Return the inequality between the scores of languages per condition, of those that have any.
 
-    The share that a route closed is 1 - its gap / the gap of its zero-shot, where the interval of the latter is above
-    0: else that gap is within noise.
+    `starts` names the zero-shot condition of each route, which comes before it. The deviation is of the population, for
+    the languages are all there are. The gap is English's zero-shot score less the mean of the languages other than
+    English; its bootstrap interval is paired by test item. The share that a route closed is 1 - its gap / the gap of
+    its zero-shot, where the interval of the latter is above 0: else that gap is within noise.
     """
-    rows = {name: _row(name, own, english) for name, own in conditions.items()}
-    for name, row in rows.items():
-        before = rows[starts.get(name, name)]
-        counts = before is not row and before["gap_low"] > 0
-        row["share_closed"] = 1 - row["gap_to_english"] / before["gap_to_english"] if counts else float("nan")
+    rows: dict[str, Row] = {}
+    for name, found in ((name, found) for name, found in conditions.items() if found):
+        values = np.array([own.mean() for own in found.values()])
+        reference = gap = low = high = math.nan
+        if english is not None:
+            gaps = hits(english, "zero_shot") - np.mean([own for code, own in found.items() if code != ENGLISH], axis=0)
+            reference, gap = english.recall(stage="zero_shot"), float(gaps.mean())
+            low, high = bootstrap_interval(gaps)
+        before = rows.get(starts.get(name, ""))
+        rows[name] = {
+            "condition": name,
+            "languages": sorted(found),
+            "mean": float(values.mean()),
+            "std_population": float(values.std()),
+            "max_minus_min": float(np.ptp(values)),
+            "english_zero_shot": reference,
+            "gap_to_english": gap,
+            "gap_low": low,
+            "gap_high": high,
+            "share_closed": 1 - gap / before["gap_to_english"] if before and before["gap_low"] > 0 else math.nan,
+        }
     return list(rows.values())
-
-
-def _row(name: str, found: _Hits, english: Result | None) -> Row:
-    """Return the inequality between the scores of languages.
-
-    The deviation is of the population, for the languages are all there are. The gap is English's zero-shot score less
-    the mean of the languages other than English; its bootstrap interval is paired by test item.
-    """
-    values = np.array([own.mean() for own in found.values()])
-    reference = gap = low = high = float("nan")
-    if english is not None:
-        gaps = hits(english, "zero_shot") - np.mean([own for code, own in found.items() if code != ENGLISH], axis=0)
-        reference, gap = english.recall(stage="zero_shot"), float(gaps.mean())
-        low, high = bootstrap_interval(gaps)
-    return {
-        "condition": name,
-        "languages": sorted(found),
-        "mean": float(values.mean()),
-        "std_population": float(values.std()),
-        "max_minus_min": float(np.ptp(values)),
-        "english_zero_shot": reference,
-        "gap_to_english": gap,
-        "gap_low": low,
-        "gap_high": high,
-    }
 
 
 def _remarks(english: Result | None) -> list[str]:
@@ -161,9 +160,5 @@ def _remarks(english: Result | None) -> list[str]:
     ]
 
 
-def _setting_column(name: str) -> Column:
-    """Return the column of a field of the setting, `-` without an adapter, where settings make no difference."""
-    plain = ZERO_SHOT.values()
-    return Column(
-        name.replace("_", " "), lambda row: "-" if row["condition"] in plain else setting_text(name, row[name])
-    )
+def _setting_said(name: str, row: Row) -> str:  # without an adapter, settings make no difference
+    return "-" if row["condition"] in ZERO_SHOT.values() else setting_text(name, row[name])

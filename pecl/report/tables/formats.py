@@ -6,21 +6,15 @@ wide table is a `table*` over both columns, and one that is wider than the page 
 than a page comes in parts.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pecl.errors import one_line
-from pecl.report.tables.layout import Layout, laid_out, text_table, wrapped
-from pecl.report.tables.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pecl.report.tables.table import Frame, Layout, Table, laid_out, text_table, wrapped
 
 # Letters of a row that fit one column of a paper and the page, and rows of a page
 _COLUMN, _PAGE, _ROWS = 42, 98, 40
@@ -46,9 +40,14 @@ def escape_latex(field: object) -> str:
 
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
     layout = laid_out(table, ids)
+    width = max(map(len, text_table(layout.frame, layout.numbers, width=100_000).splitlines()), default=0)
+    note = "; ".join(filter(None, [table.group and table.group.metric, *table.notes]))
+    said = [table.title, table.heading[0], f"In all rows: {layout.shared}" if layout.shared else ""]
+    said += [note[:1].upper() + note[1:], "Best in bold" if table.best else ""]
     parts = range(0, len(layout.frame), _ROWS)
     for part, start in enumerate(parts, 1):
-        of = f" Part {part} of {len(parts)}." if len(parts) > 1 else ""
+        of = [f"Part {part} of {len(parts)}"] if len(parts) > 1 else []
+        caption = escape_latex(" ".join(f"{one}." for one in [*said, *of] if one))
         own, best = layout.frame[start : start + _ROWS], layout.best[start : start + _ROWS]
         bold = best.replace({True: "textbf:--rwrap", False: ""})
         style = own.style.hide(axis="index").format(escape_latex).format_index(escape_latex, axis="columns")
@@ -57,11 +56,12 @@ def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
             position="t",
             position_float="centering",
             hrules=True,
-            caption=_breakable(escape_latex(_caption(table, layout.shared) + of)),
+            # a long word, such as an adapter's options, may end a line at its signs
+            caption=re.sub(r"\S{30,}", lambda one: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", one[0]), caption),
             label=label if part == 1 else f"{label}-{part}",
-            environment="table*" if layout.width > _COLUMN else "table",
+            environment="table*" if width > _COLUMN else "table",
         )
-        if layout.width > _PAGE:
+        if width > _PAGE:
             latex = latex.replace(r"\begin{tabular}", r"\resizebox{\linewidth}{!}{\begin{tabular}")
             latex = latex.replace(r"\end{tabular}", r"\end{tabular}}")
         # a bracket or asterisk at the beginning of a row would be an argument of the line break before it
@@ -69,27 +69,14 @@ def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
         yield f"% {table.short_ids}\n{latex}" if ids and table.short_ids else latex
 
 
-def _caption(table: Table, shared: str) -> str:
-    note = "; ".join(filter(None, [table.group and table.group.metric, *table.notes]))
-    said = [table.title, table.heading[0], f"In all rows: {shared}" if shared else "", note[:1].upper() + note[1:]]
-    return " ".join(f"{part}." for part in [*said, "Best in bold" if table.best else ""] if part)
-
-
-def _breakable(text: str) -> str:
-    """Return text in which a long word, such as an adapter's options, may end a line at its signs."""
-    return re.sub(r"\S{30,}", lambda word: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", word.group()), text)
-
-
 def to_text(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as plain text, at most 100 letters wide, those measured alike under one heading."""
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
-        parts += (
-            ["\n".join([wrapped(f"== {one_line(heading[0])} =="), wrapped(one_line(heading[1]))])] if heading else []
-        )
-        above = [wrapped(one_line(part)) for part in (table.title, layout.shared)]
-        below = wrapped(one_line(f"({note})")) if note else ""
-        parts.append("\n".join(filter(None, [*above, text_table(layout.frame, layout.numbers), below])))
+        parts += [f"{wrapped(f'== {heading[0]} ==')}\n{wrapped(heading[1])}"] if heading else []
+        body = text_table(layout.frame, layout.numbers)
+        said = [wrapped(table.title), wrapped(layout.shared), body, wrapped(f"({note})") if note else ""]
+        parts.append("\n".join(filter(None, said)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,9 +98,8 @@ def to_html(tables: Sequence[Table], ids: bool = False) -> str:
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
         parts += [f'<h3>{escape(heading[0])}</h3>\n<p class="hint">{escape(heading[1])}</p>'] if heading else []
-        under = "; ".join(filter(None, [layout.shared, note]))
-        under = f'\n<p class="under">{escape(under)}</p>' if under else ""
-        parts.append(html_table(table.title, layout.frame) + under)
+        under = escape("; ".join(filter(None, [layout.shared, note])))
+        parts.append(html_table(table.title, layout.frame) + (f'\n<p class="under">{under}</p>' if under else ""))
     return "\n\n".join(parts) + "\n"
 
 
@@ -129,7 +115,7 @@ def _sections(tables: Sequence[Table], ids: bool) -> Iterator[tuple[tuple[str, s
             heading = None
 
 
-def html_table(title: str, frame: pd.DataFrame) -> str:
+def html_table(title: str, frame: Frame) -> str:
     """Return one table as HTML, with its title as the caption; what a field says is escaped."""
     import pandas as pd
 

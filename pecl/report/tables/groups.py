@@ -1,17 +1,21 @@
-"""Groups of results that were measured alike, so that one table may hold them."""
+"""Groups of results that were measured alike, so that one table may hold them; hits of test items, and intervals."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import numpy as np
 
 from pecl.errors import ConfigError, DataError, not_none, unknown
-from pecl.results.parts import Tower
-from pecl.results.result import Result
-from pecl.results.verify import where
-from pecl.retrieval.measures import DIRECTIONS
+from pecl.results.result import Result, where
+from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+BEST = "best"
+_BLOCK = 256  # arrays that are resampled together
+BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Group:
 def group_of(result: Result) -> Group:
     """Return the group that a complete result belongs to."""
     config, data, towers = result.config, result.data, result.towers
+    text, image = (f"{tower.name} {tower.fingerprint[:8]}" if tower else None for tower in (towers.text, towers.image))
     return Group(
         dataset=data.dataset,
         dataset_split=config.split,
@@ -68,14 +73,10 @@ def group_of(result: Result) -> Group:
         gallery_kind=data.gallery.kind,
         gallery_size=data.gallery.size,
         split_seed=config.split_seed if result.kind == "train" else None,
-        text_tower=_tower(towers.text),
-        image_tower=_tower(towers.image) if data.gallery.kind == "images" else None,
+        text_tower=not_none(text, "text tower"),
+        image_tower=image if data.gallery.kind == "images" else None,
         test_query=config.test_query,
     )
-
-
-def _tower(tower: Tower | None) -> str:
-    return f"{tower.name} {tower.fingerprint[:8]}" if tower else "unknown"
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -94,22 +95,18 @@ def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
     """
     found = grouped(results, group_of)
     for own in found.values():
-        _check_captions(own)
+        seen: dict[tuple[str, str], Result] = {}
+        for result in own:
+            language, column = result.config.language, result.data.query["test"]
+            first = seen.setdefault((language, column), result)
+            before, now = (str(one.data.sha256[column])[:8] for one in (first, result))
+            if before != now:
+                raise DataError(
+                    f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
+                    f"data.sha256.{column} begins {before} against {now}; run the older one again"
+                )
     order = sorted(found, key=lambda group: (group.dataset, group.gallery_kind, group.gallery_size, repr(group)))
     return {group: found[group] for group in order}
-
-
-def _check_captions(results: Sequence[Result]) -> None:
-    seen: dict[tuple[str, str], Result] = {}
-    for result in results:
-        language, column = result.config.language, result.data.query["test"]
-        first = seen.setdefault((language, column), result)
-        before, now = (str(one.data.sha256[column])[:8] for one in (first, result))
-        if before != now:
-            raise DataError(
-                f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
-                f"data.sha256.{column} begins {before} against {now}; run the older one again"
-            )
 
 
 def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
@@ -126,16 +123,50 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
         key, sign, value = condition.partition("=")
         if not sign:
             raise ConfigError(f"--where {condition}: expected key=value, such as gallery_size=900")
-        found = grouped(left, lambda result, key=key: str(_value(result, key)))
+        values = [{**one.config.to_dict(), **asdict(group_of(one)), "kind": one.kind} for one in left]
+        if key not in values[0]:
+            raise ConfigError(f"--where: {unknown('key', key, values[0])}")
+        found = grouped(zip(left, values, strict=True), lambda pair, key=key: str(pair[1][key]))
         if value not in found:
             there = ", ".join(sorted(found))
             raise DataError(f"--where {condition}: no complete result has it; {key} is {there} here")
-        left = found[value]
+        left = [result for result, _ in found[value]]
     return left
 
 
-def _value(result: Result, key: str) -> Any:
-    known = {**result.config.to_dict(), **asdict(group_of(result)), "kind": result.kind}
-    if key not in known:
-        raise ConfigError(f"--where: {unknown('key', key, known)}")
-    return known[key]
+def hits(result: Result, stage: str | None = None) -> np.ndarray:
+    """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
+
+    With several captions per image the item is the image, whose captions are drawn together: theirs are added up, and
+    weighted so that the direction counts for half, as in the metric. The default stage is the last that was measured.
+    """
+    gallery = result.data.gallery
+    of_items, of_texts = (
+        (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in DIRECTIONS[gallery.kind]
+    )
+    if len(of_items) != len(of_texts):
+        items = not_none(gallery.items, "items")
+        of_texts = np.bincount(items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
+    return (of_items + of_texts) / 2
+
+
+def gain(result: Result) -> np.ndarray:
+    """Return (N,): for each test item its hits after training less those of the tower without adapter."""
+    return hits(result, BEST) - hits(result, "zero_shot")
+
+
+def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
+    """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length."""
+    arrays = list(per_item)
+    found = np.empty((len(arrays), 2))
+    for length in {len(values) for values in arrays}:
+        places = [place for place, values in enumerate(arrays) if len(values) == length]
+        for start in range(0, len(places), _BLOCK):
+            block = places[start : start + _BLOCK]
+            found[block] = bootstrap_intervals(np.stack([arrays[place] for place in block]))
+    return found
+
+
+def test_captions(result: Result) -> int:
+    """Return the number of test captions: queries of the direction that starts from text."""
+    return len(result.ranks(DIRECTIONS[result.data.gallery.kind][1]))

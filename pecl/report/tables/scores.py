@@ -1,25 +1,23 @@
-"""Tables of chosen candidates of one group: routes, aligned routes against baselines, adapters, numbers of shots.
+"""Tables of scores: chosen candidates (routes, alignment, adapters, shots), all trainings, and all evaluations.
 
-All of them are columns of one frame of raw values, a row per candidate, from `candidates_frame`.
+The first are columns of one frame of raw values, a row per candidate, from `candidates_frame`; in the last two each row
+states its own gallery.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig
+from pecl.config import IDENTITY_DEFAULTS
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
-from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import group_of
-from pecl.report.tables.statistics import intervals
-from pecl.report.tables.table import GALLERY, MEAN_RECALL, Column, Row, Table, difference, frame_of
+from pecl.report.tables.candidates import Candidate, differing_fields, runs_of, varying, with_several, without
+from pecl.report.tables.groups import BEST, gain, group_of, hits, intervals, test_captions
+from pecl.report.tables.table import RUN, Column, Frame, Row, Table, difference, frame_of, interval_column
 from pecl.results.result import Result
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pecl.retrieval.measures import METRIC, RECALL_AT
 
 ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
 TEXTS = {"target": "captions", "target_to_english": "translated"}  # test column -> name of the text
@@ -32,6 +30,7 @@ COMPARISONS = tuple(
     if anchor is not None and none is None and other == query
 )
 
+MEAN_RECALL = "R@1,5,10"  # the mean of recall@1, 5 and 10 of both directions
 SCORES = (
     Column("zero-shot", "{zero_shot:.3f}"),
     Column("trained", "{mean:.3f} ± {std:.3f}", always=True),
@@ -42,6 +41,7 @@ SCORES = (
 TEST_TEXT = Column("test text", lambda row: TEXTS[row["test_text"]])
 LANGUAGE, ROUTE, ADAPTER = map(Column, ("language", "route", "adapter"))
 PARAMETERS, SHARE = Column("parameters", "{parameters:,}"), Column("share", "{share:.3%}")
+GALLERY, _RUN_ID = Column("gallery", "{gallery_size:,} {gallery_kind}"), Column(RUN, "{run_id}", always=True)
 
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
 _SCORED = ("zero_shot", "mean", "std", "gain", "mean_recall_before", "mean_recall")  # of a candidate
@@ -65,16 +65,12 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
     """
     by_key = {(one.language, one.setting, one.route): one for one in candidates}
-    pairs = [
-        (one, by_key[one.language, one.setting, baseline])
-        for one in candidates
-        for aligned, baseline in COMPARISONS
-        if one.route == aligned and (one.language, one.setting, baseline) in by_key
-    ]
+    baselines = dict(COMPARISONS)
+    keys = [(one, (one.language, one.setting, baselines.get(one.route, ""))) for one in candidates]
+    pairs = [(one, by_key[key]) for one, key in keys if key in by_key]
     if not pairs:
         return None
     used = [candidate for pair in pairs for candidate in pair]
-    ends = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs)
     columns = (
         LANGUAGE,
         *setting_columns(varying(one.setting for one in used)),
@@ -84,17 +80,32 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
         Column("baseline score", "{baseline_mean:.3f} ± {baseline_std:.3f}"),
         *difference("difference"),
     )
-    frame = frame_of([_difference(*pair) for pair in pairs])
-    frame["difference_low"], frame["difference_high"] = ends.T
+    rows = [
+        {
+            "language": aligned.language,
+            **dict(aligned.setting),
+            "aligned": aligned.route,
+            "baseline": baseline.route,
+            **{f"aligned_{key}": getattr(aligned, key) for key in ("mean", "std", "seeds")},
+            **{f"baseline_{key}": getattr(baseline, key) for key in ("mean", "std", "seeds")},
+            "difference": aligned.mean - baseline.mean,
+            "run_ids": aligned.run_ids + baseline.run_ids,
+        }
+        for aligned, baseline in pairs
+    ]
+    ends = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs)
+    frame = frame_of(rows).assign(difference_low=ends[:, 0], difference_high=ends[:, 1])
     return _table("aligned", "Aligned routes against baselines", used, columns, frame=frame)
 
 
-def adapters_table(candidates: Sequence[Candidate]) -> Table:
+def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
     """Return the cost and gain of each adapter: parameters, share of the tower, time, memory, and scores.
 
+    None where no two candidates differ only in their adapter.
     Peak memory is that of the process, so it describes a run only where each run had a process of its own.
     """
-    order = sorted(candidates, key=lambda one: (one.language, one.route, one.runs[0].adapter.trainable))
+    found = with_several(candidates, "adapter")
+    order = sorted(found, key=lambda one: (one.language, one.route, one.adapter.trainable))
     different = varying((one.setting for one in order), "adapter")
     columns = (
         *(LANGUAGE, ROUTE, ADAPTER, *setting_columns(different), PARAMETERS, *SCORES, SHARE),
@@ -102,19 +113,104 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
         Column("s/step", "{seconds_per_step:.2f}"),
         Column("peak MiB", "{peak_memory_mb:.0f}"),
     )
-    return _table("adapters", "Adapters", order, columns, ("language", "route", *different))
+    return _table("adapters", "Adapters", order, columns, ("language", "route", *different)) if order else None
 
 
-def shots_table(candidates: Sequence[Candidate]) -> Table:
-    """Return scores by number of shots.
+def shots_table(candidates: Sequence[Candidate]) -> Table | None:
+    """Return scores by number of shots; None where no two candidates differ only in it.
 
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
     """
-    order = sorted(candidates, key=lambda one: (str(without(one, "shots")), one.pairs))
+    order = sorted(with_several(candidates, "shots"), key=lambda one: (str(without(one, "shots")), one.pairs))
     different = varying((one.setting for one in order), "shots")
     columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), GALLERY, *SCORES
-    return _table("shots", "Gain by number of shots", order, columns)
+    return _table("shots", "Gain by number of shots", order, columns) if order else None
+
+
+def runs_table(results: Sequence[Result]) -> Table:
+    """Return one row per training of a group: mean R@1 on the test part before and after, the gain and its interval."""
+
+    def order(result: Result) -> tuple:
+        config = result.config
+        searched = (config.lr, config.alignment_weight, config.seed)
+        return config.language, config.route, result.adapter.spec, *searched, result.run_id
+
+    results = sorted(results, key=order)
+    different = differing_fields(results)
+    kept = ("language", "route", "train_on", "shots", "joint", *different, "lr", "seed")
+    rows = [
+        {
+            **{name: getattr(result.config, name) for name in kept},
+            "adapter": result.adapter.spec,
+            "parameters": result.adapter.trainable,
+            **_alignment(result),
+            "zero_shot": result.recall(stage="zero_shot"),
+            "trained": result.recall(stage=BEST),
+            "final": result.recall(stage="final"),
+            "gain": result.recall(stage=BEST) - result.recall(stage="zero_shot"),
+            "val": result.recall("val", BEST),
+            "val_captions": result.data.split["val"],
+            **_origin(result),
+            "run_id": result.run_id,
+        }
+        for result in results
+    ]
+    columns = (
+        *(LANGUAGE, ROUTE, ADAPTER, PARAMETERS, *setting_columns(different)),
+        Column("lr", "{lr:g}"),
+        Column("lambda", "{alignment_weight:g}"),
+        Column("seed", "{seed:d}"),
+        GALLERY,
+        Column("zero-shot R@1", "{zero_shot:.3f}"),
+        Column("trained R@1", "{trained:.3f}", always=True),
+        *difference("gain"),
+        Column("val R@1", "{val:.3f}"),
+        Column("val R@1 among", "{val_captions:,}"),
+        _RUN_ID,
+    )
+    ends = intervals(map(gain, results))
+    frame = frame_of(rows).assign(gain_low=ends[:, 0], gain_high=ends[:, 1])
+    return Table("runs", "All runs", group_of(results[0]), frame, columns, results)
+
+
+def evaluations_table(results: Sequence[Result]) -> Table:
+    """Return one row per evaluation of a group: recall in both directions, its mean and interval, and its gallery."""
+
+    def weights(result: Result) -> str:
+        return Path(result.config.weights).stem if result.config.weights else ""
+
+    results = sorted(results, key=lambda result: (result.config.language, weights(result), result.run_id))
+    different = differing_fields(results)
+    found = [result.measured() for result in results]
+    directions = [(name, k) for name in found[0].directions for k in RECALL_AT]
+    rows = [
+        {
+            "language": result.config.language,
+            "test_text": result.data.query["test"],
+            "adapter": result.adapter.spec if result.adapter else "none",
+            "weights": weights(result) or None,
+            **{name: getattr(result.config, name) for name in different},
+            **{f"{name} recall@{k}": measured.directions[name].recall[k] for name, k in directions},
+            METRIC: measured.mean_recall_at_1,
+            "mean_recall": measured.mean_recall,
+            **_origin(result),
+            "run_id": result.run_id,
+        }
+        for result, measured in zip(results, found, strict=True)
+    ]
+    columns = (
+        *(LANGUAGE, Column("dataset"), Column("test text"), ADAPTER, Column("weights"), *setting_columns(different)),
+        GALLERY,
+        *(Column(f"{name.replace('_', ' ')} R@{k}", f"{{{name} recall@{k}:.3f}}") for name, k in directions),
+        Column("mean R@1", f"{{{METRIC}:.3f}}"),
+        interval_column("low", "high", ".3f"),
+        Column(MEAN_RECALL, "{mean_recall:.3f}"),
+        _RUN_ID,
+    )
+    ends = intervals(map(hits, results))
+    frame = frame_of(rows).assign(low=ends[:, 0], high=ends[:, 1])
+    return Table("evaluations", "Evaluations", group_of(results[0]), frame, columns, results)
 
 
 def _table(
@@ -123,7 +219,7 @@ def _table(
     candidates: Sequence[Candidate],
     columns: Sequence[Column],
     among: Sequence[str] = (),
-    frame: pd.DataFrame | None = None,
+    frame: Frame | None = None,
 ) -> Table:
     """Return a row per candidate; the best trained scores of rows with equal values of `among` are marked."""
     runs, remarks = runs_of(candidates), setting_remark(candidates)
@@ -136,43 +232,55 @@ def _table(
     return Table(name, title, group, frame, columns, runs, remarks, best=best)
 
 
-def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
-    """Return the candidates that others differ from in the field `name` of their setting and in no other."""
-    found = Counter(without(candidate, name) for candidate in candidates)
-    return [candidate for candidate in candidates if found[without(candidate, name)] > 1]
-
-
-def without(candidate: Candidate, left_out: str) -> tuple:
-    """Return language, route and setting of a candidate, except for the field `left_out`."""
-    return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
-
-
-def runs_of(candidates: Iterable[Candidate]) -> list[Result]:
-    """Return the runs of all candidates."""
-    return [run for candidate in candidates for run in candidate.runs]
-
-
-def candidates_frame(candidates: Sequence[Candidate]) -> pd.DataFrame:
+def candidates_frame(candidates: Sequence[Candidate]) -> Frame:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
     kept = {*varying(one.setting for one in candidates), *_ALWAYS}
-    found = intervals(candidate.gains for candidate in candidates).tolist()
-    return frame_of([_row(one, low, high, kept) for one, (low, high) in zip(candidates, found, strict=True)])
+    ends = intervals(candidate.gains for candidate in candidates).tolist()
+    rows = [
+        {
+            "language": one.language,
+            "route": one.route,
+            **{name: value for name, value in one.setting if name in kept},
+            "test_text": one.query,
+            **{name: getattr(one, name) for name in _SCORED},
+            "gain_low": low,
+            "gain_high": high,
+            "val": one.validation,
+            "parameters": one.adapter.trainable,
+            "share": one.adapter.share,
+            "steps": one.runs[0].steps,
+            "seconds_per_step": one.runs[0].seconds.per_step,
+            "peak_memory_mb": one.runs[0].peak_memory_mb,
+            "lr": one.config.lr,
+            **_alignment(one.runs[0]),
+            "candidates_compared": one.compared,
+            "candidates_without_the_seed": one.aside,
+            **_origin(one.chosen_run),
+            "seeds": one.seeds,
+            "run_ids": one.run_ids,
+        }
+        for one, (low, high) in zip(candidates, ends, strict=True)
+    ]
+    return frame_of(rows)
 
 
-def alignment_of(config: ExperimentConfig) -> Row:
+def _origin(result: Result) -> Row:
+    group = group_of(result)
+    return {"metric": group.metric, "test_captions": test_captions(result), **asdict(group)}
+
+
+def _alignment(result: Result) -> Row:
     """Return name and weight of a run's alignment, None where its route has nothing to align to."""
-    names = ("alignment", "alignment_weight")
+    names, config = ("alignment", "alignment_weight"), result.config
     return {name: None if config.route in WITHOUT_ANCHOR else getattr(config, name) for name in names}
 
 
 def setting_columns(names: Iterable[str]) -> list[Column]:
     """Return the columns of fields of the config, which rows hold under their names."""
-    columns = []
-    for name in names:
-        number = name in ("train_size", "photographs") or type(IDENTITY_DEFAULTS.get(name)) in (int, float)
-        form = f"{{{name}:}}" if number else f"{{{name}}}"
-        columns.append(Column(name.replace("_", " "), form, absent=setting_text(name, None)))
-    return columns
+    numbers = {name for name, value in IDENTITY_DEFAULTS.items() if type(value) in (int, float)}
+    numbers |= {"train_size", "photographs"}
+    forms = {name: f"{{{name}:}}" if name in numbers else f"{{{name}}}" for name in names}
+    return [Column(name.replace("_", " "), form, absent=setting_text(name, None)) for name, form in forms.items()]
 
 
 def setting_text(name: str, value: Any) -> str:
@@ -193,7 +301,7 @@ def setting_remark(candidates: Sequence[Candidate]) -> list[str]:
     return [said] if said else []
 
 
-def best_places(frame: pd.DataFrame, among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
+def best_places(frame: Frame, among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
     """Return (place, `column`) of the rows whose `score` is the highest of those with equal values of `among`.
 
     A row that compares with no other is not the best of anything.
@@ -201,43 +309,3 @@ def best_places(frame: pd.DataFrame, among: Sequence[str], score: str, column: s
     groups = frame.astype({score: float}).groupby(list(among), dropna=False)[score]
     best = (frame[score] == groups.transform("max")) & (groups.transform("size") > 1)
     return frozenset((place, column) for place in frame.index[best])
-
-
-def _row(candidate: Candidate, low: float, high: float, kept: Collection[str]) -> Row:
-    group, first = group_of(candidate.chosen_run), candidate.runs[0]
-    return {
-        "language": candidate.language,
-        "route": candidate.route,
-        **{name: value for name, value in candidate.setting if name in kept},
-        "test_text": candidate.query,
-        **{name: getattr(candidate, name) for name in _SCORED},
-        "gain_low": low,
-        "gain_high": high,
-        "val": candidate.validation,
-        "parameters": first.adapter.trainable,
-        "share": first.adapter.share,
-        "steps": first.steps,
-        "seconds_per_step": first.seconds.per_step,
-        "peak_memory_mb": first.peak_memory_mb,
-        "lr": candidate.config.lr,
-        **alignment_of(candidate.config),
-        "candidates_compared": candidate.compared,
-        "candidates_without_the_seed": candidate.aside,
-        "metric": group.metric,
-        "test_captions": candidate.captions,
-        **asdict(group),
-        "seeds": candidate.seeds,
-        "run_ids": candidate.run_ids,
-    }
-
-
-def _difference(aligned: Candidate, baseline: Candidate) -> Row:
-    sides = {"aligned": aligned, "baseline": baseline}
-    return {
-        "language": aligned.language,
-        **dict(aligned.setting),
-        **{name: one.route for name, one in sides.items()},
-        **{f"{name}_{key}": getattr(one, key) for name, one in sides.items() for key in ("mean", "std", "seeds")},
-        "difference": aligned.mean - baseline.mean,
-        "run_ids": aligned.run_ids + baseline.run_ids,
-    }

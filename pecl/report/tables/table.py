@@ -1,22 +1,22 @@
-"""`Table`: a DataFrame of raw values, and the columns in which a reader sees them.
+"""`Table`: a DataFrame of raw values, and the columns in which a reader sees them; its layout, and its text.
 
 A number is computed once, into the frame. A column writes the values of a row by a template, so that all formats show
-one specification; CSV and JSON hold the frame. pandas is imported where a table is made, so that commands which make
-none start quickly.
+one specification; CSV and JSON hold the frame. Empty and constant columns are dropped from the layout, and rows of text
+fit the width of a terminal. pandas is imported where a table is made, so that commands which make none start quickly.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pecl.report.tables.groups import Group
-from pecl.report.tables.statistics import BOOTSTRAP
+from pecl.errors import one_line, printable
+from pecl.report.tables.groups import BOOTSTRAP, Group, test_captions
 from pecl.results.result import Result
-from pecl.retrieval.measures import DIRECTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,24 +24,26 @@ if TYPE_CHECKING:
 SHORT_ID = 8  # digits of a run id in text
 INTERVAL = "95 % interval"
 RUN = "run"  # name of the column of run ids
-MEAN_RECALL = "R@1,5,10"  # the mean of recall@1, 5 and 10 of both directions
+WIDTH = 100  # columns of a terminal that every table fits
+_NARROW = 7  # letters that a heading may take without being broken
+_LONGEST = 40  # letters of a field; a longer one, such as a path, loses its middle
 
 Row = dict[str, Any]
+Frame: TypeAlias = "pd.DataFrame"
 
 
-def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+def frame_of(rows: Sequence[Row]) -> Frame:
     """Return rows as a DataFrame of the values as they are: one column may have None and whole numbers."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), dtype=object)
 
 
-def _per_cent(score: float) -> str:
-    """Return tenths of a per cent, rounded first, so that 0.9435 does not become 94.3."""
-    return f"{int(f'{round(1000 * score, 6):.0f}') / 10:.1f}"
-
-
-_SIGNS = {"%": _per_cent, "#": lambda values: str(len(values))}
+_SIGNS = {
+    # tenths of a per cent, rounded first, so that 0.9435 does not become 94.3
+    "%": lambda score: f"{int(f'{round(1000 * score, 6):.0f}') / 10:.1f}",
+    "#": lambda values: str(len(values)),
+}
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Column:
         return isinstance(self.form, str) and ":" in self.form
 
     def text(self, row: Row) -> str:
-        """Return the field of a row."""
+        """Return the field of a row, in which missing values are None."""
         if callable(self.form):
             return self.form(row)
         said = ""
         for before, key, form, _ in Formatter().parse(self.form or f"{{{self.name.replace(' ', '_')}}}"):
             if key is None:
                 said += before if said else ""
-            elif not missing(row[key]):
+            elif row[key] is not None:
                 said += before + (_SIGNS[form](row[key]) if form in _SIGNS else format(row[key], form or ""))
         return said or self.absent
 
@@ -84,14 +86,6 @@ def interval_column(low: str, high: str, form: str = "+.3f") -> Column:
     return Column(INTERVAL, f"[{{{low}:{form}}}, {{{high}:{form}}}]", True)
 
 
-GALLERY = Column("gallery", "{gallery_size:,} {gallery_kind}")
-
-
-def missing(value: Any) -> bool:
-    """Return whether a field holds None or not a number in place of a value."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
 @dataclass(frozen=True)
 class Table:
     """One table."""
@@ -99,7 +93,7 @@ class Table:
     name: str  # its name for `--table` and in file names
     title: str
     group: Group | None  # group of its numbers; None for published numbers
-    frame: pd.DataFrame  # raw values, a row per row of the table; lists where a row has several seeds or runs
+    frame: Frame  # raw values, a row per row of the table; lists where a row has several seeds or runs
     columns: Sequence[Column]
     results: Sequence[Result] = ()  # runs that the numbers come from
     remarks: Sequence[str] = ()  # further sentences of the note
@@ -112,35 +106,29 @@ class Table:
     @property
     def rows(self) -> list[Row]:
         """Rows of the frame as dicts, None where there is no number."""
-        rows = self.frame.to_dict("records")
-        return [{str(key): None if missing(value) else value for key, value in row.items()} for row in rows]
+        return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
 
     @property
-    def texts(self) -> pd.DataFrame:
+    def texts(self) -> Frame:
         """Fields as a reader sees them, a column per heading."""
         rows = self.rows
         return frame_of([{column.name: column.text(row) for column in self.columns} for row in rows])
 
     @property
-    def bootstrap(self) -> dict[str, str]:
-        """The bootstrap of its intervals, where it has some."""
-        return {"bootstrap": BOOTSTRAP} if any(column.name == INTERVAL for column in self.columns) else {}
-
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds of the trainings that the numbers come from, sorted."""
+    def origin(self) -> dict[str, Any]:
+        """Numbers of test captions (several where rows state them), seeds, run ids; and how intervals were made."""
         trained = [result for result in self.results if result.kind == "train" and result not in self.references]
-        return sorted({result.config.seed for result in trained})
-
-    @property
-    def captions(self) -> list[int]:
-        """Numbers of test captions, sorted: one number, or several where the table states them by row."""
-        return sorted({test_captions(result) for result in self.results})
+        return {
+            "test_captions": sorted({test_captions(result) for result in self.results}),
+            "seeds": sorted({result.config.seed for result in trained}),
+            "run_ids": sorted({result.run_id for result in self.results}),
+            **({"bootstrap": BOOTSTRAP} if any(column.name == INTERVAL for column in self.columns) else {}),
+        }
 
     @property
     def short_ids(self) -> str:
         """First digits of the ids of its runs."""
-        found = sorted({result.run_id[:SHORT_ID] for result in self.results})
+        found = [run_id[:SHORT_ID] for run_id in self.origin["run_ids"]]
         return f"runs {', '.join(found)}" if found else ""
 
     @property
@@ -153,9 +141,11 @@ class Table:
     @property
     def notes(self) -> list[str]:
         """The parts of the line below the table, which the heading does not state: n, seeds, bootstrap and remarks."""
-        parts = [f"n = {', '.join(f'{number:,}' for number in self.captions)} test captions"] if self.group else []
-        parts += [seeds_text(self.seeds)] if self.seeds else []
-        parts += [f"intervals: {text}" for text in self.bootstrap.values()]
+        origin = self.origin
+        captions = ", ".join(f"{number:,}" for number in origin["test_captions"])
+        parts = [f"n = {captions} test captions"] if self.group else []
+        parts += [seeds_text(origin["seeds"])] if origin["seeds"] else []
+        parts += [f"intervals: {origin['bootstrap']}"] if "bootstrap" in origin else []
         return [*parts, *self.remarks]
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,21 +155,103 @@ class Table:
             "title": self.title,
             "setup": self.setup,
             "group": self.group and {**asdict(self.group), "metric": self.group.metric},
-            "test_captions": self.captions,
-            "seeds": self.seeds,
-            "run_ids": sorted({result.run_id for result in self.results}),
-            **self.bootstrap,
+            **self.origin,
             "remarks": list(self.remarks),
             "rows": self.rows,
         }
-
-
-def test_captions(result: Result) -> int:
-    """Return the number of test captions: queries of the direction that starts from text."""
-    return len(result.ranks(DIRECTIONS[result.data.gallery.kind][1]))
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
     """Return `seed 1` or `seeds 1, 2`."""
     named = sorted(set(seeds))
     return f"seed{'s' if len(named) > 1 else ''} {', '.join(map(str, named))}"
+
+
+class Layout(NamedTuple):
+    """The texts of a table's columns that tell its rows apart or hold its scores."""
+
+    frame: Frame
+    numbers: list[str]  # columns of numbers, which are aligned to the right
+    best: Frame  # places of the best scores, of the shape of `frame`
+    shared: str  # the other columns in words, since all rows have their values
+
+
+def laid_out(table: Table, ids: bool = False) -> Layout:
+    """Return the layout of `table`; `ids` keeps the column of run ids."""
+    frame = table.texts.map(one_line).rename(columns=one_line)
+    columns = [one for one in table.columns if (ids or one.name != RUN) and frame[one_line(one.name)].any()]
+    equal = [one.name for one in columns if len(frame) > 1 and not one.always and frame[one.name].nunique() == 1]
+    best = frame.isin(())
+    for place, name in table.best:
+        best.loc[place, one_line(name)] = True
+    kept = [one.name for one in columns if one.name not in equal]
+    shared = "; ".join(f"{name} {frame[name].iloc[0]}" for name in equal)
+    numbers = [one.name for one in columns if one.number]
+    return Layout(frame.reindex(columns=kept), numbers, best.reindex(columns=kept), shared)
+
+
+def text_table(frame: Frame, numbers: Collection[str] = (), width: int = WIDTH) -> str:
+    """Return texts as a table, no line longer than `width`: columns that do not fit come below the others.
+
+    Each block begins with the labels of the rows; if these do not tell the rows apart, with their numbers. One row that
+    does not fit is written as a list of names and values.
+    """
+    frame = frame.map(lambda text: shortened(printable(text), _LONGEST))
+    columns = _columns(frame, numbers)
+
+    def wide(names: Iterable[str]) -> int:
+        return sum(len(columns[name][0]) + 2 for name in names) - 2
+
+    if len(frame) == 1 and wide(columns) > width:
+        return "\n".join(f"{name:<{max(map(len, columns))}}  {frame[name].iloc[0]}" for name in columns)
+    first = next((place for place, name in enumerate(columns) if name in numbers), len(columns))
+    labels: list[str] = []
+    for name in list(columns)[:first]:
+        labels += [name] if wide([*labels, name]) <= width // 2 else []
+    blocks = [list(labels)]
+    for name in frame.columns.drop(labels):
+        if len(blocks[-1]) > len(labels) and wide([*blocks[-1], name]) > width:
+            blocks.append(list(labels))
+        blocks[-1].append(name)
+    if len(blocks) > 1 and "row" not in frame and frame[labels].duplicated().any():
+        frame.insert(0, "row", [f"#{place}" for place in range(1, len(frame) + 1)])
+        return text_table(frame, numbers, width)
+    rows = [["  ".join(row).rstrip() for row in zip(*(columns[name] for name in own), strict=True)] for own in blocks]
+    return "\n\n".join("\n".join(own).strip("\n") for own in rows)
+
+
+def _columns(frame: Frame, numbers: Collection[str]) -> dict[str, list[str]]:
+    """Return the lines of each column, all of one length; a heading wider than the fields is broken between words."""
+    heads = {}
+    for name in map(str, frame):
+        words = re.split(r"\s|(?<=-)", name)
+        heads[name] = textwrap.wrap(name, max(_NARROW, *map(len, [*frame[name], *words]))) or [""]
+    deep = max(map(len, heads.values()), default=0)
+    found = {}
+    for name, head in heads.items():
+        lines = [*[""] * (deep - len(head)), *head, *frame[name]]
+        found[name] = [f"{line:{'>' if name in numbers else '<'}{max(map(len, lines))}}" for line in lines]
+    return found
+
+
+def plain_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Return rows as text in these columns."""
+    frame = Table("", "", None, frame_of(rows), columns).texts.map(one_line)
+    return text_table(frame, [column.name for column in columns if column.number])
+
+
+def reported(table: Table) -> str:
+    """Return a table as commands print it after a run: a line above it states the values that all rows share."""
+    layout = laid_out(table)
+    return "\n".join(filter(None, [wrapped(layout.shared), text_table(layout.frame, layout.numbers)]))
+
+
+def wrapped(text: str) -> str:
+    """Return `text` in lines that fit a terminal, broken between words where that is possible."""
+    return "\n".join(textwrap.wrap(one_line(text), WIDTH, break_on_hyphens=False))
+
+
+def shortened(text: str, most: int = WIDTH) -> str:
+    """Return `text`, its middle replaced by an ellipsis where it is longer than `most`."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-(most - 1 - half) :]}"

@@ -30,7 +30,7 @@ from pecl.grid.launchers.processes import Processes, share_of_cores
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.worker import main as worker
 from pecl.grid.launchers.worker import run_text
-from pecl.results.locks import hold
+from pecl.results.folder import hold
 from pecl.results.result import collect
 
 # Stands for a worker: says what it was given, and ends as its first run's seed says.

@@ -21,8 +21,7 @@ from PIL import Image
 from pecl.commands.main import main
 from pecl.commands.options import config_flags, language_configs
 from pecl.config import make_config
-from pecl.report.page import run_command, write_page
-from pecl.report.page.gallery import choose
+from pecl.report.page import choose, run_command, write_page
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.results.result import collect

@@ -10,8 +10,8 @@ from helpers.report_results import changed, evaluate, train
 from matplotlib.text import Text
 from PIL import Image
 
-from pecl.report.methods import method_labels, method_of
 from pecl.report.plots import draw_plots, write_plots
+from pecl.report.tables.candidates import method_labels, method_of
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_methods_are_named_by_what_differs_between_them():
         ([train(4, 9, shots=shots) for shots in (3200, 50)], ["method1 (50 pairs)", "method1 (3,200 pairs)"]),
         ([single, changed(single, photographs)], ["method1 (text)", "method1 (text, photographs)"]),
     ):
-        assert list(method_labels(map(method_of, results)).values()) == names
+        assert list(method_labels(map(method_of, results))[0].values()) == names
     results = [train(4, 9)] + [train(4, 9, train_on=text) for text in ("multi30k-translations", "flickr30k200")]
     plot = drawn(results, "recall")
     assert plot.figure.legends == []
