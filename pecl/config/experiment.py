@@ -253,7 +253,14 @@ class ExperimentConfig:
             elif self.engine != "pecl" and ("closed-form" in self.solvers or self.start is not None):
                 problems.append(f'engine: expected pecl with the solver closed-form or a start, got "{self.engine}"')
         if isinstance(self.joint, str):
-            problems += self._check_joint()
+            try:
+                codes = sorted({self._code(code) for code in self.joint_languages})
+                if len(codes) < 2 or self.language not in codes:
+                    among = f'"{self.language}" among them, got "{self.joint}"'
+                    problems.append(f"joint: expected two languages or more, {among}")
+                object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one adapter has one identity
+            except ConfigError as error:
+                problems.append(f"joint: {error}")
         try:
             if isinstance(self.plugin, str):
                 fingerprint(self.plugin)
@@ -267,16 +274,6 @@ class ExperimentConfig:
     def _code(self, text: str) -> str:
         """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
-
-    def _check_joint(self) -> list[str]:
-        try:
-            codes = sorted({self._code(code) for code in self.joint_languages})
-        except ConfigError as error:
-            return [f"joint: {error}"]
-        if len(codes) < 2 or self.language not in codes:
-            return [f'joint: expected two languages or more, "{self.language}" among them, got "{self.joint}"']
-        object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one adapter has one identity
-        return []
 
     @property
     def joint_languages(self) -> tuple[str, ...]:

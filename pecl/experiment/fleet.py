@@ -170,11 +170,8 @@ class Fleet:
 
     def _validate(self, adapter: Adapter, slots: Sequence[int]) -> list[float]:
         """Return the validation score of each slot, the mean of its runs; NaN for diverged weights."""
-        scores = []
-        for slot in slots:
-            found = [self._score(adapter, i) for i, own in enumerate(self.slot_of) if own == slot]
-            scores.append(sum(found) / len(found))
-        return scores
+        scores = ([self._score(adapter, i) for i, own in enumerate(self.slot_of) if own == slot] for slot in slots)
+        return [sum(own) / len(own) for own in scores]
 
     def _score(self, adapter: Adapter, index: int) -> float:
         """Return a run's recall on its validation part or its held-out text."""

@@ -31,6 +31,8 @@ from pecl.files.columns import column_of
 
 logger = logging.getLogger(__name__)
 
+Inputs = tuple[ParallelCaptions, TrainingText | None]
+Decoded = Callable[[], Container[str]]  # see `load_request`
 MULTI30K = "multi30k"  # the name of its English training captions
 _LEAST_SHARE = 0.1  # of words that are replaced, without a warning
 # Fields that determine the inputs of a training
@@ -45,7 +47,7 @@ def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> 
 
 
 def load_captions(
-    config: ExperimentConfig, columns: Collection[str | None], decoded: Callable[[], Container[str]] = tuple
+    config: ExperimentConfig, columns: Collection[str | None], decoded: Decoded = tuple
 ) -> ParallelCaptions:
     """Return the whole data set of a config, with at least `columns`; `decoded` is as in `load_request`."""
     data = load_request(_request(config, columns), decoded)
@@ -66,9 +68,7 @@ def load_captions(
     return data
 
 
-def load_training_inputs(
-    config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
-) -> tuple[ParallelCaptions, TrainingText | None]:
+def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
     """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
     Part of the text is held out if weights are chosen by it.
@@ -118,11 +118,9 @@ class TrainingInputs:
     """`load_training_inputs` with a cache, one entry per set of data; data must not change meanwhile."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], tuple[ParallelCaptions, TrainingText | None]] = {}
+        self._known: dict[tuple[Any, ...], Inputs] = {}
 
-    def __call__(
-        self, config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
-    ) -> tuple[ParallelCaptions, TrainingText | None]:
+    def __call__(self, config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
         """Return the data set of a config, and its text."""
         key = _set_of_data(config)
         if key not in self._known:

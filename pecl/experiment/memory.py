@@ -37,9 +37,7 @@ def memory_of(device: torch.device) -> int | None:
     return total
 
 
-def bytes_of_slot(
-    tower: MultilingualTextEncoder, parameters: int, lengths: Sequence[int] | np.ndarray, rows: int
-) -> int:
+def bytes_of_slot(tower: MultilingualTextEncoder, parameters: int, lengths: np.ndarray, rows: int) -> int:
     """Estimate the bytes of one slot of a training.
 
     `lengths` are the tokens of each training text, and `rows` the texts of the slot in a step.

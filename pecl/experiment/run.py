@@ -28,7 +28,7 @@ from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.start import check_start, with_adapter_of_start
-from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape, without_words
+from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result, hold
 from pecl.results.result import Result
@@ -116,7 +116,7 @@ def _train_fleet(
 def _prepare(
     configs: Sequence[ExperimentConfig], share: int | None, inputs: TrainingInputs, towers: Towers, trims: bool = True
 ) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
-    """Return prepared runs, their adapter, and the number of runs that fit into memory.
+    """Check everything, and return prepared runs, their adapter, and the number of runs that fit into memory.
 
     `towers` may be of the same shape only; without `trims`, `trim_vocabulary` of the runs is not obeyed.
     """
@@ -126,7 +126,17 @@ def _prepare(
         check_trimming(first.engine, adapters)
     members = [prepare_training(config, towers, inputs) for config in configs]
     check_joint(members)
-    parameters, kept = _check_adapter(members, adapters)
+    plain, seeds = adapters, [first.seed]
+    if has_no_values(towers.text):  # no values to draw, and no tokenizer for prompts of words
+        plain, seeds = [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None], []
+    adapter = ENGINES[first.engine](towers.text, plain, seeds=seeds)
+    try:
+        if "closed-form" in first.solvers:
+            HeadSolver(adapter, (), ())  # refuses an adapter without a head
+        check_start(adapter, members)
+        parameters, kept = adapter.num_parameters(), CACHED_BYTES if plain and adapter.first_layer else 0
+    finally:
+        adapter.remove()
     if trims and first.trim_vocabulary:
         trim_to_texts(members, adapters)
     most = largest_fleet(members, parameters, share or 1, kept)
@@ -134,22 +144,6 @@ def _prepare(
         check_size(members, most)
     check_writable(first.out)
     return members, adapters, most
-
-
-def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig]) -> tuple[int, int]:
-    """Check the adapter, and return the parameters of a slot and the bytes of cached layers."""
-    config, tower = members[0].config, members[0].towers.text
-    seeds = [config.seed]
-    if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
-        adapters, seeds = without_words(adapters), []
-    adapter = ENGINES[config.engine](tower, adapters, seeds=seeds)
-    try:
-        if "closed-form" in config.solvers:
-            HeadSolver(adapter, (), ())  # refuses an adapter without a head
-        check_start(adapter, members)
-        return adapter.num_parameters(), CACHED_BYTES if adapters and adapter.first_layer else 0
-    finally:
-        adapter.remove()
 
 
 def _train_together(

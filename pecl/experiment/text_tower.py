@@ -38,11 +38,6 @@ def has_no_values(tower: MultilingualTextEncoder) -> bool:
     return tower.device.type == "meta"
 
 
-def without_words(adapters: Sequence[AdapterConfig]) -> list[AdapterConfig]:
-    """Return the adapters that need no tokenizer."""
-    return [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None]
-
-
 def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
     """Refuse adapters that train every word embedding, and engines that read the tower's layers themselves."""
     if any(config.kind == "full" for config in configs):

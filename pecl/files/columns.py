@@ -6,7 +6,6 @@ lies in a nameless file of the cache folder, which vanishes with the process.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,33 +100,25 @@ class TextWriter:
         """Finish and return the column."""
         import pyarrow as pa
 
-        self._flush()
-        with _written_to_cache():
-            self._writer.close()
-            self._file.flush()
+        self._flush(last=True)
         if self._file.tell() > IN_MEMORY:  # it lies on the disk
             return ArrowColumn(_table(self._file).column(VALUES))
         self._file.seek(0)
         return ArrowColumn(pa.ipc.open_file(pa.py_buffer(self._file.read())).read_all().column(VALUES))
 
-    def _flush(self) -> None:
+    def _flush(self, last: bool = False) -> None:
         import pyarrow as pa
 
         batch = pa.record_batch([pa.array(self._pending, pa.string())], [VALUES])
-        with _written_to_cache():
+        try:
             self._writer.write_batch(batch)
+            if last:
+                self._writer.close()
+                self._file.flush()
+        except OSError as error:
+            said = f"cannot write the training text into {default_cache_dir()}: {error.strerror or error}"
+            raise OutputError(f"{said}; PECL_CACHE_DIR names another folder") from error
         self._pending = []
-
-
-@contextlib.contextmanager
-def _written_to_cache() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the training text into {default_cache_dir()}: {error.strerror or error}; PECL_CACHE_DIR "
-            "names another folder"
-        ) from error
 
 
 def column_of(texts: Iterable[str]) -> ArrowColumn[str]:

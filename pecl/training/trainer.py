@@ -189,7 +189,7 @@ class Trainer:
             seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
         return seeds
 
-    def _task_loss(self, task: SlotTask, batch: Sequence[Sequence[int]], parts: Iterator[torch.Tensor]) -> torch.Tensor:
+    def _task_loss(self, task: SlotTask, batch: list[Sequence[int]], parts: Iterator[torch.Tensor]) -> torch.Tensor:
         """Return the loss of a task, from the indices of its columns' texts, and their next embeddings, (b, D) each."""
         query, images, chosen, captions = next(parts), task.images, batch[0], None
         if task.anchor is None or isinstance(task.anchor, torch.Tensor | Embeddings):
