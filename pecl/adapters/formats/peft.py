@@ -73,15 +73,15 @@ def write_peft(
         tensors |= _words_to_peft(path, state, tower.backbone.config.vocab_size)
         targets.append(path)
         patterns = {path: words.rank}
-    first = lora or LoraConfig(r=words.rank, lora_alpha=float(words.rank))
+        lora = lora or LoraConfig(r=words.rank, lora_alpha=float(words.rank))
     document = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
         "base_model_name_or_path": base or tower.name,
         "inference_mode": True,
-        "r": first.r,
-        "lora_alpha": first.lora_alpha,
-        "lora_dropout": first.lora_dropout,
+        "r": lora.r,
+        "lora_alpha": lora.lora_alpha,
+        "lora_dropout": lora.lora_dropout,
         "bias": "none",
         "fan_in_fan_out": False,
         "rank_pattern": patterns,
