@@ -33,7 +33,7 @@ from pecl.adapters.kinds.lora import LoraConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text
-from pecl.encoders.loading.shapes import base_config
+from pecl.encoders.loading.text import base_config
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
 from pecl.machine import BF16, FP32

@@ -129,7 +129,7 @@ def _read_open_clip(folder: Path) -> Embed:
 
 
 def _write_xlm_r(folder: Path) -> None:
-    from pecl.encoders.loading.shapes import base_config
+    from pecl.encoders.loading.text import base_config
 
     config = base_config("xlm-roberta-base")
     config.vocab_size = 250_112
@@ -137,7 +137,7 @@ def _write_xlm_r(folder: Path) -> None:
 
 
 def _write_nllb(folder: Path) -> None:
-    from pecl.encoders.loading.shapes import base_config
+    from pecl.encoders.loading.text import base_config
 
     config = base_config("facebook/nllb-200-distilled-600M")
     config.decoder_layers = 1  # which is made and thrown away

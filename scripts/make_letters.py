@@ -9,7 +9,7 @@ Acehnese, Banjar and Kashmiri are read as the letter that they are made from, su
 
 import unicodedata
 
-from pecl.encoders.loading import e5_tokenizer
+from pecl.encoders.loading import e5
 from pecl.files import write_json
 
 _TIBETAN, _TIFINAGH, _ARABIC = range(0x0F00, 0x1000), range(0x2D30, 0x2D80), "ڠڬڽݢۄۏ"
@@ -48,4 +48,4 @@ def _known(name: str) -> str:
 
 
 if __name__ == "__main__":
-    write_json(e5_tokenizer.LETTERS, known_letters())
+    write_json(e5.LETTERS, known_letters())

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from pecl.encoders.devices import to_device
+from pecl.encoders.memory import to_device
 
 
 class SlotGroups:

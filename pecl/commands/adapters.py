@@ -18,12 +18,11 @@ from pecl.commands import options as cli
 from pecl.config import Role, fields_of
 from pecl.data.languages import any_language_code
 from pecl.encoders.export import save_text_encoder
-from pecl.encoders.loading.shapes import base_config
+from pecl.encoders.loading.text import base_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import DataError
-from pecl.export.hub import pull, push
-from pecl.export.listing import list_adapters, shipped_adapters
+from pecl.export.hub import list_adapters, pull, push, shipped_adapters
 from pecl.files import check_absent
 from pecl.options import format_option
 from pecl.report.tables.candidates import chosen_candidates

@@ -125,7 +125,7 @@ def attend(
             attention_mask = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, least)
         scores.add_(attention_mask)
     weights = scores.softmax(-1)
-    return ((weights if drawing is None else drawing.of_attention(weights, rows)) @ value).transpose(1, 2), None
+    return ((weights if drawing is None else drawing(weights, rows)) @ value).transpose(1, 2), None
 
 
 def attention_with_prefix(

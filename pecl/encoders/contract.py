@@ -7,18 +7,28 @@
 - A text that spells the token of padding, where the package tells padding by its token.
 - An empty text and one that begins with a special token, where a prefix is part of the tokenizer: the tower has one
   more token behind the prefix.
+
+The tokenizer of every export is of one class, which keeps what is written. transformers' own classes of some models
+build their normalizer anew when they are loaded, so what pecl adds to it is lost. `PreTrainedTokenizerFast` loads
+`tokenizer.json` as it is.
 """
 
+import copy
 import importlib.util
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer, normalizers, processors
+from transformers import PreTrainedTokenizerFast
 
-from pecl.encoders.tokenizing import Tokenizing
-from pecl.errors import PeclError, RunError, one_line
+from pecl.encoders.cleaning import CANONICALIZE, normalizer_of
+from pecl.encoders.fingerprint import Tower
+from pecl.encoders.tokenizing import Tokenizing, around
+from pecl.errors import ConfigError, PeclError, RunError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +54,9 @@ TEXTS: dict[str, str] = {
     EMPTY: "",
     LONG: "word " * 500,
 }
+
+_PROBES = ("a", "1 a", "A b.")
+_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 Embed = Callable[[Sequence[str]], Any]  # texts -> (N, D), of length 1
 
@@ -83,7 +96,7 @@ def check(package: str, found: Embed, expected: Embed, texts: Mapping[str, str])
 
 def differences(found: Embed, expected: Embed, texts: Mapping[str, str]) -> dict[str, float]:
     """Return the largest difference between both embeddings of each text, largest first; infinity for no number."""
-    with _without_warnings():
+    with quiet():  # of texts that are cut, or of unknown letters, on purpose
         theirs, ours = (torch.as_tensor(embed(list(texts.values()))).cpu() for embed in (found, expected))  # (N, D)
     if theirs.shape != ours.shape:
         return dict.fromkeys(texts, float("inf"))
@@ -99,6 +112,12 @@ def is_there(package: str, module: str) -> bool:
     return False
 
 
+def refused(tower: Tower, package: str, expected: str) -> ConfigError:
+    """Return the error for a tower that a package's form cannot hold."""
+    kind = "text" if isinstance(tower, Tokenizing) else "image"
+    return ConfigError(f"{kind} tower {tower.name} cannot be written for {package}: expected {expected}")
+
+
 @contextmanager
 def opening(package: str) -> Iterator[None]:
     """Raise RunError for whatever a package raises on a folder that it should open."""
@@ -111,11 +130,75 @@ def opening(package: str) -> Iterator[None]:
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Silence the tower on texts that are cut, or of unknown letters, which are so on purpose."""
-    tokenizing = logging.getLogger("pecl.encoders.tokenizing")
-    before, tokenizing.disabled = tokenizing.disabled, True
+def quiet() -> Iterator[None]:
+    """Silence all warnings that are logged in the body."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        tokenizing.disabled = before
+        logging.disable(before)
+
+
+def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTrainedTokenizerFast:
+    """Return a tokenizer that gives the tower's tokens: it cleans texts, and begins them with the language's token.
+
+    The language is that of `tower.speaking`. `with_prefix` adds the tower's prefix, as tokens before every text.
+    Raise ConfigError for a tokenizer that does not allow it.
+    """
+    plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
+    if not hasattr(plain, "backend_tokenizer"):
+        raise ConfigError(
+            f"the tokenizer of text tower {tower.name} cannot be written by itself: expected a fast tokenizer of "
+            f"transformers, got a {type(plain).__name__}"
+        )
+    backend = _cleaning(plain.backend_tokenizer, tower.clean) if tower.clean else copy.deepcopy(plain.backend_tokenizer)
+    special = {role: token for role in _ROLES if (token := getattr(plain, role)) is not None}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_input_names=["input_ids", "attention_mask"],
+        padding_side="right",
+        split_special_tokens=tower.clean == CANONICALIZE,  # which leaves no text that spells one
+        **special,
+    )
+    before, after = around(plain)
+    first = before
+    if tower.names_languages and tower.language is not None:
+        first = [tower.language_token(tower.language), *before[1:]]
+    prefix: list[int] = []
+    if with_prefix and tower.text_prefix:
+        texts = (tower.text_prefix + _PROBES[0], _PROBES[0])
+        whole, own = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+        prefix = whole[: len(whole) - len(own)]
+    if [*first, *prefix] != before:
+        tokenizer.backend_tokenizer.post_processor = _template(plain, [*first, *prefix], after)
+    for probe in _PROBES if prefix else ():
+        if tokenizer(probe)["input_ids"] != [*first, *tower.whole(probe)[len(before) :]]:
+            raise ConfigError(
+                f"the tokenizer of text tower {tower.name} cannot be written by itself: no template puts "
+                f"{tower.text_prefix!r} before a text as the tower does, such as before {probe!r}"
+            )
+    return tokenizer
+
+
+def _cleaning(backend: Any, clean: str) -> Any:
+    """Return a copy of a tokenizer's backend that cleans a text, and only then looks for special tokens in it."""
+    document = json.loads(backend.to_str())
+    if clean != CANONICALIZE:  # there a special token would be cleaned, too, and found in words
+        for token in document["added_tokens"]:
+            token["normalized"] = True
+    copied = Tokenizer.from_str(json.dumps(document))
+    own = [] if copied.normalizer is None else [copied.normalizer]
+    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *own])
+    return copied
+
+
+def _template(plain: Any, before: Sequence[int], after: Sequence[int]) -> processors.TemplateProcessing:
+    groups = {name: list(ids) for name, ids in (("before", before), ("after", after)) if ids}
+    single = [f"[{name}]" if name in groups else name for name in ("before", "$A", "after") if name in {*groups, "$A"}]
+    return processors.TemplateProcessing(
+        single=single,
+        special_tokens=[
+            {"id": f"[{name}]", "ids": ids, "tokens": plain.convert_ids_to_tokens(ids)} for name, ids in groups.items()
+        ],
+    )

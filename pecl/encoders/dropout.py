@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pecl.encoders.devices import to_device
+from pecl.encoders.memory import to_device
 from pecl.encoders.packing import Packing, RowBatch
 from pecl.files import sha256_bytes
 
@@ -72,12 +72,13 @@ class DropoutSeeds:
         """Return the int32 keys of the tokens of a padded (B, L) or packed (1, T) `shape`, on `device`."""
         assert self.seeds is not None
         packing = self.packing
-        packed = packing is not None and shape != (packing.rows, packing.length)
-        length = packing.length if packing is not None and packed else shape[1]
-        if (length, packed) not in self._tokens:
+        if packing is not None and shape == (packing.rows, packing.length):
+            packing = None
+        length = shape[1] if packing is None else packing.length
+        if (length, packing) not in self._tokens:
             keys = to_device(_keys(self.seeds, length), device)  # (B, L)
-            self._tokens[length, packed] = packing.pack(keys) if packing is not None and packed else keys
-        return self._tokens[length, packed]
+            self._tokens[length, packing] = keys if packing is None else packing.pack(keys)
+        return self._tokens[length, packing]
 
     def tokens_of(self, some: RowBatch, device: torch.device) -> torch.Tensor:
         """Return the int32 keys (G, L) of the positions of some rows of a packed batch, on `device`."""
@@ -95,12 +96,7 @@ class RowDropout(nn.Dropout):
 
     def __init__(self, p: float, seeds: DropoutSeeds, site: str) -> None:
         super().__init__(p)
-        self.row_seeds = seeds
-        self.move(site)
-
-    def move(self, site: str) -> None:
-        """Set the place of the dropout: an adapter may have taken the place of a module above it."""
-        self.site = site
+        self.row_seeds, self.site = seeds, site
         self._features: dict[Any, torch.Tensor] = {}
 
     @property
@@ -108,33 +104,23 @@ class RowDropout(nn.Dropout):
         """Whether elements are dropped now, by the seeds of rows."""
         return self.training and self.p > 0 and self.row_seeds.seeds is not None
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Drop elements of (B, f), of (B, L, f), padded or packed, or of attention's shares (B, h, L, K)."""
+    def forward(self, input: torch.Tensor, rows: RowBatch | None = None) -> torch.Tensor:
+        """Drop elements of (B, f), of (B, L, f), padded or packed, or of attention's shares (B, h, L, K).
+
+        `rows` says that the shares are those of some rows of a packed batch.
+        """
         if not self.draws_now:
             return super().forward(input)
         if self.p >= 1:
             return input * 0
-        return _Drop.apply(input, *self._of(input), self.p)
-
-    def of_attention(self, shares: torch.Tensor, rows: RowBatch | None) -> torch.Tensor:
-        """Drop elements of attention's shares (G, h, L, K), for some rows of a packed batch or all of a padded one."""
-        if rows is None or not self.draws_now or self.p >= 1:
-            return self(shares)
-        tokens = self.row_seeds.tokens_of(rows, shares.device)[:, None, :, None]  # (G, 1, L, 1)
-        return _Drop.apply(shares, tokens, self._heads(shares), self.p)
-
-    def _heads(self, shares: torch.Tensor) -> torch.Tensor:
-        """Return the keys (h, 1, K) of heads and of the positions that they attend to."""
-        return self._table(shares.shape[1], shares.shape[3], shares.device).unsqueeze(1)
-
-    def _of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the keys of tokens and of features for `x`, whose product has the shape of `x`."""
-        if x.dim() == 2:
-            return self.row_seeds.tokens(torch.Size((len(x), 1)), x.device), self._table(1, x.shape[1], x.device)[0]
-        if x.dim() == 3:
-            return self.row_seeds.tokens(x.shape[:2], x.device).unsqueeze(2), self._table(1, x.shape[2], x.device)[0]
-        tokens = self.row_seeds.tokens(torch.Size((x.shape[0], x.shape[2])), x.device)
-        return tokens[:, None, :, None], self._heads(x)
+        shape, device = input.shape, input.device
+        places = torch.Size((shape[0], 1 if input.dim() == 2 else shape[-2]))
+        tokens = self.row_seeds.tokens(places, device) if rows is None else self.row_seeds.tokens_of(rows, device)
+        if input.dim() < 4:
+            tokens, features = tokens.view(*shape[:-1], 1), self._table(1, shape[-1], device)[0]
+        else:  # (B, 1, L, 1); (h, 1, K): a head, and a position that is attended to
+            tokens, features = tokens[:, None, :, None], self._table(shape[1], shape[3], device).unsqueeze(1)
+        return _Drop.apply(input, tokens, features, self.p)
 
     def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
         """Return odd int32 keys (groups, count); a key depends on its group and place only."""
@@ -191,11 +177,10 @@ def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
 
 def use_row_dropout(tower: nn.Module, seeds: DropoutSeeds) -> None:
-    """Let every `nn.Dropout` of `tower`, a text tower with its adapter, draw with `seeds`."""
+    """Let every `nn.Dropout` of `tower`, a text tower with its adapter, draw with `seeds`.
+
+    One that drew before is replaced where an adapter has taken the place of a module above it.
+    """
     for path, module in list(tower.named_modules()):
-        if type(module) is nn.Dropout:
-            dropout = RowDropout(module.p, seeds, path)
-            dropout.training = module.training
-            tower.set_submodule(path, dropout)
-        elif isinstance(module, RowDropout) and module.site != path:
-            module.move(path)
+        if type(module) is nn.Dropout or (isinstance(module, RowDropout) and module.site != path):
+            tower.set_submodule(path, RowDropout(module.p, seeds, path).train(module.training))

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,6 @@ from torch import nn
 from pecl.encoders import contract
 from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, Normalize
 from pecl.encoders.loading.text import load_text_checkpoint
-from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError, not_none
 from pecl.files import new_folder, write_json, write_tensors
@@ -79,9 +78,7 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
     """
     parts = text_parts(tower)
     with exported_folder(folder, partial(check_folder, tower)) as made:
-        write_parts(parts, made)
-        write_settings(tower, made)
-        write_modules(part_folders(parts), made)
+        write_layout(tower, parts, made)
     return Path(folder)
 
 
@@ -105,7 +102,7 @@ def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
     if tower.adapter is not None:
         raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
     if tower.family is not None and tower.family.whole is not None:
-        return [Part("Transformer", partial(_write_whole, tower)), unit_length()]
+        return [Part("Transformer", partial(_write_whole, tower)), UNIT_LENGTH]
     return [Part("Transformer", partial(_write_encoder, tower)), *after_encoder(tower)]
 
 
@@ -113,11 +110,7 @@ def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
     """Return the modules behind the encoder: Pooling, those of the head, and the one that scales to length 1."""
     width = tower.backbone.config.hidden_size
     settings = {"embedding_dimension": width, "pooling_mode": tower.pooling, "include_prompt": True}
-    return [
-        Part("Pooling", lambda folder: write_json(folder / "config.json", settings)),
-        *head_parts(tower.head),
-        unit_length(),
-    ]
+    return [small_part("Pooling", settings), *head_parts(tower.head), UNIT_LENGTH]
 
 
 def head_parts(head: nn.Module) -> list[Part]:
@@ -125,8 +118,6 @@ def head_parts(head: nn.Module) -> list[Part]:
     parts: list[Part] = []
     settings: dict[str, Any] = {}  # of the last linear layer
     for layer in head if isinstance(head, nn.Sequential) else [head]:
-        if isinstance(layer, nn.Identity):
-            continue
         if isinstance(layer, nn.Linear):
             settings = {
                 "in_features": layer.in_features,
@@ -134,45 +125,46 @@ def head_parts(head: nn.Module) -> list[Part]:
                 "bias": layer.bias is not None,
                 "activation_function": "torch.nn.modules.linear.Identity",
             }
-            parts.append(Part("Dense", partial(_write_dense, layer, settings)))
+            tensors = {f"linear.{name}": tensor for name, tensor in layer.state_dict().items()}
+            parts.append(small_part("Dense", settings, tensors))
         elif isinstance(layer, Normalize):
-            parts.append(Part("Normalize", lambda folder: write_json(folder / "config.json", {})))
+            parts.append(small_part("Normalize", {}))
         elif parts and parts[-1].kind == "Dense" and isinstance(layer, nn.Tanh | nn.GELU | nn.ReLU):
             settings["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
-        else:
+        elif not isinstance(layer, nn.Identity):
             raise ConfigError(f"sentence-transformers' layout has no place for a {type(layer).__name__} in a head")
     return parts
 
 
-def unit_length() -> Part:
-    """Return the module that scales embeddings to length 1, which `load_text_encoder` leaves out of the tower."""
-    return Part("Normalize", lambda folder: write_json(folder / "config.json", ADDED_BY_EXPORT))
+def small_part(kind: str, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None = None) -> Part:
+    """Return a module of settings and perhaps tensors, which are read when it is written."""
+
+    def write(folder: Path) -> None:
+        write_json(folder / "config.json", settings)
+        if tensors is not None:
+            write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
+
+    return Part(kind, write)
 
 
-def _write_dense(layer: nn.Linear, settings: dict[str, Any], folder: Path) -> None:
-    write_json(folder / "config.json", settings)
-    tensors = {f"linear.{name}": tensor for name, tensor in layer.state_dict().items()}
-    write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
+UNIT_LENGTH = small_part("Normalize", ADDED_BY_EXPORT)  # `load_text_encoder` leaves it out of the tower
 
 
-def part_folders(parts: Sequence[Part]) -> dict[str, str]:
-    """Return the folder of each module, by which it is listed, and its kind; the first lies at the root.
+def write_layout(tower: MultilingualTextEncoder, parts: Sequence[Part], folder: Path) -> None:
+    """Write the modules of `tower`, each into its folder, and the two lists of `write_modules`.
 
-    There AutoModel and the servers of embeddings look for an encoder.
+    The first lies at the root, where AutoModel and the servers of embeddings look for an encoder.
     """
-    return {f"{i}_{part.kind}" if i else "": part.kind for i, part in enumerate(parts)}
-
-
-def write_parts(parts: Sequence[Part], folder: Path) -> None:
-    """Write each module into its folder below `folder`, an `exported_folder`."""
-    for place, part in zip(part_folders(parts), parts, strict=True):
+    places = {f"{i}_{part.kind}" if i else "": part for i, part in enumerate(parts)}
+    for place, part in places.items():
         part.write(folder / place)
+    write_modules(tower, {place: part.kind for place, part in places.items()}, folder)
 
 
 def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower's backbone and tokenizer as a Transformer module."""
     tower.written_backbone().save_pretrained(folder)
-    portable_tokenizer(tower).save_pretrained(folder)
+    contract.portable_tokenizer(tower).save_pretrained(folder)
     write_encoder_settings(tower, folder)
 
 
@@ -190,8 +182,11 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     with torch.device("meta"):
         shapes = whole(both).state_dict()
     state = {f"text_model.{name}": tensor for name, tensor in tower.backbone.state_dict().items()}
+    if not isinstance(tower.head, nn.Linear | nn.Identity):
+        raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
+    projection = tower.head.state_dict() or {"weight": torch.eye(width)}  # without a head one that changes nothing
     prefix = family.projection if f"{family.projection}.weight" in shapes else f"text_model.{family.projection}"
-    state |= {f"{prefix}.{name}": tensor for name, tensor in _projection(tower).items()}
+    state |= {f"{prefix}.{name}": tensor for name, tensor in projection.items()}
     if surplus := sorted(state.keys() - shapes.keys()):
         raise ConfigError(f"the text tower {tower.name} has the weight {surplus[0]}, which {whole.__name__} lacks")
     values = {name: state.get(name, torch.zeros(shape.shape)).to(tower.dtype) for name, shape in shapes.items()}
@@ -203,17 +198,9 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     if family.is_fixed:
         padded = {"padding": "max_length", "max_length": tower.positions, "return_attention_mask": False}
         settings["processing_kwargs"] = {"text": padded}
-    CLIPProcessor(CLIPImageProcessor(), portable_tokenizer(tower)).save_pretrained(folder)  # the library asks for both
+    tokenizer = contract.portable_tokenizer(tower)
+    CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)  # the library asks for both
     write_json(folder / "sentence_bert_config.json", settings)
-
-
-def _projection(tower: MultilingualTextEncoder) -> dict[str, torch.Tensor]:
-    """Return the weights of a head of one linear layer; without a head, those that change nothing."""
-    if isinstance(tower.head, nn.Linear):
-        return tower.head.state_dict()
-    if isinstance(tower.head, nn.Identity):
-        return {"weight": torch.eye(tower.embedding_dim)}
-    raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
 
 
 def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokenizer: str | None = None) -> None:
@@ -242,18 +229,15 @@ def transformer_settings(modality: str, output: str, name: str, method: str = "f
     }
 
 
-def write_settings(tower: MultilingualTextEncoder, folder: Path) -> None:
-    """Write the file of prompts, in which the tower's prefix is put before every text, and its cleaning for pecl.
+def write_modules(tower: MultilingualTextEncoder, kinds: Mapping[str, str], folder: Path) -> None:
+    """Write the list of modules, their folders and the kind of each, and the file of prompts.
 
-    `encode_query` and `encode_document` of the library use no default prompt, but empty ones of their own names.
+    In the latter the tower's prefix is put before every text; its cleaning is there for pecl. `encode_query` and
+    `encode_document` of the library use no default prompt, but empty ones of their own names.
     """
     prompts = dict.fromkeys(("text", "query", "document"), tower.text_prefix) if tower.text_prefix else {}
     settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}
     write_json(folder / "config_sentence_transformers.json", settings | {CLEAN: tower.clean})
-
-
-def write_modules(kinds: dict[str, str], folder: Path) -> None:
-    """Write the list of modules: their folders below `folder`, and the kind of each."""
     modules = [
         {"idx": i, "name": str(i), "path": place, "type": CLASSES[kind]}
         for i, (place, kind) in enumerate(kinds.items())

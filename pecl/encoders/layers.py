@@ -1,28 +1,37 @@
 """The steps of a pass through a backbone: embed the tokens, run some of the layers, end, pool; padded or packed.
 
 They work for the architectures of `families`. An encoder of another architecture, or one whose attention or layers
-somebody has replaced, is run as a whole.
+somebody has replaced, is run as a whole. `CachedLayers` is a cache of the outputs of the frozen layers below an
+adapter, computed once for each text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
 from pecl.encoders.attention import ATTENTION_BY_ROW
-from pecl.encoders.devices import to_device
+from pecl.encoders.batches import TokenIds, batches
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.families import TextFamily, family_of
+from pecl.encoders.memory import to_device
 from pecl.encoders.packing import Packing, seen_by
 from pecl.errors import not_none
+from pecl.files.progress import Bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+logger = logging.getLogger(__name__)
+
 _KNOWN_ATTENTION = ("sdpa", "eager")
+# States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten times as many.
+CACHED_BYTES = 512 << 20
+_BATCH = 64
 
 
 def can_pack(backbone: PreTrainedModel) -> bool:
@@ -99,22 +108,18 @@ def run_layers(
 
 
 def encode_padded(
-    backbone: PreTrainedModel,
-    mask: torch.Tensor | None,
-    input_ids: torch.Tensor | None = None,
-    words: torch.Tensor | None = None,
-    *,
-    only_last: bool = False,
+    backbone: PreTrainedModel, given: torch.Tensor, attention_mask: torch.Tensor, is_padded: bool, only_last: bool
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch by any encoder; `only_last` as in `run_layers`.
 
-    The batch is on the backbone's device: `input_ids` (B, L) int64, or word embeddings `words` (B, L, d) instead.
-    `mask` is as `attendable` returns it.
+    The batch is on the backbone's device: token ids (B, L) int64, or word embeddings (B, L, d). See `attendable` for
+    the mask (B, L).
     """
+    input_ids, words = (given, None) if given.dim() == 2 else (None, given)
+    mask = attendable(backbone, attention_mask, is_padded)
     if mask is not None and mask.dim() == 2:
-        inputs = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
-        return backbone(**inputs, attention_mask=mask).last_hidden_state
-    family, given = _family(backbone), not_none(input_ids if words is None else words, "input_ids or words")
+        return backbone(input_ids=input_ids, inputs_embeds=words, attention_mask=mask).last_hidden_state
+    family = _family(backbone)
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
     hidden = family.embed(backbone, positions, input_ids, words)
@@ -160,11 +165,6 @@ def mean_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return ((hidden.to(wide) * weights).sum(1) / weights.sum(1)).to(hidden.dtype)  # (B, d)
 
 
-def cls_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the vector (B, d) of the first position of `hidden` (B, L, d)."""
-    return hidden[:, 0]  # (B, d)
-
-
 def last_token_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the vector (B, d) of the last position of `hidden` (B, L, d) where `mask` (B, L) is 1."""
     positions = torch.arange(mask.shape[1], device=mask.device)  # (L,)
@@ -175,6 +175,86 @@ def last_token_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
 
 POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mean": mean_pooling,
-    "cls": cls_pooling,
+    "cls": lambda hidden, mask: hidden[:, 0],  # (B, d): the first position's
     "lasttoken": last_token_pooling,
 }
+
+
+class CachedLayers:
+    """Hidden states of texts behind the layers below `first`, which have no parameters of an adapter.
+
+    An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give
+    the same states in every step and at every validation. They are computed once, in batches that depend on nothing but
+    the texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Those of
+    further texts are computed in each pass. If the adapter lies behind all layers, such as a head by itself, the pooled
+    vector of a text is cached, not the states of its tokens.
+
+    Args:
+        backbone: one that `can_pack`, in evaluation mode.
+        first: the lowest layer that is not among them, from 1; the number of layers for pooled vectors.
+        pooling: name of a pooling.
+        limit: bytes that are cached at most.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = CACHED_BYTES) -> None:
+        self.backbone, self.first, self.limit = backbone, first, limit
+        self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are cached
+        self._pool = POOLINGS[pooling]
+        self.bytes = 0  # of the cached states
+        like = next(backbone.parameters())
+        self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
+        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def add(self, lists: Iterable[TokenIds]) -> None:
+        """Compute and cache the states of texts from the beginning of each list, as far as there is room."""
+        rows: list[tuple[int, ...]] = []  # those that have room
+        for token_ids in lists:
+            for row in map(tuple, token_ids):
+                size = (1 if self.pools else len(row)) * self._bytes_of_token
+                if row in self._states:
+                    continue
+                if self.bytes + size > self.limit:
+                    break
+                self.bytes += size
+                self._states[row] = torch.empty(0)
+                rows.append(row)
+        with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
+            for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
+                made = self._compute(batch.input_ids, batch.attention_mask).cpu()
+                for place, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
+                    self._states[rows[place]] = states
+                bar.update(len(batch.indices))
+        logger.info("states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
+
+    def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the states of a batch's tokens in one row, (T, d), or its pooled vectors, (B, d); without gradients.
+
+        The batch (B, L) is on the CPU, or the CPU waits.
+        """
+        lengths = attention_mask.sum(1).tolist()
+        rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
+        found = [self._states.get(row) for row in rows]
+        kept = [states for states in found if states is not None]
+        there = [to_device(torch.cat(kept), self._device)] if kept else []
+        if not (missing := [i for i, states in enumerate(found) if states is None]):
+            return there[0]
+        computed = self._compute(input_ids[missing], attention_mask[missing])
+        made = iter(self._split(computed, attention_mask[missing]))
+        ready = (part for one in there for part in one.split([len(states) for states in kept]))
+        return torch.cat([next(made) if states is None else next(ready) for states in found])
+
+    @torch.no_grad()
+    def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the values to keep of padded texts: the states (T, d) of their tokens, or pooled vectors (B, d)."""
+        packing = packing_of(self.backbone, attention_mask)
+        hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
+        if self.pools:
+            return self._pool(packing.unpack(hidden), to_device(attention_mask, self._device))
+        return hidden.squeeze(0)
+
+    def _split(self, computed: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Split the output of `_compute` into the part (L, d) or (1, d) of each text."""
+        return computed.split(1 if self.pools else attention_mask.sum(1).tolist())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pecl.encoders.devices import to_device
+from pecl.encoders.memory import to_device
 
 # A batch of rows of like length ends where a row's square is below this share of the longest row's.
 _LIKE = 0.75
@@ -54,15 +54,12 @@ class Packing:
         self.device = device or attention_mask.device
         self.causal = causal
         self.rows, self.length = attention_mask.shape
-        place = attention_mask.flatten().nonzero().squeeze(1)
-        self.place = to_device(place, self.device)  # (T,): each token's place among the B * L positions
-        self.batches = self._batches(attention_mask)
+        place = to_device(attention_mask.flatten().nonzero().squeeze(1), self.device)
+        mask = seen_by(to_device(attention_mask.bool(), self.device), causal)
+        self.whole = RowBatch(torch.arange(self.rows), self.length, None, place, mask)
+        self.batches = [self.whole] if self.device.type != "cpu" else self._of_like_length(attention_mask)
 
-    def _batches(self, attention_mask: torch.Tensor) -> list[RowBatch]:
-        """Return the rows as padded batches: of like length each on a CPU, all in one elsewhere."""
-        if self.device.type != "cpu":
-            mask = seen_by(to_device(attention_mask.bool(), self.device), self.causal)
-            return [RowBatch(torch.arange(self.rows), self.length, None, self.place, mask)]
+    def _of_like_length(self, attention_mask: torch.Tensor) -> list[RowBatch]:
         lengths = attention_mask.sum(1)  # (B,)
         order = lengths.argsort(descending=True, stable=True)
         parts, first = [], 0
@@ -72,25 +69,23 @@ class Packing:
                 first = i
         parts.append(order[first:])
         if len(parts) == 1:
-            parts = [torch.arange(self.rows)]
+            return [self.whole]
         starts = lengths.cumsum(0) - lengths  # (B,): each row's first place among the tokens
-        return [self._batch(rows, lengths[rows], starts[rows], len(parts) == 1) for rows in parts]
+        return [self._batch(rows, lengths[rows], starts[rows]) for rows in parts]
 
-    def _batch(self, rows: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor, is_only: bool) -> RowBatch:
+    def _batch(self, rows: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor) -> RowBatch:
         positions = torch.arange(int(lengths.max()))  # (L,)
         mask = positions < lengths[:, None]  # (G, L)
-        tokens = None if is_only else (starts[:, None] + positions)[mask]
         place = mask.flatten().nonzero().squeeze(1)
-        return RowBatch(rows, len(positions), tokens, place, seen_by(mask, self.causal))
+        return RowBatch(rows, len(positions), (starts[:, None] + positions)[mask], place, seen_by(mask, self.causal))
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
-        return padded.flatten(0, 1).index_select(0, self.place).unsqueeze(0)
+        return padded.flatten(0, 1).index_select(0, self.whole.place).unsqueeze(0)
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """Return (1, T, ...) as a padded batch, (B, L, ...), with zeros in the padding."""
-        padded = packed.new_zeros(self.rows * self.length, *packed.shape[2:])
-        return padded.index_copy(0, self.place, packed.squeeze(0)).unflatten(0, (self.rows, self.length))
+        return self.whole.unpack(packed.squeeze(0))
 
 
 def seen_by(mask: torch.Tensor, causal: bool) -> torch.Tensor:

@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 MINI = "mini"
 RECOMMENDED = "siglip2-b16"  # for a search of photographs, where the model hub is in reach
 MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
-_TABLE = Path(__file__).with_name("pairs.tsv")
 # Towers whose terms forbid commercial use, by their names
 _FORBIDDEN = re.compile(r"facebook/metaclip-2-.*|open_clip:(nllb-clip-|ViT-\w+-14-worldwide).*")
 
@@ -38,7 +37,7 @@ class Pair:
 
 
 def _read_table() -> dict[str, Pair]:
-    with _TABLE.open(encoding="utf-8", newline="") as file:
+    with Path(__file__).with_name("pairs.tsv").open(encoding="utf-8", newline="") as file:
         rows: dict[str, dict[str, Any]] = {row.pop("name"): row for row in csv.DictReader(file, delimiter="\t")}
     for row in rows.values():
         row |= {name: int(row[name]) for name in ("width", "parameters", "image_parameters")}

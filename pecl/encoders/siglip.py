@@ -12,11 +12,8 @@ class Attention(SiglipAttention):
     """SigLIP's attention, with the layers of `plain`. It hands further arguments on; transformers' drops them."""
 
     def __init__(self, plain: SiglipAttention) -> None:
-        with torch.device("meta"):  # the layers are replaced at once
-            super().__init__(plain.config)
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(self, name, getattr(plain, name))
-        self.training = plain.training
+        nn.Module.__init__(self)
+        vars(self).update(vars(plain))
 
     def forward(
         self,

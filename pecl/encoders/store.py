@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,8 @@ class EmbeddingStore:
         return None
 
     def _add(self, hashes: Sequence[bytes], missing: list[int], compute: Compute) -> None:
-        batches: list[tuple[list[bytes], np.ndarray]] = []
+        keys: list[bytes] = []  # with `rows`, the embeddings to be saved
+        rows: list[np.ndarray] = []
         wanted = set(missing)
         try:
             check_writable(self.folder)
@@ -146,20 +147,20 @@ class EmbeddingStore:
                         raise DataError(f"embeddings of the tower {self.tower[:16]} are not finite: damaged weights")
                     kept = [i for i, place in enumerate(places) if place in wanted]
                     wanted.difference_update(places)
-                    batches.append(([hashes[places[i]] for i in kept], embeddings[kept].float().numpy()))
-                    if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
-                        self._write(batches)
-                        batches = []
+                    keys += [hashes[places[i]] for i in kept]
+                    rows.append(embeddings[kept].float().numpy())
+                    if len(keys) >= SHARD_ROWS:
+                        self._write(keys, rows)
+                        keys, rows = [], []
             finally:  # keep embeddings made before an interruption or a bad image
-                if batches:
-                    self._write(batches)
+                if keys:
+                    self._write(keys, rows)
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
-    def _write(self, batches: Sequence[tuple[list[bytes], np.ndarray]]) -> None:
-        keys = b"".join(key for batch, _ in batches for key in batch)
-        embeddings = np.concatenate([rows for _, rows in batches])
-        content = save({"keys": np.frombuffer(keys, np.uint8).reshape(-1, 32), "embeddings": embeddings})
+    def _write(self, keys: Sequence[bytes], rows: Sequence[np.ndarray]) -> None:
+        hashes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
+        content = save({"keys": hashes, "embeddings": np.concatenate(rows)})
         path = write_bytes(self.folder / f"{sha256_bytes(content)}.safetensors", content)
         self._seen.discard(path.name)
 
@@ -200,23 +201,20 @@ def image_embeddings(
     Images must have the fingerprints `prints`, where these were made before.
     """
     prints = prints or image_fingerprints(images)
+
+    def compute(missing: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
+        logger.info("embedding %d images with %s", len(missing), tower.name)
+        with Bar(total=len(missing), desc="images", unit="image", leave=False) as progress:
+            for start in range(0, len(missing), IMAGE_BATCH):
+                batch = missing[start : start + IMAGE_BATCH]
+                yield batch, tower.encode_image((images.load(i, prints[i]) for i in batch), normalize=False)
+                progress.update(len(batch))
+
     try:
-        return store.get(prints, partial(_encode_images, tower, images, prints))
+        return store.get(prints, compute)
     except DataError as error:
         failed = unreadable_images(images, store)
         raise (unreadable_error(images, failed) if failed else error) from None
-
-
-def _encode_images(
-    tower: ImageEncoder, images: ImageSource, prints: Sequence[str], indices: list[int]
-) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Yield batches of indices and the embeddings (B, D) of their images, each of the content that `prints` names."""
-    logger.info("embedding %d images with %s", len(indices), tower.name)
-    with Bar(total=len(indices), desc="images", unit="image", leave=False) as progress:
-        for start in range(0, len(indices), IMAGE_BATCH):
-            batch = indices[start : start + IMAGE_BATCH]
-            yield batch, tower.encode_image((images.load(i, prints[i]) for i in batch), normalize=False)
-            progress.update(len(batch))
 
 
 def text_embeddings(
@@ -234,9 +232,8 @@ def text_embeddings(
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)
-        missing = set(indices)
         # The batches of the whole list, so that one list gives the same bits wherever an earlier process stopped.
-        yield from tower.encode_batches(token_ids, batch_size, only=missing, progress="texts")
+        yield from tower.encode_batches(token_ids, batch_size, only=set(indices), progress="texts")
 
     listed = sha256_json(token_ids)
     found = store.get([f"{listed}/{i}" for i in range(len(token_ids))], compute)

@@ -22,12 +22,12 @@ from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
 from pecl.encoders.bfloat16 import Bfloat16Linear
-from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
-from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.layers import (
+    CACHED_BYTES,
     POOLINGS,
+    CachedLayers,
     attendable,
     can_pack,
     encode_packed,
@@ -37,6 +37,7 @@ from pecl.encoders.layers import (
     packing_of,
     run_layers,
 )
+from pecl.encoders.memory import to_device
 from pecl.encoders.row_adapter import RowAdapter
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
@@ -106,8 +107,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     @property
     def precision(self) -> str:
         """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
-        rounded = any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules())  # or below an adapter
-        return BF16 if rounded else FP32
+        return BF16 if any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules()) else FP32
 
     def use_bfloat16(self) -> None:
         """Hold and multiply the frozen matrices of the transformer in bfloat16: faster, and half their memory.
@@ -171,35 +171,25 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         tokens = int(attention_mask.sum())
         ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
         extended = None if self.adapter is None else self.adapter.extend_inputs(ids, mask)
-        if self._can_pack() and (cached is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
-            return self._encode_packed(input_ids, attention_mask, cached), mask
-        is_padded = tokens < attention_mask.numel()
-        only_last = self.reads_last
+        states, start = (None, 0)  # (1, T, d), and the layer that takes them
         if cached is not None:
-            states = cached.of(input_ids, attention_mask).unsqueeze(0)  # (1, T, d)
+            states, start = cached.of(input_ids, attention_mask).unsqueeze(0), cached.first
+        if self._can_pack() and (states is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
+            pack = (lambda _: None) if self.adapter is None else self.adapter.pack
+            pack(attention_mask.sum(1).cpu())
+            try:
+                return encode_packed(self.backbone, input_ids, attention_mask, self.dropout_seeds, states, start), mask
+            finally:
+                pack(None)
+        is_padded = tokens < attention_mask.numel()
+        if states is not None:
             padded = packing_of(self.backbone, attention_mask).unpack(states)  # (B, L, d)
             seen = attendable(self.backbone, mask, is_padded)
-            return run_layers(self.backbone, padded, None, cached.first, mask=seen, only_last=only_last), mask
+            return run_layers(self.backbone, padded, None, start, mask=seen, only_last=self.reads_last), mask
         ours = self.training and self.dropout_seeds.seeds is not None and knows_attention(self.backbone)
+        given, mask, pooling_mask = extended or (ids, mask, mask)
         with our_attention(self.backbone) if ours else nullcontext():
-            if extended is None:
-                seen = attendable(self.backbone, mask, is_padded)
-                return encode_padded(self.backbone, seen, ids, only_last=only_last), mask
-            seen = attendable(self.backbone, extended.attention_mask, is_padded)
-            hidden = encode_padded(self.backbone, seen, words=extended.embeddings, only_last=only_last)
-            return hidden, extended.pooling_mask
-
-    def _encode_packed(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cached: CachedLayers | None
-    ) -> torch.Tensor:
-        begun = (None, 0) if cached is None else (cached.of(input_ids, attention_mask).unsqueeze(0), cached.first)
-        if self.adapter is None:
-            return encode_packed(self.backbone, input_ids, attention_mask, self.dropout_seeds, *begun)
-        self.adapter.pack(attention_mask.sum(1).cpu())
-        try:
-            return encode_packed(self.backbone, input_ids, attention_mask, self.dropout_seeds, *begun)
-        finally:
-            self.adapter.pack(None)
+            return encode_padded(self.backbone, given, mask, is_padded, self.reads_last), pooling_mask
 
     @contextmanager
     def caching(self, lists: Iterable[TokenIds], limit: int = CACHED_BYTES) -> Iterator[CachedLayers | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pecl.data.languages import ENGLISH, LANGUAGES, find_name, language_name
+from pecl.data.languages import LANGUAGES, find_name, language_name
 from pecl.data.respelling import shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
@@ -75,20 +75,20 @@ class Tokenizing:
         texts = as_texts(texts)
         if not texts:
             return []
-        if self.respells and (languages is not None or self.language is not None):
-            named = [self.language] * len(texts) if languages is None else languages
-            maps = {name: shipped_respelling(find_name(name, LANGUAGES) or name) for name in set(named) if name}
+        if languages is None and self.language is not None:
+            languages = [self.language] * len(texts)
+        if self.respells and languages is not None:
+            maps = {name: shipped_respelling(find_name(name, LANGUAGES) or name) for name in set(languages) if name}
             texts = [
-                text if (respell := maps.get(name or "")) is None else respell(text)
-                for text, name in zip(texts, named, strict=True)
+                text if (respell := maps.get(name)) is None else respell(text)
+                for text, name in zip(texts, languages, strict=True)
             ]
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
         self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]
-        if self.names_languages and (languages is not None or self.language is not None):
-            names = [self.language or ENGLISH] * len(texts) if languages is None else languages
-            first = {name: self.language_token(name) for name in set(names)}
-            token_ids = [[first[name], *row[1:]] for name, row in zip(names, token_ids, strict=True)]
+        if self.names_languages and languages is not None:
+            first = {name: self.language_token(name) for name in set(languages)}
+            token_ids = [[first[name], *row[1:]] for name, row in zip(languages, token_ids, strict=True)]
         if cut := len(self.whole_lengths(texts, token_ids)):
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
@@ -122,7 +122,7 @@ class Tokenizing:
     def language_token(self, language: str) -> int:
         """Return the token that begins the texts of `language`, by any name, or raise ConfigError if there is none."""
         row = LANGUAGES.get(find_name(language, LANGUAGES) or language)
-        flores = None if row is None else row.flores
+        flores = row and row.flores
         token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
         if token is None or token == self.tokenizer.unk_token_id:
             raise ConfigError(
@@ -136,14 +136,12 @@ class Tokenizing:
         is_padded = self.family is not None and self.family.is_fixed
         padding = self.tokenizer.pad_token_id
         sizes = (len(row) - (row.count(padding) if is_padded else 0) for row in token_ids)
-        full = [i for i, size in enumerate(sizes) if size == self.max_length]
-        lengths = ((i, len(self.whole(texts[i]))) for i in full)
-        return {i: length for i, length in lengths if length > self.max_length}
+        lengths = {i: len(self.whole(texts[i])) for i, size in enumerate(sizes) if size == self.max_length}
+        return {i: length for i, length in lengths.items() if length > self.max_length}
 
     def whole(self, text: str) -> list[int]:
         """Return the token ids of a text, with the prefix and special tokens, as if there were no longest sequence."""
-        (prefixed,) = self._prefixed([text])
-        return self.tokenizer(prefixed, verbose=False)["input_ids"]  # not verbose: `tokenize` warns itself
+        return self.tokenizer(*self._prefixed([text]), verbose=False)["input_ids"]  # `tokenize` warns itself
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
         clean = cleaning(self.clean) if self.clean else str

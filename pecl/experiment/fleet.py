@@ -16,9 +16,9 @@ from pecl.adapters.adapter import Adapter
 from pecl.adapters.formats.files import save_adapter
 from pecl.config import FLEET_FIELDS, LEXICON, WITH_BANK, ExperimentConfig
 from pecl.encoders.batches import TokenIds
-from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
+from pecl.encoders.memory import to_device
 from pecl.encoders.vocabulary import kept_tokens, left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, not_none
 from pecl.experiment.prepared import Prepared

@@ -26,7 +26,7 @@ def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
 
     Engines other than pecl's read the weights and keep the tower.
     """
-    from pecl.encoders.loading.shapes import known_tower  # transformers' models, which take seconds
+    from pecl.encoders.loading.text import known_tower  # transformers' models, which take seconds
 
     name = config.text_model or PAIRS[config.profile].text
     shape = known_tower(name) if config.engine == "pecl" else None

@@ -63,11 +63,11 @@ def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
 
 
 def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
-    codes = [(row := LANGUAGES.get(one.language)) and (row.iso or row.iso3) for one in adapters]
+    rows = {one.language: LANGUAGES.get(one.language) for one in adapters}
     base = adapters[0].file.tower_name
     kinds = sorted({config.kind for one in adapters for config in one.file.configs})
     data = ModelCardData(
-        language=[code or one.language for code, one in zip(codes, adapters, strict=True)],
+        language=[(row and (row.iso or row.iso3)) or language for language, row in rows.items()],
         license=licence,
         library_name="pecl",
         base_model=base if base.count("/") == 1 and not Path(base).exists() else None,
@@ -154,8 +154,8 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
         parts = ", ".join(f"{count:,} {part}" for part, count in data.split.items())
         hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in data.sha256.items() if sha)
         text = f"; trained on the text of {data.translations.dataset}" if data.translations else ""
-        split = f"{parts}; split seed {one.result.config.split_seed}{text}"
-        lines.append(f"- {one.language}: {_shown(data.dataset)} ({split}). SHA-256: {hashes}.")
+        parts += f"; split seed {one.result.config.split_seed}{text}"
+        lines.append(f"- {one.language}: {_shown(data.dataset)} ({parts}). SHA-256: {hashes}.")
     configs = [one.result.config for one in adapters]
     learned, tested = {name for one in configs for name in trained_on(one)}, {one.dataset for one in configs}
     lines += ["", "Terms, as their owners state them:", ""]
@@ -214,16 +214,13 @@ def trained_on(config: ExperimentConfig) -> list[str]:
 
 def terms_of(source: str) -> str:
     """Return the terms of a source of training or test data."""
-    if source in _TEXTS:
-        return _TEXTS[source]
-    return DATASETS[source].licence if source in DATASETS else NOT_RECORDED
+    return _TEXTS.get(source) or (DATASETS[source].licence if source in DATASETS else NOT_RECORDED)
 
 
 def tower_terms(config: ExperimentConfig) -> str:
     """Return the towers of a run with their terms."""
     named = [name for name in (config.text_model, config.image_model) if name]
-    if not named and config.profile == MINI:
-        return MINI_TOWERS
     if not named and config.profile in PAIRS:
-        return f"{config.profile} ({PAIRS[config.profile].licence}, as its pages state)"
+        licence = f"{config.profile} ({PAIRS[config.profile].licence}, as its pages state)"
+        return MINI_TOWERS if config.profile == MINI else licence
     return f"{' and '.join(named) or config.profile} (terms {NOT_RECORDED})"

@@ -1,4 +1,4 @@
-"""Adapters published on the model hub, or in a folder, and fetched from there: `push` and `pull`.
+"""Adapters published on the model hub, or in a folder, fetched from there, and listed with their terms.
 
 A published folder holds a safetensors file per language, `README.md` (the model card, see `card`) and
 `pecl_adapters.json`: the language, SHA-256, run and tower of each file. `pull` pins the commit that it fetched, and
@@ -17,11 +17,14 @@ from typing import Any
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError
 
-from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters import ready
+from pecl.adapters.formats.files import SUFFIX, UnknownAdapterError, check_adapter_file, load_adapter_file
+from pecl.adapters.spec import describe
+from pecl.config import ExperimentConfig
 from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
-from pecl.export.card import Published, describe_published, write_card
+from pecl.export.card import Published, describe_published, terms_of, tower_terms, trained_on, write_card
 from pecl.files import check_absent, load_json, new_folder, sha256_file, write_json, write_text
 from pecl.results.result import collect, read_result, verify
 
@@ -191,3 +194,51 @@ def check_published(folder: Path, tower: MultilingualTextEncoder | None = None) 
         if (language, sha256_file(paths[-1])) != (one["language"], one["sha256"]):
             raise WeightsError(f"{paths[-1]} is not the file that {INDEX} names: pull it again, into another folder")
     return paths
+
+
+def list_adapters(folder: Path) -> list[dict[str, Any]]:
+    """Return a row per adapter file below `folder`, sorted by path.
+
+    Raises:
+        WeightsError: there is no such folder, it holds no adapter file, or a file is damaged or not the one that its
+            result or its published folder names.
+        DataError: the result of an adapter file is damaged.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: expected a folder of adapter files")
+    published = {path: index for index in sorted(folder.rglob(INDEX)) for path in check_published(index.parent)}
+    paths = sorted(path for path in folder.rglob(f"*{SUFFIX}") if ".state" not in path.parts)  # unfinished trainings
+    if not paths:
+        raise WeightsError(f"{folder} holds no adapter files (*{SUFFIX})")
+    return [{"file": str(path), **_row(path, published.get(path))} for path in paths]
+
+
+def shipped_adapters() -> list[dict[str, Any]]:
+    """Return a row per adapter that the package ships; raise as `list_adapters`."""
+    return [
+        {"name": f"{profile}:{language}", **_row(path, recorded=results.get(language))}
+        for profile in ready.ready_profiles()
+        for results in [ready.ready_results(profile)]
+        for language, path in ready.ready_adapters(profile).items()
+    ]
+
+
+def _row(path: Path, index: Path | None = None, recorded: dict[str, Any] | None = None) -> dict[str, Any]:
+    try:
+        file = load_adapter_file(path)
+        language, adapter, result = file.language, describe(file.configs), file.named_by
+    except UnknownAdapterError as error:
+        language, adapter, result = error.language, f"unknown kind {error.kind}", check_adapter_file(path)
+    trained: ExperimentConfig | None = None
+    if recorded is not None:
+        trained = ExperimentConfig.from_record(recorded["config"])
+    elif result is not None and result.name != ready.RESULTS:
+        trained = read_result(result).config
+    named_by, sources = result or index, trained_on(trained) if trained else []
+    return {
+        "language": language,
+        "adapter": adapter,
+        "named by": named_by and named_by.name,
+        "trained on": ", ".join(sources) or "not known",
+        "terms": {name: terms_of(name) for name in sources} | ({"towers": tower_terms(trained)} if trained else {}),
+    }

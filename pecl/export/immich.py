@@ -24,10 +24,9 @@ from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.open_clip import LENGTH
 from pecl.encoders.pairs import PAIRS
-from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
-from pecl.errors import ConfigError, not_none
+from pecl.errors import not_none
 from pecl.export.onnx import ImageModule, TextModule, check_packages, write_graph
 from pecl.export.open_clip import preprocessing_of
 from pecl.files import load_json, write_json
@@ -87,7 +86,8 @@ def export_immich(
         RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
     """
     check_packages()
-    tokenizer, length = portable_tokenizer(text, with_prefix=True), context_length(text)
+    tokenizer = contract.portable_tokenizer(text, with_prefix=True)
+    length = text.positions if text.family is not None and text.family.is_fixed else LENGTH  # of each text in immich
     settings: dict[str, Any] = {"embed_dim": text.embedding_dim, "text_cfg": {"context_length": length}}
     if text.clean == CANONICALIZE:  # immich cleans so before it looks for special tokens
         settings["text_cfg"]["tokenizer_kwargs"] = {"clean": CANONICALIZE}
@@ -97,12 +97,7 @@ def export_immich(
         shown = _preprocessing(image)
         settings["vision_cfg"] = {"image_size": shown["size"][0]}
 
-    def check(folder: Path) -> None:
-        with contract.opening("onnxruntime"):
-            found = Textual(folder, folder / TEXTUAL / MODEL)
-        check_textual(found, text, language)
-
-    with exported_folder(target, check) as folder:
+    with exported_folder(target, partial(_check, text, language)) as folder:
         (folder / TEXTUAL).mkdir()
         write_textual(text, folder / TEXTUAL / MODEL, length, language=language, is_mclip=is_mclip)
         tokenizer.model_max_length = length
@@ -114,11 +109,6 @@ def export_immich(
             write_graph(ImageModule(image).eval(), {"pixels": pixels}, None, folder / VISUAL / MODEL, ["image"])
             write_json(folder / VISUAL / "preprocess_cfg.json", shown)
     return Path(target)
-
-
-def context_length(text: MultilingualTextEncoder) -> int:
-    """Return the number of tokens that immich pads and cuts each text to."""
-    return text.positions if text.family is not None and text.family.is_fixed else LENGTH
 
 
 def write_textual(
@@ -163,14 +153,9 @@ class _Textual(nn.Module):
 
 
 class Textual:
-    """A textual model of immich, opened and fed as immich does.
+    """A textual model of immich in its folder, with `config.json` and `textual/`, opened and fed as immich does."""
 
-    Args:
-        folder: folder of the model, with `config.json` and `textual/`.
-        path: the graph, which may lie elsewhere.
-    """
-
-    def __init__(self, folder: Path, path: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -182,7 +167,7 @@ class Textual:
         padding_id = self.tokenizer.token_to_id(padding)
         self.tokenizer.enable_padding(length=self.length, pad_token=padding, pad_id=padding_id)
         self.tokenizer.enable_truncation(max_length=self.length)
-        self.session: Any = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.session: Any = onnxruntime.InferenceSession(folder / TEXTUAL / MODEL, providers=["CPUExecutionProvider"])
         self.inputs = [one.name for one in self.session.get_inputs()]
 
     def cleaned(self, text: str) -> str:
@@ -198,12 +183,10 @@ class Textual:
         return self.session.run(None, feed)[0][0]
 
 
-def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
-    """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`.
-
-    Raises:
-        RunError: they differ; see `contract.check`.
-    """
+def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) -> None:
+    """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`."""
+    with contract.opening("onnxruntime"):
+        found = Textual(folder)
     longest, text.max_length = text.max_length, min(text.max_length, found.length)
 
     def expected(given: Sequence[str]) -> torch.Tensor:
@@ -232,17 +215,14 @@ def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
         size = settings["size"]
         shown = {name: value for name, value in settings.items() if name != "library"}
         return shown | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
-    size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
-    edge = size.get("shortest_edge")
-    if (edge is not None and (crop.get("height"), crop.get("width")) != (edge, edge)) or (
-        edge is None and "height" not in size
-    ):
-        raise ConfigError(
-            f"image tower {image.name} cannot be written for immich: expected images that are cropped to the size to "
-            "which they are scaled, or scaled to one size; --text-only leaves them out"
-        )
+    scaled, crop = settings.get("size") or {}, settings.get("crop_size") or {}
+    edge = scaled.get("shortest_edge")
+    size = scaled if edge is None else crop
+    if "height" not in size or (edge is not None and (size["height"], size.get("width")) != (edge, edge)):
+        expected = "images that are cropped to the size to which they are scaled, or scaled to one size"
+        raise contract.refused(image, "immich", f"{expected}; --text-only leaves them out")
     return {
-        "size": [edge, edge] if edge is not None else [size["height"], size["width"]],
+        "size": [size["height"], size["width"]],
         "mode": "RGB",
         "mean": settings["image_mean"],
         "std": settings["image_std"],

@@ -7,9 +7,8 @@ which slot is which language, and how pictures are prepared. Embeddings have len
 
 import contextlib
 import importlib
-import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +26,7 @@ from pecl.adapters.slots import SlotRows
 from pecl.encoders import contract
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.layers import POOLINGS, attendable, encode_padded
-from pecl.encoders.portable import portable_tokenizer
+from pecl.encoders.layers import POOLINGS, encode_padded
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around
 from pecl.errors import ConfigError, RunError, install, not_none, one_line
@@ -56,26 +54,26 @@ def export_onnx(
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
     tower: Any = text if bank is None else bank.tower
-    adapter = None if bank is None else bank.adapter
-    tokenizer = portable_tokenizer(tower, with_prefix=True)
+    adapter, languages = (None, []) if bank is None else (bank.adapter, bank.languages)
+    tokenizer = contract.portable_tokenizer(tower, with_prefix=True)
     about = {
         "max_length": tower.max_length,  # tokens; the graph cuts longer texts
         "padding": {"token": tower.tokenizer.pad_token_id, "side": "either", "length": "any", "attention_mask": "any"},
         "prefix": tower.text_prefix,
         "width": tower.embedding_dim,
-        "slots": None if bank is None else {name: i for i, name in enumerate(bank.languages)},
+        "slots": None if bank is None else {name: i for i, name in enumerate(languages)},
         "preprocessing": None if image is None else {**image.preprocessing},
     }
     with exported_folder(target, partial(_check_text, text)) as folder:
         (folder / "onnx").mkdir()
-        _write_text(tower, adapter, folder / TEXT_FILE, () if bank is None else bank.languages)
+        _write_text(tower, adapter, folder / TEXT_FILE, languages)
         if int8:
             import onnx
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
             model = onnx.load(folder / TEXT_FILE)
             del model.graph.value_info[:]  # onnxruntime 1.23 transposes weights, and keeps their shapes here
-            with _quiet():
+            with contract.quiet():
                 quantize_dynamic(model, folder / INT8_FILE, weight_type=QuantType.QInt8, per_channel=True)
         if image is not None:
             pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
@@ -147,19 +145,16 @@ class TextModule(nn.Module):
         from a text that begins by spelling the token of padding.
         """
         ids, mask = self._shaped(self._moved(input_ids, attention_mask))
-        extended = None
+        extended = None  # by prompts of the adapter
         if self.codes is not None and slots is not None:
             ids = torch.cat([self.codes[slots].unsqueeze(1), ids[:, 1:]], dim=1)
         if self.adapter is not None and self.rows is not None:
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(ids, mask)
-        if extended is None:
-            seen = attendable(self.backbone, mask, True)
-            hidden = encode_padded(self.backbone, seen, ids, only_last=self.only_last)
-        else:
-            seen, mask = attendable(self.backbone, extended.attention_mask, True), extended.pooling_mask
-            hidden = encode_padded(self.backbone, seen, words=extended.embeddings, only_last=self.only_last)
-        return F.normalize(self.head(self.pooling(hidden, mask[:, -1:] if self.only_last else mask)), dim=1)
+        given, mask, pooling_mask = extended or (ids, mask, mask)
+        hidden = encode_padded(self.backbone, given, mask, True, self.only_last)
+        pooled = self.pooling(hidden, pooling_mask[:, -1:] if self.only_last else pooling_mask)
+        return F.normalize(self.head(pooled), dim=1)
 
     def _moved(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return token ids (B, L) with padding on the left moved to the right."""
@@ -263,7 +258,7 @@ def write_graph(
         RunError: ONNX has no form of an operation, or the graph takes batches of only one size.
     """
     weights = sum(tensor.nbytes for tensor in module.parameters())
-    with warnings.catch_warnings(), _quiet(), torch.inference_mode(False), torch.no_grad():
+    with warnings.catch_warnings(), contract.quiet(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
@@ -282,32 +277,13 @@ def write_graph(
             while cause.__cause__ is not None:  # torch's own sentence advises how to extend torch
                 cause = cause.__cause__
             raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(cause)[:300]})") from error
-    if shapes is not None:
-        _check_open(path)
+    if shapes is not None:  # torch can fix the size of a batch
+        import onnx
 
-
-def _check_open(path: Path) -> None:
-    """Raise RunError if a graph takes batches of only one size, to which torch can fix it."""
-    import onnx
-
-    graph = onnx.load(path, load_external_data=False).graph
-    fixed = [one.name for one in graph.input if not one.type.tensor_type.shape.dim[0].dim_param]
-    if fixed:
-        raise RunError(f"cannot write {path.name}: its inputs {', '.join(fixed)} would take batches of only one size")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the logs of onnxscript and torch on their own passes."""
-    names = ("onnxscript", "torch.onnx", "onnx_ir", "root")
-    levels = {name: logging.getLogger(name).level for name in names}
-    try:
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        graph = onnx.load(path, load_external_data=False).graph
+        if fixed := [one.name for one in graph.input if not one.type.tensor_type.shape.dim[0].dim_param]:
+            named = ", ".join(fixed)
+            raise RunError(f"cannot write {path.name}: its inputs {named} would take batches of only one size")
 
 
 def check_packages() -> None:

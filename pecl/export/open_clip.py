@@ -20,10 +20,8 @@ from pecl.encoders import contract
 from pecl.encoders.cleaning import LOWER, WHITESPACE, WHITESPACE_LOWER, cleaning
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.open_clip import CONFIG_FILE
-from pecl.encoders.loading.open_clip_names import to_open_clip
+from pecl.encoders.loading.open_clip import CONFIG_FILE, to_open_clip
 from pecl.encoders.loading.text import load_text_checkpoint
-from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
@@ -53,13 +51,25 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     target = Path(target).absolute()
     if text.shapes_texts:
         return _export_own(text, image, target)
-    vision, preprocessing = _vision_settings(image), preprocessing_of(image)
+    if (architecture := timm_name(image)) is None or not isinstance(image.head, nn.Linear):
+        raise contract.refused(image, "open_clip", "a model of timm with a linear layer")
+    preprocessing = preprocessing_of(image)
     backbone, projection = fold_bias(text)
-    tokenizer, config = portable_tokenizer(text, with_prefix=True), copy.deepcopy(backbone.config)
-    config.pad_token_id = _padding(text)
+    config, padding = copy.deepcopy(backbone.config), text.tokenizer.pad_token_id
+    if config.model_type != "bert" and config.pad_token_id != padding:  # RoBERTa counts positions from it
+        expected = f"a tokenizer that pads with {config.pad_token_id} as its encoder does, got {padding}"
+        raise contract.refused(text, "open_clip", expected)
+    config.pad_token_id = padding  # by which open_clip masks
     model = {
         "embed_dim": text.embedding_dim,
-        "vision_cfg": vision,
+        "vision_cfg": {
+            "timm_model_name": architecture,
+            "timm_model_pretrained": False,
+            "timm_pool": "",  # the architecture's own
+            "timm_proj": "linear",
+            "timm_proj_bias": image.head.bias is not None,
+            "image_size": image.preprocessing["input_size"][-1],
+        },
         "text_cfg": {
             "hf_model_name": str(target),
             "hf_tokenizer_name": str(target),
@@ -72,7 +82,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     state |= {f"visual.trunk.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
     state |= {f"visual.head.proj.{name}": tensor for name, tensor in image.head.state_dict().items()}
     state |= {"text.proj.weight": projection, "logit_scale": torch.tensor(LOGIT_SCALE)}
-    return _write(text, target, tokenizer, state, model, preprocessing, config)
+    return _write(text, target, state, model, preprocessing, config)
 
 
 def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path) -> Path:
@@ -81,19 +91,14 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
     Raise ConfigError if the image tower is not open_clip's, or the text half of its model has another shape.
     """
     if image.model_config is None or image.model_config.get("text_cfg", {}).get("hf_model_name"):
-        raise ConfigError(
-            f"text tower {text.name} cannot be written for open_clip: expected the image tower of the same model in "
-            f"open_clip's form, got {image.name}"
-        )
+        same = f"the image tower of the same model in open_clip's form, got {image.name}"
+        raise contract.refused(text, "open_clip", same)
     settings = copy.deepcopy(image.model_config)
     config: Any = text.backbone.config
     found = config.hidden_size, config.num_hidden_layers, config.vocab_size
     if found != (expected := tuple(settings["text_cfg"][name] for name in ("width", "layers", "vocab_size"))):
-        raise ConfigError(
-            f"text tower {text.name} cannot be written for open_clip as the model of {image.name}: expected width, "
-            f"layers and vocabulary {expected}, got {found}"
-        )
-    tokenizer = portable_tokenizer(text, with_prefix=True)
+        sizes = f"width, layers and vocabulary {expected}, got {found}"
+        raise contract.refused(text, f"open_clip as the model of {image.name}", sizes)
     settings["text_cfg"] |= {"hf_tokenizer_name": str(target), "context_length": text.max_length}
     head: Any = text.head
     state = to_open_clip(text.backbone.state_dict(), getattr(head, "weight", None), getattr(head, "bias", None))
@@ -104,13 +109,12 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
     if "init_logit_bias" in settings:
         state["logit_bias"] = torch.tensor(float(settings["init_logit_bias"]))
     preprocessing = {name: value for name, value in image.preprocessing.items() if name != "library"}
-    return _write(text, target, tokenizer, state, settings, preprocessing)
+    return _write(text, target, state, settings, preprocessing)
 
 
 def _write(
     text: MultilingualTextEncoder,
     target: Path,
-    tokenizer: Any,
     state: dict[str, torch.Tensor],
     model: dict[str, Any],
     preprocessing: dict[str, Any],
@@ -120,6 +124,7 @@ def _write(
 
     While the folder is checked it has another name, which its config then holds.
     """
+    tokenizer = contract.portable_tokenizer(text, with_prefix=True)
     clean = {"": WHITESPACE, LOWER: WHITESPACE_LOWER}.get(text.clean, text.clean)  # open_clip cleans white space always
     named = {"clean": "lower" if clean == WHITESPACE_LOWER else clean}
     model["text_cfg"]["tokenizer_kwargs"] = model["text_cfg"].get("tokenizer_kwargs", {}) | named
@@ -171,20 +176,18 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     Raise ConfigError if the head is not one linear layer, the pooling passes no constant on, or W has not full rank.
     """
     if text.pooling not in POOLERS or not isinstance(text.head, nn.Linear):
-        raise ConfigError(
-            f"text tower {text.name} cannot be written for open_clip: expected a pooling of {', '.join(POOLERS)} and "
-            f"one linear layer behind it, got {text.pooling} and {type(text.head).__name__}"
-        )
+        found = f"{text.pooling} and {type(text.head).__name__}"
+        expected = f"a pooling of {', '.join(POOLERS)} and one linear layer behind it, got {found}"
+        raise contract.refused(text, "open_clip", expected)
     if text.head.bias is None:
         return text.written_backbone(), text.head.weight
     weight, bias = (one.detach().double() for one in (text.head.weight, text.head.bias))  # (D, d), (D,)
     constant = torch.linalg.pinv(weight) @ bias  # (d,)
     error = float((weight @ constant - bias).abs().max())
     if error > _TOLERANCE * float(bias.abs().max()):
-        raise ConfigError(
-            f"text tower {text.name} cannot be written for open_clip, whose projection has no bias: expected a linear "
-            f"layer of full row rank, got one of shape {tuple(weight.shape)} whose bias is {error:.1e} off"
-        )
+        shape = f"one of shape {tuple(weight.shape)} whose bias is {error:.1e} off"
+        full = f"a linear layer of full row rank, got {shape}"
+        raise contract.refused(text, "open_clip, whose projection has no bias", full)
     backbone = copy.deepcopy(text.written_backbone())
     final = None if text.family is None else text.family.final_norm
     path = final or paths_of(backbone, "output_norm")[-1]
@@ -193,42 +196,13 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     return backbone, text.head.weight
 
 
-def _padding(text: MultilingualTextEncoder) -> int:
-    """Return the config's token of padding, by which open_clip masks; RoBERTa counts positions from it too."""
-    config, token = text.backbone.config, text.tokenizer.pad_token_id
-    if config.model_type != "bert" and config.pad_token_id != token:
-        raise ConfigError(
-            f"text tower {text.name} cannot be written for open_clip: expected a tokenizer that pads with "
-            f"{config.pad_token_id} as its encoder does, got {token}"
-        )
-    return token
-
-
-def _vision_settings(image: ImageEncoder) -> dict[str, Any]:
-    name = timm_name(image)
-    if name is None or not isinstance(image.head, nn.Linear):
-        raise ConfigError(
-            f"image tower {image.name} cannot be written for open_clip: expected a model of timm with a linear layer"
-        )
-    return {
-        "timm_model_name": name,
-        "timm_model_pretrained": False,
-        "timm_pool": "",  # the architecture's own
-        "timm_proj": "linear",
-        "timm_proj_bias": image.head.bias is not None,
-        "image_size": image.preprocessing["input_size"][-1],
-    }
-
-
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
     """Return how a model of timm prepares images, in open_clip's words; raise ConfigError if it crops."""
     settings = image.preprocessing
     mode, share = settings.get("crop_mode"), settings.get("crop_pct")
     if mode not in RESIZING or share != 1:
-        raise ConfigError(
-            f"image tower {image.name} cannot be written for open_clip, which crops nothing it has resized: expected "
-            f"crop_pct 1 and crop_mode {' or '.join(RESIZING)}, got {share} and {mode}"
-        )
+        expected = f"crop_pct 1 and crop_mode {' or '.join(RESIZING)}, got {share} and {mode}"
+        raise contract.refused(image, "open_clip, which crops nothing it has resized", expected)
     return {
         "size": list(settings["input_size"][1:]),
         "mode": "RGB",

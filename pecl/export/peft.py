@@ -27,12 +27,12 @@ from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.open_clip import PREFIX, is_open_clip
 from pecl.encoders.loading.sentence_transformers import encoder_folder
 from pecl.encoders.loading.weights import read_json
-from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
 
 BASE_OPTION = "--base"
+_REMEDY = f"write it once with `pecl export sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
 _HELD = LoraConfig | WordEmbeddingsConfig | LayerNormConfig  # the kinds that PEFT's format holds
 
 
@@ -60,7 +60,7 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
 
     named = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
     with contract.opening("PEFT"):
-        loader: Any = AutoModel if tower.family is None or tower.family.encoder is None else tower.family.encoder
+        loader: Any = (tower.family and tower.family.encoder) or AutoModel
         encoder = loader.from_pretrained(named, **encoder_options(tower))
         finish_backbone(encoder)
         wrapped: Any = PeftModel.from_pretrained(encoder, str(folder)).eval()
@@ -99,7 +99,7 @@ def write_encoder_adapter(
     encoder = base_encoder(base, tower)
     if tower.names_languages:
         with tower.speaking(adapter.language):
-            portable_tokenizer(tower).save_pretrained(folder)
+            contract.portable_tokenizer(tower).save_pretrained(folder)
     write_peft(folder, state, held, tower, encoder)
     return encoder
 
@@ -126,20 +126,14 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
     """
     name = str(tower.name if base is None else base)
     if base is None and name in (MINI, MINI_POOLED):
-        raise ConfigError(
-            f"base: the text tower {name} is not a checkpoint that PEFT can load: write it once with `pecl export "
-            f"sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
-        )
+        raise ConfigError(f"base: the text tower {name} is not a checkpoint that PEFT can load: {_REMEDY}")
     form, folder = "open_clip", Path() if name.startswith(PREFIX) else resolve(name, BASE_OPTION)
     encoder = folder
     if not name.startswith(PREFIX) and not is_open_clip(folder):
         encoder = encoder_folder(folder)
         form = read_json(encoder / "config.json").get("model_type")
     if form in ("open_clip", "M-CLIP"):
-        raise ConfigError(
-            f"base: {name} is in {form}'s format, which PEFT cannot load: write it once with `pecl export "
-            f"sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
-        )
+        raise ConfigError(f"base: {name} is in {form}'s format, which PEFT cannot load: {_REMEDY}")
     if base is not None and name != tower.name:
         loaded = load_text_encoder(name)
         theirs, ours = (fingerprint_module(one.backbone, {}) for one in (loaded, tower))

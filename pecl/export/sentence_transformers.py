@@ -12,33 +12,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
 from transformers import CLIPVisionModel, PreTrainedModel, SiglipVisionModel
 
 from pecl.adapters.formats.files import AdapterFile, merge_adapter
+from pecl.encoders import contract
 from pecl.encoders.export import (
     CLASSES,
+    UNIT_LENGTH,
     Part,
     after_encoder,
     check_folder,
     exported_folder,
     head_parts,
-    part_folders,
     save_text_encoder,
+    small_part,
     text_parts,
     transformer_settings,
-    unit_length,
     write_encoder_settings,
+    write_layout,
     write_modules,
-    write_parts,
-    write_settings,
 )
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, not_none
 from pecl.export.peft import write_encoder_adapter
-from pecl.files import write_json, write_tensors
+from pecl.files import write_json
 
 _VISION: dict[str, type[PreTrainedModel]] = {
     "clip_vision_model": CLIPVisionModel,
@@ -58,32 +57,26 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
     if image is None:
         return save_text_encoder(text, target)
     check_pair(text, image)
-    routes = {"text": text_parts(text), "image": _image_parts(image)}
-    with exported_folder(target, partial(check_folder, text)) as folder:
-        _write_router(routes, folder)
-        write_settings(text, folder)
-    return Path(target)
-
-
-def _write_router(routes: dict[str, list[Part]], folder: Path) -> None:
-    structure: dict[str, list[str]] = {}
-    types: dict[str, str] = {}
-    for route, parts in routes.items():
-        structure[route] = [f"{route}_{i}_{part.kind}" for i, part in enumerate(parts)]
-        for place, part in zip(structure[route], parts, strict=True):
-            part.write(folder / place)
-            types[place] = CLASSES[part.kind]
+    routes = {
+        route: {f"{route}_{i}_{part.kind}": part for i, part in enumerate(parts)}
+        for route, parts in (("text", text_parts(text)), ("image", _image_parts(image)))
+    }
+    modules = routes["text"] | routes["image"]
     document = {
-        "types": types,
-        "structure": structure,
+        "types": {place: CLASSES[part.kind] for place, part in modules.items()},
+        "structure": {route: list(places) for route, places in routes.items()},
         "parameters": {
             "default_route": "text",
             "allow_empty_key": True,
             "route_mappings": {ROUTES[route]: route for route in routes},
         },
     }
-    write_json(folder / "router_config.json", document)
-    write_modules({"": "Router"}, folder)
+    with exported_folder(target, partial(check_folder, text)) as folder:
+        for place, part in modules.items():
+            part.write(folder / place)
+        write_json(folder / "router_config.json", document)
+        write_modules(text, {"": "Router"}, folder)
+    return Path(target)
 
 
 def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | Path) -> Path:
@@ -109,9 +102,7 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
 
     parts = [Part("Transformer", write_encoder), *after_encoder(merged)]
     with exported_folder(target, partial(check_folder, merged, by_pecl=False)) as folder:
-        write_parts(parts, folder)
-        write_settings(merged, folder)
-        write_modules(part_folders(parts), folder)
+        write_layout(merged, parts, folder)
     return Path(target)
 
 
@@ -120,13 +111,30 @@ def _image_parts(tower: ImageEncoder) -> list[Part]:
 
     Raise ConfigError if its backbone has no class in transformers.
     """
-    if timm_name(tower) is None and _transformers_model(tower) is None:
-        raise ConfigError(
-            f"image tower {tower.name} cannot be written for sentence-transformers: expected a model of timm, or the "
-            "image half of a CLIP or SigLIP of transformers; leave it out with --text-only"
-        )
-    backbone = Part("Transformer", lambda folder: _write_backbone(tower, folder))
-    return [backbone, *head_parts(tower.head), unit_length()]
+    name, model = timm_name(tower), getattr(tower.backbone, "model", None)
+    vision = _VISION.get(getattr(getattr(model, "config", None), "model_type", ""))
+    if name is None and vision is None:
+        expected = "a model of timm, or the image half of a CLIP or SigLIP of transformers"
+        raise contract.refused(tower, "sentence-transformers", f"{expected}; leave it out with --text-only")
+
+    def write(folder: Path) -> None:
+        if name is not None:
+            config = {
+                "architecture": name,
+                "num_classes": 0,
+                "num_features": tower.backbone.get_submodule("").num_features,
+                "do_pooling": True,
+                "model_type": "timm_wrapper",
+                "pretrained_cfg": {**tower.preprocessing, "architecture": name},
+            }
+            small_part("Transformer", config, tower.backbone.state_dict()).write(folder)
+        else:
+            _write_vision(tower, not_none(vision, "class of the vision model"), folder)
+        settings = transformer_settings("image", "pooler_output", "sentence_embedding")
+        settings["processor_kwargs"] = {"backend": "pil"}  # torchvision's resizing gives other pixels
+        write_json(folder / "sentence_bert_config.json", settings)
+
+    return [Part("Transformer", write), *head_parts(tower.head), UNIT_LENGTH]
 
 
 def timm_name(tower: ImageEncoder) -> str | None:
@@ -136,38 +144,12 @@ def timm_name(tower: ImageEncoder) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _write_backbone(tower: ImageEncoder, folder: Path) -> None:
-    if (name := timm_name(tower)) is not None:
-        config = {
-            "architecture": name,
-            "num_classes": 0,
-            "num_features": tower.backbone.get_submodule("").num_features,
-            "do_pooling": True,
-            "model_type": "timm_wrapper",
-            "pretrained_cfg": {**tower.preprocessing, "architecture": name},
-        }
-        write_json(folder / "config.json", config)
-        write_tensors(folder / "model.safetensors", tower.backbone.state_dict(), {"format": "pt"})
-    else:
-        _write_vision(tower, folder)
-    settings = transformer_settings("image", "pooler_output", "sentence_embedding")
-    settings["processor_kwargs"] = {"backend": "pil"}  # torchvision's resizing gives other pixels
-    write_json(folder / "sentence_bert_config.json", settings)
-
-
-def _transformers_model(tower: ImageEncoder) -> Any:
-    """Return the vision model of transformers within the tower, or None."""
-    model = getattr(tower.backbone, "model", None)
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    return model if isinstance(model, nn.Module) and model_type in _VISION else None
-
-
-def _write_vision(tower: ImageEncoder, folder: Path) -> None:
-    model = _transformers_model(tower)
-    whole = model
-    if not isinstance(model, tuple(_VISION.values())):  # CLIP's tower holds the vision model inside
-        whole = _VISION[model.config.model_type](model.config)
-        whole.vision_model = model
+def _write_vision(tower: ImageEncoder, vision: Any, folder: Path) -> None:
+    """Write a vision model of transformers, which CLIP's tower holds inside its class `vision`."""
+    whole: Any = tower.backbone.model
+    if not isinstance(whole, vision):
+        whole = vision(whole.config)
+        whole.vision_model = tower.backbone.model
     whole.save_pretrained(folder)
     processor: Any = tower.preprocess
     processor.processor.save_pretrained(folder)

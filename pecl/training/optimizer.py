@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pecl.encoders.devices import to_device
+from pecl.encoders.memory import to_device
 
 
 @dataclass(frozen=True)

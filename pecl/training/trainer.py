@@ -22,9 +22,9 @@ import torch
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.batches import TokenIds
-from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import row_seeds, use_row_dropout
 from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.memory import to_device
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
 from pecl.files.progress import Bar

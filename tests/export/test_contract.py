@@ -15,9 +15,8 @@ from transformers import AutoTokenizer, GemmaTokenizer, NllbTokenizer
 
 from pecl.commands.main import main
 from pecl.encoders.cleaning import CLEANINGS, cleaning, normalizer_of
-from pecl.encoders.contract import TEXTS, TOLERANCE, check, texts_for
+from pecl.encoders.contract import TEXTS, TOLERANCE, check, portable_tokenizer, texts_for
 from pecl.encoders.export import save_text_encoder
-from pecl.encoders.portable import portable_tokenizer
 from pecl.encoders.towers import Towers, load_text_encoder
 from pecl.errors import RunError
 from pecl.export.open_clip import export_open_clip
@@ -93,8 +92,7 @@ def test_a_normalizer_cleans_as_the_cleaning(name):
 
 def test_an_export_that_differs_is_refused_by_its_text_and_leaves_nothing(tmp_path, monkeypatch):
     """A tokenizer that is written without the cleaning, or without the prefix."""
-    monkeypatch.setattr("pecl.encoders.export.portable_tokenizer", lambda tower: tower.tokenizer)
-    monkeypatch.setattr("pecl.export.open_clip.portable_tokenizer", lambda tower, **_: tower.tokenizer)
+    monkeypatch.setattr("pecl.encoders.contract.portable_tokenizer", lambda tower, **_: tower.tokenizer)
     sentence = r"would embed the text '.+' \(.+\) otherwise than the tower, by .*nothing was written"
     with pytest.raises(RunError, match=f"sentence-transformers {sentence}"):
         save_text_encoder(load_text_encoder(source("siglip")), tmp_path / "out")

@@ -17,9 +17,9 @@ from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.config import LOSSES, make_config
 from pecl.encoders.batches import MAX_PADDING, batches
-from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.image import load_image_checkpoint
+from pecl.encoders.memory import to_device
 from pecl.experiment.run import evaluate, train
 from pecl.training.losses import Objective
 

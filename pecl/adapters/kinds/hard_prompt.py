@@ -12,7 +12,7 @@ from torch import nn
 
 from pecl.adapters.kind import HARD_PROMPT, AdapterConfig, Placement
 from pecl.adapters.slots import SlotPrompt, SlotRows, insert
-from pecl.encoders.devices import to_device
+from pecl.encoders.memory import to_device
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError

@@ -10,21 +10,32 @@ content is not checked again. All numbers are little-endian:
 - Directory: i32 tensors, for each u16 name length, name, u8 kind (0 float32, 1 Q4), u32 weights, u64 offset, u64 bytes.
 - Q4 block of 32 weights: f16 d, 16 bytes; their low nibbles are weights 0-15, their high nibbles weights 16-31;
   weight = (nibble - 8)·d.
+
+The tokenizer's normalisation is the table of the file, which is NFKC but for 119 characters, so NFKC does the work,
+after the characters that the table drops or reads as a space, and around the one that it keeps although NFKC would not
+("～"). Two things go beyond the table's single characters, both as in SentencePiece's own normaliser: NFKC also
+composes decomposed accents and Hangul, and reads compatibility characters that are younger than the table (none is a
+piece).
 """
 
 import mmap
+import re
 import struct
-from collections.abc import Callable
-from functools import partial
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import Unigram
 
 from pecl.encoders.bert import Bert, BertSettings
-from pecl.files import open_regular
+from pecl.errors import not_none
+from pecl.files import load_json, open_regular
 
 BLOCK = 32  # weights in a Q4 block
 Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", BLOCK // 2)])  # 18 bytes
@@ -49,58 +60,54 @@ LAYER_MODULES = {
     "oln": "output.LayerNorm",
 }
 
+# Letters that the vocabulary lacks, such as Tibetan and Tifinagh, and the text that is read for each: without it, whole
+# texts would be unknown pieces. `scripts/make_letters.py` writes the file.
+LETTERS = Path(__file__).with_name("letters.json")
+KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
+PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs
 
-class E5Vocabulary(NamedTuple):
-    """The Unigram tokenizer of an E5S1 file."""
 
+class E5File(NamedTuple):
+    """An E5S1 file: the shape of its encoder, its Unigram tokenizer, and a function that dequantises its tensors."""
+
+    config: BertSettings
     pieces: list[str]  # text of each piece, in the order of the token ids
     scores: list[float]  # log-probability of each piece
     special: dict[str, int]  # ids of the pieces "bos", "eos", "pad" and "unk"
     normalization: dict[str, str]  # replacement of each character that is not kept as it is, such as "１" -> "1"
-
-
-class E5File(NamedTuple):
-    """An E5S1 file: the shape of its encoder, its vocabulary, and a function that dequantises its tensors."""
-
-    config: BertSettings
-    vocabulary: E5Vocabulary
     read_tensors: Callable[[], dict[str, torch.Tensor]]  # float32, under the encoder's names; 0.5 GB for the real file
-
-
-class _Cursor:
-    """Reads numbers one after the other."""
-
-    def __init__(self, content: Any, position: int = 0) -> None:
-        self.content = content
-        self.position = position
-
-    def take(self, size: int) -> int:
-        """Step over `size` bytes and return where they begin."""
-        self.position += size
-        return self.position - size
-
-    def unpack(self, layout: str) -> tuple:
-        """Read the numbers of a `struct` layout."""
-        return struct.unpack_from("<" + layout, self.content, self.take(struct.calcsize("<" + layout)))
-
-    def array(self, dtype: str | np.dtype, count: int) -> np.ndarray:
-        """Return a view (count,) of the file."""
-        return np.frombuffer(self.content, dtype, count, self.take(np.dtype(dtype).itemsize * count))
-
-    def text(self, size: int) -> bytes:
-        """Read `size` bytes."""
-        start = self.take(size)
-        return self.content[start : start + size]
 
 
 def read_e5(path: Path) -> E5File:
     """Read an E5S1 file, except for its tensors."""
     with open_regular(path) as file:
-        cursor = _Cursor(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    cursor.take(8)  # magic and version
-    hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = cursor.unpack("7ifi")
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    content.seek(8)  # behind magic and version
+    hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = _unpack(content, "7ifi")
     config = BertSettings(vocabulary, hidden, layers, heads, feed_forward, positions, types, epsilon)
-    return E5File(config, _read_vocabulary(cursor), partial(_read_tensors, cursor, config))
+    count, *ids, blob_size = _unpack(content, "5iQ")
+    offsets, scores = _array(content, "<u4", count + 1), _array(content, "<f4", count)  # (n+1,), (n,)
+    blob = content.read(blob_size)
+    pieces = [blob[start:end].decode() for start, end in pairwise(offsets.tolist())]
+    special: dict[str, int] = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
+    table = {}
+    for _ in range(_unpack(content, "iI")[0]):
+        codepoint, length = _unpack(content, "IB")
+        table[chr(codepoint)] = "".join(map(chr, _unpack(content, f"{length}I")))
+    tensors = partial(_read_tensors, content, content.tell(), config)
+    return E5File(config, pieces, scores.tolist(), special, table, tensors)
+
+
+def _unpack(content: mmap.mmap, layout: str) -> tuple:
+    """Read the next numbers, of a `struct` layout."""
+    return struct.unpack("<" + layout, content.read(struct.calcsize("<" + layout)))
+
+
+def _array(content: mmap.mmap, dtype: str | np.dtype, count: int) -> np.ndarray:
+    """Step over the next numbers and return a view (count,) of them."""
+    view = np.frombuffer(content, dtype, count, content.tell())
+    content.seek(view.nbytes, 1)
+    return view
 
 
 def build_bert(config: BertSettings, tensors: dict[str, torch.Tensor]) -> Bert:
@@ -125,29 +132,8 @@ def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
     return weights.flatten()  # (32·n,)
 
 
-def _read_vocabulary(cursor: _Cursor) -> E5Vocabulary:
-    count, *ids = cursor.unpack("5i")
-    (blob_size,) = cursor.unpack("Q")
-    offsets = cursor.array("<u4", count + 1)  # (n+1,)
-    scores = cursor.array("<f4", count)  # (n,)
-    blob = cursor.text(blob_size)
-    special: dict[str, int] = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
-    pieces = [blob[start:end].decode() for start, end in pairwise(offsets.tolist())]
-    return E5Vocabulary(pieces, scores.tolist(), special, _read_normalization(cursor))
-
-
-def _read_normalization(cursor: _Cursor) -> dict[str, str]:
-    count, _ = cursor.unpack("iI")
-    table = {}
-    for _ in range(count):
-        codepoint, length = cursor.unpack("IB")
-        table[chr(codepoint)] = "".join(map(chr, cursor.unpack(f"{length}I")))
-    return table
-
-
-def _read_tensors(directory: _Cursor, config: BertSettings) -> dict[str, torch.Tensor]:
-    """Read every tensor of the directory under its name and in its shape in `Bert`."""
-    cursor = _Cursor(directory.content, directory.position)
+def _read_tensors(content: mmap.mmap, directory: int, config: BertSettings) -> dict[str, torch.Tensor]:
+    """Read every tensor of the directory at that place under its name and in its shape in `Bert`."""
     with torch.device("meta"):
         shapes = {name: t.shape for name, t in Bert(config).state_dict().items()}
     names = EMBEDDING_NAMES | {
@@ -157,16 +143,94 @@ def _read_tensors(directory: _Cursor, config: BertSettings) -> dict[str, torch.T
         for part in ("weight", "bias")
     }
     tensors = {}
-    (count,) = cursor.unpack("i")
-    for _ in range(count):
-        (length,) = cursor.unpack("H")
-        name = cursor.text(length).decode("latin-1")
-        kind, size, offset, _ = cursor.unpack("BIQQ")
+    content.seek(directory)
+    for _ in range(_unpack(content, "i")[0]):
+        name = content.read(_unpack(content, "H")[0]).decode("latin-1")
+        kind, size, offset, _ = _unpack(content, "BIQQ")
         if name in names:
-            data = _Cursor(cursor.content, offset)
             if kind:
-                weights = dequantize_q4(data.array(Q4_BLOCK, size // BLOCK))
+                weights = dequantize_q4(np.frombuffer(content, Q4_BLOCK, size // BLOCK, offset))
             else:
-                weights = torch.from_numpy(data.array("<f4", size).astype(np.float32))
+                weights = torch.from_numpy(np.frombuffer(content, "<f4", size, offset).astype(np.float32))
             tensors[names[name]] = weights.view(shapes[names[name]])
     return tensors
+
+
+class E5Tokenizer:
+    """Texts to token ids, with the calls of transformers' tokenizers that a text tower makes."""
+
+    def __init__(self, tokenizer: Tokenizer, special: dict[str, str]) -> None:
+        self.backend_tokenizer = tokenizer
+        self.special = special  # the pieces of the roles bos, eos, pad and unk
+        self.pad_token_id, self.unk_token_id = (tokenizer.token_to_id(special[role]) for role in ("pad", "unk"))
+
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        *,
+        add_special_tokens: bool = True,
+        truncation: bool = False,
+        max_length: int | None = None,
+        verbose: bool = True,
+    ) -> dict[str, Any]:
+        """Return the `input_ids` of one text, or those of each of several."""
+        if truncation and max_length is not None:
+            self.backend_tokenizer.enable_truncation(max_length)
+        else:
+            self.backend_tokenizer.no_truncation()
+        several = [texts] if isinstance(texts, str) else list(texts)
+        encoded = self.backend_tokenizer.encode_batch_fast(several, add_special_tokens=add_special_tokens)
+        ids = [one.ids for one in encoded]
+        return {"input_ids": ids[0] if isinstance(texts, str) else ids}
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """Ids of the special tokens."""
+        return [not_none(self.backend_tokenizer.token_to_id(piece), piece) for piece in self.special.values()]
+
+    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str | None]:
+        """Return the piece of each id."""
+        return [self.backend_tokenizer.id_to_token(one) for one in ids]
+
+    @cached_property
+    def in_transformers(self) -> Any:
+        """A `PreTrainedTokenizerFast` of the same pieces."""
+        from transformers import PreTrainedTokenizerFast  # takes a second
+
+        return PreTrainedTokenizerFast(
+            tokenizer_object=self.backend_tokenizer,
+            **{f"{role}_token": piece for role, piece in self.special.items()},
+            cls_token=self.special["bos"],
+            sep_token=self.special["eos"],
+        )
+
+
+def build_tokenizer(file: E5File) -> E5Tokenizer:
+    """Return the tokenizer: normalise, collapse spaces, Unigram over words that begin with "▁", `<s>` … `</s>`."""
+    ids, special = file.special, {role: file.pieces[i] for role, i in file.special.items()}
+    pairs = list(zip(file.pieces, file.scores, strict=True))
+    tokenizer = Tokenizer(Unigram(pairs, unk_id=ids["unk"], byte_fallback=False))
+    tokenizer.normalizer = build_normalizer(file.normalization)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{special['bos']} $A {special['eos']}",
+        pair=f"{special['bos']} $A {special['eos']} {special['eos']} $B {special['eos']}",
+        special_tokens=[(special[role], ids[role]) for role in ("bos", "eos")],
+    )
+    tokenizer.add_special_tokens([*special.values()])  # which then are no words of a text, as in transformers
+    return E5Tokenizer(tokenizer, special)
+
+
+def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
+    """Return the normaliser of a table from characters to text; see the head of this file."""
+    changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
+    read_as = {text: "".join(c for c, own in changed.items() if own == text) for text in ("", " ")}
+    steps = [
+        *(normalizers.Replace(Regex(f"[{re.escape(own)}]"), text) for text, own in read_as.items() if own),
+        normalizers.Replace(KEPT, PLACEHOLDER),
+        normalizers.NFKC(),
+        normalizers.Replace(PLACEHOLDER, KEPT),
+        *(normalizers.Replace(letter, known) for letter, known in load_json(LETTERS).items()),
+        normalizers.Replace(Regex(" {2,}"), " "),
+    ]
+    return normalizers.Sequence(steps)

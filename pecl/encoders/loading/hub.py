@@ -61,7 +61,8 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     except HFValidationError as error:
         raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, _KNOWN)}") from error
     except (HTTPError, OSError) as error:
-        cached = _cached(repo_id, revision or None)
+        found = (try_to_load_from_cache(repo_id, file, revision=revision or None) for file in CONFIG_FILES)
+        cached = next((Path(path).parent for path in found if isinstance(path, str)), None)
         if cached is None:
             raise WeightsError(explain(error, name, is_tower=weights)) from error
         if not constants.HF_HUB_OFFLINE:  # which asks for the copy
@@ -82,10 +83,8 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
         elif weights:
             by_folder.setdefault(path.parent, []).append(path)
     for paths in by_folder.values():
-        for pattern in (*WEIGHT_FILES, *OPEN_CLIP_FILES):
-            if found := [str(path) for path in paths if pattern.fullmatch(path.name)]:
-                chosen += found
-                break
+        formats = ([str(path) for path in paths if one.fullmatch(path.name)] for one in WEIGHT_FILES + OPEN_CLIP_FILES)
+        chosen += next(filter(None, formats), [])
     return chosen
 
 
@@ -146,11 +145,6 @@ def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
             part.unlink()
             raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
         part.rename(content)
-
-
-def _cached(repo_id: str, revision: str | None) -> Path | None:
-    found = (try_to_load_from_cache(repo_id, file, revision=revision) for file in CONFIG_FILES)
-    return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
 @functools.cache

@@ -91,9 +91,7 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
         vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
     model = build_model(model_class, vision, state, folder, dtype)
     head: nn.Linear | None = getattr(model, "visual_projection", None)  # after the pooled features
-    is_flexible = model_class is Siglip2VisionModel
-    backbone = (_PooledPatches if is_flexible else _PooledFeatures)(model.vision_model if head is not None else model)
-    preprocess = (_Patches if is_flexible else _Preprocess)(folder)
+    backbone, preprocess = _PooledFeatures(model.vision_model if head is not None else model), _Preprocess(folder)
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
 
 
@@ -105,8 +103,11 @@ class _PooledFeatures(nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map pixels (B, 3, H, W) to features (B, F)."""
-        return self.model(pixel_values=pixels).pooler_output  # (B, F)
+        """Map pixels (B, 3, H, W), or patches (B, P, f + 3) as `_Preprocess` gives them, to features (B, F)."""
+        if pixels.dim() == 4:
+            return self.model(pixel_values=pixels).pooler_output
+        there, shapes = pixels[..., -3].long(), pixels[:, 0, -2:].long()  # (B, P), (B, 2)
+        return self.model(pixels[..., :-3], there, shapes).pooler_output
 
 
 class _Preprocess:
@@ -125,27 +126,17 @@ class _Preprocess:
         self.settings = json.loads(self.processor.to_json_string())
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """Map an RGB image to pixels (3, H, W)."""
-        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]  # (3, H, W)
+        """Map an RGB image to pixels (3, H, W).
 
-
-class _Patches(_Preprocess):
-    """The preprocessing of SigLIP 2 of variable resolution, whose number of patches depends on an image's shape."""
-
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        """Map an RGB image to (P, f + 3): pixels of each patch, whether it is one, and height and width in patches."""
+        For SigLIP 2 of variable resolution, whose number of patches depends on an image's shape, map it to (P, f + 3):
+        pixels of each patch, whether it is one, and height and width in patches.
+        """
         made = self.processor(images=image, return_tensors="pt")
-        pixels, there, shape = (made[name][0] for name in ("pixel_values", "pixel_attention_mask", "spatial_shapes"))
+        pixels = made["pixel_values"][0]
+        if "spatial_shapes" not in made:
+            return pixels
+        there, shape = made["pixel_attention_mask"][0], made["spatial_shapes"][0]
         return torch.cat([pixels, there[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
-
-
-class _PooledPatches(_PooledFeatures):
-    """SigLIP 2's vision model of variable resolution on the output of `_Patches`."""
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map patches (B, P, f + 3) to features (B, F)."""
-        there, shapes = pixels[..., -3].long(), pixels[:, 0, -2:].long()  # (B, P), (B, 2)
-        return self.model(pixels[..., :-3], there, shapes).pooler_output
 
 
 def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:

@@ -22,9 +22,9 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.e5 import E5File, build_bert, read_e5
-from pecl.encoders.loading.e5_tokenizer import build_tokenizer
+from pecl.encoders.loading.e5 import E5File, build_bert, build_tokenizer, read_e5
 from pecl.encoders.loading.weights import read_tensors, take_linear
+from pecl.encoders.pairs import MINI, MINI_POOLED
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import OutputError, WeightsError
 from pecl.files import check_regular, check_sha256, default_cache_dir, sha256_file, write_stream
@@ -87,15 +87,12 @@ def load_mini_text(
 ) -> MultilingualTextEncoder:
     """Load the text tower; `heads` is the file of the linear layers, and None gives the 384-wide mean itself."""
     file = read_e5(TEXT_WHEEL.find())
-    bert = build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256))
-    head = None if heads is None else read_head(heads, "text_head")
-    name = "mini-pooled" if head is None else "mini"
     is_shipped = heads is not None and dtype == torch.float32 and sha256_file(heads) == HEADS_SHA256
     encoder = MultilingualTextEncoder(
-        bert,
-        build_tokenizer(file.vocabulary),
-        head,
-        name=name,
+        build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256)),
+        build_tokenizer(file),
+        None if heads is None else read_head(heads, "text_head"),
+        name=MINI_POOLED if heads is None else MINI,
         text_prefix=TEXT_PREFIX,
         respells=True,
         fingerprint=FINGERPRINT if is_shipped else None,
@@ -144,7 +141,7 @@ def load_mini_image(
     backbone.load_state_dict(_read_efficientnet(IMAGE_WHEEL.find(), backbone))
     head = None if heads is None else read_head(heads, "image_head")
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**PREPROCESSING, is_training=False))
-    encoder = ImageEncoder(backbone, head, preprocess, name="mini", preprocessing=PREPROCESSING)
+    encoder = ImageEncoder(backbone, head, preprocess, name=MINI, preprocessing=PREPROCESSING)
     return encoder.to(device=device, dtype=dtype)
 
 
@@ -167,11 +164,8 @@ def mini_status() -> list[tuple[str, str, str]]:
             rows.append((f"weights {name}", "ok", f"{version(name)}, {path}"))
         except (WeightsError, PackageNotFoundError) as error:
             rows.append((f"weights {name}", "missing", str(error)))
-    found = HEADS.is_file()
-    rows.append(
-        ("weights mini heads", "ok" if found else "missing", str(HEADS) if found else f"reinstall pecl: no {HEADS}")
-    )
-    return rows
+    found = ("ok", str(HEADS)) if HEADS.is_file() else ("missing", f"reinstall pecl: no {HEADS}")
+    return [*rows, ("weights mini heads", *found)]
 
 
 def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:

@@ -3,23 +3,25 @@
 A tower is named `open_clip:<model>/<weights>`, or is a folder with `open_clip_config.json`, which a text tower needs no
 open_clip for. Of a text tower only the text half is read from the file of weights. Towers of open_clip around a
 transformers encoder, such as XLM-R with a head of two layers, keep the names of the encoder behind `text.transformer.`.
+
+The names of weights of open_clip's own text transformer stand against those of transformers' encoders of SigLIP and
+MetaCLIP 2. open_clip fuses the projections of query, key and value in one matrix (3d, d). They are split here, and
+joined on the way back. A projection of CLIP's kind is a matrix (d, D), the transpose of a linear layer's weight.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from transformers import PretrainedConfig
+from transformers import MetaClip2TextConfig, PretrainedConfig, SiglipTextConfig
 
 from pecl.encoders.cleaning import WHITESPACE, WHITESPACE_LOWER
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.hub import resolve
-from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.weights import first_line, read_config, read_json, read_tensors, take_linear
+from pecl.encoders.loading.weights import below, first_line, read_json, read_tensors
 from pecl.errors import WeightsError, install, unknown
 from pecl.files import sha256_file
 
@@ -27,8 +29,35 @@ PREFIX = "open_clip:"
 _PINNED = re.compile(r"(.+)@([0-9a-f]{64})")  # weights, and the SHA-256 that their file must have
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-POOLERS = {"mean_pooler": "mean", "cls_pooler": "cls", "cls_last_hidden_state_pooler": "cls"}
 LENGTH = 77  # tokens, where the config of a model does not say
+# Parts of open_clip's names, and of transformers' in their place; {} stands for q, k and v
+_RENAMED = (
+    ("token_embedding.", "embeddings.token_embedding."),
+    ("positional_embedding", "embeddings.position_embedding.weight"),
+    ("ln_final.", "final_layer_norm."),
+    ("transformer.resblocks.", "encoder.layers."),
+    (".ln_1.", ".layer_norm1."),
+    (".ln_2.", ".layer_norm2."),
+    (".attn.in_proj_", ".self_attn.{}_proj."),
+    (".attn.out_proj.", ".self_attn.out_proj."),
+    (".mlp.c_fc.", ".mlp.fc1."),
+    (".mlp.c_proj.", ".mlp.fc2."),
+)
+_TEXT = tuple(theirs for theirs, _ in _RENAMED if not theirs.startswith("."))  # beginnings of the text half's names
+_PROJECTION = "text_projection"
+# Settings of open_clip that change the computation, with the values under which it is transformers' encoder
+_PLAIN: dict[str, Any] = {
+    "ls_init_value": None,
+    "embed_cls": False,
+    "final_ln_after_pool": False,
+    "block_type": None,
+    "qk_norm": False,
+    "scaled_cosine_attn": False,
+    "scale_heads": False,
+    "scale_attn_inner": False,
+    "scale_attn": False,
+    "scale_fc": False,
+}
 
 
 def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEncoder:
@@ -104,11 +133,6 @@ class OpenClipText(NamedTuple):
         named = (self.settings.get("tokenizer_kwargs") or {}).get("clean", WHITESPACE)
         return WHITESPACE_LOWER if named == "lower" else named
 
-    @property
-    def length(self) -> int:
-        """Most tokens of a text."""
-        return self.settings.get("context_length", LENGTH)
-
 
 def is_open_clip(folder: Path) -> bool:
     """Return whether a folder is in open_clip's form."""
@@ -134,38 +158,80 @@ def read_named(name: str) -> OpenClipText:
 def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClipText:
     settings = config["text_cfg"]
     state = {name: tensor for name, tensor in read_tensors(source).items() if not name.endswith("position_ids")}
-    text = {name.removeprefix("text."): tensor for name, tensor in state.items() if name.startswith("text.")}
     tokenizer = folder
     if tokenizer is None or not (tokenizer / "tokenizer_config.json").exists():
         named = settings.get("hf_tokenizer_name")
         if not isinstance(named, str):
             raise WeightsError(f"the config of {source} names no hf_tokenizer_name: expected a multilingual text tower")
         tokenizer = resolve(named, "hf_tokenizer_name of its config", weights=False)
-    return OpenClipText(source, settings, config["embed_dim"], bool(config.get("quick_gelu")), text or state, tokenizer)
+    return OpenClipText(
+        source, settings, config["embed_dim"], bool(config.get("quick_gelu")), below(state, "text.") or state, tokenizer
+    )
 
 
-def encoder_parts(
-    text: OpenClipText, dtype: torch.dtype
-) -> tuple[PretrainedConfig, dict[str, torch.Tensor], nn.Module | None, str]:
-    """Return the encoder's config and weights, the head, and the pooling of a tower around a transformers encoder.
+def from_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights of open_clip's text transformer under transformers' names; `projection.…` is the head.
 
-    The head is open_clip's projection: none, one linear layer, or two with GELU between them.
+    Weights of other parts of the model, such as the image half, are left out.
     """
-    pooler = text.settings.get("hf_pooler_type") or "mean_pooler"
-    if pooler not in POOLERS:
-        raise WeightsError(f"{text.source}: {unknown('hf_pooler_type', pooler, POOLERS)}")
-    if other := [name for name in text.state if not name.startswith(("transformer.", "proj."))]:
-        raise WeightsError(f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.…")
-    if (text.tokenizer / "config.json").exists():
-        config = read_config(text.tokenizer)
-    else:
-        name = text.settings["hf_model_name"]
-        config = base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
-    prefix, head = "transformer.", None
-    if "proj.weight" in text.state:
-        head = take_linear(text.state, "proj", text.source, dtype)
-    elif "proj.0.weight" in text.state:
-        first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
-        head = nn.Sequential(first, nn.GELU(), last)
-    weights = {name.removeprefix(prefix): value for name, value in text.state.items() if name.startswith(prefix)}
-    return config, weights, head, POOLERS[pooler]
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        if name == _PROJECTION:
+            found["projection.weight"] = tensor.T.contiguous()
+        elif name.startswith(_PROJECTION):
+            found[name.replace(_PROJECTION, "projection")] = tensor
+        elif name.startswith(_TEXT):
+            for theirs, ours in _RENAMED:
+                name = name.replace(theirs, ours)
+            parts = zip("qkv", tensor.chunk(3), strict=True) if "{}" in name else [("", tensor)]
+            found |= {name.format(letter): part for letter, part in parts}
+    return found
+
+
+def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | None, bias: torch.Tensor | None) -> dict:
+    """Return the weights of a text half under open_clip's names: the reverse of `from_open_clip`.
+
+    The head has the `weight` (D, d), None without one, and the `bias` (D,), None for CLIP's matrix.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in backbone.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            continue
+        if ".q_proj." in name:
+            tensor = torch.cat([backbone[name.replace(".q_proj.", f".{letter}_proj.")] for letter in "qkv"])
+        name = name.replace(".q_proj.", ".{}_proj.")
+        for theirs, ours in _RENAMED:
+            name = name.replace(ours, theirs)
+        found[name] = tensor
+    if weight is not None and bias is None:
+        found[_PROJECTION] = weight.T.contiguous()
+    elif weight is not None and bias is not None:
+        found |= {f"{_PROJECTION}.weight": weight, f"{_PROJECTION}.bias": bias}
+    return found
+
+
+def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, source: Path) -> PretrainedConfig:
+    """Return transformers' config of a text half of open_clip's own; arguments as in `OpenClipText`."""
+    pooling = settings.get("pool_type", "argmax"), settings.get("no_causal_mask", False)
+    changed = [name for name, plain in _PLAIN.items() if settings.get(name, plain) != plain]
+    if pooling not in (("last", True), ("eos", False)) or changed:
+        told = ", ".join(changed) or f"pool_type {pooling[0]!r} {'without' if pooling[1] else 'with'} a causal mask"
+        raise WeightsError(
+            f"{source} is a text tower of open_clip with {told}: expected SigLIP (pool_type 'last', no causal mask), "
+            "MetaCLIP 2 (pool_type 'eos', a causal mask), or one around a transformers encoder (hf_model_name)"
+        )
+    gelu = "gelu_pytorch_tanh" if (settings.get("act_kwargs") or {}).get("approximate") == "tanh" else "gelu"
+    d = settings["width"]
+    sizes = {
+        "vocab_size": settings["vocab_size"],
+        "hidden_size": d,
+        "num_hidden_layers": settings["layers"],
+        "num_attention_heads": settings["heads"],
+        "intermediate_size": int(d * settings.get("mlp_ratio", 4.0)),
+        "max_position_embeddings": settings.get("context_length", LENGTH),
+        "hidden_act": "quick_gelu" if is_quick else gelu,
+        "layer_norm_eps": (settings.get("norm_kwargs") or {}).get("eps", 1e-5),
+    }
+    if pooling[1]:
+        return SiglipTextConfig(**sizes, projection_size=width)
+    return MetaClip2TextConfig(**sizes, projection_dim=width, eos_token_id=settings.get("eos_id", 2))

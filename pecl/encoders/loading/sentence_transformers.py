@@ -47,7 +47,7 @@ class Normalize(nn.Module):
 def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]:
     """Return the encoder's folder in that of a sentence-transformers model, and what is put around the encoder.
 
-    That are fields of `TextParts`; pooling and head, or `clean`, are absent where the encoder's checkpoint has them.
+    That are arguments of the tower; pooling and head, or `clean`, are absent where the encoder's checkpoint has them.
     """
     modules = _modules(folder)
     encoder = modules[0][1]
@@ -82,15 +82,12 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
         path = modules[0][1] / "router_config.json"
         modules = _listed(path, lambda document: [(document["types"][p], p) for p in document["structure"]["text"]])
     names = [name for name, _ in modules]
-    if names[:2] != ["Transformer", "Pooling"] and not (names[:1] == ["Transformer"] and _is_whole(modules[0][1])):
+    config = modules[0][1] / "config.json" if names[:1] == ["Transformer"] else None
+    is_whole = config is not None and config.exists() and "text_config" in read_json(config)  # with pooling and head
+    if names[:2] != ["Transformer", "Pooling"] and not is_whole:
         listed = ", ".join(names) or "nothing"
         raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
     return modules
-
-
-def _is_whole(encoder: Path) -> bool:
-    """Say whether a checkpoint holds both halves, and so the pooling and the head of its text half."""
-    return (encoder / "config.json").exists() and "text_config" in read_json(encoder / "config.json")
 
 
 def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> list[tuple[str, Path]]:
@@ -117,7 +114,13 @@ def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> 
     for name, path in modules:
         settings = path / "config.json"  # folders of others may have none for a Normalize
         if name == "Dense":
-            layers += _dense(path, dtype)
+            activation = str(read_json(settings).get("activation_function", "torch.nn.Tanh")).split(".")[-1]
+            if activation not in ACTIVATION_LAYERS:  # Tanh is the library's own
+                raise WeightsError(f"{settings}: {unknown('activation_function', activation, ACTIVATION_LAYERS)}")
+            state = read_state_dict(path)
+            check_names((), state.keys() - {"linear.weight", "linear.bias"}, path, "Dense")
+            layers.append(take_linear(state, "linear", path, dtype))
+            layers += [] if activation == "Identity" else [ACTIVATION_LAYERS[activation]()]
         elif name == "Normalize":
             is_added = settings.exists() and read_json(settings) == ADDED_BY_EXPORT
             layers += [] if is_added else [Normalize()]
@@ -126,15 +129,3 @@ def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> 
     if len(layers) <= 1:
         return layers[0] if layers else None
     return nn.Sequential(*layers)
-
-
-def _dense(folder: Path, dtype: torch.dtype) -> list[nn.Module]:
-    settings: dict[str, Any] = read_json(folder / "config.json")
-    activation = str(settings.get("activation_function", "torch.nn.Tanh")).split(".")[-1]  # Tanh is the library's own
-    if activation not in ACTIVATION_LAYERS:
-        problem = unknown("activation_function", activation, ACTIVATION_LAYERS)
-        raise WeightsError(f"{folder / 'config.json'}: {problem}")
-    state = read_state_dict(folder)
-    check_names((), state.keys() - {"linear.weight", "linear.bias"}, folder, "Dense")
-    linear = take_linear(state, "linear", folder, dtype)
-    return [linear] if activation == "Identity" else [linear, ACTIVATION_LAYERS[activation]()]

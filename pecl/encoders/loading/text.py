@@ -3,19 +3,26 @@
 A checkpoint is fetched once and is all that is needed: an M-CLIP tower is built from its config, not from the base
 model that the config names. The files of a folder tell its kind: `modules.json` is sentence-transformers,
 `open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
+
+With the shapes of published towers, and of the encoders that checkpoints of M-CLIP and open_clip only name, these load
+without their base model, and a dry run needs no checkpoint at all. Source: the `config.json` of each, and open_clip's
+table of models. `shapes.json` has of each encoder the fields of its config, and of each tower its encoder, the `width`
+of the embeddings (null without a layer behind the pooling), whether that layer `has_bias`, and the width `between` the
+two layers of a head of two.
 """
 
-from dataclasses import dataclass, replace
+import re
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
     MODEL_MAPPING,
+    AutoModel,
     AutoTokenizer,
     PretrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     SiglipTextConfig,
 )
@@ -23,10 +30,9 @@ from transformers import (
 from pecl.encoders.families import FAMILIES, finish_backbone, longest_sequence
 from pecl.encoders.loading import open_clip
 from pecl.encoders.loading.hub import resolve
-from pecl.encoders.loading.open_clip_names import from_open_clip, transformer_config
 from pecl.encoders.loading.sentence_transformers import read_layout
-from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.loading.weights import (
+    below,
     build_model,
     check_names,
     first_line,
@@ -36,23 +42,17 @@ from pecl.encoders.loading.weights import (
     take_linear,
 )
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import ConfigError, WeightsError, unknown
+from pecl.files import load_json
 
 IMAGE_PARTS = ("vision_model.", "visual_projection.", "logit_scale", "logit_bias")  # of a checkpoint of both halves
 DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
 
 
-@dataclass(frozen=True)
-class TextParts:
-    """Parts of a tower from a checkpoint; each reader fills in those of its format."""
+POOLERS = {"mean_pooler": "mean", "cls_pooler": "cls", "cls_last_hidden_state_pooler": "cls"}  # open_clip's names
+_TABLE: dict[str, dict[str, Any]] = load_json(Path(__file__).with_name("shapes.json"))
 
-    backbone: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    head: nn.Module | None = None
-    pooling: str = "mean"
-    text_prefix: str = ""
-    longest: int | None = None  # tokens; the format's own limit
-    clean: str = ""
+Parts = dict[str, Any]  # arguments of a `MultilingualTextEncoder`, and `longest`, the format's own limit in tokens
 
 
 def load_text_checkpoint(
@@ -73,27 +73,53 @@ def load_text_checkpoint(
         folder = resolve(name_or_path, "--text-model PATH")
         if (folder / "modules.json").exists():
             encoder, around = read_layout(folder, dtype)
-            parts = replace(_read_encoder(encoder, dtype), **around)
+            parts = _read_encoder(encoder, dtype) | around
         elif open_clip.is_open_clip(folder):
             parts = _read_open_clip(open_clip.read_folder(folder), dtype)
         elif read_json(folder / "config.json").get("model_type") == "M-CLIP":
             parts = _read_mclip(folder, dtype)
         else:
             parts = _read_encoder(folder, dtype)
-    tower = MultilingualTextEncoder(
-        parts.backbone,
-        parts.tokenizer,
-        parts.head,
-        name=name,
-        text_prefix=parts.text_prefix,
-        max_length=_max_length(max_length, parts),
-        pooling=pooling or parts.pooling,
-        clean=parts.clean,
-    )
-    return tower.to(device)
+    longest = _max_length(max_length, parts["tokenizer"], parts["backbone"].config, parts.pop("longest", None))
+    parts |= {} if pooling is None else {"pooling": pooling}
+    return MultilingualTextEncoder(**parts, name=name, max_length=longest).to(device)
 
 
-def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
+def base_config(name: str) -> PretrainedConfig | None:
+    """Return the shape of the encoder `name`, or None for one that is not known here."""
+    return _config(name) if name in _TABLE["encoders"] else None
+
+
+def _config(encoder: str | dict[str, Any]) -> PretrainedConfig:
+    """Return the config of an encoder by its name or its fields."""
+    if isinstance(encoder, str):
+        return _config(_TABLE["encoders"][encoder])
+    return CONFIG_MAPPING[encoder["model_type"]](**{k: v for k, v in encoder.items() if k != "model_type"})
+
+
+def known_tower(name: str) -> MultilingualTextEncoder | None:
+    """Return the text tower of a published checkpoint, without values and tokenizer; None for all other names.
+
+    Its parameters are on the device `meta`.
+    """
+    shape = _TABLE["towers"].get(name)
+    if shape is None:
+        return None
+    config, width, between = _config(shape["encoder"]), shape["width"], shape.get("between")
+    family = FAMILIES[config.model_type]
+    d = config.hidden_size
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(config) if family.encoder is None else family.encoder(config)
+        head: nn.Module | None = None if width is None else nn.Linear(d, width, shape.get("has_bias", True))
+        if width is not None and between is not None:
+            head = nn.Sequential(nn.Linear(d, between, False), nn.GELU(), nn.Linear(between, width, False))
+    finish_backbone(backbone)
+    longest = open_clip.LENGTH if name.startswith(open_clip.PREFIX) else DEFAULT_MAX_LENGTH
+    length = min(longest, longest_sequence(config))
+    return MultilingualTextEncoder(backbone, None, head, name=name, pooling=family.pooling, max_length=length)
+
+
+def _read_mclip(folder: Path, dtype: torch.dtype) -> Parts:
     base = read_json(folder / "config.json").get("modelBase")
     if not isinstance(base, str):
         raise WeightsError(f"{folder / 'config.json'} lacks modelBase, the name of the encoder that M-CLIP was made of")
@@ -102,37 +128,71 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
     known = ("transformer", "LinearTransformation")
     check_names((), {name for name in state if name.split(".")[0] not in known}, folder, "M-CLIP")
     head = take_linear(state, "LinearTransformation", folder, dtype)
-    prefix = "transformer."
-    weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    backbone = build_model(_model_class(config), config, weights, folder, dtype, prefix=prefix)
-    return TextParts(backbone, _read_tokenizer(folder, config), head)
+    return _parts(config, below(state, "transformer."), folder, dtype, folder, "transformer.") | {"head": head}
 
 
-def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> TextParts:
+def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
+    """Return the parts of open_clip's own text transformer, or of a tower around a transformers encoder.
+
+    The head of the latter is open_clip's projection: none, one linear layer, or two with GELU between them.
+    """
     if not text.settings.get("hf_model_name"):
-        config = transformer_config(text.settings, text.width, text.is_quick, text.source)
-        state = from_open_clip(text.state)
-        return _half_parts(config, state, text.source, dtype, text.tokenizer, text.clean)
-    config, weights, head, pooling = open_clip.encoder_parts(text, dtype)
-    backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
-    finish_backbone(backbone)
-    tokenizer = _read_tokenizer(text.tokenizer, config)
-    return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
+        config = open_clip.transformer_config(text.settings, text.width, text.is_quick, text.source)
+        return _half_parts(config, open_clip.from_open_clip(text.state), text.source, dtype, text.tokenizer, text.clean)
+    pooler = text.settings.get("hf_pooler_type") or "mean_pooler"
+    if pooler not in POOLERS:
+        raise WeightsError(f"{text.source}: {unknown('hf_pooler_type', pooler, POOLERS)}")
+    if other := [name for name in text.state if not name.startswith(("transformer.", "proj."))]:
+        raise WeightsError(f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.…")
+    if (text.tokenizer / "config.json").exists():
+        config = read_config(text.tokenizer)
+    else:
+        name = text.settings["hf_model_name"]
+        config = base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
+    head = None
+    if "proj.weight" in text.state:
+        head = take_linear(text.state, "proj", text.source, dtype)
+    elif "proj.0.weight" in text.state:
+        first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
+        head = nn.Sequential(first, nn.GELU(), last)
+    weights, longest = below(text.state, "transformer."), text.settings.get("context_length", open_clip.LENGTH)
+    parts = _parts(config, weights, text.source, dtype, text.tokenizer, "text.transformer.")
+    return parts | {"head": head, "pooling": POOLERS[pooler], "longest": longest, "clean": text.clean}
 
 
-def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
+def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
     config = _text_config(read_config(folder))
     family = FAMILIES.get(config.model_type)
     if family is not None and family.encoder is not None:
-        return _half_parts(config, _half_of(folder, config), folder, dtype, folder, family.clean)
+        own = re.compile(rf"^(text_model\.)?{family.projection}\.")
+        state = {
+            own.sub("projection.", name).removeprefix("text_model."): value
+            for name, value in read_state_dict(folder).items()
+            if not name.startswith(IMAGE_PARTS)
+        }
+        return _half_parts(config, state, folder, dtype, folder, family.clean)
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type
         raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text tower: {', '.join(FAMILIES)}")
-    model_class, state = _model_class(config), read_state_dict(folder)
-    prefix = f"{model_class.base_model_prefix}."  # of a checkpoint with task heads: `roberta.`, `bert.` etc.
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    backbone = build_model(model_class, config, own or state, folder, dtype)
-    return TextParts(backbone, _read_tokenizer(folder, config))
+    state = read_state_dict(folder)
+    prefix = cast(Any, MODEL_MAPPING[type(config)]).base_model_prefix  # of one with task heads: `roberta`, `bert` etc.
+    return _parts(config, below(state, f"{prefix}.") or state, folder, dtype, folder)
+
+
+def _parts(
+    config: PretrainedConfig,
+    state: dict[str, torch.Tensor],
+    source: Path,
+    dtype: torch.dtype,
+    folder: Path,
+    prefix: str = "",
+) -> Parts:
+    """Return the encoder of the weights of `source`, see `build_model`, and the tokenizer in `folder`."""
+    family = FAMILIES.get(config.model_type)
+    model_class = (family and family.encoder) or cast(Any, MODEL_MAPPING[type(config)])
+    backbone = build_model(model_class, config, state, source, dtype, prefix=prefix)
+    finish_backbone(backbone)
+    return {"backbone": backbone, "tokenizer": _read_tokenizer(folder, config)}
 
 
 def _text_config(config: PretrainedConfig) -> PretrainedConfig:
@@ -150,40 +210,22 @@ def _text_config(config: PretrainedConfig) -> PretrainedConfig:
     return text
 
 
-def _half_of(folder: Path, config: PretrainedConfig) -> dict[str, torch.Tensor]:
-    """Return the weights of the text half in a folder of transformers; `projection.…` is the head."""
-    state = {
-        name.removeprefix("text_model."): value
-        for name, value in read_state_dict(folder).items()
-        if not name.startswith(IMAGE_PARTS)
-    }
-    prefix = f"{FAMILIES[config.model_type].projection}."
-    return {
-        f"projection.{name.removeprefix(prefix)}" if name.startswith(prefix) else name: value
-        for name, value in state.items()
-    }
-
-
 def _half_parts(
     config: PretrainedConfig, state: dict[str, torch.Tensor], source: Path, dtype: torch.dtype, folder: Path, clean: str
-) -> TextParts:
-    """Return the parts of a text half, by its weights of the file or folder `source`, and the tokenizer in `folder`."""
+) -> Parts:
+    """Return the parts of a text half, arguments as in `_parts`; the weights `projection.…` are the head's.
+
+    Refuse a tokenizer that does not end a text as the encoder was trained with, or pads at the wrong end.
+    """
     projection = {name: state.pop(name) for name in list(state) if name.startswith("projection.")}
     head = take_linear(projection, "projection", source, dtype) if projection else None
     config.attention_dropout = 0.0  # torch would draw it for a whole batch; the published towers have none
     if isinstance(config, SiglipTextConfig):  # transformers puts a head into the encoder, which pecl does not use
         d, width = config.hidden_size, config.projection_size or config.hidden_size
         state |= {"head.weight": torch.zeros(width, d, dtype=dtype), "head.bias": torch.zeros(width, dtype=dtype)}
-    backbone = build_model(_model_class(config), config, state, source, dtype)
-    finish_backbone(backbone)
-    tokenizer = _read_tokenizer(folder, backbone.config)
-    _check_ends(tokenizer, backbone.config, folder)
-    return TextParts(backbone, tokenizer, head, FAMILIES[config.model_type].pooling, clean=clean)
-
-
-def _check_ends(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, folder: Path) -> None:
-    """Refuse a tokenizer that does not end a text as the encoder was trained with, or pads at the wrong end."""
-    family, last = FAMILIES[config.model_type], tokenizer("a")["input_ids"][-1:]
+    parts = _parts(config, state, source, dtype, folder)
+    tokenizer, family = parts["tokenizer"], FAMILIES[config.model_type]
+    last = tokenizer("a")["input_ids"][-1:]
     end = config.eos_token_id if family.causal else tokenizer.eos_token_id
     if end is None or last != [end]:
         raise WeightsError(
@@ -195,12 +237,7 @@ def _check_ends(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, fo
             f"the tokenizer in {folder} pads on the {tokenizer.padding_side}, and the text tower pools the last "
             'position: expected the padding_side "right"'
         )
-
-
-def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
-    family = FAMILIES.get(config.model_type)
-    own = None if family is None else family.encoder
-    return own or cast("type[PreTrainedModel]", MODEL_MAPPING[type(config)])
+    return parts | {"head": head, "pooling": family.pooling, "clean": clean}
 
 
 def _read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBase:
@@ -218,13 +255,14 @@ def _read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokeniz
     return tokenizer
 
 
-def _max_length(asked: int | None, parts: TextParts) -> int:
-    config = parts.backbone.config
-    limit = parts.tokenizer.model_max_length
+def _max_length(
+    asked: int | None, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, longest: int | None
+) -> int:
+    limit = tokenizer.model_max_length
     if hasattr(config, "max_position_embeddings"):
         limit = min(limit, longest_sequence(config))
     if asked is None:
-        return min(DEFAULT_MAX_LENGTH, limit, parts.longest or limit)
+        return min(DEFAULT_MAX_LENGTH, limit, longest or limit)
     if not 1 <= asked <= limit:
         raise ConfigError(f"max_length: expected a whole number from 1 to {limit}, got {asked}")
     return asked

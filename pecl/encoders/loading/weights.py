@@ -101,6 +101,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+def below(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
 def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: torch.dtype) -> nn.Linear:
     """Return the linear layer of the tensors `<name>.weight` (D, d) and, where there, `<name>.bias` (D,)."""
     weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")

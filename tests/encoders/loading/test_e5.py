@@ -10,8 +10,15 @@ import pytest
 import torch
 from helpers.tiny_e5 import FEED_FORWARD, HEADS, HIDDEN, PIECES, TABLE, write_tiny
 
-from pecl.encoders.loading.e5 import EMBEDDING_NAMES, LAYER_MODULES, build_bert, read_e5
-from pecl.encoders.loading.e5_tokenizer import LETTERS, build_normalizer, build_tokenizer
+from pecl.encoders.loading.e5 import (
+    EMBEDDING_NAMES,
+    LAYER_MODULES,
+    LETTERS,
+    build_bert,
+    build_normalizer,
+    build_tokenizer,
+    read_e5,
+)
 from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
 from pecl.files import load_json
 
@@ -50,9 +57,9 @@ def test_reads_back_exactly_what_was_written(tiny):
     assert set(tensors) == set(names.values())
     for name, values in expected.items():
         assert tensors[names[name]].flatten().tolist() == pytest.approx(values, abs=0, rel=1e-7)
-    assert list(zip(file.vocabulary.pieces, file.vocabulary.scores, strict=True)) == PIECES
-    assert file.vocabulary.special == {"bos": 0, "eos": 2, "pad": 1, "unk": 3}
-    assert file.vocabulary.normalization == TABLE
+    assert list(zip(file.pieces, file.scores, strict=True)) == PIECES
+    assert file.special == {"bos": 0, "eos": 2, "pad": 1, "unk": 3}
+    assert file.normalization == TABLE
     held = build_bert(file.config, tensors).state_dict()  # the tensors themselves, not copies
     assert {name: t.data_ptr() for name, t in held.items()} == {name: t.data_ptr() for name, t in tensors.items()}
     config = file.config
@@ -72,7 +79,7 @@ def test_reads_back_exactly_what_was_written(tiny):
 )
 def test_tiny_tokenizer_by_hand(tiny, text, pieces):
     """Expected segmentations worked out from the scores of PIECES."""
-    tokenizer = build_tokenizer(read_e5(tiny[0]).vocabulary)
+    tokenizer = build_tokenizer(read_e5(tiny[0]))
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.convert_ids_to_tokens(ids) == ["<s>", *pieces, "</s>"]
 
@@ -126,9 +133,9 @@ def test_token_counts_agree_with_the_wheels_engine(text_tower, engine):
 @pytest.mark.weights
 def test_normalizer_is_the_table(e5_file):
     """Every character: as the table says; only characters that are no part of any piece may differ."""
-    table = e5_file.vocabulary.normalization
+    table = e5_file.normalization
     normalizer = build_normalizer(table)
-    in_pieces, letters = set("".join(e5_file.vocabulary.pieces)), str.maketrans(load_json(LETTERS))
+    in_pieces, letters = set("".join(e5_file.pieces)), str.maketrans(load_json(LETTERS))
     for codepoint in range(1, 0x110000):
         character = chr(codepoint)
         if unicodedata.category(character) in ("Cs", "Cn", "Co"):
@@ -152,4 +159,4 @@ def test_normalizer_is_the_table(e5_file):
 def test_letters_that_the_vocabulary_lacks_are_read_by_their_sound(text_tower, e5_file, text, read):
     assert text_tower.tokenize([text]) == text_tower.tokenize([read])
     assert text_tower.tokenizer.unk_token_id not in text_tower.tokenize([text])[0]
-    assert set(load_json(LETTERS)) & set(e5_file.vocabulary.pieces) == set("ཀོ༎")  # without the rest of their script
+    assert set(load_json(LETTERS)) & set(e5_file.pieces) == set("ཀོ༎")  # without the rest of their script

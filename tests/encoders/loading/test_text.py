@@ -17,8 +17,7 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.text import load_text_checkpoint
+from pecl.encoders.loading.text import base_config, load_text_checkpoint
 from pecl.errors import ConfigError, WeightsError
 
 LAYOUTS = ("bin", "safetensors", "sharded-bin", "sharded-safetensors")
