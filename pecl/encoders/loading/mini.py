@@ -27,7 +27,7 @@ from pecl.encoders.loading.weights import read_tensors, take_linear
 from pecl.encoders.pairs import MINI, MINI_POOLED
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import OutputError, WeightsError
-from pecl.files import check_regular, check_sha256, default_cache_dir, sha256_file, write_stream
+from pecl.files import check_sha256, default_cache_dir, sha256_file, write_stream
 
 logger = logging.getLogger(__name__)
 
@@ -174,10 +174,10 @@ def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tenso
     The checkpoint's entries are in the order of timm's, under other names; the last two are the classifier, which
     is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other order is taken for it.
     """
-    check_regular(path)
-    entries = torch.load(path, map_location="cpu", weights_only=True)
     state = {}
-    for (source, tensor), (name, wanted) in zip(entries.items(), backbone.state_dict().items(), strict=False):
+    for (source, tensor), (name, wanted) in zip(
+        read_tensors(path).items(), backbone.state_dict().items(), strict=False
+    ):
         if source.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != wanted.shape:
             raise WeightsError(f"{path}: {source} does not fit {IMAGE_ARCHITECTURE}'s {name}, {tuple(wanted.shape)}")
         state[name] = tensor

@@ -149,15 +149,14 @@ def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
     else:
         name = text.settings["hf_model_name"]
         config = base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
-    head = None
-    if "proj.weight" in text.state:
-        head = take_linear(text.state, "proj", text.source, dtype)
-    elif "proj.0.weight" in text.state:
-        first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
-        head = nn.Sequential(first, nn.GELU(), last)
     weights, longest = below(text.state, "transformer."), text.settings.get("context_length", open_clip.LENGTH)
     parts = _parts(config, weights, text.source, dtype, text.tokenizer, "text.transformer.")
-    return parts | {"head": head, "pooling": POOLERS[pooler], "longest": longest, "clean": text.clean}
+    if "proj.weight" in text.state:
+        parts["head"] = take_linear(text.state, "proj", text.source, dtype)
+    elif "proj.0.weight" in text.state:
+        first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
+        parts["head"] = nn.Sequential(first, nn.GELU(), last)
+    return parts | {"pooling": POOLERS[pooler], "longest": longest, "clean": text.clean}
 
 
 def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
@@ -192,7 +191,7 @@ def _parts(
     model_class = (family and family.encoder) or cast(Any, MODEL_MAPPING[type(config)])
     backbone = build_model(model_class, config, state, source, dtype, prefix=prefix)
     finish_backbone(backbone)
-    return {"backbone": backbone, "tokenizer": _read_tokenizer(folder, config)}
+    return {"backbone": backbone, "tokenizer": _read_tokenizer(folder, config), "head": None}
 
 
 def _text_config(config: PretrainedConfig) -> PretrainedConfig:
