@@ -17,26 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pecl.encoders import batches
+from pecl.encoders import batches, layers
 from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
 from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
-from pecl.encoders.layers import (
-    CACHED_BYTES,
-    POOLINGS,
-    CachedLayers,
-    attendable,
-    can_pack,
-    encode_packed,
-    encode_padded,
-    knows_attention,
-    our_attention,
-    packing_of,
-    run_layers,
-)
+from pecl.encoders.layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.memory import to_device
 from pecl.encoders.row_adapter import RowAdapter
 from pecl.encoders.tokenizing import Tokenizing
@@ -79,8 +67,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         fingerprint: str | None = None,
     ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ConfigError(unknown("pooling", pooling, POOLINGS))
+        if pooling not in layers.POOLINGS:
+            raise ConfigError(unknown("pooling", pooling, layers.POOLINGS))
         if not isinstance(backbone, Bert):
             register_with_transformers()
         self.backbone: Any = backbone  # transformers' model or `Bert`
@@ -163,12 +151,12 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         if cached is not None and cached.pools:
             return cached.of(input_ids, attention_mask)
         hidden, pooling_mask = self._hidden(input_ids, attention_mask, cached)  # (B, L or 1, d), (B, L)
-        return POOLINGS[self.pooling](hidden, pooling_mask[:, -hidden.shape[1] :])  # (B, L or 1, d) -> (B, d)
+        return layers.POOLINGS[self.pooling](hidden, pooling_mask[:, -hidden.shape[1] :])  # (B, L or 1, d) -> (B, d)
 
     def _hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cached: CachedLayers | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens = int(attention_mask.sum())
+        backbone, seeds, tokens = self.backbone, self.dropout_seeds, int(attention_mask.sum())
         ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
         extended = None if self.adapter is None else self.adapter.extend_inputs(ids, mask)
         states, start = (None, 0)  # (1, T, d), and the layer that takes them
@@ -178,18 +166,18 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             pack = (lambda _: None) if self.adapter is None else self.adapter.pack
             pack(attention_mask.sum(1).cpu())
             try:
-                return encode_packed(self.backbone, input_ids, attention_mask, self.dropout_seeds, states, start), mask
+                return layers.encode_packed(backbone, input_ids, attention_mask, seeds, states, start), mask
             finally:
                 pack(None)
         is_padded = tokens < attention_mask.numel()
         if states is not None:
-            padded = packing_of(self.backbone, attention_mask).unpack(states)  # (B, L, d)
-            seen = attendable(self.backbone, mask, is_padded)
-            return run_layers(self.backbone, padded, None, start, mask=seen, only_last=self.reads_last), mask
-        ours = self.training and self.dropout_seeds.seeds is not None and knows_attention(self.backbone)
+            padded = layers.packing_of(backbone, attention_mask).unpack(states)  # (B, L, d)
+            seen = layers.attendable(backbone, mask, is_padded)
+            return layers.run_layers(backbone, padded, None, start, mask=seen, only_last=self.reads_last), mask
+        ours = self.training and seeds.seeds is not None and layers.knows_attention(backbone)
         given, mask, pooling_mask = extended or (ids, mask, mask)
-        with our_attention(self.backbone) if ours else nullcontext():
-            return encode_padded(self.backbone, given, mask, is_padded, self.reads_last), pooling_mask
+        with layers.our_attention(backbone) if ours else nullcontext():
+            return layers.encode_padded(backbone, given, mask, is_padded, self.reads_last), pooling_mask
 
     @contextmanager
     def caching(self, lists: Iterable[TokenIds], limit: int = CACHED_BYTES) -> Iterator[CachedLayers | None]:
@@ -200,7 +188,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         with an adapter in the first layer or below it, and with another attention than torch's SDPA.
         """
         first = 0 if self.adapter is None else self.adapter.first_layer
-        if first == 0 or not can_pack(self.backbone):
+        if first == 0 or not layers.can_pack(self.backbone):
             yield None
             return
         self.eval()
@@ -215,7 +203,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     def draws_by_row(self) -> bool:
         """Whether all dropout of the backbone can be drawn by row, that of its attention too; see `dropout`."""
         inner = getattr(self.backbone.config, "attention_probs_dropout_prob", None)
-        return inner == 0 or knows_attention(self.backbone)
+        return inner == 0 or layers.knows_attention(self.backbone)
 
     @property
     def reads_last(self) -> bool:
@@ -226,7 +214,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Return whether batches can be packed, and have padding that can be left out."""
         if self.family is not None and self.family.is_fixed:
             return False
-        return self.packing and (self.adapter is None or self.adapter.works_on_tokens) and can_pack(self.backbone)
+        takes_tokens = self.adapter is None or self.adapter.works_on_tokens
+        return self.packing and takes_tokens and layers.can_pack(self.backbone)
 
     @torch.inference_mode()
     def encode_batches(

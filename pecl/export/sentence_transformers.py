@@ -15,23 +15,7 @@ from typing import Any
 from transformers import CLIPVisionModel, PreTrainedModel, SiglipVisionModel
 
 from pecl.adapters.formats.files import AdapterFile, merge_adapter
-from pecl.encoders import contract
-from pecl.encoders.export import (
-    CLASSES,
-    UNIT_LENGTH,
-    Part,
-    after_encoder,
-    check_folder,
-    exported_folder,
-    head_parts,
-    save_text_encoder,
-    small_part,
-    text_parts,
-    transformer_settings,
-    write_encoder_settings,
-    write_layout,
-    write_modules,
-)
+from pecl.encoders import contract, export
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
@@ -55,15 +39,15 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
         OutputError: `target` exists already or cannot be written.
     """
     if image is None:
-        return save_text_encoder(text, target)
+        return export.save_text_encoder(text, target)
     check_pair(text, image)
     routes = {
         route: {f"{route}_{i}_{part.kind}": part for i, part in enumerate(parts)}
-        for route, parts in (("text", text_parts(text)), ("image", _image_parts(image)))
+        for route, parts in (("text", export.text_parts(text)), ("image", _image_parts(image)))
     }
     modules = routes["text"] | routes["image"]
     document = {
-        "types": {place: CLASSES[part.kind] for place, part in modules.items()},
+        "types": {place: export.CLASSES[part.kind] for place, part in modules.items()},
         "structure": {route: list(places) for route, places in routes.items()},
         "parameters": {
             "default_route": "text",
@@ -71,11 +55,11 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
             "route_mappings": {ROUTES[route]: route for route in routes},
         },
     }
-    with exported_folder(target, partial(check_folder, text)) as folder:
+    with export.exported_folder(target, partial(export.check_folder, text)) as folder:
         for place, part in modules.items():
             part.write(folder / place)
         write_json(folder / "router_config.json", document)
-        write_modules(text, {"": "Router"}, folder)
+        export.write_modules(text, {"": "Router"}, folder)
     return Path(target)
 
 
@@ -98,15 +82,15 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
 
     def write_encoder(folder: Path) -> None:
         encoder = write_encoder_adapter(folder, adapter, tower, base)
-        write_encoder_settings(tower, folder, tokenizer=None if tower.names_languages else encoder)
+        export.write_encoder_settings(tower, folder, tokenizer=None if tower.names_languages else encoder)
 
-    parts = [Part("Transformer", write_encoder), *after_encoder(merged)]
-    with exported_folder(target, partial(check_folder, merged, by_pecl=False)) as folder:
-        write_layout(merged, parts, folder)
+    parts = [export.Part("Transformer", write_encoder), *export.after_encoder(merged)]
+    with export.exported_folder(target, partial(export.check_folder, merged, by_pecl=False)) as folder:
+        export.write_layout(merged, parts, folder)
     return Path(target)
 
 
-def _image_parts(tower: ImageEncoder) -> list[Part]:
+def _image_parts(tower: ImageEncoder) -> list[export.Part]:
     """Return the modules of an image tower: Transformer, those of the head, and the one that scales to length 1.
 
     Raise ConfigError if its backbone has no class in transformers.
@@ -127,14 +111,14 @@ def _image_parts(tower: ImageEncoder) -> list[Part]:
                 "model_type": "timm_wrapper",
                 "pretrained_cfg": {**tower.preprocessing, "architecture": name},
             }
-            small_part("Transformer", config, tower.backbone.state_dict()).write(folder)
+            export.small_part("Transformer", config, tower.backbone.state_dict()).write(folder)
         else:
             _write_vision(tower, not_none(vision, "class of the vision model"), folder)
-        settings = transformer_settings("image", "pooler_output", "sentence_embedding")
+        settings = export.transformer_settings("image", "pooler_output", "sentence_embedding")
         settings["processor_kwargs"] = {"backend": "pil"}  # torchvision's resizing gives other pixels
         write_json(folder / "sentence_bert_config.json", settings)
 
-    return [Part("Transformer", write), *head_parts(tower.head), UNIT_LENGTH]
+    return [export.Part("Transformer", write), *export.head_parts(tower.head), export.UNIT_LENGTH]
 
 
 def timm_name(tower: ImageEncoder) -> str | None:

@@ -19,7 +19,7 @@ TEXTS = ["a dog", LONG, ALIKE, "a red car stands in a street"]  # the last two a
 def packed_passes(monkeypatch):
     """Counts the passes that are packed."""
     calls = []
-    monkeypatch.setattr("pecl.encoders.text.encode_packed", lambda *a: calls.append(1) or encode_packed(*a))
+    monkeypatch.setattr("pecl.encoders.layers.encode_packed", lambda *a: calls.append(1) or encode_packed(*a))
     return calls
 
 

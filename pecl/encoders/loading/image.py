@@ -11,30 +11,14 @@ from typing import Any, cast
 
 import timm
 import torch
+import transformers
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
-from transformers import (
-    AutoImageProcessor,
-    CLIPVisionModelWithProjection,
-    MetaClip2VisionModelWithProjection,
-    PreTrainedModel,
-    Siglip2VisionModel,
-    SiglipVisionModel,
-)
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading import open_clip
+from pecl.encoders.loading import open_clip, weights
 from pecl.encoders.loading.hub import resolve
-from pecl.encoders.loading.weights import (
-    build_model,
-    first_line,
-    read_config,
-    read_json,
-    read_state_dict,
-    read_tensors,
-    take_linear,
-)
 from pecl.errors import WeightsError, one_line, suggest
 
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
@@ -43,14 +27,14 @@ PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm mode
 # Beginnings of the names of a transformers checkpoint's weights that are not the image half's
 TEXT_PARTS = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
 
-IMAGE_ARCHITECTURES: dict[str, type[PreTrainedModel]] = {
-    "clip": CLIPVisionModelWithProjection,
-    "clip_vision_model": CLIPVisionModelWithProjection,
-    "siglip": SiglipVisionModel,  # SigLIP 2 with a fixed resolution says so too
-    "siglip_vision_model": SiglipVisionModel,
-    "siglip2": Siglip2VisionModel,  # variable resolution
-    "metaclip_2": MetaClip2VisionModelWithProjection,
-    "metaclip_2_vision_model": MetaClip2VisionModelWithProjection,
+IMAGE_ARCHITECTURES: dict[str, type[transformers.PreTrainedModel]] = {
+    "clip": transformers.CLIPVisionModelWithProjection,
+    "clip_vision_model": transformers.CLIPVisionModelWithProjection,
+    "siglip": transformers.SiglipVisionModel,  # SigLIP 2 with a fixed resolution says so too
+    "siglip_vision_model": transformers.SiglipVisionModel,
+    "siglip2": transformers.Siglip2VisionModel,  # variable resolution
+    "metaclip_2": transformers.MetaClip2VisionModelWithProjection,
+    "metaclip_2_vision_model": transformers.MetaClip2VisionModelWithProjection,
 }
 
 
@@ -70,7 +54,7 @@ def load_image_checkpoint(
         folder = resolve(name_or_path, "--image-model PATH")
         if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
             encoder = open_clip.load_image(name, f"local-dir:{folder}")
-        elif "architecture" in read_json(folder / "config.json"):
+        elif "architecture" in weights.read_json(folder / "config.json"):
             encoder = _read_timm(folder, name, dtype)
         else:
             encoder = _read_transformers(folder, name, dtype)
@@ -78,18 +62,18 @@ def load_image_checkpoint(
 
 
 def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
-    config = read_config(folder)
+    config = weights.read_config(folder)
     model_class = IMAGE_ARCHITECTURES.get(config.model_type)
     if model_class is None:
         raise WeightsError(
             f"{folder} holds the architecture {config.model_type!r}, expected an image tower: "
             f"one of {', '.join(IMAGE_ARCHITECTURES)}, or timm's or open_clip's"
         )
-    state = {key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(TEXT_PARTS)}
+    state = {key: tensor for key, tensor in weights.read_state_dict(folder).items() if not key.startswith(TEXT_PARTS)}
     vision = getattr(config, "vision_config", config)
     if hasattr(config, "projection_dim"):
         vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
-    model = build_model(model_class, vision, state, folder, dtype)
+    model = weights.build_model(model_class, vision, state, folder, dtype)
     head: nn.Linear | None = getattr(model, "visual_projection", None)  # after the pooled features
     backbone, preprocess = _PooledFeatures(model.vision_model if head is not None else model), _Preprocess(folder)
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
@@ -117,12 +101,14 @@ class _Preprocess:
     """
 
     def __init__(self, folder: Path) -> None:
-        read_json(folder / "preprocessor_config.json")  # its errors are one sentence
+        weights.read_json(folder / "preprocessor_config.json")  # its errors are one sentence
         try:
-            self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+            self.processor = transformers.AutoImageProcessor.from_pretrained(
+                folder, backend="pil", local_files_only=True
+            )
         except (OSError, ValueError, TypeError) as error:
             path = folder / "preprocessor_config.json"
-            raise WeightsError(f"{path} describes no preprocessing: {first_line(error)}") from error
+            raise WeightsError(f"{path} describes no preprocessing: {weights.first_line(error)}") from error
         self.settings = json.loads(self.processor.to_json_string())
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
@@ -140,11 +126,11 @@ class _Preprocess:
 
 
 def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
-    architecture = read_json(folder / "config.json")["architecture"]
+    architecture = weights.read_json(folder / "config.json")["architecture"]
     if not timm.is_model(architecture):
         hint = suggest(architecture, timm.list_models())
         raise WeightsError(f"{folder / 'config.json'} names {architecture!r}, expected a model of timm{hint}")
-    read_state_dict(folder)  # names weights that are missing or cut short
+    weights.read_state_dict(folder)  # names weights that are missing or cut short
     try:
         backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes
     except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -153,7 +139,8 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     projection = folder / PROJECTION_FILE
     head = None
     if projection.exists():
-        head = take_linear({f"linear.{k}": v for k, v in read_tensors(projection).items()}, "linear", projection, dtype)
+        state = {f"linear.{name}": tensor for name, tensor in weights.read_tensors(projection).items()}
+        head = weights.take_linear(state, "linear", projection, dtype)
     settings = resolve_model_data_config(backbone)
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**settings, is_training=False))
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=settings)

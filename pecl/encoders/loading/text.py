@@ -28,19 +28,9 @@ from transformers import (
 )
 
 from pecl.encoders.families import FAMILIES, finish_backbone, longest_sequence
-from pecl.encoders.loading import open_clip
+from pecl.encoders.loading import open_clip, weights
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.sentence_transformers import read_layout
-from pecl.encoders.loading.weights import (
-    below,
-    build_model,
-    check_names,
-    first_line,
-    read_config,
-    read_json,
-    read_state_dict,
-    take_linear,
-)
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
 from pecl.files import load_json
@@ -76,7 +66,7 @@ def load_text_checkpoint(
             parts = _read_encoder(encoder, dtype) | around
         elif open_clip.is_open_clip(folder):
             parts = _read_open_clip(open_clip.read_folder(folder), dtype)
-        elif read_json(folder / "config.json").get("model_type") == "M-CLIP":
+        elif weights.read_json(folder / "config.json").get("model_type") == "M-CLIP":
             parts = _read_mclip(folder, dtype)
         else:
             parts = _read_encoder(folder, dtype)
@@ -120,15 +110,15 @@ def known_tower(name: str) -> MultilingualTextEncoder | None:
 
 
 def _read_mclip(folder: Path, dtype: torch.dtype) -> Parts:
-    base = read_json(folder / "config.json").get("modelBase")
+    base = weights.read_json(folder / "config.json").get("modelBase")
     if not isinstance(base, str):
         raise WeightsError(f"{folder / 'config.json'} lacks modelBase, the name of the encoder that M-CLIP was made of")
-    config = base_config(base) or read_config(resolve(base, "modelBase of its config.json", weights=False))
-    state = read_state_dict(folder)
+    config = base_config(base) or weights.read_config(resolve(base, "modelBase of its config.json", weights=False))
+    state = weights.read_state_dict(folder)
     known = ("transformer", "LinearTransformation")
-    check_names((), {name for name in state if name.split(".")[0] not in known}, folder, "M-CLIP")
-    head = take_linear(state, "LinearTransformation", folder, dtype)
-    return _parts(config, below(state, "transformer."), folder, dtype, folder, "transformer.") | {"head": head}
+    weights.check_names((), {name for name in state if name.split(".")[0] not in known}, folder, "M-CLIP")
+    head = weights.take_linear(state, "LinearTransformation", folder, dtype)
+    return _parts(config, weights.below(state, "transformer."), folder, dtype, folder, "transformer.") | {"head": head}
 
 
 def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
@@ -145,37 +135,37 @@ def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
     if other := [name for name in text.state if not name.startswith(("transformer.", "proj."))]:
         raise WeightsError(f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.…")
     if (text.tokenizer / "config.json").exists():
-        config = read_config(text.tokenizer)
+        config = weights.read_config(text.tokenizer)
     else:
         name = text.settings["hf_model_name"]
-        config = base_config(name) or read_config(resolve(name, "hf_model_name of its config", weights=False))
-    weights, longest = below(text.state, "transformer."), text.settings.get("context_length", open_clip.LENGTH)
-    parts = _parts(config, weights, text.source, dtype, text.tokenizer, "text.transformer.")
+        config = base_config(name) or weights.read_config(resolve(name, "hf_model_name of its config", weights=False))
+    state, longest = weights.below(text.state, "transformer."), text.settings.get("context_length", open_clip.LENGTH)
+    parts = _parts(config, state, text.source, dtype, text.tokenizer, "text.transformer.")
     if "proj.weight" in text.state:
-        parts["head"] = take_linear(text.state, "proj", text.source, dtype)
+        parts["head"] = weights.take_linear(text.state, "proj", text.source, dtype)
     elif "proj.0.weight" in text.state:
-        first, last = (take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
+        first, last = (weights.take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
         parts["head"] = nn.Sequential(first, nn.GELU(), last)
     return parts | {"pooling": POOLERS[pooler], "longest": longest, "clean": text.clean}
 
 
 def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
-    config = _text_config(read_config(folder))
+    config = _text_config(weights.read_config(folder))
     family = FAMILIES.get(config.model_type)
     if family is not None and family.encoder is not None:
         own = re.compile(rf"^(text_model\.)?{family.projection}\.")
         state = {
             own.sub("projection.", name).removeprefix("text_model."): value
-            for name, value in read_state_dict(folder).items()
+            for name, value in weights.read_state_dict(folder).items()
             if not name.startswith(IMAGE_PARTS)
         }
         return _half_parts(config, state, folder, dtype, folder, family.clean)
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type
         raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text tower: {', '.join(FAMILIES)}")
-    state = read_state_dict(folder)
+    state = weights.read_state_dict(folder)
     prefix = cast(Any, MODEL_MAPPING[type(config)]).base_model_prefix  # of one with task heads: `roberta`, `bert` etc.
-    return _parts(config, below(state, f"{prefix}.") or state, folder, dtype, folder)
+    return _parts(config, weights.below(state, f"{prefix}.") or state, folder, dtype, folder)
 
 
 def _parts(
@@ -189,7 +179,7 @@ def _parts(
     """Return the encoder of the weights of `source`, see `build_model`, and the tokenizer in `folder`."""
     family = FAMILIES.get(config.model_type)
     model_class = (family and family.encoder) or cast(Any, MODEL_MAPPING[type(config)])
-    backbone = build_model(model_class, config, state, source, dtype, prefix=prefix)
+    backbone = weights.build_model(model_class, config, state, source, dtype, prefix=prefix)
     finish_backbone(backbone)
     return {"backbone": backbone, "tokenizer": _read_tokenizer(folder, config), "head": None}
 
@@ -217,7 +207,7 @@ def _half_parts(
     Refuse a tokenizer that does not end a text as the encoder was trained with, or pads at the wrong end.
     """
     projection = {name: state.pop(name) for name in list(state) if name.startswith("projection.")}
-    head = take_linear(projection, "projection", source, dtype) if projection else None
+    head = weights.take_linear(projection, "projection", source, dtype) if projection else None
     config.attention_dropout = 0.0  # torch would draw it for a whole batch; the published towers have none
     if isinstance(config, SiglipTextConfig):  # transformers puts a head into the encoder, which pecl does not use
         d, width = config.hidden_size, config.projection_size or config.hidden_size
@@ -243,7 +233,9 @@ def _read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokeniz
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{folder} holds no tokenizer that transformers can read: {first_line(error)}") from error
+        raise WeightsError(
+            f"{folder} holds no tokenizer that transformers can read: {weights.first_line(error)}"
+        ) from error
     if tokenizer.pad_token_id is None:
         raise WeightsError(f"the tokenizer in {folder} has no padding token, which batches need")
     if len(tokenizer) > config.vocab_size:
