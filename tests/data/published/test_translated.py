@@ -4,6 +4,7 @@ import pytest
 from helpers.layouts import loader, make_xtd200, real_data_dir, sentence, write_lines
 
 from pecl.config import make_config
+from pecl.data.check import check_dataset
 from pecl.data.download import DOWNLOADS, caption_files, check_content
 from pecl.data.languages import LANGUAGES
 from pecl.data.reading import OWNERS_CODES
@@ -38,6 +39,7 @@ def test_sib200_is_joined_by_its_index(tmp_path):
     assert list(zip(captions.english, captions.target, strict=True)) == [("seven", "saba"), ("three", "tatu")]
     assert captions.provenance["without_partner"] == 2
     assert captions.provenance["split"] == "test"
+    assert "published" not in str(check_dataset("sib200", tmp_path, open_images=False).problems)  # text is no image
 
 
 @pytest.mark.parametrize(
