@@ -254,8 +254,8 @@ def measure_cost(queries: QueryEncoder) -> Row:
     text, languages = ["pes na pláži"], queries.known.preferred
     queries.hold(["cs"])
     return {
-        "plain search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([False]))),
-        "corrected search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([True]))),
+        "plain search": milliseconds(lambda: store.nearest(matrix[0], 10, False)),
+        "corrected search": milliseconds(lambda: store.nearest(matrix[0], 10, True)),
         "guess": milliseconds(lambda: guess_languages(text, languages)),
         "guess of four": milliseconds(lambda: guess_languages(text, languages, LANGUAGES)),
         "one embedding": milliseconds(lambda: queries.bank.encode_text(text, ["cs"])),

@@ -12,9 +12,10 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import Field, field, fields
+from dataclasses import field, fields
 from importlib import import_module
-from typing import Any, ClassVar, cast
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 from pecl.errors import ConfigError, is_text, nearest
 
@@ -66,69 +67,63 @@ def option(
 
 
 @functools.cache
-def _value_types(config_class: type) -> dict[str, tuple[Any, bool]]:
-    found = {}
-    for name, hint in typing.get_type_hints(config_class).items():
+def _options(config_class: type) -> dict[str, SimpleNamespace]:
+    """Return each option by name: what `option` was given, its type `kind`, and whether it is `optional`."""
+    hints, found = typing.get_type_hints(config_class), {}
+    for item in fields(config_class):
+        hint = hints[item.name]
         members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         kind = next(member for member in members if member is not type(None))
-        found[name] = typing.get_origin(kind) or kind, type(None) in members
+        known = {"kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
+        found[item.name] = SimpleNamespace(**item.metadata, **known)
     return found
 
 
 def value_type(config_class: type, name: str) -> tuple[Any, bool]:
     """Return the type of an option (int, float, bool, str or tuple) and whether it may be None."""
-    return _value_types(config_class)[name]
+    about = _options(config_class)[name]
+    return about.kind, about.optional
 
 
 def problems_of(config: Any) -> list[str]:
     """Return one sentence per wrong option of a dataclass instance."""
-    return [
-        f"{item.name}: {problem}"
-        for item in fields(config)
-        if (problem := _problem(item, value_type(type(config), item.name), getattr(config, item.name)))
-    ]
+    options = _options(type(config)).items()
+    return [f"{name}: {problem}" for name, about in options if (problem := _problem(about, getattr(config, name)))]
 
 
-def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
-    kind, optional = typed
-    if value is None and optional:
+def _problem(about: SimpleNamespace, value: Any) -> str | None:
+    kind = about.kind
+    if value is None and about.optional:
         return None
-    if not _is_of(kind, value):
-        return _sentence(item, typed, value)
-    value = cast(Any, value)  # type checkers do not follow `kind`
+    if not isinstance(value, (int, float) if kind is float else kind) or (isinstance(value, bool) and kind is not bool):
+        return _sentence(about, value)
     if kind in (int, float):
-        low, high = item.metadata.get("low"), item.metadata.get("high")
-        inside = (low is None or low <= value) and (high is None or value <= high)
+        inside = (about.low is None or about.low <= value) and (about.high is None or value <= about.high)
         is_finite = kind is int or abs(value) <= sys.float_info.max  # as a float, too
-        return None if inside and is_finite else _sentence(item, typed, value)
+        return None if inside and is_finite else _sentence(about, value)
     if kind is str and not is_text(value):
         return "expected text in UTF-8, got other bytes"
     if kind is str and "\0" in value:
         return "expected text, got a zero byte in it"
-    if (form := item.metadata.get("form")) and not re.fullmatch(form[0], value):
-        return _sentence(item, typed, value)
+    if about.form and not re.fullmatch(about.form[0], value):
+        return _sentence(about, value)
     if kind is tuple and (not value or len(set(value)) < len(value)):
-        return _sentence(item, typed, value)
-    if item.metadata.get("pattern") and is_pattern(value):
+        return _sentence(about, value)
+    if about.pattern and is_pattern(value):
         try:
             re.compile(value[0])
         except re.error as error:
             return f"expected a regular expression, got {quoted(value[0])}: {error}"
         return None
-    if choices := item.metadata.get("choices", ()):
-        names = value if kind is tuple else value.split("+") if item.metadata.get("joined") else (value,)
-        if item.metadata.get("weighted"):
-            names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
-            if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
-                return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
-        strange = [name for name in names if name not in choices]
-        return _sentence(item, typed, strange[0]) if strange else None
-    return None
-
-
-def _is_of(kind: Any, value: Any) -> bool:
-    accepted = (int, float) if kind is float else kind
-    return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    if not about.choices:
+        return None
+    names = value if kind is tuple else value.split("+") if about.joined else (value,)
+    if about.weighted:
+        names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
+        if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
+            return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
+    strange = next((name for name in names if name not in about.choices), None)
+    return None if strange is None else _sentence(about, strange)
 
 
 def is_pattern(names: tuple[str, ...]) -> bool:
@@ -143,33 +138,29 @@ def _is_weight(text: str) -> bool:
         return False
 
 
-def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
+def _sentence(about: SimpleNamespace, value: Any) -> str:
     """Return `expected ..., got ...`, with the nearest choice if there are choices."""
-    choices = item.metadata.get("choices", ())
-    near = nearest(value, choices) if isinstance(value, str) else None
+    near = nearest(value, about.choices) if isinstance(value, str) else None
     hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
-    return f"expected {_expected(item, *typed)}, got {quoted(value)}{hint}"
+    return f"expected {_expected(about)}, got {quoted(value)}{hint}"
 
 
-def _expected(item: Field, kind: Any, optional: bool) -> str:
-    low, high = item.metadata.get("low"), item.metadata.get("high")
-    text = _NAMES[kind]
-    if form := item.metadata.get("form"):
-        text = f'text such as "{form[1]}"'
-    if choices := item.metadata.get("choices", ()):
-        text = f"one of {', '.join(sorted(choices))}"
-        if item.metadata.get("joined"):
+def _expected(about: SimpleNamespace) -> str:
+    low, high = about.low, about.high
+    text = f'text such as "{about.form[1]}"' if about.form else _NAMES[about.kind]
+    if about.choices:
+        text = f"one of {', '.join(sorted(about.choices))}"
+        if about.joined:
             text += ", or several joined by +"
-        elif kind is tuple:
-            pattern = ", a regular expression in double quotes" if item.metadata.get("pattern") else ""
-            text += f"{pattern}, or several joined by /, each once"
+        elif about.kind is tuple:
+            text += ", a regular expression in double quotes" * about.pattern + ", or several joined by /, each once"
     elif low is not None and high is not None:
-        text += f" from {low:g} to {high if kind is int else format(high, 'g')}"
+        text += f" from {low:g} to {high if about.kind is int else format(high, 'g')}"
     elif low is not None:
         text += f" >= {low:g}"
     elif high is not None:
         text += f" <= {high:g}"
-    return f'{text} or "{item.metadata.get("none", "none")}"' if optional else text
+    return f'{text} or "{about.none}"' if about.optional else text
 
 
 def quoted(value: Any) -> str:
@@ -191,16 +182,16 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
     A value that is not text is returned as it is (a whole number as a float, where the option is one): the config
     checks it when it is made. Raise ConfigError for text that is not a value of the option's type.
     """
-    item = next(item for item in fields(config_class) if item.name == name)
-    kind, optional = value_type(config_class, name)
-    if value is None or (optional and value in ("none", "null", item.metadata.get("none", "none"))):
+    about = _options(config_class)[name]
+    if value is None or (about.optional and value in ("none", "null", about.none)):
         return None
     try:
         if not isinstance(value, str):
-            return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
-        return _READERS[kind](value)
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            return float(value) if about.kind is float and is_whole else value
+        return _READERS[about.kind](value)
     except (ValueError, KeyError, OverflowError) as error:
-        raise ConfigError(f"{name}: {_sentence(item, (kind, optional), value)}") from error
+        raise ConfigError(f"{name}: {_sentence(about, value)}") from error
 
 
 def unquote(name: str, text: str) -> str:
@@ -237,13 +228,13 @@ class Registry(Mapping[str, Any]):
     def __init__(self, what: str, built_in: Mapping[str, Any], *, dashes: bool = False) -> None:
         self.what, self._dashes = what, dashes
         self._built_in = dict(built_in)
-        self._set: Mapping[str, Any] = {}  # replaced as a whole, so that `changing` can take it back
+        self._all: Mapping[str, Any] = self._built_in  # replaced as a whole, so that `changing` can take it back
         Registry.all.append(self)
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """The names that are set; another object after each change."""
-        return self._set
+        """The table of names; another object after each change."""
+        return self._all
 
     def add(self, name: str, found: Any, *, replace: bool = False) -> None:
         """Add `found` as `name`, and raise ConfigError if the name is there already, unless `replace` is set.
@@ -255,7 +246,7 @@ class Registry(Mapping[str, Any]):
             raise ConfigError(f"{self.what}: expected {expected}, got {quoted(name)}")
         if name in self._built_in:
             raise ConfigError(f'{self.what}: "{name}" is built in: choose another name')
-        if name in self._set and not replace:
+        if name in self._all and not replace:
             raise ConfigError(
                 f'{self.what}: "{name}" is registered already: choose another name, or register it with replace=True'
             )
@@ -263,32 +254,32 @@ class Registry(Mapping[str, Any]):
 
     def put(self, name: str, found: Any) -> None:
         """Set a name, also one that is built in."""
-        self._set = {**self._set, name: found}
+        self._all = {**self._all, name: found}
 
     @classmethod
     @contextlib.contextmanager
     def changing(cls) -> Iterator[None]:
         """Put all registries back as they were if the body fails."""
-        before = {id(one): one._set for one in cls.all}
+        before = {id(one): one._all for one in cls.all}
         try:
             yield
         except BaseException:
             for one in cls.all:
-                one._set = before.get(id(one), {})
+                one._all = before.get(id(one), one._built_in)
             raise
 
     def __getitem__(self, name: str) -> Any:
-        found = self._set[name] if name in self._set else self._built_in[name]
+        found = self._all[name]
         if not isinstance(found, str):
             return found
         module, _, attribute = found.partition(":")
         return getattr(import_module(module), attribute)
 
     def __contains__(self, name: object) -> bool:  # without importing the object
-        return name in self._built_in or name in self._set
+        return name in self._all
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._built_in, **self._set})
+        return iter(self._all)
 
     def __len__(self) -> int:
-        return len({**self._built_in, **self._set})
+        return len(self._all)

@@ -47,17 +47,18 @@ def _list(parsed: argparse.Namespace) -> None:
         document: Any = list_adapters(Path(parsed.folder))
         text = _with_terms(document)
     else:
-        kinds, shipped = _method_rows(), shipped_adapters()
+        kinds, shipped = [], shipped_adapters()
+        for name in part_names():
+            configs = parse_adapter(name)
+            what = PRESETS.get(name) or "; ".join(_summary(config).rstrip(".") for config in configs)
+            kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
         document = {"kinds": kinds, "shipped": shipped}
         text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
     cli.print_answer(parsed, document, text)
 
 
 def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for one in shipped:
-        profile = one["name"].partition(":")[0]
-        groups.setdefault((profile, str(one["trained on"]), one["adapter"]), []).append(one)
+    groups = grouped(shipped, lambda one: (one["name"].partition(":")[0], str(one["trained on"]), one["adapter"]))
     return [
         {
             "name": f"{profile}:LANGUAGE",
@@ -71,31 +72,18 @@ def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _with_terms(rows: list[dict[str, Any]]) -> str:
     terms = {name: said for row in rows for name, said in row["terms"].items()}
     table = _table([{name: value for name, value in row.items() if name != "terms"} for row in rows])
-    if not terms:
-        return table
-    return f"{table}\n\nterms, as their owners state them:\n" + cli.in_columns([*terms.items()])
+    return f"{table}\n\nterms, as their owners state them:\n{cli.in_columns([*terms.items()])}" if terms else table
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    return cli.in_columns([list(rows[0]), *([_field(value) for value in row.values()] for row in rows)])
+    def shown(value: object) -> str:
+        return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
 
-
-def _field(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+    return cli.in_columns([list(rows[0]), *([*map(shown, row.values())] for row in rows)])
 
 
 def _summary(config: AdapterConfig) -> str:
     return (type(config).__doc__ or "").partition("\n")[0]
-
-
-def _method_rows() -> list[dict[str, Any]]:
-    """Return one row for each name of a part; counts are those of a tower of XLM-R Large, as in the paper."""
-    rows = []
-    for name in part_names():
-        configs = parse_adapter(name)
-        what = PRESETS.get(name) or "; ".join(_summary(config).rstrip(".") for config in configs)
-        rows.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
-    return rows
 
 
 @_action(

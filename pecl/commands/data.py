@@ -28,36 +28,31 @@ _TRANSLATE_EXAMPLE = """
 @_action("pecl data list", _DATA_DIR, cli.JSON)
 def _list(parsed: argparse.Namespace) -> None:
     """List the data sets, and whether they are found."""
-    root = _data_dir(parsed)
-    rows = [
+    root, state = _data_dir(parsed), {True: "found", False: "missing"}
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "languages": list(info.languages),
             "splits": list(info.splits),
-            "found": not info.folders or all((root / folder).is_dir() for folder in info.folders),
+            "found": all((root / folder).is_dir() for folder in info.folders),  # True of one that pecl makes
             "description": info.description,
             "licence": info.licence,
         }
         for name, info in DATASETS.items()
     ]
-    downloads = [
+    downloads: list[dict[str, Any]] = [
         {"name": name, "found": (root / name).is_dir(), "description": row.description}
         for name, row in DOWNLOADS.items()
     ]
+    found = [(r["name"], state[r["found"]], listed(r["languages"]).replace(", ", " "), r["description"]) for r in rows]
     cli.print_answer(
         parsed,
         {"data_dir": str(root), "datasets": rows, "downloads": downloads},
         f"data sets in {root}",
-        cli.in_columns(
-            [[r["name"], _state(r), listed(r["languages"]).replace(", ", " "), r["description"]] for r in rows]
-        ),
+        cli.in_columns(found),
         "\npecl data download fetches",
-        cli.in_columns([[r["name"], _state(r), r["description"]] for r in downloads]),
+        cli.in_columns([(r["name"], state[r["found"]], r["description"]) for r in downloads]),
     )
-
-
-def _state(row: dict[str, Any]) -> str:
-    return "found" if row["found"] else "missing"
 
 
 @_action(

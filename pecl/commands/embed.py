@@ -57,5 +57,4 @@ def run(parsed: argparse.Namespace) -> None:
         document = {"files": [str(path) for path in found.paths], "rows": found.rows}
         cli.print_json({**document, "adapter": found.metadata.get("adapter"), "normalize": parsed.normalize})
     else:
-        files = f"{len(found.paths)} file" + "s" * (len(found.paths) != 1)
-        cli.print_text(f"{parsed.out}: {found.rows:,} embeddings in {files}")
+        cli.print_text(f"{parsed.out}: {found.rows:,} embeddings in {cli.counted(len(found.paths), 'file')}")

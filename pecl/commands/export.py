@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import AdapterChoice, KnownAdapters
@@ -53,12 +53,13 @@ def _sentence_transformers(parsed: argparse.Namespace) -> None:
         raise ConfigError("--adapter-only: expected --adapter ADAPTER and --base FOLDER with it")
     if parsed.base and not parsed.adapter_only:
         raise ConfigError("--base: expected --adapter-only with it; a whole tower needs no base")
-    loaded = _load(parsed)
-    if parsed.adapter_only:
-        return _say(
-            export_adapter(not_none(loaded.adapter, "adapter"), loaded.towers.text, parsed.target, parsed.base), loaded
-        )
-    return _say(export_towers(loaded.text, None if parsed.text_only else loaded.towers.image, parsed.target), loaded)
+
+    def write(towers: Towers, adapter: AdapterFile | None) -> Path:
+        if parsed.adapter_only:
+            return export_adapter(not_none(adapter, "adapter"), towers.text, parsed.target, parsed.base)
+        return export_towers(_merged(towers, adapter), None if parsed.text_only else towers.image, parsed.target)
+
+    _export(parsed, parsed.source, write, needs_adapter=parsed.adapter_only)
 
 
 @_format("pecl export open-clip oc-cs --adapter cs", _adapter(f"{_ADAPTER_HELP}; merged into the tower"))
@@ -70,8 +71,7 @@ def _open_clip(parsed: argparse.Namespace) -> None:
     """
     from pecl.export.open_clip import export_open_clip
 
-    loaded = _load(parsed)
-    return _say(export_open_clip(loaded.text, loaded.towers.image, parsed.target), loaded)
+    _export(parsed, parsed.source, lambda *found: export_open_clip(_merged(*found), found[0].image, parsed.target))
 
 
 @_format(
@@ -96,20 +96,20 @@ def _onnx(parsed: argparse.Namespace) -> None:
     """
     from pecl.export.onnx import export_onnx
 
+    def write(text: MultilingualTextEncoder | AdapterBank, towers: Towers) -> Path:
+        return export_onnx(text, None if parsed.text_only else towers.image, parsed.target, parsed.int8)
+
     if not parsed.slots:
         if len(parsed.sources) > 1:
             raise ConfigError(f"--adapter: expected one without --slots, got {len(parsed.sources)}")
-        parsed.source = parsed.sources[0] if parsed.sources else None
-        loaded = _load(parsed)
-        image = None if parsed.text_only else loaded.towers.image
-        return _say(export_onnx(loaded.text, image, parsed.target, parsed.int8), loaded)
+        name = parsed.sources[0] if parsed.sources else None
+        return _export(parsed, name, lambda towers, adapter: write(_merged(towers, adapter), towers))
     known, towers = _known_and_towers(parsed)
     paths = [path for name in parsed.sources if (path := known.choose(name, None).path) is not None]
     if not paths:
         raise ConfigError("--slots: expected --adapter ADAPTER, once per language")
     bank = AdapterBank.from_files(towers.text, paths)
-    image = None if parsed.text_only else towers.image
-    path = export_onnx(bank, image, parsed.target, parsed.int8)
+    path = write(bank, towers)
     slots = ", ".join(f"{language} {slot}" for slot, language in enumerate(bank.languages))
     cli.print_text(f"{path}: {towers.text.name} with {describe(bank.single().configs)}, slots: {slots}")
 
@@ -127,31 +127,31 @@ def _peft(parsed: argparse.Namespace) -> None:
     """
     from pecl.export.peft import export_peft
 
-    loaded = _load(parsed)
-    return _say(
-        export_peft(not_none(loaded.adapter, "adapter"), loaded.towers.text, parsed.target, parsed.base), loaded
-    )
+    def write(towers: Towers, adapter: AdapterFile | None) -> Path:
+        return export_peft(not_none(adapter, "adapter"), towers.text, parsed.target, parsed.base)
+
+    _export(parsed, parsed.source, write, needs_adapter=True)
 
 
-class _Loaded(NamedTuple):
-    """Both towers, the choice of the adapter that is exported, and the adapter; None for the plain tower."""
-
-    towers: Towers
-    choice: AdapterChoice
-    adapter: AdapterFile | None
-
-    @property
-    def text(self) -> MultilingualTextEncoder:
-        """The text tower with the adapter merged, or the plain one."""
-        return self.towers.text if self.adapter is None else merge_adapter(self.adapter, self.towers.text)
-
-
-def _load(parsed: argparse.Namespace) -> _Loaded:
+def _export(
+    parsed: argparse.Namespace,
+    named: str | None,
+    write: Callable[[Towers, AdapterFile | None], Path],
+    needs_adapter: bool = False,
+) -> None:
+    """Write both towers and the adapter that is named, None for none, and print what was written."""
     known, towers = _known_and_towers(parsed)
-    choice = known.choose(parsed.source, None)
-    if choice.path is None and (parsed.format == "peft" or getattr(parsed, "adapter_only", False)):
+    choice = known.choose(named, None)
+    if choice.path is None and needs_adapter:
         raise ConfigError("--adapter: expected an adapter, got none")
-    return _Loaded(towers, choice, choice.read(towers.text))
+    adapter = choice.read(towers.text)
+    path = write(towers, adapter)
+    what = "" if adapter is None else f" with {describe(adapter.configs)}"
+    cli.print_text(f"{path}: {towers.text.name}{what}; {choice.sentence}")
+
+
+def _merged(towers: Towers, adapter: AdapterFile | None) -> MultilingualTextEncoder:
+    return towers.text if adapter is None else merge_adapter(adapter, towers.text)
 
 
 def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
@@ -159,11 +159,6 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
     config = cli.config_of(parsed, _TOWER_FLAGS)
     towers = load_towers(config.profile, config.text_model, config.image_model)
     return KnownAdapters(config.profile, text_model=config.text_model), towers
-
-
-def _say(path: Path, loaded: _Loaded) -> None:
-    what = "" if loaded.adapter is None else f" with {describe(loaded.adapter.configs)}"
-    cli.print_text(f"{path}: {loaded.towers.text.name}{what}; {loaded.choice.sentence}")
 
 
 @_action(

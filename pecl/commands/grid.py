@@ -16,7 +16,7 @@ from pecl.results.result import collect
 
 def _option_of(launcher: str, example: str) -> cli.Argument:
     text = f"option of the launcher {launcher}, such as {example}; may be repeated"
-    return cli.argument(f"--{launcher}", action="append", default=[], metavar="KEY=VALUE", help=text)
+    return cli.several(f"--{launcher}", metavar="KEY=VALUE", help=text)
 
 
 @cli.command(
@@ -63,7 +63,10 @@ def run(parsed: argparse.Namespace) -> int:
     number of grids may share a results folder, and none trains a run that another is training. Ctrl-C saves and stops.
     """
     configs = grid_configs(parsed)
-    launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed), _devices(parsed))
+    for name in ("slurm", "ray"):
+        if getattr(parsed, name) and parsed.launcher != name:
+            raise ConfigError(f"--{name} is for the launcher {name}: expected --launcher {name}")
+    launcher = make_launcher(parsed.launcher, parsed.jobs, parsed.slurm or parsed.ray, _devices(parsed))
     if parsed.dry_run:
         cli.print_text(_dry_run(configs, parsed.fleet, launcher))
         return 0
@@ -79,7 +82,12 @@ def run(parsed: argparse.Namespace) -> int:
 
 def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     """Return the runs that files and flags ask for."""
-    values = _on_devices(grid_values(parsed), parsed)
+    values = grid_values(parsed)
+    if parsed.devices is not None:
+        kind, _ = parse_devices(_devices(parsed))
+        if values.get("device", kind) != kind:
+            raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
+        values["device"] = kind
     if parsed.best_of is None:
         return expand(values)
     from pecl.report.tables import chosen_candidates
@@ -102,24 +110,8 @@ def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _on_devices(values: dict[str, Any], parsed: argparse.Namespace) -> dict[str, Any]:
-    if parsed.devices is None:
-        return values
-    kind, _ = parse_devices(_devices(parsed))
-    if values.get("device", kind) != kind:
-        raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
-    return {**values, "device": kind}
-
-
 def _devices(parsed: argparse.Namespace) -> list[str]:
     return [] if parsed.devices is None else parsed.devices.split(",")
-
-
-def _launcher_options(parsed: argparse.Namespace) -> list[str]:
-    for name in ("slurm", "ray"):
-        if getattr(parsed, name) and parsed.launcher != name:
-            raise ConfigError(f"--{name} is for the launcher {name}: expected --launcher {name}")
-    return parsed.slurm or parsed.ray
 
 
 def _print_tables(outcome: GridOutcome) -> None:

@@ -1,7 +1,7 @@
 """`pecl index`: create or update the index of a folder of photographs."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from pecl.commands import options as cli
 from pecl.errors import one_line
@@ -16,22 +16,16 @@ _SHOWN = 10  # unreadable files that are named
     cli.path("folder", "folder of photographs, of any depth", "FOLDER"),
     cli.path("--out", "folder of the index (default: one in your data folder)", "INDEX"),
     cli.argument("--profile", help="pair of towers, such as mini (default) or paper"),
-    cli.argument(
-        "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep thumbnails in the index"
-    ),
+    cli.choice("--thumbnails", "keep thumbnails in the index"),
     cli.argument("--engine", help="vector backend: exact (default) or qdrant"),
     cli.argument("--url", help="address of the Qdrant server, with --engine qdrant"),
     cli.argument(
         "--languages",
+        type=lambda codes: codes.split(","),
         metavar="CODES",
         help="languages of your queries, such as cs,de (default: those of your system, and English)",
     ),
-    cli.argument(
-        "--words",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="read names of files and folders, captions, keywords, people and days (default: yes)",
-    ),
+    cli.choice("--words", "read names of files and folders, captions, keywords, people and days (default: yes)"),
     cli.switch("--rebuild", "rebuild from scratch"),
     cli.argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)"),
     cli.THREADS,
@@ -43,9 +37,7 @@ def run(parsed: argparse.Namespace) -> None:
     Embed the photographs of a folder and all folders below. The next time it embeds only new and changed
     photographs, and drops those that were removed. After an interruption it goes on where it was.
     """
-    languages = None if parsed.languages is None else parsed.languages.split(",")
-    made = (parsed.profile, parsed.thumbnails, parsed.engine, parsed.url, parsed.rebuild, parsed.device)
-    options = IndexOptions(*made, languages, parsed.words)
+    options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
     with cli.threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
     cli.print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))

@@ -28,30 +28,24 @@ def run(parsed: argparse.Namespace) -> None:
     """List languages by region or script, or show the names, data sets and ready adapter of some."""
     rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
     for field in _GROUPS:
-        wanted = getattr(parsed, field)
-        if wanted is not None:
-            rows = _only(rows, field, wanted)
+        if (wanted := getattr(parsed, field)) is not None:
+            found = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
+            if not found:
+                known = {getattr(row, field) for row in rows} - {""}
+                raise ConfigError(f"--{field}: {unknown(field, wanted, known)}")
+            rows = found
     ready = ready_adapters(MINI)
     if parsed.names:
         notes = [note for name in parsed.names if (note := shared_code(name))]
         parts = [*(_described(row, row.code in ready) for row in rows), *notes]
     else:
-        parts = [_grouped(rows, parsed.by, set(ready)), f"{len(rows)} languages; * has a ready adapter for {MINI}"]
+        groups: dict[str, list[str]] = {}
+        for row in sorted(rows, key=lambda row: row.name):
+            named = f"{row.name} {row.code}{'*' * (row.code in ready)}"
+            groups.setdefault(getattr(row, parsed.by) or "other", []).append(named)
+        table = cli.in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
+        parts = [table, f"{len(rows)} languages; * has a ready adapter for {MINI}"]
     cli.print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
-
-
-def _only(rows: list[Language], field: str, wanted: str) -> list[Language]:
-    found = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
-    if not found:
-        raise ConfigError(f"--{field}: {unknown(field, wanted, {getattr(row, field) for row in rows} - {''})}")
-    return found
-
-
-def _grouped(rows: list[Language], by: str, ready: set[str]) -> str:
-    groups: dict[str, list[str]] = {}
-    for row in sorted(rows, key=lambda row: row.name):
-        groups.setdefault(getattr(row, by) or "other", []).append(f"{row.name} {row.code}{'*' * (row.code in ready)}")
-    return cli.in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
 
 
 def _described(row: Language, is_ready: bool) -> str:

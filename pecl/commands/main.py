@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         handlers=[LogHandler(sys.stderr)], format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING
     )
-    _escape_what_cannot_be_shown()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is escaped, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
@@ -99,23 +100,18 @@ def _run(arguments: Sequence[str]) -> int:
     arguments = list(arguments) or ["--help"]
     named = [argument for argument in arguments if argument in COMMANDS][:1]
     parsed = build_parser(named).parse_args(arguments)
-    _set_loudness(parsed)
+    if parsed.quiet and parsed.verbose:
+        raise PeclError("expected --quiet or --verbose, got both")
+    level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
+    logging.getLogger("pecl").setLevel(level)
+    if parsed.quiet:
+        turn_off()  # progress, too
     load_plugins(parsed.plugin)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command != "train":
         raise PeclError(
             f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train"
         )
     return parsed.run(parsed) or 0
-
-
-def _set_loudness(parsed: argparse.Namespace) -> None:
-    """Log as much as --quiet and --verbose ask for; quiet shows no progress either."""
-    if parsed.quiet and parsed.verbose:
-        raise PeclError("expected --quiet or --verbose, got both")
-    level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
-    logging.getLogger("pecl").setLevel(level)
-    if parsed.quiet:
-        turn_off()
 
 
 def _speaks_for_others(error: Exception, sentence: str) -> bool:
@@ -133,9 +129,3 @@ def _say(sentence: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody listens
         sys.stderr.write(f"pecl: {sentence}\n")
         sys.stderr.flush()
-
-
-def _escape_what_cannot_be_shown() -> None:
-    """Let standard output write a character that its encoding lacks as an escape, as standard error does."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

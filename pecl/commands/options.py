@@ -107,6 +107,16 @@ def switch(name: str, help: str) -> Argument:
     return argument(name, action="store_true", help=help)
 
 
+def choice(name: str, help: str, default: bool | None = None) -> Argument:
+    """Declare a flag of two forms, such as --words and --no-words."""
+    return argument(name, action=argparse.BooleanOptionalAction, default=default, help=help)
+
+
+def several(*names: str, metavar: str, help: str, **options: Any) -> Argument:
+    """Declare a flag that may be repeated, each time with a value."""
+    return argument(*names, action="append", default=[], metavar=metavar, help=help, **options)
+
+
 def path(name: str, help: str, metavar: str | None = None, **options: Any) -> Argument:
     """Declare an argument that is a path, which may not be empty."""
     return argument(name, type=path_argument, metavar=metavar, help=help, **options)
@@ -152,14 +162,11 @@ def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any
     shown = {item.name: item.default for item in fields(ExperimentConfig)} | dict(defaults or {})
 
     def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--config",
-            action="append",
-            default=[],
-            metavar="YAML",
-            help="file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; "
-            "later files win, and flags win over files",
+        text = (
+            "file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; later "
+            "files win, and flags win over files"
         )
+        several("--config", metavar="YAML", help=text)(parser)
         heading, groups = "", {}
         for item in fields(ExperimentConfig):
             heading = _HEADINGS.get(item.name, heading)

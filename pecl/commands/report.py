@@ -34,10 +34,8 @@ def _count(text: str) -> int:
     cli.argument(
         "--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"
     ),
-    cli.argument(
+    cli.several(
         "--where",
-        action="append",
-        default=[],
         metavar="KEY=VALUE",
         help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
     ),
@@ -69,12 +67,17 @@ def run(parsed: argparse.Namespace) -> None:
     """
     results = collect(parsed.folders)
     made = report(results, parsed.against, parsed.where)
-    tables = _chosen_tables(parsed, results, made)
+    complete = select([result for result in results if result.status == "complete"], parsed.where)
+    tables = _chosen_tables(parsed, complete, made)
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
         check_writable(folder)
-    written = _write_pictures(parsed, results, replace(made, tables=tables))
+    failed = [result for result in results if result.status != "complete"]
+    written = _write_pictures(parsed, complete, failed, replace(made, tables=tables))
     if parsed.out is not None:
-        written += _write_files(tables, Path(parsed.out), parsed.format, parsed.ids)
+        write, ending = FORMATS[parsed.format], ENDINGS.get(parsed.format, parsed.format)
+        for name in dict.fromkeys(table.name for table in tables):
+            text = write([table for table in tables if table.name == name], ids=parsed.ids)
+            written.append(write_text(Path(parsed.out, f"{name}.{ending}"), text))
     if written:
         cli.print_text("\n".join(map(str, written)))
     elif parsed.format == "json":
@@ -82,7 +85,7 @@ def run(parsed: argparse.Namespace) -> None:
             {"left_out": made.left_out, "exchanged": made.exchanged, "tables": [table.to_dict() for table in tables]}
         )
     elif parsed.summary and parsed.format == "text":
-        cli.print_text(summary_text(tables, [result for result in results if result.status != "complete"]))
+        cli.print_text(summary_text(tables, failed))
     else:
         if parsed.format == "csv" and not parsed.table and not parsed.paper and not parsed.summary:
             names = {table.name for table in tables}
@@ -94,36 +97,27 @@ def run(parsed: argparse.Namespace) -> None:
         logger.warning("left out of all tables: %s", made.left_out)
 
 
-def _chosen_tables(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Table]:
+def _chosen_tables(parsed: argparse.Namespace, complete: Sequence[Result], made: Report) -> list[Table]:
     if (wanted := sum(map(bool, (parsed.table, parsed.paper, parsed.summary)))) > 1:
         raise ConfigError(f"report: expected one of --table, --paper and --summary, got {wanted}")
     if parsed.paper or parsed.summary:
-        make = paper_tables if parsed.paper else summary_tables
-        return make(select([result for result in results if result.status == "complete"], parsed.where))
+        return (paper_tables if parsed.paper else summary_tables)(complete)
     return made.named(parsed.table) if parsed.table else made.tables
 
 
-def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Path]:
+def _write_pictures(
+    parsed: argparse.Namespace, complete: Sequence[Result], failed: Sequence[Result], made: Report
+) -> list[Path]:
     if parsed.html is None and parsed.plots is None:
         return []
     from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
     from pecl.report.plots import draw_plots, write_plots
 
-    complete = select([result for result in results if result.status == "complete"], parsed.where)
     drawing = draw_plots(complete)
     written = []
     if parsed.html is not None:
-        shown = complete + [result for result in results if result.status != "complete"]
+        shown = [*complete, *failed]
         written.append(write_page(parsed.html, shown, made, drawing, parsed.gallery_captions, parsed.data_dir))
     if parsed.plots is not None:
         written += write_plots(drawing, parsed.plots)
     return written
-
-
-def _write_files(tables: Sequence[Table], folder: Path, form: str, ids: bool) -> list[Path]:
-    names = dict.fromkeys(table.name for table in tables)
-    write, ending = FORMATS[form], ENDINGS.get(form, form)
-    return [
-        write_text(folder / f"{name}.{ending}", write([table for table in tables if table.name == name], ids=ids))
-        for name in names
-    ]

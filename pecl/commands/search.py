@@ -43,23 +43,15 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     cli.argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted"),
     cli.argument("--after", metavar="DAY", help="taken on this day or later, such as 2019-07-14 or 2019"),
     cli.argument("--before", metavar="DAY", help="taken before this day"),
-    cli.argument(
-        "--words",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="photographs with names of the query come first: of people, places, folders (default: yes)",
+    cli.choice(
+        "--words", "photographs with names of the query come first: of people, places, folders (default: yes)", True
     ),
     cli.argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)"),
-    cli.argument(
-        "--correct-hubs",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="for a text, rank photographs lower that are near to many captions (default: yes)",
+    cli.choice(
+        "--correct-hubs", "for a text, rank photographs lower that are near to many captions (default: yes)", True
     ),
-    cli.argument(
+    cli.several(
         "--adapter",
-        action="append",
-        default=[],
         metavar="ADAPTER",
         help=f"adapter that is added to the shipped ones, several times for several: {cli.ADAPTER_HELP}",
     ),

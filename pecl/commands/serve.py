@@ -30,13 +30,10 @@ logger = logging.getLogger(__name__)
 _FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model", "precision"}
 
 
-def _flag(name: str) -> str:
-    return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
-
-
 def _limit(item: Field) -> cli.Argument:
+    flag = item.name if item.name in ("window", "patience") else f"max-{item.name}".replace("_", "-")
     text = f"{item.metadata['help']} (default: {item.default:,})"
-    return cli.argument(f"--{_flag(item.name)}", metavar="N", help=text)
+    return cli.argument(f"--{flag}", dest=item.name, metavar="N", help=text)
 
 
 @cli.command(
@@ -79,19 +76,19 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)
     config = make_config(values, where="command line")
-    given = {item.name: getattr(parsed, _flag(item.name).replace("-", "_")) for item in fields(Limits)}
+    given = {item.name: getattr(parsed, item.name) for item in fields(Limits)}
     limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
         raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
-    key = None if parsed.api_key_file is None else _with_extra("keys").read_key(parsed.api_key_file)
     with open_socket(parsed.host, int(parsed.port)) as listening:
         address = address_of(listening)
         logger.info("%s answers once the towers are loaded", address)  # loading and imports take seconds
-        if key is None and allowed_hosts(listening, parsed.host) is None:
+        if parsed.api_key_file is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
         server = _with_extra("server")
+        key = None if parsed.api_key_file is None else _with_extra("app").read_key(parsed.api_key_file)
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:

@@ -18,33 +18,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
-from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError, not_none
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
+from pecl.files.images import ImageFiles, small_jpeg
 from pecl.files.progress import Bar
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import (
+    FILE,
+    THUMBNAIL,
     Catalogue,
     Entry,
     Head,
     Unreadable,
+    connected,
     index_folder,
+    read_catalogue,
     write_entry,
     write_head,
-    write_unreadable,
     writing,
 )
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.embed import describe_needs, embed, fingerprints
 from pecl.search.metadata import Described, describe
-from pecl.search.options import BUSY, IndexOptions, check_same, earlier_index, new_head
-from pecl.search.thumbnails import renew_thumbnails
+from pecl.search.options import BUSY, IndexOptions, check_same, new_head
+from pecl.search.qdrant import Points, point_of
 from pecl.search.words import drop_words, with_words, write_words
 
 if TYPE_CHECKING:
     from pecl.encoders.image import ImageEncoder
-    from pecl.search.qdrant import Points
 
 logger = logging.getLogger(__name__)
+
+_TOGETHER = 64  # small pictures that are written together
 
 
 @dataclass(frozen=True)
@@ -99,21 +104,20 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     try:
         with locked(place / LOCK, BUSY.format(place)):
             move_earlier(place if out is not None else found.root / HIDDEN, place)
-            before = earlier_index(place, found.root, options)
-            return _Renewal(found, place, before, new_head(found.root, before, options), options).run()
+            check_same(place, found.root, options)  # again, if it was moved
+            try:
+                before = read_catalogue(place) if (place / FILE).exists() else None
+            except DataError:
+                if not options.rebuild:
+                    raise
+                before = None
+            head = new_head(found.root, before.head if before else None, options)
+            return _Renewal(found, place, before, head, options).run()
     except BusyError as error:
         raise RunError(str(error)) from error
     finally:
         with contextlib.suppress(OSError):
             place.rmdir()  # only an empty one: nothing was written
-
-
-def _points_of(head: Head) -> Points | None:
-    if not head.url:
-        return None
-    from pecl.search.qdrant import Points
-
-    return Points(head.url, head.collection)
 
 
 class _Renewal:
@@ -125,10 +129,10 @@ class _Renewal:
         self.found, self.place, self.head, self.options = found, place, head, options
         self.unused = before.head if before and options.rebuild and before.head.url else None
         self.before = None if options.rebuild else before
-        self.points = _points_of(head)
+        self.points = Points(head.url, head.collection) if head.url else None
         self.again = ""
         entries = self.before.entries if self.before else []
-        self.rows = {entry.name: row for row, entry in enumerate(entries)}
+        self.old = {entry.name: entry for entry in entries}
         self.by_content = {entry.fingerprint: row for row, entry in enumerate(entries)}  # of embeddings that are there
         self.old_failed = self.before.unreadable if self.before else {}
 
@@ -152,12 +156,11 @@ class _Renewal:
             first = next(iter(failed.values()))
             raise DataError(f"{self.found.root}: none of {len(failed)} photographs can be read ({first.reason})")
         embedded = {entry.name for entry in missing}
-        report = self._report(kept, embedded, failed)
         changed = [entry for entry in kept if entry.name not in known or entry.name in embedded]
         described = self._described(kept, {entry.name for entry in changed})
         self._write(kept, changed, fresh, failed, described)
-        renew_thumbnails(self.place, self.found.root, kept if self.head.thumbnails else [])
-        return replace(report, broken=sum(one.is_broken for one in described.values()))
+        _renew_thumbnails(self.place, self.found.root, kept if self.head.thumbnails else [])
+        return self._report(kept, embedded, failed, sum(one.is_broken for one in described.values()))
 
     def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
         if not self.head.words:
@@ -174,8 +177,7 @@ class _Renewal:
         tries_again = self.before is not None and self.before.head.decoders != self.head.decoders
         for photograph in self.found.photographs:
             name = photograph.name
-            row, unreadable = self.rows.get(name), self.old_failed.get(name)
-            entry = None if row is None or self.before is None else self.before.entries[row]
+            entry, unreadable = self.old.get(name), self.old_failed.get(name)
             if entry is not None and entry.stamp == photograph.stamp:
                 known[name] = entry
             elif unreadable is not None and unreadable.stamp == photograph.stamp and not tries_again:
@@ -196,21 +198,19 @@ class _Renewal:
             self.head = replace(self.head, towers=towers, width=tower.embedding_dim)
         return tower
 
-    def _report(self, entries: list[Entry], embedded: set[str], failed: dict[str, Unreadable]) -> IndexReport:
+    def _report(
+        self, entries: list[Entry], embedded: set[str], failed: dict[str, Unreadable], broken: int
+    ) -> IndexReport:
         """Count; a content that has left one name for another was moved."""
-        old = self.before.entries if self.before else []
-        names = {entry.name for entry in entries}
-        gone = Counter(entry.fingerprint for entry in old if entry.name not in names)
-        come = Counter(entry.fingerprint for entry in entries if entry.name not in self.rows)
+        new = {entry.name: entry.fingerprint for entry in entries}
+        gone = Counter(entry.fingerprint for name, entry in self.old.items() if name not in new)
+        come = Counter(fingerprint for name, fingerprint in new.items() if name not in self.old)
         moved = (gone & come).total()
-        changed = sum(
-            entry.name in self.rows
-            and (entry.name in embedded or entry.fingerprint != old[self.rows[entry.name]].fingerprint)
-            for entry in entries
-        )
+        stayed = new.keys() & self.old.keys()
+        changed = sum(name in embedded or new[name] != self.old[name].fingerprint for name in stayed)
         reasons = {name: failed[name].reason for name in sorted(failed)}
         counts = (come.total() - moved, changed, moved, gone.total() - moved)
-        return IndexReport(self.place, len(entries), *counts, reasons, self.again)
+        return IndexReport(self.place, len(entries), *counts, reasons, self.again, broken)
 
     def _write(
         self,
@@ -224,10 +224,10 @@ class _Renewal:
         references = None if self.points else find_references(self.head.profile, self.head.fingerprints)
         self.head = replace(self.head, references="" if references is None else references.fingerprint)
         before = self.before
-        gone = self.rows.keys() - {entry.name for entry in entries}
+        gone = self.old.keys() - {entry.name for entry in entries}
         is_new = before is None or self.head != before.head
         if self.points:
-            lost = [entry for entry in entries if not self.points.has(entry.name)]
+            lost = [entry for entry in entries if point_of(entry.name) not in self.points.there]
             self.points.send({one.name: self._embedding(one, fresh) for one in (*changed, *lost)})
         if not (is_new or changed or gone or described) and failed == self.old_failed:
             return
@@ -246,8 +246,7 @@ class _Renewal:
                 write_words(database, described)
             else:
                 drop_words(database)
-            write_unreadable(database, failed.values())
-            write_head(database, self.head)
+            write_head(database, self.head, failed.values())
         self._tidy_server(entries)
 
     def _embedding(self, entry: Entry, fresh: dict[str, np.ndarray]) -> np.ndarray:
@@ -262,6 +261,33 @@ class _Renewal:
             self.points.keep(entries)
         if self.unused:
             try:
-                not_none(_points_of(self.unused), "points").drop()
+                Points(self.unused.url, self.unused.collection).drop()
             except DataError as error:
                 logger.warning("%s is no longer used, and cannot be deleted: %s", self.unused.collection, error)
+
+
+def _renew_thumbnails(folder: Path, root: Path, entries: Sequence[Entry]) -> None:
+    """Make the small pictures that are missing, and remove those of other photographs.
+
+    A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
+    """
+    with connected(folder) as database:
+        there = {fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM thumbnails")}
+    wanted = {entry.fingerprint: entry.name for entry in entries}
+    if unused := there - wanted.keys():
+        with writing(folder, new=False) as database:
+            database.executemany("DELETE FROM thumbnails WHERE fingerprint = ?", [(one,) for one in unused])
+    missing = [fingerprint for fingerprint in wanted if fingerprint not in there]
+    with Bar(total=len(missing), desc="thumbnails", unit="image", leave=False, disable=not missing) as bar:
+        for start in range(0, len(missing), _TOGETHER):
+            block, made = missing[start : start + _TOGETHER], []
+            for fingerprint in block:
+                try:
+                    picture = ImageFiles((root / wanted[fingerprint],)).load(0, fingerprint)
+                except DataError as error:
+                    logger.warning("no thumbnail: %s", error)
+                    continue
+                made.append((fingerprint, small_jpeg(picture, THUMBNAIL)))
+            with writing(folder, new=False) as database:
+                database.executemany("INSERT INTO thumbnails VALUES (?, ?)", made)
+            bar.update(len(block))

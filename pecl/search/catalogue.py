@@ -27,6 +27,7 @@ from pecl.files import parse_json
 FILE = "pecl-index.sqlite"
 VERSION = 4
 TOWERS = ("image", "text")
+THUMBNAIL = 320  # pixels: the longer side of a small picture; about 20 KiB per photograph
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # by which the length of an embedding may differ from 1
 _SCHEMA = (
@@ -221,17 +222,21 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
     return Catalogue(head, entries, matrix, corrections, {one.name: one for one in failed})
 
 
-def write_head(database: sqlite3.Connection, head: Head) -> None:
-    """Replace the head."""
+def read_thumbnail(folder: Path, fingerprint: str) -> bytes | None:
+    """Return the small picture of a photograph as JPEG; None where the index in `folder` has none."""
+    with connected(folder) as database:
+        found = database.execute("SELECT jpeg FROM thumbnails WHERE fingerprint = ?", [fingerprint]).fetchone()
+    return found[0] if found else None
+
+
+def write_head(database: sqlite3.Connection, head: Head, unreadable: Iterable[Unreadable] | None = None) -> None:
+    """Replace the head, and where it is given the list of files that cannot be read."""
     database.execute("DELETE FROM head")
     database.execute("INSERT INTO head VALUES (?)", [json.dumps(asdict(head))])
-
-
-def write_unreadable(database: sqlite3.Connection, unreadable: Iterable[Unreadable]) -> None:
-    """Replace the list of files that cannot be read."""
-    database.execute("DELETE FROM unreadable")
-    rows = [(os.fsencode(one.name), _written(one.stamp), one.reason) for one in unreadable]
-    database.executemany("INSERT INTO unreadable VALUES (?, ?, ?)", rows)
+    if unreadable is not None:
+        database.execute("DELETE FROM unreadable")
+        rows = [(os.fsencode(one.name), _written(one.stamp), one.reason) for one in unreadable]
+        database.executemany("INSERT INTO unreadable VALUES (?, ?, ?)", rows)
 
 
 def write_entry(database: sqlite3.Connection, entry: Entry, embedding: np.ndarray, correction: float | None) -> None:

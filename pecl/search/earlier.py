@@ -17,17 +17,7 @@ from safetensors.numpy import load
 
 from pecl.data.custom.photographs import Stamp
 from pecl.files import inside, parse_json, read_regular
-from pecl.search.catalogue import (
-    FILE,
-    Entry,
-    Head,
-    Unreadable,
-    read_catalogue,
-    write_entry,
-    write_head,
-    write_unreadable,
-    writing,
-)
+from pecl.search.catalogue import FILE, Entry, Head, Unreadable, read_catalogue, write_entry, write_head, writing
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +72,7 @@ def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
             correction = None if corrections is None else float(corrections[row])
             write_entry(database, Entry(name, Stamp(*stamp), fingerprint), tensors["embeddings"][row], correction)
         failed = (Unreadable(name, Stamp(*stamp), why) for name, *stamp, why in document["unreadable"])
-        write_unreadable(database, failed)
-        write_head(database, head)
+        write_head(database, head, failed)
         for path in _small_pictures(old):
             row = (path.stem, read_regular(path)[:-_DIGEST])
             database.execute("INSERT OR IGNORE INTO thumbnails VALUES (?, ?)", row)

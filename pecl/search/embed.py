@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pecl.data.custom.photographs import Photograph, PhotographFolder
+from pecl.data.custom.photographs import Photograph
 from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
 from pecl.errors import DataError
+from pecl.files.images import ImageFiles
 from pecl.files.progress import Bar
 from pecl.machine import CORES_SPEED, FP32
 from pecl.search.catalogue import Entry, Unreadable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from pecl.encoders.image import ImageEncoder
-    from pecl.files.images import ImageFiles
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +42,13 @@ def describe_needs(profile: str, photographs: int, device: str) -> str:
         each = _SECONDS + pair.image_gflops * 1e9 / (CORES_SPEED[FP32] / 2 * torch.get_num_threads())
         minutes = max(1, round(photographs * each / 60))
         parts.append(f"{1 / each:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
-    line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
-    if profile == MINI:
-        line += f"; mini is a demonstration: where a model hub is in reach, --profile {RECOMMENDED} finds more"
-    return line
+    advice = f"; mini is a demonstration: where a model hub is in reach, --profile {RECOMMENDED} finds more"
+    return f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)" + advice * (profile == MINI)
 
 
 def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry], dict[str, Unreadable]]:
     """Return an entry for each file that can be opened, and the others by name."""
-    images = PhotographFolder(root, tuple(photographs), {}).images()
+    images = ImageFiles(tuple(root / photograph.name for photograph in photographs))
     entries: list[Entry] = []
     failed: dict[str, Unreadable] = {}
     bar = Bar(photographs, desc="checking photographs", unit="image", leave=False, disable=not photographs)
@@ -69,7 +67,7 @@ def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[s
     """
     from pecl.encoders.store import IMAGE_BATCH, store_of
 
-    images = PhotographFolder(root, tuple(Photograph(e.name, e.stamp) for e in entries), {}).images()
+    images = ImageFiles(tuple(root / entry.name for entry in entries))
     failed: dict[str, Unreadable] = {}  # by fingerprint
 
     def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:

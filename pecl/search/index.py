@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from pecl.data.language_guess import system_languages
 from pecl.errors import ConfigError, DataError, not_none
+from pecl.files.images import ImageFiles
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue, read_head
-from pecl.search.earlier import HEAD as EARLIER
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.exact import ExactSearch
+from pecl.search.qdrant import QdrantSearch
 from pecl.search.words import Selection, select
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pecl.data.language_guess import LanguageGuess
     from pecl.encoders.image import ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder
-    from pecl.search.qdrant import QdrantSearch
     from pecl.search.queries import QueryEncoder, QueryLanguage
 
 TOP_LIMIT = 1_000_000  # photographs of an answer
@@ -69,7 +69,10 @@ class ImageIndex:
         self.folder, self.head, self.root = folder, catalogue.head, Path(catalogue.head.root)
         self._entries, self._matrix = catalogue.entries, catalogue.matrix
         self._queries, self._adapters, self._device = queries, tuple(adapters), device
-        self._engine = _engine_of(catalogue)
+        if self._matrix is None:
+            self._engine = QdrantSearch(self.head.url, self.head.collection, self._entries)
+        else:
+            self._engine = ExactSearch(self._matrix, catalogue.corrections)
 
     @classmethod
     def open(
@@ -157,8 +160,7 @@ class ImageIndex:
     @property
     def embeddings(self) -> np.ndarray:
         """Embeddings of all photographs, (N, D) float32 of length 1, read-only."""
-        matrix = self._matrix if self._matrix is not None else read_catalogue(self.folder).matrix
-        return not_none(matrix, "embeddings")
+        return not_none(read_catalogue(self.folder).matrix if self._matrix is None else self._matrix, "embeddings")
 
     def search(
         self,
@@ -194,9 +196,8 @@ class ImageIndex:
         """
         check_top(top)
         items = _items(queries, self.head.width)
-        asked = [one if isinstance(one, str) else "" for one in items]
-        of_text = {text: selection or self.select(text, after=after, before=before) for text in dict.fromkeys(asked)}
-        chosen = [of_text[text] for text in asked]
+        choose = cache(lambda text: selection or self.select(text, after=after, before=before))
+        chosen = [choose(one if isinstance(one, str) else "") for one in items]
         if selection is None:
             items = [own.text or one for one, own in zip(items, chosen, strict=True)]
         embedded = self.embed(items, language, minus=minus)
@@ -228,15 +229,12 @@ class ImageIndex:
 
     def _nearest(self, embedding: np.ndarray, corrected: bool, selection: Selection, top: int) -> list[Hit]:
         """Return the nearest photographs of a query (D,): first group by group, then among the others."""
-        named: list[tuple[int, float]] = []
-        one, corrects = embedding[None], np.array([corrected])
-        for rows in selection.groups:
-            if len(named) < top:
-                named += self._engine.nearest(one, top - len(named), corrects, rows)[0]
-        first = {row for row, _ in named}
-        rest = self._engine.nearest(one, top, corrects, selection.rows)[0] if len(named) < top else []
-        others = [self._hit(row, score) for row, score in rest if row not in first]
-        return [*(self._hit(row, score, named=True) for row, score in named), *others][:top]
+        hits: dict[int, Hit] = {}  # by row
+        for rows, named in (*((group, True) for group in selection.groups), (selection.rows, False)):
+            if len(hits) < top:
+                for row, score in self._engine.nearest(embedding, top, corrected, rows):
+                    hits.setdefault(row, self._hit(row, score, named))
+        return list(hits.values())[:top]
 
     def embed(
         self,
@@ -275,8 +273,6 @@ class ImageIndex:
         Raises:
             DataError: it cannot be read.
         """
-        from pecl.files.images import ImageFiles
-
         return ImageFiles((hit.path,)).load(0)
 
     def close(self) -> None:
@@ -336,24 +332,11 @@ def find_index(folder: str | Path) -> Path:
     given = Path(folder)
     if not given.is_dir():
         raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    if (given / EARLIER).is_file():
-        move_earlier(given, given)
-    if (given / FILE).is_file():
-        return given
-    place = index_folder(given)
-    move_earlier(given / HIDDEN, place)
-    if (place / FILE).is_file():
-        return place
+    for earlier, place in ((given, given), (given / HIDDEN, index_folder(given))):
+        move_earlier(earlier, place)
+        if (place / FILE).is_file():
+            return place
     raise DataError(f"{folder}: there is no index of it: make one with `pecl index {folder}`")
-
-
-def _engine_of(catalogue: Catalogue) -> ExactSearch | QdrantSearch:
-    head, entries, matrix, corrections, _ = catalogue
-    if matrix is not None:
-        return ExactSearch(matrix, corrections)
-    from pecl.search.qdrant import Points, QdrantSearch
-
-    return QdrantSearch(Points(head.url, head.collection), entries)
 
 
 def check_top(top: object) -> None:

@@ -100,13 +100,10 @@ def _xmp(image: ImageFile.ImageFile) -> Found:
 
 
 def _iptc(image: ImageFile.ImageFile) -> Found:
-    found = IptcImagePlugin.getiptcinfo(image) or {}
-    texts = [_text(value) for key in _IPTC for value in _several(found.get(key, []))]
-    return texts, [_text(value) for value in _several(found.get(_IPTC_DATE, []))]
-
-
-def _several(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else [value]
+    found: dict[Any, Any] = IptcImagePlugin.getiptcinfo(image) or {}
+    values = {key: value if isinstance(value, list) else [value] for key, value in found.items()}
+    texts = [_text(value) for key in _IPTC for value in values.get(key, [])]
+    return texts, [*map(_text, values.get(_IPTC_DATE, []))]
 
 
 def _text(value: Any) -> str:

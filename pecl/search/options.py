@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pecl.data.language_guess import named_languages
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import ConfigError, unknown
 from pecl.files import LOCK, locked
-from pecl.search.catalogue import FILE, Catalogue, Head, read_catalogue, read_head, write_head, writing
+from pecl.search.catalogue import FILE, Head, read_head, write_head, writing
 
 ENGINES = ("exact", "qdrant")
 BUSY = "the index {} is being updated by another process"
@@ -60,24 +60,6 @@ class IndexOptions:
         check_device(self.device)
 
 
-def earlier_index(place: Path, root: Path, options: IndexOptions) -> Catalogue | None:
-    """Return the index in `place`; None without one, or where a rebuild replaces a damaged one.
-
-    Raises:
-        DataError: it is damaged.
-        ConfigError: as `check_same`.
-    """
-    if not (place / FILE).exists():
-        return None
-    check_same(place, root, options)
-    try:
-        return read_catalogue(place)
-    except DataError:
-        if options.rebuild:
-            return None
-        raise
-
-
 def check_same(place: Path, root: Path, options: IndexOptions) -> None:
     """Check that an index in `place`, if there is one, may be renewed; a rebuild replaces any.
 
@@ -95,9 +77,8 @@ def check_same(place: Path, root: Path, options: IndexOptions) -> None:
             raise ConfigError(f"--{name}: {place} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
 
 
-def new_head(root: Path, before: Catalogue | None, options: IndexOptions) -> Head:
+def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
     """Return the head of a renewal; towers, references and generation are those before until they change."""
-    earlier = before.head if before else None
     url = options.url or (earlier.url if earlier and options.engine in (None, earlier.engine) else "")
     if options.engine == "qdrant" and not url:
         raise ConfigError("--engine qdrant: expected the address of a server with --url")

@@ -8,8 +8,8 @@ from jinja2 import Environment, StrictUndefined
 from pecl.errors import DataError
 from pecl.files import write_text
 from pecl.files.images import jpeg_uri, small_jpeg
+from pecl.search.catalogue import THUMBNAIL, read_thumbnail
 from pecl.search.index import Hit, ImageIndex
-from pecl.search.thumbnails import SIZE, read_thumbnail
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -50,13 +50,10 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
     shown = []
     for hit in hits:
         name = str(hit.path.relative_to(index.root)).encode("utf-8", "backslashreplace").decode("utf-8")
-        shown.append({"name": name, "score": hit.score, **_picture(index, hit)})
+        try:
+            small = read_thumbnail(index.folder, hit.fingerprint) or small_jpeg(index.open_image(hit), THUMBNAIL)
+            picture = {"uri": jpeg_uri(small)}
+        except (DataError, OSError) as error:
+            picture = {"uri": "", "reason": str(error)}
+        shown.append({"name": name, "score": hit.score, **picture})
     return write_text(path, template.render(query=query, note=note, hits=shown))
-
-
-def _picture(index: ImageIndex, hit: Hit) -> dict[str, str]:
-    try:
-        small = read_thumbnail(index.folder, hit.fingerprint) or small_jpeg(index.open_image(hit), SIZE)
-    except (DataError, OSError) as error:
-        return {"uri": "", "reason": str(error)}
-    return {"uri": jpeg_uri(small), "reason": ""}

@@ -14,22 +14,20 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, OutputError, install, one_line, unknown
 from pecl.files.image_rows import Nearest
 from pecl.search.catalogue import Entry, photograph_id
-from pecl.search.exact import in_blocks
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from qdrant_client.models import Record, ScoredPoint
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 256  # points that are sent, or read, together
+_BATCH = 256  # points that are sent, or removed, together
 _TOLERANCE = 1e-2  # excess of a similarity over 1: a server may hold numbers of 16 bits
 PATH_KEYS = ("path", "image_path", "file_path", "filepath", "file", "filename", "file_name", "uri", "url")
 UNNAMED = ""  # name of the only vector of a collection without named vectors, as in Qdrant
@@ -51,10 +49,6 @@ class Points:
         """Close the connection."""
         self._client.close()
 
-    def has(self, name: str) -> bool:
-        """Say whether a photograph has a point."""
-        return point_of(name) in self.there
-
     @cached_property
     def there(self) -> set[str]:
         """The numbers of all points when they are first asked for; none without the collection."""
@@ -73,16 +67,13 @@ class Points:
         """Add embeddings (D,) by the names of their photographs; raise OutputError if the server refuses them."""
         from qdrant_client.models import Distance, PointStruct, VectorParams
 
-        names = list(fresh)
+        points = (PointStruct(id=point_of(name), vector=row.tolist()) for name, row in fresh.items())
         try:
             with _failing(self.url):
-                if names and not self._client.collection_exists(self.name):
-                    vectors = VectorParams(size=len(fresh[names[0]]), distance=Distance.DOT)
+                if fresh and not self._client.collection_exists(self.name):
+                    vectors = VectorParams(size=len(next(iter(fresh.values()))), distance=Distance.DOT)
                     self._client.create_collection(self.name, vectors)
-                for block in in_blocks(len(names), _BATCH):
-                    own = names[block.start : block.stop]
-                    points = [PointStruct(id=point_of(name), vector=fresh[name].tolist()) for name in own]
-                    self._client.upsert(self.name, points, wait=True)
+                self._client.upload_points(self.name, points, _BATCH, wait=True)
         except DataError as error:
             raise OutputError(str(error)) from error
 
@@ -92,8 +83,8 @@ class Points:
 
         gone = list(self.there - {point_of(entry.name) for entry in entries})
         with _failing(self.url):
-            for block in in_blocks(len(gone), _BATCH):
-                self._client.delete(self.name, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
+            for start in range(0, len(gone), _BATCH):
+                self._client.delete(self.name, PointIdsList(points=list(gone[start : start + _BATCH])), wait=True)
 
     def drop(self) -> None:
         """Delete the collection."""
@@ -101,51 +92,41 @@ class Points:
             self._client.delete_collection(self.name)
 
 
-class QdrantSearch:
-    """The embeddings of an index of N photographs; see `ExactSearch` for the methods.
+class QdrantSearch(Points):
+    """The embeddings of an index of N photographs, to be searched; see `ExactSearch` for the methods.
 
     Raises:
         DataError: the server does not answer, or lacks photographs.
     """
 
-    def __init__(self, points: Points, entries: Sequence[Entry]) -> None:
-        self._points = points
+    def __init__(self, url: str, collection: str, entries: Sequence[Entry]) -> None:
+        super().__init__(url, collection)
         self._numbers = [point_of(entry.name) for entry in entries]
-        missing = sum(number not in points.there for number in self._numbers)
-        if missing:
-            raise DataError(f"{points} lacks {missing} of {len(entries)} photographs: `pecl index FOLDER` adds them")
-        self._surplus = len(points.there) - len(entries)  # which an unfinished renewal leaves
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {number: row for row, number in enumerate(self._numbers)}
+        self._rows = {number: row for row, number in enumerate(self._numbers)}
+        if missing := len(self._rows.keys() - self.there):
+            raise DataError(f"{self} lacks {missing} of {len(entries)} photographs: `pecl index FOLDER` adds them")
 
     def nearest(
-        self, queries: np.ndarray, top: int, corrected: np.ndarray, rows: np.ndarray | None = None
-    ) -> list[list[tuple[int, float]]]:
+        self, query: np.ndarray, top: int, corrected: bool, rows: np.ndarray | None = None
+    ) -> list[tuple[int, float]]:
         """See `ExactSearch`; a server may answer approximately, and corrects nothing.
 
         Raises:
             DataError: a similarity is outside -1 to 1, or the server fails.
         """
-        from qdrant_client.models import Filter, HasIdCondition, QueryRequest
+        from qdrant_client.models import Filter, HasIdCondition
 
         among = None if rows is None else Filter(must=[HasIdCondition(has_id=[self._numbers[row] for row in rows])])
-        limit = min(top, len(self._numbers)) + self._surplus
-        requests = [QueryRequest(query=one.tolist(), limit=limit, filter=among, with_payload=False) for one in queries]
-        with _failing(self._points.url):
-            answers = self._points._client.query_batch_points(self._points.name, requests)
-        found: list[list[tuple[int, float]]] = []
-        for answer in answers:
-            hits = [(self._rows.get(str(point.id)), float(point.score)) for point in answer.points]
-            if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN is neither
-                raise DataError(f"{self._points} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
-            found.append([(row, score) for row, score in hits if row is not None][:top])
-        return found
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._points.close()
+        surplus = len(self.there) - len(self._rows)  # which an unfinished renewal leaves
+        limit = min(top, len(self._rows)) + surplus
+        with _failing(self.url):
+            answer = self._client.query_points(
+                self.name, query.tolist(), query_filter=among, limit=limit, with_payload=False
+            )
+        hits = [(self._rows.get(str(point.id)), float(point.score)) for point in answer.points]
+        if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN is neither
+            raise DataError(f"{self} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
+        return [(row, score) for row, score in hits if row is not None][:top]
 
 
 def point_of(name: str) -> str:
@@ -190,7 +171,10 @@ class CollectionRows:
             points, _ = client.scroll(
                 self._name, limit=_SAMPLE, with_payload=False, with_vectors=[self._vector] if self._vector else True
             )
-        rows = [row for point in points if (row := self._vector_of(point)) is not None]
+        vectors = [
+            point.vector.get(self._vector) if isinstance(point.vector, Mapping) else point.vector for point in points
+        ]
+        rows = [vector for vector in vectors if vector is not None]
         lengths = np.linalg.norm(np.array(rows, np.float32), axis=-1)  # (S,)
         if about.distance == "Dot" and not (np.abs(lengths - 1) < _LENGTH).all():
             raise DataError(
@@ -210,10 +194,11 @@ class CollectionRows:
             ).points
         if not points:
             raise DataError(f"{self._shown}: expected images, got no point with the vector {self._vector or 'asked'}")
-        return [Nearest(_path_of(point), float(point.score)) for point in points]
-
-    def _vector_of(self, point: Record) -> Any:
-        return point.vector.get(self._vector) if isinstance(point.vector, Mapping) else point.vector
+        found = []
+        for point in points:
+            paths = (path for key in PATH_KEYS if isinstance(path := (point.payload or {}).get(key), str) and path)
+            found.append(Nearest(next(paths, str(point.id)), float(point.score)))
+        return found
 
 
 def _connect(url: str) -> QdrantClient:
@@ -241,8 +226,3 @@ def _failing(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise DataError(f"qdrant at {url}: {one_line(error) or type(error).__name__}") from error
-
-
-def _path_of(point: ScoredPoint) -> str:
-    payload = point.payload or {}
-    return next((path for key in PATH_KEYS if isinstance(path := payload.get(key), str) and path), str(point.id))

@@ -24,6 +24,10 @@ from pecl.search.catalogue import connected
 from pecl.search.metadata import Described
 
 _TABLE = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')"
+_TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
+_OF_YEAR = """SELECT name FROM photographs WHERE taken LIKE ?
+    OR taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
+_WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?"
 _RARE = 4  # a word is no name if more than a quarter of the photographs have it
 _HAN, _KATAKANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]"
 _UNSPACED = re.compile(rf"({_HAN}|{_KATAKANA}|[\u3041-\u3096])")
@@ -120,34 +124,34 @@ def select(
             if first or last:
                 raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
             return Selection(text)
-        chosen = _taken(database, rows, first, last) if first or last else None
-        year = _YEAR.search(text)
-        of_year = _of_year(database, rows, year[0]) if year else np.empty(0, np.int64)
+        chosen = _rows(database, rows, _TAKEN, first, last or "9999") if first or last else None
+        found_year = _YEAR.search(text)
+        year = found_year[0] if found_year else ""
+        of_year = _rows(database, rows, _OF_YEAR, f"{year}-%", f'"{year}"') if year else ()
         if len(of_year):
             chosen = of_year if chosen is None else np.intersect1d(chosen, of_year)
             text = _YEAR.sub(" ", text).strip() or text
         found = _names(database, rows, text, languages)
     if chosen is not None:
-        found = {word: left for word, own in found.items() if (left := np.intersect1d(own, chosen).tolist())}
-    weights: dict[int, float] = {}
+        found = {word: left for word, own in found.items() if len(left := np.intersect1d(own, chosen))}
+    weights = np.zeros(len(rows))  # (N,)
     for own in found.values():
-        for row in own:
-            weights[row] = weights.get(row, 0.0) + 1 + math.log(len(rows) / len(own))
-    groups = tuple(
-        np.array(sorted(row for row, weight in weights.items() if weight == level), np.int64)
-        for level in sorted(set(weights.values()), reverse=True)
-    )
-    return Selection(text, chosen, groups, tuple(found), year[0] if len(of_year) and year else "")
+        weights[own] += 1 + math.log(len(rows) / len(own))
+    levels = np.unique(weights[weights > 0])[::-1]
+    groups = tuple(np.flatnonzero(weights == level) for level in levels)
+    return Selection(text, chosen, groups, tuple(found), year if len(of_year) else "")
 
 
 def _names(
     database: sqlite3.Connection, rows: Mapping[str, int], text: str, languages: Iterable[str]
-) -> dict[str, list[int]]:
+) -> dict[str, np.ndarray]:
     stop = stop_words([*languages, ENGLISH])
     most, found = max(len(rows) // _RARE, 1), {}
     for word in {word.lower(): word for word in _words(text)}.values():  # as it is written, since it is shown
-        if word.lower() not in stop and (own := _matching(database, rows, word, most + 1)) and len(own) <= most:
-            found[word] = own
+        if word.lower() not in stop:
+            own = _rows(database, rows, _WITH_WORD, f'"{_spaced(word)}"', most + 1)
+            if 0 < len(own) <= most:
+                found[word] = own
     return found
 
 
@@ -162,31 +166,10 @@ def _words(text: str) -> list[str]:
     return found
 
 
-def _matching(database: sqlite3.Connection, rows: Mapping[str, int], word: str, most: int) -> list[int]:
-    found = database.execute(
-        "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?",
-        [f'"{_spaced(word)}"', most],
-    )
-    return sorted(rows[name] for (raw,) in found if (name := os.fsdecode(raw)) in rows)
-
-
-def _of_year(database: sqlite3.Connection, rows: Mapping[str, int], year: str) -> np.ndarray:
-    """Return the rows of photographs of a year: taken in it, or without a day and with the year among their words."""
-    found = database.execute(
-        "SELECT name FROM photographs WHERE taken LIKE ? "
-        "OR taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)",
-        [f"{year}-%", f'"{year}"'],
-    )
-    return _rows(found, rows)
-
-
-def _taken(database: sqlite3.Connection, rows: Mapping[str, int], after: str, before: str) -> np.ndarray:
-    found = database.execute("SELECT name FROM photographs WHERE taken >= ? AND taken < ?", [after, before or "9999"])
-    return _rows(found, rows)
-
-
-def _rows(found: Iterable[tuple[bytes]], rows: Mapping[str, int]) -> np.ndarray:
-    return np.array(sorted(rows[name] for (raw,) in found if (name := os.fsdecode(raw)) in rows), np.int64)
+def _rows(database: sqlite3.Connection, rows: Mapping[str, int], statement: str, *values: object) -> np.ndarray:
+    """Return the rows, ascending, of the photographs whose names a statement selects."""
+    found = (os.fsdecode(raw) for (raw,) in database.execute(statement, values))
+    return np.array(sorted(rows[name] for name in found if name in rows), np.int64)
 
 
 def _day(text: str | None, name: str) -> str:

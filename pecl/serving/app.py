@@ -1,6 +1,15 @@
-"""`make_app`: the application, its addresses, and the rules for all of them."""
+"""`make_app`: the application, its addresses, and the rules for all of them, such as the key: `read_key`.
 
+Programs send the key as `Authorization: Bearer KEY`, as clients of OpenAI's API do. A browser asks its user for a name
+and a password, and sends the key as the password (`Basic`), also with the addresses of images.
+"""
+
+import base64
+import binascii
+import contextlib
+import hmac
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +26,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pecl.errors import ConfigError
+from pecl.files import read_regular
 from pecl.options import quoted
-from pecl.serving import adapters, embeddings, immich, search
-from pecl.serving.keys import CHALLENGES, check_key
+from pecl.serving import immich, openai, search
 from pecl.serving.refusals import LEFT, Refusal, answer_error
 from pecl.serving.schemas import ErrorAnswer
 from pecl.serving.service import Served, Service
@@ -27,6 +37,8 @@ from pecl.serving.service import Served, Service
 logger = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
+_KEY = re.compile(rb"[!-~]{16,512}")
+_CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -81,7 +93,7 @@ def make_app(
         responses={"4XX": {"model": ErrorAnswer, "description": "what was wrong, in a sentence"}},
     )
     app.state.service = service
-    for one in (embeddings.router, adapters.router, search.router, router):
+    for one in (openai.router, search.router, router):
         app.include_router(one)
     if service.immich is not None:
         app.include_router(immich.router)
@@ -141,17 +153,51 @@ class Frame:
         headers.update(_HEADERS)
         headers.setdefault("cache-control", "no-cache")
         if status == 401:
-            for challenge in CHALLENGES:  # a line each, since browsers read only one per line
+            for challenge in _CHALLENGES:  # a line each, since browsers read only one per line
                 headers.append("www-authenticate", challenge)
         if self.service.stopping:
             headers["connection"] = "close"
 
     def _check(self, scope: Scope) -> None:
-        """Raise Refusal for a wrong name of the host, or without the key."""
-        host = Headers(scope=scope).get("host", "")
+        """Raise Refusal for a wrong name of the host, or without the key; the time tells nothing about that."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
         name, _, port = host.rpartition(":")
         name = name if port.isdecimal() and name else host
         if self.hosts is not None and name.lower() not in self.hosts:
             raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
-        if self.key is not None:
-            check_key(scope, self.key)
+        if self.key is None or scope["path"] == "/health":  # those who watch over a server only learn that it runs
+            return
+        given = headers.get("authorization", "")
+        if not hmac.compare_digest(_presented(given), self.key):
+            got = "another one" if given else "none"
+            sentence = f"authorization: expected the key of this server as Bearer KEY, got {got}"
+            raise Refusal(401, sentence, code="invalid_api_key")
+
+
+def _presented(value: str) -> bytes:
+    """Return the key that the header `Authorization` brings; b"" where it brings none."""
+    scheme, _, rest = value.strip().partition(" ")
+    content = rest.strip().encode("latin-1")
+    if scheme.lower() == "bearer":
+        return content
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error):
+            return base64.b64decode(content, validate=True).partition(b":")[2]
+    return b""
+
+
+def read_key(path: str | Path) -> bytes:
+    """Return the key in the only line of a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else. The sentence does not repeat it.
+    """
+    try:
+        key = read_regular(path).strip()
+    except OSError as error:
+        raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
+    if not _KEY.fullmatch(key):
+        wanted = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
+        raise ConfigError(f"api_key_file: expected {wanted}, got something else in {path}")
+    return key

@@ -22,14 +22,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from pecl.data.language_guess import can_guess, guess_languages
 from pecl.data.languages import ENGLISH, any_language_code
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, not_none
 from pecl.files import parse_json
 from pecl.options import quoted
 from pecl.serving.bodies import read_body
 from pecl.serving.models import Models, TextJob
 from pecl.serving.refusals import at_most, bad
 from pecl.serving.service import Served, Service
-from pecl.serving.upstream import Immich
 
 _FIELDS = 16  # most fields of a form: immich sends two
 _PART = 64 << 10  # bytes of a form that are read before others have their turn
@@ -40,14 +39,14 @@ router = APIRouter()
 @router.get("/ping")
 async def ping(service: Served) -> PlainTextResponse:
     """Answer `pong` if immich's service does: immich marks a service as healthy by it."""
-    await _immich(service).pong()
+    await not_none(service.immich, "immich").pong()
     return PlainTextResponse("pong")
 
 
 @router.post("/predict")
 async def predict(request: Request, service: Served) -> Response:
     """Embed a text for CLIP here; everything else is answered by immich's service."""
-    immich, limits = _immich(service), service.limits
+    immich, limits = not_none(service.immich, "immich"), service.limits
     body = await read_body(request, limits.body_bytes)
     fields = await _fields(request, body)
     asked = _textual(fields.get("entries", ""))
@@ -61,11 +60,6 @@ async def predict(request: Request, service: Served) -> Response:
             "modelName",
         )
     return await _embed(service, language, fields.get("text", ""))
-
-
-def _immich(service: Service) -> Immich:
-    assert service.immich is not None, "the routes of immich are there only with its service"
-    return service.immich
 
 
 async def _fields(request: Request, body: bytes) -> dict[str, str]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.files.images import small_jpeg
-from pecl.search.catalogue import FILE, read_head
-from pecl.search.index import Hit, ImageIndex
-from pecl.search.thumbnails import SIZE, read_thumbnail
+from pecl.search.catalogue import FILE, THUMBNAIL, read_head, read_thumbnail
+from pecl.search.index import ImageIndex
 from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
@@ -57,13 +56,10 @@ class Photographs:
         index = self.index()
         direct = {path.parent for path in index.paths}
         every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
-        return sorted(self._text_of(folder) for folder in every)[:1000]
+        return sorted(map(self.name, every))[:1000]
 
-    def name(self, hit: Hit) -> str:
-        """Return a photograph's path relative to the folder, as text that JSON can hold."""
-        return self._text_of(hit.path)
-
-    def _text_of(self, path: Path) -> str:
+    def name(self, path: Path) -> str:
+        """Return a path relative to the folder of photographs, as text that JSON can hold."""
         return os.fsencode(path.relative_to(self.root)).decode("utf-8", "backslashreplace")
 
     def picture(self, identity: str, size: int) -> bytes:
@@ -75,7 +71,7 @@ class Photographs:
         index = self.index()
         try:
             hit = index.find(identity)
-            small = read_thumbnail(index.folder, hit.fingerprint) if size == SIZE else None
+            small = read_thumbnail(index.folder, hit.fingerprint) if size == THUMBNAIL else None
             return small_jpeg(index.open_image(hit), size) if small is None else small
         except DataError as error:
             logger.warning("%s", error)  # which names the file, for whoever runs the server

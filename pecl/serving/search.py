@@ -23,15 +23,14 @@ from pecl.data.language_guess import accepted_languages, guess_languages, named_
 from pecl.data.languages import ENGLISH, any_language_code, language_name
 from pecl.errors import ConfigError, OutputError
 from pecl.files import BusyError
+from pecl.search.catalogue import THUMBNAIL
 from pecl.search.index import ImageIndex
 from pecl.search.options import keep_languages
 from pecl.search.queries import Shares, known_shares, shares_to_json
-from pecl.search.thumbnails import SIZE
 from pecl.search.words import Selection
-from pecl.serving.bodies import JsonRoute
+from pecl.serving.bodies import JsonRoute, read_data_uri
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
-from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import Refusal, at_most, bad
 from pecl.serving.schemas import PersonLanguages, SearchAddress, SearchRequest
 from pecl.serving.service import Served, Service
@@ -40,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(route_class=JsonRoute)
 STRINGS = json.loads((files("pecl.serving") / "static" / "strings.json").read_text("utf-8"))  # of the page, by language
+_PLAIN = ((None, 1.0),)  # shares of the plain tower alone
 _CACHED = {"cache-control": "private, max-age=600"}
 
 
@@ -132,8 +132,7 @@ def _spoken(request: Request, photographs: Photographs | None, named: list[str])
 
 async def _search(service: Service, body: SearchRequest, request: Request) -> dict[str, Any]:
     photographs = await _photographs(service)
-    given = {"query": body.query, "minus": body.minus}
-    texts = {name: text for name, text in given.items() if text is not None}
+    texts = body.model_dump(include={"query", "minus"}, exclude_none=True)
     for name, text in texts.items():
         at_most(service.limits.characters, len(text), "characters", name)
     if body.query is None and body.image is None:
@@ -161,21 +160,16 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         "year": selection.year or None,
         "hubs_corrected": corrected,
         "photographs": [
-            {"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6), "named": hit.named}
+            {"id": hit.id, "name": photographs.name(hit.path), "score": round(hit.score, 6), "named": hit.named}
             for hit in hits
         ],
     }
 
 
 async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
+    days_and_folder = {"after": body.after, "before": body.before, "folder": body.folder.strip("/")}
     try:
-        selection = await asyncio.to_thread(
-            index.select,
-            body.query or "",
-            after=body.after,
-            before=body.before,
-            folder=body.folder.strip("/"),
-        )
+        selection = await asyncio.to_thread(index.select, body.query or "", **days_and_folder)
     except ConfigError as error:
         raise bad(str(error).removeprefix("--")) from error
     return selection if body.words else selection.without_names()
@@ -184,7 +178,7 @@ async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
 @router.get("/thumbnails/{id}", response_class=JpegResponse)
 async def thumbnail(id: str, photographs: Searched, service: Served) -> Response:
     """Show a small picture of a photograph that a search found."""
-    return JpegResponse(await service.decoded(lambda: photographs.picture(id, SIZE)), headers=_CACHED)
+    return JpegResponse(await service.decoded(lambda: photographs.picture(id, THUMBNAIL)), headers=_CACHED)
 
 
 @router.get("/photographs/{id}", response_class=JpegResponse)
@@ -195,21 +189,19 @@ async def photograph(id: str, photographs: Searched, service: Served) -> Respons
 
 async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...]) -> Chosen:
     if not texts:
-        return Chosen(None, None, None, ((None, 1.0),))
+        return Chosen(None, None, None, _PLAIN)
     if body.language is not None:
         try:
             code = models.find(body.language) or any_language_code(body.language)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        confidence, is_other, shares = None, False, ((models.find(code), 1.0),)
+        chosen = Chosen(code, None, models.find(code), ((models.find(code), 1.0),))
     else:
         (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.preferred, among)
-        code, confidence = guess.language if guess.is_sure else None, guess.confidence
-        is_other = guess.is_other
+        code = guess.language if guess.is_sure else None
         shares = tuple((models.find(one), share) for one, share in known_shares(guess, models))
-    if not body.adapter:
-        return Chosen(code, confidence, None, ((None, 1.0),), is_other)
-    return Chosen(code, confidence, models.find(code), shares, is_other)
+        chosen = Chosen(code, guess.confidence, models.find(code), shares, guess.is_other)
+    return chosen if body.adapter else chosen._replace(adapter=None, shares=_PLAIN)
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """`Service`: models, image tower, the two queues in front of them, limits and metrics, for all endpoints.
 
-Metrics are in Prometheus' form.
+Jobs that arrive within a few milliseconds are computed in one pass, by one thread: a `Batcher` is a queue. While a pass
+is computed the next one fills up, so under load no request waits for the window. The queue is bounded: a request that
+finds it full is refused at once. Metrics are in Prometheus' form.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence, Sized
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,17 +25,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from starlette.requests import Request
 
 from pecl.encoders.image import ImageEncoder
-from pecl.serving.batching import Batcher
+from pecl.errors import not_none
+from pecl.serving.bodies import decode_picture
 from pecl.serving.limits import Limits
 from pecl.serving.models import Embedded, Models, TextJob
 from pecl.serving.photographs import Photographs
-from pecl.serving.pictures import decode_picture
-from pecl.serving.refusals import bad
-
-if TYPE_CHECKING:
-    from pecl.serving.upstream import Immich
+from pecl.serving.refusals import Refusal, bad
+from pecl.serving.upstream import Immich
 
 T = TypeVar("T")
+Job = TypeVar("Job", bound=Sized)  # its length is the number of texts or pictures that it brings
+Answer = TypeVar("Answer")
 PictureJob = list[torch.Tensor]  # the pictures of one request, (3, H, W) each
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -56,13 +59,92 @@ class Metrics:
         self.pass_seconds = seconds("pecl_pass_seconds", "Seconds of a pass", ["kind"])
         self.tokens = Counter("pecl_tokens_total", "Tokens read", registry=own)
 
-    def watch(self, name: str, what: str, read: Callable[[], float]) -> None:
-        """Add a number that is read when the metrics are asked for."""
-        Gauge(name, what, registry=self.registry).set_function(read)
-
     def text(self) -> bytes:
         """Return all of them in Prometheus' text form."""
         return generate_latest(self.registry)
+
+
+@dataclass(frozen=True)
+class _Waiting(Generic[Job, Answer]):
+    job: Job
+    answer: asyncio.Future[Answer]
+    since: float  # the event loop's clock
+
+
+class Batcher(Generic[Job, Answer]):
+    """Collects jobs for a function that answers many at once.
+
+    Args:
+        process: called with the jobs of a pass; returns for each its answer, or the error that it ended in.
+        executor: calls `process`; one thread if several batchers must not compute side by side.
+        limits: its `window`, `waiting` and `together` apply; a job of more than `together` is a pass of its own.
+    """
+
+    def __init__(
+        self, process: Callable[[list[Job]], Sequence[Answer | Exception]], executor: Executor, limits: Limits
+    ) -> None:
+        self._process = process
+        self._executor = executor
+        self._limits = limits
+        self._queue: deque[_Waiting[Job, Answer]] = deque()
+        self.waiting = 0  # texts (or pictures) that wait for their pass
+        self._arrived = asyncio.Event()  # something waits
+        self._enough = asyncio.Event()  # a whole pass waits
+
+    async def submit(self, job: Job) -> Answer:
+        """Return the answer to a job.
+
+        Raises:
+            Refusal: 429, since too much waits already.
+            Exception: the error that `process` returned for this job.
+        """
+        most = self._limits.waiting
+        if self.waiting + len(job) > most:
+            sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {most:,}; try again"
+            raise Refusal(429, sentence, code="queue_full", headers={"retry-after": "1"})
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time())
+        self._queue.append(waiting)
+        self.waiting += len(job)
+        self._arrived.set()
+        if self.waiting >= self._limits.together:
+            self._enough.set()
+        return await waiting.answer
+
+    async def run(self) -> None:
+        """Compute passes until cancelled; the application starts it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            left = self._queue[0].since + self._limits.window - loop.time()  # of the oldest job's window
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), left)
+            taken = self._take()
+            try:
+                jobs = [waiting.job for waiting in taken]
+                answers = await loop.run_in_executor(self._executor, self._process, jobs)
+            except Exception as error:
+                answers = [error] * len(taken)
+            for waiting, answer in zip(taken, answers, strict=True):
+                if waiting.answer.done():  # whoever asked has gone
+                    continue
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+
+    def _take(self) -> list[_Waiting[Job, Answer]]:
+        taken = [self._queue.popleft()]
+        size = len(taken[0].job)
+        while self._queue and size + len(self._queue[0].job) <= self._limits.together:
+            taken.append(self._queue.popleft())
+            size += len(taken[-1].job)
+        self.waiting -= size
+        if self.waiting < self._limits.together:
+            self._enough.clear()
+        if not self._queue:
+            self._arrived.clear()
+        return taken
 
 
 @dataclass
@@ -87,9 +169,12 @@ class Service:
         self._decode = ThreadPoolExecutor(2, "pecl-decode")
         self._texts = Batcher(self._embed_texts, self._compute, self.limits)
         self._pictures = Batcher(self._embed_pictures, self._compute, self.limits)
-        self.metrics.watch("pecl_waiting_texts", "Texts that wait for a pass", lambda: self._texts.waiting)
-        self.metrics.watch("pecl_waiting_pictures", "Pictures that wait for a pass", lambda: self._pictures.waiting)
-        self.metrics.watch("pecl_adapters", "Adapters that are loaded", lambda: len(self.models.adapters))
+        for name, what, read in (
+            ("pecl_waiting_texts", "Texts that wait for a pass", lambda: self._texts.waiting),
+            ("pecl_waiting_pictures", "Pictures that wait for a pass", lambda: self._pictures.waiting),
+            ("pecl_adapters", "Adapters that are loaded", lambda: len(self.models.adapters)),
+        ):
+            Gauge(name, what, registry=self.metrics.registry).set_function(read)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -123,7 +208,8 @@ class Service:
         Raises:
             Refusal: one cannot be read, the queue is full, or there is no image tower.
         """
-        tower = self._image_tower()
+        if (tower := self.image) is None:
+            raise bad("input: expected texts, got a picture: this server has no image tower")
         pixels = [
             await self.decoded(functools.partial(decode_picture, content, param, self.limits, tower))
             for content, param in zip(contents, params, strict=True)
@@ -138,11 +224,6 @@ class Service:
         """Return the result of `act`, called between two passes: for changes of the models."""
         return await asyncio.get_running_loop().run_in_executor(self._compute, act)
 
-    def _image_tower(self) -> ImageEncoder:
-        if self.image is None:
-            raise bad("input: expected texts, got a picture: this server has no image tower")
-        return self.image
-
     def _embed_texts(self, jobs: list[TextJob]) -> list[Embedded | Exception]:
         start = time.perf_counter()
         answers = self.models.embed(jobs)
@@ -153,7 +234,7 @@ class Service:
 
     def _embed_pictures(self, jobs: list[PictureJob]) -> list[Embedded]:
         start = time.perf_counter()
-        tower = self._image_tower()
+        tower = not_none(self.image, "image")
         pixels = [one for job in jobs for one in job]
         size = tower.default_batch_size
         batches = [tower.encode_pixels(pixels[i : i + size]) for i in range(0, len(pixels), size)]

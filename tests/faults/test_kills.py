@@ -19,7 +19,7 @@ import pecl
 import pecl.bulk.job
 import pecl.encoders.towers
 from pecl.commands.main import main
-from pecl.search.thumbnails import read_thumbnail
+from pecl.search.catalogue import read_thumbnail
 
 
 def run(arguments, place, setup=None):

@@ -15,9 +15,8 @@ import pecl
 from pecl.errors import ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, locked
 from pecl.search.build import build_index
-from pecl.search.catalogue import FILE, index_folder
+from pecl.search.catalogue import FILE, index_folder, read_thumbnail
 from pecl.search.options import IndexOptions
-from pecl.search.thumbnails import read_thumbnail
 
 
 def names(index):

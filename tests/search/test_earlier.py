@@ -14,8 +14,7 @@ import pecl
 from pecl.data.custom.photographs import find_photographs
 from pecl.files import sha256_file
 from pecl.search.build import build_index
-from pecl.search.catalogue import FILE, index_folder
-from pecl.search.thumbnails import read_thumbnail
+from pecl.search.catalogue import FILE, index_folder, read_thumbnail
 
 GENERATION = "0123456789abcdef"
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pecl.serving.batching import Batcher
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import Refusal
+from pecl.serving.service import Batcher
 
 
 def run(scenario, process, **options):

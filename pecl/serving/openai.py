@@ -1,24 +1,32 @@
-"""`POST /v1/embeddings` in OpenAI's form, with a language for each input and with images.
+"""OpenAI's interface: `POST /v1/embeddings` with a language for each input and with images, and `GET /v1/models`.
 
-{"model": "mini", "input": ["pes na pláži", "ein Hund"], "language": ["cs", "de"]}
+    POST /v1/embeddings     {"model": "mini", "input": ["pes na pláži", "ein Hund"], "language": ["cs", "de"]}
+    POST /v1/load_adapter   {"file": "cs.safetensors", "name": "cs"}
+    POST /v1/unload_adapter {"model": "mini:cs"}
+
+To load an adapter, a request names a file of the one folder that the server was started with. The name is compared with
+the listing of that folder; it is never made part of a path.
 """
 
 import asyncio
 import base64
 import json
+import os
 from itertools import zip_longest
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import torch
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from pecl.errors import ConfigError
-from pecl.serving.bodies import JsonRoute
+from pecl.adapters.formats.files import SUFFIX
+from pecl.errors import ConfigError, PeclError, suggest
+from pecl.options import quoted
+from pecl.serving.bodies import JsonRoute, read_data_uri
 from pecl.serving.models import Models, TextJob
-from pecl.serving.pictures import read_data_uri
-from pecl.serving.refusals import at_most, bad
-from pecl.serving.schemas import EmbeddingsRequest
+from pecl.serving.refusals import Refusal, at_most, bad
+from pecl.serving.schemas import EmbeddingsRequest, LoadAdapter, UnloadAdapter
 from pecl.serving.service import Served, Service
 
 router = APIRouter(route_class=JsonRoute)
@@ -73,7 +81,7 @@ def _inputs(
     for place, (item, language) in enumerate(zip_longest(body.input, languages)):
         name = f"input[{place}]" if count > 1 else "input"
         if item.text is None:
-            pictures[place] = read_data_uri(item.image, name, limits), name
+            pictures[place] = read_data_uri(item.image or "", name, limits), name
         else:
             at_most(limits.characters, len(item.text), "characters", name)
             texts[place] = item.text, _adapter(item.language or language, adapter, models)
@@ -93,3 +101,57 @@ def _adapter(language: str | None, adapter: str | None, models: Models) -> str |
         model = models.model_of(adapter)
         raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")
     return found
+
+
+@router.get("/v1/models")
+async def list_models(service: Served) -> dict[str, Any]:
+    """List the plain tower and each adapter."""
+    return {"object": "list", "data": service.models.describe()}
+
+
+@router.get("/v1/models/{model:path}")
+async def show_model(model: str, service: Served) -> dict[str, Any]:
+    """Describe the plain tower or an adapter."""
+    return _described(service, service.models.adapter_of(model))
+
+
+async def _folder(service: Served) -> Path:
+    if service.adapters_dir is None:
+        raise Refusal(403, "adapters of this server are fixed: it was started without --adapters-dir")
+    return service.adapters_dir
+
+
+Folder = Annotated[Path, Depends(_folder)]
+
+
+@router.post("/v1/load_adapter")
+async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
+    """Add a file of the folder of adapters, under its language or `name`."""
+    found = {one.name: one for one in folder.glob(f"*{SUFFIX}") if one.is_file() and not one.is_symlink()}
+    if body.file not in found:
+        known = ", ".join(sorted(found)[:20]) or "none yet"
+        sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(body.file)}"
+        raise Refusal(404, f"{sentence}{suggest(body.file, found)}", "file", "file_not_found")
+    try:
+        added = await service.alone(lambda: service.models.load(found[body.file], body.name))
+    except PeclError as error:
+        sentence = str(error)
+        for place in (folder, folder.parent):  # of the file and of its result: paths of this machine
+            sentence = sentence.replace(f"{place}{os.sep}", "")
+        raise bad(sentence, "file") from error
+    return _described(service, added)
+
+
+@router.post("/v1/unload_adapter")
+async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
+    """Unload an adapter."""
+    adapter = service.models.adapter_of(body.model)
+    if adapter is None:
+        raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
+    await service.alone(lambda: service.models.remove(adapter))
+    return {"id": service.models.model_of(adapter), "object": "model", "deleted": True}
+
+
+def _described(service: Service, adapter: str | None) -> dict[str, Any]:
+    model = service.models.model_of(adapter)
+    return next(row for row in service.models.describe() if row["id"] == model)
