@@ -27,15 +27,14 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision != AUTO:
         return precision
     kind = device.partition(":")[0]
-    fast = {"cuda": gpu_multiplies_bfloat16, "cpu": cpu_multiplies_bfloat16}.get(kind)
-    return BF16 if fast is not None and fast() else FP32
+    if kind == "cuda":
+        import torch  # takes seconds
 
-
-def gpu_multiplies_bfloat16() -> bool:
-    """Return whether the GPU multiplies bf16, as NVIDIA's do since 2020; True without a GPU here (cluster jobs)."""
-    import torch  # takes seconds
-
-    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
+        # NVIDIA's have it since 2020; without a GPU here, as where jobs are sent to a cluster, it is taken for granted
+        fast = not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = kind == "cpu" and cpu_multiplies_bfloat16()
+    return BF16 if fast else FP32
 
 
 @cache

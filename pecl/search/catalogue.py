@@ -26,7 +26,6 @@ from pecl.files import parse_json
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
-TOWERS = ("image", "text")
 THUMBNAIL = 320  # pixels: the longer side of a small picture; about 20 KiB per photograph
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # by which the length of an embedding may differ from 1

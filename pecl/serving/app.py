@@ -31,7 +31,7 @@ from pecl.files import read_regular
 from pecl.options import quoted
 from pecl.serving import immich, openai, search
 from pecl.serving.refusals import LEFT, Refusal, answer_error
-from pecl.serving.schemas import ErrorAnswer
+from pecl.serving.requests import ErrorAnswer
 from pecl.serving.service import Served, Service
 
 logger = logging.getLogger(__name__)

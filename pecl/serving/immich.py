@@ -25,9 +25,9 @@ from pecl.data.languages import ENGLISH, any_language_code
 from pecl.errors import ConfigError, not_none
 from pecl.files import parse_json
 from pecl.options import quoted
-from pecl.serving.bodies import read_body
 from pecl.serving.models import Models, TextJob
 from pecl.serving.refusals import at_most, bad
+from pecl.serving.requests import read_body
 from pecl.serving.service import Served, Service
 
 _FIELDS = 16  # most fields of a form: immich sends two

@@ -12,7 +12,6 @@ import asyncio
 import base64
 import json
 import os
-from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +22,9 @@ from starlette.responses import Response
 from pecl.adapters.formats.files import SUFFIX
 from pecl.errors import ConfigError, PeclError, suggest
 from pecl.options import quoted
-from pecl.serving.bodies import JsonRoute, read_data_uri
 from pecl.serving.models import Models, TextJob
 from pecl.serving.refusals import Refusal, at_most, bad
-from pecl.serving.schemas import EmbeddingsRequest, LoadAdapter, UnloadAdapter
+from pecl.serving.requests import EmbeddingsRequest, JsonRoute, LoadAdapter, UnloadAdapter, read_data_uri
 from pecl.serving.service import Served, Service
 
 router = APIRouter(route_class=JsonRoute)
@@ -78,7 +76,7 @@ def _inputs(
     at_most(limits.texts + limits.pictures, count, "texts", "input")
     texts: dict[int, tuple[str, str | None]] = {}
     pictures: dict[int, tuple[bytes, str]] = {}
-    for place, (item, language) in enumerate(zip_longest(body.input, languages)):
+    for place, (item, language) in enumerate(zip(body.input, languages, strict=True)):
         name = f"input[{place}]" if count > 1 else "input"
         if item.text is None:
             pictures[place] = read_data_uri(item.image or "", name, limits), name

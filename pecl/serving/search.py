@@ -28,11 +28,10 @@ from pecl.search.index import ImageIndex
 from pecl.search.options import keep_languages
 from pecl.search.queries import Shares, known_shares, shares_to_json
 from pecl.search.words import Selection
-from pecl.serving.bodies import JsonRoute, read_data_uri
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.refusals import Refusal, at_most, bad
-from pecl.serving.schemas import PersonLanguages, SearchAddress, SearchRequest
+from pecl.serving.requests import JsonRoute, PersonLanguages, SearchAddress, SearchRequest, read_data_uri
 from pecl.serving.service import Served, Service
 
 logger = logging.getLogger(__name__)

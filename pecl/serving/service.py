@@ -26,11 +26,11 @@ from starlette.requests import Request
 
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import not_none
-from pecl.serving.bodies import decode_picture
 from pecl.serving.limits import Limits
 from pecl.serving.models import Embedded, Models, TextJob
 from pecl.serving.photographs import Photographs
 from pecl.serving.refusals import Refusal, bad
+from pecl.serving.requests import decode_picture
 from pecl.serving.upstream import Immich
 
 T = TypeVar("T")

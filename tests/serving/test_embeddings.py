@@ -14,8 +14,8 @@ from helpers.tiny import sentences
 from helpers.waiting import wait_until
 from PIL import Image
 
-import pecl.serving.bodies
 import pecl.serving.openai
+import pecl.serving.requests
 from pecl.serving.limits import Limits
 from pecl.serving.service import Service
 
@@ -144,7 +144,7 @@ def test_requests_that_the_towers_cannot_answer(service, document, said):
 
 
 @pytest.mark.parametrize(
-    ("module", "act"), [(pecl.serving.bodies, "parse_json"), (pecl.serving.openai, "write_answer")]
+    ("module", "act"), [(pecl.serving.requests, "parse_json"), (pecl.serving.openai, "write_answer")]
 )
 def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, client, monkeypatch):
     """Reading and writing go on only once another request has been answered."""

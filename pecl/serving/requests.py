@@ -1,12 +1,113 @@
-"""Requests as pydantic models: FastAPI checks by them, and writes `/openapi.json` from them."""
+"""Requests: bodies limited in bytes, JSON that is parsed in a thread, pictures only as data URIs, and pydantic models.
 
-from collections.abc import Mapping
+FastAPI checks requests by the models, and writes `/openapi.json` from them.
+"""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, Literal
 
+import torch
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from starlette.requests import Request
+from starlette.responses import Response
 
+from pecl.encoders.image import ImageEncoder
 from pecl.errors import suggest
+from pecl.files import images, parse_json
 from pecl.options import quoted
+from pecl.serving.limits import Limits
+from pecl.serving.refusals import Refusal, bad
+
+_URI = re.compile(r"data:image/[\w.+-]+;base64,(?P<content>[A-Za-z0-9+/=]*)", re.ASCII)
+_WANTED = "a picture as data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)"
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """Return the body; raise Refusal with status 413 if it is longer than `most` bytes (uvicorn drops the rest)."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise Refusal(413, f"body: expected at most {most:,} bytes, got more")
+    return bytes(body)
+
+
+class JsonRequest(Request):
+    """A request whose body is JSON."""
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Only `application/json` is taken: a page of another site cannot send that without asking the server first.
+
+        Raises:
+            Refusal: 415 for another type, 413 for too long a body.
+        """
+        if not hasattr(self, "_body"):
+            kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                raise Refusal(415, f"content-type: expected application/json, got {quoted(kind)}")
+            self._body = await read_body(self, self.app.state.service.limits.body_bytes)
+        return self._body
+
+    async def json(self) -> Any:
+        """Return the document; raise Refusal with status 400 if it is none."""
+        try:
+            return await asyncio.to_thread(parse_json, await self.body())
+        except ValueError as error:  # and with it UnicodeDecodeError
+            raise bad(f"body: expected JSON: {error}") from error
+
+
+class JsonRoute(APIRoute):
+    """A route of FastAPI whose requests are `JsonRequest`s."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, given such requests."""
+        handle = super().get_route_handler()
+
+        async def handle_json(request: Request) -> Response:
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return handle_json
+
+
+def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
+    """Return the bytes of the picture that a data URI, the field `name` of a request, holds.
+
+    Raises:
+        Refusal: it is not a data URI of a picture, such as an address or a path; or it is too large.
+    """
+    found = _URI.fullmatch(value)
+    if found is None:
+        raise bad(f"{name}: expected {_WANTED}, got {quoted(value[:40])}; no address or path is ever opened", name)
+    if len(found["content"]) > 4 * (limits.picture_bytes // 3 + 1):
+        raise bad(f"{name}: expected a picture of at most {limits.picture_bytes:,} bytes, got more", name)
+    try:
+        return base64.b64decode(found["content"], validate=True)
+    except binascii.Error as error:
+        raise bad(f"{name}: expected base64, got other characters or a part of it", name) from error
+
+
+def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncoder) -> torch.Tensor:
+    """Return a picture's pixels as `tower` takes them: (3, H, W).
+
+    The picture's size is read from its head before any pixel is decoded.
+
+    Raises:
+        Refusal: it is not a JPEG, PNG, WebP or GIF, is damaged, or has too many pixels.
+    """
+    try:
+        formats = ("JPEG", "PNG", "WEBP", "GIF")
+        return tower.preprocess(images.decode_picture(content, formats, limits.picture_pixels))
+    except images.TooManyPixelsError as error:
+        raise bad(f"{name}: {error}", name) from error
+    except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
+        raise bad(f"{name}: cannot read the picture ({type(error).__name__}); expected {_WANTED}", name) from error
 
 
 def _not_blank(text: str) -> str:
@@ -23,7 +124,7 @@ LanguageName = Annotated[
 ]
 
 
-class Request(BaseModel):
+class Fields(BaseModel):
     """Fields of a request; null is as good as left out, and others are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -40,7 +141,7 @@ class Request(BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class Input(Request):
+class Input(Fields):
     """A text with its language, or an image."""
 
     text: Text | None = None
@@ -60,7 +161,7 @@ def _as_input(given: Any) -> Any:
     return given
 
 
-class EmbeddingsRequest(Request):
+class EmbeddingsRequest(Fields):
     """Texts and images to embed."""
 
     model: Annotated[Name, Field(description="the plain tower (mini), or an adapter (mini:cs), see /v1/models")]
@@ -81,20 +182,20 @@ class EmbeddingsRequest(Request):
     user: str | None = Field(None, description="ignored")
 
 
-class LoadAdapter(Request):
+class LoadAdapter(Fields):
     """A file of the folder of adapters."""
 
     file: Name
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
 
 
-class UnloadAdapter(Request):
+class UnloadAdapter(Fields):
     """A loaded adapter."""
 
     model: Name
 
 
-class SearchAddress(Request):
+class SearchAddress(Fields):
     """A search by text."""
 
     model_config = ConfigDict(strict=False)
@@ -124,7 +225,7 @@ class SearchRequest(SearchAddress):
     image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
 
 
-class PersonLanguages(Request):
+class PersonLanguages(Fields):
     """The languages that a person speaks."""
 
     languages: Annotated[list[LanguageName], Field(min_length=1, max_length=16)]
