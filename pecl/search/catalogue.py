@@ -154,16 +154,10 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _transaction(path: Path, mode: str, begin: str) -> Iterator[sqlite3.Connection]:
-    address = f"{path.absolute().as_uri()}?mode={mode}"
-    with contextlib.closing(sqlite3.connect(address, _PATIENCE, uri=True, isolation_level=None)) as database:
-        database.execute(begin)
-        try:
-            yield database
-        except BaseException:
-            if database.in_transaction:  # SQLite may have ended it, as on a full disk
-                database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", _PATIENCE, uri=True, isolation_level=None)
+    with contextlib.closing(connection), connection:  # which commits, or rolls back, and then is closed
+        connection.execute(begin)
+        yield connection
 
 
 def read_head(folder: Path) -> Head:

@@ -27,17 +27,13 @@ class ExactSearch:
         scores = self.matrix[searched] @ query  # (M, D) x (D,): (M,)
         if corrected and self.corrections is not None:
             scores -= self.corrections[searched]
-        places = _best(scores, min(top, len(scores)))
+        places = np.arange(len(scores))
+        if top < len(scores):
+            least = np.partition(scores, len(scores) - top)[len(scores) - top]
+            places = np.flatnonzero(scores >= least)  # more than `top` where several are equal to the least
+        places = places[np.argsort(-scores[places], kind="stable")][:top]
         names = places if rows is None else rows[places]
         return list(zip(names.tolist(), scores[places].tolist(), strict=True))
 
     def close(self) -> None:
         """Close nothing: the matrix goes with its last user."""
-
-
-def _best(scores: np.ndarray, top: int) -> np.ndarray:
-    if top == len(scores):
-        return np.argsort(-scores, kind="stable")
-    least = np.partition(scores, len(scores) - top)[len(scores) - top]
-    places = np.flatnonzero(scores >= least)  # more than `top` where several are equal to the least
-    return places[np.argsort(-scores[places], kind="stable")][:top]

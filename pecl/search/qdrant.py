@@ -143,13 +143,13 @@ class CollectionRows:
     """
 
     def __init__(self, url: str, collection: str, vector: str = UNNAMED) -> None:
-        self._url, self._name, self._vector = url, collection, vector
+        self._url, self._name, self._vector, self._client = url, collection, vector, _connect(url)
         self._shown = f"collection {collection!r} of qdrant at {url}"
-        with _client(self._url) as client:
-            names = [one.name for one in client.get_collections().collections]
+        with _failing(url):
+            names = [one.name for one in self._client.get_collections().collections]
             if collection not in names:
                 raise DataError(f"--collection: qdrant at {url}: {unknown('collection', collection, names)}")
-            vectors = client.get_collection(collection).config.params.vectors
+            vectors = self._client.get_collection(collection).config.params.vectors
         named = vectors if isinstance(vectors, Mapping) else {} if vectors is None else {UNNAMED: vectors}
         if vector not in named:
             known = "no --vector: its vector has no name" if UNNAMED in named else ", ".join(sorted(named))
@@ -167,8 +167,8 @@ class CollectionRows:
             )
         if about.distance not in ("Cosine", "Dot"):
             raise DataError(f"{self._shown}: expected the distance Cosine or Dot, got {about.distance.value}")
-        with _client(self._url) as client:
-            points, _ = client.scroll(
+        with _failing(self._url):
+            points, _ = self._client.scroll(
                 self._name, limit=_SAMPLE, with_payload=False, with_vectors=[self._vector] if self._vector else True
             )
         vectors = [
@@ -188,8 +188,8 @@ class CollectionRows:
         Raises:
             DataError: no point has the vector.
         """
-        with _client(self._url) as client:
-            points = client.query_points(
+        with _failing(self._url):
+            points = self._client.query_points(
                 self._name, query.tolist(), using=self._vector or None, limit=top, with_payload=list(PATH_KEYS)
             ).points
         if not points:
@@ -208,13 +208,6 @@ def _connect(url: str) -> QdrantClient:
         raise ConfigError(f"engine qdrant needs qdrant-client: {install('search')}") from error
     with _failing(url):
         return QdrantClient(url=url, check_compatibility=False)  # its warning would come on top of the sentence
-
-
-@contextlib.contextmanager
-def _client(url: str) -> Iterator[QdrantClient]:
-    client = _connect(url)
-    with _failing(url), contextlib.closing(client):
-        yield client
 
 
 @contextlib.contextmanager

@@ -36,9 +36,10 @@ class QueryLanguage:
 
     language: str | None  # its code; None where it is not known
     confidence: float | None  # of the guess, 0 to 1; None where the language was named
-    adapter: str  # name of the adapter, see `AdapterChoice`; `none` for the plain tower
+    adapter: str  # its name, of a command see `AdapterChoice`, of a server `Models`; the plain tower has one as well
     sentence: str  # the line that a command prints
     shares: Shares  # the languages whose embeddings of the text are mixed; only one where there is no doubt
+    is_other: bool = False  # whether the detected language is none of the person's
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that a JSON document has."""

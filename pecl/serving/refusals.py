@@ -69,7 +69,20 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
 
     It has OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
     """
-    refusal = _refusal_of(request, error)
+    if isinstance(error, Refusal):
+        refusal = error
+    elif isinstance(error, RequestValidationError):
+        refusal = _of_validation(error.errors())
+    elif isinstance(error, HTTPException):
+        refusal = Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
+    elif isinstance(error, ClientDisconnect):
+        refusal = Refusal(LEFT, "the client left")
+    elif isinstance(error, PeclError | RunError):
+        refusal = Refusal(400 if isinstance(error, PeclError) else 500, str(error))
+    else:
+        path = log_traceback(error)
+        logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
+        refusal = Refusal(500, "the server failed at this request; its log says more")
     status = refusal.status_code
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     sentence = one_line(refusal.detail)
@@ -77,22 +90,6 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
         sentence = f"{sentence[:500]}..."
     document = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
     return JSONResponse({"error": document}, status, refusal.headers)
-
-
-def _refusal_of(request: Request, error: Exception) -> Refusal:
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, RequestValidationError):
-        return _of_validation(error.errors())
-    if isinstance(error, HTTPException):
-        return Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
-    if isinstance(error, ClientDisconnect):
-        return Refusal(LEFT, "the client left")
-    if isinstance(error, PeclError | RunError):
-        return Refusal(400 if isinstance(error, PeclError) else 500, str(error))
-    path = log_traceback(error)
-    logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
-    return Refusal(500, "the server failed at this request; its log says more")
 
 
 def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:

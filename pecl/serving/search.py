@@ -10,8 +10,9 @@ The language is detected where none is named. `adapter: false` embeds with the p
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from importlib.resources import files
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ from pecl.files import BusyError
 from pecl.search.catalogue import THUMBNAIL
 from pecl.search.index import ImageIndex
 from pecl.search.options import keep_languages
-from pecl.search.queries import Shares, known_shares, shares_to_json
+from pecl.search.queries import QueryLanguage, known_shares, shares_to_json
 from pecl.search.words import Selection
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(route_class=JsonRoute)
 STRINGS = json.loads((files("pecl.serving") / "static" / "strings.json").read_text("utf-8"))  # of the page, by language
-_PLAIN = ((None, 1.0),)  # shares of the plain tower alone
 _CACHED = {"cache-control": "private, max-age=600"}
 
 
@@ -55,16 +55,6 @@ async def _photographs(service: Served) -> Photographs:
 
 
 Searched = Annotated[Photographs, Depends(_photographs)]
-
-
-class Chosen(NamedTuple):
-    """The language of a query, and its adapters."""
-
-    language: str | None  # None where there is no text, and where it is not detected
-    confidence: float | None  # 0 to 1; None where the language was named
-    adapter: str | None  # None for the plain tower
-    shares: Shares  # the adapters whose embeddings are mixed; only `adapter` where there is no doubt
-    is_other: bool = False  # whether the detected language is none of the person's
 
 
 @router.get("/search")
@@ -152,7 +142,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         "language": chosen.language,
         "detected": chosen.confidence is not None and chosen.language is not None,
         "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
-        "model": service.models.model_of(chosen.adapter) if texts else None,
+        "model": chosen.adapter if texts else None,
         "mixed": shares_to_json(chosen.shares) if texts else {},
         "other_language": chosen.is_other,
         "words": list(selection.words),
@@ -186,24 +176,26 @@ async def photograph(id: str, photographs: Searched, service: Served) -> Respons
     return JpegResponse(await service.decoded(lambda: photographs.picture(id, LARGE)), headers=_CACHED)
 
 
-async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...]) -> Chosen:
+async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...]) -> QueryLanguage:
+    plain = QueryLanguage(None, None, models.name, "", ((None, 1.0),))
     if not texts:
-        return Chosen(None, None, None, _PLAIN)
+        return plain
     if body.language is not None:
         try:
             code = models.find(body.language) or any_language_code(body.language)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        chosen = Chosen(code, None, models.find(code), ((models.find(code), 1.0),))
+        guessed, shares = {}, ((models.find(code), 1.0),)
     else:
         (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.preferred, among)
         code = guess.language if guess.is_sure else None
         shares = tuple((models.find(one), share) for one, share in known_shares(guess, models))
-        chosen = Chosen(code, guess.confidence, models.find(code), shares, guess.is_other)
-    return chosen if body.adapter else chosen._replace(adapter=None, shares=_PLAIN)
+        guessed = {"confidence": guess.confidence, "is_other": guess.is_other}
+    used = {"adapter": models.model_of(models.find(code)), "shares": shares} if body.adapter else {}
+    return replace(plain, language=code, **guessed, **used)
 
 
-async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:
+async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: QueryLanguage) -> torch.Tensor:
     """Return the embedding (D,) of a query: those of text and picture, added, minus that of the negative query."""
     total = torch.zeros(service.models.tower.embedding_dim)
     if picture is not None:

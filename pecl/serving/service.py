@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence, Sized
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -225,27 +224,26 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._compute, act)
 
     def _embed_texts(self, jobs: list[TextJob]) -> list[Embedded | Exception]:
-        start = time.perf_counter()
-        answers = self.models.embed(jobs)
-        self._count("text", jobs, start)
+        with self._counted("text", jobs):
+            answers = self.models.embed(jobs)
         self.metrics.pass_languages.observe(len({name for job in jobs for name in job.adapters}))
         self.metrics.tokens.inc(sum(answer.tokens for answer in answers if isinstance(answer, Embedded)))
         return answers
 
     def _embed_pictures(self, jobs: list[PictureJob]) -> list[Embedded]:
-        start = time.perf_counter()
         tower = not_none(self.image, "image")
         pixels = [one for job in jobs for one in job]
         size = tower.default_batch_size
-        batches = [tower.encode_pixels(pixels[i : i + size]) for i in range(0, len(pixels), size)]
+        with self._counted("picture", jobs):
+            batches = [tower.encode_pixels(pixels[i : i + size]) for i in range(0, len(pixels), size)]
         parts = F.normalize(torch.cat(batches), dim=1).split([len(job) for job in jobs])  # (N, D) -> (n, D) each
-        self._count("picture", jobs, start)
         return [Embedded(part) for part in parts]
 
-    def _count(self, kind: str, jobs: Sequence[TextJob] | Sequence[PictureJob], start: float) -> None:
-        self.metrics.pass_seconds.labels(kind).observe(time.perf_counter() - start)
+    def _counted(self, kind: str, jobs: Sequence[TextJob] | Sequence[PictureJob]) -> contextlib.AbstractContextManager:
+        """Count a pass; the body takes its seconds."""
         self.metrics.passes.labels(kind).observe(sum(map(len, jobs)))
         self.metrics.pass_requests.labels(kind).observe(len(jobs))
+        return self.metrics.pass_seconds.labels(kind).time()
 
 
 async def _service_of(request: Request) -> Service:
