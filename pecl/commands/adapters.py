@@ -88,9 +88,9 @@ def _summary(config: AdapterConfig) -> str:
 
 @_action(
     "pecl adapters show lora:r=4+head",
-    cli.argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
-    cli.argument("--rank", type=int, help="rank of LoRA, instead of the spec's"),
-    cli.argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's"),
+    cli.argument("adapter", f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
+    cli.argument("--rank", "rank of LoRA, instead of the spec's", type=int),
+    cli.argument("--adapter-layers", "layers that it is in, such as top-3, instead of the spec's"),
     cli.JSON,
 )
 def _show(parsed: argparse.Namespace) -> None:
@@ -110,16 +110,13 @@ def _show(parsed: argparse.Namespace) -> None:
     else:
         configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
-    if parsed.json:
-        cli.print_json({**document, "configs": configs_to_json(configs)})
-        return
     width = max(map(len, document))
-    cli.print_text("\n".join(f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()))
+    lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()]
     for config in configs:
-        cli.print_text(f"\n{config.kind}: {_summary(config)}")
-        for item in fields(config):
-            option = f"{item.name}={format_option(getattr(config, item.name))}"
-            cli.print_text(f"  {option:50}  {item.metadata['help']}")
+        lines.append(f"\n{config.kind}: {_summary(config)}")
+        options = [(f"{item.name}={format_option(getattr(config, item.name))}", item) for item in fields(config)]
+        lines += [f"  {option:50}  {item.metadata['help']}" for option, item in options]
+    cli.print_answer(parsed, {**document, "configs": configs_to_json(configs)}, *lines)
 
 
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
@@ -142,8 +139,8 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper",
     cli.path("source", "adapter to read"),
     cli.path("target", "adapter to write"),
-    cli.argument("--language", help="language of the adapter, where SOURCE does not say it"),
-    cli.argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)"),
+    cli.argument("--language", "language of the adapter, where SOURCE does not say it"),
+    cli.argument("--adapter", "spec of an OpenDelta checkpoint (default: detected from its shapes)"),
     cli.config_flags(only=_TOWER_FLAGS),
 )
 def _convert(parsed: argparse.Namespace) -> None:
@@ -185,7 +182,7 @@ def _merge(parsed: argparse.Namespace) -> None:
     cli.path("sources", "adapter file, or folder of results", "SOURCE", nargs="+"),
     cli.path("target", "hub id, or folder to make", "TARGET"),
     cli.switch("--best", "per language only the run that validation chooses"),
-    cli.argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ..."),
+    cli.argument("--licence", "licence in the hub's words: mit, ...", "--license", default="other"),
     cli.switch("--private", "create a private Hub repository"),
 )
 def _push(parsed: argparse.Namespace) -> None:

@@ -30,6 +30,6 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.dry_run or len(configs) > 1:  # report problems of all languages before the first is trained
         plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]
         if parsed.dry_run:
-            print_plans(configs, plans, parsed.json)
+            print_plans(parsed, configs, plans)
             return
     print_results([result for fleet in fleets for result in run_together(fleet, inputs)], parsed.json)

@@ -14,19 +14,16 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 
 @cli.command(
     "pecl embed lines.txt --adapter de.safetensors --out embedded",
-    cli.argument("source", help="folder of images, file of lines (.txt), table, or data set"),
+    cli.argument("source", "folder of images, file of lines (.txt), table, or data set"),
     cli.path("--out", "folder to write, or a file NAME.npy", required=True),
-    cli.argument("--kind", choices=KINDS, help="default: images for a folder, else texts"),
-    cli.argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set"),
-    cli.argument("--adapter", help=f"adapter for texts: {cli.ADAPTER_HELP} (default: that of --language)"),
-    cli.argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)"),
+    cli.argument("--kind", "default: images for a folder, else texts", choices=KINDS),
+    cli.argument("--column", "texts of a table or data set", choices=COLUMNS, default="target"),
+    cli.argument("--adapter", f"adapter for texts: {cli.ADAPTER_HELP} (default: that of --language)"),
+    cli.argument("--batch-size", "texts per pass (default: 64)", type=int, default=64),
     cli.argument(
-        "--no-normalize",
-        action="store_false",
-        dest="normalize",
-        help="keep the tower's own lengths (default: length 1)",
+        "--no-normalize", "keep the tower's own lengths (default: length 1)", action="store_false", dest="normalize"
     ),
-    cli.argument("--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (extra `ray`)"),
+    cli.argument("--ray", "embed on this many workers of Ray Data (extra `ray`)", type=int, metavar="WORKERS"),
     cli.config_flags(only=_FLAGS),
     cli.JSON,
 )
@@ -53,8 +50,7 @@ def run(parsed: argparse.Namespace) -> None:
             ray_workers=parsed.ray,
             **{name: getattr(config, name) for name in TOWERS},
         )
-    if parsed.json:
-        document = {"files": [str(path) for path in found.paths], "rows": found.rows}
-        cli.print_json({**document, "adapter": found.metadata.get("adapter"), "normalize": parsed.normalize})
-    else:
-        cli.print_text(f"{parsed.out}: {found.rows:,} embeddings in {cli.counted(len(found.paths), 'file')}")
+    document = {"files": [str(path) for path in found.paths], "rows": found.rows}
+    document |= {"adapter": found.metadata.get("adapter"), "normalize": parsed.normalize}
+    said = f"{parsed.out}: {found.rows:,} embeddings in {cli.counted(len(found.paths), 'file')}"
+    cli.print_answer(parsed, document, said)

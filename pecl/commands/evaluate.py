@@ -17,9 +17,7 @@ from pecl.retrieval.measures import RECALL_AT
 @cli.command(
     "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs",
     cli.config_flags(only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)),
-    cli.argument(
-        "--adapter", dest="weights", help=f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)"
-    ),
+    cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)", dest="weights"),
     cli.path(
         "--embeddings",
         "embeddings of the images by another program, in place of the image tower: .npy (with --paths), parquet, or a "
@@ -28,7 +26,7 @@ from pecl.retrieval.measures import RECALL_AT
         dest="image_embeddings",
     ),
     cli.path("--paths", "path of each row of an array, per line", "FILE", dest="image_paths"),
-    cli.argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}"),
+    cli.argument("--harness", f"measure with another package as well: {' or '.join(HARNESSES)}"),
     cli.switch("--correct-hubs", "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"),
     cli.switch(
         "--presence", "measure whether the best score of a word tells if an image of it is there: would a cutoff hold?"

@@ -30,7 +30,7 @@ def _format(example: str, *arguments: cli.Argument) -> Callable[[cli.Run], cli.R
 
 
 def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> cli.Argument:
-    return cli.argument("--adapter", dest="source", metavar="ADAPTER", help=help, **options)
+    return cli.argument("--adapter", help, dest="source", metavar="ADAPTER", **options)
 
 
 @_format(
@@ -38,7 +38,7 @@ def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> cli.Argument:
     _adapter(f"{_ADAPTER_HELP}; merged into the tower"),
     cli.switch("--text-only", "leave the image tower out"),
     cli.switch("--adapter-only", "write only the adapter; needs --base"),
-    cli.argument("--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"),
+    cli.argument("--base", "for --adapter-only: folder that this command wrote without --adapter, or hub id"),
 )
 def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
@@ -76,13 +76,8 @@ def _open_clip(parsed: argparse.Namespace) -> None:
 
 @_format(
     "pecl export onnx onnx-bank --slots --adapter cs --adapter de",
-    cli.argument(
-        *("--adapter", "--adapters"),
-        dest="sources",
-        metavar="ADAPTER",
-        action="append",
-        default=[],
-        help=f"{_ADAPTER_HELP}; with --slots several times",
+    cli.several(
+        "--adapter", f"{_ADAPTER_HELP}; with --slots several times", "--adapters", dest="sources", metavar="ADAPTER"
     ),
     cli.switch("--slots", "one file for all the adapters, with an input `slots`"),
     cli.switch("--int8", "write the texts' tower in 8 bits as well"),
@@ -117,7 +112,7 @@ def _onnx(parsed: argparse.Namespace) -> None:
 @_format(
     "pecl export peft peft-cs --adapter cs.safetensors",
     _adapter(required=True),
-    cli.argument("--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
+    cli.argument("--base", "folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
 )
 def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.
@@ -163,12 +158,10 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
 
 @_action(
     "pecl export immich --tower XLM-Roberta-Large-Vit-B-32 --language cs --adapter cs.safetensors --out FOLDER",
-    cli.argument(
-        "--tower", metavar="NAME", required=True, help="immich's name of the model (Administration, Smart search)"
-    ),
-    cli.argument("--language", metavar="LANGUAGE", required=True, help="language of the adapter"),
+    cli.argument("--tower", "immich's name of the model (Administration, Smart search)", metavar="NAME", required=True),
+    cli.argument("--language", "language of the adapter", metavar="LANGUAGE", required=True),
     _adapter(),
-    cli.argument("--out", metavar="FOLDER", required=True, help="folder to write"),
+    cli.argument("--out", "folder to write", metavar="FOLDER", required=True),
     cli.switch("--text-only", "leave visual/ out"),
     cli.config_flags(only=_TOWER_FLAGS - {"profile"}),
 )

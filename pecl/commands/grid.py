@@ -16,37 +16,34 @@ from pecl.results.result import collect
 
 def _option_of(launcher: str, example: str) -> cli.Argument:
     text = f"option of the launcher {launcher}, such as {example}; may be repeated"
-    return cli.several(f"--{launcher}", metavar="KEY=VALUE", help=text)
+    return cli.several(f"--{launcher}", text, metavar="KEY=VALUE")
 
 
 @cli.command(
     "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
     cli.config_flags(),
-    cli.argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: runs of several seeds"),
+    cli.argument("--seeds", "the same as --seed: runs of several seeds", dest="seed", metavar="N,N"),
     cli.argument(
         "--best-of",
+        "instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
         metavar="FOLDER",
-        help="instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
     ),
     cli.argument(
         "--fleet",
+        "runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)",
         default=AUTO_FLEET,
         metavar="N",
-        help="runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)",
     ),
     cli.argument(
         "--launcher",
+        f"where runs are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
         metavar="NAME",
-        help=f"where runs are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
     ),
     cli.argument(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
+        "--jobs", "jobs (runs or fleets) at a time, each a process with its own cores or GPU", type=int, metavar="N"
     ),
     cli.argument(
-        "--devices", metavar="D,D", help="spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1"
+        "--devices", "spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1", metavar="D,D"
     ),
     _option_of("slurm", "partition=gpu"),
     _option_of("ray", "num_gpus=0.5"),

@@ -18,10 +18,10 @@ _SEARCHES = {True: "detected, or named with --language {code}", False: "named wi
 
 @cli.command(
     "pecl languages --script Cyrl",
-    cli.argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili"),
-    cli.argument("--script", help="only those in a script, such as Cyrl"),
-    cli.argument("--region", help="only those of a region, such as Africa"),
-    cli.argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script"),
+    cli.argument("names", "code or name, such as sw, swa, swh_Latn, Swahili", nargs="*", metavar="LANGUAGE"),
+    cli.argument("--script", "only those in a script, such as Cyrl"),
+    cli.argument("--region", "only those of a region, such as Africa"),
+    cli.argument("--by", "group by region (default) or script", choices=_GROUPS, default="region"),
     cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:

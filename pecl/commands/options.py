@@ -97,29 +97,29 @@ def _add_parser(commands: Any, name: str, example: str, summary: str, descriptio
     )
 
 
-def argument(*names: str, **options: Any) -> Argument:
-    """Declare an argument, with the options of `add_argument`."""
-    return lambda parser: parser.add_argument(*names, **options)
+def argument(name: str, help: str, *others: str, **options: Any) -> Argument:
+    """Declare an argument, with `others` of its names and the options of `add_argument`."""
+    return lambda parser: parser.add_argument(name, *others, help=help, **options)
 
 
 def switch(name: str, help: str) -> Argument:
     """Declare a flag without value."""
-    return argument(name, action="store_true", help=help)
+    return argument(name, help, action="store_true")
 
 
 def choice(name: str, help: str, default: bool | None = None) -> Argument:
     """Declare a flag of two forms, such as --words and --no-words."""
-    return argument(name, action=argparse.BooleanOptionalAction, default=default, help=help)
+    return argument(name, help, action=argparse.BooleanOptionalAction, default=default)
 
 
-def several(*names: str, metavar: str, help: str, **options: Any) -> Argument:
+def several(name: str, help: str, *others: str, **options: Any) -> Argument:
     """Declare a flag that may be repeated, each time with a value."""
-    return argument(*names, action="append", default=[], metavar=metavar, help=help, **options)
+    return argument(name, help, *others, action="append", default=[], **options)
 
 
 def path(name: str, help: str, metavar: str | None = None, **options: Any) -> Argument:
     """Declare an argument that is a path, which may not be empty."""
-    return argument(name, type=path_argument, metavar=metavar, help=help, **options)
+    return argument(name, help, type=path_argument, metavar=metavar, **options)
 
 
 def common_flags() -> argparse.ArgumentParser:
@@ -135,7 +135,7 @@ def common_flags() -> argparse.ArgumentParser:
 
 
 JSON = switch("--json", "print one JSON document")
-THREADS = argument("--threads", metavar="N", help=_HELP["threads"])  # of commands without the flags of the config
+THREADS = argument("--threads", _HELP["threads"], metavar="N")  # of commands without the flags of the config
 DRY_RUN = switch(
     "--dry-run", "make the checks of the run up to its first step, print the plan and the time, and write nothing"
 )
@@ -166,7 +166,7 @@ def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any
             "file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; later "
             "files win, and flags win over files"
         )
-        several("--config", metavar="YAML", help=text)(parser)
+        several("--config", text, metavar="YAML")(parser)
         heading, groups = "", {}
         for item in fields(ExperimentConfig):
             heading = _HEADINGS.get(item.name, heading)

@@ -29,15 +29,13 @@ def _count(text: str) -> int:
 @cli.command(
     "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
     cli.path("folders", "folders or files of results", "FOLDER", nargs="*", default=["results"]),
-    cli.argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)"),
-    cli.argument("--json", action="store_const", const="json", dest="format", help="short for --format json"),
-    cli.argument(
-        "--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"
-    ),
+    cli.argument("--format", "how tables are written (default: text)", choices=FORMATS, default="text"),
+    cli.argument("--json", "short for --format json", action="store_const", const="json", dest="format"),
+    cli.argument("--table", "only these tables, one for each data set, gallery and setup of training", choices=TABLES),
     cli.several(
         "--where",
+        "only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
         metavar="KEY=VALUE",
-        help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
     ),
     cli.switch("--paper", "the tables of the method's publication, in its layout, from these results"),
     cli.switch(
@@ -46,16 +44,16 @@ def _count(text: str) -> int:
     ),
     cli.switch("--ids", "show the ids of runs"),
     cli.path("--out", "write a file for each table into this folder; print their paths", "DIR"),
-    cli.argument("--against", choices=NAMES, help="print published zero-shot scores next to ours"),
+    cli.argument("--against", "print published zero-shot scores next to ours", choices=NAMES),
     cli.path("--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR"),
     cli.path("--html", "write an HTML report into this folder; print its path", "DIR"),
     cli.path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
     cli.argument(
         "--gallery-captions",
+        "test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
         type=_count,
         metavar="N",
         default=60,
-        help="test captions in the HTML report per language and method; 0: no images (default: %(default)s)",
     ),
 )
 def run(parsed: argparse.Namespace) -> None:

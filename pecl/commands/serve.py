@@ -33,33 +33,31 @@ _FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model", "precision"
 def _limit(item: Field) -> cli.Argument:
     flag = item.name if item.name in ("window", "patience") else f"max-{item.name}".replace("_", "-")
     text = f"{item.metadata['help']} (default: {item.default:,})"
-    return cli.argument(f"--{flag}", dest=item.name, metavar="N", help=text)
+    return cli.argument(f"--{flag}", text, dest=item.name, metavar="N")
 
 
 @cli.command(
     "pecl serve --index ~/Pictures --port 8000",
     cli.argument(
         "--adapter",
+        f"adapters that are added to the shipped ones, one per language: {cli.ADAPTER_HELP}",
         dest="files",
         nargs="+",
         action="extend",
         default=[],
         metavar="ADAPTER",
-        help=f"adapters that are added to the shipped ones, one per language: {cli.ADAPTER_HELP}",
     ),
     cli.path("--index", "index of photographs that `pecl index` has made, to search in", "INDEX"),
     cli.path("--adapters-dir", "folder whose adapter files requests may load by name", "DIR"),
     cli.argument(
         "--immich-upstream",
-        metavar="URL",
-        help="immich's own machine learning service, such as http://immich-machine-learning:3003: immich may ask this "
+        "immich's own machine learning service, such as http://immich-machine-learning:3003: immich may ask this "
         "server in its place",
+        metavar="URL",
     ),
-    cli.argument(
-        "--immich-model", metavar="NAME", help="immich's name of the served tower (default: that of --profile)"
-    ),
-    cli.argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"),
-    cli.argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)"),
+    cli.argument("--immich-model", "immich's name of the served tower (default: that of --profile)", metavar="NAME"),
+    cli.argument("--host", "address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
+    cli.argument("--port", "port to listen on; 0 is any that is free (default: 8000)", default="8000"),
     cli.path("--api-key-file", "file with the key that requests must bring (default: none is asked for)", "FILE"),
     cli.switch("--open", "open the page in a browser"),
     cli.switch("--access-log", "log a line per request, without its query"),

@@ -26,27 +26,26 @@ def run(parsed: argparse.Namespace) -> None:
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run:
         inputs = TrainingInputs()
-        print_plans(configs, [one for fleet in fleets for one in plan_runs(fleet, inputs)], parsed.json)
+        print_plans(parsed, configs, [one for fleet in fleets for one in plan_runs(fleet, inputs)])
         return
     results = [result for fleet in fleets for result in train_fleet(fleet)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
 
 
-def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], as_json: bool) -> None:
+def print_plans(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan]) -> None:
     """Print plans as one JSON document, or one line per run and the total time."""
-    if as_json:
-        cli.print_json([one._asdict() for one in plans])
-        return
+    lines = []
     for one in plans:
         counts = {"pairs": one.pairs, "held out": one.held_out, "images": one.images, "steps": one.steps}
         said = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
-        cli.print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
+        lines.append(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
     remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
     operations = sum(one.operations for one in plans if one.status != "complete")
     shown = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)
-    cli.print_text(f"{cli.counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
+    lines.append(f"{cli.counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
+    cli.print_answer(parsed, [one._asdict() for one in plans], *lines)
 
 
 def print_results(results: Sequence[Result], as_json: bool) -> None:
