@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
-from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError, not_none
 from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.files.images import ImageFiles, small_jpeg
 from pecl.files.progress import Bar
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_DROP_THUMBNAILS = "DELETE FROM thumbnails WHERE ? OR fingerprint NOT IN (SELECT fingerprint FROM photographs)"
+_WITHOUT_THUMBNAIL = """SELECT fingerprint, min(name) FROM photographs
+    WHERE fingerprint NOT IN (SELECT fingerprint FROM thumbnails) GROUP BY fingerprint"""
 _TOGETHER = 64  # small pictures that are written together
 
 
@@ -133,8 +136,11 @@ class _Renewal:
         self.again = ""
         entries = self.before.entries if self.before else []
         self.old = {entry.name: entry for entry in entries}
-        self.by_content = {entry.fingerprint: row for row, entry in enumerate(entries)}  # of embeddings that are there
         self.old_failed = self.before.unreadable if self.before else {}
+        self.embeddings: dict[str, np.ndarray] = {}  # (D,) each, by fingerprint
+        if self.before:
+            matrix = not_none(self.before.matrix, "matrix")
+            self.embeddings = dict(zip((entry.fingerprint for entry in entries), matrix, strict=True))
 
     def run(self) -> IndexReport:
         """Write what has changed."""
@@ -142,14 +148,14 @@ class _Renewal:
         hashed, refused = fingerprints(self.found.root, suspects)
         failed |= refused
         entries = {**known, **{entry.name: entry for entry in hashed}}
-        fresh: dict[str, np.ndarray] = {}
-        if missing := [entry for entry in entries.values() if entry.fingerprint not in self.by_content]:
+        if missing := [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]:
             logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
             tower = self._tower()
             if self.before and self.head.towers != self.before.head.towers:
                 self.again = "the image tower has changed since the index was made"
-                self.by_content, missing = {}, list(entries.values())
+                self.embeddings, missing = {}, list(entries.values())
             fresh, refused = embed(tower, self.found.root, missing)
+            self.embeddings |= fresh
             failed |= refused
         kept = [entries[name] for name in sorted(entries) if name not in failed]
         if not kept:
@@ -158,8 +164,9 @@ class _Renewal:
         embedded = {entry.name for entry in missing}
         changed = [entry for entry in kept if entry.name not in known or entry.name in embedded]
         described = self._described(kept, {entry.name for entry in changed})
-        self._write(kept, changed, fresh, failed, described)
-        _renew_thumbnails(self.place, self.found.root, kept if self.head.thumbnails else [])
+        self._write(kept, changed, failed, described)
+        if self.head.thumbnails:
+            _add_thumbnails(self.place, self.found.root)
         return self._report(kept, embedded, failed, sum(one.is_broken for one in described.values()))
 
     def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
@@ -216,7 +223,6 @@ class _Renewal:
         self,
         entries: list[Entry],
         changed: Sequence[Entry],
-        fresh: dict[str, np.ndarray],
         failed: dict[str, Unreadable],
         described: dict[str, Described],
     ) -> None:
@@ -228,12 +234,12 @@ class _Renewal:
         is_new = before is None or self.head != before.head
         if self.points:
             lost = [entry for entry in entries if point_of(entry.name) not in self.points.there]
-            self.points.send({one.name: self._embedding(one, fresh) for one in (*changed, *lost)})
+            self.points.send({one.name: self.embeddings[one.fingerprint] for one in (*changed, *lost)})
         if not (is_new or changed or gone or described) and failed == self.old_failed:
             return
         corrects_all = before is None or before.head.references != self.head.references
         rewritten = entries if corrects_all else changed
-        embeddings = [self._embedding(entry, fresh) for entry in rewritten]
+        embeddings = [self.embeddings[entry.fingerprint] for entry in rewritten]
         corrections: Sequence[float | None] = [None] * len(rewritten)
         if references is not None and rewritten:
             corrections = references.corrections(np.stack(embeddings)).tolist()
@@ -246,14 +252,9 @@ class _Renewal:
                 write_words(database, described)
             else:
                 drop_words(database)
+            database.execute(_DROP_THUMBNAILS, [not self.head.thumbnails])
             write_head(database, self.head, failed.values())
         self._tidy_server(entries)
-
-    def _embedding(self, entry: Entry, fresh: dict[str, np.ndarray]) -> np.ndarray:
-        row = self.by_content.get(entry.fingerprint)
-        if row is None or self.before is None or self.before.matrix is None:
-            return fresh[entry.fingerprint]
-        return self.before.matrix[row]
 
     def _tidy_server(self, entries: list[Entry]) -> None:
         """Remove points and a collection that nothing names any more."""
@@ -266,24 +267,19 @@ class _Renewal:
                 logger.warning("%s is no longer used, and cannot be deleted: %s", self.unused.collection, error)
 
 
-def _renew_thumbnails(folder: Path, root: Path, entries: Sequence[Entry]) -> None:
-    """Make the small pictures that are missing, and remove those of other photographs.
+def _add_thumbnails(folder: Path, root: Path) -> None:
+    """Make the small pictures that are missing.
 
     A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
     """
     with connected(folder) as database:
-        there = {fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM thumbnails")}
-    wanted = {entry.fingerprint: entry.name for entry in entries}
-    if unused := there - wanted.keys():
-        with writing(folder, new=False) as database:
-            database.executemany("DELETE FROM thumbnails WHERE fingerprint = ?", [(one,) for one in unused])
-    missing = [fingerprint for fingerprint in wanted if fingerprint not in there]
+        missing = database.execute(_WITHOUT_THUMBNAIL).fetchall()
     with Bar(total=len(missing), desc="thumbnails", unit="image", leave=False, disable=not missing) as bar:
         for start in range(0, len(missing), _TOGETHER):
             block, made = missing[start : start + _TOGETHER], []
-            for fingerprint in block:
+            for fingerprint, name in block:
                 try:
-                    picture = ImageFiles((root / wanted[fingerprint],)).load(0, fingerprint)
+                    picture = ImageFiles((root / os.fsdecode(name),)).load(0, fingerprint)
                 except DataError as error:
                     logger.warning("no thumbnail: %s", error)
                     continue
