@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import field, fields
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pecl.errors import ConfigError, is_text, nearest
 
@@ -97,6 +97,7 @@ def _problem(about: SimpleNamespace, value: Any) -> str | None:
         return None
     if not isinstance(value, (int, float) if kind is float else kind) or (isinstance(value, bool) and kind is not bool):
         return _sentence(about, value)
+    value = cast(Any, value)  # type checkers do not follow `kind`
     if kind in (int, float):
         inside = (about.low is None or about.low <= value) and (about.high is None or value <= about.high)
         is_finite = kind is int or abs(value) <= sys.float_info.max  # as a float, too

@@ -86,7 +86,7 @@ def run(parsed: argparse.Namespace) -> None:
         if parsed.api_key_file is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
         server = _with_extra("server")
-        key = None if parsed.api_key_file is None else _with_extra("app").read_key(parsed.api_key_file)
+        key = None if parsed.api_key_file is None else server.read_key(parsed.api_key_file)
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:

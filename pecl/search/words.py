@@ -127,7 +127,7 @@ def select(
         chosen = _rows(database, rows, _TAKEN, first, last or "9999") if first or last else None
         found_year = _YEAR.search(text)
         year = found_year[0] if found_year else ""
-        of_year = _rows(database, rows, _OF_YEAR, f"{year}-%", f'"{year}"') if year else ()
+        of_year = _rows(database, rows, _OF_YEAR, f"{year}-%", f'"{year}"') if year else np.empty(0, np.int64)
         if len(of_year):
             chosen = of_year if chosen is None else np.intersect1d(chosen, of_year)
             text = _YEAR.sub(" ", text).strip() or text

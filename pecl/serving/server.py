@@ -1,19 +1,213 @@
-"""Runs the application with uvicorn: `Server` loses no request when it is stopped."""
+"""`make_app`: the application, its addresses and the rules for all of them; `serve` runs it, and stops without loss.
+
+Programs send the key as `Authorization: Bearer KEY`, as clients of OpenAI's API do. A browser asks its user for a name
+and a password, and sends the key as the password (`Basic`), also with the addresses of images.
+"""
 
 import asyncio
+import base64
+import binascii
+import contextlib
+import hmac
+import logging
+import re
 import resource
 import signal
 import socket
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 
 import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pecl.errors import RunError
-from pecl.serving.app import make_app
-from pecl.serving.service import Service
+from pecl.errors import ConfigError, RunError
+from pecl.files import read_regular
+from pecl.options import quoted
+from pecl.serving import immich, openai, search
+from pecl.serving.refusals import LEFT, Refusal, answer_error
+from pecl.serving.requests import ErrorAnswer
+from pecl.serving.service import Served, Service
 from pecl.serving.sockets import BACKLOG, allowed_hosts
 
+logger = logging.getLogger(__name__)
+
+_STATIC = Path(__file__).parent / "static"
 _LINGER = 0.3  # seconds in which a server that was told to stop takes earlier requests
+_KEY = re.compile(rb"[!-~]{16,512}")
+_CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",  # no page of another site shows a photograph of this one
+    # Scripts, styles and pictures come only from this server, and no other page may show this one within itself.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health(service: Served) -> JSONResponse:
+    """Answer 200 while requests are taken, 503 once the server is stopping."""
+    document = {"status": "stopping" if service.stopping else "ok", "adapters": len(service.models.adapters)}
+    return JSONResponse(document, 503 if service.stopping else 200)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(service: Served) -> Response:
+    """Return counters in Prometheus' text form."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """Show the search page."""
+    return FileResponse(_STATIC / "page.html")
+
+
+def make_app(
+    service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        service: its work.
+        hosts: the names under which it answers, so that another site's page cannot reach a server of this machine
+            under a name of its own; None for any.
+        key: the key that requests must bring; None for a server that asks for none.
+        access_log: log a line per request, without its query.
+    """
+    app = FastAPI(
+        title="pecl",
+        version=version("pecl"),
+        docs_url=None,  # its pages load scripts from other servers
+        redoc_url=None,
+        middleware=[Middleware(Frame, service=service, hosts=hosts, key=key, access_log=access_log)],
+        lifespan=lambda _: service.running(),
+        exception_handlers={HTTPException: answer_error, RequestValidationError: answer_error},
+        responses={"4XX": {"model": ErrorAnswer, "description": "what was wrong, in a sentence"}},
+    )
+    app.state.service = service
+    for one in (openai.router, search.router, router):
+        app.include_router(one)
+    if service.immich is not None:
+        app.include_router(immich.router)
+    app.mount("/static", StaticFiles(directory=_STATIC))
+    return app
+
+
+@dataclass
+class Frame:
+    """The rules for every request: the name of the host, the key, the form of errors, the count, and the headers.
+
+    Its arguments are those of `make_app`, behind the application that answers.
+    """
+
+    app: ASGIApp
+    service: Service
+    hosts: Sequence[str] | None
+    key: bytes | None
+    access_log: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        counters = self.service.metrics
+        status = LEFT
+        start = time.perf_counter()
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(MutableHeaders(scope=message), status)
+            await send(message)
+
+        with counters.open_requests.track_inprogress():
+            try:
+                self._check(scope)
+                await self.app(scope, receive, send_on)
+            except Exception as error:
+                if status != LEFT:  # half of an answer is out
+                    raise
+                answer = await answer_error(Request(scope), error)
+                await answer(scope, receive, send_on)
+        endpoint = getattr(scope.get("endpoint"), "__name__", "other")
+        counters.requests.labels(endpoint, status).inc()
+        seconds = time.perf_counter() - start
+        counters.request_seconds.labels(endpoint).observe(seconds)
+        if self.access_log:  # without its query, which may say what somebody searched for
+            path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
+            client = scope["client"][0] if scope["client"] else "-"
+            now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
+
+    def _add_headers(self, headers: MutableHeaders, status: int) -> None:
+        headers.update(_HEADERS)
+        headers.setdefault("cache-control", "no-cache")
+        if status == 401:
+            for challenge in _CHALLENGES:  # a line each, since browsers read only one per line
+                headers.append("www-authenticate", challenge)
+        if self.service.stopping:
+            headers["connection"] = "close"
+
+    def _check(self, scope: Scope) -> None:
+        """Raise Refusal for a wrong name of the host, or without the key; the time tells nothing about that."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name, _, port = host.rpartition(":")
+        name = name if port.isdecimal() and name else host
+        if self.hosts is not None and name.lower() not in self.hosts:
+            raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
+        if self.key is None or scope["path"] == "/health":  # those who watch over a server only learn that it runs
+            return
+        given = headers.get("authorization", "")
+        if not hmac.compare_digest(_presented(given), self.key):
+            got = "another one" if given else "none"
+            sentence = f"authorization: expected the key of this server as Bearer KEY, got {got}"
+            raise Refusal(401, sentence, code="invalid_api_key")
+
+
+def _presented(value: str) -> bytes:
+    """Return the key that the header `Authorization` brings; b"" where it brings none."""
+    scheme, _, rest = value.strip().partition(" ")
+    content = rest.strip().encode("latin-1")
+    if scheme.lower() == "bearer":
+        return content
+    if scheme.lower() == "basic":
+        with contextlib.suppress(binascii.Error):
+            return base64.b64decode(content, validate=True).partition(b":")[2]
+    return b""
+
+
+def read_key(path: str | Path) -> bytes:
+    """Return the key in the only line of a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else. The sentence does not repeat it.
+    """
+    try:
+        key = read_regular(path).strip()
+    except OSError as error:
+        raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
+    if not _KEY.fullmatch(key):
+        wanted = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
+        raise ConfigError(f"api_key_file: expected {wanted}, got something else in {path}")
+    return key
 
 
 class Server(uvicorn.Server):

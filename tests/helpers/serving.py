@@ -23,10 +23,9 @@ from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
 from pecl.adapters.formats.files import AdapterFile, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.serving.app import make_app
 from pecl.serving.models import Models
 from pecl.serving.photographs import Photographs
-from pecl.serving.server import Server
+from pecl.serving.server import Server, make_app
 from pecl.serving.service import Service
 from pecl.serving.sockets import LOOPBACK, open_socket
 

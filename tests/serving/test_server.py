@@ -14,8 +14,7 @@ from helpers.serving import LANGUAGES, client_of, expected, make_service, runnin
 from helpers.tiny import sentences
 
 from pecl.errors import RunError
-from pecl.serving.app import Frame
-from pecl.serving.server import Server, serve
+from pecl.serving.server import Frame, Server, serve
 from pecl.serving.sockets import allowed_hosts, open_socket
 
 CLIENTS = 32
