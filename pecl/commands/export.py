@@ -184,8 +184,7 @@ def _immich(parsed: argparse.Namespace) -> None:
     language = adapter.language or parsed.language
     merged = merge_adapter(adapter, towers.text)
     image = None if parsed.text_only else towers.image
-    is_mclip = MODELS[parsed.tower].is_mclip
-    path = export_immich(merged, image, parsed.out, language=language, is_mclip=is_mclip)
+    path = export_immich(merged, image, parsed.out, language=language, is_mclip=MODELS[parsed.tower].is_mclip)
     cli.print_text(
         f"{path}: {parsed.tower} with {describe(adapter.configs)} of {language_name(language)}; {choice.sentence}"
     )

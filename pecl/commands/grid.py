@@ -89,8 +89,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
         return expand(values)
     from pecl.report.tables import chosen_candidates
 
-    results = collect([parsed.best_of])
-    trained = [result for result in results if result.status == "complete" and result.kind == "train"]
+    trained = [one for one in collect([parsed.best_of]) if one.status == "complete" and one.kind == "train"]
     if not trained:
         raise ConfigError(
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"

@@ -31,8 +31,7 @@ def run(parsed: argparse.Namespace) -> None:
         if (wanted := getattr(parsed, field)) is not None:
             found = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
             if not found:
-                known = {getattr(row, field) for row in rows} - {""}
-                raise ConfigError(f"--{field}: {unknown(field, wanted, known)}")
+                raise ConfigError(f"--{field}: {unknown(field, wanted, {getattr(row, field) for row in rows} - {''})}")
             rows = found
     ready = ready_adapters(MINI)
     if parsed.names:

@@ -98,8 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     arguments = list(arguments) or ["--help"]
-    named = [argument for argument in arguments if argument in COMMANDS][:1]
-    parsed = build_parser(named).parse_args(arguments)
+    parsed = build_parser([one for one in arguments if one in COMMANDS][:1]).parse_args(arguments)
     if parsed.quiet and parsed.verbose:
         raise PeclError("expected --quiet or --verbose, got both")
     level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO

@@ -86,8 +86,7 @@ def run(parsed: argparse.Namespace) -> None:
         cli.print_text(summary_text(tables, failed))
     else:
         if parsed.format == "csv" and not parsed.table and not parsed.paper and not parsed.summary:
-            names = {table.name for table in tables}
-            tables = made.named("routes" if "routes" in names else "evaluations")
+            tables = made.named("routes" if any(table.name == "routes" for table in tables) else "evaluations")
         cli.print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
     for sentence in made.exchanged:
         logger.warning("%s", sentence)

@@ -132,12 +132,10 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
             from pecl.search.page import write_search_page
 
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
-    document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
     nothing = {"language": None, "confidence": None, "adapter": None, "mixed": {}}
-    about = nothing if spoken is None else spoken.to_json()
-    about |= {"words": asked.words, "year": asked.year or None, "note": note, "hubs_corrected": corrected}
-    said = {"query": _heading(parsed), **about, "photographs": document}
-    return hits, said, note
+    said = {"query": _heading(parsed), **(spoken.to_json() if spoken else nothing)}
+    said |= {"words": asked.words, "year": asked.year or None, "note": note, "hubs_corrected": corrected}
+    return hits, said | {"photographs": [{"path": str(hit.path), "score": hit.score} for hit in hits]}, note
 
 
 def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
@@ -165,9 +163,8 @@ def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequ
         if picture is not None:
             query += queries.encode_image([picture])[0].numpy()
         hits = rows.nearest(query / np.linalg.norm(query), parsed.top)
-    about = {} if spoken is None else spoken.to_json()
-    said = {**about, "images": [hit._asdict() for hit in hits]}
-    return hits, said, "" if spoken is None else spoken.sentence
+    said = {**(spoken.to_json() if spoken else {}), "images": [hit._asdict() for hit in hits]}
+    return hits, said, spoken.sentence if spoken else ""
 
 
 def _heading(parsed: argparse.Namespace) -> str:

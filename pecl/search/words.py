@@ -137,8 +137,7 @@ def select(
     weights = np.zeros(len(rows))  # (N,)
     for own in found.values():
         weights[own] += 1 + math.log(len(rows) / len(own))
-    levels = np.unique(weights[weights > 0])[::-1]
-    groups = tuple(np.flatnonzero(weights == level) for level in levels)
+    groups = tuple(np.flatnonzero(weights == level) for level in np.unique(weights[weights > 0])[::-1])
     return Selection(text, chosen, groups, tuple(found), year if len(of_year) else "")
 
 

@@ -45,8 +45,7 @@ async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
         of_texts, adapters = zip(*texts.values(), strict=True)
         embedded = await service.embed_texts(TextJob(list(of_texts), list(adapters), truncate=body.truncate))
         rows[list(texts)], tokens = embedded.embeddings, embedded.tokens
-    coded = body.encoding_format == "base64"
-    content = await asyncio.to_thread(write_answer, rows, coded, body.model, tokens)
+    content = await asyncio.to_thread(write_answer, rows, body.encoding_format == "base64", body.model, tokens)
     return Response(content, media_type="application/json")
 
 

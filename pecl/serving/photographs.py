@@ -53,8 +53,7 @@ class Photographs:
 
     def folders(self) -> list[str]:
         """Return the folders of photographs that the page offers, at most 1000, relative to the folder of all."""
-        index = self.index()
-        direct = {path.parent for path in index.paths}
+        direct = {path.parent for path in self.index().paths}
         every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
         return sorted(map(self.name, every))[:1000]
 

@@ -120,8 +120,7 @@ class Batcher(Generic[Job, Answer]):
                 await asyncio.wait_for(self._enough.wait(), left)
             taken = self._take()
             try:
-                jobs = [waiting.job for waiting in taken]
-                answers = await loop.run_in_executor(self._executor, self._process, jobs)
+                answers = await loop.run_in_executor(self._executor, self._process, [one.job for one in taken])
             except Exception as error:
                 answers = [error] * len(taken)
             for waiting, answer in zip(taken, answers, strict=True):
