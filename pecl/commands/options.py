@@ -36,37 +36,26 @@ _HEADINGS = {
 }
 _HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
 
-
-# Name of a command -> the function that adds its parser; a module's commands are there once it is imported
-REGISTERED: dict[str, Callable[[Any], None]] = {}
 Argument = Callable[[argparse.ArgumentParser], Any]  # adds an argument, or several, to a parser
 Run = Callable[[argparse.Namespace], int | None]  # carries out a command; may return its exit status, else 0
+Adders = dict[str, Callable[[Any], None]]  # name of a command -> the function that adds its parser
+REGISTERED: Adders = {}  # a module's commands are there once it is imported
 
 
-def command(
-    example: str, *arguments: Argument, actions: list[Callable[[Any], None]] | None = None
-) -> Callable[[Run], Run]:
+def command(example: str, *arguments: Argument, actions: Adders | None = None) -> Callable[[Run], Run]:
     """Decorate the function that carries out the command of its module, or an action of the group that has `actions`.
 
     Its docstring is the description; of an action its name and first line are name and summary. --help shows `example`.
     """
 
     def register(run: Run) -> Run:
-        module, description = run.__module__.rpartition(".")[2], inspect.cleandoc(run.__doc__ or "")
-        first = description.partition("\n")[0].rstrip(".")
-        summary = COMMANDS[module] if actions is None else first[0].lower() + first[1:]
-        name = module if actions is None else run.__name__.strip("_").replace("_", "-")
-
-        def add(commands: Any) -> None:
-            parser = _add_parser(commands, name, example, summary, description)
-            for declared in arguments:
-                declared(parser)
-            parser.set_defaults(run=run)
-
+        description = inspect.cleandoc(run.__doc__ or "")
         if actions is None:
-            REGISTERED[name] = add
+            name = run.__module__.rpartition(".")[2]
+            REGISTERED[name] = _adder(name, example, COMMANDS[name], description, *arguments, run=run)
         else:
-            actions.append(add)
+            name, first = run.__name__.strip("_").replace("_", "-"), description.partition("\n")[0].rstrip(".")
+            actions[name] = _adder(name, example, first[0].lower() + first[1:], description, *arguments, run=run)
         return run
 
     return register
@@ -74,27 +63,34 @@ def command(
 
 def group(name: str, example: str, what: str = "action") -> Callable[..., Callable[[Run], Run]]:
     """Register a command of several actions, and return their decorator: `command` among these."""
-    actions: list[Callable[[Any], None]] = []
+    actions: Adders = {}
 
-    def add(commands: Any) -> None:
-        parser = _add_parser(commands, name, example, COMMANDS[name], COMMANDS[name])
+    def add_actions(parser: argparse.ArgumentParser) -> None:
         inner = parser.add_subparsers(dest=what, required=True, metavar=what.upper())
-        for one in actions:
-            one(inner)
+        for add in actions.values():
+            add(inner)
 
-    REGISTERED[name] = add
+    REGISTERED[name] = _adder(name, example, COMMANDS[name], COMMANDS[name], add_actions)
     return partial(command, actions=actions)
 
 
-def _add_parser(commands: Any, name: str, example: str, summary: str, description: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common_flags()],
-    )
+def _adder(
+    name: str, example: str, summary: str, description: str, *arguments: Argument, **defaults: Any
+) -> Callable[[Any], None]:
+    def add(commands: Any) -> None:
+        parser = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common_flags()],
+        )
+        for declared in arguments:
+            declared(parser)
+        parser.set_defaults(**defaults)
+
+    return add
 
 
 def argument(name: str, help: str, *others: str, **options: Any) -> Argument:
