@@ -66,6 +66,9 @@ def option(
     return field(default=default, metadata={**known, "weighted": weighted, "form": form, "pattern": pattern, **more})
 
 
+_PLAIN = option(None, "").metadata  # what holds for a field that `option` did not make
+
+
 @functools.cache
 def _options(config_class: type) -> dict[str, SimpleNamespace]:
     """Return each option by name: what `option` was given, its type `kind`, and whether it is `optional`."""
@@ -75,7 +78,7 @@ def _options(config_class: type) -> dict[str, SimpleNamespace]:
         members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         kind = next(member for member in members if member is not type(None))
         known = {"kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
-        found[item.name] = SimpleNamespace(**item.metadata, **known)
+        found[item.name] = SimpleNamespace(**{**_PLAIN, **item.metadata, **known})
     return found
 
 
