@@ -6,6 +6,7 @@ If the head has several layers, the last one is solved on the output of those be
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,7 +46,7 @@ class HeadSolver:
             if record.diverged is None:
                 record.solved.append(self._solve_slot(slot))
 
-    def _solve_slot(self, slot: int) -> dict[str, float]:
+    def _solve_slot(self, slot: int) -> dict[str, Any]:
         started = time.monotonic()
         members = [member for member, own in zip(self.members, self.slot_of, strict=True) if own == slot]
         base, prior = _linear(self.head.plain_base(slot)), _linear(self.head.merged(slot))

@@ -79,16 +79,9 @@ class Fleet:
         if not path.exists() and (others := threads_of_states(path)):
             said = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
             logger.warning(said, config.run_id(), others[0], torch.get_num_threads())
-        schedule = Schedule(
-            config.epochs if "gradient" in config.solvers else 0,
-            config.batch_size,
-            config.eval_every,
-            config.dropout,
-            config.warmup,
-            config.ema,
-            config.patience,
-            last=config.choose == "last",
-        )
+        values = {item.name: getattr(config, item.name) for item in fields(Schedule) if hasattr(config, item.name)}
+        epochs = config.epochs if "gradient" in config.solvers else 0
+        schedule = Schedule(**{**values, "epochs": epochs, "last": config.choose == "last"})
         validate = partial(self._validate, adapter)
         return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
 

@@ -32,7 +32,7 @@ class SlotRecord:
     stopped: int | None = None  # step after which the slot was dropped; None if it trained to the end
     diverged: str | None = None  # the reason for a drop because a loss or embedding was not finite
     # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and `seconds` of wall time
-    solved: list[dict[str, float]] = field(default_factory=list)
+    solved: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def learns(self) -> bool:

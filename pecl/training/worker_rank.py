@@ -61,8 +61,9 @@ def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: Lo
                     worker.embed(Share(**message["share"]))
                 case "backward" if worker is not None:
                     worker.backward()
-                case _ if not message.get("failed"):
-                    return message
+                case _:
+                    if not message.get("failed"):
+                        return message
     raise SaidElsewhereError("the first process says what is wrong")
 
 
