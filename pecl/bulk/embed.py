@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pecl.bulk.job import Embedder, EmbedJob
+from pecl.bulk.job import Embedder, EmbedJob, text_items
 from pecl.bulk.shards import ARRAY, shards_of, write_array
-from pecl.bulk.sources import SourceSpec, Texts
 from pecl.config.plugins import load_plugins, loaded_plugins
 from pecl.encoders.batches import as_texts
 from pecl.errors import ConfigError, DataError, OutputError, PeclError, RunError, install
@@ -76,9 +75,19 @@ def embed(
         >>> pecl.open_embeddings("embedded").shape
         torch.Size([31014, 256])
     """
-    held = None if isinstance(source, str | Path) else Texts(as_texts(source))
-    spec = SourceSpec(str(source) if held is None else "texts", kind, language, column, _text(data_dir))
-    job = EmbedJob(spec, str(out), _text(adapter), batch_size, normalize, {"profile": "mini", **towers})
+    held = None if isinstance(source, str | Path) else text_items(as_texts(source))
+    job = EmbedJob(
+        source=str(source) if held is None else "texts",
+        kind=kind,
+        language=language,
+        column=column,
+        data_dir=_text(data_dir),
+        out=str(out),
+        adapter=_text(adapter),
+        batch_size=batch_size,
+        normalize=normalize,
+        towers={"profile": "mini", **towers},
+    )
     is_array = Path(out).suffix == ARRAY
     if ray_workers is None:
         return _write_array(Embedder(job, held)) if is_array else _write_shards(Embedder(job, held))
@@ -178,11 +187,8 @@ def _absolute(job: EmbedJob) -> EmbedJob:
     def absolute(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
-    source = job.source
-    name = str(absolute(source.name)) if Path(source.name).exists() else source.name
-    place = replace(source, name=name, data_dir=absolute(source.data_dir))
-    adapter = job.adapter
+    adapter, source = job.adapter, absolute(job.source) if Path(job.source).exists() else job.source
     if adapter is not None:
         choice = job.choice()
         adapter = absolute(choice.name) if choice.name == str(choice.path) else choice.name
-    return replace(job, source=place, out=str(absolute(job.out)), adapter=adapter)
+    return replace(job, source=source, data_dir=absolute(job.data_dir), out=absolute(job.out), adapter=adapter)

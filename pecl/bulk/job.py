@@ -1,12 +1,14 @@
-"""`EmbedJob`: items to embed, their tower and the output. `Embedder`: computes the shards of a job.
+"""`EmbedJob` and its `Items`: what is embedded by which tower to where. `Embedder`: computes the shards of a job.
 
-Each shard is written whole by one worker, and one that is there is not computed again: a killed command loses only its
-current shards, and the same command resumes there.
+Items are of a folder of images, a file of lines, a table, a data set, or texts that a caller holds; any part can be
+read without the rest. Each shard is written whole by one worker, and one that is there is not computed again: a killed
+command loses only its current shards, and the same command resumes there.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +17,17 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.spec import describe
 from pecl.bulk.shards import shard_metadata, shard_path, shards_of, write_shard
-from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
+from pecl.data.captions import stripped_lines
+from pecl.data.custom.photographs import find_photographs
+from pecl.data.custom.tables import TABLE_SUFFIXES
+from pecl.data.languages import ENGLISH, any_language_code
+from pecl.data.registry import DATASETS, load_dataset
 from pecl.encoders.embeddings import unusable_rows
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, DataError, OutputError
-from pecl.files import check_writable, sha256_bytes
+from pecl.errors import ConfigError, DataError, OutputError, is_text, unknown
+from pecl.files import check_writable, sha256_bytes, sha256_json, sha256_lines
+from pecl.files.columns import column_of
+from pecl.files.images import ImageSource
 from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -28,13 +36,65 @@ ROWS = 16_384  # rows of a shard
 IMAGE_BATCH = 32
 TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
 NAMES = ("source", "tower", "adapter")  # metadata that only names; the rest must be equal in all shards of a folder
+IMAGES, TEXTS = KINDS = ("images", "texts")
+COLUMNS = ("target", "english", "english_to_target", "target_to_english")
+_ENGLISH_COLUMNS = ("english", "target_to_english")
+_DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
+
+
+@dataclass(frozen=True)
+class Items:
+    """Texts, or images of a folder or a data set, with a fingerprint of their content, or of names, sizes and times."""
+
+    content: Any  # texts, or an `ImageSource`
+    fingerprint: str
+    names: Sequence[str] | None = None  # of images; a text is named by its place, counted from 1
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @property
+    def kind(self) -> str:
+        """`images` or `texts`."""
+        return TEXTS if self.names is None else IMAGES
+
+    def ids(self, rows: range) -> Sequence[str]:
+        """Return the names of a part."""
+        return [str(row + 1) for row in rows] if self.names is None else self.names[rows.start : rows.stop]
+
+    def load(self, rows: range) -> Any:
+        """Return a list of the texts of a part, or yield its images; DataError names one that cannot be read."""
+        return list(self.content[rows.start : rows.stop]) if self.names is None else map(self.content.load, rows)
+
+
+def text_items(texts: Sequence[str]) -> Items:
+    """Return texts as items."""
+    return Items(texts, sha256_lines(texts))
+
+
+def _image_items(images: ImageSource, names: Sequence[str], identities: Sequence[Any]) -> Items:
+    for name in names:
+        if not is_text(name):
+            raise DataError(f"image {name!r}: expected a name in UTF-8; rename the file")
+    return Items(images, sha256_json(identities), names)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    for number, line in enumerate(stripped_lines(path), 1):
+        if not line:
+            raise DataError(f"{path}, line {number}: empty, expected a text on every line")
+        yield line
 
 
 @dataclass(frozen=True)
 class EmbedJob:
     """The arguments of `embed`: the only input of a worker on another machine. `towers` has at least the profile."""
 
-    source: SourceSpec
+    source: str
+    kind: str | None
+    language: str | None
+    column: str
+    data_dir: str | None
     out: str
     adapter: str | None
     batch_size: int
@@ -42,7 +102,12 @@ class EmbedJob:
     towers: dict[str, Any]
 
     def __post_init__(self) -> None:
-        for name, value in (("source", self.source.name), ("out", self.out)):
+        for what, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
+            if value not in choices:
+                raise ConfigError(unknown(what, value, choices))
+        if self.language is not None:
+            any_language_code(self.language)  # raises the error
+        for name, value in (("source", self.source), ("out", self.out)):
             if not value:
                 raise ConfigError(f"{name}: expected a path, got {value!r}")
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
@@ -50,8 +115,46 @@ class EmbedJob:
 
     def choice(self) -> AdapterChoice:
         """Return the adapter that embeds the texts, or the plain tower; errors are those of `KnownAdapters`."""
+        language = self.language or (_DEFAULT_LANGUAGE if self._has_columns() else None)
+        if self.column in _ENGLISH_COLUMNS and self._has_columns():
+            language = ENGLISH
         known = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
-        return known.choose(self.adapter, self.source.text_language)
+        return known.choose(self.adapter, language)
+
+    def _has_columns(self) -> bool:
+        return self.source in DATASETS or Path(self.source).suffix in TABLE_SUFFIXES
+
+    def open(self) -> Items:
+        """Return the items; raise DataError if the source is missing, damaged, or holds nothing of the kind."""
+        path = Path(self.source)
+        if not self._has_columns():
+            if path.is_dir():
+                return self._folder(path)
+            if path.is_file():
+                if self.kind == IMAGES:
+                    raise DataError(f"{path}: expected a folder of images, a table or a data set, got a file of lines")
+                return text_items(column_of(_lines(path)))
+        language, text_only = self.language or _DEFAULT_LANGUAGE, self.kind != IMAGES
+        need = (self.column,) if text_only and "_to_" in self.column else ()
+        captions = load_dataset(self.source, language, data_dir=self.data_dir, need=need, text_only=text_only)
+        if text_only:
+            return text_items(getattr(captions, self.column))
+        images = captions.images
+        if images is None:
+            raise DataError(f"{captions.dataset} has no images here")
+        return _image_items(images, images.ids, [images.fingerprint(i) for i in range(len(images))])
+
+    def _folder(self, path: Path) -> Items:
+        if self.kind == TEXTS:
+            raise DataError(f"{path}: expected a file of lines, a table or a data set for texts, got a folder")
+        found = find_photographs(path)
+        if found.unreadable:
+            name, why = next(iter(found.unreadable.items()))
+            raise DataError(f"cannot read {path / name}: {why} ({len(found.unreadable)} in all)")
+        if not found.photographs:
+            raise DataError(f"{path} holds no images, such as .jpg or .png files")
+        identities = [(one.name, one.stamp.size, one.stamp.mtime_ns) for one in found.photographs]
+        return _image_items(found.images(), [one.name for one in found.photographs], identities)
 
 
 class Embedder:
@@ -61,9 +164,9 @@ class Embedder:
         metadata: metadata of each shard; tower, adapter, precision, source, and the number of rows of all.
     """
 
-    def __init__(self, job: EmbedJob, source: Texts | Pictures | None = None) -> None:
+    def __init__(self, job: EmbedJob, source: Items | None = None) -> None:
         self.job = job
-        self.source = source or job.source.open()
+        self.source = source or job.open()
         self.towers: Towers = load_towers(**job.towers)
         is_image = self.source.kind == IMAGES
         if is_image and job.adapter not in (None, PLAIN):
@@ -71,7 +174,7 @@ class Embedder:
         tower = self.towers.image if is_image else self.towers.text
         self.metadata = {
             "kind": self.source.kind,
-            "source": job.source.name,
+            "source": job.source,
             "source_sha256": self.source.fingerprint,
             "rows": str(len(self.source)),
             "tower": tower.name,
@@ -134,7 +237,7 @@ class Embedder:
                 by = self.metadata["tower"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
                 said = f"{len(bad)} of rows {row} to {row + len(batch) - 1}, the first {row + bad[0]}"
                 raise DataError(
-                    f"{self.job.source.name}: the embeddings of {said} hold NaN or infinity, as {by} gives them: "
+                    f"{self.job.source}: the embeddings of {said} hold NaN or infinity, as {by} gives them: "
                     "check its parameters"
                 )
             row += len(batch)
@@ -143,7 +246,7 @@ class Embedder:
 
     def _batches(self, rows: range) -> Iterator[torch.Tensor]:
         source, normalize = self.source, self.job.normalize
-        if isinstance(source, Pictures):
+        if source.kind == IMAGES:
             for i in range(0, len(rows), IMAGE_BATCH):
                 yield self.towers.image.encode_image(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)
         else:  # a shard at once, so that texts of one length meet

@@ -3,8 +3,7 @@
 import argparse
 
 from pecl.bulk.embed import embed
-from pecl.bulk.job import TOWERS
-from pecl.bulk.sources import COLUMNS, KINDS
+from pecl.bulk.job import COLUMNS, KINDS, TOWERS
 from pecl.commands import options as cli
 from pecl.config import make_config
 from pecl.training.distributed import use_threads

@@ -20,7 +20,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task
+from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, Event, Task
 from pecl.results.folder import hold
 
 logger = logging.getLogger(__name__)
@@ -113,8 +113,6 @@ def run_text(text: str) -> tuple[int, str]:
         return BUSY, str(error)
     except OutputError as error:
         return CANNOT_WRITE, str(error)
-    except PeclError as error:
-        return BAD_INPUT, str(error)
     except Exception as error:
         return describe_failure(error)
     return 0, ""

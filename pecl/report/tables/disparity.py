@@ -94,10 +94,10 @@ def find_english(results: Iterable[Result], group: Group) -> Result | None:
     size; the test side does not matter, since English is tested on English.
     """
     english = [one for one in results if one.config.language == ENGLISH and one.data.query["test"] == "target"]
+    english = [one for one in english if "zero_shot" in one.stages]
     for split_seed in (group.split_seed, None):
         wanted = replace(group, split_seed=split_seed)
-        same = [one for one in english if replace(group_of(one), test_query=group.test_query) == wanted]
-        if same := [one for one in same if "zero_shot" in one.stages]:
+        if same := [one for one in english if replace(group_of(one), test_query=group.test_query) == wanted]:
             return min(same, key=lambda result: result.run_id)
     return None
 
