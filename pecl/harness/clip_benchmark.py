@@ -6,6 +6,7 @@ CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tel
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,7 @@ from pecl.errors import ConfigError, install
 from pecl.retrieval.measures import RECALL_AT
 
 _BATCH = 4  # pictures
+_Tokenizer = Callable[[Sequence[str]], torch.Tensor]
 
 
 class ClipModel(nn.Module):
@@ -37,36 +39,30 @@ class ClipModel(nn.Module):
         return self.image(pixels)
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Map tokens and mask (B, 2, L), as `Tokenizer` gives them, to embeddings (B, D)."""
+        """Map tokens and mask (B, 2, L), as `tokenize` gives them, to embeddings (B, D)."""
         return self.encode(tokens[:, 0], tokens[:, 1])
 
 
-class Tokenizer:
-    """Maps texts to their token ids and mask in one tensor, (B, 2, L): CLIP_benchmark passes only one on."""
-
-    def __init__(self, tower: MultilingualTextEncoder) -> None:
-        self.tower = tower
-
-    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return (B, 2, L) int64."""
-        batch = self.tower.pad(self.tower.tokenize(texts), range(len(texts)))
-        return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
+def tokenize(tower: MultilingualTextEncoder, texts: Sequence[str]) -> torch.Tensor:
+    """Map texts to their token ids and mask in one tensor, (B, 2, L) int64: CLIP_benchmark passes only one on."""
+    batch = tower.pad(tower.tokenize(texts), range(len(texts)))
+    return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
 
 
-def clip_model(text: AdapterBank, image: ImageEncoder, language: str) -> tuple[ClipModel, Tokenizer]:
+def clip_model(text: AdapterBank, image: ImageEncoder, language: str) -> tuple[ClipModel, _Tokenizer]:
     """Return the model that embeds texts of one language, and its tokenizer."""
     if text.adapter_for(language) is None:
-        return ClipModel(text.tower, image).eval(), Tokenizer(text.tower)
+        return ClipModel(text.tower, image).eval(), partial(tokenize, text.tower)
     spec, slot = text.slot(language)
 
     def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         return spec.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
 
-    return ClipModel(encode, image).eval(), Tokenizer(spec.tower)
+    return ClipModel(encode, image).eval(), partial(tokenize, spec.tower)
 
 
 def measure(
-    model: ClipModel, tokenizer: Tokenizer, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]]
+    model: ClipModel, tokenizer: _Tokenizer, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]]
 ) -> dict[str, float]:
     """Measure retrieval with CLIP_benchmark among pictures: a function that loads each, with its captions.
 
@@ -88,7 +84,7 @@ def measure(
 
 def load(
     model_name: str, pretrained: str = PLAIN, cache_dir: str | None = None, device: str = "cpu"
-) -> tuple[ClipModel, Callable[..., torch.Tensor], Tokenizer]:
+) -> tuple[ClipModel, Callable[..., torch.Tensor], _Tokenizer]:
     """Return model, preprocessing and tokenizer, as CLIP_benchmark asks for them.
 
     The adapter `pretrained` (`cs`, `mini:cs`, a path, or `none`) is merged into the text tower of the pair. `cache_dir`
@@ -103,7 +99,7 @@ def load(
     choice = KnownAdapters(model_name).choose(pretrained, None)
     if choice.path is not None:
         text = merge_adapter(read_adapter(choice.path, text), text)
-    return ClipModel(text, towers.image).eval(), towers.image.preprocess, Tokenizer(text)
+    return ClipModel(text, towers.image).eval(), towers.image.preprocess, partial(tokenize, text)
 
 
 def main() -> None:

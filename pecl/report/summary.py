@@ -51,9 +51,15 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     """
     tables = []
     for group, own in by_group(results).items():
-        trained = group.split_seed is not None
-        frame, columns = (_trained(group, own, results), _TRAINED) if trained else (_evaluated(own), _EVALUATED)
-        tables.append(Table("summary", "Summary", group, frame, columns, own))
+        if group.split_seed is not None:
+            tables.append(Table("summary", "Summary", group, _trained(group, own, results), _TRAINED, own))
+            continue
+        rows = []
+        for one in sorted(own, key=lambda one: (one.config.language, one.run_id)):
+            name, key = ("adapter file", "mean") if one.config.weights else ("plain tower", "zero_shot")
+            row = {"language": one.config.language, "method": name, key: one.recall(), "runs": 1}
+            rows.append({**row, "run_ids": [one.run_id]})
+        tables.append(Table("summary", "Summary", group, frame_of(rows), _EVALUATED, own))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -116,13 +122,3 @@ def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) ->
     )
     kept = ["language", "method", "text", "adapter", "zero_shot", "mean", "std", "gain", "gain_low", "gain_high"]
     return frame.reindex(columns=[*kept, "share_closed", "seeds", "runs", "run_ids"])
-
-
-def _evaluated(results: Sequence[Result]) -> Frame:
-    """Return a row per evaluation; those of the plain tower have a score before training and none after."""
-    rows = []
-    for result in sorted(results, key=lambda result: (result.config.language, result.run_id)):
-        plain, score = result.config.weights is None, result.recall()
-        said = {"language": result.config.language, "method": "plain tower" if plain else "adapter file"}
-        rows.append({**said, "zero_shot" if plain else "mean": score, "runs": 1, "run_ids": [result.run_id]})
-    return frame_of(rows)

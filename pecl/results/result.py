@@ -260,25 +260,20 @@ def collect(folders: Sequence[str | Path]) -> list[Result]:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
     found: dict[str, Result] = {}
-    for path in (path for folder in folders for path in _result_paths(Path(folder))):
-        result = read_result(path)
-        other = found.setdefault(result.run_id, result)
-        if other.metrics != result.metrics:
-            raise DataError(
-                f"{other.path} and {path} hold different results of run {result.run_id}; "
-                "give only one of their folders, or delete the wrong one"
-            )
+    for folder in map(Path, folders):
+        if not folder.exists():
+            raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
+        for path in [folder] if folder.is_file() else sorted(folder.rglob("*.json")):
+            inside = path.relative_to(folder).parts
+            if path != folder and not _FILE.fullmatch(path.stem):
+                continue
+            if any(part.startswith(".") or part in (SPLITS, RETRIEVED) for part in inside):
+                continue
+            result = read_result(path)
+            other = found.setdefault(result.run_id, result)
+            if other.metrics != result.metrics:
+                raise DataError(
+                    f"{other.path} and {path} hold different results of run {result.run_id}; "
+                    "give only one of their folders, or delete the wrong one"
+                )
     return [found[run_id] for run_id in sorted(found)]
-
-
-def _result_paths(folder: Path) -> list[Path]:
-    if not folder.exists():
-        raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
-    if folder.is_file():
-        return [folder]
-    return [
-        path
-        for path in sorted(folder.rglob("*.json"))
-        if _FILE.fullmatch(path.stem)
-        and not any(part.startswith(".") or part in (SPLITS, RETRIEVED) for part in path.relative_to(folder).parts)
-    ]

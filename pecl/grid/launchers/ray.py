@@ -40,6 +40,7 @@ class Ray:
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         import ray
+        from ray.exceptions import RayError
 
         needed = gpus_needed(tasks[0].configs[0].device)  # Ray hides all GPUs from a task that asks for none
         gpus = {"num_gpus": needed} if needed else {}
@@ -53,7 +54,12 @@ class Ray:
                 while waiting:
                     ended, _ = ray.wait(list(waiting), timeout=1.0)
                     for reference in ended:
-                        yield _ended(reference, waiting.pop(reference))
+                        try:
+                            status, said = ray.get(reference)
+                        except RayError as error:
+                            last = str(error).strip().splitlines()[-1]
+                            status, said = 1, f"the Ray task ended without a result ({type(error).__name__}: {last})"
+                        yield end_of(waiting.pop(reference), status, said)
                     if not ended:
                         yield Event("tick")
             finally:  # running tasks save their state
@@ -61,14 +67,3 @@ class Ray:
                     ray.cancel(reference)  # raises KeyboardInterrupt there
                 if waiting:
                     ray.wait(list(waiting), num_returns=len(waiting), timeout=30.0)
-
-
-def _ended(reference: Any, task: Task) -> Event:
-    import ray
-    from ray.exceptions import RayError
-
-    try:
-        return end_of(task, *ray.get(reference))
-    except RayError as error:
-        last = str(error).strip().splitlines()[-1]
-        return end_of(task, 1, f"the Ray task ended without a result ({type(error).__name__}: {last})")

@@ -130,22 +130,17 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72  # points
-    places = moved_apart([y for _, y, _ in ends], (high - low) * 1.15 * _NAME_SIZE / height, high)
+    gap, lowest = (high - low) * 1.15 * _NAME_SIZE / height, -math.inf
+    places = [y for _, y, _ in ends]
+    order = sorted(range(len(places)), key=lambda place: places[place])
+    for place in order:  # upwards, then down from the upper limit
+        places[place] = max(places[place], lowest)
+        lowest = places[place] + gap
+    for place in reversed(order):
+        places[place] = min(places[place], high)
+        high = places[place] - gap
     for (x, _, text), y in zip(ends, places, strict=True):
         name_at(axes, x, y, text)
-
-
-def moved_apart(places: Sequence[float], gap: float, high: float = math.inf) -> list[float]:
-    """Return the places, each pair of neighbours at least `gap` apart and in their order, none above `high`."""
-    order = sorted(range(len(places)), key=lambda place: places[place])
-    found, lowest = list(places), -math.inf
-    for place in order:  # upwards, then down from the upper limit
-        found[place] = max(found[place], lowest)
-        lowest = found[place] + gap
-    for place in reversed(order):
-        found[place] = min(found[place], high)
-        high = found[place] - gap
-    return found
 
 
 def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> None:

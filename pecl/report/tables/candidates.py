@@ -240,8 +240,3 @@ def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
 def without(candidate: Candidate, left_out: str) -> tuple:
     """Return language, route and setting of a candidate, except for the field `left_out`."""
     return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
-
-
-def runs_of(candidates: Iterable[Candidate]) -> list[Result]:
-    """Return the runs of all candidates."""
-    return [run for candidate in candidates for run in candidate.runs]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
-from pecl.report.tables.candidates import Candidate, runs_of, varying
+from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import Group, group_of, grouped, hits
 from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
@@ -58,7 +58,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     remarks = [*setting_remark(used), *_remarks(english)]
     if left_out := sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH}):
         remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
-    runs = runs_of(used)
+    runs = [run for one in used for run in one.runs]
     references = [english] if english and english not in runs else []
     table = Table(
         "disparity",

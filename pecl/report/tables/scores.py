@@ -13,7 +13,7 @@ from typing import Any
 
 from pecl.config import IDENTITY_DEFAULTS
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
-from pecl.report.tables.candidates import Candidate, differing_fields, runs_of, varying, with_several, without
+from pecl.report.tables.candidates import Candidate, differing_fields, varying, with_several, without
 from pecl.report.tables.groups import BEST, gain, group_of, hits, intervals, test_captions
 from pecl.report.tables.table import RUN, Column, Frame, Row, Table, difference, frame_of, interval_column
 from pecl.results.result import Result
@@ -222,7 +222,7 @@ def _table(
     frame: Frame | None = None,
 ) -> Table:
     """Return a row per candidate; the best trained scores of rows with equal values of `among` are marked."""
-    runs, remarks = runs_of(candidates), setting_remark(candidates)
+    runs, remarks = [run for one in candidates for run in one.runs], setting_remark(candidates)
     frame = candidates_frame(candidates) if frame is None else frame
     best = best_places(frame, among, "mean", "trained") if among else frozenset()
     group = group_of(runs[0])
