@@ -18,6 +18,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+import numpy as np
+
 from pecl.errors import ConfigError, not_none
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of
 from pecl.machine import gpus_needed
@@ -110,9 +112,7 @@ def share_of_cores(place: int, jobs: int) -> list[int]:
     cores = sorted(os.sched_getaffinity(0))
     if jobs >= len(cores):
         return [cores[place % len(cores)]]
-    size, more = divmod(len(cores), jobs)
-    start = place * size + min(place, more)
-    return cores[start : start + size + (place < more)]
+    return np.array_split(cores, jobs)[place].tolist()
 
 
 def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:

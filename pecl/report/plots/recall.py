@@ -162,11 +162,12 @@ def draw_shots(family: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         place.axhline(0, color=GREY, linewidth=0.8)
         names = []
         for code, line in lines.items():
-            pairs = [one.pairs for one in line]
-            gains = [100 * style.estimate(one.gains, one.gain, one.std) for one in line]
-            bars = np.hstack([style.error(one) for one in gains])
-            place.errorbar(pairs, [mean for mean, _, _ in gains], yerr=bars, **style.look(method, elinewidth=0.7))
-            names.append((pairs[-1], gains[-1][0], language_name(code)))
+            gains = 100 * np.transpose(
+                [style.estimate(one.gains, one.gain, one.std) for one in line]
+            )  # (3, candidates)
+            bars, pairs = style.error(gains), [one.pairs for one in line]
+            place.errorbar(pairs, gains[0], yerr=bars, **style.look(method, elinewidth=0.7))
+            names.append((pairs[-1], gains[0, -1], language_name(code)))
         ends.append(names)
         spec = _broken(next(iter(lines.values()))[0].adapter.spec, 40)
         place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=f"{fill(title, 40)}\n{spec}")

@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -109,7 +108,6 @@ def panels(
     total = sum(heights) + below
     layout = ConstrainedLayoutEngine(rect=(0, below / total, 1, 1 - below / total), w_pad=0.06)
     figure = Figure(figsize=(width, total), layout=layout)
-    FigureCanvasAgg(figure)
     axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flatten().tolist()
     text = "\n".join(lines)
     figure.text(0.02, 0.6 * _LINE / total, text, size=_CAPTION_SIZE, color=GREY, va="bottom", linespacing=1.25)
@@ -163,9 +161,9 @@ def estimate(per_item: np.ndarray, mean: float = math.nan, std: float = math.nan
 
 
 def error(ends: np.ndarray) -> np.ndarray:
-    """Return the lengths of the error bar of an `estimate` below and above, (2, 1), as matplotlib takes them."""
+    """Return the lengths of the error bars of estimates (3,) or (3, K) below and above, (2, K)."""
     mean, low, high = ends
-    return np.maximum([[mean - low], [high - mean]], 0.0)
+    return np.maximum([mean - low, high - mean], 0.0).reshape(2, -1)
 
 
 def where_text(group: Group, candidates: Iterable[Candidate]) -> str:

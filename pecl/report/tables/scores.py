@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,8 @@ def shots_table(candidates: Sequence[Candidate]) -> Table | None:
 
 def runs_table(results: Sequence[Result]) -> Table:
     """Return one row per training of a group: mean R@1 on the test part before and after, the gain and its interval."""
-
-    def order(result: Result) -> tuple:
-        config = result.config
-        searched = (config.lr, config.alignment_weight, config.seed)
-        return config.language, config.route, result.adapter.spec, *searched, result.run_id
-
-    results = sorted(results, key=order)
+    searched = ("config.lr", "config.alignment_weight", "config.seed")
+    results = sorted(results, key=attrgetter("config.language", "config.route", "adapter.spec", *searched, "run_id"))
     different = differing_fields(results)
     kept = ("language", "route", "train_on", "shots", "joint", *different, "lr", "seed")
     rows = [
