@@ -33,7 +33,6 @@ from pecl.report.tables.formats import html_table, to_html
 from pecl.report.tables.table import RUN, SHORT_ID, Frame, frame_of
 from pecl.results.folder import Nearest, read_manifest, read_retrieved
 from pecl.results.result import Result
-from pecl.retrieval.measures import DIRECTIONS
 
 FILE = "index.html"
 _PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as the page's
@@ -177,7 +176,7 @@ class Gallery:
         self, result: Result, data: ParallelCaptions, test: Sequence[int], retrieved: Nearest, limit: int
     ) -> dict[str, Any]:
         kind, query = result.data.gallery.kind, result.data.query["test"]
-        before, after = (result.ranks(DIRECTIONS[kind][1], stage=stage) for stage in ("zero_shot", BEST))
+        before, after = (result.ranks(result.data.gallery.directions[1], stage=stage) for stage in ("zero_shot", BEST))
         wanted = [one if kind == "english" else not_none(data.image_index, "image_index")[one] for one in test]
         places = choose(before, after, limit)
         items = sorted({item for p in places for item in (wanted[p], *retrieved["zero_shot"][p], *retrieved[BEST][p])})

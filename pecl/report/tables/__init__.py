@@ -9,19 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError, WeightsError
+from pecl.report.tables import scores
 from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, hits, select
 from pecl.report.tables.paper import published_table, read_published
-from pecl.report.tables.scores import (
-    adapters_table,
-    aligned_table,
-    evaluations_table,
-    routes_table,
-    runs_table,
-    shots_table,
-)
+from pecl.report.tables.scores import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Column, Table, plain_table, reported
 from pecl.results.result import Result, verify
 
@@ -83,7 +77,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
     setups = setups_of([result for result in complete if result.kind == "train"])
     chosen = [(setup, one) for setup, own in setups.items() for one in chosen_candidates(own)]
     alike = grouped(chosen, lambda pair: (replace(group_of(pair[1].runs[0]), gallery_size=None), pair[0]))
-    shots = [(setup, shots_table([one for _, one in found])) for (_, setup), found in alike.items()]
+    shots = [(setup, scores.shots_table([one for _, one in found])) for (_, setup), found in alike.items()]
     tables += [replace(table, setup=setup) for setup, table in shots if table]
     if against is not None:
         tables.append(published_table(read_published(against), complete))
@@ -104,6 +98,6 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
         return
     for setup, own in setups_of(results).items():
         candidates = chosen_candidates(own)
-        tables = [routes_table(candidates), aligned_table(candidates), disparity_table(candidates, everything)]
-        tables += [adapters_table(candidates), runs_table(own)]
+        tables = [scores.routes_table(candidates), scores.aligned_table(candidates)]
+        tables += [disparity_table(candidates, everything), scores.adapters_table(candidates), runs_table(own)]
         yield from (replace(table, setup=setup) for table in tables if table)

@@ -142,7 +142,7 @@ def hits(result: Result, stage: str | None = None) -> np.ndarray:
     """
     gallery = result.data.gallery
     of_items, of_texts = (
-        (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in DIRECTIONS[gallery.kind]
+        (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in gallery.directions
     )
     if len(of_items) != len(of_texts):
         items = not_none(gallery.items, "items")
@@ -169,4 +169,4 @@ def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
 
 def test_captions(result: Result) -> int:
     """Return the number of test captions: queries of the direction that starts from text."""
-    return len(result.ranks(DIRECTIONS[result.data.gallery.kind][1]))
+    return len(result.ranks(result.data.gallery.directions[1]))
