@@ -26,7 +26,7 @@ from pecl.files import check_writable, write_text
 from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.files.progress import Bar
 from pecl.report.plots import Drawing
-from pecl.report.plots.style import LOOKS, look_name
+from pecl.report.plots.style import LOOKS
 from pecl.report.tables import BEST, Report, best_of_methods, by_group, group_of
 from pecl.report.tables.candidates import method_labels
 from pecl.report.tables.formats import html_table, to_html
@@ -169,7 +169,7 @@ class Gallery:
                 left_out.setdefault(str(reason), []).append(one.chosen_run.run_id[:SHORT_ID])
                 continue
             group = self._group(one.chosen_run, data, test, retrieved, captions)
-            self.groups.append(group | {"look": look_name(one.method), "label": labels[one.method] + group["label"]})
+            self.groups.append(group | {"look": one.method.look, "label": labels[one.method] + group["label"]})
         self.notes = [f"{reason}; left out: runs {', '.join(runs)}" for reason, runs in left_out.items()]
 
     def _group(

@@ -52,16 +52,9 @@ class NotDrawn(Exception):
     """The results lack the data of a plot; the message names the missing part."""
 
 
-def look_name(method: Method) -> str:
-    """Return the key of a method in `LOOKS`: its route, or `text` or `photographs` where it was distilled from text."""
-    if method.text is None:
-        return method.route
-    return "photographs" if method.photographs else "text"
-
-
 def look(method: Method, **other_than: Any) -> dict[str, Any]:
     """Return colour and marker of a method, except those given."""
-    colour, marker = LOOKS[look_name(method)]
+    colour, marker = LOOKS[method.look]
     return {"color": colour, "marker": marker, **other_than}
 
 
@@ -81,13 +74,13 @@ class Plot:
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
+    @styled
     def render(self, kind: str) -> bytes:
         """Return the picture as a file of `kind`, one of `FORMATS`; no date, host or version is in it."""
         buffer = io.BytesIO()
         dates = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
         metadata = {"Title": self.title, "Description": f"{self.title}. {self.said()}", **dates[kind]}
-        with mpl.rc_context(RC):
-            self.figure.savefig(buffer, format=kind, metadata=metadata)
+        self.figure.savefig(buffer, format=kind, metadata=metadata)
         return buffer.getvalue()
 
     def said(self) -> str:

@@ -49,6 +49,11 @@ class Method:
     choose: str = ""
 
     @property
+    def look(self) -> str:
+        """Name of its look in figures: its route, or `text` or `photographs` where it was distilled from text."""
+        return self.route if self.text is None else "photographs" if self.photographs else "text"
+
+    @property
     def order(self) -> tuple:
         """Sort key: routes as numbered, then kinds, then the rest."""
         unusual = self.photographs == (self.kind == DISTILLED)

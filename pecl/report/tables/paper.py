@@ -5,7 +5,7 @@ route, modules by parameters, and disparity over languages; one table for each s
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any
@@ -74,14 +74,15 @@ def _scores(name: str, title: str, candidates: Sequence[Candidate]) -> Table:
     shared = ", ".join(f"{size.name} {min(sizes[size])}" for size in _SIZES if size not in labels)
     labels += [Column(name.replace("_", " ")) for name in different if name not in _IN_SIZES]
     columns = Column("method"), *labels, TEST_TEXT
-    return _by_language(name, title, candidates, plain + trained, columns, "test_text", shared)
+    return _by_language(Table(name, title, None, frame_of(plain + trained), columns), candidates, "test_text", shared)
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
     order = sorted(candidates, key=lambda one: one.adapter.trainable)
     lines = grouped(order, lambda one: (one.adapter.spec, str(without(one, "adapter")[1:])))
-    rows, labels = map(_row, lines.values()), (Column("module"), Column("method"), PARAMETERS, SHARE)
-    return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, labels, "method")
+    frame, columns = frame_of(list(map(_row, lines.values()))), (Column("module"), Column("method"), PARAMETERS, SHARE)
+    table = Table("paper-modules", "Modules by trained parameters", None, frame, columns)
+    return _by_language(table, candidates, "method")
 
 
 def _row(line: Sequence[Candidate]) -> Row:
@@ -100,31 +101,22 @@ def _row(line: Sequence[Candidate]) -> Row:
     }
 
 
-def _by_language(
-    name: str,
-    title: str,
-    candidates: Sequence[Candidate],
-    rows: Iterable[Row],
-    labels: Sequence[Column],
-    among: str,
-    shared: str = "",
-) -> Table:
-    """Return rows with a column per language, in per cent, the best of those with equal values of `among` bold."""
+def _by_language(table: Table, candidates: Sequence[Candidate], among: str, shared: str = "") -> Table:
+    """Add a column per language, in per cent, the best of those with equal values of `among` bold."""
     codes = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
     others = [code for code in codes if code != ENGLISH]
     form = "{code:%}" if len(codes) > 6 else "{code:%} ± {code_std:%}"
     by_code = [Column(code, form.replace("code", code)) for code in codes]
-    frame = frame_of(list(rows))
-    kept = [*(column.name.replace(" ", "_") for column in labels), *codes, *(f"{code}_std" for code in codes)]
-    frame = frame.reindex(columns=[*kept, AVERAGE, "run_ids"])
+    kept = [*(column.name.replace(" ", "_") for column in table.columns), *codes, *(f"{code}_std" for code in codes)]
+    frame = table.frame.reindex(columns=[*kept, AVERAGE, "run_ids"])
     frame[AVERAGE] = frame[others].astype(float).mean(axis="columns", skipna=False) if others else None
     remarks = ["in per cent", "candidates chosen by validation", *filter(None, [shared])]
     if len(others) > 1:
         by_code.append(Column(AVERAGE, f"{{{AVERAGE}:%}}"))
         remarks.append(f"{AVERAGE}: mean over the languages other than English")
     best = frozenset().union(*(best_places(frame, (among,), column.name, column.name) for column in by_code))
-    columns, runs = (*labels, *by_code), [run for one in candidates for run in one.runs]
-    return Table(name, title, group_of(runs[0]), frame, columns, runs, remarks, best=best)
+    columns, runs = (*table.columns, *by_code), [run for one in candidates for run in one.runs]
+    return Table(table.name, table.title, group_of(runs[0]), frame, columns, runs, remarks, best=best)
 
 
 NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file

@@ -57,7 +57,8 @@ def routes_table(candidates: Sequence[Candidate]) -> Table:
     different = varying(one.setting for one in candidates)
     columns = LANGUAGE, *setting_columns(different), ROUTE, TEST_TEXT, *SCORES
     title = "Best candidate of each language and route, chosen by validation"
-    return _table("routes", title, candidates, columns, ("language", "test_text", *different))
+    table = Table("routes", title, None, candidates_frame(candidates), columns)
+    return _table(table, candidates, ("language", "test_text", *different))
 
 
 def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
@@ -96,7 +97,7 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     ]
     ends = intervals(aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs)
     frame = frame_of(rows).assign(difference_low=ends[:, 0], difference_high=ends[:, 1])
-    return _table("aligned", "Aligned routes against baselines", used, columns, frame=frame)
+    return _table(Table("aligned", "Aligned routes against baselines", None, frame, columns), used)
 
 
 def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
@@ -107,6 +108,8 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
     """
     found = with_several(candidates, "adapter")
     order = sorted(found, key=lambda one: (one.language, one.route, one.adapter.trainable))
+    if not order:
+        return None
     different = varying((one.setting for one in order), "adapter")
     columns = (
         *(LANGUAGE, ROUTE, ADAPTER, *setting_columns(different), PARAMETERS, *SCORES, SHARE),
@@ -114,7 +117,8 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
         Column("s/step", "{seconds_per_step:.2f}"),
         Column("peak MiB", "{peak_memory_mb:.0f}"),
     )
-    return _table("adapters", "Adapters", order, columns, ("language", "route", *different)) if order else None
+    table = Table("adapters", "Adapters", None, candidates_frame(order), columns)
+    return _table(table, order, ("language", "route", *different))
 
 
 def shots_table(candidates: Sequence[Candidate]) -> Table | None:
@@ -124,9 +128,11 @@ def shots_table(candidates: Sequence[Candidate]) -> Table | None:
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
     """
     order = sorted(with_several(candidates, "shots"), key=lambda one: (str(without(one, "shots")), one.pairs))
+    if not order:
+        return None
     different = varying((one.setting for one in order), "shots")
     columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), GALLERY, *SCORES
-    return _table("shots", "Gain by number of shots", order, columns) if order else None
+    return _table(Table("shots", "Gain by number of shots", None, candidates_frame(order), columns), order)
 
 
 def runs_table(results: Sequence[Result]) -> Table:
@@ -209,23 +215,15 @@ def evaluations_table(results: Sequence[Result]) -> Table:
     return Table("evaluations", "Evaluations", group_of(results[0]), frame, columns, results)
 
 
-def _table(
-    name: str,
-    title: str,
-    candidates: Sequence[Candidate],
-    columns: Sequence[Column],
-    among: Sequence[str] = (),
-    frame: Frame | None = None,
-) -> Table:
-    """Return a row per candidate; the best trained scores of rows with equal values of `among` are marked."""
+def _table(table: Table, candidates: Sequence[Candidate], among: Sequence[str] = ()) -> Table:
+    """Return a table with its origin; the best trained scores of rows with equal values of `among` are marked."""
     runs, remarks = [run for one in candidates for run in one.runs], setting_remark(candidates)
-    frame = candidates_frame(candidates) if frame is None else frame
-    best = best_places(frame, among, "mean", "trained") if among else frozenset()
+    best = best_places(table.frame, among, "mean", "trained") if among else frozenset()
     group = group_of(runs[0])
     if any(group_of(run) != group for run in runs):
         group = replace(group, gallery_size=None)
         remarks.append("galleries differ between rows: compare gains, not recalls")
-    return Table(name, title, group, frame, columns, runs, remarks, best=best)
+    return replace(table, group=group, results=runs, remarks=remarks, best=best)
 
 
 def candidates_frame(candidates: Sequence[Candidate]) -> Frame:
