@@ -24,16 +24,7 @@ from pecl.grid.estimate import StatusLine
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
-from pecl.results.folder import (
-    complete_result,
-    find_result,
-    has_states,
-    hold,
-    holder,
-    remove_abandoned_locks,
-    remove_states,
-    remove_unfinished_files,
-)
+from pecl.results.folder import complete_result, find_result, has_states, hold, holder, remove_leftovers, remove_states
 from pecl.results.result import Result, training_path
 
 if TYPE_CHECKING:
@@ -130,8 +121,7 @@ class _Run:
             while self.pending:
                 self._round()
         for out in dict.fromkeys(config.out for config in self.configs):
-            remove_abandoned_locks(out)
-            remove_unfinished_files(out)
+            remove_leftovers(out)
             for config in (config for config in self.configs if config.out == out and has_states(out)):
                 with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
                     if complete_result(config, self.hashes):

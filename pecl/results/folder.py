@@ -153,7 +153,7 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
             raise ValueError("its content does not match its name")
         return document
 
-    return _read(manifest_path(_folder(result), name), "manifest", result, checked)
+    return _read(manifest_path(result.folder, name), "manifest", result, checked)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
@@ -167,16 +167,12 @@ def read_retrieved(result: Result) -> Nearest | None:
     Raises:
         DataError: the file is damaged.
     """
-    path = _retrieved_path(_folder(result), result.name)
+    path = _retrieved_path(result.folder, result.name)
     return _read(path, "the retrieved items", result, lambda document: document["test"])
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:
     return Path(out) / RETRIEVED / f"{name}.json"
-
-
-def _folder(result: Result) -> Path:
-    return Path(result.config.out) if result.path is None else result.path.parent
 
 
 def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
@@ -218,12 +214,6 @@ def has_states(out: str | Path) -> bool:
     return (Path(out) / _STATES).is_dir()
 
 
-def remove_unfinished_files(out: str | Path) -> None:
-    """Remove the temporary files that killed processes left in an experiment folder."""
-    for folder in (Path(out), *(path for path in Path(out).glob("*") if path.is_dir())):
-        remove_abandoned_files(folder)
-
-
 def _path(out: str | Path, run: str) -> Path:
     return Path(out) / f".{run}.lock"
 
@@ -257,8 +247,10 @@ def holder(out: str | Path, run: str) -> str | None:
     return lock_holder(_path(out, run))
 
 
-def remove_abandoned_locks(out: str | Path) -> None:
-    """Remove the lock files in `out` that killed processes left."""
+def remove_leftovers(out: str | Path) -> None:
+    """Remove the lock files and the temporary files that killed processes left in an experiment folder."""
     for path in Path(out).glob(".*.lock"):
         with contextlib.suppress(BusyError), locked(path, ""):
             pass  # leaving removes it
+    for folder in (Path(out), *(path for path in Path(out).glob("*") if path.is_dir())):
+        remove_abandoned_files(folder)

@@ -96,9 +96,14 @@ class Result:
         return run_name(self.config, self.run_id, self.kind)
 
     @property
+    def folder(self) -> Path:
+        """The experiment folder that it is in."""
+        return Path(self.config.out) if self.path is None else self.path.parent
+
+    @property
     def adapter_path(self) -> Path:
         """Path of the adapter of a training."""
-        return adapter_path(self.config.out if self.path is None else self.path.parent, self.name)
+        return adapter_path(self.folder, self.name)
 
     @property
     def stages(self) -> tuple[str, ...]:

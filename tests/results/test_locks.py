@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pecl.files import BusyError
-from pecl.results.folder import hold, holder, remove_abandoned_locks
+from pecl.results.folder import hold, holder, remove_leftovers
 
 HOLDER = """
 import sys
@@ -71,7 +71,7 @@ def test_a_killed_holder_holds_nothing(out, other):
         assert str(os.getpid()) in left.read_text()
     assert not left.exists()
     assert (out / ".b.lock").exists()
-    remove_abandoned_locks(out)
+    remove_leftovers(out)
     assert list(out.iterdir()) == []
 
 
