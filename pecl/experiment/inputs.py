@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 Inputs = tuple[ParallelCaptions, TrainingText | None]
 Decoded = Callable[[], Container[str]]  # see `load_request`
+T = TypeVar("T")
 MULTI30K = "multi30k"  # the name of its English training captions
 _LEAST_SHARE = 0.1  # of words that are replaced, without a warning
 # Fields that determine the inputs of a training
@@ -104,28 +105,31 @@ def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[
     return {"captions": data.hashes(), "training text": text and text.hashes}
 
 
-def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
-    """Return `TrainingInputs.hashes` of a config."""
-    return TrainingInputs().hashes(config)
+def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
+    """Return a function of a config with a cache, one entry per set of data that a training reads.
 
+    Data must not change meanwhile.
+    """
+    known = dict[tuple[Any, ...], T]()
 
-def _set_of_data(config: ExperimentConfig) -> tuple[Any, ...]:
-    """Return what names the set of data that a training of a config reads."""
-    return config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
+    def cached(config: ExperimentConfig, *rest: Any) -> T:
+        key = config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
+        if key not in known:
+            known[key] = load(config, *rest)
+        return known[key]
+
+    return cached
 
 
 class TrainingInputs:
-    """`load_training_inputs` with a cache, one entry per set of data; data must not change meanwhile."""
+    """`load_training_inputs`, once per set of data."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Inputs] = {}
+        self._load = once_per_data(load_training_inputs)
 
     def __call__(self, config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
         """Return the data set of a config, and its text."""
-        key = _set_of_data(config)
-        if key not in self._known:
-            self._known[key] = load_training_inputs(config, decoded)
-        return self._known[key]
+        return self._load(config, decoded)
 
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return `hashes_of_inputs` of a config."""
@@ -134,18 +138,12 @@ class TrainingInputs:
         return hashes_of_inputs(data, text)
 
 
-class DataHashes:
-    """`training_hashes` with a cache, one entry per set of data; the data are not kept."""
+def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
+    """Return `TrainingInputs.hashes` of a config."""
+    return TrainingInputs().hashes(config)
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def __call__(self, config: ExperimentConfig) -> dict[str, Any]:
-        """Return the hashes of a config's data."""
-        key = _set_of_data(config)
-        if key not in self._known:
-            self._known[key] = training_hashes(config)
-        return self._known[key]
+DataHashes = partial(once_per_data, training_hashes)  # `training_hashes`, once per set of data; the data are not kept
 
 
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:

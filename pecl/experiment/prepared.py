@@ -142,7 +142,7 @@ class Prepared:
         english = tuple(self.data.english[i] for i in self.parts["test"][:MOST_OTHER])
         return ParallelCaptions(self.data.dataset, ENGLISH, english, english)
 
-    def checks(self) -> "dict[str, Check]":
+    def checks(self) -> dict[str, Check]:
         """Return the measurements of `val`, `test` and, in its language against its English side, `other_text`."""
         found, tower, text = dict[str, Check](), self.towers.text, self.other_text
         for part in ("val", "test"):

@@ -10,7 +10,7 @@ from itertools import chain
 from pecl.adapters.adapter import attach
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ExperimentConfig
-from pecl.data.captions import COLUMNS, Column
+from pecl.data.captions import COLUMNS
 from pecl.data.languages import ENGLISH
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, Towers
@@ -55,15 +55,9 @@ def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]
         adapter.remove()
     if tower.names_languages:
         used |= {tower.language_token(code) for code in (ENGLISH, *(one.config.language for one in members))}
-    columns = {id(column): column for one in members for column in _columns(one)}  # members may share some
-    for column in columns.values():
+    sets = [(one.data, one.other_text, *(one.translations.parts if one.translations else ())) for one in members]
+    columns = [getattr(one, name, None) for own in sets for one in own for name in COLUMNS]
+    for column in {id(column): column for column in columns if column is not None}.values():  # members may share some
         for start in range(0, len(column), _TOGETHER):
             used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
     trim_vocabulary(tower, used)
-
-
-def _columns(prepared: Prepared) -> list[Column]:
-    text = prepared.translations
-    sets = prepared.data, *(text.parts if text else ()), prepared.other_text
-    found = [getattr(one, name) for one in sets if one is not None for name in COLUMNS]
-    return [column for column in found if column is not None]

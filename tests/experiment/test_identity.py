@@ -13,7 +13,7 @@ from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.fleet import check_fleet
-from pecl.experiment.inputs import DataHashes, training_hashes
+from pecl.experiment.inputs import once_per_data, training_hashes
 from pecl.experiment.run import evaluate
 from pecl.grid.configs import fleets
 
@@ -190,12 +190,9 @@ def test_what_is_read_depends_on_the_inputs_alone(reading, name):
 
 
 @each_field
-def test_data_are_read_once_for_all_configs_of_the_same_inputs(monkeypatch, name):
+def test_data_are_read_once_for_all_configs_of_the_same_inputs(name):
     read = []
-    monkeypatch.setattr(
-        pecl.experiment.inputs, "training_hashes", lambda config: read.append(config) or {"of": len(read)}
-    )
-    hashes = DataHashes()
+    hashes = once_per_data(lambda config: read.append(config) or {"of": len(read)})
     first, again, other = hashes(ExperimentConfig()), hashes(ExperimentConfig()), hashes(changed(name))
     assert first == again == {"of": 1}
     assert other == {"of": 2 if FIELDS[name].data else 1}
