@@ -170,8 +170,8 @@ def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any
                 continue
             if heading not in groups:
                 groups[heading] = parser.add_argument_group(heading)
-            default = shown[item.name]
-            text = (_HELP[item.name] + (f" (default: {default})" if default is not None else "")).replace("%", "%%")
+            default = "" if shown[item.name] is None else f" (default: {shown[item.name]})"
+            text = f"{_HELP[item.name]}{default}".replace("%", "%%")
             is_switch = isinstance(item.default, bool)
             kind = {"action": argparse.BooleanOptionalAction} if is_switch else {"metavar": item.name.upper()}
             groups[heading].add_argument(f"--{item.name.replace('_', '-')}", default=None, help=text, **kind)

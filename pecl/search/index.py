@@ -262,8 +262,7 @@ class ImageIndex:
         Raises:
             DataError: the index has none.
         """
-        row = self._by_id.get(identity)
-        if row is None:
+        if (row := self._by_id.get(identity)) is None:
             raise DataError(f"there is no photograph {identity!r} in the index")
         return self._hit(row, math.nan)
 

@@ -149,24 +149,19 @@ class QueryEncoder:
             ConfigError: no such language, or not as many as texts.
             DataError: a text is not one.
         """
-        shares = self._shares_of_each(texts, language)
+        if isinstance(language, QueryLanguage):
+            shares = [language.shares] * len(texts)
+        else:
+            names = of_each(language, len(texts))
+            shares = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]
+            if unnamed := [i for i, name in enumerate(names) if name is None]:
+                for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
+                    shares[i] = known_shares(guess, self.known)
         found = {code: self.known.find(code) for own in shares for code, _ in own}
         self.hold(dict.fromkeys(name for name in found.values() if name is not None))
         for code in sorted((code for code, name in found.items() if name is None and code != ENGLISH), key=str):
             logger.debug("%s", self.known.for_language(code).sentence)
         return self.bank.encode_text(texts, [dict(own) for own in shares])
-
-    def _shares_of_each(
-        self, texts: Sequence[str], language: str | QueryLanguage | Sequence[str | None] | None
-    ) -> list[Shares]:
-        if isinstance(language, QueryLanguage):
-            return [language.shares] * len(texts)
-        names = of_each(language, len(texts))
-        shares: list[Shares] = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]
-        if unnamed := [i for i, name in enumerate(names) if name is None]:
-            for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
-                shares[i] = known_shares(guess, self.known)
-        return shares
 
     def encode_image(self, pictures: Sequence[Path | Image.Image]) -> torch.Tensor:
         """Return the embeddings of N pictures, (N, D) float32 of length 1.
