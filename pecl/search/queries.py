@@ -150,7 +150,7 @@ class QueryEncoder:
             DataError: a text is not one.
         """
         if isinstance(language, QueryLanguage):
-            shares = [language.shares] * len(texts)
+            shares: list[Shares] = [language.shares] * len(texts)
         else:
             names = of_each(language, len(texts))
             shares = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]

@@ -23,6 +23,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -68,7 +69,7 @@ async def health(service: Served) -> JSONResponse:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(service: Served) -> Response:
     """Return counters in Prometheus' text form."""
-    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+    return Response(generate_latest(service.metrics.registry), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/", include_in_schema=False)

@@ -20,7 +20,7 @@ from typing import Annotated, Generic, TypeVar
 import torch
 import torch.nn.functional as F
 from fastapi import Depends
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.requests import Request
 
 from pecl.encoders.image import ImageEncoder
@@ -57,10 +57,6 @@ class Metrics:
         self.pass_languages = sizes("pecl_pass_languages", languages)
         self.pass_seconds = seconds("pecl_pass_seconds", "Seconds of a pass", ["kind"])
         self.tokens = Counter("pecl_tokens_total", "Tokens read", registry=own)
-
-    def text(self) -> bytes:
-        """Return all of them in Prometheus' text form."""
-        return generate_latest(self.registry)
 
 
 @dataclass(frozen=True)
