@@ -14,7 +14,7 @@ from pecl.data.language_guess import system_languages
 from pecl.errors import ConfigError, DataError, not_none
 from pecl.files.images import ImageFiles
 from pecl.retrieval.hubs import find_references
-from pecl.search.catalogue import FILE, Catalogue, index_folder, photograph_id, read_catalogue, read_head
+from pecl.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head
 from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.exact import ExactSearch
 from pecl.search.qdrant import QdrantSearch
@@ -59,14 +59,13 @@ class ImageIndex:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        catalogue: Catalogue,
-        queries: QueryEncoder | None,
-        adapters: Iterable[str | Path],
-        device: str,
+        self, folder: str | Path, adapters: Iterable[str | Path], queries: QueryEncoder | None, device: str
     ) -> None:
-        self.folder, self.head, self.root = folder, catalogue.head, Path(catalogue.head.root)
+        self.folder = find_index(folder)
+        catalogue = read_catalogue(self.folder, to_search=True)
+        self.head, self.root = catalogue.head, Path(catalogue.head.root)
+        if queries is not None and queries.profile != self.head.profile:
+            raise ConfigError(f"queries: expected towers of {self.head.profile}, as the index, got {queries.profile}")
         self._entries, self._matrix = catalogue.entries, catalogue.matrix
         self._queries, self._adapters, self._device = queries, tuple(adapters), device
         if self._matrix is None:
@@ -95,12 +94,7 @@ class ImageIndex:
             DataError: there is no index, or it is damaged, or its Qdrant server does not answer.
             ConfigError: `queries` is of another profile, or the engine needs a package that is missing.
         """
-        place = find_index(folder)
-        catalogue = read_catalogue(place, to_search=True)
-        head = catalogue.head
-        if queries is not None and queries.profile != head.profile:
-            raise ConfigError(f"queries: expected towers of {head.profile}, as the index, got {queries.profile}")
-        return cls(place, catalogue, queries, adapters, device)
+        return cls(folder, adapters, queries, device)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.root}: {len(self)} photographs, {self.head.profile}, {self.head.engine})"

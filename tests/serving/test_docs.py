@@ -32,10 +32,8 @@ def test_the_python_example_runs():
     service = make_service(make_models(adapter_files()[:3] + adapter_files(("cs",)), "mini"))
     with running(service) as address:
         exec(compile(example.replace("http://127.0.0.1:8000", address), "docs/serving.md", "exec"), {})
-    count = service.metrics.registry.get_sample_value(
-        "pecl_requests_total", {"endpoint": "embeddings", "status": "200"}
-    )
-    assert count == 2
+    labels = {"endpoint": "embeddings", "status": "200"}
+    assert service.metrics.registry.get_sample_value("pecl_requests_total", labels) == 2
 
 
 def test_the_search_is_answered(photographs):
