@@ -53,7 +53,6 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         return _export_own(text, image, target)
     if (architecture := timm_name(image)) is None or not isinstance(image.head, nn.Linear):
         raise contract.refused(image, "open_clip", "a model of timm with a linear layer")
-    preprocessing = preprocessing_of(image)
     backbone, projection = fold_bias(text)
     config, padding = copy.deepcopy(backbone.config), text.tokenizer.pad_token_id
     if config.model_type != "bert" and config.pad_token_id != padding:  # RoBERTa counts positions from it
@@ -82,7 +81,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     state |= {f"visual.trunk.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
     state |= {f"visual.head.proj.{name}": tensor for name, tensor in image.head.state_dict().items()}
     state |= {"text.proj.weight": projection, "logit_scale": torch.tensor(LOGIT_SCALE)}
-    return _write(text, target, state, model, preprocessing, config)
+    return _write(text, target, state, model, preprocessing_of(image), config)
 
 
 def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path) -> Path:

@@ -188,10 +188,6 @@ class E5Tokenizer:
         """Ids of the special tokens."""
         return [not_none(self.backend_tokenizer.token_to_id(piece), piece) for piece in self.special.values()]
 
-    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str | None]:
-        """Return the piece of each id."""
-        return [self.backend_tokenizer.id_to_token(one) for one in ids]
-
     @cached_property
     def in_transformers(self) -> Any:
         """A `PreTrainedTokenizerFast` of the same pieces."""

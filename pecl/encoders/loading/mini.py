@@ -164,7 +164,7 @@ def mini_status() -> list[tuple[str, str, str]]:
             rows.append((f"weights {name}", "ok", f"{version(name)}, {path}"))
         except (WeightsError, PackageNotFoundError) as error:
             rows.append((f"weights {name}", "missing", str(error)))
-    found = ("ok", str(HEADS)) if HEADS.is_file() else ("missing", f"reinstall pecl: no {HEADS}")
+    found: tuple[str, str] = ("ok", str(HEADS)) if HEADS.is_file() else ("missing", f"reinstall pecl: no {HEADS}")
     return [*rows, ("weights mini heads", *found)]
 
 
