@@ -67,33 +67,6 @@ def _packed(batches: list[RowBatch], tokens: int, padded: Sequence[torch.Tensor]
     return packed
 
 
-def attention_by_row(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    packing: Packing | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend within each row of a packed batch, by `attend` on padded ones; a padded batch is taken as it is.
-
-    Queries, keys and values of a packed batch are (1, h, T, d_head); the result is (1, T, h, d_head). `attention_mask`
-    is that of a padded batch.
-    """
-    if packing is None:
-        return attend(module, query, key, value, attention_mask, **kwargs)
-    batches = packing.batches
-    # (1, h, T, d_head) -> (T, h, d_head) -> (G, L, h, d_head) of each batch
-    states = [_ToBatches.apply(one.transpose(1, 2).squeeze(0), batches) for one in (query, key, value)]
-    attended = []
-    for batch, *own in zip(batches, *states, strict=True):
-        q, k, v = (one.transpose(1, 2) for one in own)  # (G, h, L, d_head)
-        attended.append(attend(module, q, k, v, batch.mask, rows=batch, **kwargs)[0])  # (G, L, h, d_head)
-    return _FromBatches.apply(batches, query.shape[2], *attended).unsqueeze(0), None
-
-
 def attend(
     module: nn.Module,
     query: torch.Tensor,
@@ -102,18 +75,36 @@ def attend(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
+    packing: Packing | None = None,
     rows: RowBatch | None = None,
+    prefix: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as `sdpa` does, with the dropout of `module` where rows draw their own.
+    """Attend as `sdpa` does, within each row of a packed batch, and with the dropout of `module` where rows draw it.
 
     In bfloat16 on a CPU it multiplies matrices in place of PyTorch's fused kernel, whose backward pass is 4 to 8 times
     slower on captions (PyTorch 2.13).
 
     Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head). `attention_mask` is
-    (B, 1, 1 or L, K), bool or added to the scores; without one all positions are seen. `rows` says which rows of a
-    packed batch these are; it is None for a padded one.
+    (B, 1, 1 or L, K), bool or added to the scores; without one all positions are seen. Those of a packed batch are
+    (1, h, T, d_head), the result (1, T, h, d_head); its padded batches are attended one by one, each as its `rows`.
+    The keys and values in `prefix`, (B, 2, h, P, d_head), stand before those of a padded batch.
     """
+    if packing is not None:
+        batches, attended = packing.batches, []
+        # (1, h, T, d_head) -> (T, h, d_head) -> (G, L, h, d_head) of each batch
+        states = [_ToBatches.apply(one.transpose(1, 2).squeeze(0), batches) for one in (query, key, value)]
+        for batch, *own in zip(batches, *states, strict=True):
+            q, k, v = (one.transpose(1, 2) for one in own)  # (G, h, L, d_head)
+            result, _ = attend(module, q, k, v, batch.mask, scaling=scaling, rows=batch, **kwargs)
+            attended.append(result)  # (G, L, h, d_head)
+        return _FromBatches.apply(batches, query.shape[2], *attended).unsqueeze(0), None
+    if prefix is not None:
+        key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
+        value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
+        if attention_mask is not None:
+            seen = True if attention_mask.dtype == torch.bool else 0.0
+            attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
     dropout = getattr(module, "dropout", None)
     drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None
     if drawing is None and (query.dtype != torch.bfloat16 or query.device.type != "cpu"):
@@ -128,29 +119,10 @@ def attend(
     return ((weights if drawing is None else drawing(weights, rows)) @ value).transpose(1, 2), None
 
 
-def attention_with_prefix(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    prefix: torch.Tensor,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend to tokens, and to the keys and values in `prefix` (B, 2, h, P, d_head); other arguments as in `attend`."""
-    key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
-    value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
-    if attention_mask is not None:
-        seen = True if attention_mask.dtype == torch.bool else 0.0
-        attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
-    return attend(module, query, key, value, attention_mask, **kwargs)
-
-
 ATTENTIONS: dict[str, Callable[..., tuple[torch.Tensor, None]]] = {
     "sdpa": sdpa,
-    ATTENTION_BY_ROW: attention_by_row,
-    ATTENTION_WITH_PREFIX: attention_with_prefix,
+    ATTENTION_BY_ROW: attend,
+    ATTENTION_WITH_PREFIX: attend,
 }
 
 

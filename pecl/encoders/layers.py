@@ -148,7 +148,7 @@ def encode_packed(
 
 @contextmanager
 def our_attention(backbone: PreTrainedModel) -> Iterator[None]:
-    """Let the layers of `backbone` attend by `attention_by_row` in the body."""
+    """Let the layers of `backbone` attend by `attend` in the body."""
     config = backbone.config
     before = config._attn_implementation
     config._attn_implementation = ATTENTION_BY_ROW

@@ -1,7 +1,7 @@
 """Packing: the tokens of a padded batch as one sequence without padding, so that no layer computes padding.
 
 A training batch of ten captions is a quarter padding. Every layer but attention works on single tokens, so it may as
-well see them in one row, (1, T, d). Only attention needs to know the rows: `attention_by_row` unpacks queries,
+well see them in one row, (1, T, d). Only attention needs to know the rows: `attend` unpacks queries,
 keys and values to padded batches, attends there as ever, and packs the result. Its cost grows with the square of the
 padded length, so on a CPU rows of like length are a batch each; elsewhere, where launches count, all are one.
 """
