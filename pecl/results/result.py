@@ -192,14 +192,6 @@ def run_name(config: ExperimentConfig, run_id: str, kind: str = "train") -> str:
     return f"{config.language}-{'zero-shot' if plain else config.route}-{run_id}"
 
 
-def result_path(out: str | Path, run_id: str) -> Path:
-    """Return the path of a run's result in the experiment folder `out`, whatever its name begins with.
-
-    Without a result, the path does not exist.
-    """
-    return next(iter(sorted(Path(out).glob(f"*-{run_id}.json"))), Path(out) / f"{run_id}.json")
-
-
 def training_path(config: ExperimentConfig) -> Path:
     """Return the path of the result of a training of `config`, whether it is there or not.
 

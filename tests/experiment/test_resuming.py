@@ -17,7 +17,7 @@ from pecl.encoders.towers import Towers
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.run import train, train_fleet
 from pecl.results.folder import complete_result
-from pecl.results.result import read_result, result_path
+from pecl.results.result import read_result, training_path
 
 STEPS = 8  # of a training of the small experiment
 COMPARED = ("metrics", "all_ranks", "curve", "best_step", "steps")
@@ -79,7 +79,7 @@ def test_a_run_goes_on_where_it_was_interrupted_and_again(small, tmp_path):
     for done, more in ((3, 3), (4, 1), (6, 2)):
         with interrupted_after(more):
             train(config)
-        stopped = read_result(result_path(small["out"], config.run_id()))
+        stopped = read_result(training_path(config))
         assert (stopped.status, stopped.steps) == ("interrupted", done)
         assert complete_result(config, training_hashes) is None
     with counted_steps() as steps:

@@ -23,14 +23,13 @@ from pecl.report.tables import report
 from pecl.report.tables.candidates import chosen_candidates
 from pecl.results.folder import read_manifest
 from pecl.results.parts import GalleryRecord
-from pecl.results.result import collect, read_result, result_path
+from pecl.results.result import collect, read_result
 
 
 def test_a_result_holds_everything(small):
     result = train(make_config(small))
-    path = result_path(small["out"], result.run_id)
-    assert read_result(path) == result
-    assert (path, path.name) == (result.path, f"de-method1-{result.run_id}.json")
+    assert result.path == Path(small["out"]) / f"de-method1-{result.run_id}.json"
+    assert read_result(result.path) == result
     assert result.status == "complete"
     assert result.data.split == {"train": 6, "val": 6, "test": 12}
     assert result.data.gallery == GalleryRecord("images", 12)
@@ -41,7 +40,7 @@ def test_a_result_holds_everything(small):
     assert result.towers.text.name == "tiny-xlm-roberta"
     ranks = result.ranks("text_to_image")
     assert len(ranks) == 12
-    assert f'"text_to_image": [{",".join(map(str, ranks))}]\n' in path.read_text("utf-8")  # in one line
+    assert f'"text_to_image": [{",".join(map(str, ranks))}]\n' in result.path.read_text("utf-8")  # in one line
     assert not (Path(small["out"]) / ".state").exists()
 
 

@@ -13,7 +13,7 @@ from pecl.results.folder import (
     complete_result,
     find_result,
 )
-from pecl.results.result import DamagedResultError, collect, read_result, result_path, write_result
+from pecl.results.result import DamagedResultError, collect, read_result, training_path, write_result
 
 DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
 
@@ -100,7 +100,7 @@ def test_results_are_collected_by_run_each_once(tmp_path):
     folder = tmp_path / "all"
     assert [result.run_id for result in collect([folder])] == ids
     assert [result.run_id for result in collect([folder / "part1", folder / "part0", folder])] == ids
-    named = result_path(configs[0].out, configs[0].run_id())
+    named = training_path(configs[0])
     assert [result.path for result in collect([named])] == [named]
 
 
