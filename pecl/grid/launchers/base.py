@@ -90,12 +90,9 @@ def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | st
         key, found, value = pair.partition("=")
         if not found or not key:
             raise ConfigError(f"{flag} {pair}: expected key=value, such as {flag} cpus_per_task=4")
-        options[key.replace("-", "_")] = _number(value)
-    return options
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
+        name = key.replace("-", "_")
+        options[name] = value
         with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
+            options[name] = float(value)
+            options[name] = int(value)
+    return options
