@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pecl.errors import ConfigError, DataError, OutputError, install, one_line, unknown
+from pecl.errors import ConfigError, DataError, OutputError, PeclError, install, one_line, unknown
 from pecl.files.image_rows import Nearest
 from pecl.search.catalogue import Entry, photograph_id
 
@@ -67,15 +67,15 @@ class Points:
         """Add embeddings (D,) by the names of their photographs; raise OutputError if the server refuses them."""
         from qdrant_client.models import Distance, PointStruct, VectorParams
 
-        points = (PointStruct(id=point_of(name), vector=row.tolist()) for name, row in fresh.items())
-        try:
-            with _failing(self.url):
-                if fresh and not self._client.collection_exists(self.name):
-                    vectors = VectorParams(size=len(next(iter(fresh.values()))), distance=Distance.DOT)
-                    self._client.create_collection(self.name, vectors)
-                self._client.upload_points(self.name, points, _BATCH, wait=True)
-        except DataError as error:
-            raise OutputError(str(error)) from error
+        names = list(fresh)
+        with _failing(self.url, OutputError):
+            if names and not self._client.collection_exists(self.name):
+                vectors = VectorParams(size=len(fresh[names[0]]), distance=Distance.DOT)
+                self._client.create_collection(self.name, vectors)
+            for start in range(0, len(names), _BATCH):
+                own = names[start : start + _BATCH]
+                points = [PointStruct(id=point_of(name), vector=fresh[name].tolist()) for name in own]
+                self._client.upsert(self.name, points, wait=True)
 
     def keep(self, entries: Sequence[Entry]) -> None:
         """Remove the points of all other photographs."""
@@ -211,11 +211,11 @@ def _connect(url: str) -> QdrantClient:
 
 
 @contextlib.contextmanager
-def _failing(url: str) -> Iterator[None]:
+def _failing(url: str, kind: type[PeclError] = DataError) -> Iterator[None]:
     """Turn the client's errors, which are of many kinds, into one sentence that names the server."""
     try:
         yield
-    except (DataError, ConfigError):
+    except PeclError:
         raise
     except Exception as error:
-        raise DataError(f"qdrant at {url}: {one_line(error) or type(error).__name__}") from error
+        raise kind(f"qdrant at {url}: {one_line(error) or type(error).__name__}") from error

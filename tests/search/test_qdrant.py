@@ -1,7 +1,5 @@
 """The index in Qdrant, on servers that live in this process: the same interface and answers as the exact store."""
 
-from unittest.mock import Mock
-
 import numpy as np
 import pytest
 from helpers.loopback import running_server
@@ -119,8 +117,7 @@ def test_a_rebuild_makes_a_collection_of_its_own_and_drops_the_one_before(both, 
 def test_a_failing_server_leaves_the_index_as_it_was(both, photographs, servers, monkeypatch):
     paint(photographs / "new.png", 81)
     before = (both[1] / FILE).read_bytes()
-    full = Mock(side_effect=RuntimeError("disk full"))
-    monkeypatch.setattr(servers[URL], "upload_points", full)
+    monkeypatch.setattr(servers[URL], "upsert", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("disk full")))
     with pytest.raises(OutputError, match=f"qdrant at {URL}: disk full"):
         build_index(photographs, both[1])
     assert (both[1] / FILE).read_bytes() == before
