@@ -126,15 +126,16 @@ def _prepare(
         check_trimming(first.engine, adapters)
     members = [prepare_training(config, towers, inputs) for config in configs]
     check_joint(members)
-    plain, seeds = adapters, [first.seed]
+    checked, seeds = adapters, [first.seed]
     if has_no_values(towers.text):  # no values to draw, and no tokenizer for prompts of words
-        plain, seeds = [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None], []
-    adapter = ENGINES[first.engine](towers.text, plain, seeds=seeds)
+        seeds = []
+        checked = [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None]
+    adapter = ENGINES[first.engine](towers.text, checked, seeds=seeds)
     try:
         if "closed-form" in first.solvers:
             HeadSolver(adapter, (), ())  # refuses an adapter without a head
         check_start(adapter, members)
-        parameters, kept = adapter.num_parameters(), CACHED_BYTES if plain and adapter.first_layer else 0
+        parameters, kept = adapter.num_parameters(), CACHED_BYTES if checked and adapter.first_layer else 0
     finally:
         adapter.remove()
     if trims and first.trim_vocabulary:

@@ -31,11 +31,10 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
     Raises:
         PeclError: a rank failed; the sentence names it.
     """
-    if processes.size > 1:
-        processes.send({"do": "set up", "setup": setup})
-        for rank, sentence in enumerate(processes.exchange("")):
-            if sentence:
-                raise PeclError(f"process {rank}: {sentence}")
+    processes.send({"do": "set up", "setup": setup})
+    for rank, sentence in enumerate(processes.exchange("")):
+        if sentence:
+            raise PeclError(f"process {rank}: {sentence}")
 
 
 def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
