@@ -110,8 +110,10 @@ class Adapter:
 
     def learning_rate_scales(self) -> dict[str, float]:
         """Return the factor on the run's learning rate of each parameter, by name."""
-        of = [(path, config.lr_scale, module.slot_parameters()) for path, module, config in self.modules]
-        return {f"{path}.{name}": scale for path, scale, parameters in of for name in parameters}
+        scales = {}
+        for path, module, config in self.modules:
+            scales |= {f"{path}.{name}": config.lr_scale for name in module.slot_parameters()}
+        return scales
 
     def reset_slot(self, slot: int, seed: int) -> None:
         """Give `slot` its initial values: those that a single-slot adapter gets from the same seed."""

@@ -225,17 +225,18 @@ class AdapterBank:
         texts = as_texts(texts)
         shares = [one if isinstance(one, Mapping) else {one: 1.0} for one in of_each(language, len(texts))]
         found = {name: self.adapter_for(name) for own in shares for name in own}
-        chosen = [  # rows to embed: the text, its language, the adapter, and the weight in the sum
-            (i, name, adapter, share * weight)
-            for i, own in enumerate(shares)
-            for name, share in own.items()
-            for adapter, weight in {found[name]: 1 - plain_weight, None: plain_weight if found[name] else 1.0}.items()
-            if weight
-        ]
-        places, names, adapters, weights = zip(*chosen, strict=True) if chosen else ((),) * 4
+        chosen = list[tuple[int, str | None, str | None, float]]()  # rows to embed: text, language, adapter, weight
+        for i, own in enumerate(shares):
+            for name, share in own.items():
+                plain = 1.0 if found[name] is None else plain_weight
+                parts = ((found[name], 1 - plain), (None, plain))
+                chosen += [(i, name, adapter, share * part) for adapter, part in parts if part]
+        places, names = [i for i, *_ in chosen], [name for _, name, *_ in chosen]
+        adapters, weights = [adapter for *_, adapter, _ in chosen], [weight for *_, weight in chosen]
         token_ids = self.tokenize([texts[i] for i in places], adapters, names)
         rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
-        rows = mixed(rows, places, weights) if len(places) > len(texts) else rows
+        if len(places) > len(texts):
+            rows = mixed(rows, places, weights)
         return F.normalize(rows, dim=1) if normalize else rows
 
     def tokenize(

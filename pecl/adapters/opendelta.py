@@ -87,7 +87,8 @@ class OpenDeltaAdapter:
         }
         if paths := _targets(adapter, tower):
             arguments["modified_modules"] = paths
-        make = getattr(import_opendelta(), KINDS[adapter.kind][0])
+        class_name, _, _ = KINDS[adapter.kind]
+        make = getattr(import_opendelta(), class_name)
         home, training = backbone.device, backbone.training
         backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
         backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules

@@ -150,7 +150,8 @@ def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
         option, *text = _split(item, "=", 1)
         if not text:
             raise ConfigError(f"{config_class.kind}: expected option=value, got {quoted(item)}")
-        _check_name(config_class, option := option.strip())
+        option = option.strip()
+        _check_name(config_class, option)
         kind = value_type(config_class, option)[0]
         try:
             if kind in (str, tuple) and text[0].startswith('"'):
@@ -195,7 +196,8 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
         raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
-    if "full" in by_kind and (others := [kind for kind in by_kind if kind not in ("full", "hard_prompt")]):
+    others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
+    if "full" in by_kind and others:
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
     norms, biases = by_kind.get("layernorm"), by_kind.get("bitfit")
     if norms is not None and biases is not None:

@@ -141,9 +141,10 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
         downloaded = {path: record["sha256"] for path, record in read_download_records(root, folder).items()}
         for path, sha256 in (downloaded | expected).items():
             file = root / path
+            if not file.exists() or read_provenance(file) is not None:
+                continue
             try:
-                if file.exists() and read_provenance(file) is None:
-                    check_content(read_regular(file), sha256, path)
+                check_content(read_regular(file), sha256, path)
             except DataError as error:
                 yield f"{file} is not the file that was published: {error}"
 

@@ -141,8 +141,10 @@ def _by_script(text: str, among: Sequence[str] | None) -> str | None:
     """
     scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
     codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
-    code = max(codes, key=lambda one: codes[one], default=None)
-    return code and next((one for one in among or () if LANGUAGES[one].script == LANGUAGES[code].script), code)
+    if not codes:
+        return None
+    code = codes.most_common(1)[0][0]
+    return next((one for one in among or () if LANGUAGES[one].script == LANGUAGES[code].script), code)
 
 
 def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:

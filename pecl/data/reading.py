@@ -89,7 +89,8 @@ def published_set(
     """
     record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
     subset, counts = coco_splits(names)
-    record |= {"coco_split": counts} if subset else {}
+    if subset:
+        record["coco_split"] = counts
     texts: dict[str, Any] = {"english": None} | {name: tuple(column) for name, column in columns.items()}
     captions = ParallelCaptions(request.dataset, request.language, **texts, subset=subset, provenance=record)
     return captions if images is None else attach_images(captions, names, images)

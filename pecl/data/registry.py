@@ -209,9 +209,10 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
     split = request.split
     if split is None:
         split = next(iter(info.splits), None)
+    elif not info.splits:
+        raise DataError(f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out")
     elif split not in info.splits:
-        none = f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out"
-        raise DataError(unknown(f"split of {name}", split, info.splits) if info.splits else none)
+        raise DataError(unknown(f"split of {name}", split, info.splits))
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, dataclasses.replace(request, language=language, split=split, data_dir=root)
 

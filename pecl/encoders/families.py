@@ -44,7 +44,7 @@ class TextFamily:
     """
 
     layers: str  # path of the list of layers in the backbone
-    in_layer: Mapping[str, str]  # role -> path within a layer; see `adapters.roles` for the roles
+    in_layer: Mapping[str, str]  # role -> path within a layer; see `adapters.kind` for the roles
     at_top: Mapping[str, str]  # role -> path in the backbone of a module that is there once
     embed: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
     first_position: Callable[[PretrainedConfig], int] = first_position  # that of the first token

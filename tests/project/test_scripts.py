@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from statistics import mean
 
@@ -112,6 +113,21 @@ def test_help_is_the_comment_that_a_script_begins_with(run, script):
     assert run(script, "-h")[1].stdout == finished.stdout
     assert finished.stdout.splitlines() == [line.removeprefix("#").removeprefix(" ") for line in header]
     assert f"bash scripts/{script}.sh" in finished.stdout
+
+
+def test_names_of_pecl_in_pages_and_shell_scripts_are_there():
+    patterns = ("README.md", "requirements*.txt", "*/*.md", "*/*.sh")
+    text = "\n".join(path.read_text("utf-8") for pattern in patterns for path in ROOT.glob(pattern))
+    text = re.sub(r"from (pecl[\w.]*) import (\w+)", r"\1.\2", text)
+    names = {path.replace("/", ".") for path in re.findall(r"\b(pecl/[\w/]+)\.py\b", text)}
+    names |= set(re.findall(r"(?<![\w./-])pecl(?:\.[A-Za-z_]\w*)+", text)) - {"pecl.plugins"}  # a group of entry points
+    assert len(names) > 30
+    for name in names:  # not imported: some import packages that are not here
+        module, rest = ROOT / "pecl", name.split(".")[1:]
+        while rest and ((module / rest[0]).is_dir() or (module / f"{rest[0]}.py").is_file()):
+            module /= rest.pop(0)
+        sources = module.glob("__init__.py*") if module.is_dir() else [module.with_suffix(".py")]
+        assert not rest or any(re.search(rf"\b{rest[0]}\b", file.read_text("utf-8")) for file in sources), name
 
 
 FIGURES = json.loads((ROOT / "results" / "search_quality.json").read_text("utf-8"))

@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 Tensors = Mapping[str, torch.Tensor]
 
-# OpenDelta's ending of a parameter name -> the kind, and the ending that pecl gives it.
 _WAYS = ("down", "up")
 _PHM = {"phm_rule": "rule", "W_left": "left", "W_right": "right", "b": "bias"}
+# OpenDelta's ending of a parameter name -> the kind, and the ending that pecl gives it.
 _ENDINGS: dict[str, tuple[str, str]] = {
     "lora.lora_A": ("lora", "lora_A"),
     "lora.lora_B": ("lora", "lora_B"),
@@ -33,7 +33,7 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     **{f"compactor.{one}_sampler.{p}": ("compacter", f"{one}_{ours}") for one in _WAYS for p, ours in _PHM.items()},
 }
 
-# The options that the shapes tell: the parameter of each, and its dimension
+# The options that the shapes tell: the parameter of each, and its dimension.
 _SIZES: dict[str, dict[str, tuple[str, int]]] = {
     "lora": {"r": ("lora_A", 0)},
     "bottleneck": {"bottleneck_dim": ("down_bias", 0)},

@@ -59,8 +59,7 @@ def write_peft(
     """
     folder = Path(folder)
     by_kind: dict[str, Any] = {config.kind: config for config in configs}
-    held: list[Any] = [by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm")]
-    lora, words, norms = held
+    lora, words, norms = (by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm"))
     if not (lora or words) or by_kind:
         raise ConfigError(
             f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only and "

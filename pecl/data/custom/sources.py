@@ -70,8 +70,9 @@ def read_source(
         captions = named[source.name]()
         pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
         return pairs, {"provenance": captions.provenance}
-    path, (left, both, right) = Path(source.name), source.name.partition("=")
-    if both:
+    path = Path(source.name)
+    if "=" in source.name:
+        left, _, right = source.name.partition("=")
         if not (Path(left).name and Path(right).name):
             raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{source.name}"')
         paths = [resolve_captions_file(left), resolve_captions_file(right)]

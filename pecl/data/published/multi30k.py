@@ -172,10 +172,10 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
     files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for code in codes.values() for k in numbers}
     columns = read_parallel(files)
-    texts = {
-        name: [text for row in zip(*(columns[f"{code}.{k}"] for k in numbers), strict=True) for text in row]
-        for name, code in codes.items()
-    }
+    texts = {}
+    for name, code in codes.items():
+        of_images = zip(*(columns[f"{code}.{k}"] for k in numbers), strict=True)
+        texts[name] = tuple(chain.from_iterable(of_images))
     about = {"split": split, "captions": "five independent captions an image"}
     names = [name for name in columns["image_names"] for _ in numbers]
     return published_set(request, texts, files, about, names, request.root / IMAGES_FOLDER)

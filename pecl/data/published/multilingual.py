@@ -57,7 +57,8 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
     without a caption in the language are left out, and `provenance["without_caption"]` counts them.
     """
     folder, code = request.root / "xm3600", OWNERS_CODES["xm3600"][request.language]
-    path, rows, without = folder / "captions.jsonl", list[tuple[str, str, str | None]](), 0
+    path, without = folder / "captions.jsonl", 0
+    rows: list[tuple[str, str, str | None]] = []  # of each caption: image, caption, English caption
 
     def take(line: dict[str, Any]) -> tuple[str, list[str], list[str]]:
         own, in_english = ([text.strip() for text in line[one]["caption"] if text.strip()] for one in (code, "en"))
@@ -66,10 +67,11 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
     for name, texts, in_english in _read_json_lines(path, take):
         without += not texts
         rows += [(name, text, in_english[k % len(in_english)] if in_english else None) for k, text in enumerate(texts)]
-    names, target, english = zip(*rows, strict=True) if rows else ((), (), ())
-    columns = {"target": target} | ({} if None in english else {"english": english})
+    columns: dict[str, list[Any]] = {"target": [text for _, text, _ in rows]}
+    if all(english is not None for _, _, english in rows):
+        columns["english"] = [english for _, _, english in rows]
     about = {"captions": "written independently in each language", "without_caption": without}
-    return published_set(request, columns, {"captions": path}, about, names, folder / "images")
+    return published_set(request, columns, {"captions": path}, about, [name for name, _, _ in rows], folder / "images")
 
 
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:

@@ -125,8 +125,10 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
             continue
         pair = _without_annotation(entry), _without_annotation(translation)
         counts["annotations"] += pair != (entry, translation)
-        counts["dropped"] += not all(pair)
-        pairs += [pair] if all(pair) else []
+        if all(pair):
+            pairs.append(pair)
+        else:
+            counts["dropped"] += 1
     if split != "train":
         pairs = list({english: (english, target) for english, target in reversed(pairs)}.values())[::-1]
     return _by_people(request, pairs, {"target": path}, counts)
@@ -167,8 +169,8 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
         raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")
     files = request.both(lambda code: request.root / "emoji" / OWNERS_CODES["emoji"][code] / "annotations.json")
     english, target = map(_annotations, files.values())
-    is_en = request.language == "en"
-    both = [(text, target[key]) for key, text in english.items() if target.get(key, text) != text or is_en]
+    is_en, shared = request.language == "en", [key for key in english if key in target]
+    both = [(english[key], target[key]) for key in shared if is_en or target[key] != english[key]]
     if not both:
         raise DataError(f"{files['target']} has no annotation that differs from the English one")
     texts, translations = zip(*both, strict=True)
@@ -177,7 +179,7 @@ def read_emoji(request: DataRequest) -> ParallelCaptions:
 
 
 def _annotations(path: Path) -> dict[tuple[str, str], str]:
-    """Return name (`tts`) and keywords (`default`) of each pictograph in a file, those that it has."""
+    """Return the names and keywords in a file, by pictograph and kind: `tts` for names, `default` for keywords."""
     with readable(path, "file of annotations"):
         content = read_regular(path)
     try:

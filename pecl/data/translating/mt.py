@@ -147,9 +147,11 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
         raise WeightsError(f"tokenizer of the translation model: expected one of {expected}, got {got}")
     if family == "marian":
         return LanguageSettings(family, prefix=_marian_prefix(tokenizer, source, target))
-    is_nllb, rows = family == "nllb", [LANGUAGES[code] for code in (source, target)]
-    known = tokenizer.get_vocab() if is_nllb else tokenizer.lang_code_to_id
-    codes = [row.flores if is_nllb else row.m2m100 or row.iso for row in rows]
+    rows = LANGUAGES[source], LANGUAGES[target]
+    if family == "nllb":
+        known, codes = tokenizer.get_vocab(), [row.flores for row in rows]
+    else:
+        known, codes = tokenizer.lang_code_to_id, [row.m2m100 or row.iso for row in rows]
     tokenizer.src_lang, first = (_first_known([code], known, row.code) for code, row in zip(codes, rows, strict=True))
     return LanguageSettings(family, first_token_id=known[first])
 
@@ -159,9 +161,11 @@ def _marian_prefix(tokenizer: Any, source: str, target: str) -> str:
         stated = getattr(tokenizer, f"{side}_lang", None)
         if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):  # None: a group such as `roa`
             raise ConfigError(f"the model's {side} language is {stated!r}, not {wanted!r}: choose another model")
-    known = [code.strip("><") for code in tokenizer.supported_language_codes]  # none if there is one target language
+    known = [code.strip("><") for code in tokenizer.supported_language_codes]  # such as ">>kor<<"
+    if not known:  # there is one target language
+        return ""
     row = LANGUAGES[target]
-    return f">>{_first_known(row.opus or (row.flores, row.iso3, row.iso), known, target)}<< " if known else ""
+    return f">>{_first_known(row.opus or (row.flores, row.iso3, row.iso), known, target)}<< "
 
 
 def _first_known(candidates: Iterable[str | None], known: Iterable[str], language: str) -> str:
