@@ -46,11 +46,9 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
             candidates = [one for one in found if one.method.kind == kind]
             several = with_several(candidates, "adapter")
             compared = [one for one in candidates if one not in several]
-            made = [
-                _scores(f"paper-{kind}", title, compared) if compared else None,
-                _modules(several) if several else None,
-            ]
-            tables += [replace(table, setup=setup) for table in made if table]
+            made = [_scores(f"paper-{kind}", title, compared)] if compared else []
+            made += [_modules(several)] if several else []
+            tables += [replace(table, setup=setup) for table in made]
         if table := disparity_table(found, results):
             tables.append(replace(table, name="paper-disparity", setup=setup))
     return tables
