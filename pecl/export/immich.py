@@ -8,7 +8,7 @@ machine-learning/immich_ml/models.
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,48 +152,43 @@ class _Textual(nn.Module):
         return self.tower(ids, torch.ones_like(ids) if attention_mask is None else attention_mask)
 
 
-class Textual:
-    """A textual model of immich in its folder, with `config.json` and `textual/`, opened and fed as immich does."""
+def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np.ndarray]]:
+    """Return the length of texts of a textual model in tokens, its cleaning, and its embedding (D,), as immich does."""
+    import onnxruntime
+    from tokenizers import Tokenizer
 
-    def __init__(self, folder: Path) -> None:
-        import onnxruntime
-        from tokenizers import Tokenizer
+    settings = load_json(folder / CONFIG)["text_cfg"]
+    length, canonicalize = settings["context_length"], settings.get("tokenizer_kwargs", {}).get("clean") == CANONICALIZE
+    padding = str(load_json(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
+    tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
+    tokenizer.enable_padding(length=length, pad_token=padding, pad_id=tokenizer.token_to_id(padding))
+    tokenizer.enable_truncation(max_length=length)
+    session: Any = onnxruntime.InferenceSession(folder / TEXTUAL / MODEL, providers=["CPUExecutionProvider"])
 
-        settings = load_json(folder / CONFIG)["text_cfg"]
-        padding = str(load_json(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
-        self.length: int = settings["context_length"]
-        self.canonicalize = settings.get("tokenizer_kwargs", {}).get("clean") == CANONICALIZE
-        self.tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
-        padding_id = self.tokenizer.token_to_id(padding)
-        self.tokenizer.enable_padding(length=self.length, pad_token=padding, pad_id=padding_id)
-        self.tokenizer.enable_truncation(max_length=self.length)
-        self.session: Any = onnxruntime.InferenceSession(folder / TEXTUAL / MODEL, providers=["CPUExecutionProvider"])
-        self.inputs = [one.name for one in self.session.get_inputs()]
-
-    def cleaned(self, text: str) -> str:
-        """Return a text as immich hands it to the tokenizer."""
+    def cleaned(text: str) -> str:
         text = " ".join(text.split())
-        return text.translate(_PUNCTUATION).lower() if self.canonicalize else text
+        return text.translate(_PUNCTUATION).lower() if canonicalize else text
 
-    def embed(self, text: str) -> np.ndarray:
-        """Return the first output for a text, (D,)."""
-        tokens = self.tokenizer.encode(self.cleaned(text))
+    def embed(text: str) -> np.ndarray:
+        tokens = tokenizer.encode(cleaned(text))
         given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
-        feed = {name: np.array([given[name]], dtype=np.int32) for name in self.inputs}
-        return self.session.run(None, feed)[0][0]
+        feed = {one.name: np.array([given[one.name]], dtype=np.int32) for one in session.get_inputs()}
+        return session.run(None, feed)[0][0]
+
+    return length, cleaned, embed
 
 
 def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) -> None:
     """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`."""
     with contract.opening("onnxruntime"):
-        found = Textual(folder)
-    longest, text.max_length = text.max_length, min(text.max_length, found.length)
+        length, cleaned, embed = _opened(folder)
+    longest, text.max_length = text.max_length, min(text.max_length, length)
 
     def expected(given: Sequence[str]) -> torch.Tensor:
-        return text.encode_text([found.cleaned(one) for one in given])
+        return text.encode_text([cleaned(one) for one in given])
 
     def rows(prefix: str, given: Sequence[str]) -> np.ndarray:
-        return np.stack([found.embed(prefix + one) for one in given])  # (N, D)
+        return np.stack([embed(prefix + one) for one in given])  # (N, D)
 
     try:
         with text.speaking(language):

@@ -67,8 +67,7 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
     `pretrained` names the weights, or the path of their file. `<weights>@<SHA-256>` has the file checked before it is
     read, since open_clip's table and the model hub decide which file a name means.
     """
-    open_clip, weights, checksum = _known(name, model, pretrained)
-    with _loading(name, model):
+    with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         if checksum is not None:
             _weights_file(open_clip, model, weights, checksum)
         whole, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
@@ -79,32 +78,28 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
 
 
 @contextmanager
-def _loading(name: str, model: str) -> Iterator[None]:
-    try:
-        yield
-    except WeightsError:
-        raise
-    except Exception as error:  # open_clip lets through whatever its download and torch raise
-        remedy = f"{PREFIX}{model}/PATH names a local file of weights"
-        raise WeightsError(f"open_clip cannot load {name}: {first_line(error)}; {remedy}") from error
-
-
-def _known(name: str, model: str, pretrained: str | None) -> tuple[Any, Any, str | None]:
-    """Return open_clip, the weights that `pretrained` names, which there are, and the SHA-256 that they must have."""
+def _loading(name: str, model: str, pretrained: str | None) -> Iterator[tuple[Any, Any, str | None]]:
+    """Yield open_clip, the weights that `pretrained` names, which there are, and the SHA-256 that they must have."""
     try:
         import open_clip
     except ImportError as error:
         raise WeightsError(f"the tower {name} needs open_clip: {install('openclip')} ({error})") from error
     pinned = _PINNED.fullmatch(pretrained or "")
     weights, checksum = pinned.groups() if pinned is not None else (pretrained, None)
-    if model.startswith("local-dir:"):
-        return open_clip, weights, checksum
-    if model not in open_clip.list_models():
-        raise WeightsError(unknown("open_clip model", model, open_clip.list_models()))
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if not weights or ("/" not in weights and weights not in tags):
-        raise WeightsError(f"{unknown(f'weights of open_clip model {model}', weights, tags)}; or the path of a file")
-    return open_clip, weights, checksum
+    if not model.startswith("local-dir:"):
+        if model not in open_clip.list_models():
+            raise WeightsError(unknown("open_clip model", model, open_clip.list_models()))
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        if not weights or ("/" not in weights and weights not in tags):
+            there = unknown(f"weights of open_clip model {model}", weights, tags)
+            raise WeightsError(f"{there}; or the path of a file")
+    try:
+        yield open_clip, weights, checksum
+    except WeightsError:
+        raise
+    except Exception as error:  # open_clip lets through whatever its download and torch raise
+        remedy = f"{PREFIX}{model}/PATH names a local file of weights"
+        raise WeightsError(f"open_clip cannot load {name}: {first_line(error)}; {remedy}") from error
 
 
 def _weights_file(open_clip: Any, model: str, weights: str, checksum: str | None) -> Path:
@@ -149,8 +144,7 @@ def read_folder(folder: Path) -> OpenClipText:
 def read_named(name: str) -> OpenClipText:
     """Read the text half of `open_clip:<model>/<weights>`, whose file is fetched if need be; see `load_image`."""
     model, _, pretrained = name.removeprefix(PREFIX).partition("/")
-    open_clip, weights, checksum = _known(name, model, pretrained)
-    with _loading(name, model):
+    with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         config, source = open_clip.get_model_config(model), _weights_file(open_clip, model, weights, checksum)
     return _read(source, config, None)
 
