@@ -28,9 +28,8 @@ from pecl.adapters.ready import ready_adapters
 from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml, schedule_for
 from pecl.files import sha256_file
 from pecl.machine import BF16, FP32
-from pecl.report.page import run_command
 from pecl.report.tables import Candidate, chosen_candidates
-from pecl.report.tables.groups import hits, intervals
+from pecl.report.tables.groups import intervals
 from pecl.results.result import Result
 
 PAGE = ROOT / "docs" / "effect.md"
@@ -69,7 +68,7 @@ def candidates(runs: Sequence[Result]) -> list[Candidate]:
     alike: dict[str, list[Result]] = {}
     for run in runs:
         plain = replace(run.config, seed=1, threads=None, out="results")
-        alike.setdefault(run_command(replace(run, config=plain)), []).append(run)
+        alike.setdefault(replace(run, config=plain).command, []).append(run)
     return [one for own in alike.values() for one in chosen_candidates(own)]
 
 
@@ -152,7 +151,7 @@ def text_table() -> str:
     for code in {code for code, _ in found}:
         if found[code, True].adapter.sha256 != sha256_file(ready_adapters()[code]):
             raise SystemExit(f"{code}: another adapter is shipped; run pecl evaluate with mini:{code} again")
-        chosen.append((code, hits(found[code, False]), hits(found[code, True])))
+        chosen.append((code, found[code, False].hits(), found[code, True].hits()))
     chosen.sort(key=lambda one: one[1].mean())
     rows = []
     for code, before, after in chosen:
@@ -207,7 +206,7 @@ def ceilings_table() -> str:
         name = "English" if language == "en" else f"{language}, translated into English"
         row = [name, f"{result.recall(stage='zero_shot'):.3f}", before]
         if language in most:
-            less = most[language].trained_hits - hits(result, "zero_shot")
+            less = most[language].trained_hits - result.hits("zero_shot")
             low, high = intervals([less])[0]
             row.append(f"{less.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
         rows.append([*row, ""][:4])  # English has no distillation
@@ -297,12 +296,12 @@ def commands(runs: Sequence[Result]) -> str:
 def short_command(run: Result) -> str:
     """Return the command of a run; that of a training on text names `RECIPE` and the flags that differ from it."""
     if run.config.text is None:
-        return run_command(run)
+        return run.command
     recipe = make_config(read_yaml(ROOT / RECIPE))
     shared = {name: value for name, value in recipe.to_dict().items() if value != getattr(type(recipe)(), name)}
     changed = {name: getattr(run.config, name) for name in shared if getattr(run.config, name) != shared[name]}
     rest = replace(run.config, **{name: getattr(type(recipe)(), name) for name in shared})
-    _, kind, *flags = shlex.split(run_command(replace(run, config=rest)))
+    _, kind, *flags = shlex.split(replace(run, config=rest).command)
     if any(isinstance(value, bool) for value in changed.values()):
         raise ValueError(f"{run.path}: expected the switches of {RECIPE}, got {changed}")
     own = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -27,7 +27,7 @@ from pecl.config import LEXICON
 from pecl.data.languages import LANGUAGES, language_name
 from pecl.files import load_json, write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
-from pecl.report.tables.groups import BOOTSTRAP, hits, intervals
+from pecl.report.tables.groups import BOOTSTRAP, intervals
 from pecl.results.result import OTHER_TEXT, Result
 
 PAGE = ROOT / "docs" / "languages.md"
@@ -103,7 +103,7 @@ def measured(results: Sequence[Result]) -> list[Row]:
     rows, ready = [], ready_results()
     for code in sorted({*trained, *(code for code, _ in evaluated)}):
         own = trained.get(code)
-        before, after = (hits(evaluated.get((code, stage), own), stage) for stage in ("zero_shot", "best"))
+        before, after = (evaluated.get((code, stage), own).hits(stage) for stage in ("zero_shot", "best"))
         if len(before) != len(after):
             raise SystemExit(f"{code}: expected equal tests before and after, got {len(before)} and {len(after)}")
         training = own.to_json() if own else ready[code]

@@ -29,7 +29,7 @@ from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
-from pecl.report.tables.groups import gain, intervals
+from pecl.report.tables.groups import intervals
 from pecl.results.result import OTHER_TEXT, Result, collect, verify
 from pecl.retrieval.measures import difference_interval
 
@@ -76,7 +76,7 @@ def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     verify(result)
     keep_result(result, keep)
     remove_older([result], keep)
-    low = float(intervals([gain(result)])[0, 0])
+    low = float(intervals([result.gains])[0, 0])
     if low <= 0:
         return f"not shipped: the interval of its gain begins at {low:+.3f}"
     before, after = (result.recall(OTHER_TEXT, stage) for stage in ("zero_shot", "best"))

@@ -13,9 +13,9 @@ from statistics import mean
 from marked import ROOT, complete, main, table, trained
 
 from pecl.data.languages import ENGLISH
-from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
+from pecl.report.tables import Candidate, chosen_candidates, group_of
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.groups import gain, intervals
+from pecl.report.tables.groups import intervals
 from pecl.report.tables.scores import COMPARISONS
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
@@ -48,7 +48,7 @@ def zero_shot_table() -> str:
     """Tabulate the plain tower's recall in both directions."""
     results = sorted(complete("zero_shot"), key=lambda result: -result.recall())
     rows = []
-    for result, (low, high) in zip(results, intervals([hits(one) for one in results]).tolist(), strict=True):
+    for result, (low, high) in zip(results, intervals([one.hits() for one in results]).tolist(), strict=True):
         both = [result.measured().directions[name].recall for name in DIRECTIONS["images"]]
         recalls = [" / ".join(score(own[k]) for k in RECALL_AT) for own in both]
         rows.append([result.config.language, *recalls, score(result.recall()), f"{low:.3f} to {high:.3f}"])
@@ -140,7 +140,7 @@ def full_data_table() -> str:
             gained,
             *(score(run.measured(stage=stage).mean_recall) for stage in ("zero_shot", "best")),
         ]
-        for run, gained in zip(runs, with_interval([gain(run) for run in runs]), strict=True)
+        for run, gained in zip(runs, with_interval([run.gains for run in runs]), strict=True)
     ]
     head = ["", "lr", "validation", "zero-shot", "trained", "gain", "R@1, 5, 10 before", "after"]
     return table(head, rows)
@@ -176,7 +176,7 @@ def pairs_table() -> str:
             f"**{score(run.recall(stage='best'))}**",
             gained,
         ]
-        for run, gained in zip(runs, with_interval([gain(run) for run in runs]), strict=True)
+        for run, gained in zip(runs, with_interval([run.gains for run in runs]), strict=True)
     ]
     return table(["data set", "language", "pairs", "zero-shot", "trained", "gain"], rows)
 
@@ -194,7 +194,7 @@ def adapters_table() -> str:
         scores = [
             text
             for code in ("cs", "de")
-            for text in (score(own[code].recall(stage="best")), with_interval([gain(own[code])])[0])
+            for text in (score(own[code].recall(stage="best")), with_interval([own[code].gains])[0])
         ]
         rows.append([f"`{spec}`", *cost, *measured, *scores])
     starts = {code: score(next(iter(by_spec.values()))[code].recall(stage="zero_shot")) for code in ("cs", "de")}

@@ -8,15 +8,17 @@ retrieved items.
 """
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, PlainSerializer, SkipValidation
 
 from pecl.config import ExperimentConfig
-from pecl.errors import DataError, WeightsError, not_the_adapter_of, unknown
+from pecl.errors import DataError, WeightsError, not_none, not_the_adapter_of, unknown
 from pecl.files import check_sha256, load_json, write_json
 from pecl.files.digests import check_digest, with_digest
 from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
@@ -29,6 +31,7 @@ SCHEMA = 1
 OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unlike the training text
 STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of files next to results
+_NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the commands add themselves
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
 
@@ -143,6 +146,48 @@ class Result:
         if stage == "final" and stage not in found:
             stage = "best"
         return tuple(_find(_find_stage(found, stage), "direction", direction))
+
+    def hits(self, stage: str | None = None) -> np.ndarray:
+        """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
+
+        With several captions per image the item is the image, whose captions are drawn together: theirs are added up,
+        and weighted so that the direction counts for half, as in the metric. The stage is as in `measured`.
+        """
+        gallery = self.data.gallery
+        of_items, of_texts = (
+            (np.asarray(self.ranks(direction, stage=stage)) == 1).astype(float) for direction in gallery.directions
+        )
+        if len(of_items) != len(of_texts):
+            items = not_none(gallery.items, "items")
+            of_texts = np.bincount(items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
+        return (of_items + of_texts) / 2
+
+    @property
+    def gains(self) -> np.ndarray:
+        """(N,): for each test item its hits after training less those of the tower without adapter."""
+        return self.hits("best") - self.hits("zero_shot")
+
+    @property
+    def test_captions(self) -> int:
+        """Number of test captions: queries of the direction that starts from text."""
+        return len(self.ranks(self.data.gallery.directions[1]))
+
+    @property
+    def command(self) -> str:
+        """`pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default."""
+        words = ["pecl", self.kind]
+        if self.config.processes > 1:
+            words = ["torchrun", "--nproc-per-node", str(self.config.processes), "--module", *words]
+        for item in fields(ExperimentConfig):
+            value = getattr(self.config, item.name)
+            if value == item.default or not (item.metadata.get("flag", True) or item.name in _NAMED):
+                continue
+            flag = _NAMED.get(item.name, item.name.replace("_", "-"))
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                words += [f"--{flag}", "none" if value is None else str(value)]
+        return shlex.join(words)
 
     @classmethod
     def from_json(cls, document: Any, where: str | Path = "result") -> "Result":

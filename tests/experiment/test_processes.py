@@ -16,7 +16,6 @@ from helpers.together import start_together
 
 from pecl.config import make_config
 from pecl.experiment.run import train
-from pecl.report.page import run_command
 from pecl.results.result import collect, read_result
 
 
@@ -46,7 +45,7 @@ def test_two_processes_give_what_one_gives(small, tmp_path):
     assert two.metrics == one.metrics
     assert started[0].out.splitlines()[-1] == str(two.path)
     assert started[1].out == ""
-    assert "torchrun --nproc-per-node 2 --module pecl train" in run_command(two)
+    assert "torchrun --nproc-per-node 2 --module pecl train" in two.command
     before = two.path.stat().st_mtime_ns
     assert ended(start_together(tmp_path / "again", *[[*arguments(small), "--json"]] * 2)) == [0, 0]
     assert train(two.config) == two  # in one process as well

@@ -6,9 +6,8 @@ hold only indices, and only where the data are those of the run.
 """
 
 import base64
-import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pecl.config import ExperimentConfig, Role, fields_of, make_config
+from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.languages import language_name
 from pecl.errors import DataError, not_none
@@ -39,7 +38,6 @@ _PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as th
 FOUND_AT = (1, 5, 10)  # a caption is found if its item is among the first k
 _SIZE = 120  # pixels: the longer side of a picture; about 4 KiB per photograph
 ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
-_NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the commands add themselves
 
 
 def write_page(
@@ -94,7 +92,7 @@ def _frames(results: Sequence[Result]) -> tuple[Frame, Frame]:
             "data set": result.config.dataset,
             **{name: getattr(result.config, name) for name in ("language", "route", "seed")},
             "software": numbers.setdefault(repr(result.environment), len(numbers) + 1),
-            "command": run_command(result),
+            "command": result.command,
         }
         for result in results
     ]
@@ -106,23 +104,6 @@ def _frames(results: Sequence[Result]) -> tuple[Frame, Frame]:
         for number, one in made.items()
     ]
     return frame_of(runs), frame_of(software).dropna(axis="columns", how="all").fillna("-")
-
-
-def run_command(result: Result) -> str:
-    """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default."""
-    words = ["pecl", result.kind]
-    if result.config.processes > 1:
-        words = ["torchrun", "--nproc-per-node", str(result.config.processes), "--module", *words]
-    for item in fields(ExperimentConfig):
-        value = getattr(result.config, item.name)
-        if value == item.default or not (item.metadata.get("flag", True) or item.name in _NAMED):
-            continue
-        flag = _NAMED.get(item.name, item.name.replace("_", "-"))
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            words += [f"--{flag}", "none" if value is None else str(value)]
-    return shlex.join(words)
 
 
 def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]:

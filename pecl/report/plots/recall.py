@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pecl.data.languages import ENGLISH, language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
-from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, group_of, hits
+from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, group_of
 from pecl.report.tables.candidates import FEW_SHOT, Method, Setting, by_gain, method_labels, varying
 from pecl.report.tables.disparity import find_english, gap_to_english
 from pecl.report.tables.groups import grouped
@@ -46,7 +46,7 @@ def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     # larger and above, so that it is a ring around an equal value after training
     ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0.25 * size, "zorder": 3}
     for place, y, one in rows:
-        before = style.estimate(hits(one.runs[0], "zero_shot"))
+        before = style.estimate(one.runs[0].hits("zero_shot"))
         after = style.estimate(one.trained_hits, one.mean, one.std)
         look = style.look(one.method, linestyle="none", markersize=size)
         place.plot([before[0], after[0]], [y, y], color=look["color"], linewidth=0.8, alpha=0.6)

@@ -13,7 +13,7 @@ from pecl.report.tables import scores
 from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
-from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, hits, select
+from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, select
 from pecl.report.tables.paper import published_table, read_published
 from pecl.report.tables.scores import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Column, Table, plain_table, reported

@@ -17,7 +17,7 @@ import numpy as np
 from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
 from pecl.config.routes import ROUTES
 from pecl.data.languages import language_name
-from pecl.report.tables.groups import BEST, group_of, grouped, hits, test_captions
+from pecl.report.tables.groups import BEST, group_of, grouped
 from pecl.results.result import Result
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # stated by the table, or by the row
@@ -125,7 +125,7 @@ class Candidate:
         self.setting = setting_of(first)  # fields that distinguish it from candidates of other rows
         self.pairs = first.data.split["train"]  # that were trained on
         self.query = first.data.query["test"]  # column that is tested on: target, or target_to_english
-        self.captions = test_captions(first)  # of the test part
+        self.captions = first.test_captions  # of the test part
         self.zero_shot = first.recall(stage="zero_shot")  # score of the tower without adapter; the same for every seed
         self.mean = float(np.mean(scores))  # of the scores after training over seeds
         self.std = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan  # of the same, that of a sample
@@ -137,12 +137,12 @@ class Candidate:
     @cached_property
     def trained_hits(self) -> np.ndarray:
         """Hits of each test item after training, averaged over seeds, (N,)."""
-        return np.mean([hits(run, BEST) for run in self.runs], axis=0)
+        return np.mean([run.hits(BEST) for run in self.runs], axis=0)
 
     @cached_property
     def gains(self) -> np.ndarray:
         """Hits of each test item after training, averaged over seeds, less its hits before, (N,)."""
-        return self.trained_hits - hits(self.runs[0], "zero_shot")
+        return self.trained_hits - self.runs[0].hits("zero_shot")
 
 
 def setting_of(result: Result) -> Setting:

@@ -11,7 +11,7 @@ import numpy as np
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import Group, group_of, grouped, hits
+from pecl.report.tables.groups import Group, group_of, grouped
 from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
@@ -50,26 +50,18 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
         starts = {one.route: ZERO_SHOT[one.query] for one in own}  # route -> its zero-shot
         found: dict[str, _Hits] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
         for one in own:
-            found[starts[one.route]][one.language] = hits(one.runs[0], "zero_shot")
+            found[starts[one.route]][one.language] = one.runs[0].hits("zero_shot")
             found[one.route][one.language] = one.trained_hits
         rows += [{**dict(setting), **row} for row in _rows(found, starts, english)]
-    columns = [Column(name.replace("_", " "), partial(_setting_said, name)) for name in varying(kept)]
+    columns = [Column(name.replace("_", " "), partial(_setting_said, name)) for name in varying(kept)] + [*_COLUMNS]
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [*setting_remark(used), *_remarks(english)]
     if left_out := sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH}):
         remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
     runs = [run for one in used for run in one.runs]
     references = [english] if english and english not in runs else []
-    table = Table(
-        "disparity",
-        TITLE,
-        group,
-        frame_of(rows),
-        [*columns, *_COLUMNS],
-        runs + references,
-        remarks,
-        references=references,
-    )
+    runs += references
+    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs, remarks, references=references)
     return replace(table, frame=table.frame[~table.texts.duplicated().to_numpy()])
 
 
@@ -77,7 +69,7 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     """Return the same for evaluations of the plain tower; None where there are fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
     found = grouped(plain, lambda one: ZERO_SHOT[one.data.query["test"]])
-    conditions = {name: {one.config.language: hits(one, "zero_shot") for one in own} for name, own in found.items()}
+    conditions = {name: {one.config.language: one.hits("zero_shot") for one in own} for name, own in found.items()}
     conditions = {name: own for name, own in conditions.items() if len(own) > 1}
     if not conditions:
         return None
@@ -106,7 +98,7 @@ def gap_to_english(candidate: Candidate, english: Result | None) -> float | None
     """Return English's zero-shot score less the language's; None where it is within noise, or there is no English."""
     if english is None or candidate.language == ENGLISH:
         return None
-    gaps = hits(english, "zero_shot") - hits(candidate.runs[0], "zero_shot")
+    gaps = english.hits("zero_shot") - candidate.runs[0].hits("zero_shot")
     return float(gaps.mean()) if bootstrap_interval(gaps)[0] > 0 else None
 
 
@@ -132,7 +124,7 @@ def _rows(conditions: dict[str, _Hits], starts: dict[str, str], english: Result 
         values = np.array([own.mean() for own in found.values()])
         reference = gap = low = high = math.nan
         if english is not None:
-            gaps = hits(english, "zero_shot") - np.mean([own for code, own in found.items() if code != ENGLISH], axis=0)
+            gaps = english.hits("zero_shot") - np.mean([own for code, own in found.items() if code != ENGLISH], axis=0)
             reference, gap = english.recall(stage="zero_shot"), float(gaps.mean())
             low, high = bootstrap_interval(gaps)
         before = rows.get(starts.get(name, ""))

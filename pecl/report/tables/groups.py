@@ -1,4 +1,4 @@
-"""Groups of results that were measured alike, so that one table may hold them; hits of test items, and intervals."""
+"""Groups of results that were measured alike, so that one table may hold them; and intervals over test items."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -134,27 +134,6 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
     return left
 
 
-def hits(result: Result, stage: str | None = None) -> np.ndarray:
-    """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
-
-    With several captions per image the item is the image, whose captions are drawn together: theirs are added up, and
-    weighted so that the direction counts for half, as in the metric. The default stage is the last that was measured.
-    """
-    gallery = result.data.gallery
-    of_items, of_texts = (
-        (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in gallery.directions
-    )
-    if len(of_items) != len(of_texts):
-        items = not_none(gallery.items, "items")
-        of_texts = np.bincount(items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
-    return (of_items + of_texts) / 2
-
-
-def gain(result: Result) -> np.ndarray:
-    """Return (N,): for each test item its hits after training less those of the tower without adapter."""
-    return hits(result, BEST) - hits(result, "zero_shot")
-
-
 def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
     """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length."""
     arrays = list(per_item)
@@ -165,8 +144,3 @@ def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
             block = places[start : start + _BLOCK]
             found[block] = bootstrap_intervals(np.stack([arrays[place] for place in block]))
     return found
-
-
-def test_captions(result: Result) -> int:
-    """Return the number of test captions: queries of the direction that starts from text."""
-    return len(result.ranks(result.data.gallery.directions[1]))

@@ -15,7 +15,7 @@ from typing import Any
 from pecl.config import IDENTITY_DEFAULTS
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, differing_fields, varying, with_several, without
-from pecl.report.tables.groups import BEST, gain, group_of, hits, intervals, test_captions
+from pecl.report.tables.groups import BEST, group_of, intervals
 from pecl.report.tables.table import RUN, Column, Frame, Row, Table, difference, frame_of, interval_column
 from pecl.results.result import Result
 from pecl.retrieval.measures import METRIC, RECALL_AT
@@ -171,7 +171,7 @@ def runs_table(results: Sequence[Result]) -> Table:
         Column("val R@1 among", "{val_captions:,}"),
         _RUN_ID,
     )
-    ends = intervals(map(gain, results))
+    ends = intervals(result.gains for result in results)
     frame = frame_of(rows).assign(gain_low=ends[:, 0], gain_high=ends[:, 1])
     return Table("runs", "All runs", group_of(results[0]), frame, columns, results)
 
@@ -210,7 +210,7 @@ def evaluations_table(results: Sequence[Result]) -> Table:
         Column(MEAN_RECALL, "{mean_recall:.3f}"),
         _RUN_ID,
     )
-    ends = intervals(map(hits, results))
+    ends = intervals(result.hits() for result in results)
     frame = frame_of(rows).assign(low=ends[:, 0], high=ends[:, 1])
     return Table("evaluations", "Evaluations", group_of(results[0]), frame, columns, results)
 
@@ -260,7 +260,7 @@ def candidates_frame(candidates: Sequence[Candidate]) -> Frame:
 
 def _origin(result: Result) -> Row:
     group = group_of(result)
-    return {"metric": group.metric, "test_captions": test_captions(result), **asdict(group)}
+    return {"metric": group.metric, "test_captions": result.test_captions, **asdict(group)}
 
 
 def _alignment(result: Result) -> Row:

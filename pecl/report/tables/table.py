@@ -15,7 +15,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pecl.errors import one_line, printable
-from pecl.report.tables.groups import BOOTSTRAP, Group, test_captions
+from pecl.report.tables.groups import BOOTSTRAP, Group
 from pecl.results.result import Result
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Table:
         """Numbers of test captions (several where rows state them), seeds, run ids; and how intervals were made."""
         trained = [result for result in self.results if result.kind == "train" and result not in self.references]
         return {
-            "test_captions": sorted({test_captions(result) for result in self.results}),
+            "test_captions": sorted({result.test_captions for result in self.results}),
             "seeds": sorted({result.config.seed for result in trained}),
             "run_ids": sorted({result.run_id for result in self.results}),
             **({"bootstrap": BOOTSTRAP} if any(column.name == INTERVAL for column in self.columns) else {}),

@@ -21,7 +21,7 @@ from PIL import Image
 from pecl.commands.main import main
 from pecl.commands.options import config_flags, language_configs
 from pecl.config import make_config
-from pecl.report.page import choose, run_command, write_page
+from pecl.report.page import choose, write_page
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.results.result import collect
@@ -66,7 +66,7 @@ def made(tmp_path, trained):
 )
 def test_the_command_of_a_run_gives_its_config_back(values):
     config = make_config(values)
-    words = shlex.split(run_command(replace(train(4, 6), config=config)))
+    words = shlex.split(replace(train(4, 6), config=config).command)
     assert words[:2] == ["pecl", "train"]
     parser = argparse.ArgumentParser()
     config_flags()(parser)

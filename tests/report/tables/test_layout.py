@@ -6,7 +6,7 @@ from helpers.project import ROOT
 from helpers.report_results import both, changed, made
 
 from pecl.report.tables import FORMATS, report
-from pecl.report.tables.groups import hits, intervals
+from pecl.report.tables.groups import intervals
 from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.table import Column, Table, frame_of, laid_out, shortened, text_table
 from pecl.results.result import collect
@@ -81,7 +81,7 @@ def test_every_table_of_the_shipped_results_fits_a_terminal():
 
 def hits_of(ranks, **gallery):
     result = made("evaluate", {"best": ranks}, weights="de.safetensors")
-    return hits(changed(result, {f"data.gallery.{name}": value for name, value in gallery.items()}), "best")
+    return changed(result, {f"data.gallery.{name}": value for name, value in gallery.items()}).hits("best")
 
 
 def test_captions_of_an_image_stand_or_fall_with_it_and_directions_count_half_each():
