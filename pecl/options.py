@@ -157,7 +157,8 @@ def _expected(about: SimpleNamespace) -> str:
         if about.joined:
             text += ", or several joined by +"
         elif about.kind is tuple:
-            text += ", a regular expression in double quotes" * about.pattern + ", or several joined by /, each once"
+            pattern = ", a regular expression in double quotes" if about.pattern else ""
+            text += f"{pattern}, or several joined by /, each once"
     elif low is not None and high is not None:
         text += f" from {low:g} to {high if about.kind is int else format(high, 'g')}"
     elif low is not None:

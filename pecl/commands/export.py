@@ -71,7 +71,10 @@ def _open_clip(parsed: argparse.Namespace) -> None:
     """
     from pecl.export.open_clip import export_open_clip
 
-    _export(parsed, parsed.source, lambda *found: export_open_clip(_merged(*found), found[0].image, parsed.target))
+    def write(towers: Towers, adapter: AdapterFile | None) -> Path:
+        return export_open_clip(_merged(towers, adapter), towers.image, parsed.target)
+
+    _export(parsed, parsed.source, write)
 
 
 @_format(

@@ -98,7 +98,7 @@ def _chosen_tables(parsed: argparse.Namespace, complete: Sequence[Result], made:
     if (wanted := sum(map(bool, (parsed.table, parsed.paper, parsed.summary)))) > 1:
         raise ConfigError(f"report: expected one of --table, --paper and --summary, got {wanted}")
     if parsed.paper or parsed.summary:
-        return (paper_tables if parsed.paper else summary_tables)(complete)
+        return paper_tables(complete) if parsed.paper else summary_tables(complete)
     return made.named(parsed.table) if parsed.table else made.tables
 
 

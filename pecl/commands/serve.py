@@ -18,7 +18,7 @@ from pecl.errors import ConfigError, install, unknown
 from pecl.options import parse_option
 from pecl.search.index import profile_of
 from pecl.serving.limits import Limits
-from pecl.serving.sockets import address_of, allowed_hosts, open_socket
+from pecl.serving.sockets import address_of, allowed_hosts, open_socket, read_key
 
 if TYPE_CHECKING:
     from pecl.config import ExperimentConfig
@@ -80,13 +80,13 @@ def run(parsed: argparse.Namespace) -> None:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
         raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
+    key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
     with open_socket(parsed.host, int(parsed.port)) as listening:
         address = address_of(listening)
         logger.info("%s answers once the towers are loaded", address)  # loading and imports take seconds
-        if parsed.api_key_file is None and allowed_hosts(listening, parsed.host) is None:
+        if key is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
         server = _with_extra("server")
-        key = None if parsed.api_key_file is None else server.read_key(parsed.api_key_file)
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:

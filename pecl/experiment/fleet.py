@@ -58,9 +58,9 @@ class Fleet:
     """Runs that are trained together. Frozen embeddings are computed here, before an adapter is attached."""
 
     def __init__(self, members: list[Prepared]) -> None:
-        self.members, joint = members, members[0].config.joint
-        self.slot_of = [0 if joint else i for i in range(len(members))]
-        self.seeds = [prepared.config.seed for prepared in members[: 1 if joint else None]]  # one per slot
+        self.members = members
+        self.slot_of = [0 if prepared.config.joint else i for i, prepared in enumerate(members)]
+        self.seeds = [members[self.slot_of.index(slot)].config.seed for slot in sorted(set(self.slot_of))]
         self.tower_size = size_of(members[0].towers.text)
         self.checks = [prepared.checks() for prepared in members]
         for prepared in members:
@@ -79,9 +79,10 @@ class Fleet:
         if not path.exists() and (others := threads_of_states(path)):
             said = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
             logger.warning(said, config.run_id(), others[0], torch.get_num_threads())
-        values = {item.name: getattr(config, item.name) for item in fields(Schedule) if hasattr(config, item.name)}
         epochs = config.epochs if "gradient" in config.solvers else 0
-        schedule = Schedule(**{**values, "epochs": epochs, "last": config.choose == "last"})
+        alike = ("batch_size", "eval_every", "dropout", "warmup", "ema", "patience")  # in a config and its schedule
+        values = {name: getattr(config, name) for name in alike}
+        schedule = Schedule(epochs, **values, last=config.choose == "last")
         validate = partial(self._validate, adapter)
         return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
 

@@ -7,7 +7,7 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -283,4 +283,6 @@ def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
     return _load_once(load_towers, *arguments)
 
 
-_load_once = lru_cache(maxsize=1)(lambda load, *arguments: load(*arguments))
+@lru_cache(maxsize=1)
+def _load_once(load: Callable[..., Towers], *arguments: Any) -> Towers:
+    return load(*arguments)

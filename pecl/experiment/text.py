@@ -110,8 +110,8 @@ def load_text(
     used = [weighted(indices, source) for source, indices in parts]
     if not sum(map(len, used)):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
-    pairs = zip(parts, used, strict=True)
-    shared = [[columns[0][i] for i in own] for (source, _), own in pairs if source.name in named]
+    captions = not_none(text.english, "english")
+    shared = [[captions[i] for i in own] for (source, _), own in zip(parts, used, strict=True) if source.name in named]
     return text.select(np.concatenate(used)), tuple(shared)
 
 

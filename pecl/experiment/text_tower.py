@@ -55,9 +55,13 @@ def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]
         adapter.remove()
     if tower.names_languages:
         used |= {tower.language_token(code) for code in (ENGLISH, *(one.config.language for one in members))}
-    sets = [(one.data, one.other_text, *(one.translations.parts if one.translations else ())) for one in members]
-    columns = [getattr(one, name, None) for own in sets for one in own for name in COLUMNS]
-    for column in {id(column): column for column in columns if column is not None}.values():  # members may share some
+    columns = {}  # by identity, since members may share some
+    for one in members:
+        for captions in (one.data, one.other_text, *(one.translations.parts if one.translations else ())):
+            if captions is not None:
+                found = [getattr(captions, name) for name in COLUMNS]
+                columns |= {id(column): column for column in found if column is not None}
+    for column in columns.values():
         for start in range(0, len(column), _TOGETHER):
             used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
     trim_vocabulary(tower, used)

@@ -42,8 +42,10 @@ def describe_needs(profile: str, photographs: int, device: str) -> str:
         each = _SECONDS + pair.image_gflops * 1e9 / (CORES_SPEED[FP32] / 2 * torch.get_num_threads())
         minutes = max(1, round(photographs * each / 60))
         parts.append(f"{1 / each:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
-    advice = f"; mini is a demonstration: where a model hub is in reach, --profile {RECOMMENDED} finds more"
-    return f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)" + advice * (profile == MINI)
+    line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
+    if profile == MINI:
+        line += f"; mini is a demonstration: where a model hub is in reach, --profile {RECOMMENDED} finds more"
+    return line
 
 
 def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry], dict[str, Unreadable]]:

@@ -224,7 +224,8 @@ class ImageIndex:
     def _nearest(self, embedding: np.ndarray, corrected: bool, selection: Selection, top: int) -> list[Hit]:
         """Return the nearest photographs of a query (D,): first group by group, then among the others."""
         hits: dict[int, Hit] = {}  # by row
-        for rows, named in (*((group, True) for group in selection.groups), (selection.rows, False)):
+        searches = [(group, True) for group in selection.groups] + [(selection.rows, False)]
+        for rows, named in searches:
             if len(hits) < top:
                 for row, score in self._engine.nearest(embedding, top, corrected, rows):
                     hits.setdefault(row, self._hit(row, score, named))

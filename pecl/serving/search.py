@@ -185,14 +185,14 @@ async def _choose(models: Models, body: SearchRequest, texts: list[str], among: 
             code = models.find(body.language) or any_language_code(body.language)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        guessed, shares = {}, ((models.find(code), 1.0),)
+        confidence, is_other, shares = None, False, ((models.find(code), 1.0),)
     else:
         (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.preferred, among)
-        code = guess.language if guess.is_sure else None
+        code, confidence, is_other = guess.language if guess.is_sure else None, guess.confidence, guess.is_other
         shares = tuple((models.find(one), share) for one, share in known_shares(guess, models))
-        guessed = {"confidence": guess.confidence, "is_other": guess.is_other}
-    used = {"adapter": models.model_of(models.find(code)), "shares": shares} if body.adapter else {}
-    return replace(plain, language=code, **guessed, **used)
+    if not body.adapter:
+        return replace(plain, language=code, confidence=confidence, is_other=is_other)
+    return QueryLanguage(code, confidence, models.model_of(models.find(code)), "", shares, is_other)
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: QueryLanguage) -> torch.Tensor:

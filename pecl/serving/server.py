@@ -10,7 +10,6 @@ import binascii
 import contextlib
 import hmac
 import logging
-import re
 import resource
 import signal
 import socket
@@ -32,8 +31,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pecl.errors import ConfigError, RunError
-from pecl.files import read_regular
+from pecl.errors import RunError
 from pecl.options import quoted
 from pecl.serving import immich, openai, search
 from pecl.serving.refusals import LEFT, Refusal, answer_error
@@ -45,7 +43,6 @@ logger = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
 _LINGER = 0.3  # seconds in which a server that was told to stop takes earlier requests
-_KEY = re.compile(rb"[!-~]{16,512}")
 _CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -193,22 +190,6 @@ def _presented(value: str) -> bytes:
         with contextlib.suppress(binascii.Error):
             return base64.b64decode(content, validate=True).partition(b":")[2]
     return b""
-
-
-def read_key(path: str | Path) -> bytes:
-    """Return the key in the only line of a file.
-
-    Raises:
-        ConfigError: the file cannot be read, or holds something else. The sentence does not repeat it.
-    """
-    try:
-        key = read_regular(path).strip()
-    except OSError as error:
-        raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
-    if not _KEY.fullmatch(key):
-        wanted = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
-        raise ConfigError(f"api_key_file: expected {wanted}, got something else in {path}")
-    return key
 
 
 class Server(uvicorn.Server):

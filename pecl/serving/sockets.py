@@ -1,14 +1,18 @@
-"""The socket of a server: its address, and the names and files that go with it. Nothing here needs a library."""
+"""The socket of a server: its address, and the names, key and files that go with it. Nothing here needs a library."""
 
 import ipaddress
 import os
+import re
 import socket
+from pathlib import Path
 
 from pecl.errors import ConfigError
+from pecl.files import read_regular
 from pecl.options import quoted
 
 BACKLOG = 512  # connections that may wait to be taken
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+_KEY = re.compile(rb"[!-~]{16,512}")
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -44,3 +48,19 @@ def address_of(listening: socket.socket) -> str:
     """Return the address of a server, as a browser takes it."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def read_key(path: str | Path) -> bytes:
+    """Return the key in the only line of a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else. The sentence does not repeat it.
+    """
+    try:
+        key = read_regular(path).strip()
+    except OSError as error:
+        raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
+    if not _KEY.fullmatch(key):
+        wanted = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
+        raise ConfigError(f"api_key_file: expected {wanted}, got something else in {path}")
+    return key

@@ -8,7 +8,7 @@ import pytest
 from helpers.serving import client_of, make_service
 
 from pecl.errors import ConfigError
-from pecl.serving.server import read_key
+from pecl.serving.sockets import read_key
 
 KEY = b"sk-correct.horse:battery"
 SOUND = {"model": "tiny:cs", "input": "pes"}
