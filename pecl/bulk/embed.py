@@ -187,7 +187,8 @@ def _absolute(job: EmbedJob) -> EmbedJob:
     def absolute(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
-    adapter, source = job.adapter, absolute(job.source) if Path(job.source).exists() else job.source
+    source = absolute(job.source) if Path(job.source).exists() else job.source
+    adapter = job.adapter
     if adapter is not None:
         choice = job.choice()
         adapter = absolute(choice.name) if choice.name == str(choice.path) else choice.name

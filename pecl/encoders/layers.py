@@ -118,7 +118,8 @@ def encode_padded(
     input_ids, words = (given, None) if given.dim() == 2 else (None, given)
     mask = attendable(backbone, attention_mask, is_padded)
     if mask is not None and mask.dim() == 2:
-        return backbone(input_ids=input_ids, inputs_embeds=words, attention_mask=mask).last_hidden_state
+        inputs = {"input_ids": given} if words is None else {"inputs_embeds": given}  # not all take `inputs_embeds`
+        return backbone(**inputs, attention_mask=mask).last_hidden_state
     family = _family(backbone)
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
@@ -238,12 +239,13 @@ class CachedLayers:
         rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
         found = [self._states.get(row) for row in rows]
         kept = [states for states in found if states is not None]
-        there = [to_device(torch.cat(kept), self._device)] if kept else []
-        if not (missing := [i for i, states in enumerate(found) if states is None]):
-            return there[0]
+        there = to_device(torch.cat(kept), self._device) if kept else None
+        missing = [i for i, states in enumerate(found) if states is None]
+        if there is not None and not missing:
+            return there
         computed = self._compute(input_ids[missing], attention_mask[missing])
         made = iter(self._split(computed, attention_mask[missing]))
-        ready = (part for one in there for part in one.split([len(states) for states in kept]))
+        ready = iter(() if there is None else there.split([len(states) for states in kept]))
         return torch.cat([next(made) if states is None else next(ready) for states in found])
 
     @torch.no_grad()

@@ -134,8 +134,7 @@ class EmbeddingStore:
         return None
 
     def _add(self, hashes: Sequence[bytes], missing: list[int], compute: Compute) -> None:
-        keys: list[bytes] = []  # with `rows`, the embeddings to be saved
-        rows: list[np.ndarray] = []
+        batches: list[tuple[list[bytes], np.ndarray]] = []  # keys and embeddings to be saved, added as one
         wanted = set(missing)
         try:
             check_writable(self.folder)
@@ -147,20 +146,19 @@ class EmbeddingStore:
                         raise DataError(f"embeddings of the tower {self.tower[:16]} are not finite: damaged weights")
                     kept = [i for i, place in enumerate(places) if place in wanted]
                     wanted.difference_update(places)
-                    keys += [hashes[places[i]] for i in kept]
-                    rows.append(embeddings[kept].float().numpy())
-                    if len(keys) >= SHARD_ROWS:
-                        self._write(keys, rows)
-                        keys, rows = [], []
+                    batches.append(([hashes[places[i]] for i in kept], embeddings[kept].float().numpy()))
+                    if sum(len(keys) for keys, _ in batches) >= SHARD_ROWS:
+                        self._write(batches)
+                        batches = []
             finally:  # keep embeddings made before an interruption or a bad image
-                if keys:
-                    self._write(keys, rows)
+                if batches:
+                    self._write(batches)
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
-    def _write(self, keys: Sequence[bytes], rows: Sequence[np.ndarray]) -> None:
-        hashes = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
-        content = save({"keys": hashes, "embeddings": np.concatenate(rows)})
+    def _write(self, batches: Sequence[tuple[list[bytes], np.ndarray]]) -> None:
+        hashes = np.frombuffer(b"".join(key for keys, _ in batches for key in keys), np.uint8).reshape(-1, 32)
+        content = save({"keys": hashes, "embeddings": np.concatenate([rows for _, rows in batches])})
         path = write_bytes(self.folder / f"{sha256_bytes(content)}.safetensors", content)
         self._seen.discard(path.name)
 

@@ -163,12 +163,13 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         if cached is not None:
             states, start = cached.of(input_ids, attention_mask).unsqueeze(0), cached.first
         if self._can_pack() and (states is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
-            pack = (lambda _: None) if self.adapter is None else self.adapter.pack
-            pack(attention_mask.sum(1).cpu())
+            if self.adapter is not None:
+                self.adapter.pack(attention_mask.sum(1).cpu())
             try:
                 return layers.encode_packed(backbone, input_ids, attention_mask, seeds, states, start), mask
             finally:
-                pack(None)
+                if self.adapter is not None:
+                    self.adapter.pack(None)
         is_padded = tokens < attention_mask.numel()
         if states is not None:
             padded = layers.packing_of(backbone, attention_mask).unpack(states)  # (B, L, d)

@@ -122,7 +122,7 @@ class Tokenizing:
     def language_token(self, language: str) -> int:
         """Return the token that begins the texts of `language`, by any name, or raise ConfigError if there is none."""
         row = LANGUAGES.get(find_name(language, LANGUAGES) or language)
-        flores = row and row.flores
+        flores = None if row is None else row.flores
         token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
         if token is None or token == self.tokenizer.unk_token_id:
             raise ConfigError(
@@ -141,7 +141,7 @@ class Tokenizing:
 
     def whole(self, text: str) -> list[int]:
         """Return the token ids of a text, with the prefix and special tokens, as if there were no longest sequence."""
-        return self.tokenizer(*self._prefixed([text]), verbose=False)["input_ids"]  # `tokenize` warns itself
+        return self.tokenizer(self._prefixed([text])[0], verbose=False)["input_ids"]  # `tokenize` warns itself
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
         clean = cleaning(self.clean) if self.clean else str

@@ -215,12 +215,12 @@ def list_adapters(folder: Path) -> list[dict[str, Any]]:
 
 def shipped_adapters() -> list[dict[str, Any]]:
     """Return a row per adapter that the package ships; raise as `list_adapters`."""
-    return [
-        {"name": f"{profile}:{language}", **_row(path, recorded=results.get(language))}
-        for profile in ready.ready_profiles()
-        for results in [ready.ready_results(profile)]
-        for language, path in ready.ready_adapters(profile).items()
-    ]
+    rows = []
+    for profile in ready.ready_profiles():
+        results = ready.ready_results(profile)
+        for language, path in ready.ready_adapters(profile).items():
+            rows.append({"name": f"{profile}:{language}", **_row(path, recorded=results.get(language))})
+    return rows
 
 
 def _row(path: Path, index: Path | None = None, recorded: dict[str, Any] | None = None) -> dict[str, Any]:

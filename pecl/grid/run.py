@@ -122,10 +122,11 @@ class _Run:
                 self._round()
         for out in dict.fromkeys(config.out for config in self.configs):
             remove_leftovers(out)
-            for config in (config for config in self.configs if config.out == out and has_states(out)):
-                with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
+        for config in self.configs:
+            if has_states(config.out):
+                with contextlib.suppress(BusyError), hold(config.out, [config.run_id()]):
                     if complete_result(config, self.hashes):
-                        remove_states(out, config.run_id())
+                        remove_states(config.out, config.run_id())
 
     def _round(self) -> None:
         """Carry out the tasks that no other process works on; wait a moment if there is none."""

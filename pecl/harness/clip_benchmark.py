@@ -75,10 +75,11 @@ def measure(
     zeroshot = _import("clip_benchmark.metrics.zeroshot_retrieval")
     largest = min(len(pictures), sum(len(captions) for _, captions in pictures))
     values = [k for k in RECALL_AT if k <= largest]
-    batches = [
-        (torch.stack([model.image.preprocess(picture()) for picture, _ in some]), [captions for _, captions in some])
-        for some in (pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH))
-    ]
+    batches = []
+    for start in range(0, len(pictures), _BATCH):
+        some = pictures[start : start + _BATCH]
+        pixels = torch.stack([model.image.preprocess(picture()) for picture, _ in some])  # (B, 3, H, W)
+        batches.append((pixels, [captions for _, captions in some]))
     return zeroshot.evaluate(model, batches, tokenizer, "cpu", amp=False, recall_k_list=values)
 
 

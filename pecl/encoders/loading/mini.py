@@ -87,11 +87,12 @@ def load_mini_text(
 ) -> MultilingualTextEncoder:
     """Load the text tower; `heads` is the file of the linear layers, and None gives the 384-wide mean itself."""
     file = read_e5(TEXT_WHEEL.find())
+    head = None if heads is None else read_head(heads, "text_head")
     is_shipped = heads is not None and dtype == torch.float32 and sha256_file(heads) == HEADS_SHA256
     encoder = MultilingualTextEncoder(
         build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256)),
         build_tokenizer(file),
-        None if heads is None else read_head(heads, "text_head"),
+        head,
         name=MINI_POOLED if heads is None else MINI,
         text_prefix=TEXT_PREFIX,
         respells=True,

@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
     try:
         text = sys.stdin.readline()
-        threading.Thread(target=lambda: (sys.stdin.read(), _thread.interrupt_main()), daemon=True).start()
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
         status, sentence = run_text(text)
     except KeyboardInterrupt:
         status, sentence = 130, "interrupted"
@@ -116,6 +116,11 @@ def run_text(text: str) -> tuple[int, str]:
     except Exception as error:
         return describe_failure(error)
     return 0, ""
+
+
+def _stop_at_end_of_input() -> None:
+    sys.stdin.read()
+    _thread.interrupt_main()
 
 
 if __name__ == "__main__":

@@ -230,7 +230,8 @@ def _columns(frame: Frame, numbers: Collection[str]) -> dict[str, list[str]]:
     found = {}
     for name, head in heads.items():
         lines = [*[""] * (deep - len(head)), *head, *frame[name]]
-        found[name] = [f"{line:{'>' if name in numbers else '<'}{max(map(len, lines))}}" for line in lines]
+        width = max(map(len, lines))
+        found[name] = [line.rjust(width) if name in numbers else line.ljust(width) for line in lines]
     return found
 
 

@@ -12,6 +12,8 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertModel,
+    CLIPTextConfig,
+    CLIPTextModel,
     MPNetConfig,
     MPNetModel,
     XLMRobertaForMaskedLM,
@@ -114,6 +116,7 @@ SMALL = {"vocab_size": 260, "hidden_size": 32, "num_attention_heads": 4, "num_hi
 OTHERS = {
     "bert": (BertModel, BertConfig(**SMALL, intermediate_size=48)),
     "mpnet": (MPNetModel, MPNetConfig(**SMALL, intermediate_size=48)),
+    "clip": (CLIPTextModel, CLIPTextConfig(**SMALL, intermediate_size=48)),  # takes no word embeddings
 }
 
 
