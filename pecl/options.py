@@ -98,7 +98,8 @@ def _problem(about: SimpleNamespace, value: Any) -> str | None:
     kind = about.kind
     if value is None and about.optional:
         return None
-    if not isinstance(value, (int, float) if kind is float else kind) or (isinstance(value, bool) and kind is not bool):
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return _sentence(about, value)
     value = cast(Any, value)  # type checkers do not follow `kind`
     if kind in (int, float):

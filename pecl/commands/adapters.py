@@ -79,7 +79,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
     def shown(value: object) -> str:
         return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
 
-    return cli.in_columns([list(rows[0]), *([*map(shown, row.values())] for row in rows)])
+    cells = [[shown(value) for value in row.values()] for row in rows]
+    return cli.in_columns([list(rows[0]), *cells])
 
 
 def _summary(config: AdapterConfig) -> str:

@@ -143,9 +143,6 @@ def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
     return TrainingInputs().hashes(config)
 
 
-DataHashes = partial(once_per_data, training_hashes)  # `training_hashes`, once per set of data; the data are not kept
-
-
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
     """Return the Multi30K translations outside the few-shot pool, for training."""
     root = find_data_dir("multi30k-1k", config.data_dir)

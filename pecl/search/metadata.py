@@ -103,7 +103,7 @@ def _iptc(image: ImageFile.ImageFile) -> Found:
     found: dict[Any, Any] = IptcImagePlugin.getiptcinfo(image) or {}
     values = {key: value if isinstance(value, list) else [value] for key, value in found.items()}
     texts = [_text(value) for key in _IPTC for value in values.get(key, [])]
-    return texts, [*map(_text, values.get(_IPTC_DATE, []))]
+    return texts, [_text(value) for value in values.get(_IPTC_DATE, [])]
 
 
 def _text(value: Any) -> str:

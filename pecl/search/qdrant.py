@@ -196,8 +196,9 @@ class CollectionRows:
             raise DataError(f"{self._shown}: expected images, got no point with the vector {self._vector or 'asked'}")
         found = []
         for point in points:
-            paths = (path for key in PATH_KEYS if isinstance(path := (point.payload or {}).get(key), str) and path)
-            found.append(Nearest(next(paths, str(point.id)), float(point.score)))
+            values = [(point.payload or {}).get(key) for key in PATH_KEYS]
+            paths = [value for value in values if isinstance(value, str) and value]
+            found.append(Nearest(paths[0] if paths else str(point.id), float(point.score)))
         return found
 
 

@@ -133,7 +133,8 @@ def select(
             text = _YEAR.sub(" ", text).strip() or text
         found = _names(database, rows, text, languages)
     if chosen is not None:
-        found = {word: left for word, own in found.items() if len(left := np.intersect1d(own, chosen))}
+        left = {word: np.intersect1d(own, chosen) for word, own in found.items()}
+        found = {word: own for word, own in left.items() if len(own)}
     weights = np.zeros(len(rows))  # (N,)
     for own in found.values():
         weights[own] += 1 + math.log(len(rows) / len(own))

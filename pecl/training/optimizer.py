@@ -108,5 +108,5 @@ class Average:
 
     def fill(self, values: Sequence[torch.Tensor] | None = None) -> None:
         """Set the parameters to the average, or to other values."""
-        for parameter, value in zip(self.parameters, values or self.values, strict=True):
+        for parameter, value in zip(self.parameters, self.values if values is None else values, strict=True):
             parameter.data.copy_(value)
