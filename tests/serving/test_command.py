@@ -97,8 +97,10 @@ def test_a_key_and_a_log_reach_the_server(served, tmp_path, caplog, capsys):
     assert "may use it" not in caplog.text
     assert run("serve --text-model other --port 0 --host 0.0.0.0") == 0
     assert "may use it: --api-key-file asks for a key" in caplog.text
+    caplog.clear()
     assert run(f"serve --port 0 --api-key-file {tmp_path}/none") == 2
     assert "api_key_file: cannot read" in capsys.readouterr().err
+    assert "answers" not in caplog.text  # no port was opened
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
