@@ -40,7 +40,7 @@ def _write_tokenizer(folder: Path, first: str) -> None:
 
     from pecl.encoders.towers import load_text_encoder
 
-    tokenizer = load_text_encoder("mini").tokenizer
+    tokenizer = load_text_encoder("mini").tokenizer.in_transformers
     tokenizer.add_special_tokens({"extra_special_tokens": [_LANGUAGE]})
     special = [(token, tokenizer.convert_tokens_to_ids(token)) for token in (first, "</s>") if token]
     single = f"{first} $A </s>".strip()
