@@ -165,8 +165,8 @@ def mini_status() -> list[tuple[str, str, str]]:
             rows.append((f"weights {name}", "ok", f"{version(name)}, {path}"))
         except (WeightsError, PackageNotFoundError) as error:
             rows.append((f"weights {name}", "missing", str(error)))
-    found: tuple[str, str] = ("ok", str(HEADS)) if HEADS.is_file() else ("missing", f"reinstall pecl: no {HEADS}")
-    return [*rows, ("weights mini heads", *found)]
+    status, said = ("ok", str(HEADS)) if HEADS.is_file() else ("missing", f"reinstall pecl: no {HEADS}")
+    return [*rows, ("weights mini heads", status, said)]
 
 
 def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:
