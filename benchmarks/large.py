@@ -68,7 +68,7 @@ def write_text_tower(folder: Path) -> None:
     state = {f"transformer.{name}": tensor for name, tensor in random_state(encoder).items()}
     state["transformer.embeddings.position_ids"] = torch.arange(514).unsqueeze(0)
     state |= {f"LinearTransformation.{name}": tensor for name, tensor in random_state(linear).items()}
-    load_mini_text(heads=None).tokenizer.save_pretrained(folder)  # XLM-R's vocabulary
+    load_mini_text(heads=None).tokenizer.in_transformers.save_pretrained(folder)  # XLM-R's vocabulary
     config = {
         "architectures": ["MultilingualCLIP"],
         "modelBase": "xlm-roberta-large",

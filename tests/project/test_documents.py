@@ -51,7 +51,7 @@ ELSEWHERE = {
 # They write for every other package; train five grids; draw all plots and the page
 SLOW = ("docs/interop.md", "docs/results.md", "docs/reports.md")
 LONGEST = 20  # most minutes of a block that a slow test runs; longer blocks are only parsed
-ADAPTERS = ("cs", "de", "fr", "pl")
+ADAPTERS = ("cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
 
 
 @pytest.fixture(scope="module")
