@@ -22,6 +22,7 @@ PAGES = {
     "captions.md": "img/results/captions.md",
     "result_tables.md": "results/measured/README.md",
     "effect_runs.md": "results/measured/effect/README.md",
+    "language_list.md": "results/measured/languages/README.md",
     "weights.md": "LICENSE-WEIGHTS.md",
 }
 # link in the project's documents -> link on the site; earlier entries first
@@ -30,6 +31,7 @@ LINKS = {
     "](../docs/": "](",
     "](../../../docs/": "](",
     "](../results/measured/effect/README.md": "](effect_runs.md",
+    "](../results/measured/languages/README.md": "](language_list.md",
     "](../results/measured/README.md": "](result_tables.md",
     "](effect/README.md": "](effect_runs.md",
     "](../../docs/": "](",

@@ -30,7 +30,7 @@ from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.start import check_start, with_adapter_of_start
 from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape
 from pecl.files import check_writable
-from pecl.results.folder import complete_result, find_result, hold
+from pecl.results.folder import complete_result, find_result, hold, tidy
 from pecl.results.result import Result
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
 from pecl.training.trainer import Trainer
@@ -264,6 +264,8 @@ def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> li
     if len(done) < len(configs):
         return None
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
+    for config in configs:
+        tidy(config.out, config.run_id())
     return done
 
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.inputs import TrainingInputs, once_per_data, training_hashes
-from pecl.files import BusyError, check_writable
+from pecl.files import check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, fleets
 from pecl.grid.estimate import StatusLine
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
-from pecl.results.folder import complete_result, find_result, has_states, hold, holder, remove_leftovers, remove_states
+from pecl.results.folder import complete_result, find_result, has_states, holder, remove_leftovers, tidy
 from pecl.results.result import Result, training_path
 
 if TYPE_CHECKING:
@@ -123,10 +123,8 @@ class _Run:
         for out in dict.fromkeys(config.out for config in self.configs):
             remove_leftovers(out)
         for config in self.configs:
-            if has_states(config.out):
-                with contextlib.suppress(BusyError), hold(config.out, [config.run_id()]):
-                    if complete_result(config, self.hashes):
-                        remove_states(config.out, config.run_id())
+            if has_states(config.out) and complete_result(config, self.hashes):
+                tidy(config.out, config.run_id())
 
     def _round(self) -> None:
         """Carry out the tasks that no other process works on; wait a moment if there is none."""

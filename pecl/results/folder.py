@@ -209,6 +209,13 @@ def remove_states(out: str | Path, run: str) -> None:
         folder.rmdir()
 
 
+def tidy(out: str | Path, run: str) -> None:
+    """Remove what a process that was killed after its result left of the complete run `run`: its state and lock."""
+    if has_states(out) or _path(out, run).exists():
+        with contextlib.suppress(BusyError), hold(out, [run]):  # leaving removes the lock's file
+            remove_states(out, run)
+
+
 def has_states(out: str | Path) -> bool:
     """Say whether any training of this folder is unfinished, or was killed before it removed its state."""
     return (Path(out) / _STATES).is_dir()

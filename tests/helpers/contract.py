@@ -21,7 +21,7 @@ from pecl.encoders.contract import differences, texts_for
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.families import finish_backbone
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
-from pecl.errors import PeclError
+from pecl.errors import PeclError, RunError
 from pecl.export.onnx import TEXT_FILE, export_onnx
 from pecl.export.open_clip import export_open_clip
 from pecl.export.peft import export_peft
@@ -215,6 +215,6 @@ def measure(family, export, kind, folder):
     }
     try:
         found, expected = EXPORTS[export](case)
-    except PeclError as error:
+    except (PeclError, RunError) as error:
         return str(error)
     return differences(found, expected, texts_for(case.tower, **options))

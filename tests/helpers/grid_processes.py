@@ -173,7 +173,7 @@ def killed_at_random(place, run, kills, seed, least, where=""):
     counter, folder = CONTEXT.Value("i", 0, lock=False), place()
     status, errors = run(folder, partial(count_operations, counter, f"{folder}{where}"))
     assert status == 0, errors
-    assert counter.value >= least, "too few moments to be killed at"
+    assert counter.value >= least, f"{counter.value} moments to be killed at are too few"
     yield folder, "undisturbed"
     moments = random.Random(seed)
     for _ in range(kills):
