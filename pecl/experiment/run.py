@@ -99,6 +99,8 @@ def _train_fleet(
     """Read and check everything, then lock the runs and train as many at a time as fit into memory."""
     check_fleet(configs)
     if done := _complete(configs, inputs):
+        for config in configs:
+            tidy(config.out, config.run_id())
         return done
     first = configs[0]
     members, adapters, most = _prepare(configs, share, inputs, towers_of(first, trims=first.trim_vocabulary))
@@ -264,8 +266,6 @@ def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> li
     if len(done) < len(configs):
         return None
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
-    for config in configs:
-        tidy(config.out, config.run_id())
     return done
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.config.plugins import fingerprint
-from pecl.errors import DataError
+from pecl.errors import DataError, OutputError
 from pecl.files import (
     BusyError,
     load_json,
@@ -212,7 +212,8 @@ def remove_states(out: str | Path, run: str) -> None:
 def tidy(out: str | Path, run: str) -> None:
     """Remove what a process that was killed after its result left of the complete run `run`: its state and lock."""
     if has_states(out) or _path(out, run).exists():
-        with contextlib.suppress(BusyError), hold(out, [run]):  # leaving removes the lock's file
+        # a folder that cannot be written stays as it is; leaving removes the lock's file
+        with contextlib.suppress(BusyError, OutputError), hold(out, [run]):
             remove_states(out, run)
 
 

@@ -126,3 +126,19 @@ def test_a_complete_run_leaves_the_states_of_others(small):
     kept = {path.name.partition("-")[0]: path for path in states(small)}
     train(one)
     assert states(small) == [kept[two.run_id()]]
+
+
+def test_a_complete_run_is_tidied_after_a_kill_behind_its_result(small):
+    """The state and the lock of a process that was killed after it wrote its result go at the next call."""
+    with interrupted_after(3):
+        train(small)
+    (state,) = states(small)
+    content = state.read_bytes()
+    result = train(small)
+    state.parent.mkdir()
+    state.write_bytes(content)
+    lock = Path(small["out"]) / f".{result.run_id}.lock"
+    lock.touch()
+    assert train(small) == result
+    assert not state.parent.exists()
+    assert not lock.exists()
