@@ -1,1 +1,1 @@
-"""Embedding in bulk: any number of images or texts into a folder of files, in shards that a killed command keeps."""
+"""Embedding in bulk: any number of images or texts into a folder of parquet shards; a killed command resumes."""

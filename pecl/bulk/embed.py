@@ -1,7 +1,7 @@
 """`embed`: images or texts of any number into files, by one process or by many through Ray Data.
 
 With Ray, each worker loads the towers once and writes the shards that it is given. `RAY_ADDRESS` names a cluster, whose
-hosts see source and folder under the same paths and have pecl installed; without it, a Ray is started here.
+hosts need pecl and see source and folder under the same paths; without it, Ray is started on this machine.
 """
 
 import os
@@ -46,28 +46,28 @@ def embed(
 ) -> Embedded:
     """Embed images or texts into a folder of parquet files with the columns `id` and `embedding`.
 
-    A file has 16,384 rows. Files of the same job that are there stay, so the call resumes a killed one.
+    A file has 16,384 rows. Existing files of the same job are kept, so a second call resumes a killed one.
 
     Args:
         source: a folder of images, a file of lines (.txt), a table, the name of a data set, or texts.
-        out: the folder; it must be new, or of the same job. A new file `NAME.npy` takes an array of a short list, with
-            the names of its rows in `NAME.txt`, and is written at the end.
+        out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as one array, with
+            the names of its rows in `NAME.txt`; both are written at the end.
         kind: images or texts; by default images for a folder, else texts.
-        language: language of the texts, which decides the adapter; by default German in a table or a data set, and
-            unknown in a file of lines, whose texts the plain tower then embeds.
-        column: texts of a table or a data set: target, english, english_to_target or target_to_english.
+        language: language of the texts, which selects the adapter; by default German for a table or a data set, and
+            none for a file of lines or a list of texts, which the plain tower then embeds.
+        column: column of texts in a table or a data set: target, english, english_to_target or target_to_english.
         data_dir: folder of the data sets.
-        adapter: adapter for texts, in place of the one that is known for their language: a language (`cs`), towers and
+        adapter: adapter for texts, in place of the known adapter of their language: a language (`cs`), towers and
             language (`mini:cs`), a path, or `none` for the plain tower.
         batch_size: texts in one pass.
-        normalize: whether each embedding is scaled to length 1. Frozen anchors of a training need the tower's own
+        normalize: whether each embedding is scaled to length 1. A training with frozen anchors needs the tower's own
             lengths: False.
         ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.
         towers: arguments of `load_towers`; by default the profile mini.
 
     Raises:
         PeclError: bad input, other embeddings in the folder, or a number that is not finite; files that were written
-            before stay.
+            before are kept.
 
     Example:
         >>> pecl.embed("photographs", "embedded").rows
@@ -122,7 +122,7 @@ def _text(value: str | Path | None) -> str | None:
 
 
 class ShardWriter:
-    """A worker as Ray Data makes it, from a job, its metadata, and the plug-ins that were run before."""
+    """A worker, which Ray Data creates with a job, its metadata, and the plug-ins to load."""
 
     def __init__(self, job: EmbedJob, metadata: dict[str, str], plugins: list[str]) -> None:
         load_plugins(plugins)
@@ -130,7 +130,7 @@ class ShardWriter:
         self._metadata = metadata
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Write the shard of a batch; return the number of its rows, and why it cannot be written, or nothing."""
+        """Write the shard of a batch; return its number of rows, and an error message or an empty text."""
         (shard,) = batch["shard"].tolist()
         failure = ""
         try:
@@ -143,7 +143,7 @@ class ShardWriter:
 
 
 def _on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
-    """Compute all shards that are not there on `workers` workers, and return their metadata."""
+    """Compute the missing shards with `workers` workers, and return their metadata."""
     if workers < 1:
         raise ConfigError(f"ray_workers: expected a whole number >= 1, got {workers}")
     try:
@@ -177,12 +177,12 @@ def _on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
                 bar.update(row["rows"])
     except RayError as error:
         last = str(error).strip().splitlines()[-1]
-        raise RunError(f"Ray gave up ({type(error).__name__}: {last}); the same command goes on from here") from error
+        raise RunError(f"Ray failed ({type(error).__name__}: {last}); the same command resumes from here") from error
     return embedder.metadata
 
 
 def _absolute(job: EmbedJob) -> EmbedJob:
-    """Return a job whose paths are good in every folder."""
+    """Return the job with absolute paths."""
 
     def absolute(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())

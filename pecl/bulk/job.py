@@ -1,7 +1,7 @@
-"""`EmbedJob` and its `Items`: what is embedded by which tower to where. `Embedder`: computes the shards of a job.
+"""`EmbedJob`: source, towers and output of a job. `Items`: its texts or images. `Embedder`: computes its shards.
 
-Items are of a folder of images, a file of lines, a table, a data set, or texts that a caller holds; any part can be
-read without the rest. Each shard is written whole by one worker, and one that is there is not computed again: a killed
+Items come from a folder of images, a file of lines, a table, a data set, or a caller's list; any range can be read
+without the rest. Each shard is written whole by one worker, and existing shards are not computed again: a killed
 command loses only its current shards, and the same command resumes there.
 """
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 ROWS = 16_384  # rows of a shard
 IMAGE_BATCH = 32
 TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
-NAMES = ("source", "tower", "adapter")  # metadata that only names; the rest must be equal in all shards of a folder
+NAMES = ("source", "tower", "adapter")  # metadata that are only names; the rest must be equal in all shards of a folder
 IMAGES, TEXTS = KINDS = ("images", "texts")
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 _ENGLISH_COLUMNS = ("english", "target_to_english")
@@ -44,11 +44,11 @@ _DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
 
 @dataclass(frozen=True)
 class Items:
-    """Texts, or images of a folder or a data set, with a fingerprint of their content, or of names, sizes and times."""
+    """Texts or images, with a fingerprint: of their content, or of the names, sizes and times of a folder's files."""
 
     content: Any  # texts, or an `ImageSource`
     fingerprint: str
-    names: Sequence[str] | None = None  # of images; a text is named by its place, counted from 1
+    names: Sequence[str] | None = None  # of images; texts are numbered from 1
 
     def __len__(self) -> int:
         return len(self.content)
@@ -59,11 +59,11 @@ class Items:
         return TEXTS if self.names is None else IMAGES
 
     def ids(self, rows: range) -> Sequence[str]:
-        """Return the names of a part."""
+        """Return the names of a range of rows."""
         return [str(row + 1) for row in rows] if self.names is None else self.names[rows.start : rows.stop]
 
     def load(self, rows: range) -> Any:
-        """Return a list of the texts of a part, or yield its images; DataError names one that cannot be read."""
+        """Return a list of the texts in `rows`, or an iterator of its images; DataError names an unreadable image."""
         return list(self.content[rows.start : rows.stop]) if self.names is None else map(self.content.load, rows)
 
 
@@ -114,7 +114,7 @@ class EmbedJob:
             raise ConfigError(f"batch_size: expected a whole number >= 1, got {self.batch_size!r}")
 
     def choice(self) -> AdapterChoice:
-        """Return the adapter that embeds the texts, or the plain tower; errors are those of `KnownAdapters`."""
+        """Return the adapter that embeds the texts, or the plain tower; for errors see `KnownAdapters`."""
         language = self.language or (_DEFAULT_LANGUAGE if self._has_columns() else None)
         if self.column in _ENGLISH_COLUMNS and self._has_columns():
             language = ENGLISH
@@ -158,10 +158,10 @@ class EmbedJob:
 
 
 class Embedder:
-    """Source, tower and adapter of a job, which compute its rows. A caller may pass the opened source.
+    """Computes the rows of a job with its tower and adapter. A caller may pass the opened `source`.
 
     Attributes:
-        metadata: metadata of each shard; tower, adapter, precision, source, and the number of rows of all.
+        metadata: metadata of each shard: tower, adapter, precision, source, and the number of rows in all shards.
     """
 
     def __init__(self, job: EmbedJob, source: Items | None = None) -> None:
@@ -202,12 +202,12 @@ class Embedder:
         return range(len(self.source))[shard * ROWS : (shard + 1) * ROWS]
 
     def bar(self, missing: Sequence[int]) -> Bar:
-        """Return the bar of the missing shards, which counts rows."""
+        """Return the progress bar for the missing shards, in rows."""
         total, left = len(self.source), sum(len(self.rows(shard)) for shard in missing)
         return Bar(total=total, initial=total - left, desc="embed", unit="row", leave=False)
 
     def missing(self) -> list[int]:
-        """Return the shards that are not in the folder; OutputError names one of other embeddings."""
+        """Return the numbers of the missing shards; raise OutputError for a shard of other embeddings."""
         check_writable(self.job.out)
         paths = {shard_path(self.job.out, shard): shard for shard in self.shards}
         there = shards_of(self.job.out)
@@ -224,13 +224,13 @@ class Embedder:
         return [shard for path, shard in paths.items() if path not in there]
 
     def write(self, shard: int, progress: Callable[[int], object] = lambda _: None) -> None:
-        """Compute a shard and write it, atomically; `progress` is called with the numbers of rows that are done."""
+        """Compute a shard and write it, atomically; `progress` is called with the number of rows of each batch."""
         rows = self.rows(shard)
         embeddings = torch.cat(list(self.embed(rows, progress)))
         write_shard(shard_path(self.job.out, shard), self.source.ids(rows), embeddings, self.metadata)
 
     def embed(self, rows: range, progress: Callable[[int], object] = lambda _: None) -> Iterator[torch.Tensor]:
-        """Yield the embeddings (B, D) float32 of rows, in batches; DataError says that a number is not finite."""
+        """Yield the embeddings (B, D) float32 of `rows` in batches; raise DataError if a number is not finite."""
         row = rows.start
         for batch in self._batches(rows):
             if bad := unusable_rows(batch):
@@ -249,5 +249,5 @@ class Embedder:
         if source.kind == IMAGES:
             for i in range(0, len(rows), IMAGE_BATCH):
                 yield self.towers.image.encode_image(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)
-        else:  # a shard at once, so that texts of one length meet
+        else:  # the whole shard, so that texts of one length share a batch
             yield self.towers.text.encode_text(source.load(rows), self.job.batch_size, normalize=normalize)

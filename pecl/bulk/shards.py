@@ -1,4 +1,4 @@
-"""Embeddings in files: a folder of parquet files with the columns `id` and `embedding`, or an array of NumPy.
+"""Embeddings in files: a folder of parquet files with the columns `id` and `embedding`, or a NumPy array.
 
 A parquet file is whole or absent, and its metadata names tower, adapter, precision and source. An array, `NAME.npy`,
 has the names of its rows in `NAME.txt`.
@@ -17,7 +17,7 @@ from pecl.files import check_regular, write_stream, write_text
 from pecl.files.image_rows import read_array, read_columns, read_names
 
 ARRAY = ".npy"
-_ROWS = "rows"  # of all shards together
+_ROWS = "rows"  # number of rows in all shards
 
 
 def shards_of(folder: str | Path) -> list[Path]:
@@ -31,9 +31,9 @@ def shard_path(folder: str | Path, shard: int) -> Path:
 
 
 def write_shard(path: Path, ids: Sequence[str], embeddings: torch.Tensor, metadata: Mapping[str, str]) -> None:
-    """Write n names and their embeddings (n, D) float32 to a parquet file, atomically; OutputError as `write_stream`.
+    """Write n names and their embeddings (n, D) float32 to a parquet file, atomically; raise as `write_stream`.
 
-    The metadata of all shards of a folder has `rows`, their number of rows together.
+    In `metadata`, `rows` is the number of rows in all shards of the folder.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -47,7 +47,7 @@ def write_shard(path: Path, ids: Sequence[str], embeddings: torch.Tensor, metada
 
 
 def shard_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a shard, and its own number of rows as `here`; DataError for another file."""
+    """Return the metadata of a shard, with its own number of rows as `here`; raise DataError for another file."""
     from pyarrow import ArrowException, parquet
 
     try:
@@ -64,7 +64,7 @@ def open_embeddings(place: str | Path) -> torch.Tensor:
     """Return the embeddings (N, D) float32 of a folder, or of an array `.npy`, that `pecl embed` wrote.
 
     Raises:
-        DataError: it holds none, is not finished, or is damaged.
+        DataError: there are none, or they are incomplete or damaged.
     """
     if Path(place).suffix == ARRAY:
         return torch.from_numpy(np.array(read_array(Path(place))))
@@ -73,14 +73,14 @@ def open_embeddings(place: str | Path) -> torch.Tensor:
 
 
 def read_ids(place: str | Path) -> list[str]:
-    """Return the names of the rows of a folder, or of an array; DataError as `open_embeddings`."""
+    """Return the names of the rows of a folder, or of an array; raise as `open_embeddings`."""
     if Path(place).suffix == ARRAY:
         return read_names(Path(place).with_suffix(".txt"))
     return [name for values in _columns(place, "id") for name in values.to_pylist()]
 
 
 def write_array(path: Path, ids: Sequence[str], embeddings: torch.Tensor) -> list[Path]:
-    """Write embeddings (N, D) as an array, and their names next to it; return both files."""
+    """Write embeddings (N, D) float32 as an array, and their names next to it; return both paths."""
     names = write_text(path.with_suffix(".txt"), "".join(f"{name}\n" for name in ids))
     return [write_stream(path, lambda file: np.save(file, embeddings.numpy())), names]
 

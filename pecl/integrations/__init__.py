@@ -1,1 +1,1 @@
-"""Classes that other packages embed with; each module needs the package of its name."""
+"""Embedding classes for other packages; each module needs the package that it is named after."""

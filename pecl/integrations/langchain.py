@@ -16,8 +16,8 @@ class PeclEmbeddings(Embeddings):
 
     Args:
         profile: name of the pair of towers.
-        language: language of all texts; None detects it in each text, and `none` leaves texts to the plain tower.
-        adapters: adapters that are added to the shipped ones: paths, one per language.
+        language: language of all texts; None detects it in each text, and `none` uses the plain tower.
+        adapters: paths of adapters to add to the shipped ones, one per language.
         device: device of the towers.
 
     Raises:
@@ -41,13 +41,13 @@ class PeclEmbeddings(Embeddings):
         self.encoder = QueryEncoder(profile, adapters, device)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return the embeddings of N texts."""
+        """Return the embeddings of N texts: N lists of D numbers."""
         return self.encoder.encode_text(texts, self.language).tolist()
 
     def embed_query(self, text: str) -> list[float]:
-        """Return the embedding of a text."""
+        """Return the embedding of a text: D numbers."""
         return self.embed_documents([text])[0]
 
     def embed_image(self, uris: list[str]) -> list[list[float]]:
-        """Return the embeddings of N image files, as vector stores of LangChain ask for them."""
+        """Return the embeddings of N image files: N lists of D numbers. LangChain's vector stores call this method."""
         return self.encoder.encode_image([Path(one) for one in uris]).tolist()

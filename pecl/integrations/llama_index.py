@@ -17,7 +17,7 @@ from pecl.search.queries import QueryEncoder
 
 
 class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUntypedBaseClass]
-    """LlamaIndex's embedding, of length 1; arguments as LangChain's `PeclEmbeddings`, and `options` of LlamaIndex."""
+    """LlamaIndex's embeddings, of length 1; arguments as in `PeclEmbeddings`, and `options` for LlamaIndex."""
 
     _encoder: QueryEncoder = PrivateAttr()
     _language: str | None = PrivateAttr()
@@ -37,7 +37,7 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
 
     @classmethod
     def class_name(cls) -> str:
-        """Return the name by which LlamaIndex calls the class."""
+        """Return the name of the class in LlamaIndex's records."""
         return cls.__name__
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:

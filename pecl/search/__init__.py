@@ -1,1 +1,1 @@
-"""Search in a folder of photographs: `build` makes and renews an index, `index` searches in it."""
+"""Search in a folder of photographs: `build` creates and updates an index, `index` searches in it."""

@@ -1,6 +1,6 @@
 """Create and update the index of a folder of photographs: `build_index`.
 
-The folder's listing tells which files may have changed, and their content whether they have; only these are embedded.
+Only files with a new size or time are hashed, and only files with new content are embedded.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ logger = logging.getLogger(__name__)
 _DROP_THUMBNAILS = "DELETE FROM thumbnails WHERE ? OR fingerprint NOT IN (SELECT fingerprint FROM photographs)"
 _WITHOUT_THUMBNAIL = """SELECT fingerprint, min(name) FROM photographs
     WHERE fingerprint NOT IN (SELECT fingerprint FROM thumbnails) GROUP BY fingerprint"""
-_TOGETHER = 64  # small pictures that are written together
+_TOGETHER = 64  # thumbnails per transaction
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """The outcome of `build_index`: numbers of photographs, and which are unreadable."""
+    """The outcome of `build_index`: counts of photographs, and the unreadable files."""
 
     folder: Path  # of the index
     photographs: int
@@ -67,22 +67,22 @@ class IndexReport:
     removed: int  # gone from the folder, or no longer readable
     unreadable: dict[str, str]  # reason by path, relative to the folder of photographs
     again: str = ""  # why unchanged photographs were embedded again; empty otherwise
-    broken: int = 0  # photographs with metadata that cannot be read, which count by the words of their path
+    broken: int = 0  # photographs with unreadable metadata; the words of their path are still searched
 
 
 def build_index(folder: str | Path, out: str | Path | None = None, options: IndexOptions | None = None) -> IndexReport:
     """Create the index of the photographs in `folder`, or update it, and return what has changed.
 
     Args:
-        folder: photographs, of any depth.
-        out: folder of the index; by default one of its own in the user's data folder, see `index_folder`.
+        folder: folder of the photographs, searched at any depth.
+        out: folder of the index; by default a separate one in the user's data folder, see `index_folder`.
         options: options of the index.
 
     Raises:
         DataError: there is no photograph, or none can be read, or the index is damaged.
-        ConfigError: an option is wrong, or differs from the index's, which only `rebuild` changes.
+        ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may change it.
         OutputError: the index cannot be written.
-        RunError: another process is at work on it.
+        RunError: another process is updating it.
 
     Example:
         >>> pecl.build_index("photographs", options=pecl.IndexOptions(thumbnails=True)).photographs
@@ -96,7 +96,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     place = Path(out) if out is not None else index_folder(found.root)
     if not found.photographs:
         reason = next(iter(found.unreadable.values()), "")
-        listed = f" ({len(found.unreadable)} could not be looked at: {reason})" if reason else ""
+        listed = f" ({len(found.unreadable)} could not be read: {reason})" if reason else ""
         wanted = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
         raise DataError(f"{folder}: there are no photographs in it{listed}: {wanted}")
     check_same(place, found.root, options)  # before anything is written
@@ -120,11 +120,11 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         raise RunError(str(error)) from error
     finally:
         with contextlib.suppress(OSError):
-            place.rmdir()  # only an empty one: nothing was written
+            place.rmdir()  # removes only an empty folder, into which nothing was written
 
 
 class _Renewal:
-    """One renewal. `before` is the index that is there; with `rebuild` only its collection in Qdrant counts."""
+    """One update. `before` is the existing index; of it, `rebuild` uses only the Qdrant collection, to delete it."""
 
     def __init__(
         self, found: PhotographFolder, place: Path, before: Catalogue | None, head: Head, options: IndexOptions
@@ -194,7 +194,7 @@ class _Renewal:
         return known, suspects, failed
 
     def _tower(self) -> ImageEncoder:
-        """Load the image tower and note both towers in the head; the text tower is loaded only for a new pair."""
+        """Load the image tower, and the text tower only if the image tower changed; record both in the head."""
         from pecl.encoders.towers import load_image_encoder, load_text_encoder
 
         tower = load_image_encoder(self.head.profile, device=self.options.device)
@@ -208,7 +208,7 @@ class _Renewal:
     def _report(
         self, entries: list[Entry], embedded: set[str], failed: dict[str, Unreadable], broken: int
     ) -> IndexReport:
-        """Count; a content that has left one name for another was moved."""
+        """Count the changes; content that left one name and appeared under another was moved."""
         new = {entry.name: entry.fingerprint for entry in entries}
         gone = Counter(entry.fingerprint for name, entry in self.old.items() if name not in new)
         come = Counter(fingerprint for name, fingerprint in new.items() if name not in self.old)
@@ -257,7 +257,7 @@ class _Renewal:
         self._tidy_server(entries)
 
     def _tidy_server(self, entries: list[Entry]) -> None:
-        """Remove points and a collection that nothing names any more."""
+        """Remove points and a collection that are no longer used."""
         if self.points:
             self.points.keep(entries)
         if self.unused:
@@ -268,9 +268,9 @@ class _Renewal:
 
 
 def _add_thumbnails(folder: Path, root: Path) -> None:
-    """Make the small pictures that are missing.
+    """Make the missing thumbnails.
 
-    A photograph below `root` that can no longer be read is passed over with a warning; the next renewal lists it.
+    A photograph below `root` that can no longer be read is skipped with a warning; the next update lists it.
     """
     with connected(folder) as database:
         missing = database.execute(_WITHOUT_THUMBNAIL).fetchall()

@@ -1,8 +1,8 @@
-"""The index of a folder of photographs: where it lies, and what is in its one file.
+"""The index of a folder of photographs: its location, and the content of its one file.
 
-An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, correction of hubs,
-words and small picture. It lies with the user, one folder per folder of photographs in the platform's data folder, or
-in the folder that `--out` names. A renewal is one transaction: a reader sees the index before it, or after it.
+An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, hub correction, words
+and thumbnail. It lies in the user's data folder, in one folder per folder of photographs, or in the folder that `--out`
+names. An update is one transaction: a reader sees the index either before it or after it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from pecl.files import parse_json
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
-THUMBNAIL = 320  # pixels: the longer side of a small picture; about 20 KiB per photograph
+THUMBNAIL = 320  # pixels of a thumbnail's longer side; about 20 KiB per photograph
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
-_TOLERANCE = 1e-2  # by which the length of an embedding may differ from 1
+_TOLERANCE = 1e-2  # allowed difference of an embedding's length from 1
 _SCHEMA = (
     "CREATE TABLE head (document TEXT NOT NULL)",
     "CREATE TABLE photographs (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, stamp TEXT NOT NULL, "
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A file that is named like a photograph and cannot be read as one; it is tried again when its stamp changes."""
+    """A file with the suffix of an image that cannot be read; it is tried again when its stamp changes."""
 
     name: str
     stamp: Stamp
@@ -56,18 +56,18 @@ class Unreadable(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """Facts of an index with embeddings of width D."""
+    """Metadata of an index with embeddings of width D."""
 
     root: str  # folder of the photographs
     profile: str  # name of the pair of towers
     towers: dict[str, dict[str, str]] = field(default_factory=dict)  # name and fingerprint of `image` and `text`
     width: int = 0  # D
-    url: str = ""  # Qdrant server that searches in the embeddings; empty for the exact search
+    url: str = ""  # Qdrant server with the embeddings; empty for the exact search
     collection: str = ""  # its collection there
-    thumbnails: bool = False  # whether the index keeps small pictures
-    decoders: str = ""  # packages that decode images, with their versions: others may read what these could not
-    references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; empty without
-    languages: tuple[str, ...] = ()  # codes of the languages of queries; empty: those of the system
+    thumbnails: bool = False  # whether the index has thumbnails
+    decoders: str = ""  # image decoders with versions; after a change, unreadable files are tried again
+    references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; or empty
+    languages: tuple[str, ...] = ()  # codes of the languages of queries; empty for those of the system
     words: bool = True  # whether the index holds words and days of photographs, see `pecl.search.words`
     generation: str = ""  # random digits, new with each renewal
     version: int = VERSION
@@ -88,7 +88,7 @@ class Catalogue(NamedTuple):
 
     head: Head
     entries: list[Entry]
-    matrix: np.ndarray | None  # (N, D) float32, each row of length 1; None where only a server searches in them
+    matrix: np.ndarray | None  # (N, D) float32, each row of length 1; None if a Qdrant server searches
     corrections: np.ndarray | None  # (N,) float32; None without reference captions
     unreadable: dict[str, Unreadable]
 
@@ -117,7 +117,7 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file() or not path.stat().st_size:
         raise DataError(f"{folder}: there is no index in it")
     try:
-        with _transaction(path, "rw", "BEGIN") as database:  # where nothing can be written, SQLite only reads
+        with _transaction(path, "rw", "BEGIN") as database:  # SQLite only reads if the file is not writable
             yield database
     except sqlite3.Error as error:
         raise damaged(path, error) from error
@@ -125,9 +125,9 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
-    """Connect to the index in `folder`, to change it in one transaction, written if the body ends well.
+    """Connect to the index in `folder`, to change it in one transaction; an error in the body rolls back.
 
-    With `new` the body fills an empty index, which then replaces the one that is there.
+    With `new` the body fills an empty index, which then replaces the existing one.
 
     Raises:
         DataError: the index is damaged.
@@ -136,7 +136,7 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
     path = folder / (f".{FILE}.new" if new else FILE)
     try:
         if new:
-            path.unlink(missing_ok=True)  # which a killed process left
+            path.unlink(missing_ok=True)  # left by a killed process
         with _transaction(path, "rwc" if new else "rw", "BEGIN IMMEDIATE") as database:
             for statement in _SCHEMA * new:
                 database.execute(statement)
@@ -155,7 +155,7 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def _transaction(path: Path, mode: str, begin: str) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", _PATIENCE, uri=True, isolation_level=None)
-    with contextlib.closing(connection), connection:  # which commits, or rolls back, and then is closed
+    with contextlib.closing(connection), connection:  # commits or rolls back, then closes
         connection.execute(begin)
         yield connection
 
@@ -173,7 +173,7 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
         document: dict[str, Any] = parse_json(text)
         found = document.get("version")
         if found == VERSION:
-            document.pop("pair", None)  # which earlier versions of pecl wrote
+            document.pop("pair", None)  # written by earlier versions of pecl
             return Head(**{**document, "languages": tuple(document["languages"])})
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, error) from error
@@ -181,10 +181,10 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
 
 
 def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
-    """Read an index; `to_search` leaves the embeddings out where a server searches in them.
+    """Read an index; `to_search` omits the embeddings if a Qdrant server searches in them.
 
     Raises:
-        DataError: it is missing or damaged, or its matrix is of another size or holds numbers that are not finite.
+        DataError: it is missing or damaged, or its matrix has the wrong size or holds NaN or infinity.
     """
     with connected(folder) as database:
         head = _head(folder, database)
@@ -207,7 +207,7 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
             raise damaged(folder / FILE, error) from error
     if matrix is not None:
         lengths = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
-        if not (np.abs(lengths - 1) < _TOLERANCE).all():  # NaN is no number, either
+        if not (np.abs(lengths - 1) < _TOLERANCE).all():  # NaN fails, too
             raise damaged(folder / FILE, "it holds embeddings that are not finite numbers of length 1")
         matrix.flags.writeable = False
     if corrections is not None and not np.isfinite(corrections).all():
@@ -216,14 +216,14 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
 
 
 def read_thumbnail(folder: Path, fingerprint: str) -> bytes | None:
-    """Return the small picture of a photograph as JPEG; None where the index in `folder` has none."""
+    """Return a photograph's thumbnail as JPEG, or None if the index in `folder` has none."""
     with connected(folder) as database:
         found = database.execute("SELECT jpeg FROM thumbnails WHERE fingerprint = ?", [fingerprint]).fetchone()
     return found[0] if found else None
 
 
 def write_head(database: sqlite3.Connection, head: Head, unreadable: Iterable[Unreadable] | None = None) -> None:
-    """Replace the head, and where it is given the list of files that cannot be read."""
+    """Replace the head and, if given, the list of unreadable files."""
     database.execute("DELETE FROM head")
     database.execute("INSERT INTO head VALUES (?)", [json.dumps(asdict(head))])
     if unreadable is not None:
@@ -233,7 +233,7 @@ def write_head(database: sqlite3.Connection, head: Head, unreadable: Iterable[Un
 
 
 def write_entry(database: sqlite3.Connection, entry: Entry, embedding: np.ndarray, correction: float | None) -> None:
-    """Add a photograph, or replace the one of its name: its embedding (D,) float32 and its correction."""
+    """Insert or replace a photograph with its embedding (D,) float32 and its hub correction."""
     content = np.ascontiguousarray(embedding, np.float32).tobytes()
     database.execute(
         "INSERT INTO photographs (name, stamp, fingerprint, embedding, correction) VALUES (?, ?, ?, ?, ?) "
@@ -252,5 +252,5 @@ def _written(stamp: Stamp) -> str:
 
 
 def damaged(path: Path, reason: object) -> DataError:
-    """Return the error for an index that is not as it was written."""
+    """Return the error for a damaged index."""
     return DataError(f"{path} is damaged ({reason}): run `pecl index FOLDER --rebuild` to make the index again")

@@ -1,7 +1,7 @@
-"""Indexes in the form before: read once, and moved to where indexes lie now.
+"""Conversion of indexes in the earlier format, once.
 
-They were folders, `.pecl-index` next to the photographs or where `--out` named one, with a head `pecl-index.json`, a
-list `photographs-*.jsonl`, a matrix `embeddings-*.safetensors`, and small pictures in `thumbnails`.
+An earlier index was a folder, `.pecl-index` among the photographs or the one that `--out` named, with a head
+`pecl-index.json`, a list `photographs-*.jsonl`, a matrix `embeddings-*.safetensors`, and `thumbnails`.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ logger = logging.getLogger(__name__)
 HIDDEN, HEAD = ".pecl-index", "pecl-index.json"
 _OWN = re.compile(r"pecl-index\.json|(photographs|embeddings)-[0-9a-f]{16}\.(jsonl|safetensors)|\.pecl-lock")
 _SMALL = re.compile(r"[0-9a-f]{64}\.jpg")
-_DIGEST = 32  # bytes behind each small picture
+_DIGEST = 32  # bytes of the digest after each thumbnail
 
 
 def move_earlier(old: Path, place: Path) -> None:
-    """Move an index of the form before, if there is one in `old` and none in `place`; a damaged one is left aside.
+    """Convert an earlier index in `old`, if there is one, to an index in `place`, unless `place` has one.
 
-    Its files are removed where that is possible.
+    Then remove the earlier files, if they can be removed. A damaged index is ignored with a warning.
     """
     if not (old / HEAD).is_file() or (place / FILE).exists():
         return
     try:
         document = parse_json(read_regular(old / HEAD))
         if document["engine"] != "store":
-            logger.warning("%s kept its embeddings in Qdrant: name --engine qdrant and --url again", old)
+            logger.warning("%s kept its embeddings in Qdrant: pass --engine qdrant and --url again", old)
             return
         place.mkdir(parents=True, exist_ok=True)
         _convert(old, place, document)
@@ -46,8 +46,8 @@ def move_earlier(old: Path, place: Path) -> None:
         (place / FILE).unlink(missing_ok=True)
         logger.warning("%s is not used, since it cannot be read (%s)", old, error)
         return
-    logger.info("the index %s lies in %s now", old, place)
-    with contextlib.suppress(OSError):  # a disk that cannot be written to keeps them
+    logger.info("moved the index %s to %s", old, place)
+    with contextlib.suppress(OSError):  # on a read-only disk they stay
         _remove(old)
 
 

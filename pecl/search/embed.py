@@ -1,4 +1,4 @@
-"""Photographs as embeddings: what that takes, the files that can be read, and of the others the reason."""
+"""Embeddings of photographs, an estimate of their cost, and the reason for each unreadable file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = 0.15  # that a core takes to open and shrink a photograph of twelve megapixels
+_SECONDS = 0.15  # per photograph of twelve megapixels, for one core to open and shrink it
 _PROGRAM = 0.9e9  # bytes of memory besides the towers: Python, torch, and a batch of photographs
 
 
 def describe_needs(profile: str, photographs: int, device: str) -> str:
-    """Return the line on embedding so many photographs with the towers of a profile; times only for a CPU."""
+    """Return a line with download, memory and, on a CPU, time for embedding so many photographs with a profile."""
     import torch  # takes seconds
 
     pair = PAIRS[profile]
@@ -44,12 +44,12 @@ def describe_needs(profile: str, photographs: int, device: str) -> str:
         parts.append(f"{1 / each:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
     line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
     if profile == MINI:
-        line += f"; mini is a demonstration: where a model hub is in reach, --profile {RECOMMENDED} finds more"
+        line += f"; mini is a demonstration: with access to a model hub, --profile {RECOMMENDED} finds more"
     return line
 
 
 def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry], dict[str, Unreadable]]:
-    """Return an entry for each file that can be opened, and the others by name."""
+    """Return an entry per readable file, and the unreadable files by name."""
     images = ImageFiles(tuple(root / photograph.name for photograph in photographs))
     entries: list[Entry] = []
     failed: dict[str, Unreadable] = {}
@@ -63,9 +63,9 @@ def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry]
 
 
 def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[str, np.ndarray], dict[str, Unreadable]]:
-    """Return the embedding (D,) of length 1 of each content, by its fingerprint; and by name what cannot be read.
+    """Return embeddings (D,) float32 of length 1 by fingerprint of the content, and the unreadable files by name.
 
-    Embeddings are saved as they are made (`encoders/store`): a killed process goes on there.
+    Each batch is cached as it is computed (`encoders/store`), so a killed process resumes there.
     """
     from pecl.encoders.store import IMAGE_BATCH, store_of
 
@@ -100,7 +100,7 @@ def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[s
 def _readable(
     images: ImageFiles, entries: list[Entry], batch: list[int], read: list[int], failed: dict[str, Unreadable]
 ) -> Iterator[Image]:
-    """Yield the pictures of a batch that can be read; their places go to `read`, the others to `failed`."""
+    """Yield the readable images of a batch; append their positions to `read`, and add the others to `failed`."""
     for place in batch:
         try:
             picture = images.load(place, entries[place].fingerprint)

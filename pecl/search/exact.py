@@ -1,4 +1,4 @@
-"""The exact search: one matrix of embeddings in memory, compared with a query as a whole.
+"""The exact search: a query is compared with the whole matrix of embeddings in memory.
 
 N photographs take N x D x 4 bytes of memory, 1 GB for a million of width 256.
 """
@@ -20,8 +20,8 @@ class ExactSearch:
     ) -> list[tuple[int, float]]:
         """Return the `top` photographs nearest to a query, (D,) of length 1, nearest first.
 
-        Each is its row, and its cosine similarity, from which with `corrected` its correction is subtracted. Only
-        `rows`, (M,) ascending, are searched if given. Ties go to the first row.
+        Each is given as its row and its cosine similarity, minus its hub correction if `corrected`. `rows`, (M,)
+        ascending, restricts the search to these rows. Ties go to the first row.
         """
         searched = slice(None) if rows is None else rows
         scores = self.matrix[searched] @ query  # (M, D) x (D,): (M,)
@@ -30,10 +30,10 @@ class ExactSearch:
         places = np.arange(len(scores))
         if top < len(scores):
             least = np.partition(scores, len(scores) - top)[len(scores) - top]
-            places = np.flatnonzero(scores >= least)  # more than `top` where several are equal to the least
+            places = np.flatnonzero(scores >= least)  # more than `top` if several tie for the last place
         places = places[np.argsort(-scores[places], kind="stable")][:top]
         names = places if rows is None else rows[places]
         return list(zip(names.tolist(), scores[places].tolist(), strict=True))
 
     def close(self) -> None:
-        """Close nothing: the matrix goes with its last user."""
+        """Do nothing; other engines close their connection."""

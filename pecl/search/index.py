@@ -1,4 +1,4 @@
-"""`ImageIndex`: search in an index of photographs, by text, by picture, or by both."""
+"""`ImageIndex`: search in an index of photographs, by text, by image, or by both."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Hit(NamedTuple):
 
     path: Path
     score: float  # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected
-    id: str  # name of the photograph within the index
-    fingerprint: str  # hash of its content, by which `read_thumbnail` finds its small picture
-    named: bool = False  # whether it has names of the query, and so comes before others
+    id: str  # 32 hexadecimal digits, see `photograph_id`
+    fingerprint: str  # hash of its content, by which `read_thumbnail` finds its thumbnail
+    named: bool = False  # whether it has names of the query, which puts it before the others
 
 
 class ImageIndex:
-    """An open index. It shows one generation: open the index again to see a later one.
+    """An open index, in the state of its opening: open it again to see later updates.
 
     Made by `open`.
 
@@ -54,7 +54,7 @@ class ImageIndex:
 
     Attributes:
         folder: folder of the index.
-        head: head of the index.
+        head: metadata of the index.
         root: folder of the photographs.
     """
 
@@ -86,8 +86,8 @@ class ImageIndex:
 
         Args:
             folder: folder of the index, or of photographs that have been indexed.
-            adapters: adapters that are added to the shipped ones: paths, one per language; `none` for no adapters.
-            queries: loaded towers and adapters of the index's profile.
+            adapters: paths of adapters to add to the shipped ones, one per language; `none` for no adapters.
+            queries: loaded towers and adapters of the index's profile; by default they are loaded at the first query.
             device: device of the towers.
 
         Raises:
@@ -168,25 +168,25 @@ class ImageIndex:
         before: str | None = None,
         selection: Selection | None = None,
     ) -> list[list[Hit]]:
-        """Return the photographs most like each query, most like first; those with names of a text come before.
+        """Return the photographs of each query, most similar first; photographs with names of the text precede these.
 
         Args:
-            queries: texts (`str`), pictures (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
-            language: language of all texts, or of each query; None detects it from each text. In doubt the embeddings
-                of the likeliest languages are mixed.
-            minus: negative query, for all queries or each: its embedding is subtracted. It is in the language of the
-                query.
-            top: photographs for each query, at most `TOP_LIMIT`; fewer where the index holds fewer.
+            queries: texts (`str`), images (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
+            language: language of all texts, or of each query; None detects it from each text. If the detection is
+                unsure, the embeddings of the likeliest languages are mixed.
+            minus: negative query, one for all queries or one per query, in the language of the query: its embedding is
+                subtracted.
+            top: photographs per query, at most `TOP_LIMIT`; fewer if the index holds fewer.
             corrected: correct hubs for all queries or for none, see `pecl.retrieval.hubs`. By default texts without a
-                negative query are corrected, if the index can.
+                negative query are corrected, if the index has corrections.
             after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or 2019.
             before: only photographs that were taken before this day.
-            selection: what `select` chose for all queries; by default it is asked for each text.
+            selection: result of `select` for all queries; by default `select` is called for each text.
 
         Raises:
-            ConfigError: `top` is out of range, a language is unknown or not detected, a day is none, or hubs cannot be
-                corrected.
-            DataError: a query is something else, a picture cannot be read, or the embeddings are damaged.
+            ConfigError: `top` is out of range, a language is unknown or not detected, a day is invalid, or hubs cannot
+                be corrected.
+            DataError: a query has another type, an image cannot be read, or embeddings have the wrong shape or NaN.
         """
         check_top(top)
         items = _items(queries, self.head.width)
@@ -204,16 +204,16 @@ class ImageIndex:
     def select(
         self, text: str = "", *, after: str | None = None, before: str | None = None, folder: str = ""
     ) -> Selection:
-        """Return the photographs that words, days and a folder choose for a query, for `search`.
+        """Select photographs for `search` by the words of a query, days and a folder.
 
         Args:
             text: the query.
             after: only photographs that were taken on this day or later.
             before: only photographs that were taken before this day.
-            folder: only photographs in this folder, at any depth; relative to the folder of all.
+            folder: only photographs in this folder, at any depth; relative to `root`.
 
         Raises:
-            ConfigError: a day is none, or the index holds no days.
+            ConfigError: a day is invalid, or the index holds no days.
         """
         found = select(self.folder, self._rows, text, languages=self.languages, after=after, before=before)
         if not folder:
@@ -222,7 +222,7 @@ class ImageIndex:
         return found.within(np.array(inside, np.int64))
 
     def _nearest(self, embedding: np.ndarray, corrected: bool, selection: Selection, top: int) -> list[Hit]:
-        """Return the nearest photographs of a query (D,): first group by group, then among the others."""
+        """Return the nearest photographs of a query (D,): first those of each group in turn, then the others."""
         hits: dict[int, Hit] = {}  # by row
         searches = [(group, True) for group in selection.groups] + [(selection.rows, False)]
         for rows, named in searches:
@@ -238,7 +238,7 @@ class ImageIndex:
         *,
         minus: str | Sequence[str] | None = None,
     ) -> np.ndarray:
-        """Return the embeddings (Q, D) float32 of length 1 that `search` compares; arguments as there."""
+        """Return the embeddings (Q, D) float32 of length 1 that `search` compares; for the arguments see `search`."""
         embedded = self._embed(_items(queries, self.head.width), language)
         if minus is not None:
             texts = [minus] * len(embedded) if isinstance(minus, str) else list(minus)
@@ -255,7 +255,7 @@ class ImageIndex:
         """Return the photograph with this `Hit.id`; its score is NaN.
 
         Raises:
-            DataError: the index has none.
+            DataError: the index has no such photograph.
         """
         if (row := self._by_id.get(identity)) is None:
             raise DataError(f"there is no photograph {identity!r} in the index")
@@ -278,7 +278,7 @@ class ImageIndex:
         return Hit(self.root / entry.name, score, photograph_id(entry.name), entry.fingerprint, named)
 
     def _embed(self, items: Sequence[Any], language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
-        """Return the embeddings (Q, D) of queries of one sort or of several."""
+        """Return the embeddings (Q, D) float32 of texts, images and embeddings, which may be mixed."""
         from PIL import Image
 
         from pecl.search.queries import QueryLanguage
@@ -293,7 +293,7 @@ class ImageIndex:
         of_each = language
         if not (language is None or isinstance(language, str | QueryLanguage)):
             if len(language) != len(items):
-                raise ConfigError(f"{len(language)} languages for {len(items)} queries: expected one, or one a query")
+                raise ConfigError(f"{len(language)} languages for {len(items)} queries: expected one, or one per query")
             of_each = [language[i] for i in texts]
         if texts:
             found[list(texts)] = self.queries.encode_text(list(texts.values()), of_each).numpy()
@@ -311,14 +311,14 @@ class ImageIndex:
 
 
 def profile_of(folder: str | Path) -> str:
-    """Return the profile of an index, named as for `find_index`; raise DataError without one."""
+    """Return the profile of the index of `folder`, see `find_index`; raise DataError if there is none."""
     return read_head(find_index(folder)).profile
 
 
 def find_index(folder: str | Path) -> Path:
-    """Return the folder of an index: `folder`, or that of the index of the photographs in it.
+    """Return the folder of an index: `folder` itself, or the folder of the index of its photographs.
 
-    An index of an earlier form is moved first.
+    An index in the earlier format is converted first.
 
     Raises:
         DataError: there is no index; the message says what to do.

@@ -1,7 +1,7 @@
-"""What a photograph says about itself: its words, and the day it was taken.
+"""Words of a photograph, and the day it was taken, from its path and metadata.
 
-Words are those of its path, and of its EXIF, IPTC and XMP: captions, keywords, places, and the people that digiKam,
-Lightroom, Picasa, Apple Photos or Windows tagged.
+EXIF, IPTC and XMP hold captions, keywords, places, and the people that digiKam, Lightroom, Picasa, Apple Photos or
+Windows tagged.
 """
 
 import datetime
@@ -46,15 +46,15 @@ _DAY = re.compile(r"(\d{4})[:-]?(\d\d)[:-]?(\d\d)", re.ASCII)
 
 
 class Described(NamedTuple):
-    """A photograph's own description."""
+    """Words and day of a photograph."""
 
     words: str
     taken: str | None  # day, such as 2019-07-14
-    is_broken: bool = False  # a packet of metadata cannot be read
+    is_broken: bool = False  # whether a part of its metadata cannot be read
 
 
 def describe(root: Path, name: str) -> Described:
-    """Return the description of the photograph `name` below `root`; that of its path where it cannot be read."""
+    """Read words and day of the photograph `name` below `root`; only the words of its path if it cannot be read."""
     path = PurePosixPath(os.fsencode(name).decode("utf-8", "replace"))
     texts, days, is_broken = [*path.parent.parts, path.stem], [], False
     try:
@@ -66,7 +66,7 @@ def describe(root: Path, name: str) -> Described:
                     days += own
                 except Exception:  # Pillow and the XML reader raise many kinds; the photograph is indexed all the same
                     is_broken = True
-    except (OSError, ValueError) as error:  # it was readable a moment ago; the next renewal lists it
+    except (OSError, ValueError) as error:  # it was readable a moment ago; the next update lists it
         logger.info("%s: only its path is searched: %s", name, error)
     return Described("\n".join(dict.fromkeys(filter(None, map(str.strip, texts)))), next(_real(days), None), is_broken)
 
@@ -107,7 +107,7 @@ def _iptc(image: ImageFile.ImageFile) -> Found:
 
 
 def _text(value: Any) -> str:
-    """Return a text of EXIF or IPTC, which is in UTF-8 or, by older programs, in Latin-1."""
+    """Decode a text of EXIF or IPTC: UTF-8, or Latin-1 from older programs."""
     if not isinstance(value, bytes):
         return str(value).rstrip("\0")
     try:
@@ -117,7 +117,7 @@ def _text(value: Any) -> str:
 
 
 def _real(days: Iterable[str]) -> Iterator[str]:
-    """Yield those that are days of the calendar, such as 2019-07-14; cameras without a clock write zeros."""
+    """Yield the valid dates as 2019-07-14; cameras without a clock write zeros."""
     for text in days:
         found = _DAY.match(text.strip())
         try:

@@ -1,4 +1,4 @@
-"""Options of an index, and the head that follows from them and from the index that is there."""
+"""Options of an index, and the head for an update of it."""
 
 import contextlib
 import secrets
@@ -24,13 +24,13 @@ class IndexOptions:
 
     Attributes:
         profile: name of the pair of towers, by default mini.
-        thumbnails: whether the index keeps small pictures, by default not.
+        thumbnails: whether the index holds thumbnails, by default not.
         engine: vector backend, `exact` (by default) or `qdrant`.
         url: address of the Qdrant server.
         rebuild: embed all photographs again, and use nothing of the existing index.
         device: device of the image tower.
-        languages: the languages that the person speaks, by any of their names, which detection chooses from; by
-            default those of the system, and English.
+        languages: names or codes of the languages that the person speaks, among which language detection chooses;
+            by default those of the system, and English.
         words: whether the index holds names, captions, keywords, people and days of photographs, by default yes.
     """
 
@@ -44,7 +44,7 @@ class IndexOptions:
     words: bool | None = None
 
     def check(self) -> None:
-        """Raise ConfigError where an option is wrong, whatever the index."""
+        """Raise ConfigError if an option is wrong for any index."""
         if self.engine is not None and self.engine not in ENGINES:
             raise ConfigError(unknown("engine", self.engine, ENGINES))
         if self.url is not None and self.engine == "exact":
@@ -61,11 +61,11 @@ class IndexOptions:
 
 
 def check_same(place: Path, root: Path, options: IndexOptions) -> None:
-    """Check that an index in `place`, if there is one, may be renewed; a rebuild replaces any.
+    """Check that the index in `place`, if there is one, may be updated with `options`; a rebuild replaces any index.
 
     Raises:
         DataError: it is damaged.
-        ConfigError: it is of other photographs than those in `root`, or an option differs that only a rebuild changes.
+        ConfigError: it belongs to another folder than `root`, or an option differs that only a rebuild may change.
     """
     if options.rebuild or not (place / FILE).exists():
         return
@@ -78,7 +78,7 @@ def check_same(place: Path, root: Path, options: IndexOptions) -> None:
 
 
 def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
-    """Return the head of a renewal; towers, references and generation are those before until they change."""
+    """Return the head for an update; towers, references and generation are still those of `earlier`."""
     url = options.url or (earlier.url if earlier and options.engine in (None, earlier.engine) else "")
     if options.engine == "qdrant" and not url:
         raise ConfigError("--engine qdrant: expected the address of a server with --url")
@@ -99,7 +99,7 @@ def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
 
 
 def keep_languages(place: Path, names: Sequence[str]) -> None:
-    """Set the languages of the index in `place`, by any of their names.
+    """Set the languages of the index in `place`, given as names or codes.
 
     Raises:
         ConfigError: a language is unknown.

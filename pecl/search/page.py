@@ -1,4 +1,4 @@
-"""The photographs that a search found, as one HTML document that holds its pictures: it needs no network, no files."""
+"""Results of a search as one HTML file with embedded images: it needs no network and no other file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,9 +41,9 @@ figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 
 
 def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hit], index: ImageIndex) -> Path:
-    """Write the photographs that were found to `path`, atomically, and return it.
+    """Write the hits of a search to the HTML file `path`, atomically, and return the path.
 
-    The query is the heading, the note a line below it. A file that can no longer be read is listed without its picture.
+    The query is the heading, the note a line below it. A file that can no longer be read is listed without its image.
     """
     # Autoescape: queries and names of files are text, whatever is in them.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)

@@ -1,10 +1,10 @@
-"""A Qdrant server in place of the matrix, for more photographs than one machine searches well.
+"""Search in a Qdrant server in place of a matrix in memory, for more photographs than one machine searches well.
 
-A point is a photograph: its number is the photograph's id as a UUID, and it holds a copy of the embedding. A renewal
-adds points before it writes the index and removes points after it, one batch after another: a search meanwhile finds a
-changed photograph by its new embedding.
+A photograph is a point: the point's id is the photograph's id as a UUID, and it holds a copy of the embedding. An
+update adds points before it writes the index and removes points afterwards, in batches: a search in the meantime finds
+a changed photograph by its new embedding.
 
-`CollectionRows` searches in a collection that another program has made. Nothing is written to that server.
+`CollectionRows` searches in a collection that another program has made, and writes nothing to the server.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 256  # points that are sent, or removed, together
-_TOLERANCE = 1e-2  # excess of a similarity over 1: a server may hold numbers of 16 bits
+_BATCH = 256  # points per request
+_TOLERANCE = 1e-2  # allowed excess of a similarity over 1: a server may store 16-bit numbers
 PATH_KEYS = ("path", "image_path", "file_path", "filepath", "file", "filename", "file_name", "uri", "url")
 UNNAMED = ""  # name of the only vector of a collection without named vectors, as in Qdrant
 _SAMPLE = 256  # points whose lengths are checked
-_LENGTH = 0.01  # by which the length of a vector may differ from 1: a server may hold numbers of 16 bits
+_LENGTH = 0.01  # allowed difference of a vector's length from 1: a server may store 16-bit numbers
 
 
 class Points:
@@ -51,7 +51,7 @@ class Points:
 
     @cached_property
     def there(self) -> set[str]:
-        """The numbers of all points when they are first asked for; none without the collection."""
+        """Ids of all points at the first access; empty if there is no collection."""
         found, offset = set[str](), None
         with _failing(self.url):
             while self._client.collection_exists(self.name):
@@ -64,7 +64,7 @@ class Points:
         return found
 
     def send(self, fresh: Mapping[str, np.ndarray]) -> None:
-        """Add embeddings (D,) by the names of their photographs; raise OutputError if the server refuses them."""
+        """Add or replace embeddings (D,) by name of the photograph; raise OutputError if the server refuses them."""
         from qdrant_client.models import Distance, PointStruct, VectorParams
 
         names = list(fresh)
@@ -78,7 +78,7 @@ class Points:
                 self._client.upsert(self.name, points, wait=True)
 
     def keep(self, entries: Sequence[Entry]) -> None:
-        """Remove the points of all other photographs."""
+        """Remove all points except those of `entries`."""
         from qdrant_client.models import PointIdsList
 
         gone = list(self.there - {point_of(entry.name) for entry in entries})
@@ -109,7 +109,7 @@ class QdrantSearch(Points):
     def nearest(
         self, query: np.ndarray, top: int, corrected: bool, rows: np.ndarray | None = None
     ) -> list[tuple[int, float]]:
-        """See `ExactSearch`; a server may answer approximately, and corrects nothing.
+        """Search as `ExactSearch` does; a server may approximate, and hubs are not corrected.
 
         Raises:
             DataError: a similarity is outside -1 to 1, or the server fails.
@@ -117,25 +117,25 @@ class QdrantSearch(Points):
         from qdrant_client.models import Filter, HasIdCondition
 
         among = None if rows is None else Filter(must=[HasIdCondition(has_id=[self._numbers[row] for row in rows])])
-        surplus = len(self.there) - len(self._rows)  # which an unfinished renewal leaves
+        surplus = len(self.there) - len(self._rows)  # left by an unfinished update
         limit = min(top, len(self._rows)) + surplus
         with _failing(self.url):
             answer = self._client.query_points(
                 self.name, query.tolist(), query_filter=among, limit=limit, with_payload=False
             )
         hits = [(self._rows.get(str(point.id)), float(point.score)) for point in answer.points]
-        if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN is neither
+        if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN fails, too
             raise DataError(f"{self} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
         return [(row, score) for row, score in hits if row is not None][:top]
 
 
 def point_of(name: str) -> str:
-    """Return the number of a photograph's point."""
+    """Return the id of a photograph's point, a UUID."""
     return str(uuid.UUID(hex=photograph_id(name)))
 
 
 class CollectionRows:
-    """The images of a collection of the server at `url`, by the vector of this name.
+    """Images in a collection of the server at `url`, compared by the vector that is named `vector`.
 
     Raises:
         ConfigError: qdrant-client is not installed.
@@ -157,7 +157,7 @@ class CollectionRows:
         self._about = named[vector]
 
     def check(self, width: int, tower: str) -> None:
-        """Raise DataError unless the vectors can be compared with a tower's: width, distance, with Dot also length."""
+        """Raise DataError unless the width, the distance and, with Dot, the lengths of the vectors fit the tower."""
         about = self._about
         if about.size != width or about.multivector_config is not None:
             got = f"width {about.size}" if about.multivector_config is None else "several for each image"
@@ -208,7 +208,7 @@ def _connect(url: str) -> QdrantClient:
     except ImportError as error:
         raise ConfigError(f"engine qdrant needs qdrant-client: {install('search')}") from error
     with _failing(url):
-        return QdrantClient(url=url, check_compatibility=False)  # its warning would come on top of the sentence
+        return QdrantClient(url=url, check_compatibility=False)  # its warning would be printed next to our error
 
 
 @contextlib.contextmanager

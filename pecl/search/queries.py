@@ -1,7 +1,7 @@
-"""Queries as embeddings: texts through the adapter of their language, and pictures.
+"""Embeddings of queries: texts with the adapter of their language, and images.
 
-The text tower is loaded once. A language that has an adapter uses it; the plain tower, whose weights are the same in
-memory, embeds all other texts. See `pecl.adapters.choice` for the rule.
+The text tower is loaded once. It embeds texts with the adapter of their language, or as the plain tower if there is no
+such adapter. See `pecl.adapters.choice` for the rule.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class QueryLanguage:
 
     language: str | None  # its code; None where it is not known
     confidence: float | None  # of the guess, 0 to 1; None where the language was named
-    adapter: str  # its name, of a command see `AdapterChoice`, of a server `Models`; the plain tower has one as well
+    adapter: str  # its name, see `AdapterChoice` for commands and `Models` for servers; the plain tower has a name, too
     sentence: str  # the line that a command prints
-    shares: Shares  # the languages whose embeddings of the text are mixed; only one where there is no doubt
-    is_other: bool = False  # whether the detected language is none of the person's
+    shares: Shares  # languages whose embeddings of the text are mixed; only one if the language is certain
+    is_other: bool = False  # whether the person does not speak the detected language
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields that a JSON document has."""
+        """Return the fields of the JSON document."""
         return {
             "language": self.language,
             "confidence": self.confidence,
@@ -52,29 +52,29 @@ class QueryLanguage:
 
 
 def shares_to_json(shares: Shares) -> dict[str, float]:
-    """Return the shares of languages whose embeddings are mixed, `none` for the plain tower; {} for only one."""
+    """Return the shares of mixed languages by code, `none` for the plain tower; {} if there is only one language."""
     return {code or PLAIN: round(share, 3) for code, share in shares} if len(shares) > 1 else {}
 
 
 def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) -> Shares:
-    """Return the shares of a guess, where languages without an adapter and English share the plain tower."""
+    """Return the shares of a guess; English and the languages without an adapter share one entry, the plain tower."""
     found: dict[str | None, float] = {}
     for code, share in guess.shares:
         code = adapters.find(code)
         found[code] = found.get(code, 0.0) + share
     if len(found) > 1:
         return tuple(sorted(found.items(), key=lambda one: -one[1]))
-    return ((guess.language if guess.is_sure else None, 1.0),)  # the plain tower may ask for the language, too
+    return ((guess.language if guess.is_sure else None, 1.0),)  # some plain towers need the language, too
 
 
 class QueryEncoder:
-    """The towers of a profile, and the adapters that are known for it, for queries.
+    """Encoder of queries: the towers of a profile with the adapters that are known for it.
 
     Args:
         profile: name of the pair of towers.
-        adapters: adapters that are added to those that ship with pecl, see `KnownAdapters`.
+        adapters: adapters to add to the shipped ones, see `KnownAdapters`.
         device: device of the towers.
-        among: codes of the languages that detection chooses from; None for all.
+        among: codes of the languages among which detection chooses; None for all.
 
     Raises:
         ConfigError: no such profile, device or adapter, or two adapters of one language.
@@ -99,13 +99,13 @@ class QueryEncoder:
         self.hold(self.known.named)
 
     def hold(self, languages: Iterable[str]) -> None:
-        """Read adapters of `known` into the bank: a query needs few of two hundred."""
+        """Load adapters of `known` into the bank, which starts without them: a query needs few of two hundred."""
         if new := [language for language in languages if language not in self.bank.adapters]:
             self.bank.add_files(self.known.files(new).items())
 
     @cached_property
     def image_tower(self) -> ImageEncoder:
-        """Image tower, loaded when the first picture is searched with."""
+        """Image tower, loaded at the first query by image."""
         from pecl.encoders.towers import load_image_encoder
 
         return load_image_encoder(self.profile, device=self.device)
@@ -115,7 +115,7 @@ class QueryEncoder:
         return guess_languages(texts, self.known.preferred, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
-        """Return the language of a text, the one that is named or else a guess, and its adapter.
+        """Return the language of a text, as named or else detected, and its adapter.
 
         Raises:
             ConfigError: no such language, or lingua is not installed.
@@ -142,12 +142,12 @@ class QueryEncoder:
 
         Args:
             texts: N texts.
-            language: code or name of the language of all, or of each; None detects it in each text, and `none` leaves
-                texts to the plain tower. In doubt the embeddings of the likeliest languages are mixed.
+            language: code or name of the language of all texts, or of each; None detects it in each text, and `none`
+                uses the plain tower. If the detection is unsure, the embeddings of the likeliest languages are mixed.
 
         Raises:
-            ConfigError: no such language, or not as many as texts.
-            DataError: a text is not one.
+            ConfigError: no such language, or the number of languages is not N.
+            DataError: an item is not a text.
         """
         if isinstance(language, QueryLanguage):
             shares: list[Shares] = [language.shares] * len(texts)
@@ -164,9 +164,9 @@ class QueryEncoder:
         return self.bank.encode_text(texts, [dict(own) for own in shares])
 
     def encode_image(self, pictures: Sequence[Path | Image.Image]) -> torch.Tensor:
-        """Return the embeddings of N pictures, (N, D) float32 of length 1.
+        """Return the embeddings of N images, (N, D) float32 of length 1.
 
         Raises:
-            DataError: a picture cannot be read.
+            DataError: an image cannot be read.
         """
         return self.image_tower.encode_image(pictures)

@@ -1,8 +1,8 @@
 """Searches by words and days: the names that people gave their photographs, in SQLite's full-text index.
 
-A word of a query is a name if it is rare: some photograph has it, at most a quarter of them do, and no language that
-the person speaks has it as a stop word. Photographs with names of the query come first, those with the rarest before
-others; among equals, and after them, the embedding decides. Case and accents do not count. A year in a query, such as
+A word of a query is a name if at least one and at most a quarter of the photographs have it, and if it is a stop word
+of no language that the person speaks. Photographs with names of the query come first, the rarest names before others;
+the embedding orders equals and the remaining photographs. Case and accents are ignored. A year in a query, such as
 2019, restricts it to photographs of that year.
 """
 
@@ -37,16 +37,16 @@ _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
 
 class Selection(NamedTuple):
-    """The photographs of a query that words and days choose."""
+    """Photographs that words and days select for a query."""
 
-    text: str  # the query without its year: to embed
+    text: str  # the query to embed, without its year
     rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
     groups: tuple[np.ndarray, ...] = ()  # rows of photographs with names of the query, the rarest first
-    words: tuple[str, ...] = ()  # these names
-    year: str = ""  # of the query
+    words: tuple[str, ...] = ()  # the names that were found
+    year: str = ""  # in the query
 
     def within(self, rows: np.ndarray) -> "Selection":
-        """Return the part of the selection that is in `rows`, (M,) ascending."""
+        """Restrict the selection to `rows`, (M,) ascending."""
         groups = tuple(own for group in self.groups if len(own := np.intersect1d(group, rows)))
         own = rows if self.rows is None else np.intersect1d(self.rows, rows)
         return self._replace(rows=own, groups=groups)
@@ -57,14 +57,14 @@ class Selection(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """A clause for people; empty where nothing was chosen by words or by the year."""
+        """Clause for the output; empty if neither names nor the year selected anything."""
         found = sum(map(len, self.groups))
         names = f"photographs with {', '.join(self.words)}: {found}" if self.words else ""
         return "; ".join(filter(None, (names, f"taken in {self.year}" if self.year else "")))
 
 
 def with_words(folder: Path) -> set[str]:
-    """Return the names of the photographs of an index whose words it holds."""
+    """Return the names of the photographs whose words the index holds."""
     with connected(folder) as database:
         if not _has_words(database):
             return set()
@@ -83,7 +83,7 @@ def drop_words(database: sqlite3.Connection) -> None:
 
 
 def write_words(database: sqlite3.Connection, described: Mapping[str, Described]) -> None:
-    """Replace words and days of photographs by name; words of photographs that left are removed."""
+    """Replace words and days of photographs, given by name, and remove the words of deleted photographs."""
     try:
         database.execute(_TABLE)
     except sqlite3.OperationalError as error:
@@ -105,7 +105,7 @@ def select(
     after: str | None = None,
     before: str | None = None,
 ) -> Selection:
-    """Return what words and days of the index in `folder` choose for a query.
+    """Select photographs for a query by words and days of the index in `folder`.
 
     Args:
         folder: folder of an index with words.
@@ -116,7 +116,7 @@ def select(
         before: day after the last one.
 
     Raises:
-        ConfigError: `after` or `before` is no day, or the index holds none.
+        ConfigError: `after` or `before` is not a day, or the index holds no days.
     """
     first, last = _day(after, "after"), _day(before, "before")
     with connected(folder) as database:
@@ -147,7 +147,7 @@ def _names(
 ) -> dict[str, np.ndarray]:
     stop = stop_words([*languages, ENGLISH])
     most, found = max(len(rows) // _RARE, 1), {}
-    for word in {word.lower(): word for word in _words(text)}.values():  # as it is written, since it is shown
+    for word in {word.lower(): word for word in _words(text)}.values():  # spelled as in the query, since it is shown
         if word.lower() not in stop:
             own = _rows(database, rows, _WITH_WORD, f'"{_spaced(word)}"', most + 1)
             if 0 < len(own) <= most:
@@ -156,7 +156,7 @@ def _names(
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a query; a long row of Chinese characters gives each two that stand together."""
+    """Split a query into words; three or more Chinese characters in a row give each pair of neighbours."""
     found = []
     for word in _WORD.findall(text.replace("_", " ")):
         if re.match(_HAN, word) and len(word) > 2:
@@ -186,5 +186,5 @@ def _day(text: str | None, name: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Return a text with spaces around characters of scripts that write none, since SQLite splits words at spaces."""
+    """Put spaces around characters of scripts without spaces, since SQLite splits words at spaces."""
     return _UNSPACED.sub(r" \1 ", text.replace('"', " "))

@@ -1,11 +1,11 @@
-"""immich's machine learning interface: texts are embedded here, everything else is passed on to immich's own service.
+"""immich's machine learning interface: texts are embedded here, all else is forwarded to immich's own service.
 
-    GET /ping        pong, if that service says so
+    GET /ping        pong, if that service answers so
     POST /predict    a form with `entries`, and `text` or `image`
 
 `entries` names a task, a model and its options, such as
 `{"clip": {"textual": {"modelName": "...", "options": {"language": "cs"}}}}`. Only a text for CLIP is answered here.
-Bytes of every other request go to the service as they are. Source: immich-app/immich, the file
+Every other request is forwarded unchanged. Source: immich-app/immich, the file
 machine-learning/immich_ml/main.py.
 """
 
@@ -31,14 +31,14 @@ from pecl.serving.requests import read_body
 from pecl.serving.service import Served, Service
 
 _FIELDS = 16  # most fields of a form: immich sends two
-_PART = 64 << 10  # bytes of a form that are read before others have their turn
+_PART = 64 << 10  # bytes of a form that are parsed before other requests get their turn
 
 router = APIRouter()
 
 
 @router.get("/ping")
 async def ping(service: Served) -> PlainTextResponse:
-    """Answer `pong` if immich's service does: immich marks a service as healthy by it."""
+    """Answer `pong` if immich's service does, by which immich marks a service as healthy."""
     await not_none(service.immich, "immich").pong()
     return PlainTextResponse("pong")
 
@@ -63,7 +63,7 @@ async def predict(request: Request, service: Served) -> Response:
 
 
 async def _fields(request: Request, body: bytes) -> dict[str, str]:
-    """Return the texts of a form by name, up to a file or a fault in it; none of what is no form."""
+    """Return the text fields of a form by name, up to the first file or error; {} for a body that is not a form."""
 
     async def parts() -> AsyncGenerator[bytes, None]:
         for start in range(0, len(body), _PART):
@@ -73,7 +73,7 @@ async def _fields(request: Request, body: bytes) -> dict[str, str]:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return {}
     parser = MultiPartParser(request.headers, parts(), max_files=0, max_fields=_FIELDS)
-    with contextlib.suppress(MultiPartException):  # immich's service answers what is not for this one
+    with contextlib.suppress(MultiPartException):  # immich's service answers an invalid form
         await parser.parse()
     return {name: text for name, text in parser.items if isinstance(text, str)}
 
@@ -89,10 +89,10 @@ async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
 
 
 async def _language(models: Models, text: str, named: Any) -> tuple[str | None, str | None]:
-    """Return the language of a text and the adapter for it, None for the plain tower.
+    """Return the language of a text and its adapter; None for an unknown language and for the plain tower.
 
-    immich sends the language of its pages. English, their default, tells nothing of a text, and neither do `-`, `C` or
-    `POSIX`: it is detected then.
+    immich sends the language of its user interface. English, the default there, says nothing about the text, and
+    neither do `-`, `C` or `POSIX`: the language is then detected.
     """
     if named is not None and not isinstance(named, str):
         raise bad(f"language: expected text, got {quoted(named)}", "language")
@@ -114,7 +114,7 @@ def _textual(entries: str) -> tuple[Any, Any] | None:
     """Return the model and language that a form names for its text; None if only immich's service can answer it.
 
     Raises:
-        Refusal: it asks for a text and more, and this server could answer only a part.
+        Refusal: the form asks for a text and more, of which this server could answer only a part.
     """
     try:
         document = parse_json(entries)

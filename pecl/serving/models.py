@@ -1,6 +1,6 @@
-"""`Models`: the bank of a server, with the names that requests have for the plain tower and its adapters.
+"""`Models`: the bank of a server, with the model names of the plain tower and its adapters in requests.
 
-Texts of all requests that wait are embedded together, in one pass per spec of adapters.
+Texts of all waiting requests are embedded together, in one pass per adapter spec.
 """
 
 import time
@@ -27,11 +27,11 @@ class TextJob:
     """Texts of one request."""
 
     texts: list[str]
-    adapters: list[str | None]  # for each text its name, None for the plain tower
-    param: str = "input"  # name of the texts in the request
-    truncate: bool = False  # whether a text that is too long for the tower is cut; it is refused otherwise
+    adapters: list[str | None]  # adapter of each text; None for the plain tower
+    param: str = "input"  # field of the request that holds the texts
+    truncate: bool = False  # whether texts that are too long for the tower are cut, instead of refused
     first: int = 0  # number of the first text within the request
-    language: str | None = None  # for towers whose texts name it; by default each adapter's, or English
+    language: str | None = None  # for towers that need it; by default that of each adapter, or English
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -45,7 +45,7 @@ class TextJob:
 
 
 class Embedded(NamedTuple):
-    """The answer to a job."""
+    """Embeddings of a job."""
 
     embeddings: torch.Tensor  # (N, D) float32 on the CPU, each of length 1
     tokens: int = 0  # number of tokens that the tower read
@@ -54,7 +54,7 @@ class Embedded(NamedTuple):
 class Models(AdapterBank):
     """A bank whose plain tower is called `name` in requests, and each adapter `<name>:<adapter>`.
 
-    Not safe for several threads: methods that change or compute must be called from one.
+    Not thread-safe: call methods that change or compute from one thread only.
     """
 
     def __init__(self, name: str, tower: MultilingualTextEncoder) -> None:
@@ -68,20 +68,20 @@ class Models(AdapterBank):
         return [self.model_of(name) for name in (None, *self.adapters)]
 
     def describe(self) -> list[dict[str, str | int | None]]:
-        """Return the models in OpenAI's form; `adapter` is the spec, None of the plain tower."""
+        """Return the models in OpenAI's form; `adapter` is the spec, None for the plain tower."""
         same = {"object": "model", "created": self._since, "owned_by": "pecl", "tower": self.tower.name}
         specs = {None: None} | self.spec_names()
         return [{"id": self.model_of(name), **same, "language": name, "adapter": spec} for name, spec in specs.items()]
 
     def model_of(self, adapter: str | None) -> str:
-        """Return the name of an adapter in requests, or with None that of the plain tower."""
+        """Return the model name of an adapter, or of the plain tower for None."""
         return self.name if adapter is None else f"{self.name}:{adapter}"
 
     def adapter_of(self, model: str) -> str | None:
-        """Return the adapter that the name of a model says; None for the plain tower.
+        """Return the adapter with this model name; None for the plain tower.
 
         Raises:
-            Refusal: 404, there is none of this name.
+            Refusal: 404, there is no such model.
         """
         base, colon, adapter = model.partition(":")
         found = self.find(adapter)
@@ -92,7 +92,7 @@ class Models(AdapterBank):
         raise Refusal(404, f"model: expected {known}, got {quoted(model)}{hint}", "model", "model_not_found")
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
-        """Return the embeddings of each job, or the error that it ended in, which does not affect other jobs."""
+        """Return the embeddings of each job, or its error, which does not affect other jobs."""
         token_ids = [self._token_ids(job) for job in jobs]
         sound = [(job, own) for job, own in zip(jobs, token_ids, strict=True) if not isinstance(own, Exception)]
         rows = [ids for _, own in sound for ids in own]

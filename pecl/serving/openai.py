@@ -50,9 +50,9 @@ async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
 
 
 def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> bytes:
-    """Return the answer with embeddings (N, D) float32 as JSON, `coded` as base64 of float32, the lowest byte first.
+    """Return the JSON answer with embeddings (N, D) float32; `coded` writes each as base64 of little-endian float32.
 
-    It is written row by row: Python's encoder holds up all threads until its call ends.
+    It is encoded row by row: Python's JSON encoder blocks all threads until its call ends.
     """
     data = []
     for i, row in enumerate(rows):
@@ -123,7 +123,7 @@ Folder = Annotated[Path, Depends(_folder)]
 
 @router.post("/v1/load_adapter")
 async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
-    """Add a file of the folder of adapters, under its language or `name`."""
+    """Load an adapter file of the server's folder, under its language or `name`."""
     found = {one.name: one for one in folder.glob(f"*{SUFFIX}") if one.is_file() and not one.is_symlink()}
     if body.file not in found:
         known = ", ".join(sorted(found)[:20]) or "none yet"
@@ -133,7 +133,7 @@ async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> di
         added = await service.alone(lambda: service.models.load(found[body.file], body.name))
     except PeclError as error:
         sentence = str(error)
-        for place in (folder, folder.parent):  # of the file and of its result: paths of this machine
+        for place in (folder, folder.parent):  # errors name the file and its result; their paths stay private
             sentence = sentence.replace(f"{place}{os.sep}", "")
         raise bad(sentence, "file") from error
     return _described(service, added)

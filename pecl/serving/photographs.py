@@ -1,7 +1,7 @@
-"""`Photographs`: the index that a server searches in, and the pictures that it shows of it.
+"""`Photographs`: the index that a server searches in, and the images that it shows.
 
-Pictures are asked for by the id that a search gave, which is looked up in the index; they are encoded again as JPEG, so
-that nothing but pixels leaves the machine: no path, no place, no camera.
+A photograph is requested by the id from a search, which is looked up in the index. It is encoded again as JPEG, so that
+only pixels leave the machine: no path, no place, no camera.
 """
 
 import logging
@@ -18,14 +18,14 @@ from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
 
-LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
+LARGE = 1280  # pixels of the longer side of an image that is shown alone
 
 
 class Photographs:
-    """The index in a folder, opened again when it was updated. Safe for several threads.
+    """The index in a folder, opened again after an update. Thread-safe.
 
     Raises:
-        DataError: there is no index, it is damaged, or another image tower than `tower` made it.
+        DataError: there is no index, it is damaged, or it was made with another image tower than `tower`.
     """
 
     def __init__(self, folder: str | Path, tower: ImageEncoder) -> None:
@@ -42,7 +42,7 @@ class Photographs:
         return self._index.root
 
     def index(self) -> ImageIndex:
-        """Return the index as it is on disk now, or, with a warning, the one before if it cannot be read."""
+        """Return the current index, or, with a warning, the previous one if the current index cannot be read."""
         with self._lock:
             try:
                 if read_head(self._index.folder).generation != self._index.head.generation:
@@ -52,7 +52,7 @@ class Photographs:
             return self._index
 
     def folders(self) -> list[str]:
-        """Return the folders of photographs that the page offers, at most 1000, relative to the folder of all."""
+        """Return the folders that the page offers, at most 1000, relative to `root`."""
         direct = {path.parent for path in self.index().paths}
         every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
         return sorted(map(self.name, every))[:1000]
@@ -62,10 +62,10 @@ class Photographs:
         return os.fsencode(path.relative_to(self.root)).decode("utf-8", "backslashreplace")
 
     def picture(self, identity: str, size: int) -> bytes:
-        """Return the photograph that a search called `identity` as a JPEG of at most `size` pixels.
+        """Return the photograph with the id `identity` as JPEG, its longer side at most `size` pixels.
 
         Raises:
-            Refusal: 404, there is none, or its file is gone or damaged by now.
+            Refusal: 404, there is no such photograph, or its file is gone or damaged.
         """
         index = self.index()
         try:

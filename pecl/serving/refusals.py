@@ -20,8 +20,8 @@ _SENTENCES = {
     404: "there is no such page: see /v1/models, /v1/embeddings, /search, /health and /metrics",
     405: "this address does not take such a request: see its documentation for GET or POST",
 }
-LEFT = 499  # status in logs of web servers for a client that did not wait
-_WORDS = {  # pydantic's, and ours
+LEFT = 499  # nginx's status for a client that closed the connection
+_WORDS = {  # pydantic's words, and ours
     "expected a valid string": "expected text",
     "expected a valid boolean": "expected true or false",
     "expected a valid integer": "expected a whole number",
@@ -31,10 +31,10 @@ _TYPES = {404: "not_found_error", 429: "rate_limit_error"}
 
 
 class Refusal(HTTPException):
-    """A request that is not carried out: status of HTTP, and a sentence with the problem and the expected value.
+    """A refused request: an HTTP status, and a sentence with the problem and the expected value.
 
-    `param` is the field of the request that was wrong; `code` a word for programs, such as "model_not_found"; `headers`
-    are added to the answer.
+    `param` is the invalid field of the request, `code` a word for programs, such as "model_not_found"; `headers` are
+    added to the answer.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class JsonRequest(Request):
     async def body(self) -> bytes:
         """Return the body.
 
-        Only `application/json` is taken: a page of another site cannot send that without asking the server first.
+        Only `application/json` is accepted: a page of another site cannot send that without asking the server first.
 
         Raises:
             Refusal: 415 for another type, 413 for too long a body.
@@ -56,7 +56,7 @@ class JsonRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        """Return the document; raise Refusal with status 400 if it is none."""
+        """Return the parsed body; raise Refusal with status 400 if it is not JSON."""
         try:
             return await asyncio.to_thread(parse_json, await self.body())
         except ValueError as error:  # and with it UnicodeDecodeError
@@ -67,7 +67,7 @@ class JsonRoute(APIRoute):
     """A route of FastAPI whose requests are `JsonRequest`s."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, given such requests."""
+        """Return FastAPI's handler, which then gets a `JsonRequest`."""
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
@@ -77,10 +77,10 @@ class JsonRoute(APIRoute):
 
 
 def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
-    """Return the bytes of the picture that a data URI, the field `name` of a request, holds.
+    """Return the bytes of the image in a data URI; `name` is its field in the request.
 
     Raises:
-        Refusal: it is not a data URI of a picture, such as an address or a path; or it is too large.
+        Refusal: it is not a data URI of an image, but for example an address or a path; or it is too large.
     """
     found = _URI.fullmatch(value)
     if found is None:
@@ -94,9 +94,9 @@ def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
 
 
 def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncoder) -> torch.Tensor:
-    """Return a picture's pixels as `tower` takes them: (3, H, W).
+    """Return the pixels (3, H, W) of an image, preprocessed for `tower`.
 
-    The picture's size is read from its head before any pixel is decoded.
+    The image's size is read from its header before any pixel is decoded.
 
     Raises:
         Refusal: it is not a JPEG, PNG, WebP or GIF, is damaged, or has too many pixels.
@@ -106,7 +106,7 @@ def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncode
         return tower.preprocess(images.decode_picture(content, formats, limits.picture_pixels))
     except images.TooManyPixelsError as error:
         raise bad(f"{name}: {error}", name) from error
-    except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
+    except Exception as error:  # Pillow's readers raise errors of many types
         raise bad(f"{name}: cannot read the picture ({type(error).__name__}); expected {_WANTED}", name) from error
 
 
@@ -116,7 +116,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-_MOST = 1 << 16  # items of a list, whatever the limits of the server allow
+_MOST = 1 << 16  # maximum items of a list, independent of the server's limits
 Text = Annotated[str, AfterValidator(_not_blank)]
 Name = Annotated[str, Field(max_length=255), AfterValidator(_not_blank)]
 LanguageName = Annotated[
@@ -125,7 +125,7 @@ LanguageName = Annotated[
 
 
 class Fields(BaseModel):
-    """Fields of a request; null is as good as left out, and others are refused."""
+    """Fields of a request. A field that is null counts as missing; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -150,7 +150,7 @@ class Input(Fields):
 
 
 def _as_input(given: Any) -> Any:
-    """Return the object that a text or a data URI stands for; raise ValueError for what is no input."""
+    """Return a text or a data URI as an object; raise ValueError for any other input."""
     if isinstance(given, str):
         return {"image" if given[:11].lower() == "data:image/" else "text": given}
     if not isinstance(given, dict) or (given.get("text") is None) == (given.get("image") is None):
@@ -174,7 +174,7 @@ class EmbeddingsRequest(Fields):
         ),
     ]
     language: LanguageName | Annotated[list[LanguageName | None], Field(max_length=_MOST)] | None = Field(
-        None, description="of all inputs, or of each: the plain tower's name chooses the adapters by it"
+        None, description="language of all inputs, or of each; the plain tower selects the adapters by it"
     )
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, description="only the model's own width")
@@ -212,14 +212,14 @@ class SearchAddress(Fields):
 
 
 class SearchRequest(SearchAddress):
-    """A search by text, by an image, or by both, which weigh the same."""
+    """A search by text, by an image, or by both with equal weight."""
 
     model_config = ConfigDict(strict=True)
 
     languages: list[LanguageName] = Field(
         [],
         max_length=16,
-        description="the person's languages, which detection chooses from: by default those of the index, or of "
+        description="the person's languages, among which detection chooses; by default those of the index, or of "
         "Accept-Language",
     )
     image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
@@ -232,7 +232,7 @@ class PersonLanguages(Fields):
 
 
 class Problem(BaseModel):
-    """What was wrong, in a sentence."""
+    """Description of an error."""
 
     message: str
     type: str
@@ -241,6 +241,6 @@ class Problem(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """The answer to a request that is not carried out, as OpenAI has it."""
+    """The answer to a request that fails, in OpenAI's form."""
 
     error: Problem

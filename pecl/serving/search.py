@@ -2,9 +2,9 @@
 
     {"query": "pes na pláži", "language": "cs", "top": 12}
 
-`GET /search?query=pes&language=cs&top=12` is answered likewise.
+`GET /search?query=pes&language=cs&top=12` gives the same answer.
 
-The language is detected where none is named. `adapter: false` embeds with the plain tower: before training.
+Without `language` the language is detected. `adapter: false` embeds with the plain tower, as before training.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _CACHED = {"cache-control": "private, max-age=600"}
 
 
 class JpegResponse(Response):
-    """A picture."""
+    """A JPEG image."""
 
     media_type = "image/jpeg"
 
@@ -69,19 +69,19 @@ async def search_by_address(
 
 @router.post("/search")
 async def search(body: SearchRequest, photographs: Searched, service: Served, request: Request) -> dict[str, Any]:
-    """Find the photographs most like a text, an image, or both, most like first."""
+    """Find the photographs most similar to a text, an image, or both, most similar first."""
     return await _search(service, body, request)
 
 
 @router.put("/languages", status_code=204)
 async def languages(body: PersonLanguages, photographs: Searched) -> None:
-    """Keep the person's languages with the index, where it can be written."""
+    """Store the person's languages in the index; 409 if it cannot be written."""
     try:
         await asyncio.to_thread(keep_languages, photographs.index().folder, body.languages)
     except ConfigError as error:
         raise bad(str(error), "languages") from error
     except (OutputError, BusyError) as error:
-        logger.warning("the languages are not kept: %s", error)  # it names the folder, for whoever runs the server
+        logger.warning("the languages are not stored: %s", error)  # it names the folder, for whoever runs the server
         raise Refusal(409, "languages: the index cannot be written now", "languages") from error
 
 
@@ -105,7 +105,7 @@ def _accepted(request: Request) -> tuple[str, ...]:
 
 
 def _spoken(request: Request, photographs: Photographs | None, named: list[str]) -> tuple[str, ...]:
-    """Return the codes of the person's languages: named in the request, with the index, by the browser or the system.
+    """Return the codes of the person's languages: of the request, else of the index, the browser or the system.
 
     Raises:
         Refusal: a named language is unknown.
@@ -127,7 +127,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     if body.query is None and body.image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
     picture = None if body.image is None else read_data_uri(body.image, "image", service.limits)
-    index = photographs.index()  # of one state, whatever renews it meanwhile
+    index = photographs.index()  # one state, even if it is updated meanwhile
     selection = await _select(index, body)
     if body.query is not None:
         texts["query"] = selection.text
@@ -166,7 +166,7 @@ async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
 
 @router.get("/thumbnails/{id}", response_class=JpegResponse)
 async def thumbnail(id: str, photographs: Searched, service: Served) -> Response:
-    """Show a small picture of a photograph that a search found."""
+    """Show a thumbnail of a photograph that a search found."""
     return JpegResponse(await service.decoded(lambda: photographs.picture(id, THUMBNAIL)), headers=_CACHED)
 
 
@@ -196,7 +196,7 @@ async def _choose(models: Models, body: SearchRequest, texts: list[str], among: 
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: QueryLanguage) -> torch.Tensor:
-    """Return the embedding (D,) of a query: those of text and picture, added, minus that of the negative query."""
+    """Return the embedding (D,), length 1, of a query: text plus image minus negative query."""
     total = torch.zeros(service.models.tower.embedding_dim)
     if picture is not None:
         total += (await service.embed_pictures([picture], ["image"])).embeddings[0]

@@ -1,4 +1,4 @@
-"""`make_app`: the application, its addresses and the rules for all of them; `serve` runs it, and stops without loss.
+"""`make_app` builds the application; `serve` runs it, and finishes open requests before it stops.
 
 Programs send the key as `Authorization: Bearer KEY`, as clients of OpenAI's API do. A browser asks its user for a name
 and a password, and sends the key as the password (`Basic`), also with the addresses of images.
@@ -42,7 +42,7 @@ from pecl.serving.sockets import BACKLOG, allowed_hosts
 logger = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
-_LINGER = 0.3  # seconds in which a server that was told to stop takes earlier requests
+_LINGER = 0.3  # seconds that a stopping server still accepts requests
 _CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -81,10 +81,10 @@ def make_app(
     """Return the application.
 
     Args:
-        service: its work.
-        hosts: the names under which it answers, so that another site's page cannot reach a server of this machine
-            under a name of its own; None for any.
-        key: the key that requests must bring; None for a server that asks for none.
+        service: models, index, limits and metrics.
+        hosts: accepted names of the host, so that a page of another site cannot reach a server on this machine under
+            a name of its own (DNS rebinding); None for any.
+        key: the key that requests must send; None for no key.
         access_log: log a line per request, without its query.
     """
     app = FastAPI(
@@ -108,9 +108,9 @@ def make_app(
 
 @dataclass
 class Frame:
-    """The rules for every request: the name of the host, the key, the form of errors, the count, and the headers.
+    """Middleware for every request: host name, key, form of errors, metrics, and headers.
 
-    Its arguments are those of `make_app`, behind the application that answers.
+    `app` answers the requests; the other arguments are those of `make_app`.
     """
 
     app: ASGIApp
@@ -140,7 +140,7 @@ class Frame:
                 self._check(scope)
                 await self.app(scope, receive, send_on)
             except Exception as error:
-                if status != LEFT:  # half of an answer is out
+                if status != LEFT:  # a part of the answer has been sent
                     raise
                 answer = await answer_error(Request(scope), error)
                 await answer(scope, receive, send_on)
@@ -148,7 +148,7 @@ class Frame:
         counters.requests.labels(endpoint, status).inc()
         seconds = time.perf_counter() - start
         counters.request_seconds.labels(endpoint).observe(seconds)
-        if self.access_log:  # without its query, which may say what somebody searched for
+        if self.access_log:  # without the query, which may hold a search text
             path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
             client = scope["client"][0] if scope["client"] else "-"
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -164,14 +164,14 @@ class Frame:
             headers["connection"] = "close"
 
     def _check(self, scope: Scope) -> None:
-        """Raise Refusal for a wrong name of the host, or without the key; the time tells nothing about that."""
+        """Raise Refusal for a wrong host name or key; keys are compared in constant time."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         name, _, port = host.rpartition(":")
         name = name if port.isdecimal() and name else host
         if self.hosts is not None and name.lower() not in self.hosts:
             raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
-        if self.key is None or scope["path"] == "/health":  # those who watch over a server only learn that it runs
+        if self.key is None or scope["path"] == "/health":  # monitors need no key, and only learn that the server runs
             return
         given = headers.get("authorization", "")
         if not hmac.compare_digest(_presented(given), self.key):
@@ -181,7 +181,7 @@ class Frame:
 
 
 def _presented(value: str) -> bytes:
-    """Return the key that the header `Authorization` brings; b"" where it brings none."""
+    """Return the key in the header `Authorization`, or b""."""
     scheme, _, rest = value.strip().partition(" ")
     content = rest.strip().encode("latin-1")
     if scheme.lower() == "bearer":
@@ -193,10 +193,10 @@ def _presented(value: str) -> bytes:
 
 
 class Server(uvicorn.Server):
-    """A server that, told to stop, goes on for a moment, and answers what it took before it closes.
+    """A server that accepts requests for a moment after a stop signal, and answers all of them before it closes.
 
-    uvicorn closes its socket at once, and with it connections that the system holds for it. Its arguments are those of
-    `make_app`.
+    uvicorn alone closes its socket at once, and drops connections that wait in the system's backlog. The arguments are
+    those of `make_app`.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Server(uvicorn.Server):
 def serve(
     service: Service, listening: socket.socket, host: str, key: bytes | None = None, access_log: bool = False
 ) -> None:
-    """Answer requests until SIGTERM or SIGINT, then those that are under way, and return.
+    """Answer requests until SIGTERM or SIGINT, finish the open ones, and return.
 
     See `allowed_hosts` for `host`, and `make_app` for `key` and `access_log`.
 

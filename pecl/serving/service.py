@@ -1,8 +1,8 @@
 """`Service`: models, image tower, the two queues in front of them, limits and metrics, for all endpoints.
 
-Jobs that arrive within a few milliseconds are computed in one pass, by one thread: a `Batcher` is a queue. While a pass
-is computed the next one fills up, so under load no request waits for the window. The queue is bounded: a request that
-finds it full is refused at once. Metrics are in Prometheus' form.
+Jobs that arrive within a few milliseconds are computed in one pass, by one thread: a `Batcher` is their queue. While a
+pass runs the next one fills up, so under load no request waits for the window. The queue is bounded: while it is full,
+requests are refused at once. Metrics are in Prometheus' form.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Batcher(Generic[Job, Answer]):
     """Collects jobs for a function that answers many at once.
 
     Args:
-        process: called with the jobs of a pass; returns for each its answer, or the error that it ended in.
-        executor: calls `process`; one thread if several batchers must not compute side by side.
+        process: called with the jobs of a pass; returns the answer or the error of each.
+        executor: calls `process`; one thread if several batchers must not compute at the same time.
         limits: its `window`, `waiting` and `together` apply; a job of more than `together` is a pass of its own.
     """
 
@@ -90,7 +90,7 @@ class Batcher(Generic[Job, Answer]):
         """Return the answer to a job.
 
         Raises:
-            Refusal: 429, since too much waits already.
+            Refusal: 429, the queue is full.
             Exception: the error that `process` returned for this job.
         """
         most = self._limits.waiting
@@ -111,7 +111,7 @@ class Batcher(Generic[Job, Answer]):
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            left = self._queue[0].since + self._limits.window - loop.time()  # of the oldest job's window
+            left = self._queue[0].since + self._limits.window - loop.time()  # rest of the oldest job's window
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._enough.wait(), left)
             taken = self._take()
@@ -120,7 +120,7 @@ class Batcher(Generic[Job, Answer]):
             except Exception as error:
                 answers = [error] * len(taken)
             for waiting, answer in zip(taken, answers, strict=True):
-                if waiting.answer.done():  # whoever asked has gone
+                if waiting.answer.done():  # the client has gone
                     continue
                 if isinstance(answer, Exception):
                     waiting.answer.set_exception(answer)
@@ -188,7 +188,7 @@ class Service:
     async def embed_texts(self, job: TextJob) -> Embedded:
         """Return the embeddings of texts, computed together with those of other requests.
 
-        A long list of texts waits again after each pass, so that short ones are not kept waiting for all of it.
+        A long list of texts is queued again after each pass, so that short requests do not wait for all of it.
 
         Raises:
             Refusal: the queue is full, an adapter was unloaded, or a text is too long.
@@ -197,7 +197,7 @@ class Service:
         return Embedded(torch.cat([one.embeddings for one in answers]), sum(one.tokens for one in answers))
 
     async def embed_pictures(self, contents: Sequence[bytes], params: Sequence[str]) -> Embedded:
-        """Return the embeddings of N pictures, given as files; `params` are their names in the request.
+        """Return the embeddings of N images, given as the bytes of files; `params` are their names in the request.
 
         Raises:
             Refusal: one cannot be read, the queue is full, or there is no image tower.
@@ -211,11 +211,11 @@ class Service:
         return await self._pictures.submit(pixels)
 
     async def decoded(self, act: Callable[[], T]) -> T:
-        """Return the result of `act`, called in one of the two threads that read pictures: so many are in memory."""
+        """Return the result of `act`, called in one of two decoding threads: at most two images are in memory."""
         return await asyncio.get_running_loop().run_in_executor(self._decode, act)
 
     async def alone(self, act: Callable[[], T]) -> T:
-        """Return the result of `act`, called between two passes: for changes of the models."""
+        """Return the result of `act`, called between two passes, which may change the models."""
         return await asyncio.get_running_loop().run_in_executor(self._compute, act)
 
     def _embed_texts(self, jobs: list[TextJob]) -> list[Embedded | Exception]:
@@ -235,7 +235,7 @@ class Service:
         return [Embedded(part) for part in parts]
 
     def _counted(self, kind: str, jobs: Sequence[TextJob] | Sequence[PictureJob]) -> contextlib.AbstractContextManager:
-        """Count a pass; the body takes its seconds."""
+        """Count a pass; the returned context measures its seconds."""
         self.metrics.passes.labels(kind).observe(sum(map(len, jobs)))
         self.metrics.pass_requests.labels(kind).observe(len(jobs))
         return self.metrics.pass_seconds.labels(kind).time()

@@ -1,4 +1,4 @@
-"""The socket of a server: its address, and the names, key and files that go with it. Nothing here needs a library."""
+"""The socket of a server, its host names and its API key. Nothing here imports FastAPI or uvicorn."""
 
 import ipaddress
 import os
@@ -16,9 +16,9 @@ _KEY = re.compile(rb"[!-~]{16,512}")
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host` and `port`; port 0 is one that is free.
+    """Return a socket that listens on `host` and `port`; port 0 selects a free port.
 
-    Whoever connects waits until the server is started.
+    Clients can connect at once; they wait until the server has started.
 
     Raises:
         ConfigError: no such host, or the port is taken or not allowed.
@@ -26,16 +26,16 @@ def open_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:  # the latter of a host that cannot be the name of one
+    except (OSError, UnicodeError) as error:  # UnicodeError: an impossible host name
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise ConfigError(f"cannot listen on {quoted(host)} port {port}: {reason}") from error
 
 
 def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None:
-    """Return the names under which a server of this machine only answers, as requests write them in `Host`.
+    """Return the accepted values of the header `Host` if only this machine can reach the server, or None.
 
-    The address decides to which the socket is bound: `host` may be any name for it, such as `LOCALHOST` or `127.1`.
-    None is returned where other machines can reach the socket, which have names for it that are not known here.
+    The address of the socket decides, since `host` may be any name for it, such as `LOCALHOST` or `127.1`. The result
+    is None if other machines can reach the socket: their names for it are not known here.
     """
     text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
     address = ipaddress.ip_address(text)
@@ -45,7 +45,7 @@ def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None
 
 
 def address_of(listening: socket.socket) -> str:
-    """Return the address of a server, as a browser takes it."""
+    """Return the URL of a server for a browser."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -54,7 +54,7 @@ def read_key(path: str | Path) -> bytes:
     """Return the key in the only line of a file.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something else. The sentence does not repeat it.
+        ConfigError: the file cannot be read, or holds something else; the message does not repeat its content.
     """
     try:
         key = read_regular(path).strip()

@@ -1,4 +1,4 @@
-"""`Immich`: immich's own machine learning service, to which this server passes requests on."""
+"""`Immich`: immich's own machine learning service, to which this server forwards requests."""
 
 import asyncio
 import logging
@@ -26,10 +26,10 @@ class Immich:
     Args:
         upstream: its address; a name and password in it are sent as `Authorization: Basic`, and shown nowhere.
         model: immich's name of the model whose text tower is served.
-        patience: seconds that the service may take for its next bytes; the first time it fetches models.
+        patience: seconds to wait for the service's next bytes; at its first request it downloads models.
 
     Raises:
-        ConfigError: the address is none of HTTP.
+        ConfigError: the address is not an HTTP address.
     """
 
     def __init__(self, upstream: str, model: str, patience: float = 300.0) -> None:
@@ -43,7 +43,7 @@ class Immich:
             raise ConfigError(wanted)
         self.upstream = str(address.copy_with(userinfo=b"")).rstrip("/")
         self.model = model
-        self.open = 0  # requests that are passed on now
+        self.open = 0  # requests that are being forwarded
         self._auth = httpx.BasicAuth(address.username, address.password) if address.userinfo else None
         self.client = httpx.AsyncClient(
             auth=self._auth,
@@ -79,13 +79,13 @@ class Immich:
             raise Refusal(502, f"immich's service at {self.upstream} answered /ping with status {answer.status_code}")
 
     async def forward(self, request: Request, body: bytes, most: int) -> Response:
-        """Pass a request on, whose body was read, and return the answer.
+        """Forward a request, whose body was read before, and return the answer.
 
-        The request to the service ends when the client leaves.
+        The forwarded request is cancelled when the client disconnects.
 
         Raises:
-            Refusal: 429, `most` requests are passed on already; 499, the client left; 502 or 504, the service cannot
-                be reached, breaks off, gives no answer of HTTP, or is too slow.
+            Refusal: 429, `most` requests are being forwarded already; 499, the client left; 502 or 504, the service
+                cannot be reached, breaks off, gives no HTTP answer, or is too slow.
         """
         if self.open >= most:
             sentence = f"immich's service works on {most:,} requests already; try again"
@@ -94,7 +94,7 @@ class Immich:
         tasks = [asyncio.create_task(self._exchange(request, body)), asyncio.create_task(_leaving(request))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            done = next(task for task in tasks if task.done())  # an answer counts more than a client that leaves
+            done = next(task for task in tasks if task.done())  # an answer takes precedence over a disconnect
             return done.result()
         finally:
             self.open -= 1
