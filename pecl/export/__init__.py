@@ -1,1 +1,1 @@
-"""A trained language in the tools that people have: sentence-transformers, open_clip, ONNX, PEFT and the model hub."""
+"""Exports of a trained language: sentence-transformers, open_clip, ONNX, PEFT, immich and the model hub."""

@@ -1,6 +1,6 @@
 """The model card of published adapters: figures from the results of their runs, and the terms of text and towers.
 
-Terms are as their owners state them; `LICENSE-WEIGHTS.md` says the same of every file that is shipped.
+Terms are as their owners state them; `LICENSE-WEIGHTS.md` lists them for every shipped file.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def _eval_results(one: Published) -> list[EvalResult]:
             task_type="image-text-retrieval",
             dataset_type=data.dataset if data.dataset in DATASETS else "own",
             dataset_name=f"{_shown(data.dataset)} ({one.language}, {data.split['test']} captions)",
-            dataset_config=one.language,  # by which the hub tells the languages apart
+            dataset_config=one.language,  # by which the hub distinguishes the languages
             dataset_split="test",
             metric_type="recall_at_1",
             metric_name=f"{direction.replace('_', ' ')} recall@1",
@@ -163,7 +163,7 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
         uses = ["trained on"] * (name in learned) + ["measured on"] * (name in tested)
         lines.append(f"- {_shown(name)} ({' and '.join(uses)}): {terms_of(name)}")
     lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
-    other = " The terms of the data and of the towers bound what it may be used for." if licence == "other" else ""
+    other = " The terms of the data and of the towers limit their use." if licence == "other" else ""
     return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{other}"])
 
 
@@ -184,7 +184,7 @@ def _training(adapters: Sequence[Published]) -> str:
 def _shown(name: str) -> str:
     """Return the name of a data set, or the last part of each path in a user's own source (`a/x.en=a/x.cs`).
 
-    A card says nothing of the machine.
+    A card shows no paths of the machine.
     """
     return name if name in DATASETS else "=".join(Path(part).name for part in name.split("="))
 

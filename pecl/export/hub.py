@@ -1,8 +1,8 @@
-"""Adapters published on the model hub, or in a folder, fetched from there, and listed with their terms.
+"""Publish adapters on the model hub or in a folder, fetch them from there, and list adapters with their terms.
 
 A published folder holds a safetensors file per language, `README.md` (the model card, see `card`) and
-`pecl_adapters.json`: the language, SHA-256, run and tower of each file. `pull` pins the commit that it fetched, and
-compares each file with its SHA-256 and its tower.
+`pecl_adapters.json`: the language, SHA-256, run and tower of each file. `pull` records the commit that it fetched, and
+checks the SHA-256 and the tower of each file.
 """
 
 import os
@@ -40,11 +40,11 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
         sources: adapter files of `pecl train`, or folders of its results, whose adapters are all taken.
         target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see `is_folder`.
         licence: licence of the adapters, as the hub writes it.
-        private: whether only the owner sees a hub id that is new.
+        private: whether a new repository on the hub is private.
 
     Raises:
         WeightsError, DataError: as `find_adapters`.
-        OutputError: the folder exists already, or the hub does not take it.
+        OutputError: the folder exists already, or the hub refuses the upload.
     """
     adapters = find_adapters(sources)
     if is_folder(target):
@@ -69,9 +69,9 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
     """Fetch published adapters into a new folder and return their files, sorted by language.
 
     Args:
-        source: hub id, `id@revision` for one state of it, or a folder that `push` wrote; see `is_folder`.
+        source: hub id, `id@revision` for one revision, or a folder that `push` wrote; see `is_folder`.
         target: the folder to make; an existing folder of the same source and revision is checked and used.
-        tower: the text tower that they are to be used on; None leaves it unchecked.
+        tower: the text tower that the adapters must belong to; None skips this check.
 
     Raises:
         WeightsError: nothing can be fetched, a file is damaged, or the adapters belong to another tower.
@@ -145,10 +145,10 @@ def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str
 
 
 def is_folder(name: str) -> bool:
-    """Say whether a push or pull names a folder, not a model of the hub.
+    """Return whether the source or target `name` is a folder, not a hub id.
 
-    An id of the hub has one slash, and neither the id nor its first part is a path here: nothing is sent to a network
-    where a path can be meant.
+    A hub id has exactly one slash, and neither the id nor its first part exists as a path here: a name that may be a
+    path is never sent to the network.
     """
     is_path = name.startswith((".", "/", "~")) or name.count("/") != 1
     return is_path or os.path.exists(name) or os.path.isdir(name.partition("/")[0])

@@ -1,4 +1,4 @@
-"""The folder of a CLIP model that immich's machine learning service loads, with one language merged into the text side.
+"""The folder of a CLIP model for immich's machine learning service, with one adapter merged into the text tower.
 
 An adapter changes only the text tower, so photographs that immich has indexed stay as they are. A folder holds
 `config.json`, `textual/` with `model.onnx` and the tokenizer, and `visual/`. Every graph takes one text or image of
@@ -80,14 +80,14 @@ def export_immich(
     with a token of their language; for `is_mclip` see `ImmichModel`.
 
     Raises:
-        ConfigError: packages are missing, or the image tower prepares images in a way that immich lacks.
+        ConfigError: packages are missing, or immich lacks the image tower's preprocessing.
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
         RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
     """
     check_packages()
     tokenizer = contract.portable_tokenizer(text, with_prefix=True)
-    length = text.positions if text.family is not None and text.family.is_fixed else LENGTH  # of each text in immich
+    length = text.positions if text.family is not None and text.family.is_fixed else LENGTH  # of texts in immich
     settings: dict[str, Any] = {"embed_dim": text.embedding_dim, "text_cfg": {"context_length": length}}
     if text.clean == CANONICALIZE:  # immich cleans so before it looks for special tokens
         settings["text_cfg"]["tokenizer_kwargs"] = {"clean": CANONICALIZE}
@@ -127,8 +127,8 @@ def write_textual(
 class _Textual(nn.Module):
     """A text tower as a graph of one text: (1, L) int32 token ids to (1, D).
 
-    In front of the text, immich puts the language of its user interface behind the tokenizer's own token of English.
-    A tower that pools the first token needs the merged language there, and no other.
+    immich writes the language of its user interface before the text, after the tokenizer's own token of English. A
+    tower that pools the first token needs the merged language in its place, and no other.
     """
 
     def __init__(self, text: MultilingualTextEncoder, language: str | None) -> None:
@@ -153,7 +153,7 @@ class _Textual(nn.Module):
 
 
 def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np.ndarray]]:
-    """Return the length of texts of a textual model in tokens, its cleaning, and its embedding (D,), as immich does."""
+    """Return a textual model's length in tokens, its cleaning, and its function from text to (D,), as in immich."""
     import onnxruntime
     from tokenizers import Tokenizer
 
@@ -179,7 +179,7 @@ def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np
 
 
 def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) -> None:
-    """Compare a textual model with its tower, on texts as immich hands them on; `language` is as in `export_immich`."""
+    """Compare a textual model with its tower, on texts as immich passes them; `language` is as in `export_immich`."""
     with contract.opening("onnxruntime"):
         length, cleaned, embed = _opened(folder)
     longest, text.max_length = text.max_length, min(text.max_length, length)
@@ -194,7 +194,7 @@ def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) ->
         with text.speaking(language):
             for prefix in ("", "deu_Latn", "eng_Latn") if text.names_languages else ("",):
                 texts = contract.texts_for(text, has_prefix=True)
-                if prefix:  # which takes one of the tokens that a text is cut to
+                if prefix:  # the prefix takes one of the tokens that a text is cut to
                     del texts[contract.LONG]
                 contract.check("onnxruntime", partial(rows, prefix), expected, texts)
     finally:
@@ -202,7 +202,7 @@ def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) ->
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
-    """Return the preprocessing of images in open_clip's words; raise ConfigError if immich has no such preparation."""
+    """Return the preprocessing of images in open_clip's terms; raise ConfigError if immich lacks it."""
     settings = image.preprocessing
     if "input_size" in settings:
         return preprocessing_of(image)

@@ -1,8 +1,8 @@
-"""ONNX files of the towers: text of one language, or of all languages of a bank with an input `slots`; and images.
+"""ONNX files of an image tower, and of a text tower or a bank of languages, whose graph has an input `slots`.
 
 A folder holds `onnx/model.onnx` (inputs `input_ids`, `attention_mask`, and of a bank `slots`), `onnx/vision_model.onnx`
 (input `pixel_values`), the tokenizer, whose template puts the tower's prefix before every text, and `pecl_onnx.json`:
-which slot is which language, and how pictures are prepared. Embeddings have length 1.
+the language of each slot, and the preprocessing of images. Embeddings have length 1.
 """
 
 import contextlib
@@ -41,15 +41,16 @@ _ONE_FILE = 1 << 30  # bytes of weights; larger weights go into a second file: O
 def export_onnx(
     text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | None, target: str | Path, int8: bool = False
 ) -> Path:
-    """Write a text tower, an adapter merged into it, or a bank, and perhaps an image tower as ONNX files.
+    """Write a text tower or a bank, and optionally an image tower, as ONNX files.
 
-    The file of a bank takes the slot of each text; `int8` adds the text tower with dynamically quantised weights.
+    An adapter may be merged into the text tower. The graph of a bank takes the slot of each text. `int8` adds the text
+    tower with dynamically quantised weights.
 
     Raises:
-        ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be written by itself, or the
+        ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be exported, or the
             bank has adapters of several specs.
         OutputError: `target` exists already or cannot be written.
-        RunError: a tower has an operation that ONNX does not.
+        RunError: a tower has an operation that ONNX lacks.
     """
     check_packages()
     bank = text.single() if isinstance(text, AdapterBank) else None
@@ -92,7 +93,7 @@ class GatheredRows(SlotRows):
     one_by_one = False
 
     def choose(self, slots: torch.Tensor | None) -> None:
-        """Set the slots (B,) of the next pass, which in a graph have no values."""
+        """Set the slots (B,) of the next pass, which are symbolic in a graph."""
         groups: Any = SimpleNamespace(index=slots)
         self.groups = groups
 
@@ -112,7 +113,7 @@ class TextModule(nn.Module):
     """A text tower as a graph: (B, L) token ids of any padding, and with an adapter (B,) slots, to (B, D) of length 1.
 
     The graph pads, cuts and masks texts itself, as its tower does. `languages` are those of the slots, whose tokens the
-    graph puts first where the tower asks for them.
+    graph puts first if the tower needs them.
     """
 
     def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None, languages: Sequence[str] = ()) -> None:
@@ -141,8 +142,8 @@ class TextModule(nn.Module):
     ) -> torch.Tensor:
         """Return the embeddings (B, D), of length 1.
 
-        The mask (B, L) is read only in front of a text whose tokenizer puts nothing there: it tells padding on the left
-        from a text that begins by spelling the token of padding.
+        The mask (B, L) is used only if the tokenizer puts no token before a text: it distinguishes padding on the left
+        from a text that begins with the padding token.
         """
         ids, mask = self._shaped(self._moved(input_ids, attention_mask))
         extended = None  # by prompts of the adapter
@@ -175,7 +176,7 @@ class TextModule(nn.Module):
         if self.positions is not None:
             ids = F.pad(ids, (0, self.positions), value=self.padding)[:, : self.positions]
             return ids, torch.ones_like(ids)
-        if self.end is not None:  # nothing behind the first end of text
+        if self.end is not None:  # nothing after the first end-of-text token
             behind = ((ids == self.end).long().cumsum(1) == 0).sum(1, keepdim=True) + 1  # (B, 1)
             length = torch.minimum(length, behind)
         return ids, (places < length).long()
@@ -250,12 +251,12 @@ def write_graph(
     Args:
         module: module in evaluation mode.
         inputs: an example of each input.
-        shapes: the axes that vary, by input; None for a graph of inputs of just these sizes.
+        shapes: the variable axes of each input; None for a graph with inputs of exactly these sizes.
         path: the file; weights of more than `_ONE_FILE` bytes go into a second file next to it.
         names: other names of the inputs in the graph.
 
     Raises:
-        RunError: ONNX has no form of an operation, or the graph takes batches of only one size.
+        RunError: ONNX lacks an operation, or the graph takes batches of only one size.
     """
     weights = sum(tensor.nbytes for tensor in module.parameters())
     with warnings.catch_warnings(), contract.quiet(), torch.inference_mode(False), torch.no_grad():
@@ -274,10 +275,10 @@ def write_graph(
             )
         except torch.onnx.errors.OnnxExporterError as error:
             cause: BaseException = error
-            while cause.__cause__ is not None:  # torch's own sentence advises how to extend torch
+            while cause.__cause__ is not None:  # torch's own message advises how to extend torch
                 cause = cause.__cause__
             raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(cause)[:300]})") from error
-    if shapes is not None:  # torch can fix the size of a batch
+    if shapes is not None:  # torch may have fixed the batch size
         import onnx
 
         graph = onnx.load(path, load_external_data=False).graph

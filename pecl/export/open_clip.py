@@ -36,12 +36,12 @@ _TOLERANCE = 1e-5  # for W pinv(W) b against b, relative to the largest |b|
 
 
 def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target: str | Path) -> Path:
-    """Write both towers, an adapter merged into that of text, as a folder of open_clip.
+    """Write both towers as a folder of open_clip; an adapter must be merged into the text tower before.
 
     The folder holds its own absolute path, by which open_clip finds the text tower's shape: it cannot be moved.
 
     Raises:
-        ConfigError: open_clip has no such tower; the sentence names the part that it cannot hold.
+        ConfigError: open_clip has no such tower; the message names the part that it cannot hold.
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
     """
@@ -119,9 +119,9 @@ def _write(
     preprocessing: dict[str, Any],
     config: Any = None,
 ) -> Path:
-    """Write the files; `config` is that of a text tower around an encoder of transformers.
+    """Write the files; `config` is that of the encoder in a text tower with `hf_model_name`.
 
-    While the folder is checked it has another name, which its config then holds.
+    While the folder is checked, it has a temporary name, which its config then contains.
     """
     tokenizer = contract.portable_tokenizer(text, with_prefix=True)
     clean = {"": WHITESPACE, LOWER: WHITESPACE_LOWER}.get(text.clean, text.clean)  # open_clip cleans white space always
@@ -147,7 +147,7 @@ def _write(
 
 
 def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> None:
-    """Compare the embeddings of a folder, opened by open_clip and by pecl, with the tower's of texts so cleaned."""
+    """Compare a folder, opened by open_clip and by pecl, with the tower, on texts cleaned by `clean`."""
     texts = contract.texts_for(text, has_prefix=True, pads_by_token=not text.shapes_texts)
     if not contract.is_there("open_clip", "open_clip"):
         return
@@ -172,7 +172,7 @@ def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> Non
 def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     """Return the backbone with the head's bias in its last LayerNorm, and the head's weight (D, d).
 
-    Raise ConfigError if the head is not one linear layer, the pooling passes no constant on, or W has not full rank.
+    Raise ConfigError if the head is not one linear layer, the pooling changes constants, or W lacks full row rank.
     """
     if text.pooling not in POOLERS or not isinstance(text.head, nn.Linear):
         found = f"{text.pooling} and {type(text.head).__name__}"
@@ -196,7 +196,7 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
 
 
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
-    """Return how a model of timm prepares images, in open_clip's words; raise ConfigError if it crops."""
+    """Return the preprocessing of a model of timm in open_clip's terms; raise ConfigError if it crops."""
     settings = image.preprocessing
     mode, share = settings.get("crop_mode"), settings.get("crop_pct")
     if mode not in RESIZING or share != 1:

@@ -1,8 +1,7 @@
 """Adapters in PEFT's format that name an encoder which PEFT can load, and the parts of adapters that PEFT cannot hold.
 
-PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Parts behind the encoder, such as a head,
-and texts put before a text belong to the code that pools the tokens; sentence-transformers' folders have a place for
-them.
+PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Parts after the encoder, such as a head,
+and text prefixes belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
 """
 
 from functools import partial
@@ -82,10 +81,10 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
 def write_encoder_adapter(
     folder: Path, adapter: AdapterFile, tower: MultilingualTextEncoder, base: str | Path | None
 ) -> str:
-    """Write an adapter's changes to the encoder in PEFT's format, without parts behind the encoder and texts.
+    """Write an adapter's changes to the encoder in PEFT's format, without parts after the encoder and text prefixes.
 
-    Return PEFT's source of the encoder. A tower that names languages gets a tokenizer of the adapter's language. Raise
-    ConfigError if the adapter changes something in the encoder that PEFT cannot hold, or nothing.
+    Return the folder or hub id of the encoder for PEFT. A tower that names languages gets a tokenizer of the adapter's
+    language. Raise ConfigError if the adapter changes nothing in the encoder, or something that PEFT cannot hold.
     """
     attached = attach(tower, adapter.configs, seeds=())
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
@@ -105,7 +104,7 @@ def write_encoder_adapter(
 
 
 def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
-    """Return the sentence that says which parts of an adapter PEFT's format cannot hold."""
+    """Return the error message about the parts of an adapter that PEFT's format cannot hold."""
     parts = ", ".join(config.kind for config in beyond) or "an adapter without lora or word_embeddings"
     return (
         f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora "

@@ -1,8 +1,8 @@
 """Folders that `sentence_transformers.SentenceTransformer(folder)` opens: both towers, text only, or an adapter only.
 
-Both towers lie in one Router, which sends texts through the text tower and pictures through the image tower. Text only
-has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter only names the encoder
-that it belongs to; a head, which it changes behind the encoder, is written whole.
+Both towers lie in one Router, which sends texts through the text tower and images through the image tower. A text-only
+folder has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter-only folder names
+the encoder that it belongs to; a head after the encoder that the adapter changes is written whole.
 
 The image tower is a Transformer over transformers' classes and a Dense: timm's models go into `timm_wrapper`, the
 vision halves of CLIP and SigLIP as they are. open_clip's own towers have no class in transformers.
@@ -31,7 +31,7 @@ ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (tas
 
 
 def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, target: str | Path) -> Path:
-    """Write a text tower, an adapter merged into it, and perhaps an image tower as a folder of sentence-transformers.
+    """Write a text tower, perhaps with a merged adapter, and optionally an image tower for sentence-transformers.
 
     Raises:
         ConfigError: a tower has a layer that the layout cannot hold.
@@ -69,7 +69,7 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
     `base` is a folder that `export_towers` wrote of the plain `tower`, or a hub id.
 
     Raises:
-        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the sentence names them.
+        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the message names them.
         WeightsError: `base` holds another tower.
         OutputError: `target` exists already or cannot be written.
     """
@@ -91,7 +91,7 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
 
 
 def _image_parts(tower: ImageEncoder) -> list[export.Part]:
-    """Return the modules of an image tower: Transformer, those of the head, and the one that scales to length 1.
+    """Return the modules of an image tower: Transformer, those of the head, and the normalization to length 1.
 
     Raise ConfigError if its backbone has no class in transformers.
     """

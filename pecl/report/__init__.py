@@ -1,1 +1,1 @@
-"""Reports on results: tables, plots, a page."""
+"""Reports of results: tables, plots, and an HTML page."""

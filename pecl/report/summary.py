@@ -22,11 +22,11 @@ from pecl.report.tables.table import (
 from pecl.results.result import Result
 
 LINES = 64
-_FAILURES = 5  # lines on runs that are not complete
+_FAILURES = 5  # maximum lines about incomplete runs
 _LEGEND = (
-    "R@1, mean of both directions, ± deviation over seeds; gain over zero-shot with 95 % interval over test items; gap "
-    "closed: of English less zero-shot. text: distilled from it; held-out, validation, last: the weights kept "
-    "(docs/reports.md)."
+    "R@1: mean of both directions, ± standard deviation over seeds. Gain: over zero-shot, with 95 % interval over test "
+    "items. Gap closed: share of the gap from zero-shot to English. text: distilled from text. held-out, validation, "
+    "last: how the weights were chosen (docs/reports.md)."
 )
 _TRAINED = (
     Column("code", "{language}"),  # shorter than "language": the rows are as wide as a terminal
@@ -47,7 +47,7 @@ _EVALUATED = (
 def summary_tables(results: Sequence[Result]) -> list[Table]:
     """Return a table per data set and gallery of complete results: the best candidate of each language and method.
 
-    Validation chooses it. The plain tower has a row where a language was not trained.
+    Validation chooses the best candidate. A language without training has a row for the plain tower.
     """
     tables = []
     for group, own in by_group(results).items():
@@ -82,7 +82,7 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
         (table, table.texts, f", text tower {tower}" if len({own for own in towers if own[0] == title}) > 1 else "")
         for table, (title, tower) in zip(tables, towers, strict=True)
     ]
-    most, kept = LINES, len(tables)  # rows of a table, and tables
+    most, kept = LINES, len(tables)  # maximum rows per table, and number of tables
     while True:
         said = [line for one in shown[:kept] for line in _lines(*one, most)]
         said += [f"{len(tables) - kept} more data sets and galleries: pecl report"] if kept < len(tables) else []
@@ -92,10 +92,10 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
 
 
 def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
-    """Return a table as lines: scores of evaluations, or `most` rows of trainings; a blank one at the end."""
+    """Return a table as lines: scores of evaluations, or `most` rows of trainings; the last line is blank."""
     runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
     title = shortened(f"== {table.heading[0]}{tower}, {runs} ==")
-    if table.columns == _EVALUATED:  # which need no table: each language with its score
+    if table.columns == _EVALUATED:  # no table: each language with its score
         methods = texts.groupby("method", sort=False)
         scores = [f"{name}: {', '.join(own['code'] + ' ' + own['score'])}" for name, own in methods]
         return [title, *(line for one in scores for line in wrapped(one).splitlines()), ""]

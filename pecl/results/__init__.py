@@ -1,1 +1,1 @@
-"""Results of runs: their form (`result`, `parts`), and the folder with them and the files next to them."""
+"""Results of runs: their fields and JSON (`result`, `parts`), and the folder that holds them (`folder`)."""

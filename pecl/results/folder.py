@@ -1,10 +1,10 @@
-"""An experiment folder: complete results, the files that a config names, files next to results, saved states, locks.
+"""An experiment folder: results and the files next to them, files that a config names, saved states, and locks.
 
-A lock is on `<out>/.<run id>.lock` (see `pecl.files.locked`). If a file system does not carry locks from one host to
-the other, two hosts may do one run twice; files stay whole, as every write is atomic.
+A lock is on `<out>/.<run id>.lock` (see `pecl.files.locked`). On a file system whose locks do not reach other hosts,
+two hosts may compute the same run; files stay whole, as every write is atomic.
 `splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
 `retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`. It is large
-and can be made again, so it need not be kept: everything else works without it.
+and may be deleted: only that page needs it, and another run makes it again.
 """
 
 import contextlib
@@ -38,9 +38,9 @@ Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> item
 
 
 def find_result(config: ExperimentConfig) -> Result | None:
-    """Return the result of a training of this config with any status and data; None without one.
+    """Return the result of a training of this config, with any status and data, or None.
 
-    A damaged one counts as none, with a warning: it will be written again.
+    A damaged result counts as missing, with a warning: it will be written again.
 
     Raises:
         DataError: it is of a newer version of pecl.
@@ -58,7 +58,7 @@ def find_result(config: ExperimentConfig) -> Result | None:
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
     """Return the complete result of a training of this config on the present data and files, if any.
 
-    `hashes` returns those of a config's present data, such as `experiment.inputs.training_hashes`.
+    `hashes` returns the hashes of a config's present data, such as `experiment.inputs.training_hashes`.
 
     Raises:
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
@@ -81,11 +81,11 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
 
 
 def file_hashes(config: ExperimentConfig) -> dict[str, str]:
-    """Return field -> SHA-256 of the file, or of the names and files of the folder, that it names.
+    """Return the SHA-256 of each local file, or of a folder's names and files, by the field that names it.
 
-    A field that names no local file, such as a tower of the model hub, is left out; readers of a file report it as
-    missing. Data sets and training text are known by their captions, see `experiment.inputs.training_hashes`, and
-    plug-ins by the content that this process has run.
+    A field without an existing local file, such as a tower of the model hub, is left out; the reader of a missing file
+    reports it. Data sets and training text are identified by their captions, see `experiment.inputs.training_hashes`,
+    and plug-ins by the content that this process has run.
 
     Raises:
         DataError: a file cannot be read.
@@ -117,12 +117,12 @@ def _digest_of(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    """Return a file's digest, made once while it stays as it is: the runs of a grid share their towers."""
+    """Return a file's SHA-256, cached until its size or time changes: the runs of a grid share their towers."""
     return sha256_file(path)
 
 
 def has_threads_of(config: ExperimentConfig, result: Result) -> bool:
-    """Say whether a result was made with as many threads as a config asks for; a config that names none takes any."""
+    """Return whether a result was made with the config's number of threads; a config without one accepts any."""
     return config.threads in (None, result.environment.machine.threads)
 
 
@@ -139,7 +139,7 @@ def write_manifest(out: str | Path, manifest: Mapping[str, Any]) -> str:
 
 
 def read_manifest(result: Result) -> dict[str, Any] | None:
-    """Return the manifest of a training's split, or None where its file is not there or the result names none.
+    """Return the manifest of a training's split, or None if its file is missing or the result names none.
 
     Raises:
         DataError: the file is damaged.
@@ -162,7 +162,7 @@ def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
 
 
 def read_retrieved(result: Result) -> Nearest | None:
-    """Return the items that a run retrieved for its test captions, or None where their file is not there.
+    """Return the items that a run retrieved for its test captions, or None if their file is missing.
 
     Raises:
         DataError: the file is damaged.
@@ -176,7 +176,7 @@ def _retrieved_path(out: str | Path, name: str) -> Path:
 
 
 def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
-    """Return a part of the JSON at `path`, None where there is no file."""
+    """Return a part of the JSON at `path`, or None if there is no file."""
     try:
         return part(load_json(path))
     except FileNotFoundError:
@@ -186,9 +186,9 @@ def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> 
 
 
 def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int) -> Path:
-    """Return the path of the saved state of `runs` that are trained side by side with so many threads.
+    """Return the path of the saved state of `runs`, which are trained in one pass with `threads` threads.
 
-    `identity` is also that of its data.
+    `identity` is a hash of the configs and their data.
     """
     return Path(out) / _STATES / f"{runs[0]}-{sha256_json([list(runs), identity])[:16]}-{threads}.safetensors"
 
@@ -210,7 +210,7 @@ def remove_states(out: str | Path, run: str) -> None:
 
 
 def tidy(out: str | Path, run: str) -> None:
-    """Remove what a process that was killed after its result left of the complete run `run`: its state and lock."""
+    """Remove the state and lock of the complete run `run`, left by a process that was killed after its result."""
     if has_states(out) or _path(out, run).exists():
         # a folder that cannot be written stays as it is; leaving removes the lock's file
         with contextlib.suppress(BusyError, OutputError), hold(out, [run]):
@@ -218,7 +218,7 @@ def tidy(out: str | Path, run: str) -> None:
 
 
 def has_states(out: str | Path) -> bool:
-    """Say whether any training of this folder is unfinished, or was killed before it removed its state."""
+    """Return whether any training of this folder is unfinished, or was killed before it removed its state."""
     return (Path(out) / _STATES).is_dir()
 
 
@@ -228,10 +228,10 @@ def _path(out: str | Path, run: str) -> Path:
 
 @contextlib.contextmanager
 def hold(out: str | Path, runs: Sequence[str], wait: bool = False) -> Iterator[None]:
-    """Hold the locks of `runs`, in sorted order, so that two who wait cannot wait for each other.
+    """Hold the locks of `runs`, taken in sorted order, so that two processes cannot deadlock.
 
-    The experiment folder `out` is made where it is missing, and after an error removed by its maker if it is empty.
-    With `wait`, another process is waited for instead of an error.
+    A missing experiment folder `out` is created, and removed again after an error if it is empty. With `wait`, wait for
+    another process instead of raising BusyError.
 
     Raises:
         BusyError: another process holds one of them; it is named.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
-_CODE = (":/", ":(top,exclude)results", ":(top,exclude)pecl/adapters/shipped")  # what changes results of later runs
+_CODE = (":/", ":(top,exclude)results", ":(top,exclude)pecl/adapters/shipped")  # code that can change results
 _STATUS = Path("/proc/self/status")
 
 
@@ -51,7 +51,7 @@ class GalleryRecord:
 
     kind: Text  # images, or english (captions)
     size: Whole  # number of its items
-    # for each test caption the place of its item in the gallery, where an item has several captions
+    # position in the gallery of each test caption's item, if items have several captions
     items: Ranks | None = field(default=None, repr=False)
 
     @property
@@ -68,7 +68,7 @@ class TrainingTextRecord:
     # SHA-256 of each column of captions; None for a column that was not there
     sha256: Mapping[Text, Text | None] = field(repr=False)
     provenance: Mapping[Text, Any] = field(repr=False)
-    # number of pairs with a photograph that were trained on next to it; None for only text
+    # number of training pairs with a photograph next to the text; None for text only
     photographs: Whole | None = None
 
 
@@ -86,15 +86,15 @@ class DataDescription:
     provenance: Mapping[Text, Any] = field(repr=False)  # origin of the captions and images
     gallery: GalleryRecord
     translations: TrainingTextRecord | None = None
-    # name of the file in `splits/` that repeats the split, without `.json`; None in evaluations
+    # name of the file in `splits/` with the split, without `.json`; None in evaluations
     manifest: Text | None = None
     # number of test items that repeat an earlier one, which makes the right item ambiguous: of the `gallery`, and of
     # `queries` with another item. Counts of 0 are left out; None if all are.
     duplicates: Mapping[Text, Whole] | None = None
     # SHA-256 of the local files that the config names, by field, such as `start`; None without any
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
-    # the text unlike the training text that is measured as the part `other_text`: its data set, split, language, number
-    # of texts, and SHA-256 of its columns; None if none is
+    # text unlike the training text, which is measured as the part `other_text`: its data set, split, language, number
+    # of texts, and SHA-256 of its columns; or None
     other_text: Mapping[Text, Any] | None = field(default=None, repr=False)
 
 
@@ -121,14 +121,14 @@ class AdapterDescription:
     spec: Text  # its kinds and options, as text
     trainable: Whole  # number of its parameters for one language
     total: Whole  # number of parameters of the plain tower
-    share: Number  # the former relative to the latter
-    # SHA-256 of its file, by which a result names its adapter; None where it names none
+    share: Number  # trainable / total
+    # SHA-256 of its file; None if the result names no file
     sha256: Text | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class FleetRecord:
-    """Number of configs that were trained side by side, and the slot of this one."""
+    """Number of configs that were trained in one pass, and the slot of this config."""
 
     size: Whole
     slot: Whole
@@ -195,7 +195,7 @@ def environment() -> Environment:
 
 
 def peak_memory_mb(device: "torch.device") -> float:
-    """Return the most memory that this process has held so far, in MiB: on the GPU if one is used."""
+    """Return the peak memory of this process so far, in MiB; on the GPU if `device` is one."""
     if device.type == "cuda":
         import torch
 
@@ -204,7 +204,7 @@ def peak_memory_mb(device: "torch.device") -> float:
 
 
 def process_peak_mb() -> float:
-    """Return the most memory that this process itself has held so far, in MiB, pages of files that it read included."""
+    """Return the peak memory of this process so far, in MiB, including pages of files that it read."""
     if _STATUS.exists():  # Linux, where `ru_maxrss` begins with the peak of the process that started this one
         held = (line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         if (kib := next(held, None)) is not None:

@@ -1,4 +1,4 @@
-"""`Result`: the outcome of one run, with everything needed to believe its numbers; and its file, one JSON per run.
+"""`Result`: the outcome of one run, with the evidence for its numbers; and its file, one JSON per run.
 
 The JSON (schema 1) has the fields of `Result` under their names, and `sha256`, its `digest`; `ranks` are those of the
 test items, for intervals.
@@ -39,25 +39,25 @@ class DamagedResultError(DataError):
     """A result's file is cut short, overwritten or no result at all."""
 
 
-_ABSENT: Any = None  # in failed and interrupted runs, which no table takes
+_ABSENT: Any = None  # in failed and interrupted runs, which no table includes
 
 
 @dataclass(frozen=True, repr=False)
 class Result:
     """The outcome of one run.
 
-    Fields after `environment` are None where a run failed or was interrupted, and those after `peak_memory_mb` in an
+    Fields after `environment` are None if the run failed or was interrupted, and those after `peak_memory_mb` in an
     evaluation too; an evaluation of an adapter file has `adapter`.
 
     Attributes:
         run_id: identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`.
-        error: why a failed run failed.
+        error: error message of a failed run.
         metrics: part (val, test) -> stage (zero_shot, final, best) -> measurements.
         subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
         all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
             the stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
-        steps: training steps; for an interrupted run, those that are kept.
+        steps: training steps; for an interrupted run, those that were saved.
         best_step: step whose weights were kept.
         closed_form: the heads that were solved, at the start and the end; None without any.
         path: file that it was read from or written to; no part of its JSON, and not compared.
@@ -124,7 +124,7 @@ class Result:
     def recall(self, part: str = "test", stage: str | None = None, k: int = 1, direction: str | None = None) -> float:
         """Return recall@k, in [0, 1]: k is 1, 5 or 10, part and stage are as in `measured`.
 
-        By default it is the mean over both directions, else that of one, such as text_to_image.
+        By default it is the mean over both directions; `direction` selects one, such as text_to_image.
 
         Raises:
             KeyError: it was not measured.
@@ -137,7 +137,7 @@ class Result:
         return sum(recalls) / len(recalls)
 
     def ranks(self, direction: str, part: str = "test", stage: str | None = None) -> Sequence[int]:
-        """Return for each query of a direction the rank of its best correct item, from 1.
+        """Return the rank, from 1, of the best correct item of each query of a direction.
 
         Raises:
             KeyError: they were not recorded; those of the val part never are.
@@ -148,10 +148,10 @@ class Result:
         return tuple(_find(_find_stage(found, stage), "direction", direction))
 
     def hits(self, stage: str | None = None) -> np.ndarray:
-        """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
+        """Return (N,): the share of the two directions in which a test item has rank 1; its mean is mean recall@1.
 
-        With several captions per image the item is the image, whose captions are drawn together: theirs are added up,
-        and weighted so that the direction counts for half, as in the metric. The stage is as in `measured`.
+        With several captions per image the item is the image: the hits of its captions are added up, and weighted so
+        that their direction counts half, as in the metric. For `stage` see `measured`.
         """
         gallery = self.data.gallery
         of_items, of_texts = (
@@ -164,7 +164,7 @@ class Result:
 
     @property
     def gains(self) -> np.ndarray:
-        """(N,): for each test item its hits after training less those of the tower without adapter."""
+        """(N,): hits of each test item after training, less its hits with the plain tower."""
         return self.hits("best") - self.hits("zero_shot")
 
     @property
@@ -191,7 +191,7 @@ class Result:
 
     @classmethod
     def from_json(cls, document: Any, where: str | Path = "result") -> "Result":
-        """Return the result that a JSON object holds; keys that are unknown are passed over.
+        """Return the result that a JSON object holds; unknown keys are ignored.
 
         `where` is its file, for messages and as its `path`; a file must have its checksum.
 
@@ -238,9 +238,9 @@ def run_name(config: ExperimentConfig, run_id: str, kind: str = "train") -> str:
 
 
 def training_path(config: ExperimentConfig) -> Path:
-    """Return the path of the result of a training of `config`, whether it is there or not.
+    """Return the path of the result of a training of `config`, whether it exists or not.
 
-    It takes no listing of the folder, so a grid can ask for thousands.
+    It does not list the folder, so a grid can call it thousands of times.
     """
     return Path(config.out) / f"{run_name(config, config.run_id())}.json"
 
@@ -278,10 +278,10 @@ def read_result(path: str | Path) -> Result:
 
 
 def verify(result: Result, adapter: Path | None = None) -> None:
-    """Refuse a training unless `adapter`, by default `result.adapter_path`, is the file that it names by its SHA-256.
+    """Check that `adapter`, by default `result.adapter_path`, has the SHA-256 that a training's result names.
 
     Raises:
-        WeightsError: it names none, or the file is missing or another.
+        WeightsError: the result names no SHA-256, or the file is missing or another.
     """
     if result.adapter.sha256 is None:
         raise WeightsError(f"{where(result)} does not name its adapter file by its SHA-256; run it again")
@@ -294,9 +294,9 @@ def where(result: Result) -> str:
 
 
 def collect(folders: Sequence[str | Path]) -> list[Result]:
-    """Return the results below `folders`, or the result files that are named, sorted by run id, each run once.
+    """Return the results below `folders`, which may also be result files, sorted by run id, each run once.
 
-    In folders, a result's file is known by its name, which ends in a run id; other files are ignored.
+    In a folder, only JSON files whose name ends in a run id are read.
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.

@@ -1,8 +1,8 @@
-"""The results as one HTML page that needs nothing else: tables, plots, commands, versions, and retrieved items.
+"""Results as one self-contained HTML page: tables, plots, commands, versions, and retrieved items.
 
-Of the items that test captions retrieved before and after training it shows those of the captions that changed most,
-gains and losses alike, and a sample of the others. Captions and pictures are read from the data sets, since results
-hold only indices, and only where the data are those of the run.
+It shows the items that test captions retrieved before and after training: for the captions whose rank changed most, up
+or down, and for a sample of the others. Results hold only indices, so captions and images are read from the data sets,
+and shown only if the data are still those of the run.
 """
 
 import base64
@@ -34,9 +34,9 @@ from pecl.results.folder import Nearest, read_manifest, read_retrieved
 from pecl.results.result import Result
 
 FILE = "index.html"
-_PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as the page's
+_PIXELS = 130  # per inch of a plot: 8-point letters then have the size of the page's text
 FOUND_AT = (1, 5, 10)  # a caption is found if its item is among the first k
-_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB per photograph
+_SIZE = 120  # pixels of an image's longer side; about 4 KiB per image
 ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
 
 
@@ -50,8 +50,8 @@ def write_page(
 ) -> Path:
     """Write the page of `results`, their tables and plots to `folder`/index.html, atomically, and return its path.
 
-    Each language and route shows `captions` test captions; 0 leaves the gallery out. `data_dir` is the root of the data
-    sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
+    Each language and route shows `captions` test captions; 0 omits the gallery. `data_dir` is the root of the data sets
+    with captions and images; by default that of each run, or $PECL_DATA_DIR.
 
     Raises:
         DataError: an image is damaged; nothing is written then.
@@ -107,10 +107,10 @@ def _frames(results: Sequence[Result]) -> tuple[Frame, Frame]:
 
 
 def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]:
-    """Return the places of at most `limit` captions, in order.
+    """Return the positions of at most `limit` captions, ascending.
 
-    A half of three quarters are those whose rank gained most by its ratio, the other half those that lost most; the
-    rest is evenly distributed over the captions in between.
+    Three eighths are the captions whose rank improved by the largest ratio, three eighths those whose rank worsened by
+    the largest ratio; the rest is spread evenly over the captions in between.
     """
     if limit >= len(before):
         return list(range(len(before)))
@@ -126,8 +126,8 @@ class Gallery:
 
     Attributes:
         groups: groups of cards, one per language and method.
-        pictures: the pictures that cards name by number: small, as data: URIs.
-        notes: reasons for runs left out: their data are not at hand, or are not those that they were made with.
+        pictures: thumbnails as data: URIs; cards refer to them by number.
+        notes: runs that are left out, with the reason: their data are missing, or have changed.
 
     Raises:
         DataError: an image is damaged.
@@ -161,11 +161,11 @@ class Gallery:
         wanted = [one if kind == "english" else not_none(data.image_index, "image_index")[one] for one in test]
         places = choose(before, after, limit)
         items = sorted({item for p in places for item in (wanted[p], *retrieved["zero_shot"][p], *retrieved[BEST][p])})
-        # English captions keep their index in the data set, for two of them may read the same.
+        # English captions keep their index in the data set, since two of them may be equal.
         shown = {item: item for item in items}
         if kind != "english":
             images = not_none(data.images, "images")
-            ids = images.ids  # drawn scenes make theirs at each asking
+            ids = images.ids  # drawn scenes compute theirs at each access
             for item in items:
                 shown[item] = self._numbers.setdefault((result.config.dataset, ids[item]), len(self.pictures))
                 if shown[item] == len(self.pictures):
@@ -178,7 +178,7 @@ class Gallery:
                 "before": [shown[item] for item in retrieved["zero_shot"][place]],
                 "after": [shown[item] for item in retrieved[BEST][place]],
                 "ranks": [before[place], after[place]],
-                # where the query is another text than the caption
+                # if the query is not the caption itself
                 **({"query": getattr(data, query)[test[place]]} if query != "target" else {}),
             }
             for place in places
@@ -203,9 +203,9 @@ class Gallery:
 def _data(
     result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None
 ) -> tuple[ParallelCaptions, list[int], Nearest]:
-    """Return the data of a run, the indices of its test captions, and what they retrieved.
+    """Return the data of a run, the indices of its test captions, and the items that they retrieved.
 
-    Raise DataError where a part is missing, or is not what the result was made from.
+    Raise DataError if a part is missing, or differs from the data of the run.
     """
     manifest, retrieved = read_manifest(result), read_retrieved(result)
     if manifest is None or retrieved is None:

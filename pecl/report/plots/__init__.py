@@ -1,8 +1,8 @@
-"""Pictures of results as PNG and SVG: one table of plots, one style, equal results give equal bytes.
+"""Plots of results as PNG and SVG in one style; equal results give equal bytes.
 
-Every plot carries its gallery, metric, number of test captions, seeds and the ids of its runs: the first four under the
-axes, all of them in the file's metadata and in `captions.md`. A plot whose data are not there is not drawn, and
-`draw_plots` says why.
+Every plot states its gallery, metric, number of test captions, seeds and run ids: the first four below the axes, all of
+them in the file's metadata and in `captions.md`. If the data of a plot are missing, it is not drawn, and `draw_plots`
+gives the reason.
 """
 
 import logging
@@ -35,7 +35,7 @@ PLOTS: dict[str, Callable[[Group, list[Result], Sequence[Result]], Plot]] = {
 
 @dataclass
 class Drawing:
-    """The plots that were drawn, and the reason for each one that was not."""
+    """The plots that were drawn, and the reason for each plot that was not."""
 
     plots: list[Plot] = field(default_factory=list)
     not_drawn: dict[str, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def draw_plots(results: Sequence[Result]) -> Drawing:
                 plots.append((group, draw(group, [run for _, runs in parts for run in runs], results)))
             except NotDrawn as reason:
                 reasons.append(str(reason))
-        if len(plots) > 1:  # told apart by data set and gallery in their names, or else by a number
+        if len(plots) > 1:  # their names differ by data set and gallery, or else by a number
             titles = [
                 re.sub(r"[^a-z0-9]+", "-", f"{name} {group.title}".lower().replace(",", "")) for group, _ in plots
             ]
@@ -79,7 +79,7 @@ def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     check_writable(folder)
     paths = [write_bytes(folder / f"{one.name}.{kind}", one.render(kind)) for one in drawing.plots for kind in FORMATS]
-    # No JSON: the folder may lie among results, whose every JSON file is read as one.
+    # No JSON: the folder may lie among results, where JSON files are read as results.
     said = [
         f"**{escape_markdown(one.title)}** (`{one.name}`). {escape_markdown(one.said())}\n" for one in drawing.plots
     ]

@@ -22,13 +22,13 @@ from pecl.report.tables.groups import grouped
 from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
 
-_ROW, _SMALL_ROW = 0.17, 0.105  # inches: height of one method's row, alone and where there are many
-_MANY = 40  # rows of one panel; more come in `_ACROSS` panels, with the best method of each language
+_ROW, _SMALL_ROW = 0.17, 0.105  # inches: height of a method's row, in a figure with few rows and with many
+_MANY = 40  # maximum rows of one panel; more are drawn in `_ACROSS` panels, with the best method per language
 _ACROSS = 3
 _BETWEEN = 0.8  # rows between two languages
 _LINE, _APART = 0.115, 0.07  # inches: a line of an adapter's name, and the space between two names
-_NAMES = 6.5  # points, of adapters' names
-_SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # named by methods and pairs
+_NAMES = 6.5  # points: size of adapters' names
+_SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # stated by methods and numbers of pairs
 
 
 def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
@@ -43,7 +43,7 @@ def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     )
     figure, rows = _panels(best, caption)
     size = 2.5 if len(figure.axes) > 1 else 4.5
-    # larger and above, so that it is a ring around an equal value after training
+    # larger and on top: a ring around an equal value after training
     ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 0.25 * size, "zorder": 3}
     for place, y, one in rows:
         before = style.estimate(one.runs[0].hits("zero_shot"))
@@ -100,7 +100,7 @@ def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result])
 
 
 def _legible(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
-    """Return the candidates that a figure has room for, and a sentence on the others: the best of each language."""
+    """Return all candidates if a figure has room for them, else the best per language and a sentence that says so."""
     ordered = by_gain(candidates)
     if len(ordered) <= _MANY:
         return ordered, ""
@@ -109,7 +109,7 @@ def _legible(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:
 
 
 def _panels(candidates: Sequence[Candidate], caption: str) -> tuple[Figure, list[tuple[Axes, float, Candidate]]]:
-    """Return the figure, its panels next to each other, and (panel, height, candidate) of each row."""
+    """Return a figure with panels next to each other, and (panel, y, candidate) of each row."""
     many = len(candidates) > _MANY
     each = math.ceil(len(candidates) / _ACROSS) if many else len(candidates)
     columns = [candidates[start : start + each] for start in range(0, len(candidates), each)]
@@ -134,7 +134,7 @@ def _panels(candidates: Sequence[Candidate], caption: str) -> tuple[Figure, list
 
 
 def _finish(axes: Sequence[Axes], title: str, label: str, most: float) -> None:
-    """Give all panels one axis, without ticks beyond `most`, and room for the names of methods in a single panel."""
+    """Give all panels one x axis, without ticks beyond `most`; leave room for names of methods in a single panel."""
     axes[len(axes) // 2].set(title=title, xlabel=label)
     style.same_limits(axes, up=False)
     low, high = axes[0].get_xlim()
@@ -146,7 +146,7 @@ def _finish(axes: Sequence[Axes], title: str, label: str, most: float) -> None:
 def draw_shots(family: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     """Draw gain against the number of training pairs, a line per language.
 
-    The gallery shrinks as shots grow, so recalls do not compare, and its size is written below each number of shots.
+    The gallery shrinks as shots grow, so recalls are not comparable; its size is written below each number of shots.
     """
     panels, candidates, _remark = _compared(runs, "shots", lambda candidate: candidate.pairs)
     if not panels:
@@ -219,8 +219,8 @@ def _compared(
 ) -> tuple[list[tuple[str, Method, dict[str, list[Candidate]]]], list[Candidate], str]:
     """Return (title, method, line of each language) of panels, their candidates, and sentences on the methods' names.
 
-    A panel has the candidates of a method and setting except `field`, by `x`, of languages with two different ones. Its
-    title has the method, and the pairs and settings that differ between panels.
+    A panel has the candidates of one method and setting except `field`, by `x`, for languages with two values of `x`.
+    Its title has the method, and the pairs and settings that differ between panels.
     """
 
     def key(one: Candidate) -> tuple[Method, Setting]:
@@ -250,5 +250,5 @@ def _compared(
 
 
 def _broken(spec: str, most: int) -> str:
-    """Return an adapter's spec in lines of at most `most` letters, which end after its signs."""
+    """Break an adapter's spec into lines of at most `most` letters, each after one of the signs +,=/."""
     return re.sub(rf"(.{{1,{most}}})((?<=[+,=/])|$)", r"\1\n", spec).strip()

@@ -25,8 +25,8 @@ SCORE = "mean R@1"
 GREY = "#5a5a5a"
 COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
-_LINE = 0.125  # inches that a line of the caption takes
-_LETTERS = 20.5  # letters of the caption in an inch
+_LINE = 0.125  # inches per line of the caption
+_LETTERS = 20.5  # letters per inch of the caption
 _NAME_SIZE = 6.5  # points, of names next to points and lines
 
 _STYLE = Path(__file__).with_name("plots.mplstyle")
@@ -44,7 +44,7 @@ LOOKS = {
     "photographs": ("#000000", "X"),
 }
 
-# A decorator of functions that draw: within them the style holds.
+# A decorator that applies the style while a function draws.
 styled = mpl.rc_context(RC)
 
 
@@ -53,7 +53,7 @@ class NotDrawn(Exception):
 
 
 def look(method: Method, **other_than: Any) -> dict[str, Any]:
-    """Return colour and marker of a method, except those given."""
+    """Return colour and marker of a method, with the given options in addition or instead."""
     colour, marker = LOOKS[method.look]
     return {"color": colour, "marker": marker, **other_than}
 
@@ -62,21 +62,21 @@ def look(method: Method, **other_than: Any) -> dict[str, Any]:
 class Plot:
     """A drawn plot."""
 
-    name: str  # file name without its ending
+    name: str  # file name without suffix
     title: str
     caption: str  # gallery, metric, number of test captions, seeds, and error bars
     runs: tuple[str, ...]  # ids of the runs whose numbers are in it
     figure: Figure
 
     def __post_init__(self) -> None:
-        # The layout is computed here, once: each drawing would compute it again, from the result of the last.
-        for _ in range(2):  # the first knows the sizes of labels only once they are placed
+        # The layout is computed here, once: each drawing would compute it again, starting from the previous result.
+        for _ in range(2):  # the first pass knows the sizes of labels only after placing them
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
     @styled
     def render(self, kind: str) -> bytes:
-        """Return the picture as a file of `kind`, one of `FORMATS`; no date, host or version is in it."""
+        """Return the bytes of the plot as `kind`, one of `FORMATS`; they contain no date, host or version."""
         buffer = io.BytesIO()
         dates = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
         metadata = {"Title": self.title, "Description": f"{self.title}. {self.said()}", **dates[kind]}
@@ -91,9 +91,9 @@ class Plot:
 def panels(
     height: float | Sequence[float], caption: str, columns: int = 1, rows: int = 1, width: float = COLUMN
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure `width` inches wide, with its panels over its caption.
+    """Return a figure, `width` inches wide, with panels above a caption.
 
-    `height` is that of each of `rows` rows of panels, in inches; or those of all rows.
+    `height` is the height of each of `rows` rows of panels, in inches, or a list of the heights of all rows.
     """
     heights = list(height) if isinstance(height, Sequence) else [height] * rows
     lines = textwrap.wrap(caption, width=int(width * _LETTERS))
@@ -108,16 +108,16 @@ def panels(
 
 
 def name_at(axes: Axes, x: float, y: float, text: str) -> None:
-    """Write a name to the right of a point, in the colour of text: the point next to it shows which series it is."""
+    """Write a name to the right of a point, in the colour of text: the point itself shows the series."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
     look = {"size": _NAME_SIZE, "va": "center", "color": GREY, "bbox": box, "annotation_clip": False}
     axes.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", **look)
 
 
 def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
-    """Write the names of lines at their right ends (x, y, name), moved apart where they would cover each other.
+    """Write the names of lines at their right ends (x, y, name), moved apart where they would overlap.
 
-    The limits of the axes have to be set before.
+    Set the limits of the axes before.
     """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72  # points
@@ -135,7 +135,7 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
 
 
 def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> None:
-    """Give panels the same limits, so that heights (with `up`) and widths (with `across`) compare between them."""
+    """Give panels the same limits, so that heights (with `up`) and widths (with `across`) are comparable."""
     for axis in [*("x" * across), *("y" * up)]:
         ends = [end for panel in axes for end in getattr(panel, f"get_{axis}lim")()]
         for panel in axes:
@@ -145,8 +145,8 @@ def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> N
 def estimate(per_item: np.ndarray, mean: float = math.nan, std: float = math.nan) -> np.ndarray:
     """Return mean, low and high (3,) of a score or a gain.
 
-    One seed, whose `std` is not a number: the bootstrap interval of `per_item` (N,) over test items, paired for a gain;
-    several: one standard deviation over seeds around their mean.
+    For one seed (`std` is NaN) the range is the bootstrap interval of `per_item` (N,) over test items, paired for a
+    gain; for several seeds it is one standard deviation over seeds around their mean.
     """
     if math.isnan(std):
         return np.array([per_item.mean(), *bootstrap_interval(per_item)])
@@ -154,7 +154,7 @@ def estimate(per_item: np.ndarray, mean: float = math.nan, std: float = math.nan
 
 
 def error(ends: np.ndarray) -> np.ndarray:
-    """Return the lengths of the error bars of estimates (3,) or (3, K) below and above, (2, K)."""
+    """Return the lengths (2, K) of the error bars, below and above, of estimates (3,) or (3, K)."""
     mean, low, high = ends
     return np.maximum([mean - low, high - mean], 0.0).reshape(2, -1)
 

@@ -1,4 +1,4 @@
-"""How runs were trained: curves of loss and score by step; gain by learning rate and weight of the alignment."""
+"""The training of runs: curves of loss and score by step; gain by learning rate and weight of the alignment."""
 
 import math
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval
 
 _OF_TEXT, _OF_PHOTOGRAPHS = "held-out text R@1", "validation R@1"
-_NAMED = 5  # languages that gained most, and least, that are named where there are many
-_COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white: gain 0
+_NAMED = 5  # of many languages, so many with the largest gain and so many with the smallest are named
+_COLOURS = "PuOr"  # diverging, distinguishable to colour-blind readers; white: gain 0
 _WITHIN_NOISE = "#d4d4d4"
 _ACROSS = 3  # panels next to each other
 Place = tuple[float, float]  # (lr, lambda)
 
 
 def draw_curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    """Draw loss (left) and the score that weights were kept by (right), by step."""
+    """Draw loss (left) and the score that selected the weights (right), by step."""
     candidates = best_of_methods(runs)
     if all(len(one.chosen_run.curve.loss) < 2 for one in candidates):
         raise NotDrawn("every run has fewer than two validations")
@@ -40,7 +40,7 @@ def draw_curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     names, remark = method_labels(method for method, _ in rows)
     caption = _caption(group, candidates) + remark
     ordered = [by_gain(own) for own in rows.values()]
-    # the candidates whose lines are named: of many those that gained most and least
+    # the candidates whose lines are named: of many, those with the largest and smallest gains
     named = [own if len(own) <= 2 * _NAMED + 2 else own[:_NAMED] + own[-_NAMED:] for own in ordered]
     heights = [max(1.5, 0.6 + 0.14 * len(own)) for own in named]  # so that the names of lines fit
     figure, axes = style.panels(heights, caption, columns=2, width=2 * COLUMN)
@@ -65,10 +65,10 @@ def draw_curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 
 
 def score_curve(run: Result) -> Sequence[tuple[int, float]]:
-    """Return (step, score) of the score that a run's weights were kept by, the plain tower's first.
+    """Return (step, score) of the score that selected a run's weights, the plain tower's first.
 
-    That is text-to-text recall of the held-out pairs with `choose text`, and recall on the validation captions
-    otherwise. A curve of recalls does not hold the plain tower's, which is added at step 0.
+    With `choose text` it is text-to-text recall of the held-out pairs, otherwise recall on the validation captions. The
+    latter curve lacks the plain tower's recall, which is added at step 0.
     """
     recorded = run.curve.val_mean_recall_at_1
     return recorded if run.config.choose == "text" else [(0, run.recall("val", "zero_shot")), *recorded]
@@ -84,11 +84,11 @@ def _caption(group: Group, candidates: Sequence[Candidate]) -> str:
     if any(_score(one) == _OF_TEXT for one in candidates):
         scores.append(f"{_OF_TEXT}: text-to-text recall of held-out pairs, at step 0 the start")
     return (
-        "Loss: mean over the steps since the evaluation before. "
+        "Loss: mean over the steps since the previous evaluation. "
         f"{'. '.join(one[0].upper() + one[1:] for one in scores)}. "
         "Each score has one axis in all rows; ringed: the step whose weights were kept. "
-        f"Named of many languages: the {_NAMED} that gained most and least. Candidates chosen by validation, one run "
-        f"each. Data: {style.where_text(group, candidates)}; "
+        f"Of many languages, the {_NAMED} with the largest and the {_NAMED} with the smallest gains are named. "
+        f"Candidates chosen by validation, one run each. Data: {style.where_text(group, candidates)}; "
         f"{seeds_text(one.chosen_run.config.seed for one in candidates)}. "
     )
 
@@ -99,14 +99,14 @@ def _draw(left: Axes, right: Axes, one: Candidate, faint: bool) -> None:
     for axes, points in ((left, run.curve.loss), (right, score_curve(run))):
         dot = {"marker": "."} if len(points) == 1 else {}  # a line would not show it
         axes.plot(*zip(*points, strict=True), **{**look, **dot})
-    if not faint:  # a start and its solution share a step, which has the best
+    if not faint:  # a start and its solution share a step: the better counts
         kept = max(score for step, score in run.curve.val_mean_recall_at_1 if step == run.best_step)
         ring: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "clip_on": False}
         right.plot(run.best_step, kept, **ring, color=look["color"])
 
 
 def draw_heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    """Draw the gain on the test part by lambda and lr; the choice of validation is framed."""
+    """Draw the gain on the test part by lambda and lr; a frame marks the candidate that validation chose."""
     grids = _grids(runs)
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
@@ -143,7 +143,7 @@ def draw_heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot
 
 
 def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
-    """Return (lr, lambda) -> candidate for each language, method and setting in which both take two values.
+    """Return (lr, lambda) -> candidate for each language, method and setting in which both have several values.
 
     Validation chooses among candidates that differ in other searched fields, such as the number of epochs.
     """

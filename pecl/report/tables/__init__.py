@@ -1,8 +1,8 @@
 """Tables from results: recall before and after training, with the gallery, and intervals over the test items.
 
-Everything comes from the JSON files of `results`; logs are not parsed. The candidate that represents a
-language and route is chosen by its validation score, never by its test. Results that were measured differently are
-never in one table.
+Everything comes from the JSON files of `results`; logs are not parsed. The candidate that represents a language and
+route is chosen by its validation score, never by its test score. Results that were measured differently are never in
+one table.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +37,8 @@ class Report:
     """Tables, and sentences on their results."""
 
     tables: list[Table]  # one per name, group and setup
-    left_out: str  # failed and interrupted runs, which are in no table; empty where there are none
-    exchanged: tuple[str, ...] = ()  # adapter files that are not those that results were measured with
+    left_out: str  # failed and interrupted runs, which are in no table; or empty
+    exchanged: tuple[str, ...] = ()  # errors for adapter files that have changed since their result
 
     def named(self, name: str) -> list[Table]:
         """Return the tables called `name`.
@@ -53,13 +53,13 @@ class Report:
 
 
 def report(results: Sequence[Result], against: str | None = None, where: Sequence[str] = ()) -> Report:
-    """Return the tables of `results`, which `collect` returned, and which fulfil all of `where`, see `select`.
+    """Return the tables of the `results` from `collect` that meet all conditions of `where`, see `select`.
 
-    `against` is the name of published scores to compare ours with.
+    `against` is the name of published scores for a comparison.
 
     Raises:
         ConfigError: a condition is not `key=value`, or has an unknown key.
-        DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
+        DataError: there is no complete result, or none that meets the conditions, or one is damaged, or runs of one
             language and gallery were tested on different captions.
     """
     complete = [result for result in results if result.status == "complete"]

@@ -1,4 +1,4 @@
-"""Candidates: the runs of one configuration over its seeds, their method, and the choice, which only validation makes.
+"""Candidates: the runs of one configuration over its seeds, their method, and the choice by validation score only.
 
 A method is a route on few pairs, a route on all pairs, or distillation from text. Every figure and table takes it from
 `method_of`, so that no score is credited to another method.
@@ -27,10 +27,10 @@ _CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.R
 
 Setting = tuple[tuple[str, Any], ...]
 FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
-# Value of `choose` -> its word in a label, and what it means
+# Value of `choose` -> its word in a label, and its meaning
 _CHOICES = {
-    "text": ("held-out", "weights kept by held-out text"),
-    "validation": ("validation", "weights kept by validation"),
+    "text": ("held-out", "weights chosen by held-out text"),
+    "validation": ("validation", "weights chosen by validation"),
     "last": ("last", "weights of the last step"),
 }
 
@@ -43,9 +43,9 @@ class Method:
     kind: str = FEW_SHOT  # `FEW_SHOT`, `ALL_PAIRS` (of the training part), or `DISTILLED` from text
     shots: int | None = None  # number of pairs of a few-shot training
     text: str | None = None  # sources of the text of a distillation, as the config names them
-    photographs: bool = True  # whether photographs were trained on: those of the pairs, or some together with the text
-    closed_form: bool = False  # whether a head was solved on the pairs; a distillation may have any solver
-    # the score that a distillation kept its weights by: `text`, `validation` or `last`, as the config says
+    photographs: bool = True  # whether the training used photographs: those of the pairs, or some next to the text
+    closed_form: bool = False  # whether a head was solved on the pairs; not stated for distillations
+    # `choose` of a distillation's config, the score that selected its weights: `text`, `validation` or `last`
     choose: str = ""
 
     @property
@@ -74,10 +74,10 @@ def method_of(result: Result) -> Method:
 
 
 def method_labels(methods: Iterable[Method]) -> tuple[dict[Method, str], str]:
-    """Return a short name per method, different from the others, and sentences that explain the names.
+    """Return a unique short name per method, and sentences that explain the names.
 
-    Names are such as `method1`, `method1 (text)`, `method1 (all pairs)`. A name states numbers of pairs, numbers in
-    place of the sources of text, and the score that weights were kept by only where they differ.
+    Examples are `method1`, `method1 (text)` and `method1 (all pairs)`. A name states the number of pairs, the source of
+    text (as a number), and the score that selected the weights only if methods differ in it.
     """
     found = sorted(set(methods), key=lambda method: method.order)
     shots = sorted({one.shots for one in found if one.shots is not None})
@@ -110,7 +110,7 @@ def method_labels(methods: Iterable[Method]) -> tuple[dict[Method, str], str]:
 
 
 class Candidate:
-    """Runs that differ only in their seed, and what tables and figures say of them."""
+    """Runs that differ only in their seed, with their values for tables and figures."""
 
     def __init__(self, runs: Sequence[Result], chosen_run: Result, compared: int, aside: int) -> None:
         first, scores = runs[0], [run.recall(stage=BEST) for run in runs]
@@ -119,16 +119,16 @@ class Candidate:
         self.chosen_run = chosen_run  # the run at whose seed it was compared with the other candidates
         self.validation = chosen_run.recall("val", BEST)  # validation score that it was chosen by
         self.compared = compared  # number of candidates that it was chosen from
-        self.aside = aside  # number of those that had no run of that seed
+        self.aside = aside  # number of candidates without a run of that seed
         self.config, self.language, self.route = first.config, first.config.language, first.config.route
         self.method, self.adapter = method_of(first), first.adapter
         self.setting = setting_of(first)  # fields that distinguish it from candidates of other rows
-        self.pairs = first.data.split["train"]  # that were trained on
-        self.query = first.data.query["test"]  # column that is tested on: target, or target_to_english
-        self.captions = first.test_captions  # of the test part
+        self.pairs = first.data.split["train"]  # number of training pairs
+        self.query = first.data.query["test"]  # column of the test queries: target, or target_to_english
+        self.captions = first.test_captions  # number of test captions
         self.zero_shot = first.recall(stage="zero_shot")  # score of the tower without adapter; the same for every seed
-        self.mean = float(np.mean(scores))  # of the scores after training over seeds
-        self.std = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan  # of the same, that of a sample
+        self.mean = float(np.mean(scores))  # score after training, mean over seeds
+        self.std = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan  # of the sample of seeds
         self.gain = self.mean - self.zero_shot
         # mean recall@1, 5 and 10 of both directions, before and after training
         self.mean_recall_before = first.measured(stage="zero_shot").mean_recall
@@ -148,7 +148,7 @@ class Candidate:
 def setting_of(result: Result) -> Setting:
     """Return (field, value) of the fields that no grid searches over and that neither table nor row states.
 
-    In addition to fields of the config it has `photographs`, the number that was trained on next to text.
+    In addition to fields of the config it has `photographs`, the number of photographs trained on next to text.
     """
     spec, text = result.adapter and result.adapter.spec, result.data.translations
     fields = ((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
@@ -156,7 +156,7 @@ def setting_of(result: Result) -> Setting:
 
 
 def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Return trainings by their method and training data, in words: one table has one setup.
+    """Return trainings by setup, that is their method and training data in words; each table has one setup.
 
     Routes, adapters, numbers of shots and joint trainings are compared within a setup.
     """
@@ -196,9 +196,9 @@ def varying(settings: Iterable[Setting], without: str = "") -> list[str]:
 def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
     """Return the candidate with the best validation score for each group, language, route and setting.
 
-    Candidates are compared at one seed: the lowest of those that most of them have. So further seeds of the chosen
-    one sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never
-    looked at.
+    Candidates are compared at one seed: the lowest of the seeds that most of them have. Further seeds of the chosen
+    candidate therefore refine its mean, but do not change the choice. Ties go to the lowest run id; test scores are
+    never used.
     """
     order = sorted(results, key=lambda result: (result.config.seed, result.run_id))
     rows = grouped(order, lambda one: (group_of(one), one.config.language, one.config.route, setting_of(one)))
@@ -220,9 +220,9 @@ def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
 
 
 def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
-    """Return the candidate of each language and method, whatever its adapter and its number of pairs of text.
+    """Return the best candidate of each language and method, with any adapter and any number of pairs of text.
 
-    Of the candidates that were repeated with the most seeds it is the one with the best validation score.
+    Among the candidates with the most seeds it has the best validation score.
     """
     found = grouped(candidates_by_method(results), lambda one: (one.language, one.method))
     best = [max(own, key=lambda one: (len(one.seeds), one.validation)) for own in found.values()]
@@ -230,14 +230,14 @@ def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
 
 
 def by_gain(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return candidates by language, the language whose best candidate gained most first."""
+    """Return candidates grouped by language, languages in descending order of their largest gain."""
     found = grouped(candidates, lambda one: one.language)
     order = sorted(found, key=lambda code: (-max(one.gain for one in found[code]), code))
     return [candidate for code in order for candidate in found[code]]
 
 
 def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
-    """Return the candidates that others differ from in the field `name` of their setting and in no other."""
+    """Return the candidates from which another candidate differs only in the field `name` of the setting."""
     found = Counter(without(candidate, name) for candidate in candidates)
     return [candidate for candidate in candidates if found[without(candidate, name)] > 1]
 

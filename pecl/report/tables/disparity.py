@@ -35,9 +35,9 @@ _Hits = dict[str, np.ndarray]  # language -> hits (N,) of the test items, whose 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
     """Return a row for zero-shot and each route: mean, std and range over languages, gap to English, share closed.
 
-    A language enters where all routes of its setting have a result for it, so that all rows are over the same
-    languages; None where no setting has two. A route with fewer than two languages other than English does not enter.
-    English's score is looked up among `results`, see `find_english`; for the formulas see `_rows`.
+    A language is included if all routes of its setting have a result for it, so that all rows cover the same
+    languages. A route with fewer than two languages other than English is left out. Return None if no setting has two
+    languages. English's score is taken from `results`, see `find_english`; for the formulas see `_rows`.
     """
     group = group_of(candidates[0].runs[0])
     english = find_english(results, group)
@@ -66,7 +66,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
-    """Return the same for evaluations of the plain tower; None where there are fewer than two languages."""
+    """Return the table for evaluations of the plain tower, or None for fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
     found = grouped(plain, lambda one: ZERO_SHOT[one.data.query["test"]])
     conditions = {name: {one.config.language: one.hits("zero_shot") for one in own} for name, own in found.items()}
@@ -82,8 +82,8 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
 def find_english(results: Iterable[Result], group: Group) -> Result | None:
     """Return a result that holds English's zero-shot score on English captions against the gallery of `group`.
 
-    A training or evaluation of English in the same group; else an evaluation of a whole set with a gallery of that
-    size; the test side does not matter, since English is tested on English.
+    It is a training or evaluation of English in the same group, else an evaluation of a whole set with a gallery of
+    that size. The test side does not matter, since English is tested on English.
     """
     english = [one for one in results if one.config.language == ENGLISH and one.data.query["test"] == "target"]
     english = [one for one in english if "zero_shot" in one.stages]
@@ -95,7 +95,7 @@ def find_english(results: Iterable[Result], group: Group) -> Result | None:
 
 
 def gap_to_english(candidate: Candidate, english: Result | None) -> float | None:
-    """Return English's zero-shot score less the language's; None where it is within noise, or there is no English."""
+    """Return English's zero-shot score minus the language's; None if the gap is within noise, or English is missing."""
     if english is None or candidate.language == ENGLISH:
         return None
     gaps = english.hits("zero_shot") - candidate.runs[0].hits("zero_shot")
@@ -103,7 +103,7 @@ def gap_to_english(candidate: Candidate, english: Result | None) -> float | None
 
 
 def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates of the languages that have every route which two languages other than English have."""
+    """Return the candidates of languages with all routes; a route needs two languages other than English."""
     count = Counter(candidate.route for candidate in candidates if candidate.language != ENGLISH)
     routes = {name for name, languages in count.items() if languages > 1}
     by_language = grouped((one for one in candidates if one.route in routes), lambda one: one.language)
@@ -112,12 +112,12 @@ def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _rows(conditions: dict[str, _Hits], starts: dict[str, str], english: Result | None) -> list[Row]:
-    """Return the inequality between the scores of languages per condition, of those that have any.
+    """Return a row per condition with scores: the disparity between languages.
 
-    `starts` names the zero-shot condition of each route, which comes before it. The deviation is of the population, for
-    the languages are all there are. The gap is English's zero-shot score less the mean of the languages other than
-    English; its bootstrap interval is paired by test item. The share that a route closed is 1 - its gap / the gap of
-    its zero-shot, where the interval of the latter is above 0: else that gap is within noise.
+    `starts` names the zero-shot condition of each route, which precedes it. The standard deviation is the population's,
+    since these are all languages. The gap is English's zero-shot score minus the mean of the languages other than
+    English; its bootstrap interval is paired by test item. A route closes the share 1 - its gap / its zero-shot gap,
+    which is NaN unless the interval of the zero-shot gap is above 0: otherwise that gap is within noise.
     """
     rows: dict[str, Row] = {}
     for name, found in ((name, found) for name, found in conditions.items() if found):
@@ -148,7 +148,7 @@ def _remarks(english: Result | None) -> list[str]:
         return ["gap to English: no result of language en on this gallery"]
     return [
         f"English zero-shot {english.recall(stage='zero_shot'):.3f}; gap: English less the mean of the other languages",
-        "gap closed: of the gap of zero-shot on the same test text, where the interval of that gap is above 0",
+        "gap closed: share of the zero-shot gap on the same test text; only if the interval of that gap is above 0",
     ]
 
 

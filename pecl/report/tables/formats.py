@@ -1,9 +1,9 @@
-r"""Tables as text, Markdown, LaTeX, HTML, CSV and JSON. Ids of runs are shown where they are asked for.
+r"""Tables as text, Markdown, LaTeX, HTML, CSV and JSON. Run ids are shown on request.
 
 pandas writes all formats but the first. The LaTeX goes into a paper without changes and needs the packages booktabs and
 graphicx: each table is a float with a caption, which states data, gallery, n and seeds, and a label `tab:<name>-<n>`. A
-wide table is a `table*` over both columns, and one that is wider than the page is made smaller. A table that is longer
-than a page comes in parts.
+wide table is a `table*` over both columns, and one that is wider than the page is scaled down. A table that is longer
+than a page is split into parts.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from typing import Any
 from pecl.errors import one_line
 from pecl.report.tables.table import Frame, Layout, Table, laid_out, text_table, wrapped
 
-# Letters of a row that fit one column of a paper and the page, and rows of a page
+# Letters per row that fit a paper's column and its page, and rows per page
 _COLUMN, _PAGE, _ROWS = 42, 98, 40
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "…": r"\dots{}",
@@ -32,8 +32,8 @@ def to_latex(tables: Sequence[Table], ids: bool = False) -> str:
 
 
 def escape_latex(field: object) -> str:
-    """Return text that LaTeX shows as it is, signed numbers with a minus or plus sign."""
-    # NUL takes the place of the dollar of mathematics
+    """Escape a field for LaTeX; signed numbers become mathematics, with a minus or plus sign."""
+    # NUL stands for the dollar of mathematics while the signs are escaped
     marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", one_line(field))
     return "".join(_SIGNS.get(sign, sign) for sign in marked).replace("\0", "$")
 
@@ -56,7 +56,7 @@ def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
             position="t",
             position_float="centering",
             hrules=True,
-            # a long word, such as an adapter's options, may end a line at its signs
+            # a long word, such as an adapter's options, may be broken at its signs
             caption=re.sub(r"\S{30,}", lambda one: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", one[0]), caption),
             label=label if part == 1 else f"{label}-{part}",
             environment="table*" if width > _COLUMN else "table",
@@ -70,7 +70,7 @@ def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
 
 
 def to_text(tables: Sequence[Table], ids: bool = False) -> str:
-    """Return tables as plain text, at most 100 letters wide, those measured alike under one heading."""
+    """Return tables as plain text, at most 100 letters wide; tables that were measured alike share a heading."""
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
         parts += [f"{wrapped(f'== {heading[0]} ==')}\n{wrapped(heading[1])}"] if heading else []
@@ -81,7 +81,7 @@ def to_text(tables: Sequence[Table], ids: bool = False) -> str:
 
 
 def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
-    """Return tables as GitHub Markdown, the best of scores that compare in bold."""
+    """Return tables as GitHub Markdown, the best of comparable scores in bold."""
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
         parts += [f"## {escape_markdown(heading[0])}", escape_markdown(heading[1])] if heading else []
@@ -116,7 +116,7 @@ def _sections(tables: Sequence[Table], ids: bool) -> Iterator[tuple[tuple[str, s
 
 
 def html_table(title: str, frame: Frame) -> str:
-    """Return one table as HTML, with its title as the caption; what a field says is escaped."""
+    """Return one table as HTML, with its title as the caption; fields are escaped."""
     import pandas as pd
 
     with pd.option_context("display.max_colwidth", None):  # otherwise pandas cuts long fields
@@ -125,7 +125,7 @@ def html_table(title: str, frame: Frame) -> str:
 
 
 def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
-    """Return tables of one name as one long table of raw values, ids among them, and no notes.
+    """Return tables of one name as one CSV table of raw values, with run ids and without notes.
 
     Several seeds or run ids in a field are joined by spaces.
     """
@@ -145,9 +145,9 @@ FORMATS = {
     **{"text": to_text, "markdown": to_markdown, "latex": to_latex},
     **{"html": to_html, "csv": to_csv, "json": to_json},
 }
-ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex"}  # of files, where it is not the format's name
+ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex"}  # suffixes of files that differ from the format's name
 
 
 def escape_markdown(field: Any) -> str:
-    """Return text that Markdown shows as it is: on one line, without code, HTML or links."""
+    """Escape a field for Markdown: one line, without code, HTML or links."""
     return re.sub(r"([\\|`*<]|\](?=[(\[:]))", r"\\\1", one_line(field))

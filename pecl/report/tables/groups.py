@@ -20,7 +20,7 @@ BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resa
 
 @dataclass(frozen=True)
 class Group:
-    """The measurement that makes numbers comparable."""
+    """Properties of a measurement that results must share to be comparable."""
 
     dataset: str
     dataset_split: str | None
@@ -56,7 +56,7 @@ class Group:
 
     @property
     def details(self) -> str:
-        """The other facts that its numbers share."""
+        """The other properties that its numbers share."""
         towers = f"text tower {self.text_tower}" + (f", image tower {self.image_tower}" if self.image_tower else "")
         part = "whole set" if self.split_seed is None else f"few-shot split seed {self.split_seed}"
         return f"{self.metric}; {towers}; {part}; test query: {self.test_query}; captions {self.captions}"
@@ -80,7 +80,7 @@ def group_of(result: Result) -> Group:
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return `items` by their `key`, in the order in which the keys come up."""
+    """Return `items` by their `key`, keys in the order of their first item."""
     found: dict[K, list[T]] = {}
     for item in items:
         found.setdefault(key(item), []).append(item)
@@ -116,7 +116,7 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
 
     Raises:
         ConfigError: a condition is not `key=value`, or has an unknown key.
-        DataError: no result fulfils it.
+        DataError: no result meets it.
     """
     left = list(results)
     for condition in conditions:

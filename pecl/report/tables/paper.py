@@ -1,7 +1,7 @@
-"""Tables of publications: the method's own, in its layout from our runs, and published zero-shot scores next to ours.
+"""Tables of our runs in the layout of the method's publication, and published zero-shot scores next to ours.
 
-In the former, methods go down and languages across, in per cent: few-shot, all pairs and distillation by language and
-route, modules by parameters, and disparity over languages; one table for each setup of each data set and gallery.
+The former have methods as rows and languages as columns, in per cent: few-shot, all pairs and distillation by language
+and route, modules by parameters, and disparity over languages; one table per setup, data set and gallery.
 """
 
 import json
@@ -25,7 +25,7 @@ from pecl.results.result import Result
 
 _METHODS = dict(zip(ROUTES, ("Baseline 1", "Baseline 2", "Method 1", "Method 2", "Method 3"), strict=True))
 _TITLES = ("Few-shot retrieval", "Retrieval after training on all pairs", "Retrieval after distillation from text")
-_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that setup and number of pairs say
+_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings in the setup or the number of pairs
 _SIZES = (Column("pairs", "{pairs:,.0f}"), PARAMETERS)
 AVERAGE = "avg"
 
@@ -66,7 +66,7 @@ def _scores(name: str, title: str, candidates: Sequence[Candidate]) -> Table:
         for query in ZERO_SHOT
         if query in starts
     ]
-    # What tells the rows of a method apart: pairs and parameters, then fields; sizes that all rows share go to a note
+    # Columns that distinguish rows of a method: pairs, parameters, then fields; sizes that all rows share go to a note
     sizes = {size: {size.text(row) for row in trained} for size in _SIZES}
     labels = [size for size in _SIZES if len(sizes[size]) > 1]
     shared = ", ".join(f"{size.name} {min(sizes[size])}" for size in _SIZES if size not in labels)
@@ -100,7 +100,7 @@ def _row(line: Sequence[Candidate]) -> Row:
 
 
 def _by_language(table: Table, candidates: Sequence[Candidate], among: str, shared: str = "") -> Table:
-    """Add a column per language, in per cent, the best of those with equal values of `among` bold."""
+    """Add a column per language, in per cent; the best of the rows with equal values of `among` is bold."""
     codes = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
     others = [code for code in codes if code != ENGLISH]
     form = "{code:%}" if len(codes) > 6 else "{code:%} ± {code_std:%}"
@@ -126,10 +126,10 @@ def read_published(name: str = "published") -> dict[str, Any]:
 
 
 def published_table(published: dict[str, Any], results: Sequence[Result]) -> Table:
-    """Return the published scores, ours of the same pair of towers below each, then ours of other pairs.
+    """Return the published scores, each followed by ours of the same towers; scores of our other towers come last.
 
-    Only evaluations of the plain tower on that data set enter, with exactly that gallery, target captions as the test
-    text, and scored by that metric; fields where we have no run stay empty.
+    Only evaluations of the plain tower on the same data set and gallery are used, with target captions as the test text
+    and the published metric; fields without a run stay empty.
     """
     used = [
         one

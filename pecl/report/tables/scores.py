@@ -1,7 +1,7 @@
 """Tables of scores: chosen candidates (routes, alignment, adapters, shots), all trainings, and all evaluations.
 
-The first are columns of one frame of raw values, a row per candidate, from `candidates_frame`; in the last two each row
-states its own gallery.
+Tables of candidates show columns of one frame of raw values, a row per candidate, from `candidates_frame`. In the other
+two each row states its own gallery.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pecl.retrieval.measures import METRIC, RECALL_AT
 ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
 TEXTS = {"target": "captions", "target_to_english": "translated"}  # test column -> name of the text
 
-# (aligned route, baseline): the same query, without an anchor
+# (aligned route, baseline): the baseline has the same query and no anchor
 COMPARISONS = tuple(
     (aligned, baseline)
     for aligned, (query, anchor) in ROUTES.items()
@@ -45,8 +45,8 @@ PARAMETERS, SHARE = Column("parameters", "{parameters:,}"), Column("share", "{sh
 GALLERY, _RUN_ID = Column("gallery", "{gallery_size:,} {gallery_kind}"), Column(RUN, "{run_id}", always=True)
 
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
-_SCORED = ("zero_shot", "mean", "std", "gain", "mean_recall_before", "mean_recall")  # of a candidate
-_ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
+_SCORED = ("zero_shot", "mean", "std", "gain", "mean_recall_before", "mean_recall")  # attributes of a candidate
+_ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, even if all are equal
 
 
 def routes_table(candidates: Sequence[Candidate]) -> Table:
@@ -125,7 +125,7 @@ def shots_table(candidates: Sequence[Candidate]) -> Table | None:
     """Return scores by number of shots; None where no two candidates differ only in it.
 
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
-    its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
+    its own zero-shot score and a gain paired within it: gains are comparable between rows, recalls are not.
     """
     order = sorted(with_several(candidates, "shots"), key=lambda one: (str(without(one, "shots")), one.pairs))
     if not order:
@@ -216,7 +216,7 @@ def evaluations_table(results: Sequence[Result]) -> Table:
 
 
 def _table(table: Table, candidates: Sequence[Candidate], among: Sequence[str] = ()) -> Table:
-    """Return a table with its origin; the best trained scores of rows with equal values of `among` are marked."""
+    """Return a table with its runs; the best trained scores of rows with equal values of `among` are marked."""
     runs, remarks = [run for one in candidates for run in one.runs], setting_remark(candidates)
     best = best_places(table.frame, among, "mean", "trained") if among else frozenset()
     group = group_of(runs[0])
@@ -283,9 +283,9 @@ def setting_text(name: str, value: Any) -> str:
 
 
 def setting_remark(candidates: Sequence[Candidate]) -> list[str]:
-    """Return a remark on the values that candidates share in fields that a reader looks for and no heading states.
+    """Return a remark on the fields of `_ALWAYS` in which all candidates are equal, or no remark.
 
-    A distillation is trained on text of its own, so that shots say nothing about it.
+    Shots say nothing about a distillation, which is trained on separate text.
     """
     left_out = {*varying(one.setting for one in candidates), "train_on"}
     if all(candidate.config.text is not None for candidate in candidates):
@@ -298,7 +298,7 @@ def setting_remark(candidates: Sequence[Candidate]) -> list[str]:
 def best_places(frame: Frame, among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
     """Return (place, `column`) of the rows whose `score` is the highest of those with equal values of `among`.
 
-    A row that compares with no other is not the best of anything.
+    A row without another to compare with is never the best.
     """
     groups = frame.astype({score: float}).groupby(list(among), dropna=False)[score]
     best = (frame[score] == groups.transform("max")) & (groups.transform("size") > 1)

@@ -1,8 +1,8 @@
-"""`Table`: a DataFrame of raw values, and the columns in which a reader sees them; its layout, and its text.
+"""`Table`: a DataFrame of raw values, and the columns that a reader sees; its layout, and its text.
 
-A number is computed once, into the frame. A column writes the values of a row by a template, so that all formats show
-one specification; CSV and JSON hold the frame. Empty and constant columns are dropped from the layout, and rows of text
-fit the width of a terminal. pandas is imported where a table is made, so that commands which make none start quickly.
+A number is computed once, into the frame. A column formats the values of a row by a template, which all text
+formats share; CSV and JSON hold the frame. Empty and constant columns are dropped from the layout, and rows of text fit
+the width of a terminal. pandas is imported where a table is made, so that commands which make none start quickly.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ INTERVAL = "95 % interval"
 RUN = "run"  # name of the column of run ids
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
-_LONGEST = 40  # letters of a field; a longer one, such as a path, loses its middle
+_LONGEST = 40  # maximum letters of a field; the middle of a longer one, such as a path, is cut out
 
 Row = dict[str, Any]
 Frame: TypeAlias = "pd.DataFrame"
 
 
 def frame_of(rows: Sequence[Row]) -> Frame:
-    """Return rows as a DataFrame of the values as they are: one column may have None and whole numbers."""
+    """Return rows as a DataFrame of unconverted values: a column may mix None and whole numbers."""
     import pandas as pd
 
     return pd.DataFrame(list(rows), dtype=object)
@@ -52,8 +52,8 @@ class Column:
 
     name: str
     # template of a field, such as `{gain:+.3f}`, or a function of a row; by default the value under its name, with
-    # underscores. `{score:%}` is in per cent, `{seeds:#}` is their number. Missing values leave, with the letters
-    # before them.
+    # underscores. `{score:%}` is in per cent, `{seeds:#}` counts a list. A missing value is omitted together with
+    # the letters before it.
     form: str | Callable[[Row], str] = ""
     always: bool = False  # whether it stays in a table where all its fields are equal
     absent: str = ""  # text of a field whose values are all missing
@@ -97,10 +97,10 @@ class Table:
     columns: Sequence[Column]
     results: Sequence[Result] = ()  # runs that the numbers come from
     remarks: Sequence[str] = ()  # further sentences of the note
-    # (place of a row, name of a column) of the best scores among those that compare
+    # (place of a row, name of a column) of the best of comparable scores
     best: frozenset[tuple[int, str]] = frozenset()
     setup: str = ""  # settings that its trainings share in addition to the group, unlike other tables of the group
-    # those of `results` that give only a score of the plain tower, so that their seeds say nothing
+    # those of `results` that give only a score of the plain tower, which depends on no seed
     references: Sequence[Result] = ()
 
     @property
@@ -193,7 +193,7 @@ def laid_out(table: Table, ids: bool = False) -> Layout:
 def text_table(frame: Frame, numbers: Collection[str] = (), width: int = WIDTH) -> str:
     """Return texts as a table, no line longer than `width`: columns that do not fit come below the others.
 
-    Each block begins with the labels of the rows; if these do not tell the rows apart, with their numbers. One row that
+    Each block begins with the labels of the rows; row numbers precede them if they are not unique. A single row that
     does not fit is written as a list of names and values.
     """
     frame = frame.map(lambda text: shortened(printable(text), _LONGEST))
