@@ -1,4 +1,4 @@
-"""`pecl adapters`: list the kinds, or a folder's adapters, show one, convert, merge into a tower, publish and fetch."""
+"""`pecl adapters`: list kinds or files, show, convert, merge into a tower, publish and fetch adapters."""
 
 import argparse
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _action = cli.group("adapters", "pecl adapters show lora+head")
 
 @_action(
     "pecl adapters list results/default",
-    cli.path("folder", "folder that is searched for adapter files", nargs="?"),
+    cli.path("folder", "folder to search for adapter files", nargs="?"),
     cli.JSON,
 )
 def _list(parsed: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def _list(parsed: argparse.Namespace) -> None:
             what = PRESETS.get(name) or "; ".join(_summary(config).rstrip(".") for config in configs)
             kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
         document = {"kinds": kinds, "shipped": shipped}
-        text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
+        text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\ndetails per shipped file: LICENSE-WEIGHTS.md"
     cli.print_answer(parsed, document, text)
 
 
@@ -91,7 +91,7 @@ def _summary(config: AdapterConfig) -> str:
     "pecl adapters show lora:r=4+head",
     cli.argument("adapter", f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
     cli.argument("--rank", "rank of LoRA, instead of the spec's", type=int),
-    cli.argument("--adapter-layers", "layers that it is in, such as top-3, instead of the spec's"),
+    cli.argument("--adapter-layers", "layers with the adapter, such as top-3, instead of the spec's"),
     cli.JSON,
 )
 def _show(parsed: argparse.Namespace) -> None:
@@ -123,11 +123,11 @@ def _show(parsed: argparse.Namespace) -> None:
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
 
-    The tower is on the meta device, which takes no memory. None: it depends on how a text is tokenised.
+    The tower is on the meta device, which takes no memory. Return None if the number depends on the tokens of a text.
     """
     if any(getattr(config, "init_text", None) is not None for config in configs):
         return None
-    counted = [config for config in configs if not config.text_prompt]  # texts before the text have no parameters
+    counted = [config for config in configs if not config.text_prompt]  # text prefixes have no parameters
     if not counted:
         return 0
     with torch.device("meta"):
@@ -140,7 +140,7 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper",
     cli.path("source", "adapter to read"),
     cli.path("target", "adapter to write"),
-    cli.argument("--language", "language of the adapter, where SOURCE does not say it"),
+    cli.argument("--language", "language of the adapter, if SOURCE does not state it"),
     cli.argument("--adapter", "spec of an OpenDelta checkpoint (default: detected from its shapes)"),
     cli.config_flags(only=_TOWER_FLAGS),
 )
@@ -167,7 +167,7 @@ def _convert(parsed: argparse.Namespace) -> None:
     cli.config_flags(only=_TOWER_FLAGS),
 )
 def _merge(parsed: argparse.Namespace) -> None:
-    """Write a plain text tower with an adapter in its weights.
+    """Write a text tower with an adapter merged into its weights.
 
     The folder has sentence-transformers' layout, which --text-model and sentence-transformers itself can load.
     """
@@ -181,9 +181,9 @@ def _merge(parsed: argparse.Namespace) -> None:
 @_action(
     "pecl adapters push results/default name/pecl-mini-cs",
     cli.path("sources", "adapter file, or folder of results", "SOURCE", nargs="+"),
-    cli.path("target", "hub id, or folder to make", "TARGET"),
-    cli.switch("--best", "per language only the run that validation chooses"),
-    cli.argument("--licence", "licence in the hub's words: mit, ...", "--license", default="other"),
+    cli.path("target", "hub id, or new folder", "TARGET"),
+    cli.switch("--best", "publish only the run per language that validation chooses"),
+    cli.argument("--licence", "licence identifier of the hub: mit, ...", "--license", default="other"),
     cli.switch("--private", "create a private Hub repository"),
 )
 def _push(parsed: argparse.Namespace) -> None:
@@ -191,8 +191,8 @@ def _push(parsed: argparse.Namespace) -> None:
 
     The card's figures are read from the results of the runs. Each SOURCE is an adapter file as `pecl train` wrote it,
     or the folder of its results. Every result must have its checksum and the SHA-256 of its adapter file. TARGET is a
-    hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. Where its first part is a folder that
-    is here, it is a path.
+    hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. If its first part is an existing
+    folder, it is a path.
     """
     sources = [Path(source) for source in parsed.sources]
     sources = best_adapters(sources) if parsed.best else sources
@@ -221,14 +221,14 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
 @_action(
     "pecl adapters pull name/pecl-mini-cs adapters",
     cli.path("source", "hub id, id@revision, or folder", "SOURCE"),
-    cli.path("target", "folder to make", "TARGET"),
+    cli.path("target", "new folder", "TARGET"),
     cli.config_flags(only=_TOWER_FLAGS),
 )
 def _pull(parsed: argparse.Namespace) -> None:
     """Fetch published adapters into a new folder.
 
-    They are pinned to the commit that was fetched, and checked to belong to the text tower. SOURCE is a hub id,
-    id@revision, or a folder that push wrote. Where its first part is a folder that is here, it is a path.
+    The commit that was fetched is recorded, and the adapters must belong to the text tower. SOURCE is a hub id,
+    id@revision, or a folder that push wrote. If its first part is an existing folder, it is a path.
     """
     paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
     cli.print_text("\n".join(map(str, paths)))

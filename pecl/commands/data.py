@@ -34,7 +34,7 @@ def _list(parsed: argparse.Namespace) -> None:
             "name": name,
             "languages": list(info.languages),
             "splits": list(info.splits),
-            "found": all((root / folder).is_dir() for folder in info.folders),  # True of one that pecl makes
+            "found": all((root / folder).is_dir() for folder in info.folders),  # True for sets that pecl makes
             "description": info.description,
             "licence": info.licence,
         }
@@ -58,12 +58,12 @@ def _list(parsed: argparse.Namespace) -> None:
 @_action(
     "pecl data download xtd10 pectvlm",
     cli.argument("names", f"data sets to download: {', '.join(DOWNLOADS)}", nargs="+", metavar="NAME"),
-    cli.argument("--base-url", "mirror to fetch from; it is laid out as a data directory", metavar="URL"),
+    cli.argument("--base-url", "mirror to fetch from, with the layout of a data folder", metavar="URL"),
     cli.switch("--text-only", "fetch no images"),
-    cli.switch("--overwrite", "replace text files that differ from the owner's"),
-    cli.argument("--workers", "files at the same time (default: 4)", type=int, default=4),
-    cli.argument("--timeout", "seconds a server may stay silent (default: 30)", type=float, default=30.0),
-    cli.argument("--attempts", "attempts at each file (default: 5)", type=int, default=5),
+    cli.switch("--overwrite", "replace text files that differ from the published ones"),
+    cli.argument("--workers", "parallel downloads (default: 4)", type=int, default=4),
+    cli.argument("--timeout", "seconds to wait for a silent server (default: 30)", type=float, default=30.0),
+    cli.argument("--attempts", "attempts per file (default: 5)", type=int, default=5),
     _DATA_DIR,
     cli.JSON,
 )
@@ -81,8 +81,8 @@ def _download(parsed: argparse.Namespace) -> None:
         workers=parsed.workers,
         policy=FetchPolicy(timeout=parsed.timeout, attempts=parsed.attempts),
     )
-    counts = f"{len(report.fetched)} files fetched, {len(report.present)} were there"
-    counts += f"; {len(report.kept)} made here were kept" if report.kept else ""
+    counts = f"{len(report.fetched)} files fetched, {len(report.present)} existed already"
+    counts += f"; {len(report.kept)} made on this machine were kept" if report.kept else ""
     cli.print_answer(parsed, asdict(report), counts, *(f"\n{note}" for note in report.notes))
 
 
@@ -123,11 +123,11 @@ def _check(parsed: argparse.Namespace) -> int:
     cli.argument("--model", "name on the Hugging Face Hub, or a local folder", required=True),
     cli.argument("--revision", "commit, branch or tag of the model on the Hub"),
     cli.argument("--split", "split of multi30k (default: test_2016_flickr)"),
-    cli.path("--out", "file to write, for a file of your own; a data set has its place", "FILE"),
-    cli.switch("--overwrite", "replace the translations that are there"),
+    cli.path("--out", "output file, for a file of your own; data sets have a fixed place", "FILE"),
+    cli.switch("--overwrite", "replace existing translations"),
     cli.argument("--num-beams", "width of the beam search (default: 4)", type=int, default=4),
-    cli.argument("--max-new-tokens", "longest translation (default: 256)", type=int, default=256),
-    cli.argument("--batch-size", "sentences at the same time (default: 16)", type=int, default=16),
+    cli.argument("--max-new-tokens", "maximum tokens of a translation (default: 256)", type=int, default=256),
+    cli.argument("--batch-size", "sentences per batch (default: 16)", type=int, default=16),
     cli.argument("--dtype", "float32 (default), bfloat16 or float16", default="float32"),
     cli.argument("--device", "torch device, such as cuda (default: cpu)", default="cpu"),
     _DATA_DIR,

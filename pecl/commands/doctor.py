@@ -28,7 +28,7 @@ _EXTRAS = {
     "harness": "pecl evaluate --harness (mteb needs Python 3.11 or newer)",
     "docs": "the site",
 }
-# Packages that no extra has, since they pin other packages, or serve only tests
+# Packages in no extra, since they pin other packages, or are only for tests
 _OTHERS = {
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
     "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",
@@ -36,7 +36,7 @@ _OTHERS = {
 
 
 class Finding(NamedTuple):
-    """One line of the report. `state` is ok, missing (needed) or absent (not needed for everything)."""
+    """One line of the report. `state` is ok, missing (required) or absent (optional)."""
 
     what: str
     state: str

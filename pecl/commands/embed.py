@@ -16,7 +16,7 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
     cli.argument("source", "folder of images, file of lines (.txt), table, or data set"),
     cli.path("--out", "folder to write, or a file NAME.npy", required=True),
     cli.argument("--kind", "default: images for a folder, else texts", choices=KINDS),
-    cli.argument("--column", "texts of a table or data set", choices=COLUMNS, default="target"),
+    cli.argument("--column", "column with the texts of a table or data set", choices=COLUMNS, default="target"),
     cli.argument("--adapter", f"adapter for texts: {cli.ADAPTER_HELP} (default: that of --language)"),
     cli.argument("--batch-size", "texts per pass (default: 64)", type=int, default=64),
     cli.argument(
@@ -29,12 +29,11 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 def run(parsed: argparse.Namespace) -> None:
     """Embed images or texts into a folder of parquet files with the columns id and embedding.
 
-    SOURCE is a folder
-    of images, a file with one text per line, a table of captions, or a data set. The same command resumes a
-    killed one. --out NAME.npy writes an array of a short list, and the names of its rows to NAME.txt.
+    SOURCE is a folder of images, a file with one text per line, a table of captions, or a data set. The same command
+    resumes a killed one. --out NAME.npy writes a short list as one array, and the names of its rows to NAME.txt.
     """
     values = {name: value for name, value in cli.config_values(parsed).items() if name in _FLAGS}
-    config = make_config({**values, "dataset": parsed.source}, where="command line")  # its languages are the source's
+    config = make_config({**values, "dataset": parsed.source}, where="command line")  # accept the source's languages
     with use_threads(config.threads):
         found = embed(
             parsed.source,

@@ -20,18 +20,18 @@ from pecl.retrieval.measures import RECALL_AT
     cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)", dest="weights"),
     cli.path(
         "--embeddings",
-        "embeddings of the images by another program, in place of the image tower: .npy (with --paths), parquet, or a "
-        "folder of clip-retrieval; rows are found by the names of the image files",
+        "image embeddings from another program, in place of the image tower: .npy (with --paths), parquet, or a folder "
+        "of clip-retrieval; rows are matched by the names of the image files",
         "FILE",
         dest="image_embeddings",
     ),
-    cli.path("--paths", "path of each row of an array, per line", "FILE", dest="image_paths"),
-    cli.argument("--harness", f"measure with another package as well: {' or '.join(HARNESSES)}"),
-    cli.switch("--correct-hubs", "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"),
+    cli.path("--paths", "text file with one path per line, for the rows of an array", "FILE", dest="image_paths"),
+    cli.argument("--harness", f"also measure with another package: {' or '.join(HARNESSES)}"),
+    cli.switch("--correct-hubs", "also measure recall with hubs corrected, as `pecl search` ranks"),
     cli.switch(
-        "--presence", "measure whether the best score of a word tells if an image of it is there: would a cutoff hold?"
+        "--presence", "measure how well the best score of a word tells whether an image of it exists, as a cutoff would"
     ),
-    cli.switch("--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing"),
+    cli.switch("--dry-run", "check data and adapter, print the evaluations, and run none of them"),
     cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:

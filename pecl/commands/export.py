@@ -43,9 +43,9 @@ def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> cli.Argument:
 def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
 
-    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and pictures go through
-    the tower that each belongs to. With --adapter-only the folder is small, and names the folder of the plain
-    tower as the base that it loads.
+    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and images go through
+    their own towers. With --adapter-only the folder holds only the adapter, and names the folder of the plain
+    tower, --base, which is loaded with it.
     """
     from pecl.export.sentence_transformers import export_adapter, export_towers
 
@@ -80,17 +80,17 @@ def _open_clip(parsed: argparse.Namespace) -> None:
 @_format(
     "pecl export onnx onnx-bank --slots --adapter cs --adapter de",
     cli.several(
-        "--adapter", f"{_ADAPTER_HELP}; with --slots several times", "--adapters", dest="sources", metavar="ADAPTER"
+        "--adapter", f"{_ADAPTER_HELP}; repeatable with --slots", "--adapters", dest="sources", metavar="ADAPTER"
     ),
-    cli.switch("--slots", "one file for all the adapters, with an input `slots`"),
-    cli.switch("--int8", "write the texts' tower in 8 bits as well"),
+    cli.switch("--slots", "one file for all adapters, with an input `slots`"),
+    cli.switch("--int8", "also write the text tower in 8 bits"),
     cli.switch("--text-only", "leave the image tower out"),
 )
 def _onnx(parsed: argparse.Namespace) -> None:
     """Both towers as ONNX files, one language or many.
 
-    Write onnx/model.onnx (texts), onnx/vision_model.onnx (pictures) and the tokenizer. With --slots one file
-    holds the adapters of several languages, and its input `slots` says which language each text is in.
+    Write onnx/model.onnx (texts), onnx/vision_model.onnx (images) and the tokenizer. With --slots one file
+    holds the adapters of several languages, and its input `slots` selects the language of each text.
     """
     from pecl.export.onnx import export_onnx
 
@@ -137,7 +137,7 @@ def _export(
     write: Callable[[Towers, AdapterFile | None], Path],
     needs_adapter: bool = False,
 ) -> None:
-    """Write both towers and the adapter that is named, None for none, and print what was written."""
+    """Write the towers with the adapter called `named`, if any, and print the result."""
     known, towers = _known_and_towers(parsed)
     choice = known.choose(named, None)
     if choice.path is None and needs_adapter:
@@ -171,8 +171,8 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
 def _immich(parsed: argparse.Namespace) -> None:
     """A language for immich.
 
-    Write the folder of one of immich's models with a language in its text tower. Photographs that immich has
-    indexed stay as they are. onnxruntime opens the new file, and its embeddings are compared with the tower's.
+    Write the folder of one of immich's models with a language merged into its text tower. Photographs that immich
+    has indexed need no new index. onnxruntime opens the new file, and its embeddings are compared with the tower's.
     """
     from pecl.export.immich import MODELS, export_immich
 

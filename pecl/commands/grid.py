@@ -22,15 +22,15 @@ def _option_of(launcher: str, example: str) -> cli.Argument:
 @cli.command(
     "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
     cli.config_flags(),
-    cli.argument("--seeds", "the same as --seed: runs of several seeds", dest="seed", metavar="N,N"),
+    cli.argument("--seeds", "the same as --seed: runs with several seeds", dest="seed", metavar="N,N"),
     cli.argument(
         "--best-of",
-        "instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
+        "instead of a grid, repeat the runs that validation chooses from FOLDER's results; other flags change them",
         metavar="FOLDER",
     ),
     cli.argument(
         "--fleet",
-        "runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)",
+        "runs trained in one pass, a number or auto: as many as fit into memory, up to 16 (default: auto)",
         default=AUTO_FLEET,
         metavar="N",
     ),
@@ -43,21 +43,21 @@ def _option_of(launcher: str, example: str) -> cli.Argument:
         "--jobs", "jobs (runs or fleets) at a time, each a process with its own cores or GPU", type=int, metavar="N"
     ),
     cli.argument(
-        "--devices", "spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1", metavar="D,D"
+        "--devices", "devices of the jobs, one job per device unless --jobs is given: cuda:0,cuda:1", metavar="D,D"
     ),
     _option_of("slurm", "partition=gpu"),
     _option_of("ray", "num_gpus=0.5"),
     cli.switch(
         "--dry-run",
-        "check the runs up to the first step of each, print them and how long they will take, and write nothing",
+        "check each run up to its first step, print the runs and the estimated time, and write nothing",
     ),
     cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> int:
-    """Train every combination of values; on the command line lists are joined by commas.
+    """Train every combination of values; on the command line, commas separate the values of a list.
 
-    Complete runs are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any
-    number of grids may share a results folder, and none trains a run that another is training. Ctrl-C saves and stops.
+    Complete runs are skipped, interrupted runs resume from their last saved step, failed runs are tried again. Any
+    number of grids may share a results folder; none trains a run that another is training. Ctrl-C saves and stops.
     """
     configs = grid_configs(parsed)
     for name in ("slurm", "ray"):
@@ -121,7 +121,7 @@ def _print_tables(outcome: GridOutcome) -> None:
 
 
 def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) -> str:
-    """Return the runs with the state of each, and the time that those without a complete result will take."""
+    """Return the runs with their status, and the estimated time of the runs without a complete result."""
     planned = plan_grid(configs, fleet, launcher)
     lines = [
         f"{config.run_id()} {one.status if one else 'complete':<11} {cli.differences(config, ('language', 'lr'))}"

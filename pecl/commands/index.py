@@ -13,7 +13,7 @@ _SHOWN = 10  # unreadable files that are named
 
 @cli.command(
     "pecl index ~/Pictures",
-    cli.path("folder", "folder of photographs, of any depth", "FOLDER"),
+    cli.path("folder", "folder of photographs, with all its subfolders", "FOLDER"),
     cli.path("--out", "folder of the index (default: one in your data folder)", "INDEX"),
     cli.argument("--profile", "pair of towers, such as mini (default) or paper"),
     cli.choice("--thumbnails", "keep thumbnails in the index"),
@@ -32,10 +32,10 @@ _SHOWN = 10  # unreadable files that are named
     cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
-    """Create or update the index of a folder of photographs, to be searched by `pecl search`.
+    """Create or update the index of a folder of photographs, for `pecl search`.
 
-    Embed the photographs of a folder and all folders below. The next time it embeds only new and changed
-    photographs, and drops those that were removed. After an interruption it goes on where it was.
+    Embed the photographs of a folder and its subfolders. The next call embeds only new and changed photographs, and
+    removes deleted ones from the index. After an interruption the same command resumes.
     """
     options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
     with cli.threads_of(parsed):
@@ -49,7 +49,7 @@ def _described(report: IndexReport) -> list[str]:
     lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
     lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
     if report.broken:
-        lines.append(f"{report.broken} have metadata that cannot be read: only the words of their paths count")
+        lines.append(f"{report.broken} have metadata that cannot be read, whose words are not searched")
     if report.unreadable:
         lines.append(f"{len(report.unreadable)} cannot be read:")
         lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:_SHOWN]]

@@ -1,4 +1,4 @@
-"""`pecl languages`: list the languages that have a name, by region or script, and show all names of one."""
+"""`pecl languages`: list the known languages by region or script, or show the details of some."""
 
 import argparse
 from dataclasses import asdict
@@ -19,13 +19,13 @@ _SEARCHES = {True: "detected, or named with --language {code}", False: "named wi
 @cli.command(
     "pecl languages --script Cyrl",
     cli.argument("names", "code or name, such as sw, swa, swh_Latn, Swahili", nargs="*", metavar="LANGUAGE"),
-    cli.argument("--script", "only those in a script, such as Cyrl"),
-    cli.argument("--region", "only those of a region, such as Africa"),
+    cli.argument("--script", "only languages in this script, such as Cyrl"),
+    cli.argument("--region", "only languages of this region, such as Africa"),
     cli.argument("--by", "group by region (default) or script", choices=_GROUPS, default="region"),
     cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:
-    """List languages by region or script, or show the names, data sets and ready adapter of some."""
+    """List languages by region or script, or show names, data sets and ready adapter of the given ones."""
     rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
     for field in _GROUPS:
         if (wanted := getattr(parsed, field)) is not None:

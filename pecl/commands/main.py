@@ -1,6 +1,6 @@
 """The command line: `python -m pecl {train,distil,evaluate,...}`, also installed as `pecl`: the commands of `COMMANDS`.
 
-Exit status: 0 on success, 2 on bad input, 1 on failure (both said in one sentence on standard error; the traceback of
+Exit status: 0 on success, 2 on bad input, 1 on failure (both print one sentence on standard error; the traceback of
 an unexpected error goes to a file, see `failures`), 130 when interrupted. Results go to standard output; progress and
 logs go to standard error. Each command is a module of `commands`.
 """
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
         command = self.prog.removeprefix("pecl").strip()  # `main` writes the first word
         raise PeclError(f"{command}{': ' if command else ''}{message}; see {self.prog} --help")
 
-    def _print_message(self, message: str, file: Any = None) -> None:  # argparse's own passes over a full disk
+    def _print_message(self, message: str, file: Any = None) -> None:  # argparse's own ignores a full disk
         if file is sys.stdout:
             write_output(message)
         else:
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             flush_output()
     except KeyboardInterrupt:
-        _say("interrupted; the same command goes on from here")
+        _say("interrupted; the same command resumes from here")
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         drop_output()

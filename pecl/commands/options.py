@@ -37,15 +37,16 @@ _HEADINGS = {
 _HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
 
 Argument = Callable[[argparse.ArgumentParser], Any]  # adds an argument, or several, to a parser
-Run = Callable[[argparse.Namespace], int | None]  # carries out a command; may return its exit status, else 0
+Run = Callable[[argparse.Namespace], int | None]  # runs a command; may return its exit status, else 0
 Adders = dict[str, Callable[[Any], None]]  # name of a command -> the function that adds its parser
 REGISTERED: Adders = {}  # a module's commands are there once it is imported
 
 
 def command(example: str, *arguments: Argument, actions: Adders | None = None) -> Callable[[Run], Run]:
-    """Decorate the function that carries out the command of its module, or an action of the group that has `actions`.
+    """Decorate the function that runs the command of its module, or an action among `actions`.
 
-    Its docstring is the description; of an action its name and first line are name and summary. --help shows `example`.
+    Its docstring is the description in --help, followed by `example`. An action has the name of its function, and the
+    docstring's first line as summary.
     """
 
     def register(run: Run) -> Run:
@@ -62,7 +63,7 @@ def command(example: str, *arguments: Argument, actions: Adders | None = None) -
 
 
 def group(name: str, example: str, what: str = "action") -> Callable[..., Callable[[Run], Run]]:
-    """Register a command of several actions, and return their decorator: `command` among these."""
+    """Register a command with several actions, and return the decorator of its actions."""
     actions: Adders = {}
 
     def add_actions(parser: argparse.ArgumentParser) -> None:
@@ -119,9 +120,9 @@ def path(name: str, help: str, metavar: str | None = None, **options: Any) -> Ar
 
 
 def common_flags() -> argparse.ArgumentParser:
-    """Return the parent of all parsers: --quiet, --verbose and --plugin stand before a command's name or behind it.
+    """Return the parent of all parsers: --quiet, --verbose and --plugin may precede or follow a command's name.
 
-    A flag that is not given sets nothing, so that one before the name holds.
+    A flag that is not given sets nothing, so a flag before the name keeps its value.
     """
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, and only warnings")
@@ -133,13 +134,13 @@ def common_flags() -> argparse.ArgumentParser:
 JSON = switch("--json", "print one JSON document")
 THREADS = argument("--threads", _HELP["threads"], metavar="N")  # of commands without the flags of the config
 DRY_RUN = switch(
-    "--dry-run", "make the checks of the run up to its first step, print the plan and the time, and write nothing"
+    "--dry-run", "check the run up to its first step, print the plan and the estimated time, and write nothing"
 )
 
 
 @contextlib.contextmanager
 def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
-    """Compute with the threads that --threads names in the body; raise ConfigError if it is not a number of threads."""
+    """Use as many threads as --threads says in the body; raise ConfigError if that is no number of threads."""
     if parsed.threads is None:
         yield
         return
@@ -159,8 +160,8 @@ def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any
 
     def add(parser: argparse.ArgumentParser) -> None:
         text = (
-            "file with any of these flags as keys, or one of pecl's own by name, such as distil_mini_lexicon; later "
-            "files win, and flags win over files"
+            "file with any of these flags as keys, or the name of a shipped one, such as distil_mini_lexicon; later "
+            "files override earlier ones, and flags override files"
         )
         several("--config", text, metavar="YAML")(parser)
         heading, groups = "", {}
@@ -194,7 +195,7 @@ def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def training_values(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return `config_values` of a training; where they name a start file and no adapter, the adapter is the file's."""
+    """Return `config_values` of a training; if they name a start file and no adapter, the adapter is the file's."""
     values = config_values(parsed)
     if "start" not in values:
         return values
@@ -242,7 +243,7 @@ def differences(config: ExperimentConfig, always: Sequence[str]) -> str:
 
 
 def path_argument(text: str) -> str:
-    """Return a path of the command line, as the type of an argument; refuse an empty one, or it means this folder."""
+    """Return a path, as the type of an argument; refuse an empty path, which would mean the current folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError(EMPTY_PATH)
     return text
@@ -271,7 +272,7 @@ def print_json(document: Any) -> None:
     """Print one JSON document on standard output, with JSON escapes if the output is not UTF-8."""
     in_ascii = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
     text = json.dumps(document, indent=2, ensure_ascii=in_ascii)
-    for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:  # the others are within texts
+    for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:  # the others are within strings
         text = text.replace(letter, json.dumps(letter)[1:-1])
     write_output(text + "\n")
 

@@ -29,7 +29,7 @@ def _count(text: str) -> int:
 @cli.command(
     "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
     cli.path("folders", "folders or files of results", "FOLDER", nargs="*", default=["results"]),
-    cli.argument("--format", "how tables are written (default: text)", choices=FORMATS, default="text"),
+    cli.argument("--format", "format of the tables (default: text)", choices=FORMATS, default="text"),
     cli.argument("--json", "short for --format json", action="store_const", const="json", dest="format"),
     cli.argument("--table", "only these tables, one for each data set, gallery and setup of training", choices=TABLES),
     cli.several(
@@ -37,7 +37,7 @@ def _count(text: str) -> int:
         "only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
         metavar="KEY=VALUE",
     ),
-    cli.switch("--paper", "the tables of the method's publication, in its layout, from these results"),
+    cli.switch("--paper", "tables of these results in the layout of the method's publication"),
     cli.switch(
         "--summary",
         f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
@@ -59,9 +59,9 @@ def _count(text: str) -> int:
 def run(parsed: argparse.Namespace) -> None:
     """Print the tables of experiments from their result files.
 
-    Results that were measured alike (data, gallery, towers, test side) have one heading, which says how. Runs that
-    differ only in their seed form one candidate; validation chooses the candidate of each language and route. As CSV,
-    without --table, the long table `routes` is printed, or `evaluations` where nothing was trained.
+    Results that were measured alike (data, gallery, towers, test side) share a heading, which states these. Runs that
+    differ only in their seed form one candidate; validation chooses the candidate of each language and route. CSV
+    without --table prints the table `routes`, or `evaluations` if nothing was trained.
     """
     results = collect(parsed.folders)
     made = report(results, parsed.against, parsed.where)

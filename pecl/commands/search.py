@@ -25,15 +25,15 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
 
 @cli.command(
     _EXAMPLE,
-    cli.path("index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?"),
+    cli.path("index", "index made by `pecl index`, or its folder of photographs", "INDEX", nargs="?"),
     cli.argument("text", "description of the photo; quotes are not needed", metavar="TEXT", nargs="*"),
     cli.path(
         "--embeddings",
         metavar="FILE",
-        help="in place of INDEX: embeddings by another program with the image tower of --profile, as .npy (with "
+        help="in place of INDEX: embeddings that another program made with the image tower of --profile, as .npy (with "
         "--paths), parquet, or a folder of clip-retrieval",
     ),
-    cli.path("--paths", "path of each row of an array, per line", "FILE"),
+    cli.path("--paths", "text file with one path per line, for the rows of an array", "FILE"),
     cli.argument("--engine", "qdrant: in place of INDEX, search in a --collection that another program made"),
     cli.argument("--collection", "collection of the server at --url, for --engine qdrant", metavar="NAME"),
     cli.argument("--vector", "vector of the images in --collection, if vectors have names", metavar="NAME"),
@@ -48,11 +48,11 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
     ),
     cli.argument("--top", "photographs to show (default: 10)", type=int, default=10, metavar="K"),
     cli.choice(
-        "--correct-hubs", "for a text, rank photographs lower that are near to many captions (default: yes)", True
+        "--correct-hubs", "for a text, rank photographs lower that are close to many captions (default: yes)", True
     ),
     cli.several(
         "--adapter",
-        f"adapter that is added to the shipped ones, several times for several: {cli.ADAPTER_HELP}",
+        f"adapter in addition to the shipped ones, may be repeated: {cli.ADAPTER_HELP}",
         metavar="ADAPTER",
     ),
     cli.argument("--url", "address of the Qdrant server of --collection"),
@@ -79,7 +79,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _has_rows(parsed: argparse.Namespace) -> bool:
-    """Say whether to search in rows of another program; raise ConfigError where flags lack each other."""
+    """Return whether to search in another program's embeddings; raise ConfigError if flags for that are missing."""
     if parsed.engine not in (None, "qdrant"):
         raise ConfigError(unknown("engine", parsed.engine, ["qdrant"]))
     of_server = (parsed.engine, parsed.collection)
@@ -94,7 +94,7 @@ def _has_rows(parsed: argparse.Namespace) -> bool:
 
 
 def _check(parsed: argparse.Namespace) -> None:
-    """Raise ConfigError where the flags do not make a query, before any tower is loaded."""
+    """Raise ConfigError, before any tower is loaded, if the flags do not form a query."""
     if parsed.text is None and parsed.image is None:
         raise ConfigError("search: expected a TEXT, or an image with --image")
     for name in ("text", "minus"):
@@ -111,7 +111,7 @@ def _check(parsed: argparse.Namespace) -> None:
 
 
 def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
-    """Return hits in the index, what --json prints of them, and the note on their language, adapter and hubs."""
+    """Return the hits in the index, the document for --json, and the note on language, adapter and hubs."""
     with cli.threads_of(parsed), ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
         asked = index.select(parsed.text or "", after=parsed.after, before=parsed.before)
         asked = asked if parsed.words else asked.without_names()

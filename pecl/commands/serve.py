@@ -40,25 +40,25 @@ def _limit(item: Field) -> cli.Argument:
     "pecl serve --index ~/Pictures --port 8000",
     cli.argument(
         "--adapter",
-        f"adapters that are added to the shipped ones, one per language: {cli.ADAPTER_HELP}",
+        f"adapters in addition to the shipped ones, one per language: {cli.ADAPTER_HELP}",
         dest="files",
         nargs="+",
         action="extend",
         default=[],
         metavar="ADAPTER",
     ),
-    cli.path("--index", "index of photographs that `pecl index` has made, to search in", "INDEX"),
+    cli.path("--index", "index of photographs to search in, made by `pecl index`", "INDEX"),
     cli.path("--adapters-dir", "folder whose adapter files requests may load by name", "DIR"),
     cli.argument(
         "--immich-upstream",
-        "immich's own machine learning service, such as http://immich-machine-learning:3003: immich may ask this "
+        "immich's own machine learning service, such as http://immich-machine-learning:3003; immich then uses this "
         "server in its place",
         metavar="URL",
     ),
     cli.argument("--immich-model", "immich's name of the served tower (default: that of --profile)", metavar="NAME"),
     cli.argument("--host", "address to listen on (default: 127.0.0.1)", default="127.0.0.1"),
-    cli.argument("--port", "port to listen on; 0 is any that is free (default: 8000)", default="8000"),
-    cli.path("--api-key-file", "file with the key that requests must bring (default: none is asked for)", "FILE"),
+    cli.argument("--port", "port to listen on; 0 selects a free port (default: 8000)", default="8000"),
+    cli.path("--api-key-file", "file with the key that requests must send (default: no key)", "FILE"),
     cli.switch("--open", "open the page in a browser"),
     cli.switch("--access-log", "log a line per request, without its query"),
     cli.config_flags(only=_FLAGS),
@@ -67,8 +67,8 @@ def _limit(item: Field) -> cli.Argument:
 def run(parsed: argparse.Namespace) -> None:
     """Serve embeddings, search and a page over HTTP.
 
-    Serve embeddings and search over HTTP, and a page to search with at /. POST /v1/embeddings is as OpenAI has
-    it, with a language for each input. Ctrl-C or SIGTERM stops it once all it has taken is answered.
+    The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each input. After Ctrl-C or
+    SIGTERM the server answers the requests that it has accepted, and stops.
     """
     values = cli.config_values(parsed)
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
@@ -85,7 +85,7 @@ def run(parsed: argparse.Namespace) -> None:
         address = address_of(listening)
         logger.info("%s answers once the towers are loaded", address)  # loading and imports take seconds
         if key is None and allowed_hosts(listening, parsed.host) is None:
-            logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
+            logger.warning("everyone who can reach %s can use it: --api-key-file requires a key", address)
         server = _with_extra("server")
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, listed(service.models.names))

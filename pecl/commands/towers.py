@@ -1,4 +1,4 @@
-"""`pecl towers`: list the pairs of towers by name, and say whether a model or folder can be used as one."""
+"""`pecl towers`: list the pairs of towers by name, and check whether a model or folder can be used as one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _list(parsed: argparse.Namespace) -> None:
         lines.append(
             (row["name"], millions, width, memory, row["vocabulary"], row["licence"], cached, row["description"])
         )
-    note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves that of its matrices"
+    note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves the memory of its matrices"
     cli.print_answer(parsed, rows, cli.in_columns(lines), "", note)
 
 
@@ -51,11 +51,11 @@ def _list(parsed: argparse.Namespace) -> None:
     cli.JSON,
 )
 def _check(parsed: argparse.Namespace) -> int:
-    """Load a text tower, and an image tower where there is one, and say what does not fit."""
+    """Load a text tower and, if there is one, an image tower, and report parts that do not fit."""
     from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder  # torch, which takes seconds
 
     towers: list[Any] = []
-    found = []  # (half or `pair`, whether it can be used, what it is, or why it cannot)
+    found = []  # (half or `pair`, whether it can be used, its description or the error)
     for half, load, describe in (
         ("text tower", load_text_encoder, _text_detail),
         ("image tower", load_image_encoder, lambda tower: f"{tower.embedding_dim} wide"),

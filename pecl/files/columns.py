@@ -1,7 +1,7 @@
 """Columns on disk: texts, lists of token ids or embeddings, in Arrow files that are memory-mapped.
 
-A value takes memory only while it is used. A column of texts stays in memory while it is short, and beyond `IN_MEMORY`
-lies in a nameless file of the cache folder, which vanishes with the process.
+A value takes memory only while it is used. A column of texts stays in memory up to `IN_MEMORY` bytes. A longer one lies
+in an unnamed file in the cache folder, which disappears with the process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VALUES = "values"  # name of a file's only column
 
 
 class ArrowColumn(Sequence[T]):
-    """N values, each read when it is asked for: texts, or lists of numbers.
+    """N values, each read on access: texts, or lists of numbers.
 
     Args:
         values: M >= N values.
@@ -71,16 +71,16 @@ class ArrowColumn(Sequence[T]):
 
 
 class _Spool(tempfile.SpooledTemporaryFile):
-    """A file that is in memory while it is short; the cache folder is made only for one that is not."""
+    """A file that stays in memory while it is short; the cache folder is created only for longer files."""
 
     def rollover(self) -> None:
-        """Go on in a nameless file on the disk."""
+        """Continue in an unnamed file on disk."""
         default_cache_dir().mkdir(parents=True, exist_ok=True)
         super().rollover()
 
 
 class TextWriter:
-    """Collects texts, `count` so far, into a column; OutputError: the cache cannot be written or the disk is full."""
+    """Collects texts, `count` so far, into a column; raises OutputError if the cache folder cannot be written."""
 
     def __init__(self) -> None:
         import pyarrow as pa
@@ -101,7 +101,7 @@ class TextWriter:
         import pyarrow as pa
 
         self._flush(last=True)
-        if self._file.tell() > IN_MEMORY:  # it lies on the disk
+        if self._file.tell() > IN_MEMORY:  # it is on disk
             return ArrowColumn(_table(self._file).column(VALUES))
         self._file.seek(0)
         return ArrowColumn(pa.ipc.open_file(pa.py_buffer(self._file.read())).read_all().column(VALUES))

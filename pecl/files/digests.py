@@ -1,7 +1,7 @@
-"""SHA-256 of bytes, files, documents and lists of captions; and JSON files that hold their own.
+"""SHA-256 of bytes, files, documents and lists of captions; and JSON documents that hold their own SHA-256.
 
-Such a file has the SHA-256 of its canonical JSON under `DIGEST`, compared whenever it is read, so that formatting it
-again changes nothing.
+Such a document has the SHA-256 of its canonical JSON under `DIGEST`, so formatting its file again does not invalidate
+it. The digest is checked at each read.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ DIGEST = "sha256"  # key of a document's own digest
 
 
 def is_sha256(text: object) -> bool:
-    """Say whether `text` is a SHA-256 in hexadecimal, 64 lower-case digits."""
+    """Return whether `text` is a SHA-256 in hexadecimal, 64 lower-case digits."""
     return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
@@ -44,13 +44,13 @@ def sha256_json(document: Any) -> str:
 
 
 def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object as it is read again, with its digest as the last key."""
+    """Return a JSON object as JSON reads it back, with its digest as the last key."""
     read = json.loads(json.dumps(document))
     return {**read, DIGEST: sha256_json(read)}
 
 
 def check_digest(document: Mapping[str, Any], needed: bool = False) -> None:
-    """Raise ValueError unless a JSON object matches its digest; only with `needed` it must have one."""
+    """Raise ValueError if a JSON object does not match its digest, or with `needed` if it has none."""
     if DIGEST not in document:
         if needed:
             raise ValueError("it has no checksum (sha256)")
@@ -61,8 +61,8 @@ def check_digest(document: Mapping[str, Any], needed: bool = False) -> None:
 def sha256_lines(lines: Iterable[str]) -> str:
     """Return the SHA-256 of a list of texts: different lists, different hash.
 
-    The texts are joined by newlines. If one holds a newline itself, the places of these follow, behind a byte that
-    no UTF-8 holds; an empty list is that byte.
+    The texts are joined by newlines. If texts hold newlines themselves, the positions of these texts follow, after a
+    byte that UTF-8 never contains; an empty list is that byte.
     """
     digest, rest, count, broken = hashlib.sha256(), iter(lines), 0, {}
     while block := list(islice(rest, 4096)):
@@ -77,7 +77,7 @@ def sha256_lines(lines: Iterable[str]) -> str:
 
 
 def check_sha256(path: Path, sha256: str, problem: str, remedy: str) -> None:
-    """Raise WeightsError if a file cannot be read, or has another SHA-256, which means `problem` ("has changed")."""
+    """Raise WeightsError if a file cannot be read or has another SHA-256; `problem` is then such as "has changed"."""
     try:
         found = sha256_file(path)
     except OSError as error:

@@ -18,7 +18,7 @@ from pecl.files import default_cache_dir
 BAD_INPUT, FAILURE = 2, 1  # exit statuses
 
 _KEPT_LOGS, _LOG_BYTES = 20, 100_000
-# Errors of the system for a path that somebody gave: the input is at fault, not pecl
+# System errors for a path that the user gave: bad input, not a failure of pecl
 _OF_PATHS = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS),

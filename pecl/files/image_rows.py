@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK = 1 << 16  # rows that are compared at a time
-_LENGTH = 0.01  # largest difference of a row's length from 1: rows of 16 bits are rounded
+_LENGTH = 0.01  # allowed difference of a row's length from 1: 16-bit rows are rounded
 
 
 class Nearest(NamedTuple):
-    """An image that was found: its path, as the other program wrote it, and the cosine similarity."""
+    """A found image: its path, as the other program wrote it, and its cosine similarity."""
 
     path: str
     score: float
@@ -35,8 +35,8 @@ class ImageRows:
     """Embeddings of N images; `paths` is a text file with the path of each row of an array, and None for other forms.
 
     Raises:
-        ConfigError: a file of paths is missing, or there is one too many.
-        DataError: a file is missing or damaged, or has another number of rows than there are paths.
+        ConfigError: an array lacks `paths`, or another form has them.
+        DataError: a file is missing or damaged, or the numbers of rows and paths differ.
     """
 
     def __init__(self, embeddings: str | Path, paths: str | Path | None = None) -> None:
@@ -68,7 +68,7 @@ class ImageRows:
             self._check_lengths(block, range(start, start + len(block)))
 
     def rows_of(self, names: Sequence[str]) -> list[int]:
-        """Return the number of the row of each of M images, found by the name of its file in any folder.
+        """Return the row numbers of M images, which are matched by file name in any folder.
 
         Raises:
             DataError: an image has no row, or its name is that of several rows or images.
@@ -86,12 +86,12 @@ class ImageRows:
         return [by_name[name][0] for name in names]
 
     def take(self, rows: Sequence[int], width: int, tower: str) -> np.ndarray:
-        """Return the embeddings (M, D) float32 of M rows, checked as by `check`."""
+        """Return the embeddings (M, D) float32 of M rows, checked as in `check`."""
         self._check_width(width, tower)
         ends = np.cumsum([len(part) for part in self.parts])  # (P,)
         found = np.empty((len(rows), width), np.float32)
         for i, (row, part) in enumerate(zip(rows, np.searchsorted(ends, rows, side="right"), strict=True)):
-            found[i] = self.parts[part][row - ends[part]]  # counted from its end
+            found[i] = self.parts[part][row - ends[part]]  # a negative index, from the end of the part
         self._check_lengths(found, rows)
         return found
 
@@ -111,7 +111,7 @@ class ImageRows:
 
     def _check_lengths(self, block: np.ndarray, rows: Sequence[int]) -> None:
         lengths = np.linalg.norm(block, axis=1)
-        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH))  # NaN among them
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH))  # also NaN
         if len(wrong):
             row = rows[int(wrong[0])]
             raise DataError(
@@ -129,7 +129,7 @@ class ImageRows:
 
     def _read_folder(self) -> None:
         arrays, tables = (
-            sorted(self.source.glob(found), key=lambda path: (len(path.name), path.name))  # part 10 behind part 9
+            sorted(self.source.glob(found), key=lambda path: (len(path.name), path.name))  # part 10 after part 9
             for found in ("img_emb/*.npy", "metadata/*.parquet")
         )
         if not arrays or len(arrays) != len(tables):
@@ -142,7 +142,7 @@ class ImageRows:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Return an array `.npy` that stays on the disk; DataError for another file."""
+    """Return a memory-mapped array `.npy`; raise DataError for another file."""
     try:
         check_regular(path)
         return np.lib.format.open_memmap(path, mode="r")
@@ -151,7 +151,7 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def read_names(path: Path) -> list[str]:
-    """Return the lines of a text file, the names of rows; DataError for another file."""
+    """Return the lines of a text file, the names of rows; raise DataError for another file."""
     try:
         return read_regular(path).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -159,7 +159,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def read_columns(path: Path, *names: str) -> list[pa.ChunkedArray]:
-    """Return columns of a parquet file, whose checksums are compared if it has some; DataError for another file."""
+    """Return columns of a parquet file and check its checksums, if it has any; raise DataError for another file."""
     from pyarrow import ArrowException, parquet
 
     try:

@@ -1,6 +1,6 @@
-"""Images: files are opened and decoded here only, and `ImageSource` and `ImageFiles` list them by index.
+"""Images: only this module opens and decodes files; `ImageSource` and `ImageFiles` list images by index.
 
-`open_picture` opens an image, and `to_rgb` makes upright 8-bit RGB of it for towers. Pillow's own `Image.open` tries
+`open_picture` opens an image, and `to_rgb` converts it to upright 8-bit RGB for towers. Pillow's own `Image.open` tries
 every format that it knows, and runs Ghostscript for a PostScript file whatever its name is. `open_picture` takes bytes
 that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs to the user's process
 and stays as it is. Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values off and shows the
@@ -30,28 +30,28 @@ from pecl.files.reading import read_regular
 
 # Pixels up to which a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
 WHOLE = 89_478_485
-# The most pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
-# that is reduced at most 9 (progressive CMYK): 4.3 GB next to the bytes of the file itself.
+# Maximum pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
+# that is reduced at most 9 (progressive CMYK): 4.3 GB in addition to the bytes of the file itself.
 PIXELS, JPEG_PIXELS = 2 * WHOLE, 500_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")  # JPEG includes cameras' MPO
-_PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that teaches it to Pillow
-NAMED = 10  # images that a sentence names
+_PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that adds it to Pillow
+NAMED = 10  # maximum images named in a message
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
 
 
 class TooManyPixelsError(ValueError):
-    """An image has more pixels than are decoded."""
+    """An image has more pixels than the limit for decoding."""
 
 
 def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> ImageFile.ImageFile:
-    """Open an image from the bytes of a file, as `Image.open` does: its head is read, and nothing is decoded.
+    """Open an image from the bytes of a file, as `Image.open` does: its header is read, and nothing is decoded.
 
     A JPEG of more than `WHOLE` pixels is set to be decoded at 1/2, 1/4 or 1/8 of its width and height. The default of
     `most` pixels is `JPEG_PIXELS` for a JPEG and `PIXELS` otherwise.
 
     Raises:
-        UnidentifiedImageError: it is damaged, or of another format; the sentence names a package that reads it.
+        UnidentifiedImageError: it is damaged, or of another format; the message names a package that reads it.
         TooManyPixelsError: it has more pixels.
     """
     image = _identify(content, formats)
@@ -82,7 +82,7 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
 
 
 def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
-    """Open an image of any size in the first format that takes it."""
+    """Open an image of any size in the first format that accepts it."""
     _load_plugins()
     reasons: list[str] = []
     for opens, accepts in (Image.OPEN[name] for name in formats if name in Image.OPEN):
@@ -92,7 +92,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
                 reasons.append(accepted)
             elif accepted:
                 return opens(io.BytesIO(content), "")
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # `Image.open` ignores them, too
             reasons.append(str(error))
         except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
             raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
@@ -113,7 +113,7 @@ def _load_plugins() -> None:
 
 
 def is_plain(image: Image.Image) -> bool:
-    """Say whether `to_rgb` does no more than `convert("RGB")`; reads no pixels."""
+    """Return whether `to_rgb` does no more than `convert("RGB")`; read no pixels."""
     wide = image.mode in _WIDE or image.mode == "F"
     return not wide and not image.has_transparency_data and _is_upright(image)
 
@@ -172,10 +172,10 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` in RGB mode; a source that cannot change may leave the `expected` fingerprint aside.
+        """Return image `index` in RGB mode; a source that cannot change may ignore the `expected` fingerprint.
 
         Raises:
-            DataError: the image is missing, damaged or not the `expected` one; the sentence names it.
+            DataError: the image is missing, damaged or not the `expected` one; the message names it.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""Locks: `locked` lets one process at a time into its body, by a file that says who holds it, for messages only.
+"""Locks: the body of `locked` runs in one process at a time. The lock file names its holder, for messages only.
 
-They are `flock`s of the package filelock: a killed process holds nothing, and the next one takes its file over. Across
-hosts a lock holds where the file system carries `flock` over: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre
-mounted with `-o flock`.
+They are `flock`s of the package filelock: a killed process holds none, and the next process reuses its file. Across
+hosts a lock works if the file system supports `flock`: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre mounted with
+`-o flock`.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
                     raise BusyError(sentence) from None
                 logger.info("%s; waiting for it", sentence)
                 stack.enter_context(FileLock(path))
-            stack.callback(path.unlink, missing_ok=True)  # while it is held: who waits makes a file of its own
+            stack.callback(path.unlink, missing_ok=True)  # while it is held: a waiting process makes a new file
             path.write_text(f"{platform.node()}, process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

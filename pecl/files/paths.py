@@ -7,7 +7,7 @@ from pecl.errors import OutputError
 
 
 def check_absent(target: str | Path) -> None:
-    """Raise OutputError if `target` exists, or cannot be made; makes nothing."""
+    """Raise OutputError if `target` exists, or cannot be created; create nothing."""
     target = Path(target)
     if target.exists() or target.is_symlink():
         raise OutputError(f"{target} exists already: choose another folder, or delete it first")
@@ -20,7 +20,7 @@ def default_cache_dir() -> Path:
 
 
 def check_writable(folder: str | Path) -> None:
-    """Raise OutputError unless `folder`, or the nearest folder above it that exists, can be written; makes nothing."""
+    """Raise OutputError unless `folder`, or the nearest folder above it that exists, can be written; create nothing."""
     nearest = Path(folder).absolute()
     while not nearest.exists():
         nearest = nearest.parent
@@ -31,12 +31,12 @@ def check_writable(folder: str | Path) -> None:
 
 
 def is_path(name: str) -> bool:
-    """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
+    """Return whether `name` is meant as a path: it has a folder or a suffix in it, or exists."""
     return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False for a too long name
 
 
 def inside(root: str | Path, name: str) -> Path:
-    """Return the path of `name` in the folder `root`; looks at the name only, not at links on the way.
+    """Return the path of `name` in the folder `root`; only the name is checked, not links in the folder.
 
     Raises:
         ValueError: the name is empty or absolute, leads out of the folder, or holds a NUL.

@@ -1,4 +1,4 @@
-"""`Bar`: progress as a bar in a terminal, as a line every ten seconds elsewhere, and nowhere with `--quiet`."""
+"""`Bar`: progress as a bar in a terminal, as a line every ten seconds elsewhere; none with `--quiet`."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ _watcher: ContextVar[Callable[[float], None] | None] = ContextVar("watcher", def
 
 @contextlib.contextmanager
 def watching_steps(watcher: Callable[[float], None]) -> Iterator[None]:
-    """Call `watcher` with the share of its steps, in [0, 1], whenever a training within the body takes one."""
+    """Call `watcher` with the share of finished steps, in [0, 1], after each step of a training in the body."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -53,7 +53,7 @@ class Bar(tqdm):
         return shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
-        """Write the bar again, or a line where the last one is old enough."""
+        """Write the bar again, or a line if the last line is older than `EVERY`."""
         if not self.plain:
             return super().refresh(*args, **options)
         if not self.disable and time.monotonic() - self._said >= EVERY:

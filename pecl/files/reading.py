@@ -1,4 +1,4 @@
-"""Read files and JSON; `read_regular` waits for no pipe."""
+"""Read files and JSON; `read_regular` never waits for a pipe."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ def open_regular(path: str | Path) -> BinaryIO:
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))  # as `open` says it
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))  # as `open` does
     raise OSError("expected a regular file, got a pipe or a device")
 
 

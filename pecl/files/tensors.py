@@ -35,15 +35,15 @@ class DamagedFileError(ValueError):
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the tensors and the metadata, without digest, of a safetensors file; one of another program has no digest.
+    """Return the tensors and the metadata, without digest, of a safetensors file; other programs' files have none.
 
     Raises:
         DamagedFileError: it is not a safetensors file, is cut short, or does not match its digest.
-        OSError: it is missing, cannot be opened, or is a folder, a pipe or a device: that says nothing of its content.
+        OSError: it is missing, cannot be opened, or is a folder, a pipe or a device: its content may be sound.
     """
     from safetensors import SafetensorError, safe_open
 
-    check_regular(path)  # an error of the system keeps its type; safetensors' own do not tell
+    check_regular(path)  # a system error keeps its type, which safetensors' own errors hide
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -68,7 +68,7 @@ def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) ->
 
 
 def _sort_metadata(content: bytes) -> bytes:
-    """Return safetensors `content` with its metadata in the order of their names; the library writes any order."""
+    """Return safetensors `content` with its metadata sorted by name; the library writes them in any order."""
     start = 8 + int.from_bytes(content[:8], "little")  # the header is its length in 8 bytes, then JSON
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))

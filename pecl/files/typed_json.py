@@ -1,4 +1,4 @@
-"""JSON that is read back: pydantic makes dataclasses of it, and one sentence names the first wrong value.
+"""JSON of dataclasses: pydantic converts it, and one sentence names the first wrong value.
 
 Equal texts become one object, and `Ranks` are arrays: thousands of results repeat the same names and checksums, and
 hold millions of ranks. `Number` and `Points` stay as they are: pydantic would turn 3 into 3.0.
@@ -31,7 +31,7 @@ def decode(kind: Any, value: Any, path: str = "") -> Any:
 
 
 def encode(value: Any) -> Any:
-    """Return a dataclass as JSON takes it, without fields that have their defaults."""
+    """Return a dataclass as a JSON value, without fields that have their defaults."""
     made = _adapter(type(value)).dump_python(value, by_alias=True, exclude_defaults=True, warnings=False)
     return json.loads(json.dumps(made))  # tuples become lists; pydantic's own JSON would make null of infinities
 

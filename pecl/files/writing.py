@@ -1,9 +1,9 @@
-"""Files and folders that are whole or absent: each is made under another name next to the target, and then renamed.
+"""Files and folders that are whole or absent: each is written under a temporary name, and then renamed.
 
 A reader therefore never sees a partial file, and a kill or a full disk leaves the old file unchanged.
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
-A writer holds an advisory `flock` on its temporary file or folder. One that nobody holds was left by a killed writer,
-and the next write to the same target removes it; a stopped writer still holds its own.
+A writer holds an advisory `flock` on its temporary file or folder. A temporary file without a lock was left by a killed
+writer, and the next write to the same target removes it; a suspended writer still holds its lock.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from pecl.errors import OutputError
 from pecl.files.paths import check_absent
 
-# A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
+# A list of numbers over several lines; strings in JSON hold no line breaks, so they never match.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.(pecl-)?tmp")  # `_write` and `new_folder` name it
 
@@ -102,7 +102,7 @@ def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
 
 @contextlib.contextmanager
 def new_folder(target: str | Path) -> Iterator[Path]:
-    """Yield an empty folder, which gets the name `target` when the body has filled it; after an error nothing is left.
+    """Yield an empty folder, which is renamed to `target` after the body; an error leaves nothing behind.
 
     Raises:
         OutputError: `target` exists already, or cannot be written.

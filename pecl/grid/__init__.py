@@ -1,4 +1,4 @@
-"""Many runs: `expand` lists them, `run_grid` trains those that are not complete, here or through a launcher."""
+"""Many runs: `expand` lists them, `run_grid` trains the incomplete ones, in this process or through a launcher."""
 
 from pecl.grid.configs import expand, fleets, repeat_configs
 from pecl.grid.estimate import TimeEstimate, by_operations, estimate, recorded_seconds

@@ -16,14 +16,14 @@ from pecl.options import quoted
 from pecl.results.result import Result
 
 AUTO_FLEET = "auto"
-_LARGEST = 16  # runs of a fleet that is formed by itself
-_MOST = 100_000  # combinations of a grid
+_LARGEST = 16  # maximum runs of an automatic fleet
+_MOST = 100_000  # maximum combinations of a grid
 
 
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
     """Return one config per combination of the values that are lists; the last key varies fastest.
 
-    Runs with equal run ids, such as weights of an alignment that the route lacks, become one.
+    Runs with equal run ids are merged, such as alignment weights on a route without alignment.
 
     Raises:
         ConfigError: an unknown key, a wrong value or an empty list, found before any run begins.
@@ -34,7 +34,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
         if not among:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
         if len(among) > 1 and name in MACHINE_FIELDS:
-            raise ConfigError(f"{where}: {name}: expected one value, since it tells no runs apart, got {len(among)}")
+            raise ConfigError(f"{where}: {name}: expected one value, since it distinguishes no runs, got {len(among)}")
     if (count := math.prod(map(len, choices))) > _MOST:
         raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {quoted(count)}")
     products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
@@ -73,6 +73,6 @@ def fleets(
         alike.setdefault(tuple(getattr(config, name) for name in shared), []).append(config)
     for group in alike.values():
         most = min(_LARGEST, -(-len(group) // jobs)) if str(size) == AUTO_FLEET else int(size)
-        if str(size) == AUTO_FLEET and group[0].engine != "pecl":  # the others have one slot
+        if str(size) == AUTO_FLEET and group[0].engine != "pecl":  # other engines have one slot
             most = 1
         yield from (group[start : start + most] for start in range(0, len(group), most))

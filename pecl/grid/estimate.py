@@ -1,4 +1,4 @@
-"""The time of runs, estimated from that of recorded runs; and the status line of a grid, which shows what is left."""
+"""Estimates of the time of runs from recorded runs; and the status line of a grid, with the time left."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
-# The fields that the time of a run depends on, and those that matter most for the time of a step, of a config
+# Config fields that determine the time of a run, and those that matter most for the time of a step
 _shape = attrgetter(*(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT)))
 _step = attrgetter(*fields_of(Role.STEP_TIME))
 # Floating-point operations per second of a GPU that an estimate without recorded runs assumes
@@ -73,8 +73,8 @@ def estimate(
     """Estimate the time to train `configs`, `jobs` at a time.
 
     A run counts as the median of recorded runs of the same shape, which differ from it only in fleet fields or seed.
-    Without such runs it counts as its `steps` times the median time of a step of the same towers and batch. Steps that
-    are not given follow from the config, as for pairs of `shots`. Loading, and the evaluation of the plain tower, are
+    Without such runs it counts as its `steps` times the median time of a step of the same towers and batch. By default
+    `steps` are computed from the number of pairs in each config. Loading, and the evaluation of the plain tower, are
     not counted.
     """
     by_shape: dict[tuple[Any, ...], list[float]] = {}
@@ -124,9 +124,9 @@ def _steps(config: ExperimentConfig) -> int:
 class StatusLine:
     """A line on standard error, rewritten at every change.
 
-    Runs of this process count by the share of their steps, runs of workers when they end. The time left extrapolates
-    the runs of this grid. Before its first run ends, it uses runs that were complete `before` or, without any, other
-    runs in the results folder.
+    Runs of this process count by the share of their steps, runs of workers when they end. The time left is extrapolated
+    from the runs of this grid. Before the first one ends, it is estimated from runs that were complete `before`, or
+    else from other runs in the results folder.
     """
 
     def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WAIT_SECONDS = 0.5  # between looks at runs of other processes
+_WAIT_SECONDS = 0.5  # between checks of other processes' runs
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def plan_grid(
 ) -> list[tuple[ExperimentConfig, RunPlan | None]]:
     """Return each run in the order of training, with its plan, or None for a complete run.
 
-    All checks of `run_grid`, which has the same arguments, before the first step of each run are made, and nothing is
+    The arguments are those of `run_grid`. All its checks before the first step of each run are made, and nothing is
     written.
     """
     from pecl.experiment.plan import plan_runs  # imports torch
@@ -85,9 +85,9 @@ def plan_grid(
 
 
 class _Run:
-    """A grid at work: its data are read, and complete runs are skipped.
+    """A running grid. Its data are read at the start, and complete runs are skipped.
 
-    Of its `tasks`, `pending` are those without an outcome; `results` are the outcomes.
+    Of its `tasks`, `pending` are those without an outcome; `results` holds the outcomes.
     """
 
     def __init__(self, configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> None:
@@ -101,7 +101,7 @@ class _Run:
         self.tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
         self.pending = list(self.tasks)
         self.results: dict[tuple[str, str], Result] = {}
-        self.hashes = once_per_data(training_hashes)  # the data are not kept
+        self.hashes = once_per_data(training_hashes)  # does not keep the data
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
         self.without_result: set[str] = set()
@@ -151,7 +151,7 @@ class _Run:
             return
         error = event.error
         if error is not None and not self._try_otherwise(task, error):
-            # The worker could not record it; one that would fail every other run too is raised.
+            # The worker could not record the error; an error that would stop every other run, too, is raised.
             if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
                 raise error
             logger.error("%s failed: %s", task.name, error)
@@ -165,7 +165,7 @@ class _Run:
             self.without_result.add(task.name)
 
     def _try_otherwise(self, task: Task, error: Exception) -> bool:
-        """Say whether a failed task is tried another way.
+        """Return whether a failed task is tried again.
 
         A task whose worker died is tried once more: the worker may have been killed, and the runs resume. If a run of
         a fleet is wrong, each run is tried separately.
@@ -184,7 +184,7 @@ class _Run:
         return True
 
     def _end(self, task: Task) -> bool:
-        """Take a pending task off if all its runs have an outcome, and say whether they have."""
+        """Remove a task from `pending` if all its runs have an outcome, and return whether they have."""
         ended = self._collect(task)
         if ended:
             self.pending.remove(task)

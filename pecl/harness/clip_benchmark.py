@@ -1,7 +1,7 @@
 """pecl's towers in CLIP_benchmark: its own measure on pecl's data, and pecl as a type of model in its own command.
 
 `python -m pecl.harness.clip_benchmark eval --model_type pecl --model mini --pretrained cs.safetensors ...` is
-CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tell a model which language it measures, so
+CLIP_benchmark's command line with the same flags. CLIP_benchmark does not tell a model which language it measures, so
 `--pretrained` names the adapter (`cs`, `mini:cs` or a path), or `none` for the plain tower.
 """
 
@@ -22,7 +22,7 @@ from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, install
 from pecl.retrieval.measures import RECALL_AT
 
-_BATCH = 4  # pictures
+_BATCH = 4  # images
 _Tokenizer = Callable[[Sequence[str]], torch.Tensor]
 
 
@@ -44,7 +44,7 @@ class ClipModel(nn.Module):
 
 
 def tokenize(tower: MultilingualTextEncoder, texts: Sequence[str]) -> torch.Tensor:
-    """Map texts to their token ids and mask in one tensor, (B, 2, L) int64: CLIP_benchmark passes only one on."""
+    """Map texts to token ids and mask in one tensor, (B, 2, L) int64: CLIP_benchmark passes only one tensor on."""
     batch = tower.pad(tower.tokenize(texts), range(len(texts)))
     return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
 
@@ -64,7 +64,7 @@ def clip_model(text: AdapterBank, image: ImageEncoder, language: str) -> tuple[C
 def measure(
     model: ClipModel, tokenizer: _Tokenizer, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]]
 ) -> dict[str, float]:
-    """Measure retrieval with CLIP_benchmark among pictures: a function that loads each, with its captions.
+    """Measure retrieval with CLIP_benchmark; `pictures` has a function that loads each image, and its captions.
 
     Returns:
         `image_retrieval_recall@k` (texts search images) and `text_retrieval_recall@k`, in [0, 1].
@@ -86,7 +86,7 @@ def measure(
 def load(
     model_name: str, pretrained: str = PLAIN, cache_dir: str | None = None, device: str = "cpu"
 ) -> tuple[ClipModel, Callable[..., torch.Tensor], _Tokenizer]:
-    """Return model, preprocessing and tokenizer, as CLIP_benchmark asks for them.
+    """Return model, preprocessing and tokenizer, as CLIP_benchmark expects them.
 
     The adapter `pretrained` (`cs`, `mini:cs`, a path, or `none`) is merged into the text tower of the pair. `cache_dir`
     is ignored: pecl's own is $PECL_CACHE_DIR.

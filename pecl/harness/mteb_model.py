@@ -1,4 +1,4 @@
-"""pecl's towers as a model of mteb: pictures by the image tower, texts by the adapter of the task's language."""
+"""pecl's towers as a model of mteb: images by the image tower, texts by the adapter of the task's language."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class PeclEncoder(AbsEncoder):
     A text is embedded with the adapter of the language of its task's subset. The plain tower embeds texts of languages
     without adapter, and subsets of several languages.
 
-    The model is a pair, such as `mini` or `pecl/mini`; it has no revisions. Adapters are languages (`cs`), names
-    (`mini:cs`) or paths, or those by the language that each is for. `towers` is a pair that is loaded already, and
-    `text` its text tower with adapters.
+    `model_name` is a pair, such as `mini` or `pecl/mini`; `revision` is ignored. `adapters` are languages (`cs`), names
+    (`mini:cs`) or paths, or a mapping from languages to these. `towers` is a pair that is already loaded, and `text`
+    its text tower with adapters.
 
     Raises:
         ConfigError: no such pair or adapter, or two adapters of one language.
@@ -77,7 +77,7 @@ class PeclEncoder(AbsEncoder):
     ) -> torch.Tensor:
         """Return the embeddings (N, D), not normalised: mteb compares them by their cosine.
 
-        The batches of the DataLoader `inputs` hold `text` or `image`. The language of the subset decides the slot.
+        The batches of the DataLoader `inputs` hold `text` or `image`. The language of the subset selects the adapter.
         Prompts are ignored: the towers put only their own before a text.
 
         Raises:
@@ -128,7 +128,7 @@ def pecl_model_meta(
 ) -> ModelMeta:
     """Return mteb's metadata of a model, including its loader: `pecl_model_meta("mini", files).load_model()`.
 
-    Without the loaded pair `towers`, metadata that need its weights are left open.
+    Without the loaded pair `towers`, metadata that depend on its weights are not filled in.
     """
     known = towers is not None
     values = {

@@ -1,4 +1,4 @@
-"""Retrieval tasks of mteb on the data that pecl reads: nothing is downloaded, and pictures are those that pecl sees.
+"""Retrieval tasks of mteb on the data that pecl reads: nothing is downloaded, and images are decoded as in pecl.
 
 mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub, and lacks XTD10. Tasks of any other data set of
 pecl, including a user's table, are made in the same way.
@@ -38,11 +38,11 @@ class Pairs:
 
     texts: Sequence[str]
     images: ImageSource
-    items: Sequence[int]  # for each caption the place of its picture
+    items: Sequence[int]  # position of each caption's image
 
     @classmethod
     def of(cls, data: ParallelCaptions) -> "Pairs":
-        """Return the captions of a data set in its target language; only the test part of a set in parts.
+        """Return the captions of a data set in its target language; only the test part, if the set has parts.
 
         Raises:
             DataError: it has no images here, or no test part.
@@ -57,14 +57,14 @@ class Pairs:
 
 
 class PeclRetrieval(AbsTaskRetrieval):
-    """A task over pairs that are at hand; `retrieval_task` makes a class of it, whose metadata mteb reads."""
+    """A task over pairs in memory; `retrieval_task` derives a class with the metadata that mteb reads."""
 
     def __init__(self, pairs: Mapping[str, Pairs], **options: Any) -> None:
         super().__init__(**options)
         self.pairs = pairs
 
     def load_data(self, *_: Any, **__: Any) -> None:
-        """Put the pairs into mteb's form; done once."""
+        """Convert the pairs to mteb's form, once."""
         if self.data_loaded:
             return
         self.dataset = {}
@@ -129,16 +129,16 @@ def _ids(kind: str, count: int) -> list[str]:
 
 
 def _pictures(images: ImageSource) -> Dataset:
-    """Return pictures with their ids; read one by one when they are asked for, where mteb reads a file as pecl does."""
+    """Return images with their ids; files that mteb decodes as pecl does are read only on access."""
     content = [_content(images, i) for i in range(len(images))]
     features = Features({"id": Value("string"), "image": Image()})
     return Dataset.from_dict({"id": _ids("image", len(images)), "image": content}, features=features)
 
 
 def _content(images: ImageSource, index: int) -> dict[str, Any]:
-    """Return the path of a file that any library reads alike, or the bytes of the picture as pecl sees it."""
+    """Return the path of a file that any library decodes alike, or the bytes of the image as pecl decodes it."""
     if isinstance(images, ImageFiles):
-        path = images.paths[index]  # of one that is damaged, or too large, `load` says so
+        path = images.paths[index]  # `load` below reports a damaged or too large file
         with contextlib.suppress(OSError, ValueError), open_picture(read_regular(path)) as image:
             if is_plain(image):
                 return {"path": str(path), "bytes": None}

@@ -1,4 +1,4 @@
-"""Measure configs with another package's evaluation and with our own: same towers, adapters, captions and pictures."""
+"""Measure configs with another package's evaluation and with our own: same towers, adapters, captions and images."""
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ Recalls = dict[str, dict[int, float]]  # direction -> k -> recall@k in [0, 1]
 def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dict[str, object]]:
     """Evaluate configs with a harness and with pecl, and return a row per language and direction.
 
-    A row has `recall@k` in [0, 1] of both, such as `mteb recall@1`; that of the harness up to the size of the gallery.
+    A row has `recall@k` in [0, 1] of both, such as `mteb recall@1`; the harness's only for k up to the gallery's size.
 
     Raises:
         ConfigError: no such harness, its package is not installed, or a config's gallery is not images, or embedded
@@ -70,7 +70,7 @@ def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) 
 
     model, tokenizer = clip_model(text, towers.image, prepared.config.language)
     images, shown = not_none(prepared.data.images, "images"), prepared.gallery_items("test")
-    captions: list[list[str]] = [[] for _ in shown]  # of each picture
+    captions: list[list[str]] = [[] for _ in shown]  # of each image
     for caption, place in zip(prepared.texts("test"), prepared.places("test"), strict=True):
         captions[place].append(caption)
     pictures = [(lambda i=i: images.load(i), own) for i, own in zip(shown, captions, strict=True)]

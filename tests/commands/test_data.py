@@ -70,7 +70,7 @@ def server(monkeypatch):
 def test_download_reports_what_it_did_and_what_is_left_to_do(pecl, server, tmp_path):
     status, printed = pecl("download multi30k")
     assert status == 0
-    assert printed.startswith("1 files fetched, 0 were there\n")
+    assert printed.startswith("1 files fetched, 0 existed already\n")
     assert "forms.illinois.edu" in printed
     assert (tmp_path / "multi30k/raw/train.de").read_bytes() == b"ein Hund\n"
     status, printed = pecl("download multi30k --json")

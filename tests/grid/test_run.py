@@ -82,7 +82,7 @@ def test_ctrl_c_saves_and_stops(configs, tmp_path):
     command.wait_until(lambda: list(Path(configs["out"]).glob(".state/*.safetensors")), "a saved state")
     command.signal(signal.SIGINT)
     assert command.wait() == 130
-    assert command.err.endswith("pecl: interrupted; the same command goes on from here\n")
+    assert command.err.endswith("pecl: interrupted; the same command resumes from here\n")
     (path,) = Path(configs["out"]).glob("*.json")
     assert json.loads(path.read_text())["status"] == "interrupted"
     assert not (Path(configs["out"]) / ".locks").exists()

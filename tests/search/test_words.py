@@ -108,7 +108,7 @@ def test_iptc_is_read_in_utf8_and_in_latin1(tmp_path):
 def test_a_photograph_with_a_broken_packet_is_indexed_and_the_packet_counted(photographs, towers, capsys, packet):
     photograph(photographs / "Eva" / "broken.jpg", packet, "2019:07:14 10:00:00")
     assert main(["index", str(photographs)]) == 0
-    assert "1 have metadata that cannot be read: only the words of their paths count" in capsys.readouterr().out
+    assert "1 have metadata that cannot be read, whose words are not searched" in capsys.readouterr().out
     index = pecl.ImageIndex.open(photographs)
     assert index.search("eva", "en", top=1)[0][0].path.name == "broken.jpg"
     assert "broken.jpg" in {hit.path.name for hit in index.search("2019", "en", top=99)[0]}

@@ -56,7 +56,7 @@ class Event:
 
     kind: Literal["started", "finished", "busy", "tick"]
     task: Task | None = None  # None for a tick
-    error: Exception | None = None  # bad input, or the end of a worker without a result; results hold runs' failures
+    error: Exception | None = None  # bad input, or a worker's end without a result; failed runs have results
 
 
 class Launcher(Protocol):

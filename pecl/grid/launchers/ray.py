@@ -1,4 +1,4 @@
-"""Ray: tasks on the cluster of `RAY_ADDRESS`, or on a Ray that is started here. A task is a line of JSON.
+"""Ray: tasks on the cluster of `RAY_ADDRESS`, or on a Ray started on this machine. A task is a line of JSON.
 
 The hosts of a cluster must see the results folder and have pecl installed.
 """

@@ -97,7 +97,7 @@ def _as_they_end(waiting: Mapping[Any, Task]) -> Iterator[Any]:
         ask = time.monotonic() - asked > _ASK_SECONDS
         if ask:
             asked = time.monotonic()
-        # one forced question is about all jobs
+        # one forced query covers all jobs
         ended = [job for i, job in enumerate(waiting) if job.done(force_check=ask and i == 0)]
         yield from ended
         if not ended:
