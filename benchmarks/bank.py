@@ -112,7 +112,7 @@ def table(figures: dict[str, Any]) -> str:
             f"adapter {figures['adapter']}, mini text tower, {figures['threads']} threads, "
             f"{figures['captions']} captions in {len(MIXED)} languages",
             f"one mixed batch          {figures['mixed_ms']:8.1f} ms",
-            f"one pass a language      {figures['separate_ms']:8.1f} ms   ({figures['speedup']:.2f} x the mixed batch)",
+            f"one pass per language    {figures['separate_ms']:8.1f} ms   ({figures['speedup']:.2f} x the mixed batch)",
             f"largest difference       {figures['largest_difference']:8.1e}",
             f"tower                    {figures['tower_mb']:8.1f} MB",
             f"one language             {figures['language_mb']:8.2f} MB   (added in {figures['add_ms']:.1f} ms)",

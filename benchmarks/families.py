@@ -1,8 +1,8 @@
 """Encoding captions with each family of text towers: pecl compared with the tower's own package.
 
 The package is transformers' `get_text_features`, open_clip's `encode_text` or sentence-transformers' `encode`, in fp32
-and in a process of its own, where nothing of pecl changes how memory is allocated. Captions come in batches of 100,
-mixed: 500 of XTD10 in eleven languages, or those of drawn scenes where XTD10 is not there. pecl and the package
+and in a separate process, where pecl does not change memory allocation. Captions come in batches of 100, mixed: 500 of
+XTD10 in eleven languages, or of drawn scenes if XTD10 is missing. pecl and the package
 alternate, batch by batch.
 """
 
@@ -42,7 +42,7 @@ def timed(embed: Callable[[list[str]], torch.Tensor], texts: list[str]) -> tuple
 
 
 def embed_with_package(connection: Connection, name: str, folder: str, threads: int) -> None:
-    """Answer each batch of texts with the seconds that the package took, and its embeddings, until there is none."""
+    """Answer each batch of texts with the seconds that the package took, and its embeddings, until an empty message."""
     torch.set_num_threads(threads)
     embed = torch.inference_mode()(FORMS[name].read(Path(folder)))
     while texts := connection.recv():
@@ -62,7 +62,7 @@ def measure_family(name: str, texts: list[str]) -> list[Figure]:
         process.start()
         towers = {precision: load_text_encoder(folder) for precision in (FP32, BF16)}
         towers[BF16].use_bfloat16()
-        ours.send(texts[:8])  # which is answered when the package has read the folder
+        ours.send(texts[:8])  # the answer comes when the package has read the folder
         ours.recv()
     ways = {precision: partial(tower.encode_text, normalize=False) for precision, tower in towers.items()}
     found, package, difference = dict.fromkeys(ways, 0.0), 0.0, 0.0

@@ -1,9 +1,9 @@
 """Value of a fleet: runs per hour of fleets of 1, 2, 4, 8 and 15, `python benchmarks/run.py fleets`.
 
 A run has the defaults of the mini profile: 500 steps of 5 pairs of drawn scenes with LoRA and dropout, 100 validations
-of 50 captions, and two tests, of the final and of the best weights. Timed are a step and a validation, of the released
-procedure (`one_run.ReleasedWay`, in fp32) and of fleets of each size in fp32 and bf16, in rounds in which all of them
-alternate. A test counts as validations with the same number of captions. pecl's frozen embeddings are cached, as in
+of 50 captions, and two tests, of the final and of the best weights. The benchmark times a step and a validation, of
+the released procedure (`one_run.ReleasedWay`, in fp32) and of fleets of each size in fp32 and bf16, in alternating
+rounds. A test counts as validations with the same number of captions. pecl's frozen embeddings are cached, as in
 every run of a grid except the first. Adapters in only the topmost layers, without dropout, are another method: they
 compute the layers below once per caption, and their seconds include this once per fleet.
 
@@ -76,7 +76,7 @@ def validate(trainer: Trainer) -> None:
 def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[str, float]:
     """Return the shortest time of a step of `runs`, and of a validation of one run.
 
-    `keeping` are those of computing the layers below the adapters for `_PAIRS` captions.
+    `keeping` is the time to compute the layers below the adapters for `_PAIRS` captions.
     """
     tower = text_tower(device, setting.precision)
     trainer = trainer_of(tower, runs, setting)
@@ -97,7 +97,7 @@ def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[
 
 
 def released_seconds(way: ReleasedWay, steps: int) -> dict[str, float]:
-    """Return the same for the released procedure with one run."""
+    """Return these times for the released procedure with one run."""
     way.tower.train()
     with default_allocator():
         step = min(seconds(way.step) for _ in range(steps))
@@ -115,7 +115,7 @@ def released_way(config: ExperimentConfig, device: str, rounds: int, steps: int)
 def run_seconds(found: dict[str, float], runs: int, config: ExperimentConfig) -> float:
     """Compute the seconds of a run in a fleet of `runs` from a step of the fleet and a validation of one run.
 
-    What is kept is computed once for the captions of training (two a pair), validation and test.
+    Cached layers are computed once for the captions of training (two per pair), validation and test.
     """
     steps = config.epochs * -(-_PAIRS // config.batch_size)
     validations = steps / config.eval_every + 2 * _TESTED / _PAIRS

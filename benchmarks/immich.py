@@ -1,7 +1,7 @@
 """Time that a server in front of immich's service adds to an image: `python benchmarks/immich.py [--json]`, a minute.
 
 A stand-in for immich's machine learning service and the server run in their own processes. A client sends forms with an
-image to both by turns, over connections that stay open. The medians differ by the time that the server adds.
+image to both in alternation, over connections that stay open. The medians differ by the time that the server adds.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
 def by_turns(ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
     """Return seconds per step (mean of `TIMED_STEPS` after a first one) and per validation of each procedure.
 
-    The ways take turns, so that whatever slows the machine down for a while slows both.
+    The procedures alternate, so a slow phase of the machine slows both.
     """
     for way in ways.values():
         way.step(0)
@@ -234,8 +234,8 @@ def main() -> None:
     for way in ("released", "pecl"):
         times = figures[f"{way}_seconds"]
         print(
-            f"{way}: {times['step_with_validation']:.2f} s a step "
-            f"(step {times['step']:.2f} s, a validation {times['validation']:.1f} s)"
+            f"{way}: {times['step_with_validation']:.2f} s per step "
+            f"(step {times['step']:.2f} s, validation {times['validation']:.1f} s)"
         )
     print(f"ratio: {figures['ratio']:.1f}")
 

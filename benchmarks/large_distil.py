@@ -8,7 +8,7 @@ wall-clock seconds:
 - loading: both towers; the weights are mapped, so their first use takes longer;
 - a photograph, and an English caption by the frozen tower: embedded before the command, which finds them in the cache;
 - the command, its peak memory, and the anonymous part of it, which the system cannot drop, unlike pages of files;
-- a step of 32 pairs, and a closed form with its features: both once more after the command.
+- a step of 32 pairs, and a closed form with its features: both repeated after the command.
 
 The last figure is extrapolated from these, not measured: the time of the unchanged config on this machine, with 757
 pairs and 1,000 test captions. Random weights say nothing about recall.

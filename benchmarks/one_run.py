@@ -95,7 +95,7 @@ class Way:
 class PeclsWay(Way):
     """pecl's trainer: cached image embeddings, texts tokenised once, one packed pass per step."""
 
-    tests_the_same_twice = False  # as in experiment.py
+    tests_the_same_twice = False  # as in pecl/experiment
 
     def __init__(self, prepared: Prepared) -> None:
         super().__init__(prepared)
@@ -120,7 +120,7 @@ class PeclsWay(Way):
 
 
 class ReleasedWay(Way):
-    """The released procedure as plain code: it keeps nothing from one step to the next."""
+    """The released procedure as plain code: it caches nothing between steps."""
 
     tests_the_same_twice = True
 

@@ -1,9 +1,9 @@
-"""Measure what guessing among a person's languages loses: `python benchmarks/person_languages.py --data-dir data`.
+"""Measure the loss from guessing among a person's languages: `python benchmarks/person_languages.py --data-dir data`.
 
-Queries are the first 1, 2 and 3 words of 400 captions that are no stop words, in ten languages: against photographs in
-the four of Multi30K (the 900 of the pool `multi30k-1k`), against the English captions of XTD10 in the six others.
+Queries are the first 1, 2 and 3 words, without stop words, of 400 captions in ten languages. They search photographs in
+the four languages of Multi30K (the 900 of the pool `multi30k-1k`), and English captions of XTD10 in the six others.
 Each is embedded with its language named, and guessed among two and among four languages of a person. Writes
-results/person_languages.json, of which `scripts/search_tables.py` makes a table. Takes about two minutes of CPU.
+results/person_languages.json, from which `scripts/search_tables.py` makes a table. Takes about two minutes of CPU.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Recall against minutes: distillation by pecl and by sentence-transformers, from one tower, its pairs and anchors.
+"""Recall against minutes: distillation by pecl and by sentence-transformers, from the same tower, pairs and anchors.
 
     python benchmarks/rivals.py                                  Czech, 757 pairs, 900 photographs (PECL_DATA_DIR)
     python benchmarks/rivals.py --language fr --json rivals.json
 
 sentence-transformers trains with `MSELoss`, its loss for multilingual models: all parameters of the exported tower, or
-PEFT's LoRA of about pecl's number of parameters. All ways have the same pairs and English embeddings, whose time counts
-for none. One rate each was tried: for all parameters that of the full fine-tuning of docs/effect.md. It rises over a
-tenth of the steps and falls along half a cosine.
+PEFT's LoRA of about pecl's number of parameters. All trainings have the same pairs and English embeddings, whose time
+is not counted. One learning rate each was tried; for all parameters it is that of the full fine-tuning in
+docs/effect.md. The rate rises over a tenth of the steps and falls along half a cosine.
 
-The ways alternate, pass by pass, so a slow phase of the machine slows all of them. The clock stops after each pass, and
-the captions of the test photographs are embedded. Times are CPU seconds on one thread.
+The trainings alternate, pass by pass, so a slow phase of the machine slows all of them. The clock stops after each
+pass, and the captions of the test photographs are embedded. Times are CPU seconds on one thread.
 """
 
 import argparse
@@ -156,7 +156,7 @@ def compare(language: str, dataset: str, rates: dict[str, float], epochs: int) -
     prepared = prepare_training(config, towers, inputs)
     texts, evaluator = prepared.texts("test"), prepared.evaluator("test")
     before = evaluator(prepared.zero_shot("test")).mean_recall
-    _ = prepared.text_gallery  # frozen embeddings count for none of the ways
+    _ = prepared.text_gallery  # the time for frozen embeddings is not counted
     with tempfile.TemporaryDirectory() as folder:
         exported = export_towers(load_towers(config.profile).text, None, Path(folder) / "tower")
         ways = [sentence_transformers_way(prepared, exported, kind, rate, epochs) for kind, rate in rates.items()]

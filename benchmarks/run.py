@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--small", action="store_true", help="half a minute of CPU; fails on a regression")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU; 1, the default, counts CPU seconds")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; 1, the default, counts CPU seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and seconds as JSON")
     parsed = parser.parse_args()
     if unknown := [part for part in parsed.parts if part not in PARTS]:

@@ -28,7 +28,7 @@ from pecl.results.parts import process_peak_mb
 PAIRS, WIDTH = 50_000, 256
 RESULTS, ITEMS, VALIDATIONS = 5_000, 1_000, 100
 STORED, STORED_WIDTH, READ = 1_000_000, 64, 1_000
-BATCH = 10_000  # embeddings that are added to the store at once
+BATCH = 10_000  # embeddings per addition to the store
 
 Figures = dict[str, Any]
 

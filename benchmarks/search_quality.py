@@ -1,9 +1,9 @@
 """Measure hubs, doubtful languages and short queries: `python benchmarks/search_quality.py --data-dir data`.
 
-Settings are compared on the validation photographs of Multi30K: by themselves and among 758 other photographs, drawn
-eight times, each time with another four fifths of the reference captions. Figures are of the 900 test photographs of
-the pool `multi30k-1k`. Writes results/search_quality.json, of which `scripts/search_tables.py` makes the tables of
-docs/search.md. Takes about ten minutes of CPU.
+Settings are compared on the validation photographs of Multi30K, alone and among 758 other photographs. The others
+are drawn eight times, each time with another four fifths of the reference captions. Figures are for the 900 test
+photographs of the pool `multi30k-1k`. Writes results/search_quality.json, from which `scripts/search_tables.py` makes
+the tables of docs/search.md. Takes about ten minutes of CPU.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ def qb_norm(scores: np.ndarray, bank: np.ndarray, numbers: np.ndarray) -> np.nda
 
 
 def methods_of(references: References, images: np.ndarray) -> Iterator[tuple[str, Row, Change]]:
-    """Yield each method with each setting: its name, the setting, and how it changes scores.
+    """Yield each method with each setting: its name, the setting, and a function that changes scores.
 
-    The scores of the changes are (Q, g) of the first g photographs.
+    The function takes scores (Q, g) of the first g photographs.
 
     Args:
         references: reference captions.
@@ -173,7 +173,7 @@ def measure_settings(val: Gallery, rows: np.ndarray, embed: Embedder, references
 
 
 def measure_hubs(pool: Gallery, embed: Embedder, references: References, settings: list[Row]) -> list[Row]:
-    """Return the recall of each method on the test photographs, with its best setting; `corrected` is as it ships."""
+    """Return the recall of each method on the test photographs, with its best setting (`corrected`: as shipped)."""
     best = {method: next(row for row in settings if row["method"] == method) for method in ("NNN", *WITH_BETA)}
     bank, corrections = references.embeddings @ pool.images.T, references.corrections(pool.images)
     softmax = {name: inverted_softmax(bank, best[name]["beta"]) for name in WITH_BETA}
@@ -247,7 +247,7 @@ def milliseconds(action: Callable[[], object], times: int = 20) -> float:
 
 
 def measure_cost(queries: QueryEncoder) -> Row:
-    """Return what parts of a query cost, in milliseconds of one core."""
+    """Return the cost of parts of a query, in milliseconds on one core."""
     generator = np.random.default_rng(0)
     matrix = unit(generator.standard_normal((GALLERY_OF_SPEED, WIDTH), np.float32))
     store = ExactSearch(matrix, generator.random(GALLERY_OF_SPEED, np.float32))

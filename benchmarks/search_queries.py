@@ -1,6 +1,6 @@
-"""Queries as people type them, made from the captions of Multi30K: short ones, and ones with a foreign word.
+"""Queries as people type them, made from the captions of Multi30K: short queries, and queries with a foreign word.
 
-The captions are read from the data folder and nothing of them is kept.
+The captions are read from the data folder and not stored.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from make_references import COUNT, captions_outside_pool
 
 LANGUAGES = ("en", "cs", "de", "fr")
 LENGTHS = (1, 2, 3, 5)
-OTHERS = 3000  # photographs that make the gallery of the validation photographs larger
+OTHERS = 3000  # photographs to enlarge the gallery of the validation photographs
 
-# Words that are no content: articles, prepositions, conjunctions, pronouns, auxiliaries, numbers
+# Words without content: articles, prepositions, conjunctions, pronouns, auxiliaries, numbers
 _STOP_WORDS = {
     "en": "a an the and or but of in on at to from by with for into onto over under through across along around near "
     "behind front next off out up down while as is are was were be being been has have having do does doing his "
@@ -52,7 +52,7 @@ _STOP_WORDS = {
     "très c n qu",
 }
 
-# English words, brands and places that Czech, German and French queries have as they are
+# English words, brands and places that Czech, German and French queries use unchanged
 _FOREIGN = (
     "skateboard skateboarding skateboarder frisbee bmx rugby baseball football basketball softball volleyball tennis "
     "hockey golf surf surfing surfboard snowboard snowboarder snowboarding kayak kayaking rafting jeep cowboy rodeo "

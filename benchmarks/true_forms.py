@@ -1,6 +1,6 @@
 """Random checkpoints of each family of text towers, written by the package that publishes it, in published sizes.
 
-All have mini's tokenizer, which is XLM-R's, in place of their own, so that no model hub is asked. An image half is as
+All have mini's tokenizer, which is XLM-R's, in place of their own, so that no model hub is needed. An image half is as
 small as its package allows. `FORMS` has a row per family.
 """
 
@@ -140,7 +140,7 @@ def _write_nllb(folder: Path) -> None:
     from pecl.encoders.loading.text import base_config
 
     config = base_config("facebook/nllb-200-distilled-600M")
-    config.decoder_layers = 1  # which is made and thrown away
+    config.decoder_layers = 1  # the decoder is built and discarded
     _write_open_clip(folder, config, "cls_pooler", "linear", 768, _LANGUAGE)
 
 

@@ -19,7 +19,7 @@ from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
 COLOURS = {"cs": ("#0072B2", "o"), "de": ("#D55E00", "s"), "fr": ("#009E73", "^")}  # of Okabe & Ito's, and a marker
-MOST = 20_000  # least pairs of a point in the panel of parameters
+MOST = 20_000  # minimum pairs of a point in the panel of parameters
 
 
 def write_figures(folder: Path, candidates: Sequence[Candidate], english: float) -> None:
@@ -66,7 +66,7 @@ def by_size(candidates: Sequence[Candidate]) -> dict[tuple[str, int, int], Candi
 
 
 def _preferred(one: Candidate) -> tuple[bool, bool, float]:
-    """Return what the last of those that differ in how they were trained has: the default start and schedule."""
+    """Return a sort key that puts the candidate with the default start and schedule last."""
     return one.config.start is None, one.config.solver == schedule_for(one.pairs)["solver"], one.mean
 
 

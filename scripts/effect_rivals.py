@@ -11,11 +11,11 @@ from pecl.files import write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
 
 FIGURES = ROOT / "results" / "rivals.json"  # of `benchmarks/rivals.py --json`
-_LOOKS = (("#D55E00", "s"), ("#E69F00", "D"), ("#0072B2", "o"), ("#56B4E9", "^"))  # colours and markers of the ways
+_LOOKS = (("#D55E00", "s"), ("#E69F00", "D"), ("#0072B2", "o"), ("#56B4E9", "^"))  # colours, markers
 
 
 def rivals_table() -> str:
-    """Return minutes and recall at the end of each way, and the minutes in which pecl reaches its recall."""
+    """Tabulate minutes and recall at the end of each training, and pecl's minutes to the same recall."""
     ways = _figures()["ways"]
     return table(
         ["training", "parameters", "minutes", "mean R", "pecl's minutes to that recall"],
@@ -33,7 +33,7 @@ def rivals_table() -> str:
 
 
 def _reached(way: dict[str, Any], ways: list[dict[str, Any]]) -> str:
-    """Return the minutes after which the first of pecl's trainings has the best recall of another library's."""
+    """Return the minutes until the first of pecl's trainings reaches the best recall of another library's training."""
     if _is_own(way):
         return ""
     reached = [at for own in ways if _is_own(own) for at, recall in own["points"] if recall >= _best(way)]

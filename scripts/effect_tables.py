@@ -294,7 +294,7 @@ def commands(runs: Sequence[Result]) -> str:
 
 
 def short_command(run: Result) -> str:
-    """Return the command of a run; that of a training on text names `RECIPE` and the flags that differ from it."""
+    """Return the command of a run; for a training on text it names `RECIPE` and the flags that differ from it."""
     if run.config.text is None:
         return run.command
     recipe = make_config(read_yaml(ROOT / RECIPE))

@@ -5,7 +5,7 @@
 #   bash scripts/install.sh test           also the test requirements
 #   bash scripts/install.sh search         also the packages of the search page, with torch for the CPU
 #   bash scripts/install.sh --locked       the versions in requirements.lock and requirements-torch.lock, and only files
-#                                          with the hashes there; torch from PyPI, with CUDA on Linux
+#                                          with the hashes listed there; torch from PyPI, with CUDA on Linux
 #   bash scripts/install.sh --locked-cpu   the same, with CPU builds of torch and torchvision from PyTorch's own index,
 #                                          by version only: the lock has no checksums for that index
 set -euo pipefail

@@ -1,10 +1,10 @@
 """Collect trainings of the same languages with adapters of several sizes: a table of budgets.
 
     python scripts/languages_budgets.py FOLDER ...
-    python scripts/languages_budgets.py --add FOLDER ...    # keep the budgets that are there
+    python scripts/languages_budgets.py --add FOLDER ...    # keep existing budgets
 
 The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget, over one or more
-seeds. Only languages that every budget has are kept, and of a budget only seeds that each language has. The script
+seeds. Only languages that every budget has are kept, and only seeds that all languages of a budget have. The script
 writes `results/language_budgets.json`; `languages_page.py` reads it.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
     """Write the budgets of all folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="folders with results of `pecl distil`")
-    parser.add_argument("--add", action="store_true", help="keep the budgets that are there, and their languages")
+    parser.add_argument("--add", action="store_true", help="keep the existing budgets and their languages")
     parsed = parser.parse_args()
     results = [one for one in collect(parsed.folders) if one.kind == "train" and one.status == "complete"]
     if not results:

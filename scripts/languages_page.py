@@ -4,9 +4,9 @@
     python scripts/languages_page.py --write    write them into docs/languages.md and the list that it links to,
                                                 and draw img/languages
 
-`results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). Of a
-language that was trained with another data set it holds two evaluations, of the plain tower and of the shipped adapter.
-An evaluation takes the place of a training's own measurement. `results/language_budgets.json` holds trainings of the
+`results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). For
+a language trained with another data set it holds two evaluations, of the plain tower and of the shipped adapter. An
+evaluation replaces the training's own measurement. `results/language_budgets.json` holds trainings of the
 same languages with adapters of several sizes (`scripts/languages_budgets.py`).
 """
 
@@ -39,7 +39,7 @@ LEAST_UNKNOWN = 0.01  # share of pieces
 NAME = "before-after"
 NOTHING = "No language is measured yet."
 _BLUE, _LIGHT = "#0072B2", "#9ecae1"
-_COLUMNS, _INCHES = 3, 0.125  # of the figure; inches a language
+_COLUMNS, _INCHES = 3, 0.125  # columns of the figure; inches per language
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def people(self) -> tuple[float, float] | None:
-        """R@1 of sentences that people translated, before and after; None where they were not measured."""
+        """R@1 of sentences that people translated, before and after; None if they were not measured."""
         if (self.training["data"].get("other_text") or {}).get("dataset") != "sib200":
             return None
         stages = self.training["metrics"][OTHER_TEXT]
@@ -112,12 +112,12 @@ def measured(results: Sequence[Result]) -> list[Row]:
 
 
 def shown() -> list[Row]:
-    """Return the rows of the shipped results; none before there are any."""
+    """Return the rows of the shipped results; [] if there are none."""
     return measured(complete(FOLDER)) if (MEASURED / FOLDER).is_dir() else []
 
 
 def summary() -> str:
-    """Count gains and losses, and say how unequal languages are before and after."""
+    """Count gains and losses, and report the deviation over languages before and after."""
     rows = shown()
     if not rows:
         return NOTHING
@@ -140,14 +140,14 @@ def summary() -> str:
 
 
 def people() -> str:
-    """Say what adapters change on sentences that people translated, and how this goes with the machine's captions."""
+    """Report the effect of adapters on sentences that people translated, and its correlation with that on captions."""
     rows = [row for row in shown() if row.people]
     if not rows:
         return NOTHING
     found = np.array([row.people for row in rows])
     gains = found[:, 1] - found[:, 0], np.array([row.gain for row in rows])
     lines = [
-        f"- {len(rows)} languages by the recipe of now: R@1 of 99 sentences of SIB-200 (split `dev`), mean of both "
+        f"- {len(rows)} languages with the current recipe: R@1 of 99 sentences of SIB-200 (split `dev`), mean of both "
         f"directions: {found[:, 0].mean():.3f} before, {found[:, 1].mean():.3f} after; "
         f"{int((gains[0] < 0).sum())} below the plain tower, by {max(0, -gains[0].min()):.3f} at most."
     ]
@@ -226,7 +226,7 @@ def _text(training: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def weakest() -> str:
-    """Tabulate the languages with the least recall after training, with what their text shows."""
+    """Tabulate the languages with the least recall after training, with facts on their text."""
     rows = sorted(shown(), key=lambda row: row.after.mean())[:WEAKEST]
     if not rows:
         return NOTHING
@@ -272,7 +272,7 @@ def budgets() -> str:
 
 @styled
 def draw(rows: Sequence[Row]) -> Plot:
-    """Draw recall before and after of each language, from the least before to the most."""
+    """Draw recall before and after of each language, in ascending order of recall before."""
     rows = sorted(rows, key=lambda row: (row.before.mean(), row.code))
     length = -(-len(rows) // _COLUMNS)
     caption = (

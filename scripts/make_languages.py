@@ -4,8 +4,8 @@
     python scripts/make_languages.py
 
 Rows are the languages and scripts of FLORES-200, of ISO 639-1 and of GATITOS, and a few that data sets and pretraining
-name. No library knows the macrolanguages of ISO 639-3, the regions, the languages of CC-100, on which XLM-R was trained
-(Conneau et al. 2020, appendix A), and the names of translation models: they are written here.
+name. This script lists the facts that no library has: macrolanguages of ISO 639-3, regions, the languages of CC-100, on
+which XLM-R was trained (Conneau et al. 2020, appendix A), and the names in translation models.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ISO_639_1 = """
     jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb
     nd ne ng nl nn nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr
     ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
-"""  # but for `no`, a macrolanguage, and `sh`, which is withdrawn
+"""  # without `no`, a macrolanguage, and `sh`, which is withdrawn
 OTHERS = {"quz": "quz", "sr_latn": "srp", "sat": "sat"}  # of Crossmodal-3600; in CC-100; of NLLB
 # Further languages and scripts of GATITOS by the territory of most speakers
 GATITOS = {
@@ -46,7 +46,7 @@ GATITOS = {
     "TL": "tet", "TR": "zza", "UG": "ach alz cgg", "UZ": "kaa", "ZW": "dov ndc",
 }  # fmt: skip
 
-# The code that is written, by FLORES code, where neither ISO 639-1 nor ISO 639-3 decides
+# FLORES code -> code in the table, where neither ISO 639-1 nor ISO 639-3 decides
 WRITTEN = {
     "jpn_Jpan": "jp", "zho_Hans": "zh", "zho_Hant": "zh_hant", "ace_Arab": "ace_arab", "bjn_Arab": "bjn_arab",
     "kas_Deva": "ks_deva", "knc_Arab": "kr_arab", "knc_Latn": "kr", "taq_Tfng": "taq_tfng",
@@ -88,7 +88,7 @@ CC_100 = """
 M2M100_NAMES = {"nso": "ns", "nb": "no", "nn": "no", "zh_hant": "zh"}
 OPUS_NAMES = {"zh": "cmn_Hans zho_Hans cmn zho zh", "zh_hant": "cmn_Hant zho_Hant cmn zho zh"}
 
-TERRITORIES = {  # of languages that CLDR gives none, or one far from most speakers
+TERRITORIES = {  # of languages without a territory in CLDR, or with one far from most speakers
     "acm": "IQ", "acq": "YE", "ajp": "PS", "apc": "SY", "azb": "IR", "bjn": "ID", "bjn_arab": "ID", "cjk": "AO",
     "dik": "SS", "lus": "IN", "pbt": "AF", "prs": "AF", "quy": "PE", "quz": "PE", "taq": "ML", "taq_tfng": "ML",
     "kbp": "TG", "kr": "NG", "kr_arab": "NG", "tw": "GH", "sat": "IN", "ace": "ID", "ace_arab": "ID", "pt": "PT",
@@ -158,7 +158,7 @@ def row_of(code: str, tag: str) -> dict[str, str]:
 
 
 def add_names(rows: list[dict[str, str]]) -> None:
-    """Add English names, names in the language, and aliases; none is that of two rows."""
+    """Add English names, names in the language, and aliases; no name belongs to two rows."""
     for row in rows:
         code, base = row["code"], {"jp": "ja"}.get(row["code"], row["code"].partition("_")[0])
         name = re.sub(r" \((?!Latin)[^)]*\)", "", langcodes.Language.get(base, normalize=False).display_name())
@@ -184,7 +184,7 @@ def primary(row: dict[str, str]) -> set[str]:
 
 
 def own_name(row: dict[str, str], taken: Counter[str]) -> str:
-    """Return the name of a language in itself, where CLDR has one; none that another row has."""
+    """Return a language's own name from CLDR; empty if CLDR has none, or if another row has the same name."""
     base = {"jp": "ja"}.get(row["code"], row["code"].partition("_")[0])
     tag = {"zh_hant": "zh-Hant", "sr_latn": "sr-Latn"}.get(row["code"], base)
     english = langcodes.Language.get(tag).display_name()
@@ -199,7 +199,7 @@ def own_name(row: dict[str, str], taken: Counter[str]) -> str:
 
 
 def other_codes(row: dict[str, str]) -> list[str]:
-    """Return the ISO 639-2 and 639-3 codes of a language and its macrolanguage, and the name of the former."""
+    """Return the ISO 639-2 and 639-3 codes of a language and its macrolanguage, and the name of its ISO 639-3 code."""
     found = []
     if row["iso"]:
         language = langcodes.Language.get(row["iso"], normalize=False)

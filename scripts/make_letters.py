@@ -1,10 +1,10 @@
-"""Write `pecl/encoders/loading/letters.json`: letters that XLM-R's vocabulary lacks, and the text read for them.
+"""Write `pecl/encoders/loading/letters.json`: letters that XLM-R's vocabulary lacks, with replacements.
 
     python scripts/make_letters.py
 
-A letter is read as the sound in its Unicode name, which never changes: TIBETAN LETTER KA as k, TIFINAGH LETTER YAB as
-b. So Tibetan is much as in Wylie's transliteration, without the vowel that its letters imply. Arabic letters of
-Acehnese, Banjar and Kashmiri are read as the letter that they are made from, such as AIN WITH THREE DOTS ABOVE as AIN.
+A letter is replaced by the sound in its Unicode name, which is stable: TIBETAN LETTER KA as k, TIFINAGH LETTER YAB as
+b. The result for Tibetan is close to Wylie's transliteration, without the vowel that its letters imply. Arabic letters
+of Acehnese, Banjar and Kashmiri are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
 """
 
 import unicodedata
@@ -17,7 +17,7 @@ _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 
 
 def known_letters() -> dict[str, str]:
-    """Return the text that is read for each such character, after NFKC."""
+    """Return the replacement of each such character; NFKC precedes it."""
     scripts = [chr(codepoint) for script in (_TIBETAN, _TIFINAGH) for codepoint in script]
     whole = [one for one in (*scripts, *_ARABIC) if unicodedata.normalize("NFKC", one) == one]
     known = {one: _known(unicodedata.name(one, "")) for one in whole}
@@ -25,7 +25,7 @@ def known_letters() -> dict[str, str]:
 
 
 def _known(name: str) -> str:
-    """Return the text for the character of a Unicode name; nothing for one that stays as it is."""
+    """Return the replacement of the character with a Unicode name; empty if it stays unchanged."""
     script, *words = name.split() or ["NONE", "NONE"]
     sound = words[-1].lower()
     match script:

@@ -1,11 +1,11 @@
 """Train the ready adapters by one recipe, and write those that help into the package, with their results.
 
-    python scripts/make_ready_adapters.py                     # every language; stop it at any time and repeat it
+    python scripts/make_ready_adapters.py                     # every language; a repeated call resumes
     python scripts/make_ready_adapters.py --language rw,yo
 
-The recipe is `configs/distil_mini_ready.yaml`. A language that only GATITOS has is trained on its entries and measured
-on those that are kept aside. A language whose result is in `--keep` is done. An adapter is shipped if the interval of
-its gain on the test captions is above zero, and recall on other text does not fall beyond noise.
+The recipe is `configs/distil_mini_ready.yaml`. A language with text only in GATITOS is trained on its entries and
+measured on held-out entries. A language with a result in `--keep` is skipped. An adapter is shipped if the interval of
+its gain on the test captions is above zero, and recall on other text does not fall by more than noise.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--language", default="all", help="codes joined by commas, or all")
     parser.add_argument("--trained", type=Path, default=ROOT / "results" / "languages", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
-    parser.add_argument("--keep", type=Path, default=ROOT / "results" / "measured" / "languages", help="kept results")
+    parser.add_argument("--keep", type=Path, default=ROOT / "results" / "measured" / "languages", help="results")
     parsed = parser.parse_args()
     with_text = {code for name in ("flickr30k200", "gatitos") for code in DATASETS[name].languages} - {ENGLISH}
     chosen = sorted(with_text) if parsed.language == "all" else map(language_code, parsed.language.split(","))
@@ -63,7 +63,7 @@ def recipe(language: str, out: str) -> ExperimentConfig:
 
 
 def training_of(config: ExperimentConfig) -> str:
-    """Return the run id of a config without the sets that its language lacks, whose weights do not matter to it."""
+    """Return the run id of a config without the sources that lack its language, since their weights do not matter."""
     sources = (
         (source for source in parse_sources(config.text) if is_read(source, config.language)) if config.text else ()
     )
@@ -89,7 +89,7 @@ def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
 
 
 def write(result: Result, out: Path) -> Path:
-    """Write the adapter of a result in a few bits a parameter, and its line in the file of results."""
+    """Write the adapter of a result in a few bits per parameter, and its line in the file of results."""
     file = load_adapter_file(result.adapter_path)
     folder = out / result.config.profile
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def write(result: Result, out: Path) -> Path:
 
 
 def write_line(path: Path, document: dict[str, Any]) -> None:
-    """Write a result into a file of one result per language, in order of languages."""
+    """Write a result into a file of one result per language, sorted by language."""
     documents = {**(read_results(path) if path.exists() else {}), document["config"]["language"]: document}
     write_text(path, "".join(json.dumps(documents[code], separators=(",", ":")) + "\n" for code in sorted(documents)))
 
@@ -110,7 +110,7 @@ def write_line(path: Path, document: dict[str, Any]) -> None:
 def keep_result(result: Result, folder: Path) -> None:
     """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied.
 
-    A training does not name its adapter file any more, since nobody has it.
+    The copy names no adapter file, since that file is not kept.
     """
     kept = replace(result, adapter=replace(result.adapter, sha256=None))
     write_json(folder / result.path.name, with_digest(_in_place(kept)), indent=None)
@@ -127,7 +127,7 @@ def remove_older(results: Sequence[Result], folder: Path) -> None:
 
 
 def _in_place(result: Result) -> dict[str, Any]:
-    """Return a result as JSON that names the project's folder of results and no other."""
+    """Return a result as JSON with the project's folder of results and no local folder."""
     return replace(result, config=replace(result.config, out="results/languages", data_dir=None)).to_json()
 
 

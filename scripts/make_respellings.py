@@ -1,12 +1,12 @@
-"""Learn the maps of letters from Seed, and write those that hold into `pecl/data/respellings`.
+"""Learn maps of letters between scripts from Seed, and write the reliable maps into `pecl/data/respellings`.
 
     python scripts/make_respellings.py
 
-A script is read through another one of its language if both have as many words in most sentences, and the map writes
-most words of the sentences that are kept aside as people did.
+A map spells text of one script in another script of the same language. It is written if both scripts have the same
+number of words in most sentences, and if the map spells most words of the held-out sentences as people did.
 
-A map is learned word by word where both sentences have as many words. Letters are aligned monotonically, each with no,
-one or several letters of the other script, by hard expectation maximisation.
+A map is learned word by word from sentences with the same number of words in both scripts. Letters are aligned
+monotonically, each with no, one or several letters of the other script, by hard expectation maximisation.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pecl.data.respelling import FOLDER, WINDOWS, WORD, Respelling, windows_of
 from pecl.files import write_json
 
 SCRIPTS = {"bjn_arab": "bjn", "ace_arab": "ace", "taq_tfng": "taq", "ks_deva": "ks", "kr_arab": "kr"}
-LEAST = 0.7  # share of sentences with as many words, and of words that are written as people did
-MOST = 3  # letters for one letter
+LEAST = 0.7  # minimum share of sentences with the same number of words, and of words that are spelled as people did
+MOST = 3  # maximum letters for one letter
 ROUNDS = 4
-FEWEST = 2  # times that a context was seen
+FEWEST = 2  # minimum count of a context
 
 
 def main() -> None:
@@ -36,17 +36,17 @@ def main() -> None:
         )
         share = sum(len(WORD.findall(a)) == len(WORD.findall(b)) for a, b in zip(*train, strict=True)) / len(train[0])
         if share < LEAST:
-            print(f"{code}: as many words as {other} in only {share:.2f} of the sentences")
+            print(f"{code}: the same number of words as {other} in only {share:.2f} of the sentences")
             continue
         found = learn_respelling(other, *train)
         right = accuracy(found, *dev)
         if right >= LEAST:
             write_json(FOLDER / f"{code}.json", asdict(found), indent=None)
-        print(f"{code}: {share:.2f} of the sentences have as many words as {other}, {right:.2f} of the words are right")
+        print(f"{code}: {share:.2f} of the sentences have as many words in {other}, {right:.2f} of the words are right")
 
 
 def accuracy(respelling: Respelling, texts: tuple[str, ...], others: tuple[str, ...]) -> float:
-    """Return the share of words that are written as in `others`, in texts with as many words."""
+    """Return the share of words that are spelled as in `others`, over texts with the same number of words."""
     words = [
         respelling(word) == other
         for text, spelled in zip(texts, others, strict=True)
@@ -94,7 +94,7 @@ def _path(word: str, other: str, table: Mapping[str, Mapping[str, float]]) -> li
             if best[at] == -np.inf:
                 continue
             for length in range(min(MOST, size - 1 - at) + 1):
-                if likely is None:  # at first: parts of like length, along the diagonal
+                if likely is None:  # first round: parts of similar length, along the diagonal
                     score = -abs(length - 1) - abs((at + length) / max(size - 1, 1) - (i + 1) / len(word))
                 else:
                     score = likely.get(other[at : at + length], -12.0)

@@ -1,15 +1,16 @@
 """Write parameters in a few bits each, for the adapter files that are shipped; see `pecl.adapters.formats.files`.
 
-A code counts equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a step, so
-layers with larger values have more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have half the
-step: they lose most. The codes of a role are compressed together. Huffman's code makes frequent ones shorter: with a
-step of .3 standard deviations a code takes about 3.8 bits. Codes of the mean at the end of a role are not stored: rows
-of tokens that were not chosen take no room. Whole numbers, such as token ids, are stored as differences.
+A code is a number of equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a
+step, so layers with larger values use more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have
+half the step, since rounding hurts them most. The codes of a role are compressed together. Huffman's code makes
+frequent ones shorter: with a step of .3 standard deviations a code takes about 3.8 bits. Codes of the mean at the end
+of a role are not stored, so rows of tokens that were not chosen take no space. Whole numbers, such as token ids, are
+stored as differences.
 
 Changed word embeddings are a product, `vectors` times `up`, in which any rotation of the columns of both cancels. They
 are stored along the singular vectors of the product, so that the last columns are small and take few bits. `vectors`
 have four times the step, since a text averages its tokens, and `up` has one and a half. Steps are fitted to their codes
-by least squares, except that of `vectors`: the fitted one is shorter, an error that no average over tokens removes.
+by least squares, except that of `vectors`: a fitted step is shorter, an error that no average over tokens removes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 
 from pecl.adapters.formats.files import CODES, LAYOUT, WHOLE, ZERO
 
-STEP = 0.3  # of the shipped files, in standard deviations: about 3.8 bits a code
+STEP = 0.3  # of the shipped files, in standard deviations: about 3.8 bits per code
 AVERAGED = "vectors"  # over the tokens of a text
 SHARES = {AVERAGED: 4.0, "up": 1.5}  # of the step, in changed word embeddings
 
@@ -95,12 +96,12 @@ def _fitted(values: np.ndarray, counts: np.ndarray, step: float) -> float:
 
 
 def _differences(numbers: np.ndarray) -> np.ndarray:
-    """Return the differences of whole numbers as bytes (4, N): the high ones are mostly zeros, one after another."""
+    """Return the differences of whole numbers as bytes (4, N): the high bytes are mostly zeros, in long runs."""
     return np.diff(numbers.ravel(), prepend=0).astype(WHOLE).view(np.uint8).reshape(-1, WHOLE.itemsize).T
 
 
 def _step(values: np.ndarray, share: float) -> float:
-    """Return a share of the values' deviation; more where 127 steps do not reach the farthest; 1 where all are 0."""
+    """Return a share of the values' deviation; more if 127 steps do not reach the farthest value; 1 if all are 0."""
     return _rounded(max(share * values.std(), np.abs(values).max() / (ZERO - 1))) or 1.0
 
 

@@ -51,7 +51,7 @@ def show(browser: webdriver.Chrome, address: str, size: tuple[int, int], dark: b
 
 
 def take(browser: webdriver.Chrome, out: Path) -> None:
-    """Write the visible page with loaded pictures, in the format of `out`'s suffix."""
+    """Write the visible page with loaded images, in the format of `out`'s suffix."""
     browser.execute_async_script(
         "const done = arguments[0];"
         "document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; });"

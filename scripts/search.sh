@@ -2,14 +2,14 @@
 # Search your photographs in a browser: install pecl into .venv, index a folder, start the page and open it.
 #
 #   bash scripts/search.sh ~/Pictures                        a later call embeds only new photographs
-#   bash scripts/search.sh ~/Pictures --languages de,cs      the languages of your searches; asked for if left out
+#   bash scripts/search.sh ~/Pictures --languages de,cs      the languages of your queries; asked for if omitted
 #   bash scripts/search.sh ~/Pictures --profile mini         small towers, a demonstration: needs no model hub
 #   bash scripts/search.sh ~/Pictures --out ~/index --threads 2 --no-words
-#   bash scripts/search.sh ~/Pictures --port 8080            any other flag is one of `pecl serve`
+#   bash scripts/search.sh ~/Pictures --port 8080            all other flags go to `pecl serve`
 #
-# Without --profile, SigLIP 2 (siglip2-b16) searches where a model hub answers (1.5 GB to download), and else mini. Ctrl-C
-# stops it. The first call needs a package index, later ones no network. Nothing leaves the computer, and nothing is
-# written into the folder: the index lies in your data folder, or at --out.
+# Without --profile it uses SigLIP 2 (siglip2-b16, 1.5 GB to download) if a model hub answers, otherwise mini. Ctrl-C
+# stops it. The first call needs a package index, later calls need no network. Nothing leaves the computer, and nothing
+# is written into the folder: the index lies in your data folder, or at --out.
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 [ -d "${1:-}" ] || { echo "search.sh: expected a folder of photographs, got \"${1:-}\"" >&2; exit 2; }
@@ -38,12 +38,12 @@ python=.venv/bin/python
 has_index() { $python -c 'import sys; from pecl.search.index import find_index; find_index(sys.argv[1])' "$place" 2>/dev/null; }
 if [ -z "$profile" ] && ! has_index; then
     profile=$($python -c 'from pecl.encoders.loading.hub import recommended_profile; print(recommended_profile())')
-    [ "$profile" = mini ] && echo "== no model hub answers: mini searches, which is a demonstration; later: --profile siglip2-b16 --rebuild"
+    [ "$profile" = mini ] && echo "== no model hub answers: using mini, a demonstration; later: --profile siglip2-b16 --rebuild"
     index+=(--profile "$profile")
 fi
 if [ -z "$languages" ] && [ -t 0 ] && ! has_index; then
     default=$($python -c 'from pecl.data.language_guess import system_languages; print(",".join(system_languages()))')
-    read -rp "Languages of your searches [$default]: " languages
+    read -rp "Languages of your queries [$default]: " languages
     index+=(--languages "${languages:-$default}")
 fi
 $python -m pecl index "$pictures" --thumbnails ${index[@]+"${index[@]}"}

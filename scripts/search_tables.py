@@ -20,7 +20,7 @@ def _figures() -> dict[str, Any]:
 
 
 def persons() -> str:
-    """Return recall of queries whose language is named, and guessed among those of a person."""
+    """Tabulate recall of queries with a named language, and with one guessed among those of a person."""
     rows = json.loads(PERSONS.read_text("utf-8"))["rows"]
     shown = []
     for count in sorted({row["words"] for row in rows}):
@@ -34,7 +34,7 @@ def persons() -> str:
 
 
 def overview() -> str:
-    """Return what each part gives and costs."""
+    """Tabulate the gain and the cost of each part of a search."""
     figures = _figures()
     cost, rows = figures["milliseconds"], figures["lengths"]
 

@@ -45,7 +45,7 @@ from pecl.files.images import ImageFiles, ImageSource
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import ContrastiveLoss
 
-SCENES_SEED = 1  # the data set `scenes` has seed 0 by default, so its pictures differ
+SCENES_SEED = 1  # the data set `scenes` has seed 0 by default, so its images differ
 NORM = 4.0  # about the norm of M-CLIP's text embeddings
 
 

@@ -94,9 +94,9 @@ def test_a_key_and_a_log_reach_the_server(served, tmp_path, caplog, capsys):
     (tmp_path / "key").write_text("a-key-of-this-server\n")
     assert run(f"serve --text-model other --port 0 --host 0.0.0.0 --api-key-file {tmp_path}/key --access-log") == 0
     assert served[0][3:] == (b"a-key-of-this-server", True)
-    assert "may use it" not in caplog.text
+    assert "can use it" not in caplog.text
     assert run("serve --text-model other --port 0 --host 0.0.0.0") == 0
-    assert "may use it: --api-key-file asks for a key" in caplog.text
+    assert "can use it: --api-key-file requires a key" in caplog.text
     caplog.clear()
     assert run(f"serve --port 0 --api-key-file {tmp_path}/none") == 2
     assert "api_key_file: cannot read" in capsys.readouterr().err
