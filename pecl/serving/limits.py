@@ -16,7 +16,7 @@ class Limits:
     pictures: int = option(16, "maximum images per request", low=1)
     picture_bytes: int = option(8 << 20, "maximum bytes per image", low=1024)
     picture_pixels: int = option(50_000_000, "maximum pixels per image", low=1)
-    waiting: int = option(8192, "maximum texts, and maximum images, in the queue; beyond, requests get 429", low=1)
+    waiting: int = option(8192, "maximum texts, and maximum images, in the queue; further requests get 429", low=1)
     together: int = option(256, "maximum texts per forward pass", low=1)
     window: float = option(0.005, "seconds to collect requests for one pass", low=0, high=1)
     patience: int = option(30, "seconds to finish open requests after a stop signal", low=1)
