@@ -22,7 +22,7 @@ class Ray:
     task: num_cpus, num_gpus, memory (bytes).
 
     Raises:
-        ConfigError: ray is missing, or an option is unknown.
+        ConfigError: ray is missing, an option is unknown, or its value is no number.
     """
 
     def __init__(self, jobs: int = 1, options: Mapping[str, Any] | None = None) -> None:
@@ -30,9 +30,11 @@ class Ray:
             import ray  # noqa: F401
         except ImportError as error:
             raise ConfigError(f"launcher ray needs ray: {install('ray')}") from error
-        for name in options or {}:
+        for name, value in (options or {}).items():
             if name not in _OPTIONS:
                 raise ConfigError(f"--ray: unknown option {name!r}: expected one of {', '.join(_OPTIONS)}")
+            if type(value) not in (int, float) or value < 0:
+                raise ConfigError(f"--ray: {name}: expected a number >= 0, got {value!r}")
         self.cores = len(os.sched_getaffinity(0))
         self.options = {"num_cpus": max(self.cores // max(jobs, 1), 1), **(options or {})}
         self.jobs = jobs

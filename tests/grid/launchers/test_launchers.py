@@ -175,8 +175,19 @@ def test_a_ray_task_that_dies_is_a_failed_run_and_waiting_ones_are_cancelled(ray
     events.close()
     ray.cancel.assert_called_once_with(two)
     assert ray.wait.call_args.args == ([two],)
-    with pytest.raises(ConfigError, match="unknown option 'gpus': expected one of num_cpus, num_gpus, memory"):
-        make_launcher("ray", None, ["gpus=1"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("gpus=1", "unknown option 'gpus': expected one of num_cpus, num_gpus, memory"),
+        ("num_gpus=x", "--ray: num_gpus: expected a number >= 0, got 'x'"),
+        ("memory=-1", "--ray: memory: expected a number >= 0, got -1"),
+    ],
+)
+def test_ray_refuses_options_that_it_cannot_take(ray, option, said):
+    with pytest.raises(ConfigError, match=said):
+        make_launcher("ray", None, [option])
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.integers(1, 20))
