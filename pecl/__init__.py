@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# Name -> module, as the stub says it to editors and type checkers. A module is imported when its name is first used, so
+# Name -> module, from the stub that editors and type checkers read. A module is imported at its first use, so
 # that `import pecl` and `pecl --help` stay quick.
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
 _PUBLIC = {one.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for one in node.names}
@@ -21,7 +21,7 @@ __all__ = sorted(_PUBLIC)
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name == "__version__":  # as pyproject.toml gave it to the installed package
+    if name == "__version__":  # that of the installed package, from pyproject.toml
         from importlib.metadata import PackageNotFoundError, version
 
         try:

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# C0 but for tab and newline, DEL, C1, other line breaks, and marks that turn the direction of text
+# C0 except tab and newline, DEL, C1, other line breaks, and marks that change the direction of text
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 EMPTY_PATH = "expected a path, got an empty text"
 
 
 def not_the_adapter_of(result: object) -> tuple[str, str]:
-    """Return the problem and the remedy for an adapter file that is not the one that `result` names."""
+    """Return problem and remedy for an adapter file whose SHA-256 is not the one in `result`."""
     return f"is not the adapter that {result} was measured with", "put the right file there, or run it again"
 
 
@@ -47,7 +47,7 @@ class RunError(RuntimeError):
 
 
 class DivergedError(RunError):
-    """A training's loss is no longer a finite number, or its embeddings are not."""
+    """The loss or the embeddings of a training are no longer finite."""
 
 
 class NotFiniteError(RunError, ValueError):
@@ -55,12 +55,12 @@ class NotFiniteError(RunError, ValueError):
 
 
 def printable(text: str) -> str:
-    r"""Return text as a terminal may show it: control characters but for tab and newline are escaped, as in `\x1b`."""
+    r"""Return text as a terminal may show it: control characters except tab and newline are escaped, as in `\x1b`."""
     return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def one_line(text: object) -> str:
-    """Return text, such as a library's message, without line breaks and characters that no terminal shows."""
+    """Return text, such as a library's message, without line breaks; unprintable characters are escaped."""
     words = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
@@ -90,7 +90,7 @@ def suggest(value: object, choices: Iterable[str]) -> str:
 
 
 def unknown(what: str, value: object, choices: Iterable[str]) -> str:
-    """Return the sentence for a value that is not among `choices`, naming the nearest, and all if they are few."""
+    """Return the sentence for a value that is not among `choices`: it has the nearest, and all if they are few."""
     choices = sorted(choices)
     named = ", ".join(choices) if len(choices) <= 40 else f"{len(choices)}, such as {', '.join(choices[:5])}"
     return f"unknown {what} {value!r}: expected one of {named}{suggest(value, choices)}"

@@ -1,8 +1,8 @@
 """The machine that computes: its precision, the GPUs of a device, and Ray.
 
 bf16 has the range of fp32 and 8 bits of precision in place of 24. Processors with AVX512-BF16 or AMX, and GPUs,
-multiply bf16 matrices several times as fast. `auto` is decided where the command is given: a config always holds fp32
-or bf16, and so does the run id. A run with `auto` on a machine of bf16 has the run id of `--precision bf16`.
+multiply bf16 matrices several times as fast. `auto` is resolved on the machine where a command starts: a config always
+holds fp32 or bf16, and so does the run id. With `auto` on a machine with bf16, a run has the id of `--precision bf16`.
 """
 
 import logging
@@ -16,11 +16,11 @@ FP32 = "fp32"
 BF16 = "bf16"
 AUTO = "auto"
 PRECISIONS = (FP32, BF16, AUTO)
-CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # floating-point operations per second of two cores that estimates assume
+CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # operations per second of two cores, for estimates
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """Return fp32 or bf16 for a member of `PRECISIONS`, and torch's name of a device.
+    """Return fp32 or bf16, given a member of `PRECISIONS` and torch's name of a device.
 
     `auto` is bf16 on CUDA GPUs and CPUs with bf16 instructions, and fp32 on other devices.
     """
@@ -30,7 +30,7 @@ def resolve_precision(precision: str, device: str) -> str:
     if kind == "cuda":
         import torch  # takes seconds
 
-        # NVIDIA's have it since 2020; without a GPU here, as where jobs are sent to a cluster, it is taken for granted
+        # NVIDIA GPUs have it since 2020; without a GPU here, as on a machine that submits jobs, it is assumed
         fast = not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         fast = kind == "cpu" and cpu_multiplies_bfloat16()
@@ -41,7 +41,7 @@ def resolve_precision(precision: str, device: str) -> str:
 def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Return whether Linux reports AVX512-BF16 or AMX for the processor; False on other systems.
 
-    Torch knows it too, but takes seconds to import, and configs need no torch.
+    Torch also detects it, but takes seconds to import, and configs need no torch.
     """
     flags = next((line.partition(":")[2] for line in _lines(cpuinfo) if line.startswith("flags")), "")
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())  # as Linux names them
@@ -64,15 +64,15 @@ def _lines(path: Path) -> list[str]:
 def gpus_needed(device: str) -> int:
     """Return the number of GPUs that a process must see for `device`: k + 1 for `cuda:k`, 1 for `cuda`, else 0."""
     kind, _, index = device.partition(":")
-    number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
+    number = int(index) if index.isdecimal() else 0  # the process itself refuses a missing device
     return number + 1 if kind == "cuda" else 0
 
 
 @contextmanager
 def running_ray(cpus: int) -> Iterator[None]:
-    """Connect with the cluster that `RAY_ADDRESS` names, or start a Ray of `cpus` cores here; end it with the body.
+    """Connect to the cluster at `RAY_ADDRESS`, or start Ray with `cpus` cores here; end it after the body.
 
-    A Ray that is running already is used, and goes on.
+    A Ray that is running already is used and left running.
     """
     import ray
 

@@ -1,6 +1,6 @@
-"""Options: dataclass fields with a help and a range or choices. Checks their values, and reads and writes them as text.
+"""Options: dataclass fields with a help and a range or choices. Their values are checked, and read and written as text.
 
-`ExperimentConfig` and the adapters' configs are made of them. `Registry` is a table of names that can be added to.
+`ExperimentConfig` and the adapters' configs consist of them. `Registry` is a table of names that can grow.
 """
 
 import contextlib
@@ -56,8 +56,8 @@ def option(
         high: the largest valid number.
         choices: the valid names, for a tuple those of each member. A `Registry` may grow later.
         joined: whether several names may be joined by +.
-        weighted: whether a name may have a weight, a number > 0 behind a colon.
-        form: a regular expression that all of a text must match, and an example of it.
+        weighted: whether a name may have a weight, a number > 0 after a colon.
+        form: a regular expression that the whole text must match, and an example of such a text.
         none: text for None, besides "none", if the type allows None.
         pattern: whether one regular expression may replace a tuple's names.
         more: further metadata.
@@ -66,12 +66,12 @@ def option(
     return field(default=default, metadata={**known, "weighted": weighted, "form": form, "pattern": pattern, **more})
 
 
-_PLAIN = option(None, "").metadata  # what holds for a field that `option` did not make
+_PLAIN = option(None, "").metadata  # the defaults for a field that `option` did not make
 
 
 @functools.cache
 def _options(config_class: type) -> dict[str, SimpleNamespace]:
-    """Return each option by name: what `option` was given, its type `kind`, and whether it is `optional`."""
+    """Return each option by name: the arguments of `option`, its type `kind`, and whether it is `optional`."""
     hints, found = typing.get_type_hints(config_class), {}
     for item in fields(config_class):
         hint = hints[item.name]
@@ -126,13 +126,13 @@ def _problem(about: SimpleNamespace, value: Any) -> str | None:
     if about.weighted:
         names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
         if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
-            return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
+            return f'expected a weight > 0 after the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
     strange = next((name for name in names if name not in about.choices), None)
     return None if strange is None else _sentence(about, strange)
 
 
 def is_pattern(names: tuple[str, ...]) -> bool:
-    """Say whether a tuple is one regular expression: text that no name can be."""
+    """Say whether a tuple is one regular expression: a text that cannot be a name."""
     return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"\w*", names[0]) is None
 
 
@@ -185,8 +185,8 @@ def quoted(value: Any) -> str:
 def parse_option(config_class: type, name: str, value: Any) -> Any:
     """Turn text, or a YAML value, into the type of the option `name`; tuples are written a/b/c.
 
-    A value that is not text is returned as it is (a whole number as a float, where the option is one): the config
-    checks it when it is made. Raise ConfigError for text that is not a value of the option's type.
+    Any other value is returned unchanged (a whole number as a float, if the option is one): the config checks it when
+    it is created. Raise ConfigError for text that is not a value of the option's type.
     """
     about = _options(config_class)[name]
     if value is None or (about.optional and value in ("none", "null", about.none)):
@@ -209,7 +209,7 @@ def unquote(name: str, text: str) -> str:
 
 
 def format_option(value: Any) -> str:
-    """Write an option's value as an adapter's spec has it."""
+    """Return an option's value as text, in the form of an adapter's spec."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -224,9 +224,9 @@ def format_option(value: Any) -> str:
 class Registry(Mapping[str, Any]):
     """A table of names: built-in names, and names that `add` and `put` set.
 
-    A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
-    known without torch. Names that are set are known to this process only; the workers of a grid run its plug-ins.
-    Error sentences call a name `what`, such as "adapter".
+    A built-in value may be text, `module:attribute`. It is imported at its first use, so that the names are known
+    without torch. Added names are known only to this process; the workers of a grid run its plug-ins. Error sentences
+    call a name `what`, such as "adapter".
     """
 
     all: ClassVar[list["Registry"]] = []
@@ -243,7 +243,7 @@ class Registry(Mapping[str, Any]):
         return self._all
 
     def add(self, name: str, found: Any, *, replace: bool = False) -> None:
-        """Add `found` as `name`, and raise ConfigError if the name is there already, unless `replace` is set.
+        """Add `found` as `name`. Raise ConfigError if the name is taken, unless `replace` is set.
 
         Names have only letters, digits and underscores, so that they can be joined by + and lists split at commas.
         """
@@ -259,13 +259,13 @@ class Registry(Mapping[str, Any]):
         self.put(name, found)
 
     def put(self, name: str, found: Any) -> None:
-        """Set a name, also one that is built in."""
+        """Set a name, even a built-in one."""
         self._all = {**self._all, name: found}
 
     @classmethod
     @contextlib.contextmanager
     def changing(cls) -> Iterator[None]:
-        """Put all registries back as they were if the body fails."""
+        """Restore all registries if the body fails."""
         before = {id(one): one._all for one in cls.all}
         try:
             yield

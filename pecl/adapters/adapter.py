@@ -1,7 +1,7 @@
 """`attach` puts the slot modules of one or more adapter configs on a tower; `Adapter` holds them.
 
 The tower's own weights are never written. A slot module takes the place of the layer that it adapts and keeps it as
-`base`; `Adapter.remove` puts the layers back, so the tower then gives the very bits it gave before.
+`base`; `Adapter.remove` puts the layers back, and the tower gives the same bits as before.
 """
 
 import math
@@ -25,7 +25,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around, cut_to
 from pecl.errors import ConfigError, WeightsError
 
-_LEAST = 8  # tokens of a text for which prompts leave room in a tower with few positions
+_LEAST = 8  # tokens of a text that prompts must leave room for, in a tower with few positions
 
 
 class Attached(NamedTuple):
@@ -39,7 +39,7 @@ class Attached(NamedTuple):
 class Adapter:
     """The slot modules of one configuration, attached to one tower. Made by `attach`.
 
-    Parameter names are `<path in the tower>.<parameter>`, without the slot dimension in a slot's state.
+    A parameter is named `<path in the tower>.<parameter>`. The state of one slot has no slot dimension.
     """
 
     def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], num_slots: int) -> None:
@@ -55,7 +55,7 @@ class Adapter:
                 self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
                 tower.set_submodule(path, self.modules[-1].module)
             self._check_positions()
-        except BaseException:  # an interruption too must leave a plain tower
+        except BaseException:  # an interruption, too, must leave a plain tower
             self.remove()
             raise
 
@@ -74,7 +74,7 @@ class Adapter:
         length, positions = sum(prompt.length for prompt in self.prompts), self.tower.positions
         if not length:
             return
-        if self.tower.shapes_texts and length > positions - _LEAST:  # prompts take the place of padding, or last words
+        if self.tower.shapes_texts and length > positions - _LEAST:  # prompts replace padding, or the last words
             raise ConfigError(
                 f"adapter: expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
                 f"{positions} positions of the text tower to a text, got {length}"
@@ -95,7 +95,7 @@ class Adapter:
         return ((name, one) for name, one in self.named_tensors() if isinstance(one, nn.Parameter))
 
     def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and untrained whole numbers."""
+        """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and integers that are not trained."""
         for path, module, _ in self.modules:
             for name, tensor in module.slot_tensors().items():
                 yield f"{path}.{name}", tensor
@@ -109,7 +109,7 @@ class Adapter:
         return sum(math.prod(parameter.shape[1:]) for parameter in self.parameters())
 
     def learning_rate_scales(self) -> dict[str, float]:
-        """Return the factor on the run's learning rate of each parameter, by name."""
+        """Return the factor on the run's learning rate for each parameter, by name."""
         scales = {}
         for path, module, config in self.modules:
             scales |= {f"{path}.{name}": config.lr_scale for name in module.slot_parameters()}
@@ -122,14 +122,14 @@ class Adapter:
             module.reset_slot(slot, generator)
 
     def choose(self, slot: int, texts: Iterable[TokenIds]) -> None:
-        """Prepare a fresh slot for the texts of its training; kinds that choose no tokens do not read them."""
+        """Let a fresh slot choose tokens from its training texts (token ids); kinds that choose none ignore them."""
         choosing = [module for _, module, _ in self.modules if module.counts_tokens]
         counts = Counter(token for column in texts for text in column for token in text) if choosing else {}
         for module in choosing:
             module.choose(slot, counts)
 
     def translate(self, slot: int, texts: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> None:
-        """Let the word embeddings of `slot` begin near those of the English tokens that translate them.
+        """Start the word embeddings of `slot` near those of the English tokens that translate them.
 
         Args:
             slot: a fresh slot.
@@ -143,7 +143,7 @@ class Adapter:
                 module.translate(slot, counts, lexicon)
 
     def rearrange(self, slots: Sequence[int], new: int = 0) -> None:
-        """Keep `slots`, in that order, and append `new` uninitialised ones: for inference, optimizers must be new."""
+        """Keep `slots`, in that order, and append `new` uninitialised slots. Existing optimizers become invalid."""
         for _, module, _ in self.modules:
             module.rearrange(slots, new)
         self.rows.num_slots = len(slots) + new
@@ -153,11 +153,11 @@ class Adapter:
         return {name: tensor.detach()[slot].clone() for name, tensor in self.named_tensors()}
 
     def file_state(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        """Return a slot's state under the names of adapter files, which are its own."""
+        """Return a slot's state under the names of adapter files: here, the same names."""
         return state
 
     def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Put parameters into `slot`, or raise WeightsError as `check_state`."""
+        """Put `state` into `slot`. Raise WeightsError as `check_state` does."""
         self.check_state(state)
         self.put_slot_states({slot: state})
 
@@ -172,7 +172,7 @@ class Adapter:
         check_finite(state)
 
     def held(self) -> dict[str, torch.Tensor]:
-        """Return tensors without values of the shape and kind of all that a slot holds, by name."""
+        """Return the tensors of one slot by name, on the meta device: shapes and types, no values."""
         return {name: one.new_empty(one.shape[1:], device="meta") for name, one in self.named_tensors()}
 
     @property
@@ -224,7 +224,7 @@ def attach(
 ) -> Adapter:
     """Put an adapter with one slot for each seed on `tower` and make its parameters the only trainable ones.
 
-    From here on `tower` computes with the adapter, until `Adapter.remove`. A bank leaves its tower plain.
+    From then on `tower` computes with the adapter, until `Adapter.remove`. An `AdapterBank` leaves its tower plain.
 
     Args:
         tower: text tower without an adapter.
@@ -268,15 +268,15 @@ def check_state(state: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tens
 
 
 def check_finite(state: Mapping[str, torch.Tensor], path: Path | None = None) -> None:
-    """Raise WeightsError, naming the parameter and the file that it is of, unless all numbers are finite."""
+    """Raise WeightsError with the parameter, and the file `path` if given, unless all numbers are finite."""
     for name, tensor in state.items():
-        if not np.isfinite(tensor.detach().float().cpu().numpy()).all():  # torch's takes three times as long
+        if not np.isfinite(tensor.detach().float().cpu().numpy()).all():  # torch.isfinite takes three times as long
             place = f"adapter {path} cannot be used: " if path else ""
             raise WeightsError(f"{place}adapter parameter {name!r} holds values that are not finite numbers")
 
 
 def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
-    """Freeze all of `tower` and make `parameters` trainable: the one place that sets `requires_grad`."""
+    """Freeze all of `tower` and make `parameters` trainable: the only place that sets `requires_grad`."""
     tower.requires_grad_(False)
     for parameter in parameters:
         parameter.requires_grad_(True)

@@ -1,7 +1,7 @@
 """`AdapterBank`: a text tower with the adapters of many languages.
 
-Languages whose adapters have one spec are embedded in one pass, see `SlottedTower`. Each further spec needs a
-pass of its own, and so does the plain tower. All of them share the weights of the tower.
+Languages whose adapters have the same spec are embedded in one pass, see `SlottedTower`. Each further spec needs a
+pass of its own, and so does the plain tower. All share the weights of the tower.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,22 +22,22 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
 
 Parameters = Mapping[str, torch.Tensor]
-Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: shares whose sum is 1
+Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: languages to shares with sum 1
 
 
 class AdapterBank:
     """A text tower with an adapter per language; the tower itself stays plain.
 
-    A language has every name that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese` and `jp` are one.
+    Every name of a language works that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese`, `jp`.
 
     Args:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
-        adapter: spec or configs of parameters that are added by themselves; a file brings its own.
-        plain: languages without an adapter that the plain tower embeds; None for all. Others are refused.
+        adapter: spec or configs for parameters that are added without a file; a file has its own.
+        plain: languages without an adapter that the plain tower embeds; None for all. Others raise ConfigError.
 
     Attributes:
         tower: the plain tower.
-        specs: the adapters on it, one per spec.
+        specs: one `SlottedTower` per spec.
 
     Raises:
         ConfigError: the spec is wrong, does not fit the tower, or the tower has an adapter already.
@@ -70,7 +70,7 @@ class AdapterBank:
 
     @classmethod
     def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> "AdapterBank":
-        """Return a bank of the adapters in `paths`, each under the language that its file names.
+        """Return a bank with the adapters in `paths`, each under the language that its file names.
 
         Raises:
             WeightsError: a file cannot be used on `tower`.
@@ -90,12 +90,12 @@ class AdapterBank:
 
     @property
     def languages(self) -> list[str]:
-        """The languages with an adapter, and those that the plain tower embeds if they are limited."""
+        """The languages with an adapter, and those in `plain`."""
         return [*self._spec_of, *(self._plain or ())]
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers, see `pecl.data.languages.preferred`."""
+        """The languages that language detection prefers, see `pecl.data.languages.preferred`."""
         return preferred(self.adapters)
 
     def __repr__(self) -> str:
@@ -109,7 +109,7 @@ class AdapterBank:
         return find_name(language, self.languages) is not None
 
     def add(self, language: str, adapter: AdapterFile | Parameters | str | Path) -> None:
-        """Add a language: a file, its path, or the parameters themselves (`Adapter.slot_state`).
+        """Add a language with its adapter: a file, its path, or the parameters themselves (`Adapter.slot_state`).
 
         Raises:
             ConfigError: the bank has the language already, or parameters come without the bank's `adapter`.
@@ -118,7 +118,7 @@ class AdapterBank:
         self.add_files([(language, adapter)])
 
     def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
-        """Add languages with their adapters, those of one spec in one step; after an error as of `add`, none."""
+        """Add languages with their adapters, one step per spec. If one raises an error, as in `add`, none is added."""
         specs = {one.configs: one for one in self.specs}
         held: dict[tuple[AdapterConfig, ...], Parameters] = {}
         found: dict[str, tuple[tuple[AdapterConfig, ...], Parameters]] = {}
@@ -138,7 +138,7 @@ class AdapterBank:
         self.specs = list(specs.values())
 
     def load(self, path: str | Path, language: str | None = None) -> str:
-        """Add the adapter in a file under its own language or `language`, and return the language."""
+        """Add the adapter in a file under `language`, by default its own, and return that. Errors as in `add`."""
         file = load_adapter_file(path)
         language = name_of(file, language)
         self.add(language, file)
@@ -163,7 +163,7 @@ class AdapterBank:
         return None if language is None else find_name(language, self._spec_of)
 
     def slot(self, language: str) -> tuple[SlottedTower, int]:
-        """Return the tower with the adapter of `language`, and its slot; ConfigError if it has none."""
+        """Return the tower with the adapter of `language`, and its slot. Raise ConfigError if it has none."""
         name = self.find(language)
         if name is None:
             raise ConfigError(self.missing(language))
@@ -171,7 +171,7 @@ class AdapterBank:
         return spec, spec.languages.index(name)
 
     def single(self) -> SlottedTower:
-        """Return the languages' tower; raise ConfigError unless all adapters have one spec."""
+        """Return the tower of all languages. Raise ConfigError unless all adapters have the same spec."""
         if len(self.specs) != 1:
             found = "; ".join(f"{describe(one.configs)}: {listed(one.languages)}" for one in self.specs) or "none"
             raise ConfigError(f"adapters: expected one spec, got {found}")
@@ -182,14 +182,14 @@ class AdapterBank:
         return {name: describe(one.configs) for name, one in list(self._spec_of.items())}
 
     def adapter_for(self, language: str | None) -> str | None:
-        """Return the name of the adapter that embeds a language, None for the plain tower; ConfigError for neither."""
+        """Return the name of a language's adapter; None for the plain tower. Raise ConfigError if neither embeds it."""
         found = self.find(language)
         if found is None and language is not None and self._plain is not None and not find_name(language, self._plain):
             raise ConfigError(self.missing(language))
         return found
 
     def missing(self, language: str) -> str:
-        """Return the sentence for a language that has no adapter."""
+        """Return the error sentence for a language that has no adapter."""
         known = listed(self.languages) or "none yet"
         return f"language: expected one in the bank ({known}), got {language!r}{suggest(language, self.languages)}"
 
@@ -278,7 +278,7 @@ class AdapterBank:
     def whole_lengths(
         self, texts: Sequence[str], token_ids: TokenIds, adapters: Sequence[str | None]
     ) -> dict[int, tuple[int, int]]:
-        """Return the places of the texts that `tokenize` cut, with their number of tokens and the most there may be."""
+        """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
         found: dict[int, tuple[int, int]] = {}
         for tower, places, _ in self._by_tower(adapters):
             lengths = tower.whole_lengths([texts[i] for i in places], [token_ids[i] for i in places])
@@ -303,7 +303,7 @@ class AdapterBank:
     def _by_tower(
         self, adapters: Sequence[str | None]
     ) -> Iterator[tuple[MultilingualTextEncoder, list[int], torch.Tensor | None]]:
-        """Yield towers, the places of the texts that each embeds, and their slots (None for the plain one)."""
+        """Yield each tower, the indices of its texts, and their slots (None for the plain tower)."""
         found = {name: (None, 0) if name is None else self.slot(name) for name in dict.fromkeys(adapters)}
         places: dict[SlottedTower | None, list[int]] = {}
         for i, name in enumerate(adapters):
@@ -313,7 +313,7 @@ class AdapterBank:
             yield self.tower if spec is None else spec.tower, own, slots
 
     def _read(self, adapter: AdapterFile | Parameters | str | Path) -> tuple[tuple[AdapterConfig, ...], Parameters]:
-        """Return configuration and parameters of an adapter, whose values are finite."""
+        """Return the configs and parameters of an adapter, after a check that all values are finite."""
         if isinstance(adapter, str | Path):
             adapter = load_adapter_file(adapter)
         if isinstance(adapter, AdapterFile):  # its values were checked when it was read
@@ -326,9 +326,9 @@ class AdapterBank:
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the places of texts that share passes: those of each slot that fills one, and all others.
+    """Yield the indices of texts to batch together: those of each slot that fills a batch alone, then all others.
 
-    Rows of several slots cost more than rows of one; that pays only if it saves passes.
+    Rows of several slots cost more than rows of one slot, so mixing them pays only if it saves passes.
     """
     fills = slots.bincount() >= batch_size  # (S,)
     for slot in fills.nonzero().flatten():
@@ -339,13 +339,13 @@ def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
 
 
 def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) -> torch.Tensor:
-    """Return the sums (N, D), by `places`, of the directions of `rows` (R, D) times their shares; R >= N."""
+    """Normalise `rows` (R, D), R >= N, and add each, times its share, to row `places` of the result (N, D)."""
     weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
     return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, torch.tensor(places), weighted)
 
 
 def name_of(file: AdapterFile, name: str | None = None) -> str:
-    """Return `name`, or without one the language of the file; raise ConfigError where it says none."""
+    """Return `name`, by default the language of the file. Raise ConfigError if there is neither."""
     name = name or file.language
     if name is None:
         raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
@@ -353,7 +353,7 @@ def name_of(file: AdapterFile, name: str | None = None) -> str:
 
 
 def of_each(language: Any, count: int) -> list[Any]:
-    """Return the language of each of `count` texts, given one for all or one for each; else raise ConfigError."""
+    """Return `count` languages, given one for all texts or one per text. Raise ConfigError for another number."""
     languages = [language] * count if language is None or isinstance(language, str | Mapping) else list(language)
     if len(languages) != count:
         raise ConfigError(f"{len(languages)} languages for {count} texts: expected one language, or one per text")

@@ -1,7 +1,7 @@
-"""One rule for all commands: which adapter embeds texts of a language, or the plain tower; `load_bank` for a library.
+"""The choice of a language's adapter, by one rule for all commands; and `load_bank`, for use as a library.
 
-A language uses its adapter where one is known: those that ship with pecl for the towers, and those that the user names,
-which come first. Every other language uses the plain tower.
+A language uses its adapter if one is known: one that the user names, or else one that ships with pecl for the towers.
+Every other language uses the plain tower.
 """
 
 import os
@@ -26,7 +26,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
 
-PLAIN = "none"  # names the plain tower where an adapter is expected
+PLAIN = "none"  # the plain tower, in place of the name of an adapter
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class AdapterChoice:
 
     path: Path | None  # file or folder of the adapter; None for the plain tower
     name: str  # `mini:cs` for an adapter that ships with pecl, the path of any other, `none` for the plain tower
-    reason: str = ""  # why it is the plain tower
+    reason: str = ""  # why the plain tower was chosen
 
     @property
     def sentence(self) -> str:
@@ -62,9 +62,13 @@ class KnownAdapters:
 
     Args:
         profile: name of the pair of towers.
-        named: adapters that are added to the shipped ones, or that replace the one of their language. `none` and
-            nothing else leaves all languages to the plain tower.
+        named: adapters that are added to the shipped ones, or replace that of their language. `none`, alone,
+            makes the plain tower embed all languages.
         text_model: text tower in place of the profile's, see `load_towers`; shipped adapters do not fit another tower.
+
+    Raises:
+        ConfigError: a name is unknown, two adapters are of one language, or `none` is not alone.
+        WeightsError: an adapter file is missing or damaged.
     """
 
     def __init__(self, profile: str, named: Sequence[str | Path] = (), text_model: str | None = None) -> None:
@@ -91,7 +95,7 @@ class KnownAdapters:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers, see `pecl.data.languages.preferred`."""
+        """The languages that language detection prefers, see `pecl.data.languages.preferred`."""
         return preferred(self.paths)
 
     def find(self, language: str | None) -> str | None:
@@ -99,7 +103,7 @@ class KnownAdapters:
         return None if language is None else find_name(language, self.paths)
 
     def for_language(self, language: str | None) -> AdapterChoice:
-        """Return the adapter of a language by any of its names; None is a language that is not known."""
+        """Return the adapter of a language, given any of its names; None stands for an unknown language."""
         if language is not None and (found := find_name(language, self.paths)) is not None:
             return self._choice(self.paths[found])
         known = f"adapters are known for {listed(self.paths)}" if self.paths else "no adapter is known"
@@ -164,13 +168,13 @@ def load_bank(
 ) -> AdapterBank:
     """Return the shipped adapters of a profile, by language, on its text tower.
 
-    The plain tower embeds English, under its name like every other language.
+    English has no adapter: its name stands for the plain tower.
 
     Args:
         profile: a pair of towers; adapters are shipped for `mini`.
         languages: names of languages; `all` for every language with an adapter.
-        tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
-        device: device of a tower that is loaded.
+        tower: the profile's text tower, without an adapter; it stays as it is. By default it is loaded.
+        device: device of the loaded tower.
 
     Raises:
         ConfigError: no adapters are shipped for the profile, or for a language.

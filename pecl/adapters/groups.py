@@ -1,9 +1,9 @@
-"""Rows, or the tokens of a packed batch, by slot: how layers with a weight for each slot are computed on them.
+"""Layers with one weight per slot, applied to rows, or to the tokens of a packed batch, grouped by slot.
 
-A fleet's rows come slot by slot, so its tokens are one consecutive segment per slot; rows of a mixed batch are first
-brought into that order. Segments of equal length are one batched matmul. Others are one matmul each on a CPU, without
-a copy of the batch; elsewhere they are padded to the longest and are one batched matmul again, so that the number of
-launches does not grow with the slots. Everything that this needs to know is known on the CPU.
+The rows of a fleet come slot by slot, so its tokens are one consecutive segment per slot; rows of a mixed batch are
+first sorted by slot. Segments of equal length take one batched matmul. Others take one matmul each on a CPU, without a
+copy of the batch. On another device they are padded to the longest and take one batched matmul, so that the number of
+launches does not grow with the slots. All sizes are known on the CPU, which therefore never waits for the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from pecl.encoders.memory import to_device
 
 
 class SlotGroups:
-    """N items (rows, or tokens) by slot.
+    """N items (rows, or tokens) grouped by slot.
 
     Args:
         slots: (N,) int64 on the CPU, the slot of each item; two slots or more.
@@ -76,7 +76,7 @@ class SlotGroups:
     def each(
         self, items: Sequence[torch.Tensor], layer: Callable[..., torch.Tensor], *parameters: torch.Tensor
     ) -> torch.Tensor:
-        """Return `layer(*items, *parameters)` of each slot's items and parameters, in the order of the items.
+        """Apply `layer(*items, *parameters)` to the items and parameters of each slot; results are in the items' order.
 
         Args:
             items: each (N, L, i).

@@ -1,9 +1,9 @@
 """A kind of adapter: its options, and the places of its slot modules in a text tower's backbone, by role.
 
-A new kind is one small file in `kinds/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
-names it, or `register_adapter` does. It names roles (`query`, `attention_output`, ...), so that it works on the towers
-of every family alike. A family of `encoders/families` says where its roles are. A regular expression names linear
-layers by their paths instead, as in PEFT, also where no family is known.
+A new kind is one small file in `kinds/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`. `spec` lists
+it, or `register_adapter` registers it. It names modules by role (`query`, `attention_output`, ...), so it works on
+towers of every family; `encoders/families` maps roles to modules. A regular expression names linear layers by path
+instead, as in PEFT; this also works for encoders of no known family.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LINEAR_ROLES = ("query", "key", "value", "attention_output", "intermediate", "output")
 NORM_ROLES = ("attention_norm", "output_norm")
-# Functions between two layers, by their names in transformers; without parameters and state, one of each serves all.
+# Functions between two layers, by their names in transformers. They have no state, so one of each serves all.
 ACTIVATIONS: dict[str, nn.Module] = {
     "gelu": nn.GELU(),
     "gelu_new": nn.GELU(approximate="tanh"),
@@ -36,17 +36,17 @@ ACTIVATIONS: dict[str, nn.Module] = {
     "silu": nn.SiLU(),
     "tanh": nn.Tanh(),
 }
-# Levels: modules that take the place of a layer, change it, follow it, or lengthen the sequence.
+# Levels: modules that replace a layer, change its bias or weight, follow it, or lengthen the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
 
 
 def layers_option() -> Any:
-    """Return the option `layers` of a kind that sits in the layers of the tower."""
+    """Return the option `layers` for a kind that adapts the layers of the tower."""
     return option(None, "layers that are adapted: top-K, the K topmost (default: all)", form=TOP_LAYERS)
 
 
 def height_of(layers: str | None) -> float:
-    """Return K of the topmost layers that an option `layers` names; infinity for all."""
+    """Return K of an option `layers` = `top-K`; infinity for None, which means all layers."""
     return math.inf if layers is None else int(layers.removeprefix("top-"))
 
 
@@ -59,14 +59,14 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class AdapterConfig(ABC):
-    """Options of an adapter of one kind, checked when made. Frozen; change a copy with `dataclasses.replace`.
+    """Options of an adapter of one kind, checked when created. Frozen: `dataclasses.replace` makes a changed copy.
 
     Attributes:
         kind: name of the kind.
-        level: adapters of lower levels at one layer lie nearer to the tower's own layer.
-        layers: an option of kinds in the layers of the tower: the topmost ones that are adapted; None for all.
+        level: at one layer, adapters of lower levels lie nearer to the tower's own layer.
+        layers: an option of kinds that adapt layers: which of the topmost ones (`top-K`); None for all.
         lr_scale: the trainer multiplies the learning rate of the adapter's parameters by this.
-        text_prompt: text that a merged tower puts before every text, behind its own prefix.
+        text_prompt: text that a merged tower puts before every text, after its own prefix.
 
     Raises:
         ConfigError: options have wrong types or values; all problems are reported at once.
@@ -74,7 +74,7 @@ class AdapterConfig(ABC):
 
     kind: ClassVar[str]
     level: ClassVar[int] = BEHIND_LAYER
-    # An annotation here would give the option of a kind its place, before all others
+    # Not annotated: an annotation would make `layers` the first option of every kind
     layers = cast("str | None", None)
     lr_scale: ClassVar[float] = 1.0
     text_prompt: ClassVar[str] = ""
@@ -109,7 +109,7 @@ class AdapterConfig(ABC):
 
 
 def architecture_of(backbone: PreTrainedModel) -> TextFamily:
-    """Return the family of `backbone`, or raise WeightsError, naming those that are known."""
+    """Return the family of `backbone`. Raise WeightsError with the known families for another architecture."""
     model_type = backbone.config.model_type
     if model_type not in FAMILIES:
         raise WeightsError(
@@ -120,9 +120,10 @@ def architecture_of(backbone: PreTrainedModel) -> TextFamily:
 
 
 def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
-    """Return the paths within a plain `backbone` of the modules with `role`: one for each layer, or one at the top.
+    """Return the paths within a plain `backbone` of the modules with `role`: one for each layer, or only one.
 
-    A role may be a regular expression that matches the whole path of each linear layer.
+    A role may be a regular expression that matches the whole path of each linear layer. Raise ConfigError if it matches
+    none, WeightsError for a role that the family lacks.
     """
     if is_pattern((role,)):
         linear = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
@@ -145,8 +146,8 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
 def layer_of(backbone: PreTrainedModel, path: str) -> int:
     """Return the lowest layer that depends on the module at `path` in the text tower.
 
-    That is its own layer, from 0; the first for embeddings; the number of layers for modules behind them. It is 0 for
-    all modules of an unknown architecture.
+    That is its own layer, from 0; the first for embeddings; the number of layers for modules after the layers. It is 0
+    for all modules of an unknown architecture.
     """
     family = FAMILIES.get(backbone.config.model_type)
     if family is None:

@@ -13,14 +13,14 @@ from pecl.encoders.text import MultilingualTextEncoder
 
 
 def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
-    """Return a new tower with the parameters of `slot` in its weights; adapter and tower stay as they are.
+    """Return a new tower with the parameters of `slot` merged into its weights; adapter and tower stay as they are.
 
     Layers that the adapter does not change share their memory with the tower.
 
     Raises:
         WeightsError: a module of the adapter cannot be merged; the message says why.
     """
-    # deepcopy takes a module in here as the copy; it comes from above, so it takes the outermost module of a stack
+    # deepcopy takes copies from here. It descends from the root, so it meets the outermost module of a stack first.
     memo: dict[int, Any] = {}
     for _, module, _ in adapter.modules:
         memo[id(module)] = module.merged(slot)
@@ -28,10 +28,9 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a second tower with the same weights in memory: an adapter on one of the two leaves the other plain.
+    """Return a second tower that shares the weights of `tower`: an adapter on one leaves the other plain.
 
-    It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed. The tower
-    has no adapter.
+    `tower` has no adapter. Both have one fingerprint, that of the weights before rounding to bfloat16 and trimming.
     """
     return _copy(tower, {}, fingerprint=tower.fingerprint)
 
@@ -39,7 +38,7 @@ def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
 def _copy(
     tower: MultilingualTextEncoder, memo: dict[int, Any], text_prompt: str = "", fingerprint: str | None = None
 ) -> MultilingualTextEncoder:
-    """Return a copy of `tower` in which `memo` has copies of modules by the id of the original; weights are shared."""
+    """Return a copy of `tower` that shares its weights; `memo` has the copies of some modules, by the original's id."""
     memo |= {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in tower.parameters()}
     memo |= {id(buffer): buffer for buffer in tower.buffers()}
     return MultilingualTextEncoder(

@@ -2,10 +2,10 @@
 
 LoRA, bottleneck adapter, compacter and soft prompt have the options of pecl's configs and the choices of the method's
 released code. For the formula of each see docs/opendelta.md. OpenDelta knows one adapter at a time, so its engine has
-one slot. An adapter file has pecl's names: it does not tell which engine trained it.
+one slot. An adapter file has pecl's names: it does not record which engine trained it.
 
-OpenDelta 0.3.2 is imported next to transformers 5: `import_opendelta` supplies the three names that its import lacks,
-only for the import. OpenDelta binds these names when it is imported, so none of them has to stay: afterwards
+OpenDelta 0.3.2 is imported next to transformers 5: `import_opendelta` supplies three names that transformers 5 lacks,
+only during the import. OpenDelta binds these names when it is imported, so none of them has to stay: afterwards
 `sys.modules`, `sys.path` and transformers are as before, except for OpenDelta's own modules.
 """
 
@@ -41,7 +41,7 @@ INSTALL_COMMAND = "pip install -r requirements.txt -r requirements-opendelta.txt
 PROMPT_STD = 0.02  # standard deviation of a fresh prompt in the released code
 
 
-# OpenDelta's class, the names of pecl's options there, and arguments that are the same unless an option names them
+# OpenDelta's class, its names of pecl's options, and arguments that are fixed unless an option sets them
 KINDS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "lora": ("LoraModel", {"r": "lora_r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout"}, {}),
     "bottleneck": ("AdapterModel", {"bottleneck_dim": "bottleneck_dim"}, {"non_linearity": "gelu_new"}),
@@ -61,8 +61,8 @@ KINDS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 class OpenDeltaAdapter:
     """OpenDelta's delta on a tower, with the methods of `Adapter` that training and evaluation use; one slot.
 
-    Made as `attach` makes an `Adapter`; ConfigError for what OpenDelta lacks. Parameters have OpenDelta's names in the
-    backbone, and no slot dimension. Initial values are drawn on the CPU, whatever the device.
+    Arguments are as in `attach`. Raise ConfigError for a config that OpenDelta cannot express. Parameters have
+    OpenDelta's names in the backbone, and no slot dimension. Initial values are drawn on the CPU, whatever the device.
     """
 
     num_slots = 1
@@ -109,7 +109,7 @@ class OpenDeltaAdapter:
 
     @torch.no_grad()
     def _repeat_sizing_pass(self, kind: str) -> None:
-        """Run once more the pass in which OpenDelta sizes its modules, for the errors that it swallows there."""
+        """Repeat the pass in which OpenDelta sizes its modules, to raise the errors that it swallows there."""
         backbone: Any = self.tower.backbone
         try:
             backbone(**backbone.dummy_inputs)
@@ -155,7 +155,7 @@ class OpenDeltaAdapter:
         return from_opendelta_state_dict(state)[1]
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
-        """See `RowAdapter`; every row uses the one slot."""
+        """See `RowAdapter`; every row uses the only slot."""
 
     def pack(self, lengths: torch.Tensor | None) -> None:
         """See `RowAdapter`; never called, since `works_on_tokens` is false."""
@@ -182,12 +182,12 @@ class OpenDeltaAdapter:
 
 
 def _targets(config: Any, tower: MultilingualTextEncoder) -> list[str]:
-    """Return the paths of the layers that a config names; none for one whose place is the input."""
+    """Return the paths of the layers that a config names; none for a soft prompt, which is at the input."""
     return config.layer_paths(tower, getattr(config, "target_modules", ()))
 
 
 def _opendelta_arguments(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, dict[str, Any]]:
-    """Return the config next to LayerNorms and its arguments of OpenDelta, or raise ConfigError for what that lacks."""
+    """Return the config besides LayerNorms, and OpenDelta's arguments for it. Raise ConfigError if there are none."""
     adapters = [config for config in configs if not isinstance(config, LayerNormConfig)]
     if len(adapters) != 1 or adapters[0].kind not in KINDS:
         kinds = "+".join(config.kind for config in adapters) or "layernorm"
@@ -226,7 +226,7 @@ def _follow_release(layer: Any) -> None:
 
 
 def import_opendelta() -> types.ModuleType:
-    """Return the module `opendelta`, or raise ConfigError, which gives the command that installs it."""
+    """Return the module `opendelta`. Raise ConfigError with the install command if it cannot be imported."""
     if "opendelta" in sys.modules:
         return sys.modules["opendelta"]
     try:

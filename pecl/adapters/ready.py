@@ -1,4 +1,4 @@
-"""Ready adapters, which the package ships: one file per language in `shipped/<profile>`, and their runs' results.
+"""Ready adapters, which ship with the package: one file per language in `shipped/<profile>`, and their results.
 
 `scripts/make_ready_adapters.py` makes them from the results of `pecl distil`. This module only finds files, without
 torch, so that commands that list languages stay quick; `pecl.load_bank` reads them. Each file is compared with its
@@ -15,7 +15,7 @@ from pecl.files.digests import check_digest
 
 SHIPPED = Path(__file__).with_name("shipped")
 RESULTS = "results.jsonl"  # one file: a wheel would compress each result by itself, to three times the size
-ALL = "all"  # in place of names of languages
+ALL = "all"  # all languages, in place of their names
 
 
 def ready_adapters(profile: str = "mini") -> dict[str, Path]:
@@ -47,9 +47,10 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def check_shipped(path: Path) -> Path | None:
-    """Compare a file in `SHIPPED` with the result of the language that it is called after.
+    """Compare a file in `SHIPPED` with the result of its language, which is its name.
 
-    Return the file that holds the result; None for an adapter file elsewhere.
+    Return the file of results; None for an adapter file elsewhere. Raise WeightsError if there is no such result, or
+    the SHA-256 differs.
     """
     results = path.with_name(RESULTS)
     if path.parent.parent.resolve() != SHIPPED.resolve() or not results.exists():

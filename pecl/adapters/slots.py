@@ -1,8 +1,8 @@
-"""Slots: parameters of S adapters along a leading dimension, and which of them each row of a batch uses.
+"""Slots: parameters of S adapters along a leading dimension, and the slot of each row of a batch.
 
-So one frozen backbone serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training runs (slot = run) with the same code. If all rows share one slot, a layer is computed as a plain one; else
-rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
+One frozen backbone thus serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
+training runs (slot = run) with the same code. If all rows share one slot, a layer is computed like a plain layer.
+Otherwise rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
 """
 
 import copy
@@ -23,14 +23,14 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class SlotRows:
-    """The slot of each row of the running pass; shared by all slot modules of one adapter."""
+    """The slot of each row in the current pass; shared by all slot modules of one adapter."""
 
     one_by_one: ClassVar[bool] = True  # on the CPU, `each` may take the rows slot by slot
 
     def __init__(self, num_slots: int, dtype: torch.dtype | None = None) -> None:
         self.num_slots = num_slots
         self.dtype = dtype  # type of the slots' parameters; None: that of their layers
-        self.single = 0  # the slot of every row, where all share one
+        self.single = 0  # the slot of every row, if all share one
         self.groups: SlotGroups | None = None  # groups of rows, with several slots
         self.tokens: SlotGroups | None = None  # groups of tokens, in a packed batch
         self._slots = torch.zeros(0, dtype=torch.long)  # (B,) on the CPU
@@ -52,7 +52,7 @@ class SlotRows:
         """Set the slots of the next pass.
 
         Args:
-            slots: (rows,) int64, on the CPU unless it may wait for the device; None for the only slot.
+            slots: (rows,) int64; the CPU waits for it if it is on another device. None for the only slot.
             rows: number of rows.
             device: device of the pass; that of `slots` unless given.
 
@@ -80,10 +80,10 @@ class SlotRows:
         self._slots, self._device = slots, device
 
     def pack(self, lengths: torch.Tensor | None) -> None:
-        """Let layers see the tokens of all rows as one row, (1, T, i), from now on.
+        """Expect the tokens of all rows packed in one row, (1, T, i), from now on.
 
         Args:
-            lengths: (B,) int64 on the CPU, the tokens of each row; None: they see rows again.
+            lengths: (B,) int64 on the CPU, the tokens of each row; None: expect unpacked rows again.
         """
         self.tokens = None
         if lengths is not None and self.groups is not None:
@@ -126,7 +126,7 @@ class SlotRows:
         return F.embedding(ids + slots * tables.shape[1], tables.flatten(0, 1))
 
     def spread(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return the parameters of each row's slot, (S, o), in a shape that goes with `x` (B, L, o) or (B, o)."""
+        """Return the parameters of each row's slot, (S, o), in a shape that broadcasts with `x` (B, L, o) or (B, o)."""
         groups = self._groups(x)
         if groups is None:
             return self.one(parameter)
@@ -134,7 +134,7 @@ class SlotRows:
         return own if x.dim() == 2 else own.unsqueeze(0 if groups is self.tokens else 1)
 
     def each(self, x: torch.Tensor, layer: Callable[..., torch.Tensor], *parameters: torch.Tensor) -> torch.Tensor:
-        """Return `layer(rows, *parameters)` with the parameters (S, ...) of each row's slot, slot by slot."""
+        """Apply `layer(rows, *parameters)` slot by slot, with the slot's own parameters out of (S, ...)."""
         groups = self._groups(x)
         if groups is None:
             return layer(x, *(self.one(parameter) for parameter in parameters))
@@ -143,7 +143,7 @@ class SlotRows:
     def _groups(self, x: torch.Tensor) -> SlotGroups | None:
         """Return the groups of the items of `x`: tokens of a packed batch (1, T, i), or rows (B, L, i) or (B, i).
 
-        Nobody reads the output of a backbone's pooler for a packed batch, (1, i): any slot will do.
+        A pooler's input for a packed batch is (1, i). Its output is never read, so any slot will do.
         """
         if self.tokens is None:
             return self.groups
@@ -166,10 +166,10 @@ class SlotModule(nn.Module):
     """A frozen layer of the tower (`base`) and, next to it, parameters for S slots.
 
     A subclass makes its parameters with `slot_parameter`, fills one slot's in `reset_slot`, and computes in `forward`.
-    Its buffers are whole numbers that belong to a slot like its parameters, (S, ...) int32, and are not trained.
-    `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`; one
-    that does not treat every token by itself sets `needs_rows`, so that it never meets a packed batch; one that chooses
-    by the texts of a training sets `counts_tokens` and has `choose` and `translate`.
+    Its buffers are integers that belong to a slot like its parameters, (S, ...) int32, but are not trained. `base` may
+    itself be a SlotModule: adapters stack. A module without a plain equivalent gives the reason in `cannot_merge`. A
+    module that does not treat each token by itself sets `needs_rows`, and never gets a packed batch. A module that
+    chooses tokens from the training texts sets `counts_tokens` and implements `choose` and `translate`.
     """
 
     base: Any  # a layer, whose kind the subclass knows, or another SlotModule
@@ -201,7 +201,7 @@ class SlotModule(nn.Module):
         raise NotImplementedError
 
     def translate(self, slot: int, counts: Mapping[int, int], lexicon: Lexicon) -> None:
-        """Give `slot` initial values by a lexicon of token ids; those of the language occur `counts` times."""
+        """Initialise `slot` from a lexicon of token ids; `counts` has the frequencies of the language's ids."""
         raise NotImplementedError
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
@@ -219,7 +219,7 @@ class SlotModule(nn.Module):
         """Undo the module's changes to `base`; called when it is taken off the tower."""
 
     def plain_base(self, slot: int) -> Any:
-        """Return the layer below without slots: the tower's own, or the modules' below merged for `slot`."""
+        """Return the layer below as a plain layer: the tower's own, or the modules below merged for `slot`."""
         return self.base.merged(slot) if isinstance(self.base, SlotModule) else self.base
 
     def merged(self, slot: int) -> nn.Module:

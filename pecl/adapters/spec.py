@@ -49,11 +49,11 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
     """Make an `AdapterConfig` subclass an adapter that specs and configs can name: `adapter="ia3"`, or `"ia3+head"`.
 
     A decorator. The class is a frozen dataclass; its `kind` is its name, its options are made with `option`, and its
-    `placements` say which `SlotModule` goes where.
+    `placements` put its `SlotModule` on layers.
 
     In a plug-in (`--plugin my.py`, `pecl.load_plugin`) the workers of a grid know the name too, and results hold the
-    SHA-256 of the file: a run of changed code is trained again. Registered elsewhere, only this process knows it, and
-    results record no code: rename the adapter when its code changes.
+    SHA-256 of the file: a run of changed code is trained again. An adapter registered elsewhere is known only to this
+    process, and results do not record its code: rename the adapter when its code changes.
 
     Args:
         config_class: the subclass.
@@ -61,7 +61,7 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
             run again.
 
     Raises:
-        ConfigError: it is not such a class, an option has no default, or its `kind` is there already or has characters
+        ConfigError: it is not such a class, an option has no default, or its `kind` is taken already or has characters
             other than letters, digits and underscores.
 
     Example:
@@ -98,11 +98,11 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     Args:
         spec: for example `lora`, `bottleneck:bottleneck_dim=48` or `lora-r1+head`.
         rank: r of the LoRA part instead of its own.
-        layers: topmost layers, such as `top-3`, for every part in layers instead of its own.
+        layers: topmost layers, such as `top-3`, for every part that adapts layers, instead of its own.
 
     Raises:
-        ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or a rank or
-            layers where no part has them.
+        ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or `rank`
+            or `layers` if no part has them.
 
     Example:
         >>> parse_adapter("lora-only:r=4")
@@ -164,7 +164,7 @@ def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
 
 
 def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
-    """Return the LayerNorms that parts bring: those of every layer with such a part."""
+    """Return the LayerNorms that come with `configs`: those of every layer that one of them adapts."""
     return LayerNormConfig(layers=max((config.layers for config in configs), key=height_of))
 
 
@@ -189,7 +189,7 @@ def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
 
 
 def check_combination(configs: Sequence[AdapterConfig]) -> None:
-    """Raise ConfigError if a kind is there twice, `full` next to other parameters, or two kinds train one bias."""
+    """Raise ConfigError if a kind occurs twice, `full` with other parameters, or two kinds train one bias."""
     if not configs:
         raise ConfigError("adapter: expected at least one kind, such as lora, got none")
     by_kind: dict[str, Any] = {config.kind: config for config in configs}

@@ -18,14 +18,14 @@ ENGINES = Registry(
 )
 TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")  # data sets with text to train on
 TRAIN_ON = Registry(
-    "training text",  # load(config), the text that is trained on in place of the few-shot pairs
+    "training text",  # load(config) returns the text to train on in place of the few-shot pairs
     {
         "pairs": None,
         "multi30k-translations": "pecl.experiment.inputs:multi30k_translations",
         **{name: f"pecl.experiment.inputs:{name}_text" for name in TEXT_SETS},
     },
 )
-LEXICON = "lexicon"  # the start that a lexicon gives, in place of a file
+LEXICON = "lexicon"  # value of `start` that initialises from a lexicon, in place of a file
 TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")  # data sets without photographs: their gallery is english
 
 
@@ -37,15 +37,15 @@ class Role(Flag):
     DATA = auto()  # which captions and images are read
     INPUT = auto()  # changes the other inputs of a training
     PATH = auto()  # path of data, results or plug-ins: not in the run id
-    TEXT_TOWER = auto()  # text tower and its device
-    STEP_TIME = auto()  # how long a training step takes, above all
+    TEXT_TOWER = auto()  # selects the text tower or its device
+    STEP_TIME = auto()  # changes above all the time of a training step
     FLEET = auto()  # may differ within a fleet: changes the task of a slot, not the shape of the work
     ANCHOR = auto()  # has no effect in a route without an anchor
-    SEARCHED = auto()  # validation chooses among runs that differ only in these
-    REPEAT = auto()  # which repetition of a configuration a run is
+    SEARCHED = auto()  # validation chooses among runs that differ only in fields of this role
+    REPEAT = auto()  # the number of a repetition of one configuration
     GROUP = auto()  # a table's heading states it
     ROW = auto()  # a row of a table states it, or its adapter's description
-    MACHINE = auto()  # how this machine works on it: recorded and compared, but no part of a run's identity
+    MACHINE = auto()  # how this machine computes: recorded and compared, but no part of a run's identity
     SAME_BITS = auto()  # how much of a tower is loaded: no part of a run's identity, since results are the same bits
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
-    LATER = auto()  # counts only with another value than the default: results from before the field keep their run id
+    LATER = auto()  # part of the run id only if it is not the default: results from before the field keep their run id

@@ -4,7 +4,7 @@ Each field is a flag of the command line (`alignment_weight` is `--alignment-wei
 checks its values and reports all problems at once. The run id is a hash over the fields that can change the result,
 without fields of the roles `PATH` and `MACHINE` (threads, processes).
 
-A new field needs one line with its roles, `LATER` among them: `fields_of` derives all sets of fields from them.
+A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of fields from the roles.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def _option(default: Any, help: str, roles: Role = Role.NONE, **metadata: Any) -
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """One run. Every field's help says its unit and meaning; defaults are the paper's few-shot protocol."""
+    """One run. The help of a field gives its meaning and unit; defaults are the paper's few-shot protocol."""
 
     profile: str = _option("mini", "pair of towers: mini, paper, ...", _TOWER | Role.TEXT_TOWER | Role.STEP_TIME)
     text_model: str | None = _option(
@@ -66,7 +66,7 @@ class ExperimentConfig:
     )
     test_query: str = _option(
         "train-side",
-        "test side: train-side, or official-run-cross (the release's pairing)",
+        "test queries: train-side (those of the route), or official-run-cross (as in the release)",
         Role.EVALUATION | Role.INPUT | Role.FLEET | Role.GROUP,
     )
     train_on: str = _option(
@@ -165,20 +165,20 @@ class ExperimentConfig:
     )
     patience: int | None = _option(
         None,
-        "stop after this many evaluations without a better score (default: train to the last step)",
+        "stop after this many validations without a better score (default: train to the last step)",
         Role.SEARCHED | Role.LATER,
         low=1,
     )
     shots: int | None = _option(
         50,
-        "pairs for training, and the same number for validation; all needs data with a training part of their own",
+        "pairs for training, and the same number for validation; all: the whole training part, for data that have one",
         Role.INPUT,
         low=1,
         none="all",
     )
     epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1, high=1_000_000)
     batch_size: int = _option(5, "pairs per step", Role.SEARCHED | Role.STEP_TIME, low=1)
-    eval_every: int = _option(5, "steps between evaluations on the validation part", Role.SEARCHED, low=1)
+    eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "apply the text tower's dropout while training", Role.SEARCHED)
     seed: int = _option(
         1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0, high=_MAX_SEED
@@ -272,7 +272,7 @@ class ExperimentConfig:
         object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))
 
     def _code(self, text: str) -> str:
-        """Return the code of a language; in a table of captions it may be any."""
+        """Return the code of a language; for a table of captions, any code is valid."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
 
     @property
@@ -282,7 +282,7 @@ class ExperimentConfig:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """Names of the losses that align query and anchor; they are added."""
+        """Names of the losses that align query and anchor; their values are added."""
         return tuple(term.partition(":")[0] for term in str(self.alignment).split("+"))
 
     @property
@@ -314,12 +314,12 @@ class ExperimentConfig:
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the fields that a result records: all but those of the role `LATER` with their defaults."""
+        """Return the fields that a result records: all but fields of the role `LATER` that have their default."""
         return {name: value for name, value in vars(self).items() if name not in _LATER or value != _LATER[name]}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "ExperimentConfig":
-        """Return a recorded config as it was; names are not checked, since they may have been registered for the run.
+        """Return a recorded config unchanged. Names are not checked: a plug-in may have registered them for the run.
 
         Raises:
             ValueError: a field is unknown to this version.

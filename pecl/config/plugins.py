@@ -42,7 +42,7 @@ def load_plugin(name: str) -> str:
 
 
 def load_plugins(names: str | Iterable[str] | None) -> None:
-    """Run the plug-ins that `--plugin` names, joined by commas, or those of another process, by `loaded_plugins`."""
+    """Run the plug-ins that `--plugin` names, joined by commas, or a list from `loaded_plugins` of another process."""
     for name in names.split(",") if isinstance(names, str) else names or ():
         load_plugin(name)
 
@@ -53,7 +53,7 @@ def loaded_plugins() -> list[str]:
 
 
 def fingerprint(names: str | None) -> str | None:
-    """Return the SHA-256 of the plug-ins that a config names, or None; raise ConfigError if one was not run here."""
+    """Return the SHA-256 of the plug-ins that a config names, or None. Raise ConfigError if one was not run here."""
     if names is None:
         return None
     hashes = list[str]()

@@ -19,7 +19,7 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
     """Return the config with `values` over the defaults.
 
     Raises:
-        ConfigError: unknown keys (the nearest is named) or wrong values, all at once, beginning with `where`.
+        ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence begins with `where`.
     """
     names = {item.name for item in fields(ExperimentConfig)}
     problems, parsed = [], {}
@@ -42,7 +42,7 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
 
 
 def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return `values` once per language of a joint training that names no language, or else unchanged."""
+    """Return `values` once per language of a joint training, if they name no language; otherwise unchanged."""
     if values.get("joint") is None or "language" in values:
         return [dict(values)]
     return [{**values, "language": code} for code in str(values["joint"]).split("+")]

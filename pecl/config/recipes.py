@@ -17,8 +17,8 @@ DISTIL_DEFAULTS: Mapping[str, Any] = {
 
 WITH_IMAGES: Mapping[str, Any] = {"image_weight": 0.003}  # with `--images`; see docs/distil.md
 
-# From so many pairs on, by docs/effect.md. A head that is solved in closed form follows the noise of few pairs, and its
-# start then costs more than it gives; few pairs take more passes, and thousands the closed form.
+# Least number of pairs, and schedule, from docs/effect.md. A head solved in closed form fits the noise of few pairs, so
+# that starting from it costs more than it gains. Few pairs need more passes; thousands of pairs use the closed form.
 _SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (
     (0, {"solver": "gradient", "epochs": 20, "eval_every": 20, "lr": 2e-3}),
     (300, {"solver": "gradient", "epochs": 10, "eval_every": 40, "lr": 4e-3}),
@@ -28,5 +28,5 @@ SCHEDULE_FIELDS = tuple(_SCHEDULES[0][1])
 
 
 def schedule_for(pairs: int) -> Mapping[str, Any]:
-    """Return solver, passes, steps between validations and learning rate for a number of pairs to train on."""
+    """Return solver, epochs, steps between validations and learning rate for a number of training pairs."""
     return next(values for least, values in reversed(_SCHEDULES) if pairs >= least)

@@ -15,7 +15,7 @@ class TranslationRoute:
 
     query: str  # trained on and validated on
     anchor: str | None  # the query is aligned to it
-    test_query: str  # tested on; equal to `query` unless the other pairing is asked for
+    test_query: str  # tested on; equal to `query` unless test_query is official-run-cross
 
 
 # name -> (query, anchor)
@@ -30,7 +30,7 @@ ROUTES: dict[str, tuple[str, str | None]] = {
 # Routes that align their query to nothing
 WITHOUT_ANCHOR = tuple(name for name, (_, anchor) in ROUTES.items() if anchor is None)
 
-# The released run_cross.py numbers the test side the other way round. It is silent on method2.
+# The released run_cross.py pairs routes and test queries the other way round. It has no test query for method2.
 OFFICIAL_RUN_CROSS: dict[str, str] = {
     "baseline1": "target_to_english",
     "method1": "target_to_english",

@@ -25,7 +25,7 @@ from pecl.files.images import ImageSource
 DIRECTIONS = ("english_to_target", "target_to_english")  # columns of machine translations
 COLUMNS = ("english", "target", *DIRECTIONS)
 PARTS = ("train", "val", "test")
-LOOKED_AT = 100  # texts of a column
+LOOKED_AT = 100  # texts of a column that `has_words` reads
 CAPTIONS, TABLE = "caption file", "table of captions"  # kinds of files in error sentences
 _BOM = codecs.BOM_UTF8.decode()
 Column = tuple[str, ...] | ArrowColumn[str]
@@ -33,7 +33,7 @@ Column = tuple[str, ...] | ArrowColumn[str]
 
 @dataclass(frozen=True)
 class ParallelCaptions:
-    """`n` caption pairs of one language, aligned by index and checked when made."""
+    """`n` caption pairs of one language, aligned by index and checked when created."""
 
     dataset: str  # name of the data set, such as `multi30k-1k`
     language: str  # code of the target language
@@ -42,9 +42,9 @@ class ParallelCaptions:
     english_to_target: Column | None = None  # n machine translations of `english` into the target language
     target_to_english: Column | None = None  # n machine translations of `target` into English
     images: ImageSource | None = None  # None for a set of text
-    image_index: tuple[int, ...] | None = None  # of each caption the index of its image, which captions may share
-    part: tuple[str, ...] | None = None  # of each caption its published part: train, val or test
-    subset: tuple[str, ...] | None = None  # of each caption its subset for separate results, such as train2014
+    image_index: tuple[int, ...] | None = None  # the index of each caption's image; captions may share one
+    part: tuple[str, ...] | None = None  # the published part of each caption: train, val or test
+    subset: tuple[str, ...] | None = None  # the subset of each caption for separate results, such as train2014
     provenance: dict[str, Any] = field(default_factory=dict)  # for results: sources, sha256, dropped images, ...
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:
 
 @contextlib.contextmanager
 def readable(path: Path, what: str) -> Iterator[None]:
-    """Turn errors of reading a file of the kind `what`, `CAPTIONS` or `TABLE`, into a DataError of one sentence."""
+    """Turn errors of reading a file into a DataError of one sentence; `what` is its kind, `CAPTIONS` or `TABLE`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -144,9 +144,9 @@ def readable(path: Path, what: str) -> Iterator[None]:
 def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, str | None]]:
     r"""Yield the lines of a file without a byte-order mark; `.gz` is unpacked.
 
-    With each comes its problem, if any: characters that are not UTF-8 are replaced in it.
+    Each line comes with its problem, or None. In a line that is not UTF-8, the wrong bytes are replaced.
 
-    Lines end at `newline`: "\n", or "" to also end them at "\r" and "\r\n"; neither is changed. Errors are those of
+    Lines end at "\n", and with an empty `newline` also at "\r" and "\r\n"; line ends are kept. Errors are those of
     `readable`.
     """
     packed = path.suffix.lower() == ".gz"
@@ -158,7 +158,7 @@ def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, 
 
 
 def _checked(text: str) -> tuple[str, str | None]:
-    """Return a line whose bytes outside UTF-8 were escaped, with its problem."""
+    """Return a line, in which bytes outside UTF-8 are escaped, with its problem."""
     if text.isascii() or is_text(text):
         return text, None
     content = text.encode("utf-8", "surrogateescape")
@@ -170,7 +170,7 @@ def _checked(text: str) -> tuple[str, str | None]:
 
 
 def stripped_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a caption file, at least one, including empty ones, without spaces at their ends."""
+    """Yield the stripped lines of a caption file, also empty ones. Raise DataError for no line, or one not in UTF-8."""
     number = 0
     for number, (text, wrong) in enumerate(lines_of(path, CAPTIONS), 1):
         if wrong:
@@ -190,7 +190,7 @@ def resolve_captions_file(path: str | Path) -> Path:
 def read_captions(path: str | Path) -> tuple[str, ...]:
     """Return the captions of a text file, one per line, plain or gzipped; also finds `path` + ".gz".
 
-    CRLF, a byte-order mark and a missing final newline are accepted; spaces at the ends are dropped.
+    CRLF, a byte-order mark and a missing final newline are accepted; spaces at both ends are removed.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named).

@@ -22,7 +22,7 @@ from pecl.errors import DataError, PeclError, not_none, unknown
 from pecl.files import read_regular
 from pecl.files.images import some_names, unreadable_images
 
-_MOST_SHOWN = 12  # languages that are named, and whose duplicates are
+_MOST_SHOWN = 12  # most languages that are listed, and whose duplicates are listed
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Summary:
     duplicates: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, captions: ParallelCaptions) -> None:
-        """Count the captions of a language and, once, the English ones; raise DataError for parts that are no use."""
+        """Count the captions of a language and, once, the English ones. Raise DataError as `check_parts` does."""
         if captions.part is not None:
             check_parts(captions)
         self.rows = len(captions)
@@ -55,7 +55,7 @@ class Summary:
                     )
 
     def add_images(self, captions: ParallelCaptions) -> None:
-        """Count the images of a data set that has some; raise DataError if one cannot be read."""
+        """Count the images of a data set that has images. Raise DataError if one cannot be read."""
         images, image_index = not_none(captions.images, "images"), not_none(captions.image_index, "image_index")
         self.images = len(images)
         for rows in _galleries(captions):
@@ -95,7 +95,7 @@ class CheckReport:
 
 
 def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
-    """Check a table of captions, or the folder that holds it, in all its languages; DataError if there is none."""
+    """Check a table of captions, or the folder with it, in all its languages. Raise DataError if there is none."""
     problems, summary = check_captions_file(path, open_images=open_images), Summary()
     if problems:
         return CheckReport(problems, {})
@@ -116,7 +116,7 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
 
 
 def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> CheckReport:
-    """Check a data set by its name, in a `data_dir` as in `load_dataset`; with `open_images` read every image too."""
+    """Check a data set by name; `data_dir` as in `load_dataset`. With `open_images`, every image is read, too."""
     if name not in DATASETS:
         raise DataError(unknown("data set", name, DATASETS))
     try:
@@ -129,12 +129,12 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
         problems += _file_problems(name, root)
     if open_images:
         problems += _image_problems(name, root, summaries)
-    # Once: several languages meet the same problem of the English captions
+    # Once: a problem of the English captions comes up in several languages
     return CheckReport([Problem(None, None, message) for message in dict.fromkeys(problems)], summaries)
 
 
 def _file_problems(name: str, root: Path) -> Iterator[str]:
-    """Yield a problem for each file that is not the published, downloaded or locally made one."""
+    """Yield a problem for each file that differs from the published or downloaded one and was not made here."""
     folders = [*DATASETS[name].folders, *(["pectvlm"] if name in RELEASED else [])]
     for folder in folders:
         expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in DOWNLOADS else [])}
@@ -152,7 +152,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
 def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
     """Yield the errors of reading captions and machine translations of each language."""
     for split in DATASETS[name].splits or (None,):
-        has_gaps = name in ("multi30k", "multi30k-full")  # not every language has all their splits
+        has_gaps = name in ("multi30k", "multi30k-full")  # whose splits do not have all languages
         for language in SPLIT_LANGUAGES[split] if split and has_gaps else DATASETS[name].languages:
             directions = TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ()
             folder = Path(root or "")
@@ -167,7 +167,7 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
 
 
 def _image_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
-    """Yield the count of missing images, and the error of each unreadable image; drawn images are sound."""
+    """Yield the count of missing images, and the error of each unreadable image; drawn images are not checked."""
     languages = DATASETS[name].languages
     language = "en" if "en" in languages else languages[0]
     for split in DATASETS[name].splits or (None,):

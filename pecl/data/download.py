@@ -1,8 +1,8 @@
 """Download data sets into the data directory: many small files in parallel, with a record of their hashes.
 
 `downloads.json` and `checksums.json` have the files of each data set, with addresses and SHA-256. A file is fetched
-whole each time: published files are small, and their SHA-256 is known. The standard library needs no client that
-threads share, and takes a proxy from the environment.
+whole each time: published files are small, and their SHA-256 is known. The code uses urllib, which has no client that
+threads would share, and takes a proxy from the environment.
 """
 
 import logging
@@ -28,9 +28,9 @@ from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
+COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # images.cocodataset.org has no certificate
 MANIFEST = "download.json"
-MAX_FAILURES = 10  # files that may fail before the rest is not tried: the fault is then the server's
+MAX_FAILURES = 10  # after so many failed files the rest is not tried: the server is at fault
 MAX_NAMED = 3  # failed files that the error names; all of them are logged
 DownloadRecord = dict[str, Any]
 USER_AGENT = "pecl (Python; research data sets)"
@@ -45,7 +45,7 @@ class RemoteFile:
 
     path: str
     url: str
-    sha256: str | None = None  # None where it is not known: a photograph must decode then, and text be UTF-8
+    sha256: str | None = None  # None if unknown: then an image must decode, and text must be UTF-8
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
 
 
 def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
-    """Return the 1,000 images that XTD10's list names, each on its own: COCO's archives are 19 GB."""
+    """Return the 1,000 images that XTD10's list names, each as a file of its own: COCO's archives have 19 GB."""
     names = read_captions(data_dir / "xtd10" / "XTD10" / "test_image_names.txt")
     urls = {f"xtd10/images/{name}": f"{COCO_IMAGES}/{coco_split(name)}/{name}" for name in names}
     return [RemoteFile(path, _url(url, path, mirror)) for path, url in urls.items()]
@@ -92,7 +92,7 @@ class FetchError(DataError):
 
 
 class UnreachableError(FetchError):
-    """Its server could not be reached at all, so that others of the same server need not be tried."""
+    """A server could not be reached at all, so its other files need not be tried."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class DownloadReport:
     """The outcome of a download; paths are relative to the data directory."""
 
     fetched: list[str] = field(default_factory=list)
-    present: list[str] = field(default_factory=list)  # there and right
-    kept: list[str] = field(default_factory=list)  # there and made here (see `provenance`), so not the owner's
+    present: list[str] = field(default_factory=list)  # existed already, and are correct
+    kept: list[str] = field(default_factory=list)  # existed already, made here (see `read_provenance`)
     notes: list[str] = field(default_factory=list)  # remaining steps for the user
 
 
@@ -172,9 +172,9 @@ def download(
 ) -> DownloadReport:
     """Download data sets of `DOWNLOADS`; correct existing files are kept, so a second call resumes the first.
 
-    Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
+    Every text file's hash is checked, every image is decoded. `<data_dir>/<name>/download.json` records them.
     `mirror` is the address of a data directory on the web, to use instead of the owners' servers. `overwrite` replaces
-    text files that differ from the owner's, those made here included.
+    text files that differ from the owner's, including those made here.
 
     Raises:
         DataError: unknown name; files could not be fetched, or differ from the owner's and `overwrite` is False.
@@ -202,7 +202,7 @@ def download(
 
 
 def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord]:
-    """Return the records of downloaded files of a data set by path; raise DataError if their file cannot be read."""
+    """Return the records of a data set's downloaded files by path. Raise DataError if `MANIFEST` cannot be read."""
     path = data_dir / name / MANIFEST
     if not path.exists():
         return {}
@@ -215,7 +215,7 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
 def check_content(content: bytes, sha256: str | None, path: str | Path = "") -> None:
     """Raise DataError unless the content of the file `path` has this SHA-256.
 
-    Where none is known, a photograph must decode, and text must be UTF-8.
+    Without a known SHA-256, an image must decode, and text must be UTF-8.
     """
     if sha256 is not None:
         if (found := sha256_bytes(content)) != sha256:
@@ -237,7 +237,7 @@ class _Downloader:
         self._stopped = threading.Event()
 
     def fetch_all(self, name: str, files: Sequence[RemoteFile]) -> None:
-        """Fetch those files of one data set that are not there yet; DataError names those that could not be fetched."""
+        """Fetch the missing files of one data set. Raise DataError with those that could not be fetched."""
         records = read_download_records(self.data_dir, name)
         failed: dict[RemoteFile, DataError] = {}
         not_tried = 0
@@ -259,7 +259,7 @@ class _Downloader:
                         getattr(self.report, outcome).append(file.path)
                         if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
                             records[file.path] = record
-            except BaseException:  # Ctrl-C or a full disk: end the attempts under way, then pass it on
+            except BaseException:  # Ctrl-C or a full disk: stop the running attempts, then raise it again
                 self._stopped.set()
                 raise
             finally:
@@ -275,7 +275,7 @@ class _Downloader:
             )
 
     def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
-        """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
+        """Fetch a file unless it exists; return the field of `DownloadReport` that it belongs to, and its record."""
         if self._stopped.is_set():
             raise CancelledError
         target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, path=file.path)
@@ -285,7 +285,7 @@ class _Downloader:
                 check(content)
                 return "present", _record_of(content)
             except DataError as error:
-                if file.sha256 is not None and not self.overwrite:  # a damaged photograph is of no use to anyone
+                if file.sha256 is not None and not self.overwrite:  # a damaged image is replaced
                     if read_provenance(target) is not None:
                         return "kept", _record_of(content)
                     said = f"{target} is there but not the owner's file: {error}; --overwrite replaces it"

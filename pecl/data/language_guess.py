@@ -1,6 +1,6 @@
-"""Guesses of the language of a text, by lingua, word frequencies or its script; and the check of parallel text.
+"""Language detection by lingua, word frequencies or the script of a text; and the check of parallel text.
 
-They prefer the languages that a person speaks: those that are named, or those of the system or of a browser.
+Detection prefers the languages that a person speaks: named languages, or those of the system or of a browser.
 """
 
 import os
@@ -16,22 +16,22 @@ from typing import Any, NamedTuple
 from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD, find_name, language_code
 from pecl.errors import ConfigError, install
 
-SURE = 0.3  # least confidence with which the adapter of a guessed language is used
-CERTAIN = 0.95  # least confidence with which a text is in no language that the person speaks
-LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
-_ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds over any other language
+SURE = 0.3  # least confidence for using the adapter of a detected language
+CERTAIN = 0.95  # least confidence for a language that the person does not speak
+LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is detected
+_ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds, against 1 for any other language
 _LEAST = 0.1  # least share of a language in a mixture
-_UNKNOWN = 1e-6  # frequency of a word that a language's list lacks
-_OTHERS = 5  # languages without adapter that are compared with lingua's large models
-_FEWEST = 10  # with fewer pairs there is no verdict
+_UNKNOWN = 1e-6  # frequency of a word that is not in a language's list
+_OTHERS = 5  # other languages that are compared with lingua's large models
+_FEWEST = 10  # with fewer pairs, nothing is reported
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
-_MOST_STRANGE = 0.5  # share of them that may seem to be of another language
-_MOST_SPOKEN = 8  # languages that are taken of a browser or a system
+_MOST_STRANGE = 0.5  # share of the pairs that may seem to be in another language
+_MOST_SPOKEN = 8  # most languages that are taken from a browser or a system
 _LONGEST = 1024  # characters of a header that are read
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?=[_.@-]|$)")
-_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext asks them
-# The language with the most speakers in each script of which lingua knows no language, by the first word of the names
-# that Unicode gives its letters.
+_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext reads them
+# For each script without a language in lingua, its language with the most speakers. The key is the first word of the
+# letters' names in Unicode.
 _OF_SCRIPT = {
     "ETHIOPIC": "am",
     "KANNADA": "kn",
@@ -50,14 +50,14 @@ class LanguageGuess(NamedTuple):
     """A guess of the language of a text.
 
     `shares` has the codes of the likeliest languages, each with its share of the text's embedding, largest first.
-    Shares are proportional to squared confidences and sum to 1; one language has all where the guess leaves no doubt.
+    Shares are proportional to squared confidences and sum to 1; one language has all if there is no doubt.
     """
 
     language: str | None  # code; None for a text without words, such as digits
     confidence: float  # 0 to 1, relative to the other languages that were considered
     name: str = ""  # in English
     shares: tuple[tuple[str, float], ...] = ()
-    is_other: bool = False  # whether it is none of the languages that the person speaks
+    is_other: bool = False  # whether it is not a language that the person speaks
 
     @property
     def is_sure(self) -> bool:
@@ -83,15 +83,15 @@ def can_guess() -> bool:
 def guess_languages(
     texts: Sequence[str], preferred: Sequence[str], among: Sequence[str] | None = None
 ) -> list[LanguageGuess]:
-    """Return the likeliest language of each text.
+    """Return the most likely language of each text.
 
-    lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
+    lingua's small models propose other languages, and its large models compare these with the preferred languages. A
     preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
-    phrases. English counts still more, and one of `WIDESPREAD`, such as Portuguese, less. A script of which lingua
-    knows no language names one by itself. `among` has the codes of the languages that a person speaks, which count
-    alike but for the frequency of the words in each; another is named only where it is all but certain that the text is
-    in none of them (`CERTAIN`). Lingua does not know some languages, such as Lingala. A text is in such a language of
-    `among` if at most half of its words are in the lists of the others.
+    phrases. English counts still more, and a language of `WIDESPREAD`, such as Portuguese, less. A script without a
+    language in lingua determines the language. `among` has the codes of the languages that a person speaks. They count
+    equally, times the frequency of the words in each. Another language is returned only if it is nearly certain that
+    the text is in none of them (`CERTAIN`). lingua does not know some languages, such as Lingala. A text is in such a
+    language of `among` if at most half of its words are in the word lists of the others.
 
     Raises:
         ConfigError: lingua or wordfreq is not installed.
@@ -106,7 +106,7 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
         is_other = among is not None and code not in among
         return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
     guessed = _confidences(None, text)
-    scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}  # that name a language
+    scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}  # that determine a language
     unknown = [code for code in among or () if not _codes([code]) and LANGUAGES[code].script not in scripts]
     if unknown and (known := _known_words(_codes(among or ()).keys(), text, guessed)) is not None and known <= 1 / 2:
         shares = tuple((code, 1 / len(unknown)) for code in unknown)
@@ -135,9 +135,9 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
 
 
 def _by_script(text: str, among: Sequence[str] | None) -> str | None:
-    """Return the language that letters of a script in `_OF_SCRIPT` name, also next to foreign words; None without.
+    """Return the language of a script in `_OF_SCRIPT` that the text has letters of, even among others, or None.
 
-    One of `among` that is written in the script comes first.
+    A language of `among` that is written in this script is preferred.
     """
     scripts = (unicodedata.name(letter, "").partition(" ")[0] for letter in text)
     codes = Counter(_OF_SCRIPT[script] for script in scripts if script in _OF_SCRIPT)
@@ -148,7 +148,7 @@ def _by_script(text: str, among: Sequence[str] | None) -> str | None:
 
 
 def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
-    """Return the likeliest languages with their shares, see `LanguageGuess`, given the confidence of each code."""
+    """Return the most likely languages with their shares, see `LanguageGuess`, given the confidence of each code."""
     squares = {code: value**2 for code, value in confidences.items()}
     total = sum(squares.values())
     kept = {code: square for code, square in squares.items() if square >= _LEAST * total}
@@ -156,7 +156,7 @@ def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
 
 
 def is_detected(code: str) -> bool:
-    """Say whether `guess_languages` names a language that nobody named as a candidate; it needs lingua."""
+    """Say whether `guess_languages` can detect a language that is not in `among`; needs lingua."""
     return bool(_codes([code])) or code in _OF_SCRIPT.values()
 
 
@@ -175,7 +175,7 @@ def _codes(among: Sequence[str]) -> dict[str, str]:
 
 
 def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
-    """Return the confidence of each language of `isos`, by lingua's large models; None: all languages, by the small."""
+    """Return the confidence of each of `isos` from lingua's large models; for None, of all from its small models."""
     if isos is not None and len(isos) < 2:  # lingua compares at least two
         return dict.fromkeys(isos, float(any(map(str.isalpha, text))))
     values = _detector(isos).compute_language_confidence_values(text)
@@ -194,9 +194,9 @@ def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
 
 
 def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> float | None:
-    """Return the share of a text's words that one of the languages `isos` knows; None of a text without words.
+    """Return the largest share of a text's words that are in a list of one of `isos`; None for a text without words.
 
-    A language that has no list of words knows all of them where lingua takes the text for it, by `guessed`.
+    A language without a list counts as having all words if it is the most likely in lingua's confidences `guessed`.
     """
     import wordfreq
 
@@ -228,8 +228,8 @@ def _detector(isos: frozenset[str] | None) -> Any:
 def strange_languages(targets: Sequence[str], english: Sequence[str], language: str) -> str | None:
     """Return a clause with counts if `targets` are not in `language`, or their translations not in English; else None.
 
-    It says whether the columns are swapped, or one is mostly in another language, from `LOOKED_AT` pairs. It is None
-    without lingua, for a language that lingua does not know, and for a handful of pairs.
+    From `LOOKED_AT` pairs, it states that the columns are swapped, or that one is mostly in another language. It is
+    None without lingua, for a language that lingua does not know, and for fewer than ten pairs.
     """
     if language == ENGLISH or len(targets) < _FEWEST or not can_guess() or not _codes([language]):
         return None
@@ -254,7 +254,7 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
 
 
 def named_languages(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages by any of their names; ConfigError for an unknown one, or without detection."""
+    """Return the codes of languages, given any names. Raise ConfigError for an unknown one, or without lingua."""
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
     if not can_guess():
         raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
@@ -262,16 +262,13 @@ def named_languages(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def system_languages(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the codes of the system's languages, and English; only English where the locale is not set or `C`."""
+    """Return the codes of the system's languages, and English; only English if the locale is `C` or not set."""
     text = next((environment[name] for name in _VARIABLES if environment.get(name)), "")
     return _known([*text.split(":"), ENGLISH])
 
 
 def accepted_languages(header: str | None) -> tuple[str, ...]:
-    """Return the codes of the languages of an `Accept-Language` header, the most wanted first.
-
-    Empty where there is none; of a long header only the beginning is read.
-    """
+    """Return the codes in (the beginning of) an `Accept-Language` header, most wanted first; none without a header."""
     wanted: list[tuple[float, str]] = []
     for part in (header or "")[:_LONGEST].split(","):
         name, _, quality = part.strip().partition(";")
@@ -281,13 +278,13 @@ def accepted_languages(header: str | None) -> tuple[str, ...]:
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages named as de, de-AT or de_AT.UTF-8, without those that nobody knows."""
+    """Return the codes of languages named as de, de-AT or de_AT.UTF-8; unknown names are dropped."""
     found = [find_name(locale[0], LANGUAGES) for name in names if (locale := _LOCALE.match(name))]
     return tuple(dict.fromkeys(filter(None, found)))[:_MOST_SPOKEN]
 
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:
-    """Return the words of languages that name nothing, such as "with"; none of a language without a list."""
+    """Return the stop words of languages, such as "with"; none for a language without a list."""
     import stopwordsiso  # takes a tenth of a second
 
     isos = {LANGUAGES[code].iso for code in codes if code in LANGUAGES}

@@ -1,7 +1,7 @@
 """The table of languages, `languages.tsv`: one row holds all facts of a language, or of a language in one script.
 
-A row is written as its ISO 639-1 code, or else its ISO 639-3 code, with a script where two rows need one: `sw`, `ceb`,
-`zh_hant`. Japanese is `jp`, as in XTD10. Every command takes all other names too: `swa`, `swh_Latn`, `Swahili`,
+The code of a row is its ISO 639-1 code, or else its ISO 639-3 code, with a script if two rows need one: `sw`, `ceb`,
+`zh_hant`. Japanese is `jp`, as in XTD10. Every command also takes all other names: `swa`, `swh_Latn`, `Swahili`,
 `Kiswahili`. `scripts/make_languages.py` writes the table.
 """
 
@@ -18,14 +18,14 @@ from pecl.errors import ConfigError, nearest
 from pecl.options import Registry
 
 ENGLISH = "en"  # the plain towers know it without an adapter
-COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # likelier than others, in a guess
-# Those next in line, all of Crossmodal-3600 (Thapliyal et al., EMNLP 2022) but the ones above and Quechua
+COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # more likely than others
+# The next most likely: those of Crossmodal-3600 (Thapliyal et al., EMNLP 2022) except the ones above and Quechua
 WIDESPREAD = (
     "ar", "bn", "da", "el", "fa", "fi", "he", "hi", "hr", "hu", "id", "mi",
     "nb", "nl", "pt", "ro", "sv", "sw", "te", "th", "tl", "uk", "vi",
 )  # fmt: skip
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
-COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that columns have as names, too
+COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that are also common names of columns
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,27 @@ class Language:
     code: str  # its name in data sets, configs and results
     name: str  # in English
     flores: str | None = None  # FLORES-200 code (`nld_Latn`): for NLLB, Flickr30k-200 and, as ISO 639-3, OPUS models
-    iso: str | None = None  # ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row has it
+    iso: str | None = None  # ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row uses it
     aliases: tuple[str, ...] = ()  # other names under which data sets and people know it
-    opus: tuple[str, ...] = ()  # its names in OPUS models of several target languages, where these are not its codes
-    own: str = ""  # its name in the language itself; empty where CLDR has none
+    opus: tuple[str, ...] = ()  # its names in OPUS models of several target languages, if they are not its codes
+    own: str = ""  # its name in the language itself; empty if CLDR has none
     iso3: str | None = None  # ISO 639-3 code
     script: str = ""  # ISO 15924 code, such as `Latn`
     region: str = ""  # the part of the world that most of its speakers live in
     pretrained: bool = False  # whether CC-100 has text in it, with which XLM-R and so the tower of `mini` were trained
     shared: tuple[str, ...] = ()  # codes that name this row and others, such as `no`
-    m2m100: str | None = None  # M2M100's code, where that is not `iso`
+    m2m100: str | None = None  # M2M100's code, if that is not `iso`
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """All names of the language, as `_key` writes them."""
+        """All names of the language, normalised by `_key`."""
         exact = None if "_" in self.code else self.iso3
         own = (self.code, self.name, self.own, self.flores, self.iso, exact, *self.aliases)
         return frozenset(_key(name) for name in own if name)
 
 
 def _key(text: str) -> str:
-    """Return a name of a language as it is compared: small letters, and `_` before a script."""
+    """Normalise a name of a language for comparisons: lower case, and `_` before a script."""
     return unicodedata.normalize("NFC", text).strip().lower().replace("-", "_")
 
 
@@ -78,20 +78,20 @@ def register_language(
     iso: str | None = None,
     aliases: Iterable[str] = (),
 ) -> Language:
-    """Add a language to the table, for this process, and return its row; a known language takes on the aliases.
+    """Add a language to the table, for this process, and return its row; a known language gets the new aliases.
 
     Example:
         >>> pecl.register_language("hsb", "Upper Sorbian", aliases=["hornjoserbsce"])
 
     Args:
-        code: its code in data sets and configs: two or three small letters, perhaps with a script (`zh_hant`).
+        code: its code in data sets and configs: two or three lower-case letters, perhaps with a script (`zh_hant`).
         name: its English name.
         flores: its FLORES-200 code, for NLLB models and Flickr30k-200.
         iso: its ISO 639-1 code, for M2M100 models.
         aliases: other names of it.
 
     Raises:
-        ConfigError: a code or name is not formed like one, or another language has it.
+        ConfigError: a code or name is malformed, or another language has it.
     """
     for what, value, form, expected in (
         ("code", code, CODE, "two or three small letters, perhaps with a script, such as nl or zh_hant"),
@@ -127,7 +127,7 @@ _codes: tuple[Any, dict[str, str]] = (None, {})  # the table's state, and the co
 
 
 def _code_of(name: str) -> str | None:
-    """Return the code of the language that a code, name or alias stands for; a code may name the row's script."""
+    """Return the code of the language with a code, name or alias, or None; a code may have the row's script."""
     key = _key(name)
     if code := _named(key):
         return code
@@ -137,7 +137,7 @@ def _code_of(name: str) -> str | None:
 
 
 def _any_code_of(name: str) -> str | None:
-    """Return the code that a name stands for, or the name itself where it is formed like a code."""
+    """Return the code of the language with a name, or the name itself if it has the form of a code, or None."""
     return _code_of(name) or (_key(name) if re.fullmatch(CODE, _key(name)) else None)
 
 
@@ -158,7 +158,7 @@ def language_code(text: str) -> str:
 
 
 def any_language_code(text: str) -> str:
-    """Return the code that `text` names, as `language_code`, or `text` itself where it is formed like a code (`hsb`).
+    """Return the code that `text` names, as `language_code`, or `text` itself if it has the form of a code (`hsb`).
 
     A table of captions may be in any language.
     """
@@ -181,10 +181,10 @@ def language_name(code: str) -> str:
 
 
 def preferred(adapters: Collection[str]) -> list[str]:
-    """Return the languages that a guess of a text's language prefers: English, and those with an adapter.
+    """Return the languages that language detection prefers: English, and those with an adapter.
 
-    With more adapters than `COMMON` has languages, only languages in `COMMON` count. A guess that preferred all would
-    doubt most short texts.
+    With more adapters than `COMMON` has languages, only languages in `COMMON` count: if all were preferred, most short
+    texts would remain in doubt.
     """
     names = [name for name in adapters if name in COMMON] if len(adapters) > len(COMMON) else adapters
     return list(dict.fromkeys((ENGLISH, *names)))
@@ -208,15 +208,15 @@ def way_to_adapter(code: str, profile: str | None = None, dataset: str | None = 
 
 
 def find_code(language: str, among: Iterable[str]) -> str:
-    """Return the one of `among` that means `language`, such as `ja` for `jp`; `language` where there is none."""
+    """Return the member of `among` that means `language`, such as `ja` for `jp`; `language` if there is none."""
     return next(iter(find_codes(language, among)), language)
 
 
 def find_codes(language: str, among: Iterable[str]) -> list[str]:
     """Return the members of `among` that mean `language`, such as `ja` and `Japanese` for `jp`.
 
-    If its own code is present, only that is returned; repeated members are returned repeatedly. A code that often names
-    a column, such as `id`, gives way to any other name.
+    If its own code is present, only that is returned; repeated members are returned repeatedly. But a code that often
+    names a column, such as `id`, is returned only if there is no other name.
     """
     same = [code for code in among if (_code_of(code) or code.lower()) == language]
     exact, others = [code for code in same if code == language], [code for code in same if code != language]
@@ -224,7 +224,7 @@ def find_codes(language: str, among: Iterable[str]) -> list[str]:
 
 
 def find_name(name: str, among: Iterable[str]) -> str | None:
-    """Return the one of `among` that is `name`, or that means the same language (`jp` for `ja`); None if there is none.
+    """Return the member of `among` that is `name` or means the same language (`jp` for `ja`); None if there is none.
 
     Names in `among` need not be of languages.
     """

@@ -1,7 +1,8 @@
-"""A lexicon of translated texts: the words that are likely to translate each word, by IBM model 1.
+"""A lexicon from translated texts: the likely translations of each word, by IBM model 1.
 
 Brown et al., The Mathematics of Statistical Machine Translation (Computational Linguistics 19, 1993), section 4. The
-model counts which words occur in the same pairs, in either direction; their product leaves what both agree on.
+model is fitted to the words that occur in the same pairs, in both directions. The product of the two keeps translations
+that both directions support.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class Lexicon:
 def make_lexicon(own: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
     """Return the lexicon of n pairs of texts, each a sequence of non-negative indices of words."""
     ours, theirs = _Side.of(own), _Side.of(english)
-    # each place of one side next to each place of the other side of its pair: (M,) and (M,)
+    # M combinations of a place on one side and a place on the other side of the same pair: (M,) and (M,)
     sizes = ours.lengths * theirs.lengths
     left = np.repeat(np.arange(len(ours.words)), np.repeat(theirs.lengths, ours.lengths))
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -52,10 +53,10 @@ class _Side:
 
 
 def _probabilities(source: np.ndarray, of: np.ndarray, place: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Return p(target | source) (K,) of K kinds of pairs of words with the words `source` (K,).
+    """Return p(target | source) (K,) of K distinct pairs of words, whose source words are `source` (K,).
 
-    Each pair that occurs is of the kind `of` (M,) and has its target word at the `place` (M,) among `words` (P,), each
-    of which may have no source at all.
+    Each of M occurring pairs is the distinct pair `of` (M,), and has its target word at the `place` (M,) in `words`
+    (P,). A target word may also have no source at all.
     """
     found, nothing = np.ones(len(source)), np.ones(words.max(initial=0) + 1)
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Mixed captions: English captions in which words of another language take the place of those that they translate.
+"""Mixed captions: English captions with some words replaced by their translations into another language.
 
 A few hundred pairs hold few words, and most of them once. English captions without a translation put these words into
 many more sentences, whose meaning is known: it is that of the English caption. Mixing languages to align their
@@ -14,17 +14,17 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from pecl.data.lexicon import make_lexicon
 
 UNSPACED = ("Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai", "Tibt")  # scripts without spaces between words
-_OFTEN = 5  # times that two pieces occur together before they are one
+_OFTEN = 5  # times that two pieces must occur together to be joined
 _ARTICLES = ("a", "an", "the")
-_LEAST = 0.05  # weight of a translation
-_MOST = 3  # translations of a word
+_LEAST = 0.05  # least weight of a translation
+_MOST = 3  # most translations of a word
 
 
 class Mixer:
     """Mixes captions with the words of pairs of texts.
 
-    Articles of the captions are left out: most languages have none, and a model of words takes prepositions for their
-    translations. A mixed caption begins with a capital where the caption does.
+    Articles of the captions are left out: most languages have none, and a model of words mistakes prepositions for
+    their translations. A mixed caption begins with a capital if the caption does.
 
     Args:
         texts: n texts of the language.
@@ -54,9 +54,9 @@ class Mixer:
         self.translations = {word: sorted(ways, reverse=True)[:_MOST] for word, ways in found.items()}
 
     def __call__(self, captions: Sequence[str]) -> Iterator[tuple[str, int]]:
-        """Yield each caption with its words translated, and the number of words that were.
+        """Yield each caption with its words translated, and the number of translated words.
 
-        A word with several translations gets each in proportion to its weight; equal calls draw the same.
+        A translation is drawn in proportion to its weight; equal calls draw the same translations.
         """
         draws = random.Random(0)
         for caption in captions:
@@ -75,7 +75,7 @@ class Mixer:
             yield mixed or caption, count
 
     def _capital(self, word: str) -> str:
-        """Return a word as a caption begins with it: as one of the texts does, such as Turkish İki, or by Unicode."""
+        """Capitalise the first word of a caption: as in the texts, such as Turkish İki, or else by Unicode."""
         return self._capitalised.get(word, word[:1].title() + word[1:])  # Georgian has upper case, but no title case
 
 
@@ -84,13 +84,13 @@ def _words(text: str) -> list[str]:
 
 
 def _lower(word: str) -> str:
-    return word.lower().replace("i\u0307", "i")  # so Python writes the lower case of Turkish İ
+    return word.lower().replace("i\u0307", "i")  # Python's lower case of Turkish İ has the dot
 
 
 def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return a function that splits a text where pieces of `texts` seldom occur together.
+    """Return a function that splits a text between pieces that seldom occur together in `texts`.
 
-    It is byte-pair encoding (Sennrich et al., ACL 2016) that joins only neighbours which occur `_OFTEN` times.
+    It is byte-pair encoding (Sennrich et al., ACL 2016), which joins only neighbours that occur `_OFTEN` times.
     """
     coder = Tokenizer(models.BPE())
     marks = pre_tokenizers.Punctuation("removed")
@@ -100,7 +100,7 @@ def _pieces_of(texts: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def _parts(token: str) -> tuple[str, str, str]:
-    """Split a token into the marks before its word, the word, and the marks behind it."""
+    """Split a token into the marks before its word, the word, and the marks after it."""
     inside = [i for i, character in enumerate(token) if unicodedata.category(character)[0] not in "PS"]
     if not inside:
         return token, "", ""

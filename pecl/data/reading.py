@@ -14,12 +14,12 @@ from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.files import load_json, sha256_bytes, sha256_file, write_bytes, write_json
 from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadable_images
 
-# For each published set, the owner's code of each language, by pecl's code; other sets have pecl's or FLORES codes
+# For each published set, the owner's language codes by pecl's codes; other sets use pecl's or FLORES codes
 OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("published") / "codes.json")
 
 
 def check_directions(need: Iterable[str]) -> tuple[str, ...]:
-    """Return the translation directions in `need`, without repeats, in order; raise ConfigError if one is not any."""
+    """Return the translation directions in `need`, without repeats, in order. Raise ConfigError for an unknown one."""
     need = {need} if isinstance(need, str) else set(need)
     for direction in need.difference(DIRECTIONS):
         raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
@@ -31,12 +31,12 @@ class DataRequest:
     """A request for a data set, from a config or `load_dataset` to the reader.
 
     A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
-    Readers heed `text_only` only to save work: `load_request` leaves images out.
+    Readers may ignore `text_only`, which saves them work: `load_request` leaves images out.
     """
 
     dataset: str  # name of the data set, or the path of a table
     language: str  # target language
-    need: tuple[str, ...] = ()  # directions of machine translation that must be there, see `DIRECTIONS`
+    need: tuple[str, ...] = ()  # required directions of machine translation, see `DIRECTIONS`
     split: str | None = None  # None for the set's first, or for a set that has none
     data_dir: str | Path | None = None  # root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`
     allow_missing_images: bool = False  # drop captions whose image is missing, instead of an error
@@ -53,23 +53,23 @@ class DataRequest:
         return Path(self.data_dir or "")
 
     def both(self, file_of: Callable[[str], Path]) -> dict[str, Path]:
-        """Return the files of the English captions and of the language's own, given the file of a code."""
+        """Return the files of the English and of the language's captions; `file_of` gives the file of a code."""
         return {"english": file_of("en"), "target": file_of(self.language)}
 
 
 Reader = Callable[[DataRequest], ParallelCaptions]
-"""Reads the requested data. Image files may be missing: `load_request` looks for them and drops their captions."""
+"""Reads the requested data. Image files may be missing: `load_request` checks them and drops their captions."""
 
 
 def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
-    """Read caption files by names of columns; raise DataError if two differ in their number of lines."""
+    """Read the caption file of each column. Raise DataError if two have different numbers of lines."""
     columns = {name: read_captions(path) for name, path in paths.items()}
     first, *others = columns
     for name in others:
         if len(columns[name]) != len(columns[first]):
             raise DataError(
                 f"{paths[first]} has {len(columns[first])} lines and {paths[name]} has {len(columns[name])}: "
-                "parallel files must have one line for each of the other's"
+                "parallel files must have the same number of lines"
             )
     return columns
 
@@ -82,10 +82,10 @@ def published_set(
     names: Sequence[str] = (),
     images: Path | None = None,
 ) -> ParallelCaptions:
-    """Return a set with the record of its files and whatever else is told `about` it.
+    """Return a set whose provenance has the record of its files, and `about`.
 
-    `names` are the file names of the captions' images, which tell COCO's; the images are in the folder `images`, if
-    there is one.
+    `names` are the file names of the captions' images, which show the split of COCO images. The images are in the
+    folder `images`; None for a set without images.
     """
     record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
     subset, counts = coco_splits(names)
@@ -117,7 +117,7 @@ def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) ->
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Return the record of `path`, None if it is missing or does not match; raise DataError if it cannot be read."""
+    """Return the record of `path`, None if it is missing or does not match. Raise DataError if it cannot be read."""
     record_file = provenance_file(path)
     if not record_file.exists():
         return None
@@ -140,7 +140,7 @@ def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path
 
 
 def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:
-    """Drop captions whose image file is missing, if `allowed`; DataError if nothing is left of the set or a part.
+    """Drop captions whose image file is missing, if `allowed`. Raise DataError if nothing is left of the set or a part.
 
     `provenance["images"]` counts the image files: total, kept and left out.
     """
@@ -198,9 +198,9 @@ def _counted(captions: ParallelCaptions, counts: Mapping[str, int]) -> ParallelC
 
 
 def coco_split(name: str) -> str | None:
-    """Return the COCO split that an image's file name tells, `train2014` or `val2014`; None for other images.
+    """Return the COCO split in an image's file name, `train2014` or `val2014`; None for other images.
 
-    Models trained on COCO have seen train2014, so results on the two are worth telling apart.
+    Models trained on COCO have seen train2014, so results on the two splits are reported separately.
     """
     prefix, _, rest = name.partition("_")
     split, _, number = rest.partition("_")
@@ -208,9 +208,9 @@ def coco_split(name: str) -> str | None:
 
 
 def coco_splits(names: Sequence[str]) -> tuple[tuple[str, ...] | None, dict[str, int]]:
-    """Return the COCO split of each of `names`, `other` where it has none, and the number of names of each split.
+    """Return the COCO split of each of `names`, or `other`, and the number of names of each split.
 
-    The former is None where no name has a split. The latter are the possible contamination of a data set.
+    The splits are None if no name has one. The numbers show the possible contamination of a data set.
     """
     splits = [coco_split(name) for name in names]
     subset = tuple(split or "other" for split in splits) if any(splits) else None

@@ -51,11 +51,11 @@ class DatasetInfo:
     read: Reader = field(repr=False)
     folders: tuple[str, ...] = ()  # folders of the data directory that it needs
     splits: tuple[str, ...] = ()  # the default first
-    training_split: str | None = None  # the split that is text to train on; None for a set that has no such text
+    training_split: str | None = None  # the split to train on as text; None for a set without such text
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes of its target languages, including registered ones."""
+        """Codes of its target languages, including languages that were registered."""
         return tuple(self.find_languages())
 
 
@@ -79,7 +79,7 @@ _READERS: dict[str, Reader] = {
 
 
 def _read_table() -> dict[str, DatasetInfo]:
-    """Return the published sets and the scenes: those without languages in `sets.json` have a code for each."""
+    """Return the published sets and the scenes. A set without languages in `sets.json` has a table of codes."""
     rows: dict[str, dict[str, Any]] = load_json(Path(__file__).with_name("published") / "sets.json")
     for name, row in rows.items():
         row |= {key: tuple(row[key]) for key in ("folders", "splits") if key in row}
@@ -90,7 +90,7 @@ def _read_table() -> dict[str, DatasetInfo]:
 
 
 DATASETS = Registry("data set", _read_table(), dashes=True)
-# Text to train on that is no data set of its own -> the set that has its languages
+# Training text that is not a data set of its own -> the set with its languages
 TEXT_OF = {"multi30k-translations": "multi30k-1k"}
 
 
@@ -218,20 +218,20 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
 
 
 def is_read(source: TextSource, language: str) -> bool:
-    """Say whether a source of text is read for a language: not if it is optional, and its set lacks the language."""
+    """Say whether a text source is read for a language: not if it is optional and its set lacks the language."""
     dataset = TEXT_OF.get(source.name, source.name)
     if source.optional and dataset not in DATASETS:
-        raise DataError(f'text: expected "?" only behind the name of a set, got {source.name}?')
+        raise DataError(f'text: expected "?" only after the name of a set, got {source.name}?')
     return not source.optional or language in DATASETS[dataset].languages
 
 
 def dataset_languages(name: str) -> tuple[str, ...]:
-    """Return the codes of the languages of a data set, none of an unknown one."""
+    """Return the codes of the languages of a data set; none for an unknown set."""
     return DATASETS[name].languages if name in DATASETS else ()
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
-    """Return the root that holds a data set: `data_dir`, else $PECL_DATA_DIR, else `data`; DataError if it does not."""
+    """Return `data_dir`, else $PECL_DATA_DIR, else `data`. Raise DataError if a folder of the data set is not there."""
     root = Path(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_DATA_DIR)
     for folder in DATASETS[name].folders:
         if not (root / folder).is_dir():

@@ -1,7 +1,7 @@
 """Respelling: texts of a language in one script, written in the letters of another script that a tower reads better.
 
-`scripts/make_respellings.py` learns the maps from sentences that people wrote in both scripts. A letter is read by the
-longest context around it that was seen.
+`scripts/make_respellings.py` learns the maps from sentences that people wrote in both scripts. A letter is replaced
+according to the longest context around it in the map.
 """
 
 import re
@@ -14,8 +14,8 @@ from pecl.files import load_json
 
 FOLDER = Path(__file__).with_name("respellings")
 WORD = re.compile(r"[\w'’-]+")
-WINDOWS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (3, 3))  # letters before and behind
-_EDGE = "^"  # before and behind a word
+WINDOWS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (3, 3))  # letters before and after
+_EDGE = "^"  # before and after a word
 _MARKS = str.maketrans({"،": ",", "؛": ";", "؟": "?", "۔": "."})
 
 
@@ -24,7 +24,7 @@ class Respelling:
     """A learned map."""
 
     language: str  # code of the language and script that the result is in
-    letters: Mapping[str, str]  # window of a word, its letter in the middle between two dots -> letters in its place
+    letters: Mapping[str, str]  # window of a word, with a letter between two dots -> replacement of the letter
 
     def __call__(self, text: str) -> str:
         """Return a text in the other script."""
@@ -37,7 +37,7 @@ class Respelling:
 
 @lru_cache(maxsize=8)
 def shipped_respelling(code: str) -> Respelling | None:
-    """Return the map that the package has for a language and script; None without one."""
+    """Return the shipped map for a language and script, such as `ace_arab`; None if there is none."""
     path = FOLDER / f"{code}.json"
     return Respelling(**load_json(path)) if path.exists() else None
 

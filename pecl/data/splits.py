@@ -1,8 +1,8 @@
 """The few-shot split of the method: k pairs to train on, k to validate on, all the rest to test on.
 
 Source: the released code's seeded permutation; XTD10 at k = 50 gives 50 / 50 / 900. The test gallery therefore shrinks
-with k, and galleries of different sizes are not comparable. Data that were published in three parts keep them; there k
-pairs are drawn from the training part, or all of it is taken.
+with k, and galleries of different sizes are not comparable. Data that were published in three parts keep them: k pairs
+are drawn from the training part, or all of it is used.
 """
 
 from typing import NamedTuple
@@ -39,7 +39,7 @@ def _permutation(n: int, seed: int) -> list[int]:
 
 
 def check_split(captions: ParallelCaptions, shots: int | None) -> None:
-    """Make the checks of `split_captions`."""
+    """Raise DataError as `split_captions` does, without torch."""
     if captions.part is None:
         check_shots(len(_items(captions)), shots)
         return
@@ -52,7 +52,7 @@ def check_split(captions: ParallelCaptions, shots: int | None) -> None:
 
 
 def check_shots(n: int, shots: int | None) -> int:
-    """Return `shots`; refuse a split that `n` items are too few for."""
+    """Return `shots`. Raise DataError if it is None or less than 1, or `n` items are too few for the split."""
     if shots is None:
         raise DataError("shots: expected a number, got all: these data have no training, validation and test parts")
     if shots < 1:
@@ -68,8 +68,8 @@ def check_shots(n: int, shots: int | None) -> int:
 def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42) -> Split:
     """Return the indices of the training, validation and test captions.
 
-    `few_shot_split` decides. If captions share an image (Multi30K task 2), images are split instead of captions, and
-    each takes all its captions along: no image is on two sides. Then `shots` counts images. Captions that were
+    They are drawn with `few_shot_split`. If captions share an image (Multi30K task 2), images are split instead of
+    captions, each with all its captions: no image is in two parts. Then `shots` counts images. Captions that were
     published in parts stay in them, and `shots` of the training part are drawn (None: all of it).
     """
     if captions.part is not None:
@@ -84,7 +84,7 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
 
 
 def _items(captions: ParallelCaptions) -> list[list[int]]:
-    """Return the captions of each item to be split: those of one image, or, without images, one caption."""
+    """Return the captions of each item to split: those of one image, or, without images, one caption."""
     of_item: dict[int, list[int]] = {}  # image -> its captions; for one caption per image, item i -> [i]
     for caption, item in enumerate(captions.image_index or range(len(captions))):
         of_item.setdefault(item, []).append(caption)
@@ -92,7 +92,7 @@ def _items(captions: ParallelCaptions) -> list[list[int]]:
 
 
 def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
-    """Return the indices of the captions that were published in `part`; raise DataError if there is none."""
+    """Return the indices of the captions that were published in `part`. Raise DataError if there is none."""
     parts = not_none(captions.part, "part")
     found = tuple(i for i, name in enumerate(parts) if name == part)
     if not found:
@@ -102,7 +102,7 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
 
 
 def check_parts(captions: ParallelCaptions) -> None:
-    """Refuse published parts that nothing can be trained and tested on: an empty one, or an image in two."""
+    """Raise DataError if a published part is empty, or an image is in two parts."""
     parts = not_none(captions.part, "part")
     sizes = {part: parts.count(part) for part in PARTS}
     if empty := [part for part, size in sizes.items() if not size]:

@@ -3,8 +3,8 @@
 Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the target language and
 `<folder>/translated_to_en/` target captions in English. The authors do not name the translator.
 
-XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals another language's is therefore refused,
-unless it is allowed. Only needed directions are read and checked.
+XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals another language's therefore raises a
+DataError, unless the request allows it. Only needed directions are read and checked.
 """
 
 import logging
@@ -28,7 +28,7 @@ RELEASED = {
     "multi30k": (Path("pectvlm", "datasets", "Multi30K"), "{split}.{language}"),
 }
 
-COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of their lines (French and English)
+COPY_SHARE = 0.9  # real translations into two languages share at most 9 % of their lines (French and English)
 
 
 def released_file(data_dir: Path, name: str, direction: str, language: str, split: str | None = None) -> Path:
@@ -50,8 +50,8 @@ def read_translations(
     """Read the needed directions; return columns and their provenance (translator, file, SHA-256) by direction.
 
     English is its own translation: its captions are returned. With `allow_copied_translations` a file that is a copy of
-    another language's is read, and the provenance says so. `languages` are those of the release, and `captions_file`
-    returns the file of a language's human captions, parallel to its translations. For the others see `released_file`.
+    another language's is read, and the provenance records it. `languages` are those of the release, and `captions_file`
+    returns the file of a language's human captions, parallel to its translations. For `name` see `released_file`.
     """
     language = request.language
     columns, provenance = {}, {}

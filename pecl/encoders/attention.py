@@ -1,7 +1,7 @@
-"""Attention functions of the towers' layers, by the name that a layer's config has for them.
+"""Attention functions for the towers' layers. The config of a layer names its function; `ATTENTIONS` holds them.
 
-All have the arguments of transformers' own functions, which hands them what the tower passes to a layer: the `packing`
-of a packed batch, or the `prefix` of an adapter.
+All take the arguments of transformers' own attention functions. transformers also hands on the extra arguments that the
+tower passes to a layer: the `packing` of a packed batch, or the `prefix` of an adapter.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +29,13 @@ def sdpa(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend by PyTorch's `scaled_dot_product_attention`; arguments as in `attend`."""
+    """Attend with PyTorch's `scaled_dot_product_attention`; arguments and result as in `attend`."""
     attended = F.scaled_dot_product_attention(query, key, value, attention_mask, dropout_p=dropout, scale=scaling)
     return attended.transpose(1, 2).contiguous(), None
 
 
 class _ToBatches(torch.autograd.Function):
-    """(T, ...) to the padded batches (G, L, ...) of a packing. No token is in two, so a gradient is written once."""
+    """(T, ...) to the padded batches (G, L, ...) of a packing. A token is in only one of them and gets one gradient."""
 
     @staticmethod
     def forward(ctx: Any, packed: torch.Tensor, batches: list[RowBatch]) -> tuple[torch.Tensor, ...]:  # ty: ignore
@@ -80,15 +80,15 @@ def attend(
     prefix: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as `sdpa` does, within each row of a packed batch, and with the dropout of `module` where rows draw it.
+    """Attend as `sdpa` does, but within each row of a packed batch, and with the per-row dropout of `module`, if any.
 
-    In bfloat16 on a CPU it multiplies matrices in place of PyTorch's fused kernel, whose backward pass is 4 to 8 times
+    In bfloat16 on a CPU it multiplies matrices itself: the backward pass of PyTorch's fused kernel is 4 to 8 times
     slower on captions (PyTorch 2.13).
 
     Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head). `attention_mask` is
-    (B, 1, 1 or L, K), bool or added to the scores; without one all positions are seen. Those of a packed batch are
-    (1, h, T, d_head), the result (1, T, h, d_head); its padded batches are attended one by one, each as its `rows`.
-    The keys and values in `prefix`, (B, 2, h, P, d_head), stand before those of a padded batch.
+    (B, 1, 1 or L, K), bool or added to the scores; without it, each position attends to all. In a packed batch, all
+    three are (1, h, T, d_head) and the result is (1, T, h, d_head): `attend` runs once per padded batch in `packing`,
+    with that batch as `rows`. `prefix` (B, 2, h, P, d_head) has keys and values to put before those of a padded batch.
     """
     if packing is not None:
         batches, attended = packing.batches, []
@@ -111,7 +111,7 @@ def attend(
         return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scores = (query * scaling) @ key.mT  # (B, h, L, K)
     if attention_mask is not None:
-        if attention_mask.dtype == torch.bool:  # to be added: one pass over the scores, and none over their gradient
+        if attention_mask.dtype == torch.bool:  # added to the scores: one pass over them, none over their gradient
             least = torch.finfo(scores.dtype).min
             attention_mask = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, least)
         scores.add_(attention_mask)
@@ -127,8 +127,8 @@ ATTENTIONS: dict[str, Callable[..., tuple[torch.Tensor, None]]] = {
 
 
 def register_with_transformers() -> None:
-    """Let layers of transformers find the functions that are pecl's own."""
-    from transformers import AttentionInterface  # here: a tower that is not transformers' does without
+    """Register pecl's own functions with transformers, so that its layers find them by name."""
+    from transformers import AttentionInterface  # imported here: a `Bert` tower does not need it
 
     for name in (ATTENTION_BY_ROW, ATTENTION_WITH_PREFIX):
         AttentionInterface.register(name, ATTENTIONS[name])

@@ -1,4 +1,4 @@
-"""Texts, and batches of them as token ids: padded to their longest, of about one length where there is a choice."""
+"""Lists of texts, and batches of their token ids: texts of similar length, padded to the longest of the batch."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -11,13 +11,13 @@ from pecl.encoders.embeddings import TokenStore
 from pecl.errors import DataError
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
-MAX_PADDING = 0.1  # share of a batch's positions: `batches` keeps below it, and a pass with more is packed
+MAX_PADDING = 0.1  # share of a batch's positions: `batches` stays below it, and a pass with more padding is packed
 
 
 class Batch(NamedTuple):
     """Token ids padded to the longest of the batch, on the CPU: the tower copies them to its device."""
 
-    indices: torch.Tensor  # (B,) int64: places of the rows in the list that was batched
+    indices: torch.Tensor  # (B,) int64: index of each row in the list that was batched
     input_ids: torch.Tensor  # (B, L) int64
     attention_mask: torch.Tensor  # (B, L) int64, 1 for tokens and 0 for padding
 
@@ -30,7 +30,7 @@ def lengths_of(token_ids: TokenIds) -> np.ndarray:
 
 
 def as_texts(texts: str | Iterable[str]) -> list[str]:
-    """Return one text, or any number of them, as a list; a DataError shows a value that is neither."""
+    """Return one text or several as a list. Raise DataError for any other value."""
     if isinstance(texts, str):
         return [texts]
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
@@ -53,7 +53,7 @@ def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int
 
 
 def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
-    """Yield batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
+    """Yield batches of at most `batch_size` texts, longest first; at most `max_padding` of each is padding."""
     lengths = lengths_of(token_ids)
     batch: list[int] = []
     tokens = 0

@@ -1,7 +1,7 @@
 """A BERT encoder without transformers, whose models take seconds to import: the backbone of the mini profile.
 
-Modules and parameters bear the names of transformers' `BertModel`, and the arithmetic is the same to the last bit.
-`in_transformers` gives that class itself, for programs that ask for it.
+Modules and parameters have the names of transformers' `BertModel`, and the arithmetic is the same to the last bit.
+`in_transformers` converts the encoder to that class, for programs that need it.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from pecl.encoders.attention import ATTENTIONS
 
 @dataclass
 class BertSettings:
-    """The shape of an encoder, in the names of transformers' `BertConfig`."""
+    """The shape of an encoder; the fields have the names of transformers' `BertConfig`."""
 
     vocab_size: int
     hidden_size: int
@@ -36,7 +36,7 @@ class BertSettings:
 
 
 class Bert(nn.Module):
-    """The encoder: `embeddings`, and the layers in `encoder.layer`; `families.BERT` says how a pass runs them."""
+    """The encoder: `embeddings`, and the layers in `encoder.layer`; `families.BERT` defines the pass."""
 
     def __init__(self, config: BertSettings) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Bert(nn.Module):
 
 
 def _embedding(count: int, width: int, **more: Any) -> nn.Embedding:
-    """Return an embedding without initial values: on the device meta, PyTorch's import its compiler, for seconds."""
+    """Return an embedding without initial values. On the meta device, PyTorch's own import its compiler: seconds."""
     return nn.Embedding(count, width, _weight=torch.empty(count, width), **more)
 
 
@@ -133,7 +133,7 @@ class _Layer(nn.Module):
 
 
 def in_transformers(backbone: Bert) -> Any:
-    """Return transformers' `BertModel`, without pooler, over the modules of `backbone`, which it shares."""
+    """Return a `BertModel` of transformers, without a pooler, that shares the modules of `backbone`."""
     from transformers import BertConfig, BertModel
 
     with torch.device("meta"):  # its own weights are replaced at once
@@ -142,6 +142,6 @@ def in_transformers(backbone: Bert) -> Any:
         if not list(module.children()):
             model.set_submodule(path, module)
     positions = torch.arange(backbone.config.max_position_embeddings).unsqueeze(0)  # (1, positions)
-    model.embeddings.position_ids = positions  # the two buffers are in no state dict
+    model.embeddings.position_ids = positions  # its two buffers are in no state dict
     model.embeddings.token_type_ids = torch.zeros_like(positions)
     return model.to(next(backbone.parameters()).device).train(backbone.training)

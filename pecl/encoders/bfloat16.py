@@ -2,7 +2,7 @@
 
 Nearly all the time of a pass is spent in the linear layers of the transformer. Their weights are held once, in half the
 memory, and multiplied in bfloat16. All else stays fp32: states between layers, attention, LayerNorms, the head, and
-every parameter that is trained. On a CPU that is faster than to compute everything in bfloat16 (docs/notes.md).
+every parameter that is trained. On a CPU that is faster than computing everything in bfloat16 (docs/notes.md).
 """
 
 import logging
@@ -21,14 +21,14 @@ class Bfloat16Linear(nn.Linear):
     """A frozen linear layer with the weight (o, i) of `plain` in bfloat16; input, output and bias keep their type."""
 
     def __init__(self, plain: nn.Linear) -> None:
-        nn.Module.__init__(self)  # nn.Linear's own would fill a weight with random numbers
+        nn.Module.__init__(self)  # nn.Linear.__init__ would fill a weight with random numbers
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self.weight = nn.Parameter(plain.weight.detach().bfloat16(), requires_grad=False)
         self.bias = plain.bias
         self.training = plain.training
 
     def widened(self) -> nn.Linear:
-        """Return a plain layer with the rounded weight in the type of the bias, or float32."""
+        """Return a plain layer with the rounded weight in the type of the bias, or in float32 without a bias."""
         dtype = torch.float32 if self.bias is None else self.bias.dtype
         plain = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
         plain.weight = nn.Parameter(self.weight.detach().to(dtype), requires_grad=False)

@@ -1,6 +1,6 @@
 """Changes that a tower makes to a text before its tokenizer, by name.
 
-`lower` is SigLIP's: lower case. The others are open_clip's own, which mend the encoding, undo HTML entities and
+`lower` is SigLIP's: lower case. The others are open_clip's: they repair the encoding, decode HTML entities and
 collapse white space. `whitespace_lower`, which open_clip calls `lower`, also lowers the case. `canonicalize` lowers the
 case and drops punctuation.
 """
@@ -20,7 +20,7 @@ CLEANINGS = (LOWER, WHITESPACE, WHITESPACE_LOWER, CANONICALIZE)
 
 @cache
 def cleaning(name: str) -> Callable[[str], str]:
-    """Return the function of the cleaning `name`; open_clip's own need that package."""
+    """Return the cleaning `name`, text to text. Raise WeightsError if it is unknown or needs the missing open_clip."""
     if name == LOWER:
         return str.lower
     if name not in CLEANINGS:
@@ -35,7 +35,7 @@ def cleaning(name: str) -> Callable[[str], str]:
 def normalizer_of(name: str) -> list[normalizers.Normalizer]:
     """Return the steps of a tokenizer's normalizer that clean a text as `cleaning(name)` does.
 
-    HTML entities and text that was decoded in a wrong encoding stay as they are: no normalizer mends them.
+    HTML entities and wrongly decoded text stay as they are: no normalizer can repair them.
     """
     dropped = _PUNCTUATION if name == CANONICALIZE else ()
     lower = () if name == WHITESPACE else _lower()
@@ -43,14 +43,14 @@ def normalizer_of(name: str) -> list[normalizers.Normalizer]:
 
 
 def _lower() -> list[normalizers.Normalizer]:
-    """Return the steps of `str.lower`, which writes a sigma at the end of a word as no single letter's lower case."""
+    """Return the steps of `str.lower`, which, unlike `Lowercase`, writes a sigma at the end of a word as ς."""
     ignored, cased = r"\p{Case_Ignorable}", r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
     final = rf"(?<={cased}{ignored}*)\u03a3(?!{ignored}*{cased})"
     return [normalizers.Replace(Regex(final), "\u03c2"), normalizers.Lowercase()]
 
 
 def _mend() -> list[normalizers.Normalizer]:
-    """Return the steps of ftfy's `fix_text` that look at one place of a text: forms of letters, quotes, controls."""
+    """Return the steps of ftfy's `fix_text` that need no context: letter forms, quotes, control characters."""
     from ftfy import chardata
 
     forms = {chr(i): plain for table in (chardata.LIGATURES, chardata.WIDTH_MAP) for i, plain in table.items()}

@@ -1,16 +1,15 @@
-"""The promise of every export: its own package, which opens it as docs/interop.md shows, gives the tower's embeddings.
+"""The promise of every export: the package it is made for, used as in docs/interop.md, gives the tower's embeddings.
 
-`texts_for` is the list of texts that each export is compared on when it is written. These are not promised:
+When an export is written, its embeddings of the texts in `texts_for` are compared with the tower's. Exceptions:
 
-- HTML entities and text in a wrong encoding, where the tower has open_clip's cleaning, which mends them.
+- HTML entities and wrongly decoded text, if the tower has open_clip's cleaning, which repairs them.
 - open_clip and immich clean every text: they embed it as the tower embeds the cleaned text.
-- A text that spells the token of padding, where the package tells padding by its token.
-- An empty text and one that begins with a special token, where a prefix is part of the tokenizer: the tower has one
-  more token behind the prefix.
+- A text that contains the padding token, if the package detects padding by its token.
+- An empty text and one that begins with a special token, if a prefix is part of the tokenizer: the tower has one
+  more token after the prefix.
 
-The tokenizer of every export is of one class, which keeps what is written. transformers' own classes of some models
-build their normalizer anew when they are loaded, so what pecl adds to it is lost. `PreTrainedTokenizerFast` loads
-`tokenizer.json` as it is.
+Every export has a `PreTrainedTokenizerFast`, which loads `tokenizer.json` unchanged. For some models, transformers' own
+tokenizer class builds its normalizer again when it is loaded, and so loses the steps that pecl adds.
 """
 
 import copy
@@ -32,7 +31,7 @@ from pecl.errors import ConfigError, PeclError, RunError, one_line
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-5  # of each number of an embedding of length 1
+TOLERANCE = 1e-5  # largest difference in any number of an embedding of length 1
 EMPTY, LONG = "empty", "500 words"
 TEXTS: dict[str, str] = {
     "plain": "a dog on the beach",
@@ -62,12 +61,12 @@ Embed = Callable[[Sequence[str]], Any]  # texts -> (N, D), of length 1
 
 
 def texts_for(tower: Tokenizing, *, has_prefix: bool = False, pads_by_token: bool = False) -> dict[str, str]:
-    """Return the texts that an export of a tower is compared on, by name.
+    """Return the texts, by name, that the tower and its export must embed equally.
 
     Args:
         tower: the tower, whose tokenizer has the special tokens.
         has_prefix: whether the tower's prefix, if it has one, is part of the export's tokenizer.
-        pads_by_token: whether the package takes every token of padding for padding, also within a text.
+        pads_by_token: whether the package takes every padding token for padding, even inside a text.
     """
     tokenizer = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     padding, end = tokenizer.pad_token, tokenizer.eos_token or tokenizer.sep_token
@@ -85,18 +84,18 @@ def texts_for(tower: Tokenizing, *, has_prefix: bool = False, pads_by_token: boo
 
 
 def check(package: str, found: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
-    """Raise RunError, which shows the text, if embeddings of `texts`, by name, differ by more than `TOLERANCE`."""
+    """Raise RunError if `found` and `expected` differ by more than `TOLERANCE` on one of `texts`, which it shows."""
     name, difference = next(iter(differences(found, expected, texts).items()))
     if not difference <= TOLERANCE:
         raise RunError(
-            f"{package} would embed the text {texts[name][:40]!r} ({name}) otherwise than the tower, by "
+            f"{package} would embed the text {texts[name][:40]!r} ({name}) differently from the tower, by "
             f"{difference:.1e}: expected at most {TOLERANCE:.0e}; nothing was written"
         )
 
 
 def differences(found: Embed, expected: Embed, texts: Mapping[str, str]) -> dict[str, float]:
-    """Return the largest difference between both embeddings of each text, largest first; infinity for no number."""
-    with quiet():  # of texts that are cut, or of unknown letters, on purpose
+    """Return the largest difference between the two embeddings of each text, largest first; NaN counts as infinity."""
+    with quiet():  # some texts are too long or have unknown letters on purpose
         theirs, ours = (torch.as_tensor(embed(list(texts.values()))).cpu() for embed in (found, expected))  # (N, D)
     if theirs.shape != ours.shape:
         return dict.fromkeys(texts, float("inf"))
@@ -105,7 +104,7 @@ def differences(found: Embed, expected: Embed, texts: Mapping[str, str]) -> dict
 
 
 def is_there(package: str, module: str) -> bool:
-    """Return whether a package is installed; without it a warning says that nothing was compared."""
+    """Return whether a package is installed; if not, log that its embeddings were not compared."""
     if importlib.util.find_spec(module) is not None:
         return True
     logger.warning("%s is not installed: its embeddings were not compared with the tower's", package)
@@ -113,20 +112,20 @@ def is_there(package: str, module: str) -> bool:
 
 
 def refused(tower: Tower, package: str, expected: str) -> ConfigError:
-    """Return the error for a tower that a package's form cannot hold."""
+    """Return the error for a tower that the format of a package cannot hold."""
     kind = "text" if isinstance(tower, Tokenizing) else "image"
     return ConfigError(f"{kind} tower {tower.name} cannot be written for {package}: expected {expected}")
 
 
 @contextmanager
 def opening(package: str) -> Iterator[None]:
-    """Raise RunError for whatever a package raises on a folder that it should open."""
+    """Raise RunError for any error of a package that opens an export in the body."""
     try:
         yield
     except PeclError:
         raise
     except Exception as error:  # of any class, since any package is run here
-        raise RunError(f"{package} cannot open it ({one_line(error)[:300]}); nothing was written") from error
+        raise RunError(f"{package} cannot open the export ({one_line(error)[:300]}); nothing was written") from error
 
 
 @contextmanager
@@ -141,15 +140,15 @@ def quiet() -> Iterator[None]:
 
 
 def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTrainedTokenizerFast:
-    """Return a tokenizer that gives the tower's tokens: it cleans texts, and begins them with the language's token.
+    """Return a tokenizer that gives the tower's token ids: it cleans each text and puts the language's token first.
 
-    The language is that of `tower.speaking`. `with_prefix` adds the tower's prefix, as tokens before every text.
-    Raise ConfigError for a tokenizer that does not allow it.
+    `tower.speaking` sets the language. `with_prefix` also puts the tower's prefix before every text.
+    Raise ConfigError if the tower's tokenizer cannot be written so.
     """
     plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     if not hasattr(plain, "backend_tokenizer"):
         raise ConfigError(
-            f"the tokenizer of text tower {tower.name} cannot be written by itself: expected a fast tokenizer of "
+            f"the tokenizer of text tower {tower.name} cannot be exported: expected a fast tokenizer of "
             f"transformers, got a {type(plain).__name__}"
         )
     backend = _cleaning(plain.backend_tokenizer, tower.clean) if tower.clean else copy.deepcopy(plain.backend_tokenizer)
@@ -158,7 +157,7 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
         tokenizer_object=backend,
         model_input_names=["input_ids", "attention_mask"],
         padding_side="right",
-        split_special_tokens=tower.clean == CANONICALIZE,  # which leaves no text that spells one
+        split_special_tokens=tower.clean == CANONICALIZE,  # no cleaned text contains one
         **special,
     )
     before, after = around(plain)
@@ -175,16 +174,16 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
     for probe in _PROBES if prefix else ():
         if tokenizer(probe)["input_ids"] != [*first, *tower.whole(probe)[len(before) :]]:
             raise ConfigError(
-                f"the tokenizer of text tower {tower.name} cannot be written by itself: no template puts "
+                f"the tokenizer of text tower {tower.name} cannot be exported: no template puts "
                 f"{tower.text_prefix!r} before a text as the tower does, such as before {probe!r}"
             )
     return tokenizer
 
 
 def _cleaning(backend: Any, clean: str) -> Any:
-    """Return a copy of a tokenizer's backend that cleans a text, and only then looks for special tokens in it."""
+    """Return a copy of a tokenizer's backend that cleans a text before it looks for special tokens."""
     document = json.loads(backend.to_str())
-    if clean != CANONICALIZE:  # there a special token would be cleaned, too, and found in words
+    if clean != CANONICALIZE:  # which would clean the special tokens, too, and find them inside words
         for token in document["added_tokens"]:
             token["normalized"] = True
     copied = Tokenizer.from_str(json.dumps(document))

@@ -1,9 +1,9 @@
-"""Dropout that each row draws for itself: a function of its seed, the layer, the token's position and the feature.
+"""Dropout per row: the mask is a function of the row's seed, the layer, the token's position and the feature.
 
 torch draws one mask for a whole batch, so the mask of a row depends on the rows around it and on their padding. Here an
-element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p: in a batch of several
-runs, packed or padded, on any device, each run then has the mask that it would have by itself. The hash takes a
-third of the time of torch's draws on a CPU, and nothing but elementwise operations anywhere.
+element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p. In a batch of several
+runs, packed or padded, on any device, each run therefore has the mask that it would have alone. On a CPU the hash takes
+a third of the time of torch's random numbers. On every device it needs only elementwise operations.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _CHUNK = 1 << 15  # elements hashed at once on a CPU, so that they stay in its c
 
 
 def mixed(numbers: np.ndarray) -> np.ndarray:
-    """Return well mixed uint64 of consecutive ones: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    """Hash uint64 numbers, even consecutive ones: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
     z = numbers * _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -43,16 +43,16 @@ def _keys(seeds: np.ndarray, count: int) -> torch.Tensor:
 
 
 class DropoutSeeds:
-    """Seeds of the rows of the running pass; shared by all dropouts of a tower. Without seeds, torch draws."""
+    """Seeds of the rows in the current pass, shared by all dropouts of a tower. Without seeds, torch draws masks."""
 
     def __init__(self) -> None:
         self.seeds: np.ndarray | None = None  # (B,) uint64
-        self.packing: Packing | None = None  # packing of the running pass, if its rows are packed
+        self.packing: Packing | None = None  # packing of the current pass, if its rows are packed
         self._tokens: dict[Any, torch.Tensor] = {}
 
     @contextmanager
     def use(self, seeds: np.ndarray) -> Iterator[None]:
-        """Let the rows of the passes in the body draw with `seeds` (B,) uint64."""
+        """Use `seeds` (B,) uint64 for the rows of each pass in the body."""
         self.seeds, self._tokens = seeds, {}
         try:
             yield
@@ -89,7 +89,7 @@ class DropoutSeeds:
 
 
 class RowDropout(nn.Dropout):
-    """A dropout of probability `p` that draws with `seeds` while there are any, and else as torch does.
+    """A dropout of probability `p` that draws with `seeds` while they are set, and otherwise as torch does.
 
     `site` is a unique name of this dropout in the tower, such as its path.
     """
@@ -101,13 +101,13 @@ class RowDropout(nn.Dropout):
 
     @property
     def draws_now(self) -> bool:
-        """Whether elements are dropped now, by the seeds of rows."""
+        """Whether elements are dropped now, with the rows' seeds."""
         return self.training and self.p > 0 and self.row_seeds.seeds is not None
 
     def forward(self, input: torch.Tensor, rows: RowBatch | None = None) -> torch.Tensor:
-        """Drop elements of (B, f), of (B, L, f), padded or packed, or of attention's shares (B, h, L, K).
+        """Drop elements of (B, f), of (B, L, f), padded or packed, or of attention weights (B, h, L, K).
 
-        `rows` says that the shares are those of some rows of a packed batch.
+        With `rows`, the weights belong to those rows of a packed batch.
         """
         if not self.draws_now:
             return super().forward(input)
@@ -123,9 +123,9 @@ class RowDropout(nn.Dropout):
         return _Drop.apply(input, tokens, features, self.p)
 
     def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
-        """Return odd int32 keys (groups, count); a key depends on its group and place only."""
+        """Return odd int32 keys (groups, count); a key depends only on its group and index."""
         if (groups, count, device) not in self._features:
-            if len(self._features) > 64:  # one for each length of an attention
+            if len(self._features) > 64:  # one per sequence length
                 self._features.clear()
             base = int(sha256_bytes(self.site.encode())[:16], 16)
             keys = _keys(row_seeds(base, groups), count)
@@ -134,7 +134,7 @@ class RowDropout(nn.Dropout):
 
 
 class _Drop(torch.autograd.Function):
-    """x * kept / (1 - p): products, which a CPU computes several times as fast as it fills by a mask."""
+    """x * kept / (1 - p), as products: on a CPU several times as fast as filling by a mask."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:  # ty: ignore
@@ -177,9 +177,9 @@ def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
 
 def use_row_dropout(tower: nn.Module, seeds: DropoutSeeds) -> None:
-    """Let every `nn.Dropout` of `tower`, a text tower with its adapter, draw with `seeds`.
+    """Replace every `nn.Dropout` of `tower`, a text tower with its adapter, by a `RowDropout` that uses `seeds`.
 
-    One that drew before is replaced where an adapter has taken the place of a module above it.
+    A `RowDropout` is replaced again if its path has changed, because an adapter now wraps a module above it.
     """
     for path, module in list(tower.named_modules()):
         if type(module) is nn.Dropout or (isinstance(module, RowDropout) and module.site != path):

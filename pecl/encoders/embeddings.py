@@ -1,7 +1,7 @@
-"""`Embeddings` and `TokenStore`: embeddings and token ids of any number of texts in files, used as those in memory are.
+"""`Embeddings` and `TokenStore`: embeddings and token ids in files, used like those in memory.
 
-A frozen tower's embeddings are computed once and read by their rows, as frozen anchors or images of a training. The
-rows lie on disk; those of a batch are read when it is made.
+The embeddings of a frozen tower are computed once, and serve as the anchors or images of a training. They stay on disk;
+a batch reads its rows when it is made.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 class Embeddings:
-    """N embeddings of width D, float32, in one or several files, in their order.
+    """N embeddings of width D, float32, in one file or several.
 
     `embeddings[rows]` is the tensor (B, D) of a list or a slice of rows, and `embeddings[3]` the tensor (D,) of one.
 
     Args:
-        paths: the file, or all of them: Arrow with one column of lists of D float32.
+        paths: the file, or the files in the order of their rows: Arrow with one column of lists of D float32.
 
     Attributes:
         shape: (N, D).
 
     Raises:
-        DataError: a file is missing, damaged, something else, or of another width.
+        DataError: a file is missing, damaged, of another format, or of another width.
 
     Example:
         >>> anchors = Embeddings.write("anchors.arrow", (tower.encode_text(batch) for batch in batches))
@@ -56,7 +56,7 @@ class Embeddings:
         """Write batches (B, D) of embeddings to `path` as they come, atomically, and return all of them.
 
         Raises:
-            DataError: a number is NaN or infinite; nothing is written.
+            DataError: there is no batch, or a number is NaN or infinite; nothing is written.
             OutputError: the folder cannot be written or the disk is full.
         """
         import pyarrow as pa
@@ -102,15 +102,15 @@ class Embeddings:
 
 
 class TokenStore(ArrowColumn[list[int]]):
-    """Token ids (list[int]) of N texts, on disk; each is read when it is asked for.
+    """Token ids (list[int]) of N texts, on disk; `store[i]` reads those of one text.
 
-    A store is a sequence of lists as `MultilingualTextEncoder.tokenize` gives it, for training and encoding alike.
+    Training and encoding take a store in place of the lists that `MultilingualTextEncoder.tokenize` returns.
 
     Args:
         path: a file that `TokenStore.write` wrote: Arrow with one column of lists of int32.
 
     Raises:
-        DataError: the file is missing, damaged, or something else.
+        DataError: the file is missing, damaged, or of another format.
 
     Example:
         >>> store = TokenStore.write("de.tokens", (tower.tokenize([line])[0] for line in lines))

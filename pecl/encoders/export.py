@@ -1,7 +1,7 @@
 """Write a text tower as a folder in sentence-transformers' layout, which that library and pecl itself can load.
 
-A folder lists modules, each of one of the library's own classes with a folder of its own, so that no code has to be
-trusted. Source: sentence-transformers' documentation, "Creating Custom Models"; the names of classes and settings are
+A folder lists modules, each with a folder of its own. All are of the library's own classes, so a reader need not trust
+any code. Source: sentence-transformers' documentation, "Creating Custom Models"; the names of classes and settings are
 those that version 6 writes.
 """
 
@@ -33,11 +33,11 @@ CLASSES = {
     "Router": "sentence_transformers.base.modules.router.Router",
 }
 
-# The sizes of an image half that is there only because a model of both halves has one
+# Sizes of an image half without use: transformers' class of both halves needs one
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
 _NO_PICTURES = dict.fromkeys(_SIZES, 1)
 
-# An error of the system in the words of Rust's libraries, which write weights and tokenizers; its type is their own
+# An operating-system error in the words of the Rust libraries that write weights and tokenizers, with their own types
 _RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
 
 
@@ -52,13 +52,13 @@ class Part(NamedTuple):
 def exported_folder(target: str | Path, check: Callable[[Path], None] | None) -> Iterator[Path]:
     """Yield a new folder for an export, see `new_folder`.
 
-    `check` opens the complete folder and compares its embeddings by `contract.check`; after its error nothing is left.
-    None is for a folder that holds no tower.
+    `check` opens the complete folder and compares its embeddings with `contract.check`. If it raises, nothing is left.
+    Pass None for a folder that holds no tower.
     """
     with new_folder(target) as folder:
         try:
             yield folder
-        except OutputError as error:  # names a file of the folder by its temporary name
+        except OutputError as error:  # its sentence has the folder's temporary name
             raise OutputError(str(error).replace(str(folder), str(target))) from error
         except Exception as error:
             if reason := _RUST_OS_ERROR.search(str(error)):
@@ -69,12 +69,12 @@ def exported_folder(target: str | Path, check: Callable[[Path], None] | None) ->
 
 
 def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Path:
-    """Write `tower`, which `load_text_encoder(folder)` then loads with equal embeddings.
+    """Write `tower` to `folder` and return the folder; `load_text_encoder(folder)` gives equal embeddings.
 
     Raises:
         ConfigError: an adapter is attached (merge it first), or the head has a layer that the layout cannot hold.
         OutputError: the folder exists already, or cannot be written.
-        RunError: sentence-transformers, or pecl, would embed a text otherwise than the tower.
+        RunError: sentence-transformers, or pecl, would embed a text differently from the tower.
     """
     parts = text_parts(tower)
     with exported_folder(folder, partial(check_folder, tower)) as made:
@@ -83,7 +83,7 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
 
 
 def check_folder(tower: MultilingualTextEncoder, folder: Path, *, by_pecl: bool = True) -> None:
-    """Compare the embeddings of a folder, opened by sentence-transformers and by pecl, with the tower's."""
+    """Raise RunError unless pecl and sentence-transformers open a folder and embed texts as the tower does."""
     if by_pecl:
         found = load_text_checkpoint(folder).encode_text
         contract.check("pecl", found, tower.encode_text, contract.texts_for(tower))
@@ -107,7 +107,7 @@ def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
 
 
 def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
-    """Return the modules behind the encoder: Pooling, those of the head, and the one that scales to length 1."""
+    """Return the modules after the encoder: Pooling, those of the head, and the one that scales to length 1."""
     width = tower.backbone.config.hidden_size
     settings = {"embedding_dimension": width, "pooling_mode": tower.pooling, "include_prompt": True}
     return [small_part("Pooling", settings), *head_parts(tower.head), UNIT_LENGTH]
@@ -137,7 +137,7 @@ def head_parts(head: nn.Module) -> list[Part]:
 
 
 def small_part(kind: str, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None = None) -> Part:
-    """Return a module of settings and perhaps tensors, which are read when it is written."""
+    """Return a module with settings and, if given, tensors; both are read when the module is written."""
 
     def write(folder: Path) -> None:
         write_json(folder / "config.json", settings)
@@ -153,7 +153,7 @@ UNIT_LENGTH = small_part("Normalize", ADDED_BY_EXPORT)  # `load_text_encoder` le
 def write_layout(tower: MultilingualTextEncoder, parts: Sequence[Part], folder: Path) -> None:
     """Write the modules of `tower`, each into its folder, and the two lists of `write_modules`.
 
-    The first lies at the root, where AutoModel and the servers of embeddings look for an encoder.
+    The first lies at the root, where AutoModel and embedding servers look for an encoder.
     """
     places = {f"{i}_{part.kind}" if i else "": part for i, part in enumerate(parts)}
     for place, part in places.items():
@@ -171,7 +171,8 @@ def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
 def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower as the text half of transformers' model of both halves.
 
-    The image half is as small as can be, and all zeros. A tower that attends to padding gets all positions and no mask.
+    The image half is as small as possible, and all zeros. A tower that attends to padding gets all positions,
+    and no mask.
     """
     from transformers import CLIPImageProcessor, CLIPProcessor  # seconds, which only this kind of tower needs
 
@@ -184,7 +185,7 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     state = {f"text_model.{name}": tensor for name, tensor in tower.backbone.state_dict().items()}
     if not isinstance(tower.head, nn.Linear | nn.Identity):
         raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
-    projection = tower.head.state_dict() or {"weight": torch.eye(width)}  # without a head one that changes nothing
+    projection = tower.head.state_dict() or {"weight": torch.eye(width)}  # without a head: the identity
     prefix = family.projection if f"{family.projection}.weight" in shapes else f"text_model.{family.projection}"
     state |= {f"{prefix}.{name}": tensor for name, tensor in projection.items()}
     if surplus := sorted(state.keys() - shapes.keys()):
@@ -215,7 +216,7 @@ def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokeniz
 
 
 def encoder_options(tower: MultilingualTextEncoder) -> dict[str, bool]:
-    """Return the options by which `AutoModel` loads a tower's encoder: without a pooler, where it could have one."""
+    """Return the options of `AutoModel` for a tower's encoder: no pooler, if the class could have one."""
     accepted = inspect.signature(type(tower.written_backbone()).__init__).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
@@ -230,10 +231,10 @@ def transformer_settings(modality: str, output: str, name: str, method: str = "f
 
 
 def write_modules(tower: MultilingualTextEncoder, kinds: Mapping[str, str], folder: Path) -> None:
-    """Write the list of modules, their folders and the kind of each, and the file of prompts.
+    """Write the list of modules from `kinds`, the kind of each by its folder, and the file of prompts.
 
-    In the latter the tower's prefix is put before every text; its cleaning is there for pecl. `encode_query` and
-    `encode_document` of the library use no default prompt, but empty ones of their own names.
+    The default prompt is the tower's prefix. The prompts `query` and `document` are the same, since the library's
+    `encode_query` and `encode_document` use these, which are empty by default. pecl reads the cleaning from this file.
     """
     prompts = dict.fromkeys(("text", "query", "document"), tower.text_prefix) if tower.text_prefix else {}
     settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}

@@ -1,7 +1,7 @@
-"""Architectures of text towers: a `TextFamily` each, and the table of them by `model_type` of the backbone's config.
+"""Architectures of text towers, one `TextFamily` each. `FAMILIES` maps the `model_type` of a config to its family.
 
-A pass embeds the tokens, runs the layers and ends, with the final LayerNorm where the architecture has one. Pooling and
-projection follow in the tower. Adapters name modules by role, so a family also says where each role is.
+A pass embeds the tokens, runs the layers, and applies the final LayerNorm if the architecture has one. The tower then
+pools and projects. Adapters name modules by role, so a family also maps roles to modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pecl.encoders.cleaning import LOWER
 if TYPE_CHECKING:  # transformers' models take seconds to import: only those of a tower that is loaded
     from transformers import PretrainedConfig, PreTrainedModel
 
-# Model types that count positions from behind the padding token's id
+# Model types whose positions begin after the padding token's id
 _AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})
 
 
@@ -40,24 +40,24 @@ class TextFamily:
 
     `embed` is the first step of a pass: (backbone, positions (B or 1, L) int64 from `first_position` on, input_ids
     (B, L) int64 or None, words (B, L, d) in their place or None) -> states for the first layer, (B, L, d). `top` is the
-    last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
+    last layer, for the last position only: (layer, hidden (B, L, d), mask) -> (B, 1, d).
     """
 
     layers: str  # path of the list of layers in the backbone
     in_layer: Mapping[str, str]  # role -> path within a layer; see `adapters.kind` for the roles
-    at_top: Mapping[str, str]  # role -> path in the backbone of a module that is there once
+    at_top: Mapping[str, str]  # role -> path in the backbone of a module that exists once
     embed: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
     first_position: Callable[[PretrainedConfig], int] = first_position  # that of the first token
-    final_norm: str | None = None  # path of the LayerNorm behind the last layer; None where each ends with its own
+    final_norm: str | None = None  # path of the LayerNorm after the last layer; None if each layer ends with its own
     causal: bool = False  # whether a position attends only to itself and the positions before it
     is_fixed: bool = False  # whether every text is padded to all positions, and padding is attended to
     names_languages: bool = False  # whether the first token of a text names its language
     pooling: str = "mean"  # in `POOLINGS`
     clean: str = ""  # in `CLEANINGS`
-    encoder_name: str = ""  # class in `transformers.models` of the text half; empty where `AutoModel` has it
-    whole_name: str = ""  # class of both halves, where `AutoModel` has no text half
-    projection: str = ""  # the linear layer behind the pooling, in a checkpoint of both halves
-    prepare: Callable[[PreTrainedModel], None] | None = None  # lets built layers hand pecl's arguments on to attention
+    encoder_name: str = ""  # class of the text half in `transformers.models`; empty if `AutoModel` has it
+    whole_name: str = ""  # class of both halves, if `AutoModel` has no text half
+    projection: str = ""  # the linear layer after the pooling, in a checkpoint of both halves
+    prepare: Callable[[PreTrainedModel], None] | None = None  # changes a new backbone, see `finish_backbone`
     top: Callable[[nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
     def layers_of(self, backbone: PreTrainedModel) -> nn.ModuleList:
@@ -66,12 +66,12 @@ class TextFamily:
 
     @property
     def encoder(self) -> type[PreTrainedModel] | None:
-        """The class of the text half; None where `AutoModel` has it."""
+        """The class of the text half; None if `AutoModel` has it."""
         return _class_named(self.encoder_name) if self.encoder_name else None
 
     @property
     def whole(self) -> type[PreTrainedModel] | None:
-        """The class of both halves; None where `AutoModel` has the text half."""
+        """The class of both halves; None if `AutoModel` has the text half."""
         return _class_named(self.whole_name) if self.whole_name else None
 
     def finish(self, backbone: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
@@ -90,7 +90,7 @@ def _embed_by_module(
     return cast("nn.Module", backbone.embeddings)(input_ids=input_ids, position_ids=positions, inputs_embeds=words)
 
 
-# LaBSE, RoBERTa and XLM-R too, and with them M-CLIP's, E5's and open_clip's XLM-R towers
+# Also LaBSE, RoBERTa and XLM-R, and with them the towers of M-CLIP and E5, and open_clip's XLM-R towers
 BERT = TextFamily(
     layers="encoder.layer",
     in_layer={
@@ -139,7 +139,7 @@ def _embed_scaled(
 
 
 def _prepare_nllb(backbone: PreTrainedModel) -> None:
-    """Take the scale out of the word embeddings, so that prompts and trimming meet a plain layer; and the dropout."""
+    """Make the word embeddings a plain layer, which prompts and trimming need, and switch dropout off."""
     encoder = cast(Any, backbone)
     scaled = encoder.embed_tokens
     encoder.embed_tokens = nn.Embedding.from_pretrained(scaled.weight, freeze=False, padding_idx=scaled.padding_idx)
@@ -148,8 +148,8 @@ def _prepare_nllb(backbone: PreTrainedModel) -> None:
 
 
 # NLLB-CLIP: the encoder of the translation model NLLB (transformers' M2M100), whose first token names the language and
-# is pooled. transformers drops elements in these layers by functions, which cannot be drawn by row, so the layers have
-# no dropout here.
+# is pooled. These layers of transformers call dropout as a function, which cannot draw per row, so here they have no
+# dropout.
 NLLB = TextFamily(
     layers="layers",
     in_layer={
@@ -177,7 +177,7 @@ NLLB = TextFamily(
 def _embed_plain(
     backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return words plus positions, (B, L, d). transformers' own refuses tokens packed in one row."""
+    """Return words plus positions, (B, L, d). transformers' own function refuses tokens packed in one row."""
     embeddings = cast(Any, backbone.embeddings)
     words = embeddings.token_embedding(input_ids) if words is None else words
     return words + embeddings.position_embedding(positions)
@@ -203,8 +203,8 @@ PRE_NORM = TextFamily(
     pooling="lasttoken",
 )
 
-# Causal, and pooled at the first end-of-text token. Tokens behind that token never reach it, so a text is cut there and
-# packed without a change of its embedding.
+# Causal, and pooled at the first end-of-text token. Later tokens never reach that token, so a text is cut after it and
+# can be packed; its embedding stays the same.
 METACLIP = replace(
     PRE_NORM,
     causal=True,
@@ -217,7 +217,7 @@ METACLIP = replace(
 def _prepare_siglip(backbone: PreTrainedModel) -> None:
     from pecl.encoders.siglip import Attention
 
-    cast(Any, backbone).head = nn.Identity()  # the tower has a head of its own, behind the pooling
+    cast(Any, backbone).head = nn.Identity()  # the tower has its own head, after the pooling
     for layer in cast(Any, backbone).encoder.layers:
         layer.self_attn = Attention(layer.self_attn)
 
@@ -256,7 +256,7 @@ FAMILIES: dict[str, TextFamily] = {
 
 
 def family_of(config: PretrainedConfig) -> TextFamily | None:
-    """Return the family of encoders of `config`; None for an architecture that pecl runs only as a whole."""
+    """Return the family of an encoder with `config`; None for an architecture that pecl runs only as a whole."""
     return FAMILIES.get(config.model_type)
 
 

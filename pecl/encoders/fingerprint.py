@@ -1,4 +1,4 @@
-"""Shared by text and image towers: the device, and the identity, a hash of weights and settings."""
+"""The base class of text and image towers, and their fingerprint: a hash of weights and settings."""
 
 import hashlib
 from typing import Any
@@ -10,7 +10,7 @@ from pecl.files import sha256_json
 
 
 def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
-    """Return a SHA-256 over `module`'s parameters and buffers (names, types, shapes, values) and `settings`.
+    """Return the SHA-256 of `module`'s parameters and buffers (names, types, shapes, values) and `settings`.
 
     Reads every weight once: about half a second for the mini profile, a few seconds for XLM-R Large.
     """
@@ -22,7 +22,7 @@ def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
 
 
 class Tower(nn.Module):
-    """A frozen backbone with a name and a linear layer or more behind it."""
+    """A frozen backbone with a name, and linear layers after it if any."""
 
     name: str
     embedding_dim: int

@@ -19,9 +19,9 @@ Picture = str | Path | Image.Image
 
 
 def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
-    """Yield one picture, or any number of them, in RGB mode; files are opened one by one.
+    """Yield one image or several, as Pillow images in RGB mode; files are opened one by one.
 
-    A DataError names a file that cannot be read, or an item that is neither a path nor a picture.
+    Raise DataError for a file that cannot be read, or an item that is neither a path nor a Pillow image.
     """
     if isinstance(images, Picture):
         images = [images]
@@ -45,7 +45,7 @@ class ImageEncoder(Tower):
         head: linear layer F -> D, or None for the features themselves.
         preprocess: maps an RGB image to pixels (3, H, W), float32.
         name: name of the tower in results.
-        preprocessing: the settings of `preprocess`; part of the identity of cached embeddings.
+        preprocessing: the settings of `preprocess`; part of the fingerprint.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ImageEncoder(Tower):
 
     @property
     def default_batch_size(self) -> int:
-        """Images of a pass: 4 on the CPU, where larger batches spend their time on fresh memory, else 32."""
+        """Images per pass: 4 on the CPU, where larger batches lose time on fresh memory; else 32."""
         return 4 if self.device.type == "cpu" else 32
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -94,14 +94,14 @@ class ImageEncoder(Tower):
         """Return the embeddings of images: (N, D), float32 on the CPU.
 
         Args:
-            images: one image (N = 1) or N images, each a path or a Pillow picture. They are read one batch at a time,
-                so neither many paths nor a generator of pictures fill the memory.
+            images: one image (N = 1) or N images, each a path or a Pillow image. They are read batch by batch, so
+                neither many paths nor a generator of images fill the memory.
             batch_size: images in one pass (default: `default_batch_size`).
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
                 Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
-            DataError: a file cannot be read, or an item is neither a path nor a picture.
+            DataError: a file cannot be read, or an item is neither a path nor a Pillow image.
 
         Example:
             >>> image = pecl.load_image_encoder("mini")
@@ -117,5 +117,5 @@ class ImageEncoder(Tower):
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the embeddings (B, D), float32 on the CPU, not normalised, of B preprocessed pictures (3, H, W)."""
+        """Return the embeddings (B, D), float32 on the CPU, not normalised, of B preprocessed images (3, H, W)."""
         return self(torch.stack(list(pixels)).to(self.device, self.dtype)).float().cpu()  # (B, 3, H, W) -> (B, D)

@@ -1,7 +1,7 @@
-"""Long lists of texts: their token ids and frozen embeddings are kept in files, so that they take no memory.
+"""Token ids and frozen embeddings of long lists of texts, cached in files so that they take no memory.
 
-A list of Python's numbers takes some 700 bytes per caption, an embedding a kilobyte: for a million pairs, more than
-the towers. Both are made once for a tower and a list, in the cache, part by part.
+In memory, the token ids of a caption take some 700 bytes as a Python list, and its embedding a kilobyte: for a million
+pairs, more than the towers. Both are computed once per tower and list, part by part.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-LARGE = 50_000  # texts from which on files are used
+LARGE = 50_000  # lists of at least so many texts use files
 _PART = 16_384  # texts that are tokenised, or embedded, together
 FOLDER = "tokens-4"  # raised when the meaning of a key changes
 _CHECKED = 16  # hexadecimal digits of a file's SHA-256 in its name
 
 
 def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
-    """Return the token ids of texts: a list, or a `TokenStore` of a long list, which is written once."""
+    """Return the token ids of texts: a list, or for a long list a `TokenStore`, which is written once."""
     if len(texts) < LARGE:
         return tower.tokenize(texts)
 
@@ -42,9 +42,9 @@ def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
 
 
 def _cached(path: Path, write: Callable[[Path], object]) -> Path:
-    """Return a file of the cache, whose name is `path` and the beginning of its SHA-256; `write` makes a missing one.
+    """Return the cached file `path`, whose name ends with the beginning of its SHA-256; `write` makes a missing file.
 
-    One that is damaged is made again, with a warning.
+    A damaged file is made again, with a warning.
     """
     for found in path.parent.glob(f"{path.name}-*.arrow"):
         if found.stem.endswith(sha256_file(found)[:_CHECKED]):
@@ -68,7 +68,7 @@ def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
 
 
 def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
-    """Return a hash of all that the token ids of texts depend on; tokenising a long list takes far longer."""
+    """Return a hash of everything that token ids depend on; it is far faster than tokenising."""
     fast = getattr(tower.tokenizer, "backend_tokenizer", None)
     if fast is None:
         identity = [type(tower.tokenizer).__name__, tower.tokenizer.get_vocab()]
@@ -85,9 +85,9 @@ def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
 def frozen_embeddings(
     tower: MultilingualTextEncoder, texts: Sequence[str], store: EmbeddingStore
 ) -> torch.Tensor | Embeddings:
-    """Return the embeddings (N, D) of texts by the tower without adapter: in memory, or those of a long list in files.
+    """Embed texts with a tower that has no adapter: (N, D) in memory, or `Embeddings` in files for a long list.
 
-    The files of long lists lie next to those of `store`, the tower's own.
+    `store` is the tower's own store; the files of long lists lie in its folder.
     """
     if len(texts) < LARGE:
         return text_embeddings(tower, texts, store)

@@ -1,8 +1,8 @@
-"""The steps of a pass through a backbone: embed the tokens, run some of the layers, end, pool; padded or packed.
+"""The steps of a pass through a backbone: embed the tokens, run layers, apply the final LayerNorm, pool.
 
-They work for the architectures of `families`. An encoder of another architecture, or one whose attention or layers
-somebody has replaced, is run as a whole. `CachedLayers` is a cache of the outputs of the frozen layers below an
-adapter, computed once for each text.
+They work on padded and on packed batches, for the architectures in `families`. An encoder of another architecture, or
+with replaced attention or layers, is run as a whole. `CachedLayers` caches the outputs of the frozen layers below an
+adapter, once per text.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _BATCH = 64
 
 
 def can_pack(backbone: PreTrainedModel) -> bool:
-    """Return whether `backbone` is of a family and attention that `encode_packed` knows, and as it was made.
+    """Return whether `encode_packed` supports the family and attention of `backbone`, and no `forward` was replaced.
 
-    A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
+    A replaced `forward` of a layer, such as that of OpenDelta's soft prompt, may depend on rows.
     """
     return backbone.config._attn_implementation == "sdpa" and knows_attention(backbone)
 
 
 def knows_attention(backbone: PreTrainedModel) -> bool:
-    """Return whether `attend` can take the place of the attention of `backbone`, which is as it was made."""
+    """Return whether `attend` can replace the attention of `backbone`: no `forward` in it was replaced."""
     config = backbone.config
     if family_of(config) is None or config._attn_implementation not in _KNOWN_ATTENTION:
         return False
@@ -51,10 +51,10 @@ def knows_attention(backbone: PreTrainedModel) -> bool:
 
 
 def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
-    """Return the positions that each position attends to, without reading the mask to see if one is needed.
+    """Return the positions that each position attends to: (B, 1, L, L) bool, or None if all attend to all.
 
-    The result is (B, 1, L, L) bool, or None where all may be attended to. The mask (B, L) of a backbone that cannot be
-    packed and has not our attention is returned as it is, to be read there.
+    `is_padded` says whether the mask (B, L) has padding, so that the CPU need not wait for its values. A backbone that
+    cannot be packed and does not have our attention gets the mask (B, L) itself.
     """
     ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # transformers knows no mask for it
     if not ours and not can_pack(backbone):
@@ -70,7 +70,7 @@ def _family(backbone: PreTrainedModel) -> TextFamily:
 
 
 def packing_of(backbone: PreTrainedModel, attention_mask: torch.Tensor) -> Packing:
-    """Return the packing of a batch with `attention_mask` (B, L) for `backbone`, which `can_pack`."""
+    """Return the packing of a batch with `attention_mask` (B, L), for a backbone that `can_pack` accepts."""
     return Packing(attention_mask, next(backbone.parameters()).device, causal=_family(backbone).causal)
 
 
@@ -92,10 +92,10 @@ def run_layers(
     mask: torch.Tensor | None = None,
     only_last: bool = False,
 ) -> torch.Tensor:
-    """Take hidden states through the layers from `start` to before `stop`, and behind the last to the end.
+    """Run hidden states through the layers `start` to `stop` - 1, and after the last through the final LayerNorm.
 
     The states are (1, T, d) with a packing, else (B, L, d); `mask` is that of a padded batch, as `attendable` returns
-    it. With `only_last`, the result is only the last position (B, 1, d) of a padded batch, where the family can.
+    it. With `only_last`, a padded batch gives only the last position (B, 1, d), if the family supports that.
     """
     family, more = _family(backbone), {} if packing is None else {"packing": packing}
     layers = family.layers_of(backbone)
@@ -110,7 +110,7 @@ def run_layers(
 def encode_padded(
     backbone: PreTrainedModel, given: torch.Tensor, attention_mask: torch.Tensor, is_padded: bool, only_last: bool
 ) -> torch.Tensor:
-    """Return the last hidden states (B, L, d) of a padded batch by any encoder; `only_last` as in `run_layers`.
+    """Return the last hidden states (B, L, d) of a padded batch, with any encoder; `only_last` as in `run_layers`.
 
     The batch is on the backbone's device: token ids (B, L) int64, or word embeddings (B, L, d). See `attendable` for
     the mask (B, L).
@@ -137,8 +137,8 @@ def encode_packed(
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
-    The batch (B, L), whose tokens come first, is on the CPU, or the CPU waits. The tower's dropouts get the places of
-    the tokens through `seeds`. `states` (1, T, d) are those that layer `start` is given, where they are known.
+    Each row of the batch (B, L) begins with its tokens. If the batch is not on the CPU, the CPU waits for it. `seeds`
+    tells the tower's dropouts the places of the tokens. `states` (1, T, d) are the input of layer `start`, if known.
     """
     packing = packing_of(backbone, attention_mask)
     with seeds.packed(packing):
@@ -149,7 +149,7 @@ def encode_packed(
 
 @contextmanager
 def our_attention(backbone: PreTrainedModel) -> Iterator[None]:
-    """Let the layers of `backbone` attend by `attend` in the body."""
+    """Use `attend` in all layers of `backbone` within the body."""
     config = backbone.config
     before = config._attn_implementation
     config._attn_implementation = ATTENTION_BY_ROW
@@ -182,19 +182,19 @@ POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 class CachedLayers:
-    """Hidden states of texts behind the layers below `first`, which have no parameters of an adapter.
+    """A cache of the hidden states of texts, as the frozen layers below layer `first` give them.
 
-    An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give
-    the same states in every step and at every validation. They are computed once, in batches that depend on nothing but
-    the texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Those of
-    further texts are computed in each pass. If the adapter lies behind all layers, such as a head by itself, the pooled
-    vector of a text is cached, not the states of its tokens.
+    An adapter in the top layers does not change the layers below it. Without dropout, these give the same states in
+    every step and at every validation. The states are computed once and held in memory up to a limit; those of further
+    texts are computed in each pass. The batches depend only on the texts, so a training that is resumed after a kill
+    ends with the same bits. If the adapter comes after all layers, such as a head alone, the cache holds the pooled
+    vector of a text in place of the states of its tokens.
 
     Args:
-        backbone: one that `can_pack`, in evaluation mode.
-        first: the lowest layer that is not among them, from 1; the number of layers for pooled vectors.
+        backbone: one that `can_pack` accepts, in evaluation mode.
+        first: the lowest layer that is not cached, from 1; the number of layers for pooled vectors.
         pooling: name of a pooling.
-        limit: bytes that are cached at most.
+        limit: largest size of the cache, in bytes.
     """
 
     def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = CACHED_BYTES) -> None:
@@ -210,7 +210,7 @@ class CachedLayers:
         return len(self._states)
 
     def add(self, lists: Iterable[TokenIds]) -> None:
-        """Compute and cache the states of texts from the beginning of each list, as far as there is room."""
+        """Compute and cache the states of the first texts of each list, as many as the limit allows."""
         rows: list[tuple[int, ...]] = []  # those that have room
         for token_ids in lists:
             for row in map(tuple, token_ids):
@@ -228,12 +228,12 @@ class CachedLayers:
                 for place, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
                     self._states[rows[place]] = states
                 bar.update(len(batch.indices))
-        logger.info("states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
+        logger.info("cached states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
 
     def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return the states of a batch's tokens in one row, (T, d), or its pooled vectors, (B, d); without gradients.
+        """Return the states (T, d) of a batch's tokens, or its pooled vectors (B, d), without gradients.
 
-        The batch (B, L) is on the CPU, or the CPU waits.
+        If the batch (B, L) is not on the CPU, the CPU waits for it.
         """
         lengths = attention_mask.sum(1).tolist()
         rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
@@ -250,7 +250,7 @@ class CachedLayers:
 
     @torch.no_grad()
     def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return the values to keep of padded texts: the states (T, d) of their tokens, or pooled vectors (B, d)."""
+        """Return the values to cache for padded texts: the states (T, d) of their tokens, or pooled vectors (B, d)."""
         packing = packing_of(self.backbone, attention_mask)
         hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
         if self.pools:

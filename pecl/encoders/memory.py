@@ -1,7 +1,7 @@
-"""Memory of a tower: whether it is there, copies to the device, and freed memory, which is kept for the next pass.
+"""Memory of a tower: a check that it suffices, copies to the device, and freed memory, which the next pass reuses.
 
-A step of training launches far more than it computes, so a CPU that waits for the device leaves it idle. The CPU
-therefore computes everything that it needs of a batch (lengths, places, slots) before it copies the batch.
+A training step launches many short kernels, so the device is idle whenever the CPU waits for it. The CPU therefore
+computes everything that it needs of a batch (lengths, places, slots) before it copies the batch.
 
 A pass of a tower allocates and frees the same tens of megabytes in every layer. By default glibc maps each large block
 afresh, and the kernel fills it with zeros, page by page: on a virtual machine that is up to a third of a step's time.
@@ -22,11 +22,11 @@ from pecl.machine import available_memory
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
 LARGEST_BLOCK = 2**30  # bytes; larger blocks, such as a whole tower's weights, go back when they are freed
-KEPT = 2**31 - 1  # bytes at most that stay with the process unused; glibc takes a C int
+KEPT = 2**31 - 1  # bytes: most unused memory that the process keeps; glibc takes a C int
 
 
 def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
-    """Raise WeightsError unless weights, converted to `dtype`, fit into the memory that is available."""
+    """Raise WeightsError unless the weights, converted to `dtype`, fit into the available memory."""
     available, needed = available_memory(), dtype.itemsize * sum(map(torch.Tensor.numel, state.values()))
     if available is not None and needed > available:
         raise WeightsError(
@@ -39,7 +39,7 @@ def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: 
 def keep_freed_memory() -> bool:
     """Make glibc's allocator keep freed blocks, once for this process; return whether it now does.
 
-    It does not if the allocator is another one, or set up by the environment (`MALLOC_...`, `GLIBC_TUNABLES`).
+    Another allocator, or one that the environment configures (`MALLOC_...`, `GLIBC_TUNABLES`), is left as it is.
     """
     chosen = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if chosen or platform.libc_ver()[0] != "glibc":
@@ -49,7 +49,7 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Hand glibc's freed memory back to the kernel, once: after something large that does not come again."""
+    """Hand glibc's freed memory back to the kernel, once; for use after a large block that will not be needed again."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

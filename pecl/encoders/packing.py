@@ -1,9 +1,9 @@
 """Packing: the tokens of a padded batch as one sequence without padding, so that no layer computes padding.
 
-A training batch of ten captions is a quarter padding. Every layer but attention works on single tokens, so it may as
-well see them in one row, (1, T, d). Only attention needs to know the rows: `attend` unpacks queries,
-keys and values to padded batches, attends there as ever, and packs the result. Its cost grows with the square of the
-padded length, so on a CPU rows of like length are a batch each; elsewhere, where launches count, all are one.
+A training batch of ten captions is a quarter padding. Every layer but attention works on single tokens, so it can take
+them in one row, (1, T, d). Only attention needs to know the rows: `attend` unpacks queries, keys and values to padded
+batches, attends there as usual, and packs the result. Its cost grows with the square of the padded length, so on a CPU
+each group of rows of similar length is a batch. On other devices launches cost more, so all rows are one batch.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import torch
 
 from pecl.encoders.memory import to_device
 
-# A batch of rows of like length ends where a row's square is below this share of the longest row's.
+# A row starts another batch if the square of its length is below this share of that of the batch's longest row.
 _LIKE = 0.75
 
 
@@ -20,7 +20,7 @@ _LIKE = 0.75
 class RowBatch:
     """G rows of a packed batch that attention computes as one padded batch of length L."""
 
-    rows: torch.Tensor  # (G,) int64 on the CPU: places in the whole batch
+    rows: torch.Tensor  # (G,) int64 on the CPU: indices in the whole batch
     length: int  # length L of the longest row
     tokens: torch.Tensor | None  # (t,): places of their tokens among the T packed ones; None for all, in order
     place: torch.Tensor  # (t,): places of these tokens among the G * L positions
@@ -42,10 +42,10 @@ class RowBatch:
 
 
 class Packing:
-    """The places of the T tokens of a padded batch, by its mask (B, L): each row has tokens, and they come first.
+    """The places of the T tokens of a padded batch with mask (B, L). Each row has tokens, and they come first.
 
-    The mask is on the CPU, or the CPU waits; the batch is on `device`, the mask's own unless given. With `causal`, a
-    position attends only to itself and the positions before it.
+    If the mask is not on the CPU, the CPU waits for it. The batch is on `device`, by default the mask's. With `causal`,
+    a position attends only to itself and the positions before it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Packing:
         parts.append(order[first:])
         if len(parts) == 1:
             return [self.whole]
-        starts = lengths.cumsum(0) - lengths  # (B,): each row's first place among the tokens
+        starts = lengths.cumsum(0) - lengths  # (B,): place of each row's first token among all tokens
         return [self._batch(rows, lengths[rows], starts[rows]) for rows in parts]
 
     def _batch(self, rows: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor) -> RowBatch:

@@ -13,8 +13,8 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 MINI = "mini"
-RECOMMENDED = "siglip2-b16"  # for a search of photographs, where the model hub is in reach
-MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
+RECOMMENDED = "siglip2-b16"  # for a search of photographs, if the model hub is reachable
+MINI_POOLED = "mini-pooled"  # its text tower without the linear layer, to compare texts with texts
 # Towers whose terms forbid commercial use, by their names
 _FORBIDDEN = re.compile(r"facebook/metaclip-2-.*|open_clip:(nllb-clip-|ViT-\w+-14-worldwide).*")
 
@@ -27,11 +27,11 @@ class Pair:
     image: str  # as `load_image_encoder` takes it
     width: int  # width of the embeddings
     parameters: int  # of the text tower, so that a list of pairs builds no tower
-    image_parameters: int  # of the image tower, rounded: counted in open_clip's models, as the next is
-    image_gflops: float  # operations of the image tower for an image, in thousands of millions
+    image_parameters: int  # of the image tower, rounded; this and the next are counted on open_clip's models
+    image_gflops: float  # operations of the image tower per image, in 10^9
     vocabulary: str  # the text tower's, which decides the languages that it can spell
     licence: str  # licence of the weights, as their pages state it
-    repositories: tuple[str, ...]  # of both towers on the model hub; for open_clip's models, as its table has them
+    repositories: tuple[str, ...]  # of both towers on the model hub; for open_clip's models, those in its table
     description: str  # in one line
     immich: str  # name of its model in immich's list; empty without one
 
@@ -51,7 +51,7 @@ _FILES = ("config.json", "modules.json", "open_clip_model.safetensors", "open_cl
 
 
 def is_cached(pair: Pair) -> bool:
-    """Return whether something of both towers lies in the local cache of the model hub; no network is asked."""
+    """Return whether the hub's local cache has files of both towers; no network is used."""
     from huggingface_hub import try_to_load_from_cache  # takes a third of a second, and every command reads this
 
     return all(
@@ -63,4 +63,4 @@ def is_cached(pair: Pair) -> bool:
 def warn_of_licence(name: str) -> None:
     """Log a warning if the terms of the tower `name` forbid commercial use."""
     if _FORBIDDEN.fullmatch(name):
-        logger.warning("%s is published under CC-BY-NC-4.0: no commercial use, nor of adapters on it", name)
+        logger.warning("%s is published under CC-BY-NC-4.0: no commercial use of it or of adapters on it", name)

@@ -1,4 +1,4 @@
-"""`RowAdapter`: the interface of a text tower to the adapters on it."""
+"""`RowAdapter`: the interface between a text tower and its adapters."""
 
 from typing import NamedTuple, Protocol
 
@@ -14,23 +14,23 @@ class PromptedInputs(NamedTuple):
 
 
 class RowAdapter(Protocol):
-    """The part that a set of adapters takes in one pass of the tower."""
+    """The calls that a text tower makes to its set of adapters in each pass."""
 
     @property
     def works_on_tokens(self) -> bool:
-        """Whether the slots treat every token alike, in whatever row it is."""
+        """Whether the slots treat every token alike, whichever row it is in."""
         ...
 
     @property
     def first_layer(self) -> int:
-        """The lowest layer that has a parameter, or whose input one changes; the number of layers for the head's."""
+        """The lowest layer that an adapter changes, or whose input it changes; the number of layers for the head."""
         ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Set the slot of each of the `rows` rows: (rows,) int64; None where there is one slot."""
 
     def pack(self, lengths: torch.Tensor | None) -> None:
-        """Announce the selected rows' tokens in one row, with `lengths` (rows,) on the CPU; None ends that."""
+        """Announce that the selected rows come packed, with `lengths` (rows,) on the CPU; None: not packed any more."""
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
-        """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""
+        """Return the prompted sequence of (B, L) token ids, or None if no adapter is a prompt."""

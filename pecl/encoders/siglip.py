@@ -1,4 +1,4 @@
-"""SigLIP's attention, over transformers' own, for `families.SIGLIP`."""
+"""SigLIP's attention for `families.SIGLIP`: transformers' class with further arguments."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_at
 
 
 class Attention(SiglipAttention):
-    """SigLIP's attention, with the layers of `plain`. It hands further arguments on; transformers' drops them."""
+    """SigLIP's attention, with the layers of `plain`. Unlike transformers' class, it hands further arguments on."""
 
     def __init__(self, plain: SiglipAttention) -> None:
         nn.Module.__init__(self)

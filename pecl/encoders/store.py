@@ -1,14 +1,14 @@
-"""Embeddings of frozen towers, computed once and kept on disk for every run.
+"""A cache on disk of the embeddings of frozen towers, for all runs.
 
 `EmbeddingStore` maps (tower, content) to an embedding: the tower by its fingerprint (weights, preprocessing, type of
-numbers), the content by a hash. A missing embedding is computed, added, and never computed again. An image is keyed by
-the hash of its file, and embedded from the very bytes that have this hash. A text is keyed by the token ids of its list
-and its place there: texts of a batch are padded to one length, so the last bits of an embedding depend on its
-neighbours, and one list must give the same bits for any earlier content of the cache.
+numbers), the content by a hash. A missing embedding is computed, added, and never computed again. The key of an image
+is the hash of its file; exactly the hashed bytes are embedded. The key of a text is its index and the token ids of its
+whole list: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and a
+list must give the same bits whatever the cache held before.
 
-On disk, one folder per tower with shards: a writer adds a shard of its own, atomically, after every few hundred
-embeddings, so a killed process loses no more than those. Any number of processes may share a store. A shard's name is
-the SHA-256 of its content, which is compared whenever it is read; one that differs is dropped with a warning, and its
+On disk, each tower has a folder of shards. A writer adds a shard of its own, atomically, after every few hundred
+embeddings, so a killed process loses no more than those. Any number of processes may share a store. The name of a shard
+is the SHA-256 of its content, which is checked at each reading. A damaged shard is deleted with a warning, and its
 embeddings are computed again. Keys are held in memory (some 250 bytes per embedding). The embeddings stay on disk.
 """
 
@@ -42,10 +42,10 @@ logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
-# Raised when the meaning of a key or the form of a shard changes
+# Increased when the meaning of a key or the form of a shard changes
 FOLDER = "embeddings-4"
 
-# Places of missing keys -> batches of places and their embeddings (B, D)
+# Indices of missing keys -> batches of indices and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
 
 
@@ -53,8 +53,8 @@ class EmbeddingStore:
     """Embeddings of one frozen tower, by content. `key in store` says whether an embedding is there.
 
     Args:
-        tower: identity of the tower; see `fingerprint`.
-        folder: folder of all stores; each tower has its own folder there.
+        tower: identity of the tower, see `store_of`.
+        folder: folder of all stores, by default the cache folder; each tower has its own folder there.
     """
 
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:
@@ -67,13 +67,13 @@ class EmbeddingStore:
         """Return the embeddings of `keys`, (N, D) float32.
 
         Args:
-            keys: contents' names; may repeat.
-            compute: gets the places of missing keys (each key once); further elements of its batches are ignored.
-            gaps: let `compute` leave places out, whose rows are NaN then; (N, 0) where it leaves out all.
+            keys: names of the contents; may repeat.
+            compute: gets the indices of missing keys, each key once; further elements of its batches are ignored.
+            gaps: allow `compute` to skip keys. Their rows are NaN; the result is (N, 0) if it skips all.
 
         Raises:
-            OutputError: embeddings are missing and the folder cannot be written; found before any is computed.
-            DataError: a shard cannot be read, though nothing says that it is damaged, or an embedding is not finite.
+            OutputError: embeddings are missing and the folder cannot be written; raised before any is computed.
+            DataError: a shard cannot be read, or was removed meanwhile, or an embedding is not finite.
         """
         hashes = [_hash(key) for key in keys]
         found = self._read(hashes)
@@ -90,7 +90,7 @@ class EmbeddingStore:
         return _hash(str(key)) in self._places
 
     def _read(self, hashes: Sequence[bytes]) -> np.ndarray:
-        """Return the embeddings (N, D), NaN where there is none; (N, 0) where nothing is there at all."""
+        """Return the embeddings (N, D), NaN for missing ones; (N, 0) if all are missing."""
         self._look()
         rows: dict[str, list[int]] = {}
         for place, key in enumerate(hashes):
@@ -105,7 +105,7 @@ class EmbeddingStore:
         return found
 
     def _look(self) -> None:
-        """Read the keys of each shard that was added, by any process, since the last look."""
+        """Read the keys of each shard that any process has added since the last call."""
         names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
         self._seen &= names
         for name in sorted(names - self._seen):
@@ -114,7 +114,7 @@ class EmbeddingStore:
                 self._places |= {key.tobytes(): (name, row) for row, key in enumerate(shard[0])}
 
     def _load(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return key hashes (n, 32) and embeddings (n, D) of a shard; None, and it is forgotten, if damaged or gone."""
+        """Return key hashes (n, 32) and embeddings (n, D) of a shard; None, and forget it, if damaged or gone."""
         path = self.folder / name
         try:
             content = path.read_bytes()
@@ -127,7 +127,7 @@ class EmbeddingStore:
             return shard["keys"], shard["embeddings"]
         if content:
             logger.warning("dropping damaged cache file %s: its embeddings are computed again", path)
-            with contextlib.suppress(OSError):  # in a read-only folder it stays, and is passed over
+            with contextlib.suppress(OSError):  # in a read-only folder it stays and is skipped
                 path.unlink()
                 self._seen.discard(name)
         self._places = {key: place for key, place in self._places.items() if place[0] != name}
@@ -168,7 +168,7 @@ def _hash(key: str) -> bytes:
 
 
 def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
-    """Return the store of a tower's embeddings as they are computed here: their last digits depend on that."""
+    """Return the store of a tower on this device and number of threads: last digits of embeddings depend on both."""
     device = tower.device.type
     identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
     if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
@@ -178,12 +178,12 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
 
 @cache
 def _store_of(identity: str, folder: Path) -> EmbeddingStore:
-    """Return the one store of this identity in this process, so that the index of its files is read once."""
+    """Return this process's only store of an identity, so that the keys in its files are read once."""
     return EmbeddingStore(identity, folder)
 
 
 def image_fingerprints(images: ImageSource) -> list[str]:
-    """Return the fingerprint of each of M images; a DataError counts all that cannot be read, and names ten."""
+    """Return the fingerprint of each of M images. Raise DataError with the number of unreadable ones and ten names."""
     try:
         return [images.fingerprint(i) for i in range(len(images))]
     except DataError as error:
@@ -196,7 +196,7 @@ def image_embeddings(
 ) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store if they are there; errors as `image_fingerprints`.
 
-    Images must have the fingerprints `prints`, where these were made before.
+    `prints` are the images' fingerprints, if known; an image that has another one by now is a DataError.
     """
     prints = prints or image_fingerprints(images)
 
@@ -218,9 +218,9 @@ def image_embeddings(
 def text_embeddings(
     tower: MultilingualTextEncoder, texts: Iterable[str], store: EmbeddingStore, batch_size: int = 64
 ) -> torch.Tensor:
-    """Return the embeddings (N, D) that the tower without any adapter gives to `texts`, from the store where there.
+    """Return the embeddings (N, D) of `texts`, from the store if they are there. Repeated texts are embedded once.
 
-    Repeated texts are embedded once.
+    Raise ValueError for a tower with an adapter.
     """
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
@@ -230,7 +230,7 @@ def text_embeddings(
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)
-        # The batches of the whole list, so that one list gives the same bits wherever an earlier process stopped.
+        # Batches are those of the whole list, so a list gives the same bits wherever an earlier process stopped.
         yield from tower.encode_batches(token_ids, batch_size, only=set(indices), progress="texts")
 
     listed = sha256_json(token_ids)

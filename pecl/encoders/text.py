@@ -1,9 +1,8 @@
 """`MultilingualTextEncoder`: a frozen transformers encoder, a pooling of its tokens, then a linear layer.
 
-With the masked mean as pooling that is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`), with tokenisation
-taken out of `forward` so that a text is tokenised once however often it is encoded. The tower knows nothing of
-adapters but two points where they take part (`RowAdapter`): the slot of each row, and the sequence of input
-embeddings, which a prompt lengthens.
+With the masked mean as pooling, it is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`). Tokenisation is not
+part of `forward`, so a text that is encoded many times is tokenised once. Adapters take part at two points only
+(`RowAdapter`): they get the slot of each row, and a prompt lengthens the sequence of input embeddings.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
         clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for none.
-        respells: whether texts in some scripts are read through another one, see `pecl.data.respelling`.
-        fingerprint: that of the weights, where they are another tower's; by default it is taken at first use.
+        respells: whether texts in some scripts are first written in another script, see `pecl.data.respelling`.
+        fingerprint: fingerprint of the weights, if it is known; by default it is computed at first use.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             register_with_transformers()
         self.backbone: Any = backbone  # transformers' model or `Bert`
         self.head = head if head is not None else nn.Identity()
-        # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
+        # Width D of the embeddings; not read from `head` later, since an adapter may replace it.
         linear = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
         self.embedding_dim: int = linear[-1].out_features if linear else backbone.config.hidden_size
         self.tokenizer = tokenizer
@@ -85,7 +84,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.respells = respells
         self.language: str | None = None  # see `speaking`
         self.adapter: RowAdapter | None = None
-        self.dropout_seeds = DropoutSeeds()  # shared by the dropouts that `use_row_dropout` has found
+        self.dropout_seeds = DropoutSeeds()  # shared by all dropouts, see `use_row_dropout`
         self.cached_layers: CachedLayers | None = None  # see `caching`
         self.packing = True  # whether a batch with much padding is computed without it
         if fingerprint is not None:
@@ -103,14 +102,14 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         The fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an adapter.
         """
         if self.adapter is not None:
-            raise ConfigError("precision: expected a text tower without adapter, got one with: set it before")
+            raise ConfigError("precision: expected a text tower without adapter: set it before you attach one")
         _ = self.fingerprint
         for path, module in list(self.backbone.named_modules()):
             if type(module) is nn.Linear:
                 self.backbone.set_submodule(path, Bfloat16Linear(module))
 
     def written_backbone(self) -> PreTrainedModel:
-        """Return transformers' own backbone over the same weights, for programs that ask for its classes."""
+        """Return the backbone in transformers' class, sharing the weights, for programs that need that class."""
         return in_transformers(self.backbone) if isinstance(self.backbone, Bert) else self.backbone
 
     @cached_property
@@ -128,8 +127,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     ) -> torch.Tensor:
         """Embed token ids.
 
-        Arguments on the CPU are copied to the tower's device without waiting for it. Those that lie there already make
-        the CPU wait, since it has to know where the tokens are.
+        Arguments on the CPU are copied to the tower's device without waiting for it. Arguments on that device make the
+        CPU wait, since it must know where the tokens are.
 
         Args:
             input_ids: (B, L) int64.
@@ -182,11 +181,11 @@ class MultilingualTextEncoder(Tokenizing, Tower):
 
     @contextmanager
     def caching(self, lists: Iterable[TokenIds], limit: int = CACHED_BYTES) -> Iterator[CachedLayers | None]:
-        """Let passes without dropout in the body begin at the lowest layer that the adapter is in.
+        """Cache the outputs of the layers below the adapter, so that passes in the body begin at its lowest layer.
 
-        The outputs of the layers below it for the texts of `lists` are computed now, in evaluation mode, and cached, as
-        far as `limit` bytes hold them; those of other texts are computed in each pass. Passes are as ever with dropout,
-        with an adapter in the first layer or below it, and with another attention than torch's SDPA.
+        The outputs for the texts of `lists` are computed now, in evaluation mode, up to `limit` bytes; those of other
+        texts are computed in each pass. Passes with dropout do not use the cache. Nothing is cached, and None yielded,
+        for an adapter in the first layer or below it, or an attention other than torch's SDPA.
         """
         first = 0 if self.adapter is None else self.adapter.first_layer
         if first == 0 or not layers.can_pack(self.backbone):
@@ -202,7 +201,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
 
     @property
     def draws_by_row(self) -> bool:
-        """Whether all dropout of the backbone can be drawn by row, that of its attention too; see `dropout`."""
+        """Whether all dropout of the backbone, also in its attention, can be drawn per row; see `dropout`."""
         inner = getattr(self.backbone.config, "attention_probs_dropout_prob", None)
         return inner == 0 or layers.knows_attention(self.backbone)
 
@@ -229,20 +228,22 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         progress: str | None = None,
         head: bool = True,
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield the places (B,) of each batch of already tokenised texts and their embeddings (B, D), not normalised.
+        """Embed tokenised texts; yield for each batch the indices (B,) of its texts and their embeddings (B, D).
+
+        The embeddings are float32 on the CPU and not normalised.
 
         Args:
             token_ids: N texts; the batches, and so the last bits of each embedding, depend on all of them.
-            batch_size: texts of a batch, at most.
+            batch_size: largest number of texts in a batch.
             slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no adapter.
-            only: places; batches that hold none of them are left out.
+            only: indices of texts; batches without any of these are skipped.
             progress: name of a progress bar, which counts texts; None for no bar.
             head: False for the input (B, d) of the head in place of embeddings.
         """
         training = self.training
         encode = self if head else self.pooled
         self.eval()
-        max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
+        max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches, if their padding costs nothing
         try:
             with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
                 for batch in batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding):

@@ -34,7 +34,7 @@ class Tokenizing:
     clean: str
     language: str | None
     name: str
-    respells: bool  # whether texts in some scripts are read through another one, see `pecl.data.respelling`
+    respells: bool  # whether texts in some scripts are first written in another one, see `pecl.data.respelling`
 
     @property
     def family(self) -> TextFamily | None:
@@ -48,9 +48,9 @@ class Tokenizing:
 
     @contextmanager
     def speaking(self, language: str | None) -> Iterator[None]:
-        """Tokenise the texts in the body as texts of `language`, a code of `LANGUAGES`, where the tower asks for it.
+        """Tokenise texts in the body as texts of `language`, a code of `LANGUAGES`.
 
-        A tower without tokens of languages takes all texts alike, but for scripts that it respells.
+        This changes nothing unless the tower has language tokens or respells the language's script.
         """
         before, self.language = self.language, language
         try:
@@ -61,12 +61,12 @@ class Tokenizing:
     def tokenize(self, texts: str | Iterable[str], languages: Sequence[str] | None = None) -> TokenIds:
         """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
 
-        One warning says how many texts were cut, and one the share of pieces that the tokenizer does not know.
+        Warnings are logged for texts that were cut, and for a large share of pieces that the tokenizer does not know.
 
         Args:
             texts: one text or N texts.
-            languages: name of each text's language, (N,); by default that of `speaking`, or the tokenizer's own, which
-                is English unless an adapter of another language was merged into the tower.
+            languages: the language of each text, (N,); by default that of `speaking`, or else the tokenizer's default,
+                which is English unless an adapter of another language was merged into the tower.
 
         Raises:
             DataError: `texts` is neither a text nor several.
@@ -94,7 +94,7 @@ class Tokenizing:
         return token_ids
 
     def _warn_of_unknown(self, rows: Sequence[Sequence[int]]) -> None:
-        """Say the share of pieces that the tokenizer does not know, in a script that it was not made for."""
+        """Warn of a large share of unknown pieces: the tokenizer was not made for the script."""
         unknown, total = sum(row.count(self.tokenizer.unk_token_id) for row in rows), sum(map(len, rows))
         if unknown > _MOST_UNKNOWN * total:
             logger.warning(
@@ -105,12 +105,12 @@ class Tokenizing:
 
     @property
     def shapes_texts(self) -> bool:
-        """Whether the tower cuts texts behind their end, or pads them to all positions."""
+        """Whether the tower cuts texts after the end-of-text token, or pads them to all positions."""
         return self.family is not None and (self.family.causal or self.family.is_fixed)
 
     @property
     def counts_padding(self) -> bool:
-        """Whether the encoder, run by transformers, counts positions over the tokens that are not padding."""
+        """Whether transformers numbers this encoder's positions by counting the tokens that are not padding."""
         count = first_position if self.family is None else self.family.first_position
         return count(self.backbone.config) > 0
 
@@ -120,7 +120,7 @@ class Tokenizing:
         return self.family is not None and self.family.names_languages
 
     def language_token(self, language: str) -> int:
-        """Return the token that begins the texts of `language`, by any name, or raise ConfigError if there is none."""
+        """Return the token id that begins texts of `language` (any name of it). Raise ConfigError if there is none."""
         row = LANGUAGES.get(find_name(language, LANGUAGES) or language)
         flores = None if row is None else row.flores
         token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
@@ -132,7 +132,7 @@ class Tokenizing:
         return token
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
-        """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
+        """Return the uncut number of tokens of each text that `tokenize` cut, by the text's index."""
         is_padded = self.family is not None and self.family.is_fixed
         padding = self.tokenizer.pad_token_id
         sizes = (len(row) - (row.count(padding) if is_padded else 0) for row in token_ids)
@@ -140,7 +140,7 @@ class Tokenizing:
         return {i: length for i, length in lengths.items() if length > self.max_length}
 
     def whole(self, text: str) -> list[int]:
-        """Return the token ids of a text, with the prefix and special tokens, as if there were no longest sequence."""
+        """Return the token ids of a text, with the prefix and special tokens, without a limit of length."""
         return self.tokenizer(self._prefixed([text])[0], verbose=False)["input_ids"]  # `tokenize` warns itself
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
@@ -148,7 +148,7 @@ class Tokenizing:
         return [clean(self.text_prefix + text) for text in texts]
 
     def _shaped(self, row: list[int]) -> list[int]:
-        """Return the tokens of a text as the family takes them: cut behind its end, or padded to all positions."""
+        """Return a text's tokens as the family takes them: cut after the end of text, or padded to all positions."""
         family = self.family
         if family is not None and family.causal and (end := self.backbone.config.eos_token_id) in row:
             row = row[: row.index(end) + 1]
@@ -158,7 +158,7 @@ class Tokenizing:
 
 
 def around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the special tokens that a tokenizer puts before and behind every text."""
+    """Return the ids of the special tokens that a tokenizer puts before and after every text."""
     whole = tokenizer("a")["input_ids"]
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
@@ -166,7 +166,7 @@ def around(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def cut_to(input_ids: torch.Tensor, length: int, padding: int, end: Sequence[int]) -> torch.Tensor:
-    """Return padded texts (B, L) cut to `length` < L, as a tokenizer cuts them: longer ones end in the tokens `end`."""
+    """Cut padded texts (B, L) to `length` < L tokens, as a tokenizer does: a cut text ends in the tokens `end`."""
     kept = input_ids[:, :length]
     is_cut = (input_ids[:, length] != padding).unsqueeze(1)  # (B, 1)
     words, last = kept[:, : length - len(end)], kept[:, length - len(end) :]

@@ -22,7 +22,7 @@ from pecl.machine import BF16, FP32, PRECISIONS, resolve_precision
 
 
 class Towers:
-    """A pair of towers, each loaded when it is first asked for: a run on cached embeddings needs no image tower."""
+    """A pair of towers, each loaded at its first use: a run on cached embeddings needs no image tower."""
 
     def __init__(
         self, load_text: Callable[[], MultilingualTextEncoder], load_image: Callable[[], ImageEncoder]
@@ -55,7 +55,7 @@ class Towers:
         return image
 
     def describe(self) -> dict[str, Any]:
-        """Return name and fingerprint of each tower, as a result records them; None for one that was never loaded."""
+        """Return the name and fingerprint of each tower for a result; None for one that was never loaded."""
         loaded = {name: self.__dict__.get(name) for name in ("text", "image")}
         return {
             name: tower and {"name": tower.name, "fingerprint": tower.fingerprint} for name, tower in loaded.items()
@@ -70,7 +70,7 @@ def load_towers(
     precision: str = FP32,
     dtype: torch.dtype = torch.float32,
 ) -> Towers:
-    """Return the pair `profile`, with either tower replaced where another is named.
+    """Return the pair `profile`, with either tower replaced if another is named.
 
     Args:
         profile: a name in `PAIRS`.
@@ -82,7 +82,7 @@ def load_towers(
         dtype: type of the weights: float32, bfloat16 or float16.
 
     Raises:
-        ConfigError: no such profile, device or precision. Errors of loading come when a tower is first asked for.
+        ConfigError: no such profile, device or precision. Errors of loading are raised at the first use of a tower.
     """
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
@@ -104,12 +104,12 @@ def load_towers(
 
 
 def check_device(device: str | torch.device) -> None:
-    """Raise ConfigError, naming those that there are, unless tensors can be made and read on `device`."""
+    """Raise ConfigError with the available devices unless tensors can be made and read on `device`."""
     try:
         torch.zeros(1, device=device).tolist()  # tensors of the device "meta" hold nothing
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"device: expected one that is there, such as {', '.join(there)}, got {device!s}") from error
+        raise ConfigError(f"device: expected an available one, such as {', '.join(there)}, got {device!s}") from error
 
 
 # Readers of weights are imported when used: mini needs none of the hub's machinery, the others none of mini's.
@@ -125,11 +125,11 @@ def load_text_encoder(
 
     Args:
         name_or_path: name of a pair, such as `mini` or `paper`, for its text tower; `mini-pooled`, which is mini's
-            without the linear layer; a hub id; or a local folder. A folder that bears the name of a pair is `./mini`.
+            without the linear layer; a hub id; or a local folder. Write `./mini` for a folder with the name of a pair.
         device: device of the weights.
         dtype: type of the weights: float32, bfloat16 or float16.
         max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower. Not for mini.
-        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` where it says nothing.
+        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` if it has none.
             Not for mini.
 
     Raises:
@@ -162,8 +162,8 @@ def load_image_encoder(
 
     Args:
         name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a local folder; or
-            `open_clip:<model>/<pretrained>`, with `@<SHA-256>` behind it to have the file of weights checked. A folder
-            that bears the name of a pair is `./mini`.
+            `open_clip:<model>/<pretrained>`; `@<SHA-256>` after it checks the file of weights. Write `./mini` for a
+            folder with the name of a pair.
         device: device of the weights.
         dtype: type of the weights: float32, bfloat16 or float16.
 
@@ -189,7 +189,7 @@ def load_image_encoder(
 
 
 def check_pair(text: MultilingualTextEncoder, image: ImageEncoder) -> None:
-    """Raise WeightsError, naming both towers and widths, unless they embed into spaces of one width."""
+    """Raise WeightsError with both towers and widths unless they embed into spaces of one width."""
     if text.embedding_dim != image.embedding_dim:
         raise WeightsError(
             f"text tower {text.name} embeds into {text.embedding_dim} dimensions and image tower {image.name} into "

@@ -1,8 +1,8 @@
 """Trimming: keep the word embeddings that some texts use, and free the others.
 
 Multilingual towers spend most of their parameters on words: 96 of 118 million in the mini tower, 256 of 560 in XLM-R
-Large. Token ids do not change: tokenizers, positions, padding and prompts know nothing of it, and embeddings are the
-same bits. A token whose row was freed is an error, never another token's row.
+Large. Token ids and the fingerprint do not change. Tokenizers, positions, padding and prompts stay as they are, and
+embeddings are the same bits. A token whose row was freed raises an error; it never gets the row of another token.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from pecl.errors import ConfigError
 
 
 class TrimmedEmbedding(nn.Embedding):
-    """The rows `kept` of a frozen embedding; takes the ids of the whole one.
+    """Only the rows `kept` of a frozen embedding; takes the ids of the whole embedding.
 
     Args:
         plain: the whole embedding, (V, d); it stays as it is.
@@ -27,7 +27,7 @@ class TrimmedEmbedding(nn.Embedding):
     row_of: torch.Tensor  # (V,) int32: the row of each id; K, which is beyond the last, for ids that were not kept
 
     def __init__(self, plain: nn.Embedding, kept: torch.Tensor) -> None:
-        nn.Module.__init__(self)  # nn.Embedding's own would fill a weight with random numbers
+        nn.Module.__init__(self)  # nn.Embedding.__init__ would fill a weight with random numbers
         weight = plain.weight.detach()[kept.to(plain.weight.device)]
         self.num_embeddings, self.embedding_dim = weight.shape
         self.padding_idx, self.max_norm, self.sparse = plain.padding_idx, None, False
@@ -39,15 +39,15 @@ class TrimmedEmbedding(nn.Embedding):
         self.training = plain.training
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Map ids of any shape to their rows (..., d); one that was not kept is an IndexError (a GPU stops instead)."""
+        """Map ids of any shape to rows (..., d). An id that was not kept raises IndexError (a GPU stops instead)."""
         return F.embedding(self.row_of[input], self.weight)
 
 
 def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) -> None:
-    """Keep only the word embeddings of `token_ids` and of the padding; the fingerprint stays the whole tower's."""
+    """Keep only the word embeddings of `token_ids` and padding. Raise ConfigError if trimmed before, or adapted."""
     words = tower.backbone.get_input_embeddings()
     if tower.adapter is not None or type(words) is not nn.Embedding:
-        raise ConfigError("trim_vocabulary: expected a whole text tower without adapter, got a trimmed one or one with")
+        raise ConfigError("trim_vocabulary: expected a text tower without adapter that is not trimmed yet")
     _ = tower.fingerprint
     kept = torch.tensor(sorted({*token_ids, tower.tokenizer.pad_token_id}))  # (K,)
     tower.backbone.set_input_embeddings(TrimmedEmbedding(words, kept))

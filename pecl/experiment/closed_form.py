@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class HeadSolver:
-    """Solves the head of each slot of an adapter on the training pairs of its runs; runs of one slot as one.
+    """Solves the head of each slot of an adapter on the training pairs of all runs in that slot.
 
     Raises:
         ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is not linear.
@@ -79,7 +79,7 @@ class HeadSolver:
                 yield places, before(pooled.to(tower.device, tower.dtype)).float().cpu()
 
     def _whole(self, slot: int, member: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the features (m, d) and anchors (m, D) of the pairs that are held out."""
+        """Return the features (m, d) and anchors (m, D) of the held-out pairs."""
         anchors = member.held_out_anchor
         features = torch.empty(len(anchors), self.head.merged(slot).in_features)  # (m, d)
         for places, batch in self._features(slot, member.held_out_tokens):

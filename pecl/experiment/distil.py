@@ -67,7 +67,7 @@ def distil_config(
 
 
 def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result]:
-    """Train configs of `distil_config` together, such as languages of a joint training; warn if recall fell."""
+    """Train configs from `distil_config` together, such as languages of a joint training; warn if recall fell."""
     results = train_fleet(configs, inputs=inputs)
     for result in results:
         _warn(result)
@@ -90,6 +90,6 @@ def _warn(result: Result) -> None:
             said = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
             logger.warning(said, result.name, queries, what, before, after, way_on)
     scores = [score for _, score in result.curve.val_mean_recall_at_1]
-    if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is that of the start
-        said = "%s: mean R@1 on the text that is held out fell from %.3f to at most %.3f: the start is kept"
+    if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is the score of the initial weights
+        said = "%s: mean R@1 on the held-out text fell from %.3f to at most %.3f: the initial weights are kept"
         logger.warning(said, result.name, scores[0], max(scores[1:]))

@@ -42,7 +42,7 @@ BANK_SIZE = 8192  # frozen anchors of the first training pairs, for `match`
 
 
 def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
-    """Refuse configs that differ in a field that may not differ within a fleet, by a ConfigError that names it."""
+    """Raise ConfigError with the first field in which the configs differ, though it must be equal within a fleet."""
     joint = configs[0].joint
     may_differ = {"language"} if joint else FLEET_FIELDS
     for item in fields(ExperimentConfig):
@@ -69,7 +69,7 @@ class Fleet:
         self.tasks = [_slot_task(prepared) for prepared in members]
 
     def trainer(self, adapter: Adapter, processes: ProcessGroup) -> Trainer:
-        """Return the trainer of an adapter's slots, which begins with `config.start` or resumes from a saved state."""
+        """Return the trainer of an adapter's slots: initialised by `config.start`, or resumed from a saved state."""
         config = self.members[0].config
         if config.start == LEXICON:
             translate_slots(adapter, self.members, self.slot_of)
@@ -87,7 +87,7 @@ class Fleet:
         return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
 
     def setup(self, adapter: Adapter) -> dict[str, Any]:
-        """Return the setup of the worker ranks, for `set_up_workers`."""
+        """Return the arguments of `set_up_workers`, for the worker ranks."""
         config = self.members[0].config
         return {
             "towers": tower_arguments(config),
@@ -117,7 +117,7 @@ class Fleet:
     def record(self, adapter: Adapter, trainer: Trainer) -> list[Result]:
         """Measure each run, write its adapter file and then its result, and return the results.
 
-        Plain tower, final and best weights are measured. Afterwards the slots hold their best weights.
+        The plain tower, the final and the best weights are measured. Afterwards the slots hold their best weights.
         """
         results = list[Result]()
         measured = self._measure(adapter, trainer.records)
@@ -137,7 +137,7 @@ class Fleet:
         return results
 
     def _measure(self, adapter: Adapter, records: Sequence[SlotRecord]) -> list[dict[str, dict[str, Evaluation]]]:
-        """Return for each run the measurements of val, test and, plain and best, `other_text`; {} if it diverged."""
+        """Return each run's measurements by part and stage; {} if it diverged. `other_text` has no stage `final`."""
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
         finals = {  # before any slot is changed
             (i, part): self._evaluate(adapter, i, part) for i in ended for part in self.checks[i] if part != OTHER_TEXT
@@ -157,7 +157,7 @@ class Fleet:
         return measured
 
     def record_interruption(self, step: int) -> None:
-        """Record unfinished runs; the same command resumes from the last saved state, of `step`."""
+        """Record the runs as interrupted at `step`, that of the last saved state; the same command resumes there."""
         for member in self.members:
             if not _is_complete(member):
                 write_unfinished(member.config, "interrupted", steps=step)
@@ -216,7 +216,7 @@ def size_of(tower: nn.Module) -> int:
 
 
 def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
-    """Return the embeddings (N, D) of texts by one slot."""
+    """Return the embeddings (N, D) of texts with one slot of an adapter."""
     return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
 
 

@@ -1,12 +1,12 @@
 """Further measurements of an evaluation on photographs: `pecl evaluate --correct-hubs` and `--presence`.
 
-Recall with hubs corrected stands next to plain recall, see `pecl.retrieval.hubs`.
+Recall with corrected hubs is reported next to plain recall, see `pecl.retrieval.hubs`.
 
-Presence: does the best score of a word tell whether a photograph of it is there? Every fourth image of a data set is
-the gallery. A word counts if at least `FEWEST` captions of the whole set have it, it has three letters or more, and is
-no stop word of its language. It is present if a caption of an image in the gallery has it, and absent otherwise. Its
-score is the similarity of the nearest image. The area under the ROC curve is .5 where the score tells nothing, and 1
-where a cutoff would tell all absent words from all present ones.
+Presence: does the best score of a word show whether the gallery has a photograph of it? Every fourth image of a data
+set is in the gallery. A word counts if at least `FEWEST` captions of the whole set have it, it has three letters or
+more, and is no stop word of its language. It is present if a caption of an image in the gallery has it, and absent
+otherwise. Its score is the similarity of the nearest image. The area under the ROC curve is .5 for a score without
+information, and 1 if a cutoff separates all absent words from all present ones.
 """
 
 import re
@@ -28,12 +28,12 @@ from pecl.training.distributed import use_threads
 
 DIRECTION = "text_to_image"  # the other direction has the same ranks
 FEWEST = 2  # captions of the whole set that have a word
-EVERY = 4  # images of the set to one of the gallery
+EVERY = 4  # one image in so many is in the gallery
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 def check_corrections(config: ExperimentConfig) -> References:
-    """Return the reference captions for a config's towers, or raise ConfigError if none are known for them."""
+    """Return the reference captions for a config's towers. Raise ConfigError if there are none."""
     if config.gallery != "images":
         raise ConfigError(f"gallery: expected images with --correct-hubs, got {config.gallery}")
     if config.image_embeddings is not None:
@@ -49,7 +49,7 @@ def check_corrections(config: ExperimentConfig) -> References:
 def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
     """Return recall@k from texts to images, plain and with hubs corrected.
 
-    From low@k to high@k is the 95 % bootstrap interval of corrected - plain, paired by query.
+    low@k and high@k are the ends of the 95 % bootstrap interval of corrected - plain, paired by query.
     """
     config, choice = with_adapter(config)
     with use_threads(config.threads):
@@ -73,9 +73,9 @@ def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
 
 
 def presence(config: ExperimentConfig) -> dict[str, object]:
-    """Measure how well a language's words are told present or absent by their best score.
+    """Measure how well the best score of a word separates present from absent words of a language.
 
-    Return the language, the numbers of images of the gallery, of present and of absent words, and the area.
+    Return the language, the numbers of gallery images, present words and absent words, and the area under the curve.
     """
     if config.gallery != "images":
         raise ConfigError(f"gallery: expected images with --presence, got {config.gallery}")

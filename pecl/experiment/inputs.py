@@ -37,7 +37,7 @@ T = TypeVar("T")
 MULTI30K = "multi30k"  # the name of its English training captions
 _LEAST_SHARE = 0.1  # of words that are replaced, without a warning
 # Fields that determine the inputs of a training
-INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # these: `chooses_by_text`
+INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # see `chooses_by_text`
 
 
 def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
@@ -72,7 +72,7 @@ def load_captions(
 def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
     """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
-    Part of the text is held out if weights are chosen by it.
+    Part of the text is held out if it is used to choose weights.
     """
     chosen = route(config.route, config.test_query)
     text, shared = _load_training_text(config)
@@ -106,9 +106,9 @@ def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[
 
 
 def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
-    """Return a function of a config with a cache, one entry per set of data that a training reads.
+    """Wrap `load`, a function of a config, in a cache with one entry per set of training data.
 
-    Data must not change meanwhile.
+    The data must not change meanwhile.
     """
     known = dict[tuple[Any, ...], T]()
 
@@ -180,12 +180,12 @@ def _is_read(source: TextSource, language: str) -> bool:
 
 
 def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
-    """Return a training text with mixed captions behind its pairs, made with a lexicon of the pairs.
+    """Return a training text with mixed captions after its pairs, made with a lexicon of the pairs.
 
     Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
 
     Raises:
-        DataError: a source is missing or wrong, or nothing is left of it.
+        DataError: a source is missing or wrong, or no caption is left.
     """
     captions, sources = _english_captions(config)
     left_out = normal_forms(test)
@@ -211,7 +211,7 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
 
 
 def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the English captions of all sources by their weights, and a record of each source."""
+    """Return the English captions of all sources, each sampled by its weight, and a record of each source."""
     captions, records = list[str](), []
     for source in parse_sources(config.mixed or "", "mixed"):
         path, root = Path(source.name), None

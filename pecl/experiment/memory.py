@@ -1,4 +1,4 @@
-"""The largest fleet that fits into the memory of the device, by an estimate, and at most `MOST` runs.
+"""An estimate of the largest fleet that fits into the memory of the device; `MOST` runs if that is unknown.
 
 The estimate per slot uses the sizes of the tower and the longest batch. Its coefficients are rounded up from peaks of
 the mini tower (`benchmarks/fleets.py` prints its own). It counts the total memory of the device, not the free memory:
@@ -56,7 +56,7 @@ def bytes_of_slot(tower: MultilingualTextEncoder, parameters: int, lengths: np.n
 def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, kept: int = 0) -> int:
     """Return the largest number of runs of a fleet, at least 1; all languages of a joint training share a slot.
 
-    Every slot counts as the run that needs most, since anchors, texts and images may differ within a fleet. `jobs`
+    Every slot counts as much as the largest run, since anchors, texts and images may differ within a fleet. `jobs`
     processes share the device's memory; `kept` is the bytes of cached frozen layers of a fleet on the CPU.
     """
     config, tower = members[0].config, members[0].towers.text

@@ -18,7 +18,7 @@ TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
 
 
 class RunPlan(NamedTuple):
-    """The plan of one run, with the numbers of its training pairs, held-out pairs of the training text and images."""
+    """The plan of one run. It has the numbers of its training pairs, held-out pairs of training text, and images."""
 
     language: str
     pairs: int
@@ -40,7 +40,7 @@ def plan_runs(
 
 
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
-    """Check the data and the adapter file of an evaluation, and return what `with_adapter` does; write nothing."""
+    """Check the data and the adapter file of an evaluation; return the result of `with_adapter`, and write nothing."""
     config, choice = with_adapter(config)
     prepare_evaluation(config, towers_of(config))
     if choice.path is not None:

@@ -52,7 +52,7 @@ class Prepared:
 
     config: ExperimentConfig
     route: TranslationRoute
-    towers: Towers  # the text tower is without adapter while frozen embeddings are made
+    towers: Towers  # the text tower has no adapter while frozen embeddings are computed
     data: ParallelCaptions  # the whole data set
     parts: dict[str, tuple[int, ...]]  # captions of `train`, `val` and `test` in `data`; an evaluation has only `test`
     translations: TrainingText | None = None  # text to train on in place of the training pairs
@@ -75,7 +75,7 @@ class Prepared:
 
     @cached_property
     def train(self) -> ParallelCaptions:
-        """The training pairs, and mixed captions behind them."""
+        """The training pairs, followed by mixed captions, if any."""
         return self.data.select(self.parts["train"]) if self.translations is None else self.translations.train
 
     @property
@@ -128,8 +128,8 @@ class Prepared:
     def other_text(self) -> ParallelCaptions | None:
         """Text unlike the training text, to see what an adapter loses there; None without training text.
 
-        It is SIB-200's split `dev` where that is in the data directory and has the language. Otherwise it is the
-        English captions of the test part, on both sides.
+        It is SIB-200's split `dev` if that is in the data directory and has the language. Otherwise it is the English
+        captions of the test part, on both sides.
         """
         if self.translations is None:
             return None
@@ -143,7 +143,7 @@ class Prepared:
         return ParallelCaptions(self.data.dataset, ENGLISH, english, english)
 
     def checks(self) -> dict[str, Check]:
-        """Return the measurements of `val`, `test` and, in its language against its English side, `other_text`."""
+        """Return the checks of `val`, `test` and `other_text`; the latter's gallery is its English side."""
         found, tower, text = dict[str, Check](), self.towers.text, self.other_text
         for part in ("val", "test"):
             evaluator = self.evaluator(part)
@@ -228,7 +228,7 @@ class Prepared:
 
     @cached_property
     def row_numbers(self) -> list[int]:
-        """Numbers of the rows in `rows` of the items of the test gallery."""
+        """Index in `rows` of each item of the test gallery."""
         ids = not_none(self.data.images, "images").ids
         return not_none(self.rows, "rows").rows_of([ids[i] for i in self.gallery_items("test")])
 
@@ -244,7 +244,7 @@ class Prepared:
     def frozen_anchor(self) -> torch.Tensor | Embeddings:
         """Embeddings (n, D) of the training anchors by the tower without adapter.
 
-        English lists that languages share are embedded whole, if at least half of one is trained on.
+        An English list that languages share is embedded as a whole if at least half of it is trained on.
         """
         column = not_none(self.route.anchor, "anchor")
         texts = getattr(self.train, column)
@@ -260,7 +260,7 @@ class Prepared:
             return torch.stack([found[text] for text in texts])
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
-        """Return the embeddings (n, D) of captions; a column that splits draw from is embedded once as a whole."""
+        """Return the embeddings (n, D) of captions; without published parts, the whole column is embedded, once."""
         texts = getattr(self.data, column)
         with self.speaking(column):
             if self.data.part is None:
@@ -268,7 +268,7 @@ class Prepared:
             return self._frozen(tuple(texts[i] for i in indices))
 
     def speaking(self, column: str) -> AbstractContextManager[None]:
-        """Tokenise texts in the body as texts of the language of `column`, if the tower needs languages."""
+        """Tokenise texts in the body as texts of the language of `column`, see `Tokenizing.speaking`."""
         is_english = column in ("english", "target_to_english")
         return self.towers.text.speaking(ENGLISH if is_english else self.config.language)
 
@@ -294,7 +294,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
-    """Return a training with its few-shot split and training text; runs share the cache `inputs`."""
+    """Return a training with its few-shot split and training text; runs may share `inputs`, a cache of data."""
     chosen = route(config.route, config.test_query)
     data, translations = (inputs or TrainingInputs())(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
@@ -304,7 +304,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingI
 
 
 def _check_training(prepared: Prepared) -> None:
-    """Refuse inputs that the loss of the config cannot be computed from."""
+    """Raise ConfigError or DataError for inputs from which the loss of the config cannot be computed."""
     config, chosen, data, text = prepared.config, prepared.route, prepared.data, prepared.translations
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
@@ -340,7 +340,7 @@ def _check_training(prepared: Prepared) -> None:
 
 
 def check_joint(members: Sequence[Prepared]) -> None:
-    """Refuse languages of a joint training that have different numbers of pairs, by a ConfigError that names them."""
+    """Raise ConfigError if the languages of a joint training have different numbers of pairs."""
     joint = members[0].config.joint
     sizes = {member.config.language: len(member.train) for member in members}
     if joint is not None and len(set(sizes.values())) > 1:

@@ -37,7 +37,7 @@ def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: parts.
 def record_training(
     prepared: Prepared, measured: Evaluations, adapter: parts.AdapterDescription, trainer: Trainer, slot: int, runs: int
 ) -> Result:
-    """Write the result of a training in a fleet of so many runs, and the manifest of its split; return the result."""
+    """Write and return the result of a training in a fleet of `runs` runs; write the manifest of its split first."""
     record = trainer.records[slot]
     result = Result(
         prepared.config.run_id(),
@@ -57,7 +57,7 @@ def record_training(
 
 
 def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
-    """Write the measured result after the files that it names."""
+    """Write the result, with its measurements, after the files that it names; return it with its path."""
     text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
     if prepared.rows is not None:
         image = parts.Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])

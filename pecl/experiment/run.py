@@ -63,16 +63,16 @@ def train_fleet(
 ) -> list[Result]:
     """Train configs that differ only in `FLEET_FIELDS` together, one slot each, and return their results.
 
-    A diverging run is dropped; its result records the step, and the other runs are not affected. Of several processes
+    A diverging run is dropped; its result records the step, and the other runs are not affected. With several processes
     (`torchrun`), rank 0 does all of this, and the others embed their share of each batch.
 
     Args:
         configs: runs, or the fields of each. Complete runs are not trained again, unless the fleet was interrupted:
             then all resume.
-        wait: wait while another process trains one of them, instead of an error.
-        share: number of processes that share the memory, to divide the fleet into fleets that fit; None: a fleet that
-            does not fit is an error, which names the largest possible size.
-        inputs: data that has been read already.
+        wait: whether to wait while another process trains one of them; otherwise BusyError.
+        share: number of processes that share the memory: the fleet is divided into fleets that fit. None: a fleet that
+            does not fit raises ConfigError with the largest possible size.
+        inputs: a cache of data that may have been read already.
 
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
@@ -120,7 +120,7 @@ def _prepare(
 ) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
     """Check everything, and return prepared runs, their adapter, and the number of runs that fit into memory.
 
-    `towers` may be of the same shape only; without `trims`, `trim_vocabulary` of the runs is not obeyed.
+    `towers` may have shapes without values, see `with_shape`. Without `trims`, the runs' `trim_vocabulary` is ignored.
     """
     first = configs[0]
     adapters = parse_adapter(first.adapter, first.rank, first.adapter_layers)
@@ -203,7 +203,10 @@ def check_run(
 
 
 def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
-    """Measure the recall of the plain tower, or of the adapter `config.weights`, on the whole data set.
+    """Return the result of an evaluation: the recall of the plain tower, or with the adapter `config.weights`.
+
+    It is measured on the published test part, or else on the whole data set. Raise PeclError for bad input; nothing is
+    written then.
 
     Args:
         config: the run, or its fields as `make_config` takes them.
@@ -250,7 +253,7 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
-    """Return a config unchanged, or make one of its fields."""
+    """Return a config unchanged, or make one from its fields."""
     if isinstance(config, ExperimentConfig):
         return config
     if not isinstance(config, Mapping):
@@ -270,14 +273,14 @@ def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> li
 
 
 def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:
-    """Return the towers of a config, as `load_towers_once`."""
+    """Return the towers of a config, see `load_towers_once`."""
     return load_towers_once(tower_arguments(config), trims)
 
 
 def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
-    """Load towers by the arguments of `load_towers`, or return the cached ones of the previous run.
+    """Return towers for the arguments of `load_towers`: those of the previous run if it had the same arguments.
 
-    Between runs the towers carry no adapter. Towers whose vocabulary will be trimmed are loaded again, and not cached.
+    Between runs the towers have no adapter. Towers whose vocabulary will be trimmed are loaded again, and not cached.
     """
     if trims:  # a trimmed tower lacks the words of all other data
         _load_once.cache_clear()

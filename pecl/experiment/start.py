@@ -16,7 +16,7 @@ from pecl.experiment.text_tower import has_no_values
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of a config, with the adapter of the start file where they name one and no adapter."""
+    """Return fields of a config; `adapter`, if missing, is set to that of the start file, if one is named."""
     start = values.get("start")
     if not isinstance(start, str) or start == LEXICON or "adapter" in values:
         return dict(values)
@@ -24,7 +24,7 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
-    """Refuse a start that the adapter or the training pairs of `members` do not fit."""
+    """Raise ConfigError or WeightsError for a start that does not fit the adapter or the runs' training pairs."""
     start = members[0].config.start
     if start is None:
         return
@@ -37,7 +37,7 @@ def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
 
 
 def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
-    """Let the word embeddings of each slot begin by a lexicon of its training pairs."""
+    """Initialise the word embeddings of each slot with a lexicon of its training pairs."""
     special = set(adapter.tower.tokenizer.all_special_ids)
     for slot in range(adapter.num_slots):
         texts, english = list[list[int]](), list[list[int]]()
@@ -51,7 +51,7 @@ def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequ
 
 
 def start_slots(adapter: Adapter, path: str) -> None:
-    """Give every slot the parameters of an adapter file; refuse one that cannot be used on this tower."""
+    """Give every slot the parameters of an adapter file. Raise ConfigError or WeightsError if it does not fit."""
     file = _file_of(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):
         expected, found = describe(adapter.configs), describe(file.configs)

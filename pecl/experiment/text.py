@@ -45,9 +45,9 @@ class TrainingText:
     """Translated text to train on."""
 
     train: ParallelCaptions
-    held_out: ParallelCaptions | None = None  # pairs to choose weights by, without any English caption of `train`
-    mixed: int = 0  # the last texts of `train`, which are English captions with words of the language in them
-    # English lists that `train` is made of: languages share most, whose embeddings are then computed once for all
+    held_out: ParallelCaptions | None = None  # pairs that choose weights; their English captions are not in `train`
+    mixed: int = 0  # how many of the last texts of `train` are English captions with words of the language in them
+    # English lists that `train` is made of. Languages share most of them, so their embeddings are computed once for all
     shared: tuple[Sequence[str], ...] = ()
 
     @property
@@ -71,11 +71,10 @@ def load_text(
     named: Mapping[str, Callable[[], ParallelCaptions]],
     keep: Callable[[TextSource], bool] = lambda source: True,
 ) -> tuple[ParallelCaptions, tuple[Sequence[str], ...]]:
-    """Return the pairs of the sources of `config.text` that `keep` keeps, and the English side of each set.
+    """Return the pairs of those sources of `config.text` that `keep` accepts, and the English side of each named set.
 
-    The pairs have the columns `english` and `target`.
-
-    Empty pairs are refused and repeated pairs are logged; `config.clean` drops both.
+    The pairs have the columns `english` and `target`. Empty pairs raise DataError and repeated pairs are logged;
+    `config.clean` drops both.
 
     Raises:
         DataError: a source is missing or wrong, or has empty pairs.
@@ -133,7 +132,7 @@ def _write_pairs(
             empty.append(number)
             continue
         try:
-            keys += text_key(pair[0].encode("utf-8") + b"\xff" + pair[1].encode("utf-8"))  # which no UTF-8 holds
+            keys += text_key(pair[0].encode("utf-8") + b"\xff" + pair[1].encode("utf-8"))  # a byte that no UTF-8 has
         except UnicodeEncodeError as error:
             raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
         targets.append(pair[0])
@@ -154,7 +153,7 @@ def _write_pairs(
 
 
 def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str) -> ParallelCaptions:
-    """Refuse, drop or allow pairs of the text that are in the test part, by `overlap`, and return the text.
+    """Return the text; pairs that are in the test part are refused, dropped or allowed, as `overlap` says.
 
     A pair overlaps if one of its sides is a caption of the test part in any column, ignoring case, spaces and
     punctuation.
@@ -199,9 +198,9 @@ def normal_forms(captions: ParallelCaptions) -> set[str]:
 def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> TrainingText:
     """Split the text into a held-out part and a training part.
 
-    Held-out captions are the first distinct English captions of a fixed random order, equal for all runs; weights of
-    sources and numbers of translations do not matter. Each is held out with one of its translations and never trained
-    on. The training part is the first `train_size` other pairs of that order.
+    Held-out captions are the first distinct English captions in a fixed random order, equal for all runs; weights of
+    sources and numbers of translations do not matter. Each is held out with one of its translations; none of its pairs
+    is trained on. The training part is the first `train_size` other pairs in that order.
 
     Raises:
         DataError: too few pairs are left to train on.
@@ -219,7 +218,7 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
             f"text: too few pairs to hold out {max(count, 1)}: {len(text)} of {captions} English captions"
             f"{_dropped(text.provenance.get('sources', ()))}; add pairs or lower --held-out"
         )
-    pairs_of = dict[int, list[int]]()  # key of a caption that is held out -> its pairs
+    pairs_of = dict[int, list[int]]()  # key of a held-out caption -> its pairs
     for index in np.sort(order[is_held_out]).tolist():
         pairs_of.setdefault(int(keys[index]), []).append(index)
     pairs = [pairs_of[key][key % len(pairs_of[key])] for key in chosen.tolist()]

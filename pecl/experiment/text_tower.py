@@ -1,7 +1,7 @@
-"""The text tower before its adapter: only its shape, for dry runs, or trimmed to the texts of some runs.
+"""The text tower before an adapter is attached: only its shape, for dry runs, or trimmed to the texts of some runs.
 
-The parameters of a shape are on the device `meta`, without memory or checkpoint. It has no tokenizer: only the real run
-checks prompts of words and the number of runs that fit into memory.
+The parameters of a shape are on the device `meta`, without memory or checkpoint. It has no tokenizer, so only the real
+run checks prompts of words and the number of runs that fit into memory.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
 
     Engines other than pecl's read the weights and keep the tower.
     """
-    from pecl.encoders.loading.text import known_tower  # transformers' models, which take seconds
+    from pecl.encoders.loading.text import known_tower  # imports transformers' models, which takes seconds
 
     name = config.text_model or PAIRS[config.profile].text
     shape = known_tower(name) if config.engine == "pecl" else None
@@ -39,7 +39,7 @@ def has_no_values(tower: MultilingualTextEncoder) -> bool:
 
 
 def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
-    """Refuse adapters that train every word embedding, and engines that read the tower's layers themselves."""
+    """Raise ConfigError for adapters that train every word embedding, and engines with code of their own for layers."""
     if any(config.kind == "full" for config in configs):
         raise ConfigError("trim_vocabulary: expected an adapter that does not train word embeddings, got full")
     if engine != "pecl":
@@ -47,7 +47,7 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
 
 
 def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]) -> None:
-    """Trim the text tower of `members` to the tokens of their captions and of the words in prompts of `adapters`."""
+    """Trim the text tower of `members` to the tokens of their captions and of prompts in `adapters`."""
     tower, used = members[0].towers.text, set[int]()
     if adapters:
         adapter = attach(tower, adapters)

@@ -1,7 +1,7 @@
 """`RetrievalEvaluator`: recall of texts against a fixed gallery, in both directions.
 
-The primary metric, `METRIC`, is the paper's. The gallery is images, or English captions where a set's images are not
-at hand.
+The primary metric, `METRIC`, is the paper's. The gallery is images, or English captions if the images of a data set are
+missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import torch
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 from pecl.retrieval.ranks import RetrievalMetrics, best_ranks, compare, correct_ranks, cosine_blocks, metrics
 
-NEAREST = 5  # gallery items that an evaluation keeps for each text
+NEAREST = 5  # gallery items that an evaluation records for each text
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Evaluation:
 
     metrics: dict[str, RetrievalMetrics]
     ranks: dict[str, list[int]]  # for each query the rank of its best correct item
-    nearest: list[list[int]]  # for each text the places of the `NEAREST` most similar gallery items, nearest first
+    nearest: list[list[int]]  # for each text the indices of the `NEAREST` most similar gallery items, nearest first
 
     @property
     def mean_recall_at_1(self) -> float:
@@ -35,7 +35,7 @@ class Evaluation:
         return sum(values) / len(values)
 
     def subset(self, queries: Mapping[str, Sequence[int]]) -> dict[str, float]:
-        """Return recall@1 of some of the queries of each direction against the whole gallery, and its mean."""
+        """Return recall@1 of some queries (indices by direction) against the whole gallery, and the mean."""
         recalls = {
             f"{name} recall@1": sum(self.ranks[name][i] == 1 for i in chosen) / len(chosen)
             for name, chosen in queries.items()

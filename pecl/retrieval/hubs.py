@@ -1,9 +1,9 @@
-"""The correction of hubs: photographs that are near to many captions, and so are found for queries of others.
+"""The correction of hubs: photographs near to many captions, which are found for queries about other photographs.
 
 Each photograph has one number, its correction: `weight` times a soft maximum of its similarities to reference captions.
-A search subtracts it from the photograph's similarities. The weight 1 is the inverted softmax (Smith et al., arXiv
-1702.03859); NNN (Chowdhury et al., arXiv 2410.24114) has the mean of the k nearest captions in place of the soft
-maximum. The reference captions of a pair of towers ship with pecl as embeddings, see `scripts/make_references.py`.
+A search subtracts it from the photograph's similarities. With a weight of 1, this is the inverted softmax (Smith et
+al., arXiv 1702.03859); NNN (Chowdhury et al., arXiv 2410.24114) uses the mean of the k nearest captions in place of the
+soft maximum. The reference captions of a pair of towers ship with pecl as embeddings, see `scripts/make_references.py`.
 """
 
 from collections.abc import Mapping
@@ -49,10 +49,7 @@ class References:
 
 
 def find_references(profile: str, towers: Mapping[str, str]) -> References | None:
-    """Return the reference captions of a pair of towers; None where none ship for it or its weights.
-
-    `towers` are the fingerprints of its `image` and `text` tower.
-    """
+    """Return a pair's reference captions; None if none ship for it and the fingerprints `towers` (image, text)."""
     path = {file.stem: file for file in REFERENCES.glob("*.safetensors")}.get(profile)
     if path is None:
         return None
@@ -66,7 +63,7 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
 
 
 def unpacked(codes: np.ndarray) -> np.ndarray:
-    """Return the directions (R, D) float32 that packed rows (R, D / 4) uint8 stand for, each of length 1.
+    """Unpack rows (R, D / 4) uint8 to embeddings (R, D) float32 of length 1.
 
     A number has 2 bits: its sign, and whether it is large in its row. `scripts/make_references.py` packs them.
     """

@@ -43,7 +43,7 @@ class RetrievalMetrics:
 
     @classmethod
     def from_dict(cls, flat: Mapping[str, float]) -> "RetrievalMetrics":
-        """Return it from the flat form.
+        """Return the metrics from their flat form, see `to_dict`.
 
         Raises:
             KeyError: a key is missing.
@@ -56,7 +56,7 @@ class RetrievalMetrics:
 
 
 def difference_interval(before: float, after: float, queries: int) -> tuple[float, float]:
-    """Return the 95 % interval of the difference `before` - `after` of two shares of as many queries.
+    """Return the 95 % interval of the difference `before` - `after` of two shares, each of `queries` queries.
 
     It is Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, method 10), which holds for few queries and
     for shares of 0 and 1. Both shares are taken as independent: for the same queries it is too wide, never too narrow.

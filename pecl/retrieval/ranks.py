@@ -24,9 +24,9 @@ class Comparison:
     """The comparison of Q texts with a gallery; tensors of int64, on the CPU.
 
     Attributes:
-        ahead_of_item: (Q,) for each text the other gallery items that are at least as similar to it as its own.
-        ahead_of_text: (Q,) for each text the texts of other items that are at least as similar to its item as it is.
-        nearest: (Q, N) for each text the places of the most similar gallery items, nearest first; ties go to
+        ahead_of_item: (Q,) for each text the number of other gallery items at least as similar to it as its own.
+        ahead_of_text: (Q,) for each text the number of texts of other items at least as similar to its item as it is.
+        nearest: (Q, N) for each text the indices of the most similar gallery items, nearest first; ties go to
             the first in the gallery.
     """
 
@@ -69,7 +69,7 @@ def compare(blocks: Blocks, item: torch.Tensor, nearest: int, block: int = BLOCK
 
     Args:
         blocks: gives the similarities (Q, G), see `cosine_blocks`; called twice.
-        item: (Q,) int64, for each text the place of its gallery item; on the device of the similarities.
+        item: (Q,) int64, for each text the index of its gallery item; on the device of the similarities.
         nearest: how many gallery items to keep for each text; fewer if the gallery is smaller.
         block: pairs of texts compared at once.
     """
@@ -85,7 +85,7 @@ def compare(blocks: Blocks, item: torch.Tensor, nearest: int, block: int = BLOCK
 def _others_ahead(
     similarity: torch.Tensor, own: torch.Tensor, item: torch.Tensor, item_of_row: torch.Tensor, block: int
 ) -> torch.Tensor:
-    """Return (Q,): for each text the rows (B, G) of other items that are at least as similar to its item as it is."""
+    """Return (Q,): for each text the number of rows of other items at least as similar to its item as it is."""
     counts = []
     for columns in torch.arange(len(item), device=item.device).split(max(block // len(similarity), 1)):
         at_least = similarity[:, item[columns]] >= own[columns]  # (B, C)
@@ -94,7 +94,7 @@ def _others_ahead(
 
 
 def _nearest(similarity: torch.Tensor, count: int) -> torch.Tensor:
-    """Return (B, count): the places of the largest values of each row; ties go to the first place."""
+    """Return (B, count): the indices of the largest values of each row; ties go to the first index."""
     left, places = similarity.clone(), []
     for _ in range(count):
         places.append(left.argmax(dim=1, keepdim=True))  # the first of equal ones, unlike topk
@@ -106,7 +106,7 @@ def correct_ranks(ahead: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     """Return (P,) int64: the rank of each correct item, from 1.
 
     Args:
-        ahead: (P,) for each pair of a query and a correct item, the wrong items at least as similar to the query.
+        ahead: (P,) for each pair of a query and a correct item, the number of wrong items at least as similar.
         query: (P,) the query of each pair.
     """
     order = ahead.argsort(stable=True)

@@ -33,7 +33,7 @@ def launched() -> tuple[int, int]:
     """
     rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
-        raise ConfigError(f"RANK and WORLD_SIZE: expected a number below the other, got {rank!r} and {size!r}")
+        raise ConfigError(f"RANK and WORLD_SIZE: expected a rank below the size, got {rank!r} and {size!r}")
     return int(rank), int(size)
 
 
@@ -45,13 +45,13 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Run the experiment in the body while the workers, started for the same runs, work; called by rank 0.
+        """Run the experiment in the body on rank 0, while the workers, started for the same runs, do their share.
 
-        Yields a document that the body may fill; the workers receive it at the end.
+        Yield a document that the body may fill; the workers receive it at the end.
 
         Raises:
             ConfigError: a worker was started for other runs; the sentence names the field.
-            PeclError: a worker could not begin; the sentence is its own.
+            PeclError: a worker failed before it joined; the sentence is its own.
             RunError: a worker ended.
         """
         last: dict[str, Any] = {"do": "stop", "failed": True}
@@ -130,7 +130,7 @@ class ProcessGroup:
         return padded if parts is None else torch.stack(parts, dim=1).flatten(0, 1)[:rows]
 
     def share_gradient(self, own: torch.Tensor, rows: int, whole: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the gradient (b, D) of this process's rows, whose embeddings are `own`; rank 0 has the whole one."""
+        """Return the gradient (b, D) of this process's rows, whose embeddings are `own`; rank 0 passes the `whole`."""
         most, parts = -(-rows // self.size), None
         if whole is not None:
             padded = nn.functional.pad(whole, (0, 0, 0, most * self.size - rows))
@@ -199,21 +199,21 @@ def _as_bytes(document: Any) -> torch.Tensor:
 
 @contextlib.contextmanager
 def _said() -> Iterator[None]:
-    """Turn the failure of an exchange into one sentence."""
+    """Turn the failure of an exchange into a RunError."""
     try:
         yield
-    except RuntimeError as error:  # from torch: a connection is closed, or a process was not heard of for too long
+    except RuntimeError as error:  # from torch: a connection is closed, or a process did not answer in time
         raise RunError(f"another process of the training ended ({str(error).splitlines()[0]})") from error
 
 
 def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     """Join the process group, or return `SINGLE` for a single process.
 
-    The device "cuda" is the GPU of this process's number on its machine.
+    With the device "cuda", each process takes the GPU with its local rank.
 
     Raises:
-        ConfigError: the device names one GPU for several processes, GPUs are fewer than processes, or the connection
-            fails.
+        ConfigError: the device names one GPU for several processes, there are fewer GPUs than processes, or the
+            connection fails.
     """
     rank, size = launched()
     if size == 1:

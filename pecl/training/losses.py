@@ -1,6 +1,6 @@
 """Losses on tensors: image and query, and losses that align query and anchor (arXiv 2305.03510, section 3).
 
-Each takes embeddings (B, D), not normalised, whose rows i match, and returns a scalar.
+Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with the same index belong together.
 """
 
 from collections.abc import Callable
@@ -88,12 +88,12 @@ def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: to
 def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """Return a decorator that registers a loss under a name for configs: `alignment="gram"` or `"mse+gram"`.
 
-    The loss is a function `loss(query, anchor, images)`, or a class without arguments whose instances are called so.
-    It takes embeddings (B, D), not normalised, and returns a scalar. `images` is None in text-only training.
+    The loss is a function `loss(query, anchor, images)`, or a class without arguments whose instances are such
+    functions. It takes embeddings (B, D), not normalised, and returns a scalar. `images` is None in text-only training.
 
     In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the workers of a grid know the name, and results hold the
-    SHA-256 of the file: a run of changed code is trained again. Registered elsewhere, only this process knows the
-    name, and results record no code: rename the loss when its code changes.
+    SHA-256 of the file: a run of changed code is trained again. A loss registered elsewhere is known only to this
+    process, and results do not record its code: rename the loss when its code changes.
 
     Args:
         name: letters, digits and underscores.

@@ -16,15 +16,15 @@ from pecl.encoders.memory import to_device
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length of a training. The learning rate rises in the warm-up and then decays to zero along a cosine."""
+    """Length of a training. The learning rate is a cosine from 1 to 0 over all steps, times a linear warm-up."""
 
     epochs: int  # passes over the pairs
     batch_size: int  # pairs per step
     eval_every: int  # steps between validations
     dropout: bool = True  # whether training applies the tower's own dropout
-    warmup: int = 0  # steps W in which the learning rate rises linearly: step w, from 1, has w / W of it
-    ema: float = 0.0  # decay of the moving average of the weights, which is validated and kept; 0 for none
-    patience: int | None = None  # early-stopping patience, in evaluations; None for all steps
+    warmup: int = 0  # steps W of the linear warm-up: its factor in step w, from 1, is w / W
+    ema: float = 0.0  # decay of the moving average of the weights, which is validated and saved; 0 for none
+    patience: int | None = None  # early-stopping patience, in validations; None for all steps
     last: bool = False  # keep the last weights instead of the best
 
     def rate(self, step: int, total: int) -> float:
@@ -42,7 +42,7 @@ class SlotAdam:
 
     Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; the arithmetic is that of
     `torch.optim.Adam`, which takes one learning rate for a whole tensor and so cannot serve a fleet. `scales` has a
-    factor on the learning rate for each parameter.
+    factor on the learning rate for each parameter, as long as `parameters`.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:
@@ -81,7 +81,7 @@ class SlotAdam:
 
 
 class Average:
-    """The exponential moving average of parameters, from their present values: a <- decay a + (1 - decay) p."""
+    """The exponential moving average of parameters, which starts at their values: a <- decay a + (1 - decay) p."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], decay: float) -> None:
         self.parameters, self.decay = list(parameters), decay

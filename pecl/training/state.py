@@ -1,8 +1,8 @@
 """The state of an unfinished training, written atomically: a killed run resumes and ends with the same bits.
 
 The file is safetensors with JSON: reading it executes nothing. Random draws are functions of seed and step (see
-`trainer`), so the state holds no random generator. Its path is that of one training alone: the name has a hash of the
-run, its data and weights.
+`trainer`), so the state holds no random generator. Each training has its own file: the name has a hash of the run, its
+data and weights.
 """
 
 import json
@@ -26,11 +26,11 @@ class SlotRecord:
 
     losses: list[tuple[int, float]] = field(default_factory=list)  # at each validation, the mean since the one before
     scores: list[tuple[int, float]] = field(default_factory=list)  # at each validation
-    best_step: int = 0  # of equal scores the later one's
+    best_step: int = 0  # the later one of equal scores
     best_score: float = -math.inf
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # parameters at `best_step`
     stopped: int | None = None  # step after which the slot was dropped; None if it trained to the end
-    diverged: str | None = None  # the reason for a drop because a loss or embedding was not finite
+    diverged: str | None = None  # why the slot was dropped: a loss or embedding was not finite
     # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and `seconds` of wall time
     solved: list[dict[str, Any]] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 @torch.no_grad()
 def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list[SlotRecord], dict[str, Any]]:
-    """Fill tensors from a file, and return the records of all slots and the progress; raise as `load_state`."""
+    """Fill tensors from a file, and return the records of all slots and the progress. Errors as in `load_state`."""
     saved, progress = load_state(path)
     for name, tensor in tensors.items():
         tensor.copy_(saved[name])

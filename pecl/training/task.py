@@ -1,4 +1,4 @@
-"""`SlotTask`: the pairs and objective of one slot. `Share`: one batch as plain lists, embedded in shares."""
+"""`SlotTask`: the pairs and objective of one slot. `Share`: one batch, of which each process embeds a part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def random_order(n: int, seed: int, purpose: str, epoch: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class ImageTask:
-    """Captioned images that train next to text without images: each step takes a batch of both."""
+    """Captioned images that are trained on next to text without images: each step takes a batch of both."""
 
     captions: TokenIds  # of m captions
     images: torch.Tensor | Embeddings  # (m, D)
@@ -49,7 +49,7 @@ class SlotTask:
     images: torch.Tensor | Embeddings | None  # (n, D); None in training on text
     objective: Objective
     lr: float  # peak learning rate, after warm-up
-    seed: int  # of the order of the pairs and of dropout; for dropout, tasks of one slot use the first one's
+    seed: int  # of the order of the pairs and of dropout; dropout in a slot uses the seed of its first task
     image_task: ImageTask | None = None  # captioned images for the image-text loss
     mixed: int = 0  # how many of the last pairs are mixed captions
 
@@ -64,7 +64,7 @@ class SlotTask:
 
     @property
     def own(self) -> list[TokenIds]:
-        """The texts whose tokens an adapter chooses: `texts` without mixed captions, and captions of `image_task`."""
+        """Texts that an adapter chooses tokens from: `texts` without mixed captions, and captions of `image_task`."""
         texts = [column[: len(self) - self.mixed] for column in self.texts] if self.mixed else self.texts
         return texts if self.image_task is None else [*texts, self.image_task.captions]
 
@@ -76,7 +76,7 @@ class Share:
     rows: list[list[int]]  # token ids
     slots: list[int]  # of each row
     seeds: list[int]  # dropout seed of each row
-    seed: int  # of modules that do not draw by row
+    seed: int  # torch's seed, for modules that do not draw per row
     dropout: bool
 
 

@@ -48,7 +48,7 @@ class Trainer:
         schedule: epochs, batch size, validation cadence, dropout.
         validate: returns the validation scores of slots, higher is better; NaN for diverged weights.
         state_path: file for the state of the unfinished training, or None to keep none.
-        slot_of: the slot of each task; tasks of one slot have one learning rate.
+        slot_of: the slot of each task; tasks of one slot have the same learning rate.
         processes: the processes that share each batch; this is rank 0.
     """
 
@@ -83,7 +83,7 @@ class Trainer:
         self.step = 0
         self.saved_step = 0  # step of the state on disk
         self.seconds = 0.0
-        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)  # only those of an epoch
+        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)  # caches one epoch's
         # (S,) sum of losses since the last validation, on the tower's device; read only at validations
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
@@ -166,7 +166,7 @@ class Trainer:
                 rows += [column[pair] for pair in chosen]
                 slots += [self.slot_of[i]] * len(chosen)
             batches.append([chosen for _, chosen in columns])
-        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for modules that do not draw by row
+        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for modules that do not draw per row
         share = Share(rows, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
             self.processes.send({"do": "embed", "share": vars(share)})
@@ -190,7 +190,7 @@ class Trainer:
         return seeds
 
     def _task_loss(self, task: SlotTask, batch: list[Sequence[int]], parts: Iterator[torch.Tensor]) -> torch.Tensor:
-        """Return the loss of a task, from the indices of its columns' texts, and their next embeddings, (b, D) each."""
+        """Return the loss of a task: `batch` has the indices of its texts by column, `parts` yields their (b, D)."""
         query, images, chosen, captions = next(parts), task.images, batch[0], None
         if task.anchor is None or isinstance(task.anchor, torch.Tensor | Embeddings):
             anchor = self._rows(task.anchor, chosen, query.dtype)
@@ -231,7 +231,7 @@ class Trainer:
                 self._leave(slot, "the embeddings are no longer numbers")
                 continue
             record.scores.append((step, score))
-            if score >= record.best_score or self.schedule.last:  # ties go to the later one
+            if score >= record.best_score or self.schedule.last:  # of equal scores, the later one is best
                 record.best_step, record.best_score = step, score
                 record.best = self.adapter.slot_state(slot)
 

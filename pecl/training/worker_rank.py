@@ -38,9 +38,9 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
 
 
 def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
-    """Work for rank 0 until the training ends, and return its last document.
+    """Work for rank 0 until the training ends, and return the last document of rank 0.
 
-    `runs` are those that this process was started for; `load` takes the arguments of `load_towers`, and whether the
+    `runs` are the runs that this process was started for. `load` takes the arguments of `load_towers`, and whether the
     vocabulary will be trimmed. Raise SaidElsewhereError if the training failed, which rank 0 reports.
     """
     message, worker = processes.exchange({"runs": list(runs)})[0], None
@@ -67,7 +67,7 @@ def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: Lo
 
 
 class _Worker:
-    """Tower and slots of a worker rank, by the arguments of `set_up_workers`."""
+    """The tower and slots of a worker rank; `setup` is as in `set_up_workers`."""
 
     def __init__(self, processes: ProcessGroup, load: LoadTowers, stack: ExitStack, **setup: Any) -> None:
         self.processes, vocabulary = processes, setup["vocabulary"]

@@ -93,7 +93,7 @@ def test_a_normalizer_cleans_as_the_cleaning(name):
 def test_an_export_that_differs_is_refused_by_its_text_and_leaves_nothing(tmp_path, monkeypatch):
     """A tokenizer that is written without the cleaning, or without the prefix."""
     monkeypatch.setattr("pecl.encoders.contract.portable_tokenizer", lambda tower, **_: tower.tokenizer)
-    sentence = r"would embed the text '.+' \(.+\) otherwise than the tower, by .*nothing was written"
+    sentence = r"would embed the text '.+' \(.+\) differently from the tower, by .*nothing was written"
     with pytest.raises(RunError, match=f"sentence-transformers {sentence}"):
         save_text_encoder(load_text_encoder(source("siglip")), tmp_path / "out")
     with pytest.raises(RunError, match=f"open_clip {sentence}"):
@@ -106,7 +106,7 @@ def test_one_number_of_one_text_decides(value):
     ours = torch.zeros(len(TEXTS), 3)
     theirs = ours.clone()
     theirs[list(TEXTS).index("Thai"), 1] = value
-    with pytest.raises(RunError, match=r"x would embed the text 'สุนัขบนชายหาด' \(Thai\) otherwise than the tower"):
+    with pytest.raises(RunError, match=r"x would embed the text 'สุนัขบนชายหาด' \(Thai\) differently from the tower"):
         check("x", lambda _: theirs, lambda _: ours, TEXTS)
     check("x", lambda _: ours + 9e-6, lambda _: ours, TEXTS)
 

@@ -162,7 +162,7 @@ def test_the_textual_folder_takes_the_place_of_immichs(model, pecl, monkeypatch,
         ("--tower XLM-Roberta-Large-Vit-B-33 --language cs", "did you mean 'XLM-Roberta-Large-Vit-B-32'?"),
         (f"--tower {NAME} --language cs --adapter none", "expected one with an adapter for"),
         (f"--tower {NAME} --language de", "is for Czech (cs), expected de"),
-        ("damaged", "otherwise than the tower"),
+        ("damaged", "differently from the tower"),
     ],
 )
 def test_bad_input_writes_nothing(model, pecl, tmp_path, monkeypatch, words, sentence):

@@ -33,7 +33,7 @@ VALUES = [
     ("--language x1", "unknown language 'x1'"),
     ("--language de,German", "language: expected each once, got de twice: de,de"),
     ("--route metod1", "unknown route 'metod1': expected one of baseline1, .*did you mean 'method1'"),
-    ("--device gpu", "device: expected one that is there, such as cpu,"),
+    ("--device gpu", "device: expected an available one, such as cpu,"),
     ("--threads 0", 'threads: expected a whole number >= 1 or "none", got 0'),
     ("--out file", "cannot write into file: .*file is a file, expected a folder"),
     ("--out /proc/nowhere", "cannot write"),
@@ -70,7 +70,7 @@ DISTILLATION = [
     ("--adapter lora+head --start sound.safetensors", 'start: expected an adapter "lora.*head", got sound.*with "lora'),
     ("--route method2", "route method2: expected data with .*, which text does not have"),
     ("--train-on flickr30k200", "text: expected none with train_on flickr30k200"),
-    ("--alignment mse:0", 'alignment: expected a weight > 0 behind the colon, such as "mse:0.1"'),
+    ("--alignment mse:0", 'alignment: expected a weight > 0 after the colon, such as "mse:0.1"'),
 ]
 
 EVALUATE = [
@@ -116,7 +116,7 @@ EXPORT = [
     ("sentence-transformers x --base empty", "--base: expected --adapter-only with it"),
     ("sentence-transformers x", "image tower colours cannot be written for sentence-transformers: .*--text-only"),
     ("onnx x --slots", "--slots: expected --adapter ADAPTER, once per language"),
-    ("peft x --adapter sound.safetensors --base file", "there is no folder file: expected that of a checkpoint"),
+    ("peft x --adapter sound.safetensors --base file", "there is no folder file: expected the folder of a checkpoint"),
 ]
 
 DATA = [

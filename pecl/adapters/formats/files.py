@@ -1,11 +1,11 @@
 """Adapters of every format: pecl's own files, PEFT's folders, checkpoints of OpenDelta.
 
-A file of pecl is one adapter of one language in safetensors: its parameters, and in the header all that is needed to
-use it: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that it was
-trained on. A file that the package ships has its parameters in few bits, see `unpack`. A file never holds code.
+A file of pecl holds the parameters of one adapter of one language in safetensors. Its header has everything else that
+is needed to use them: format and version, language, configs as JSON and as a spec, name and fingerprint of the tower
+that it was trained on. Files that the package ships have parameters in few bits, see `unpack`. A file holds no code.
 
-The result of a training names its adapter file by its SHA-256. In a folder of results, and among the shipped adapters,
-every file that is loaded is compared, so that two files that were swapped are never used.
+The result of a training has the SHA-256 of its adapter file. A file in a folder of results, or among the shipped
+adapters, is compared with it whenever it is loaded, so that swapped files are never used.
 """
 
 import json
@@ -36,8 +36,8 @@ FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
 CODES, LAYOUT = "codes", "layout"
 ZERO = 128  # the code of the mean
-WHOLE = np.dtype("<i4")  # the differences of whole numbers
-_STEPS = np.arange(256, dtype=np.float32) - ZERO  # of each code
+WHOLE = np.dtype("<i4")  # type of the stored differences of integers
+_STEPS = np.arange(256, dtype=np.float32) - ZERO  # steps from the mean, by code
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class AdapterFile:
     state: dict[str, torch.Tensor]  # parameters by name, as `Adapter.slot_state` gives them
     tower_name: str
     fingerprint: str  # of the tower
-    named_by: Path | None = None  # the result, or the shipped file of results, that names its SHA-256
+    named_by: Path | None = None  # the result, or the shipped file of results, that has its SHA-256
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
-        """Raise WeightsError, naming both towers, unless the adapter was trained on `tower`."""
+        """Raise WeightsError with both towers unless the adapter was trained on `tower`."""
         if self.fingerprint != tower.fingerprint:
             raise WeightsError(
                 f"adapter {self.path} was trained on another text tower: on {self.tower_name} "
@@ -79,7 +79,7 @@ def save_adapter(
     language: str,
     tower: MultilingualTextEncoder,
 ) -> Path:
-    """Write an adapter file with the state of a slot, atomically; raise OutputError where it cannot be written."""
+    """Write an adapter file with the state of a slot, atomically. Raise OutputError if it cannot be written."""
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -93,7 +93,7 @@ def save_adapter(
 
 
 def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
-    """Read an adapter file, and check that it was made for `tower` where one is given.
+    """Read an adapter file, and check that it was made for `tower` if one is given.
 
     Raises:
         UnknownAdapterError: it is of a kind that is not registered.
@@ -138,12 +138,11 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
 
 
 def check_adapter_file(path: str | Path) -> Path | None:
-    """Check an adapter file against the result of its training.
+    """Check the SHA-256 of an adapter file against the result of its training, and return the result's path.
 
     The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`; that of a shipped file is a line of
-    `results.jsonl` next to it.
-
-    Return the file that names the adapter by its SHA-256; None if there is no result, or it names no adapter.
+    `results.jsonl` next to it. Return None if there is no result, or it names no adapter. Raise WeightsError for
+    another SHA-256, DataError for a damaged result.
     """
     path = Path(path)
     if path.parent.name != "adapters":
@@ -176,9 +175,9 @@ def read_adapter(
 ) -> AdapterFile:
     """Read an adapter for `tower`: a folder is PEFT's, a `.safetensors` file pecl's, any other file OpenDelta's.
 
-    Formats other than pecl's name neither the tower, which you must pass, nor the language. `configs` are for an
-    OpenDelta checkpoint, which says little of its kinds and options (see `infer_configs`). Raise WeightsError for an
-    adapter that is damaged or does not fit `tower`.
+    Only pecl's format names the tower and the language: for another format, pass the tower it was trained on. `configs`
+    are for an OpenDelta checkpoint, which records few of its options (see `infer_configs`). Raise WeightsError for an
+    adapter that is damaged or does not fit `tower`, ConfigError for `configs` with another format.
     """
     path = Path(path)
     is_folder = path.is_dir()
@@ -205,13 +204,13 @@ def read_adapter(
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
-    """Write an adapter: to a `.safetensors` file in pecl's format, to any other path as a folder in PEFT's."""
+    """Write an adapter to `path`: a `.safetensors` file is pecl's format, any other path a folder in PEFT's."""
     path = Path(path)
     if path.suffix == SUFFIX:
         if adapter.language is None:
-            raise ConfigError(f"{adapter.path} does not say what language it is for, which {path} must: name it")
+            raise ConfigError(f"{adapter.path} does not state its language, which {path} needs: pass --language")
         return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
-    from pecl.encoders.export import exported_folder  # transformers, which takes seconds
+    from pecl.encoders.export import exported_folder  # imports transformers, which takes seconds
 
     with exported_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
@@ -219,9 +218,9 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
 
 
 def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a plain tower with an adapter in its weights, for texts of its language; `tower` stays as it is.
+    """Return a plain tower with an adapter merged into its weights, for texts of its language; `tower` stays as it is.
 
-    Raise WeightsError, which says why, for a kind of adapter that cannot be merged.
+    Raise WeightsError with the reason for a kind of adapter that cannot be merged.
     """
     attached = attach(tower, adapter.configs)
     try:
@@ -234,13 +233,13 @@ def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> Multi
 
 
 def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the packed parameters of a shipped file, float32 or int32; ValueError if layout and codes do not fit.
+    """Unpack the parameters of a shipped file to float32 or int32. Raise ValueError if layout and codes do not fit.
 
-    `scripts/pack_adapters.py` writes them. `codes` (bytes,) uint8 are the codes of each role, compressed by zlib.
-    `layout` (bytes,) uint8 is JSON that zlib compressed: of each role, its compressed bytes and its parameters, each
-    with name, shape, mean and step. A code counts equal steps from the mean; codes of the mean at the end of a role are
-    not stored. Whole numbers, such as token ids, are int32 without mean and step: differences, whose four bytes are
-    four rows of codes.
+    `scripts/pack_adapters.py` writes them. `codes` (bytes,) uint8 has the codes of each role, compressed with zlib.
+    `layout` (bytes,) uint8 is JSON, compressed with zlib: per role, the length of its compressed codes and its
+    parameters, each with name, shape, mean and step. A value is mean + (code - 128) * step. Codes 128 at the end of a
+    role are not stored. Integers, such as token ids, have no mean and step: they are stored as int32 differences, whose
+    four bytes are four rows of codes.
     """
     try:
         codes, layout = (tensors[name].numpy().tobytes() for name in (CODES, LAYOUT))

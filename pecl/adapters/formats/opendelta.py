@@ -24,7 +24,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 _WAYS = ("down", "up")
 _PHM = {"phm_rule": "rule", "W_left": "left", "W_right": "right", "b": "bias"}
-# OpenDelta's ending of a parameter name -> the kind, and the ending that pecl gives it.
+# OpenDelta's ending of a parameter name -> the kind, and pecl's ending.
 _ENDINGS: dict[str, tuple[str, str]] = {
     "lora.lora_A": ("lora", "lora_A"),
     "lora.lora_B": ("lora", "lora_B"),
@@ -33,7 +33,7 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     **{f"compactor.{one}_sampler.{p}": ("compacter", f"{one}_{ours}") for one in _WAYS for p, ours in _PHM.items()},
 }
 
-# The options that the shapes tell: the parameter of each, and its dimension.
+# Options that can be read from shapes: the parameter that shows each, and its dimension.
 _SIZES: dict[str, dict[str, tuple[str, int]]] = {
     "lora": {"r": ("lora_A", 0)},
     "bottleneck": {"bottleneck_dim": ("down_bias", 0)},
@@ -47,8 +47,8 @@ _OF_BACKBONE, _OF_HEAD = ("transformer.", "backbone."), ("LinearTransformation."
 def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a `text_model_best.ckpt` as the method's released code writes it, on the CPU.
 
-    The file is a pickle, read with `weights_only=True`. In addition it needs one name,
-    `typing.OrderedDict`: the dictionary was made by calling that alias, and remembers it.
+    The file is a pickle, read with `weights_only=True`. It also needs the name `typing.OrderedDict`, the alias that its
+    dictionary was made with. Raise WeightsError for a missing or damaged file, or one with more than tensors.
     """
     try:
         check_regular(path)
@@ -69,8 +69,9 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tensor]]:
     """Return the kind of an OpenDelta state, and its tensors under the names of `Adapter.slot_state`.
 
-    LayerNorms and head are passed on where the state has them. A pooler, which run_cross.py saves, is left out: no
-    embedding depends on it. Names and shapes are checked where the state is loaded.
+    LayerNorms and head are included if the state has them. A pooler, which run_cross.py saves, is left out: no
+    embedding depends on it. Names and shapes are checked when the state is loaded. Raise WeightsError unless the state
+    has the parameters of exactly one kind.
     """
     kinds, converted = set(), {}
     for name, tensor in state.items():
@@ -91,9 +92,9 @@ def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tens
 
 
 def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
-    """Infer the configs of a state from `from_opendelta_state_dict`, as far as names and shapes tell.
+    """Infer the configs of a state from `from_opendelta_state_dict`, as far as names and shapes show them.
 
-    lora_alpha and the non-linearity leave no trace: they are the released code's (16; gelu_new and relu). Raise
+    lora_alpha and the non-linearity leave no trace: they get the released code's values (16; gelu_new and relu). Raise
     WeightsError if a parameter is missing that every state of the kind has.
     """
     shapes = {name.rpartition(".")[2]: tensor.shape for name, tensor in tensors.items()}

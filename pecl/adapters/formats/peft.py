@@ -1,10 +1,10 @@
 """LoRA and word embeddings in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
 Folders of pecl load as `peft.PeftModel.from_pretrained(tower.backbone, folder)`, and folders of PEFT for the same
-backbone load here; both give the same embeddings. LayerNorms travel as PEFT's `modules_to_save`. Layers are named by
-their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`. Changes of word
-embeddings are written as PEFT's LoRA of an embedding, with zeros for each token without a vector, and are not
-read back.
+backbone load here; both give the same embeddings. LayerNorms are stored as PEFT's `modules_to_save`. Layers are named
+by their full paths: PEFT matches endings, so `output.dense` would also match `attention.output.dense`. Changes of word
+embeddings are written as PEFT's LoRA of an embedding, with zeros for each token without a vector, and cannot be read
+back.
 """
 
 import math
@@ -30,17 +30,17 @@ _OF_WORDS = (".tokens", ".vectors", ".up")  # endings of the parameters of word 
 
 State = Mapping[str, torch.Tensor]
 
-# Options of PEFT that change the computation, with the values under which it is plain LoRA.
+# Options of PEFT that change the computation, with their values for plain LoRA.
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none",),
     "target_parameters": (None, []),
     **dict.fromkeys(("rank_pattern", "alpha_pattern"), ({}, None)),
-    # of some variants, tensors have the names and often the shapes of plain LoRA's
+    # the tensors of some variants have the names, and often the shapes, of plain LoRA's
     **dict.fromkeys(("use_dora", "lora_bias", "use_qalora", "use_bdlora"), (False, None)),
     **dict.fromkeys(("trainable_token_indices", "alora_invocation_tokens", "layer_replication"), (None,)),
     **dict.fromkeys(("arrow_config", "kasa_config"), (None,)),
-    # others, such as pissa or olora, also change the backbone's own weights
+    # other values, such as pissa or olora, also change the backbone's own weights
     "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }
 
@@ -147,7 +147,7 @@ def _to_peft(name: str) -> str:
 
 
 def _words_to_peft(path: str, state: State, vocabulary: int) -> State:
-    """Return the word embeddings' change as the factors of PEFT, (r, V) and (d, r)."""
+    """Return the change of the word embeddings as PEFT's factors, (r, V) and (d, r)."""
     tokens, vectors, up = (state[f"backbone.{path}{name}"] for name in _OF_WORDS)
     chosen = tokens < vocabulary
     whole = vectors.new_zeros(vectors.shape[1], vocabulary)

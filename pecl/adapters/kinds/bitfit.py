@@ -23,7 +23,7 @@ class BitFitConfig(AdapterConfig):
     kind: ClassVar[str] = "bitfit"
     level: ClassVar[int] = BIAS_OF_LAYER
     target_modules: tuple[str, ...] = option(
-        LINEAR_ROLES + NORM_ROLES, "roles of the layers", choices=LINEAR_ROLES + NORM_ROLES
+        LINEAR_ROLES + NORM_ROLES, "roles of the adapted layers", choices=LINEAR_ROLES + NORM_ROLES
     )
     layers: str | None = layers_option()
 

@@ -1,7 +1,7 @@
 """Bottleneck adapter on slots: h + W_up f(W_down h + b_down) + b_up, with h the output of a frozen linear layer.
 
 Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, placed and sized as in the method's release
-(OpenDelta's `AdapterModel`): behind the dense layers that end attention and feed-forward, before the residual sum.
+(OpenDelta's `AdapterModel`): after the dense layers that end attention and feed-forward, before the residual sum.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from pecl.options import option
 
 @dataclass(frozen=True)
 class BottleneckConfig(AdapterConfig):
-    """Small two-layer networks behind linear layers."""
+    """Small two-layer networks after linear layers."""
 
     kind: ClassVar[str] = "bottleneck"
     bottleneck_dim: int = option(24, "width m between the two layers", low=1)
     non_linearity: str = option("gelu_new", "function between the two layers", choices=tuple(ACTIVATIONS))
     identity_start: bool = option(True, "start W_up at zero; false draws it from N(0, 0.01^2), as OpenDelta does")
     target_modules: tuple[str, ...] = option(
-        ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES, pattern=True
+        ("attention_output", "output"), "roles of the adapted layers", choices=LINEAR_ROLES, pattern=True
     )
     layers: str | None = layers_option()
 
@@ -36,7 +36,7 @@ class BottleneckConfig(AdapterConfig):
 
 
 class SlotBottleneck(SlotModule):
-    """A linear layer with S bottlenecks behind it: down (S, m, d), (S, m); up (S, d, m), (S, d)."""
+    """A linear layer with S bottlenecks after it: down (S, m, d), (S, m); up (S, d, m), (S, d)."""
 
     cannot_merge = "a bottleneck adapter is not linear"
 

@@ -21,7 +21,7 @@ from pecl.options import option
 
 @dataclass(frozen=True)
 class CompacterConfig(AdapterConfig):
-    """Bottlenecks of parameterised hypercomplex multiplication (PHM) layers, behind linear layers."""
+    """Bottlenecks of parameterised hypercomplex multiplication (PHM) layers, after linear layers."""
 
     kind: ClassVar[str] = "compacter"
     reduction_factor: int = option(16, "the width between the two layers is m = d // reduction_factor", low=1)
@@ -30,7 +30,7 @@ class CompacterConfig(AdapterConfig):
     non_linearity: str = option("relu", "function between the two layers", choices=tuple(ACTIVATIONS))
     identity_start: bool = option(True, "start the second layer at zero; false draws it as OpenDelta does")
     target_modules: tuple[str, ...] = option(
-        ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES, pattern=True
+        ("attention_output", "output"), "roles of the adapted layers", choices=LINEAR_ROLES, pattern=True
     )
     layers: str | None = layers_option()
 
@@ -55,7 +55,7 @@ def phm_weight(rule: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> t
 
 
 class SlotCompacter(SlotModule):
-    """A linear layer with S pairs of PHM layers behind it: for down (i = d, o = m) and up (i = m, o = d).
+    """A linear layer with S pairs of PHM layers after it: for down (i = d, o = m) and up (i = m, o = d).
 
     Each pair has a rule (S, n, n, n), left (S, n, i/n, k), right (S, n, k, o/n) and bias (S, o).
     """

@@ -26,7 +26,7 @@ class FullConfig(AdapterConfig):
     level: ClassVar[int] = COPY_OF_LAYER
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return a copy of each layer that has parameters; ConfigError for one that cannot be copied."""
+        """Return a copy of each layer that has parameters. Raise ConfigError for one that cannot be copied."""
         if tower.precision != FP32:
             raise ConfigError(f"full: expected the precision fp32, which trains all weights, got {tower.precision}")
         placements = []

@@ -1,7 +1,7 @@
 """Hard prompt: a text in front of every text. It has no parameters.
 
-The release calls it a textual prefix. Its tokens are put into the sequence behind the tower's own prefix, so texts may
-be tokenised before or after the adapter is attached; the embeddings are those of prefix + prompt + text.
+The release calls it a textual prefix. Its tokens are inserted into the sequence after the tower's own prefix, so texts
+may be tokenised before or after the adapter is attached; the embeddings are those of prefix + prompt + text.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class HardPromptConfig(AdapterConfig):
 
     kind: ClassVar[str] = "hard_prompt"
     level: ClassVar[int] = HARD_PROMPT
-    text: str = option("Language: ", "the text, with the space that ends it")
+    text: str = option("Language: ", "the text, with a space at its end")
 
     @property
     def text_prompt(self) -> str:
@@ -41,8 +41,8 @@ class HardPromptConfig(AdapterConfig):
 def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int], int]:
     """Return the token ids of `text` between the tower's prefix and any text, and the position of the first.
 
-    Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it. Raise
-    ConfigError for a text without tokens, or with others before another text.
+    Tokenizers treat spaces in their own ways, so both are found with two trial texts after the prompt. Raise
+    ConfigError if the prompt has no tokens, or its tokens depend on the text after it.
     """
     probes = ("x", "z")
     bare = [tower.whole(probe) for probe in probes]
@@ -55,7 +55,7 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     if not token_ids:
         raise ConfigError(f"hard_prompt: text {text!r} has no tokens")
     if full != [row[:place] + token_ids + row[place:] for row in bare]:
-        raise ConfigError(f"hard_prompt: text {text!r} runs into the text behind it: end it with a space")
+        raise ConfigError(f"hard_prompt: text {text!r} runs into the text after it: end it with a space")
     return token_ids, place
 
 
@@ -72,10 +72,10 @@ class SlotHardPrompt(SlotPrompt):
         """Do nothing: there are no parameters."""
 
     def extend(self, inputs: PromptedInputs) -> PromptedInputs:
-        """Put the text's tokens behind the tower's prefix."""
+        """Insert the text's tokens after the tower's prefix."""
         ids = to_device(torch.tensor(self.token_ids), inputs.embeddings.device).unsqueeze(0)  # (1, P)
         return insert(inputs, self(ids), self.place, pooled=True)
 
     def merged(self, slot: int) -> nn.Module:
-        """Return the word embeddings: a merged tower puts the text itself before every text."""
+        """Return the plain word embeddings: a merged tower puts the prompt before every text as text."""
         return self.plain_base(slot)

@@ -19,7 +19,7 @@ from pecl.options import option
 
 @dataclass(frozen=True)
 class HeadConfig(AdapterConfig):
-    """The linear layer behind the pooling, trained: all of it, or a change of low rank."""
+    """The linear layer after the pooling: trained as a whole, or by a low-rank change."""
 
     kind: ClassVar[str] = "head"
     level: ClassVar[int] = COPY_OF_LAYER
@@ -27,12 +27,12 @@ class HeadConfig(AdapterConfig):
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the copies of the head's linear layers, usually one; ConfigError if it has none."""
+        """Return the copies of the head's linear layers, usually one. Raise ConfigError if it has none."""
         layers = tower.head.named_modules(prefix="head")
         make = SlotLinear if self.rank is None else partial(SlotLowRankLinear, rank=self.rank)
         placements = [Placement(path, make) for path, layer in layers if isinstance(layer, nn.Linear)]
         if not placements:
-            raise ConfigError(f"head: the text tower {tower.name!r} has no linear layer behind its pooling")
+            raise ConfigError(f"head: the text tower {tower.name!r} has no linear layer after its pooling")
         return placements
 
 
@@ -40,15 +40,15 @@ class HeadConfig(AdapterConfig):
 class PoolerConfig(AdapterConfig):
     """The backbone's pooler, which the release's run_cross.py unfreezes.
 
-    The embeddings do not depend on it (they are pooled from the tokens), so no gradient reaches it: it only counts.
-    A backbone that was built without one, as pecl does, gets nothing.
+    The embeddings do not depend on it (they are pooled from the tokens), so no gradient reaches it: it only adds to the
+    number of parameters. A backbone without a pooler, as pecl builds it, gets none.
     """
 
     kind: ClassVar[str] = "pooler"
     level: ClassVar[int] = COPY_OF_LAYER
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the copy of the pooler, where there is one."""
+        """Return the copy of the pooler, if there is one."""
         if getattr(tower.backbone, "pooler", None) is None:
             return []
         return [Placement(f"backbone.{path}", SlotLinear) for path in paths_of(tower.backbone, "pooler")]

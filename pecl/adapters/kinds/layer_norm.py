@@ -1,7 +1,7 @@
-"""A copy per slot of the LayerNorms behind attention and feed-forward, in every layer.
+"""A copy per slot of the LayerNorms after attention and feed-forward, in every layer.
 
-The released code unfreezes them next to LoRA, adapter and compacter (METHOD: "+ LayerNorms"). The copies start at the
-tower's own values, so a fresh layer is the identity.
+The released code unfreezes them next to LoRA, adapter and compacter. The copies start at the tower's own values, so a
+fresh layer is the identity.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class SlotLayerNorm(SlotCopy):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
         shape, eps = self.base.normalized_shape, self.base.eps
-        if self.rows.groups is None or (self.rows.one_by_one and x.device.type == "cpu"):  # else, each launch counts
+        if self.rows.groups is None or (self.rows.one_by_one and x.device.type == "cpu"):  # on GPUs, launches cost more
 
             def layer(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
                 return F.layer_norm(rows, shape, weight, bias, eps)

@@ -28,7 +28,7 @@ class LoraConfig(AdapterConfig):
     lora_alpha: float = option(16.0, "the update is scaled by lora_alpha / r")
     lora_dropout: float = option(0.0, "probability of dropping an input of A while training", low=0, high=1)
     target_modules: tuple[str, ...] = option(
-        ("query", "value"), "roles of the layers", choices=LINEAR_ROLES, pattern=True
+        ("query", "value"), "roles of the adapted layers", choices=LINEAR_ROLES, pattern=True
     )
     layers: str | None = layers_option()
 

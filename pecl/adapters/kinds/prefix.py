@@ -1,8 +1,8 @@
 """Prefix tuning on slots: in every layer, P trained keys and values that all tokens attend to.
 
 Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL 2021, without their reparametrisation
-(as in Liu et al., "P-Tuning v2", ACL 2022). The prefix takes no position, so tokens keep theirs. An attention
-function adds it, not a cache of keys and values: a cache would shift the positions.
+(as in Liu et al., "P-Tuning v2", ACL 2022). The prefix takes no position, so tokens keep theirs. It is added in
+the attention function: in a cache of keys and values it would shift the positions.
 """
 
 import copy
@@ -46,7 +46,7 @@ class SlotPrefix(SlotModule):
         heads = base.config.num_attention_heads
         d_head = base.config.hidden_size // heads
         self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=next(base.parameters()))
-        # Only the layer gets another config: the backbone's own still makes the masks.
+        # Only the layer gets another config; the masks are still made with the backbone's own.
         self.plain_config = base.config
         base.config = copy.copy(base.config)
         base.config._attn_implementation = ATTENTION_WITH_PREFIX

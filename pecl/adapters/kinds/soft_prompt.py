@@ -1,7 +1,7 @@
 """Soft prompt on slots: P trained vectors before the first word of every text.
 
 Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021, as in the method's release: the
-vectors enter as word embeddings behind `<s>`, so they get positions like words and move those of the words behind them.
+vectors enter as word embeddings after `<s>`, so they get positions like words and shift those of the words after them.
 A prompt is not the identity, even at the start.
 """
 
@@ -33,7 +33,7 @@ class SoftPromptConfig(AdapterConfig):
         None, f"number P of vectors (default: {DEFAULT_TOKENS}, or one for each token of init_text)", low=1
     )
     init_text: str | None = option(None, "start at the word embeddings of this text's tokens instead of N(0, 0.02^2)")
-    pool_prompt: bool = option(True, "take the vectors into the mean over tokens, as the method's release does")
+    pool_prompt: bool = option(True, "include the vectors in the mean over tokens, as the method's release does")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,7 +48,7 @@ class SoftPromptConfig(AdapterConfig):
             if not token_ids:
                 raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
         p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
-        place = 1 if tower.tokenizer is None else len(around(tower.tokenizer)[0])  # a shape has no tokenizer
+        place = 1 if tower.tokenizer is None else len(around(tower.tokenizer)[0])  # known only by its shape
         make = partial(SlotSoftPrompt, p=p, place=place, token_ids=token_ids, pool_prompt=self.pool_prompt)
         return self.at_roles(tower, ("word_embeddings",), make)
 

@@ -1,9 +1,9 @@
-"""Changes of the word embeddings of a language's own tokens, of low rank and per slot: e(w) + U t(w).
+"""Low-rank changes of the word embeddings of a language's own tokens, per slot: e(w) + U t(w).
 
 A tower that has read little of a language knows few of its words, and changed layers cannot teach it single words. A
-few hundred captions use one to three thousand of 250,000 tokens; only those have a vector t, the most frequent first.
-It is PEFT's LoRA of an embedding (`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The vectors
-start at zero, so a fresh layer is the identity, unless a lexicon gives the start (`translate`).
+few hundred captions use one to three thousand of 250,000 tokens. Only those tokens have a vector t, the most frequent
+first. This is PEFT's LoRA of an embedding (`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The
+vectors start at zero, so a fresh layer is the identity, unless a lexicon initialises them (`translate`).
 """
 
 import copy
@@ -24,9 +24,9 @@ from pecl.encoders.vocabulary import ids_of
 from pecl.errors import ConfigError
 from pecl.options import option
 
-_NONE = 2**31 - 1  # in place of a token id: sorted behind all of them
+_NONE = 2**31 - 1  # stands for no token; larger than every token id
 _STRIDE = 2**32  # between the ids of two slots
-_WAY = 0.75  # from a token's own word embedding to its translation's
+_WAY = 0.75  # share of the way from a token's own word embedding to its translation's
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class SlotWordEmbeddings(SlotModule):
         self.up.data[slot] = normal(shape, shape[1] ** -0.5, generator)
 
     def choose(self, slot: int, counts: Mapping[int, int]) -> None:
-        """Choose the most frequent tokens; tokens of a start fill the room left. Vectors of chosen tokens stay."""
+        """Choose the most frequent tokens; the slot's earlier tokens fill the room left, and keep their vectors."""
         rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
         most = sorted(counts, key=lambda token: (-counts[token], token))
         chosen = sorted([*most, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
@@ -87,7 +87,7 @@ class SlotWordEmbeddings(SlotModule):
     def translate(self, slot: int, counts: Mapping[int, int], lexicon: Lexicon) -> None:
         """Choose the most frequent tokens of a lexicon, and move each towards the mean of its translations.
 
-        The moves are cut to rank r; frequent tokens count more.
+        The moves are reduced to rank r, with more weight on frequent tokens.
         """
         self.choose(slot, {int(token): counts[token] for token in np.unique(lexicon.own).tolist()})
         tokens = self.tokens[slot][self.tokens[slot] != _NONE]  # (n,)
@@ -132,7 +132,7 @@ class SlotWordEmbeddings(SlotModule):
 
 def _vectors_of(ids: torch.Tensor, tokens: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     """Return the vectors (..., r) of `ids` (...), given those (N, r) of the rising `tokens` (N,); zeros for others."""
-    tokens = tokens.to(ids.dtype)  # a search is among numbers of one type
+    tokens = tokens.to(ids.dtype)  # `searchsorted` takes one type
     exporting = torch.compiler.is_exporting()  # ONNX has no binary search
     places = (tokens < ids.unsqueeze(-1)).sum(-1) if exporting else torch.searchsorted(tokens, ids)
     places = places.clamp(max=len(tokens) - 1)

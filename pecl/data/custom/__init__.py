@@ -1,1 +1,1 @@
-"""Data of the user's own: folders, tables, sequences in memory."""
+"""The user's own data: tables, folders, sequences in memory."""

@@ -16,7 +16,7 @@ from pecl.files.images import ImageFiles, some_of, to_rgb
 
 @dataclass(frozen=True)
 class RowImages:
-    """Images in a column of rows, read when asked for: Pillow images, or paths of files. `row_of` has their rows."""
+    """Images in a column of rows, read on demand: Pillow images, or paths. `row_of` has the row of each image."""
 
     rows: Sequence[Mapping[str, Any]]
     column: str
@@ -34,7 +34,7 @@ class RowImages:
         return len(self.row_of)
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` in RGB mode; raise DataError as `ImageSource`."""
+        """Return image `index` in RGB mode. Raise DataError if it cannot be read."""
         value = self.rows[self.row_of[index]][self.column]
         if isinstance(value, (str, Path)):
             return ImageFiles((Path(value),)).load(0)
@@ -67,11 +67,11 @@ def from_dataset(
     need: Iterable[str] = (),
     name: str = "in-memory",
 ) -> ParallelCaptions:
-    """Make a data set of rows in memory; a caption column holds a text, or a list of texts about the row's image.
+    """Return a data set from rows in memory; a caption column has a text, or a list of texts, about the row's image.
 
     Args:
         dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
-        language: code of the target language, spelt as in the columns or as pecl spells it (`ja`, `jp`).
+        language: code of the target language, as in the columns or as in pecl (`ja`, `jp`).
         image_column: column of Pillow images or paths; None for text only.
         english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
@@ -80,7 +80,7 @@ def from_dataset(
         name: name of the data set in results.
 
     Raises:
-        DataError: a column is missing, holds something other than texts, or one more than another in some row.
+        DataError: no rows, a missing column, values other than texts, or columns with different numbers of texts.
     """
     if len(dataset) == 0:
         raise DataError("the data set has no rows")

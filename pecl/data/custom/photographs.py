@@ -1,4 +1,4 @@
-"""A bare folder of photographs, of any depth: its files, found without opening one."""
+"""Find the photographs in a folder of any depth, without opening a file."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = (
 
 
 class Stamp(NamedTuple):
-    """The state of a file as its folder lists it. A change of its content or its permissions changes the stamp."""
+    """The state of a file, from the listing of its folder. A change of content or permissions changes the stamp."""
 
     size: int  # bytes
     mtime_ns: int  # last change of the content; any program can set it
@@ -24,12 +24,12 @@ class Stamp(NamedTuple):
     inode: int
 
 
-NO_STAMP = Stamp(0, 0, 0, 0)  # stamp of a file that cannot be looked at
+NO_STAMP = Stamp(0, 0, 0, 0)  # stamp of a file whose state cannot be read
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A file by its path relative to the folder that was searched, with `/`; a link has the state of its target."""
+    """A file, with its path relative to the searched folder, with `/`; a link has the state of its target."""
 
     name: str
     stamp: Stamp
@@ -37,7 +37,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class PhotographFolder:
-    """The photographs of a folder, sorted by name; and of what could not be looked at below it, the reason by name."""
+    """The photographs of a folder, sorted by name; and, by name, why files or folders in it could not be read."""
 
     root: Path
     photographs: tuple[Photograph, ...]
@@ -51,8 +51,8 @@ class PhotographFolder:
 def find_photographs(folder: str | Path) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
-    A photograph is a file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed over; links
-    to folders are not followed. Raise DataError for a folder that cannot be read.
+    A photograph is a file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are skipped; links to
+    folders are not followed. Raise DataError for a folder that cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():

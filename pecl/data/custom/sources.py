@@ -1,7 +1,7 @@
 """Training text from any number of sources: named sets, tables of two columns, and pairs of aligned files.
 
-`NAME`, `captions.tsv` or `corpus.en.gz=corpus.cs.gz`, joined by commas. Each may have `@WEIGHT`, the share of its pairs
-that is used: .5 draws half of them, the same for all runs; 2 uses all of them twice.
+`NAME`, `captions.tsv` or `corpus.en.gz=corpus.cs.gz`, joined by commas. A source may end in a weight: `@0.5` uses half
+of its pairs, the same in all runs; `@2` uses all of them twice.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 @dataclass(frozen=True)
 class TextSource:
-    """One source of pairs: its name as given, the share of its pairs that is used, and whether it may be missing."""
+    """One source of pairs: its name as given, its weight, and whether it may lack the language (`NAME?`)."""
 
     name: str
     weight: float = 1.0
-    optional: bool = False  # left out for a language that the named set does not have
+    optional: bool = False  # skipped for a language that the named set does not have
 
 
 def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
@@ -63,8 +63,8 @@ def read_source(
 ) -> tuple[Iterator[TextPair], dict[str, Any]]:
     """Return an iterator over the pairs of a source, including empty ones, and its record for results.
 
-    The source's name is a key of `named`, readers of the sets that have a name, or a path. DataError for a file that is
-    missing or wrong may come while the pairs are read.
+    The source's name is a key of `named`, the readers of the named sets, or a path. Raise DataError for a missing or
+    wrong file, perhaps only while the pairs are read.
     """
     if source.name in named:
         captions = named[source.name]()
@@ -105,8 +105,8 @@ def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: boo
             yield (other, one) if english_first else (one, other)
     if counts[0] != counts[1]:
         raise DataError(
-            f"text: {names[0]} has {counts[0]} lines and {names[1]} has {counts[1]}: aligned files must have one line "
-            "for each of the other's"
+            f"text: {names[0]} has {counts[0]} lines and {names[1]} has {counts[1]}: aligned files must have the same "
+            "number of lines"
         )
 
 
@@ -120,7 +120,7 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
             # a line of JSONL may add a column; other kinds name all columns at once
             names = _columns(path, table, language, missing=kind == ".jsonl")
         pair = fields.get(names[0], ""), fields.get(names[1], "")
-        if kind == ".tsv" and any("\n" in text for text in pair):  # a mark that was not meant to open a field
+        if kind == ".tsv" and any("\n" in text for text in pair):  # a quotation mark that was not meant to open a field
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
         yield pair
     _refuse_problems(path, table)
@@ -133,7 +133,7 @@ def _refuse_problems(path: Path, table: CaptionTable) -> None:
 
 
 def _columns(path: Path, table: CaptionTable, language: str, missing: bool = False) -> tuple[str, str]:
-    """Return the names of the two columns of a table, target and English; `missing` says whether one may be."""
+    """Return the names of a table's columns of target and English captions; `missing` allows them to be missing."""
     names = find_code(language, table.columns), find_code("en", table.columns)
     for code, name in zip((language, "en"), names, strict=True):
         if len(found := find_codes(code, table.columns)) > 1:
@@ -148,7 +148,7 @@ def _columns(path: Path, table: CaptionTable, language: str, missing: bool = Fal
 
 
 def weighted(indices: np.ndarray, source: TextSource) -> np.ndarray:
-    """Select the share of a source's pairs, with the indices `indices` (N,), by its weight; whole copies first."""
+    """Return those of a source's `indices` (N,) that its weight selects, (M,): whole copies, then part of another."""
     copies, rest = divmod(source.weight, 1)
     count = round(rest * len(indices))
     whole = np.tile(indices, int(copies))

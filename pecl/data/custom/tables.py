@@ -1,11 +1,11 @@
-"""Data of the user's: a table of image paths and captions (for rows in memory, see `in_memory`).
+"""The user's own data: a table of image paths and captions (for rows in memory, see `in_memory`).
 
 A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: one for each
 target language by its code; `en`, English captions, for the routes that need them; `image`, a path relative to the
 table, unless the set is text only; for routes with machine translations, `en_to_de` and `de_to_en`; and `part`
-(train, val or test), where the set has parts of its own.
+(train, val or test), if the set has parts of its own.
 
-Reading continues after a mistake: every readable line is returned, every other becomes a `Problem` with its number.
+Reading continues after a mistake: every readable line is returned; any other line becomes a `Problem` with its number.
 """
 
 import csv
@@ -57,14 +57,14 @@ class CaptionTable:
 
 
 def read_table(path: Path) -> CaptionTable:
-    """Read a table by its suffix; raise DataError if it is missing, of another suffix, or cannot be read at all."""
+    """Read a table. Raise DataError if it is missing, not a kind of `TABLE_SUFFIXES`, or cannot be read at all."""
     table = CaptionTable()
     table.rows += rows_of(path, table)
     return table
 
 
 def rows_of(path: Path, table: CaptionTable) -> Iterator[TableRow]:
-    """Yield the rows of a table; `table` receives only columns and problems."""
+    """Yield the rows of a table; only its columns and problems are added to `table`."""
     suffix = kind_of(path)
     if suffix == ".parquet":
         with readable(path, TABLE):
@@ -75,7 +75,7 @@ def rows_of(path: Path, table: CaptionTable) -> Iterator[TableRow]:
 
 
 def kind_of(path: Path) -> str:
-    """Return the member of `TABLE_SUFFIXES` that a table has; DataError for another suffix, and for gzipped parquet."""
+    """Return a table's suffix in `TABLE_SUFFIXES`. Raise DataError for another suffix, and for gzipped parquet."""
     suffix = suffix_of(path)
     if suffix not in TABLE_SUFFIXES or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
         raise DataError(f"{path}: {unknown('kind of table', suffix, TABLE_SUFFIXES)}")
@@ -83,12 +83,12 @@ def kind_of(path: Path) -> str:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix of a file in small letters, without `.gz`."""
+    """Return the suffix of a file in lower case, without `.gz`."""
     return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
 def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
-    """Yield the lines; a line outside UTF-8 becomes a problem, and gets replacement characters."""
+    """Yield the lines; a line that is not UTF-8 becomes a problem, and its wrong bytes are replaced."""
     number = 1
     for text, wrong in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else ""):
         if wrong:
@@ -99,7 +99,7 @@ def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
 
 def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> Iterator[TableRow]:
     header = next(lines, "")
-    # Excel separates the columns of a .csv by semicolons where a comma is the decimal mark
+    # Excel separates the columns of a .csv by semicolons if a comma is the decimal mark
     delimiter = "\t" if suffix == ".tsv" else ";" if header.count(";") > header.count(",") else ","
     reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     while True:
@@ -142,7 +142,7 @@ def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]
 
 def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
     try:
-        from pyarrow import parquet  # here, because the other kinds do not need it
+        from pyarrow import parquet  # imported here: the other kinds do not need it
 
         with parquet.ParquetFile(path) as file:
             records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(_ROWS))  # decodes bytes
@@ -161,7 +161,7 @@ def _row(number: int, record: dict[str, Any], table: CaptionTable) -> TableRow:
             row[name] = value.strip()
         elif value is not None:
             table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
-            row[name] = str(value)  # not reported as empty, too
+            row[name] = str(value)  # so that it is not also reported as empty
     return number, row
 
 
@@ -195,11 +195,11 @@ def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[P
 def read_folder(request: DataRequest) -> ParallelCaptions:
     """Read one target language of the table that `request.dataset` names; rows with the same image share it.
 
-    The language may be any that the table has a column for; the column may spell it otherwise (`ja` for `jp`).
+    The language may be any that has a column; the column may have another name of it (`ja` for `jp`).
 
     Raises:
-        DataError: a column is missing, or the table has problems in those that are read: the first is named and the
-            rest counted (`check_captions_file` lists them all).
+        DataError: a column is missing, or the columns that are read have problems: the sentence has the first one and
+            the number of the others (`check_captions_file` lists them all).
     """
     path, language = find_table(request.dataset), request.language
     table = read_table(path)
@@ -236,10 +236,10 @@ def find_columns(
     target: str | None = None,
     others: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Return the columns, of those `there`, that hold the captions and translations of a language, by `COLUMNS`.
+    """Return the columns, out of `there`, of a language's captions and translations, by the names in `COLUMNS`.
 
-    `english` and `target` are the columns of captions if their names are not the languages' codes; `others` must be
-    there, too. DataError names a missing one, in the table or data set `place`.
+    `english` and `target` are the columns of captions if their names are not the languages' codes. Raise DataError,
+    which begins with `place`, if one of these columns or of `others` is missing.
     """
     spelt = find_code(language, there)
     names = translation_names(spelt, need)
@@ -259,7 +259,7 @@ def translation_records(columns: Mapping[str, str]) -> dict[str, dict[str, str]]
 
 
 def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:
-    """Return the column that holds each needed direction of translation; English is its own translation."""
+    """Return the column of each needed direction of translation; English is its own translation."""
     names = {"english_to_target": f"en_to_{language}", "target_to_english": f"{language}_to_en"}
     return {direction: "en" if language == "en" else names[direction] for direction in check_directions(need)}
 

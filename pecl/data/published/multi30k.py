@@ -74,8 +74,8 @@ def _read_training(request: DataRequest, in_pool: bool) -> tuple[ParallelCaption
 def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
     """Return the Flickr ids of the pool: 1,000 of the images `names`, in their order.
 
-    Chosen are those with the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg): a draw
-    that depends on no random generator, and barely on which other images are present.
+    They have the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg): this draw depends on
+    no random generator, and hardly on which other images are present. Raise DataError for fewer than 1,000 images.
     """
     if len(names) < POOL_SIZE:
         raise DataError(
@@ -92,7 +92,7 @@ def present_training_images(data_dir: Path) -> list[str]:
     folder = data_dir / IMAGES_FOLDER
     if not folder.is_dir():
         return []
-    present = {entry.name for entry in os.scandir(folder)}  # one look at the folder instead of 29,000 at its files
+    present = {entry.name for entry in os.scandir(folder)}  # one listing, in place of 29,000 checks of files
     return [name for name in read_captions(split_file(data_dir, "train")) if name in present]
 
 
@@ -102,13 +102,13 @@ def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
 
 
 def pool_images(data_dir: Path) -> set[str]:
-    """Return the file names of the pool's images; none where too few images are there for a pool."""
+    """Return the file names of the pool's images; none if too few images are present for a pool."""
     present = present_training_images(data_dir)
     return {f"{flickr_id}.jpg" for flickr_id in pool_ids(present)} if len(present) >= POOL_SIZE else set()
 
 
 def outside_pool(captions: Sequence[str], data_dir: Path) -> list[str]:
-    """Return those of the training captions that are not of the pool's photographs; all where there is no pool."""
+    """Return the training captions of images outside the pool; all if there is no pool."""
     pool = pool_images(data_dir)
     names = read_captions(split_file(data_dir, "train")) if pool else [""] * len(captions)
     return [caption for caption, name in zip(captions, names, strict=True) if name not in pool]
@@ -120,9 +120,9 @@ def split_file(data_dir: Path, split: str) -> Path:
 
 
 def read_split(request: DataRequest, split: str | None = None) -> tuple[ParallelCaptions, list[str]]:
-    """Return a split of task 1 (by default the one asked for) without images, and each caption's image file name."""
+    """Return a split of task 1 (by default that of the request) without images, and each caption's image file name."""
     split, language, data_dir = split or not_none(request.split, "split"), request.language, request.root
-    if language not in ALL_LANGUAGES:  # the text replaces the pairs of another set
+    if language not in ALL_LANGUAGES:  # possible if the text replaces the pairs of another set
         raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
     if language not in SPLIT_LANGUAGES[split]:
         has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
@@ -141,7 +141,7 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
 
 
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
-    """Read the splits train, val and the test split asked for, one after the other; `part` tells them apart.
+    """Read the splits train, val and the requested test split, one after the other; `part` has each caption's part.
 
     Translations that are needed must be there for every part.
     """

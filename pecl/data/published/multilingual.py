@@ -52,9 +52,9 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
     """Read all captions of one language; an image has about two, one per row.
 
-    Row k of an image has its k-th caption in the target language next to its k-th in English, or, where that has
-    fewer, one from the beginning again: both describe the image, neither translates the other. Images
-    without a caption in the language are left out, and `provenance["without_caption"]` counts them.
+    Row k of an image has its k-th caption in the target language and its k-th in English; if English has fewer, these
+    are repeated from the first. Both describe the image, but neither translates the other. Images without a caption in
+    the language are left out, and `provenance["without_caption"]` counts them.
     """
     folder, code = request.root / "xm3600", OWNERS_CODES["xm3600"][request.language]
     path, without = folder / "captions.jsonl", 0
@@ -95,7 +95,7 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
 
 
 def _read_json_lines(path: Path, take: Callable[[dict[str, Any]], T]) -> list[T]:
-    """Return what `take` finds in the object of each line of a JSONL file; blank lines are passed over."""
+    """Return `take(object)` for each line of a JSONL file; blank lines are skipped."""
     found: list[T] = []
     for number, line in enumerate(stripped_lines(path), 1):
         try:

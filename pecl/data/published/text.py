@@ -4,15 +4,15 @@ Flickr30k-200 and XTD200 are English captions that NLLB translated into 201 lang
 `data/flickr30k-200` as `flickr30k200`, `data/xtd200` as `xtd200`): `<FLORES code>.txt`, one caption per line, and a
 file with the images' file names. Flickr30k-200 is text to train on; its images are those of Multi30K's
 test_2016_flickr: do not report results on that split after training on this text. XTD200 has, line by line, the
-captions of XTD10; nothing is trained on it. There queries in a language are searched among the English captions.
+captions of XTD10, and is only for tests: queries in a language retrieve English captions.
 
 People translated the others. SIB-200 (dadelani/sib-200 as `sib200`): `data/annotated/<FLORES code>/<split>.tsv`,
 sentences of Wikinews, Wikibooks and Wikivoyage, joined by `index_id`. NTREX-128 (MicrosoftTranslator/NTREX as `ntrex`):
 sentences of news in `NTREX-128/newstest2019-ref.<code>.txt`, line by line with `newstest2019-src.eng.txt`. Seed
 (openlanguagedata/seed as `seed`): sentences of Wikipedia in `seed/<FLORES code>`, line by line with `eng_Latn`. GATITOS
 (google-research/url-nlp as `gatitos`): words and short phrases in `gatitos/en_<code>.tsv`, several lines for several
-translations. SIB-200 has published splits. The others have none: lines of NTREX and Seed are split by their place,
-entries of GATITOS by a hash of the English one. Training text is the split `train`.
+translations. SIB-200 has published splits. The others have none: lines of NTREX and Seed are split by their number,
+entries of GATITOS by a hash of the English entry. Training text is the split `train`.
 
 Emoji are names and keywords of pictographs in 111 languages, the annotations of Unicode CLDR. Layout
 (`cldr-json/cldr-annotations-full/annotations` of unicode-org/cldr-json as `emoji`): `<locale>/annotations.json`.
@@ -45,9 +45,9 @@ _FIRST_PICTOGRAPH = "\u2600"  # below it: punctuation, arrows and mathematics
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     """Read the English captions and their machine translations; `english_to_target` is `target` itself here.
 
-    One trains on this text and tests on the pool `multi30k-1k`: captions of the pool's images, where there are
-    any, are left out. `provenance["excluded"]` says how many were, and `provenance["multi30k_overlap"]` how many of the
-    rest are of images in each of Multi30K's splits, where Multi30K is in the data directory.
+    This text is for training, and the pool `multi30k-1k` for tests, so captions of the pool's images are left out if
+    that data set is present. `provenance["excluded"]` has their number. `provenance["multi30k_overlap"]` has the number
+    of remaining images in each split of Multi30K, if Multi30K is in the data directory.
     """
     captions, names = _read_nllb(request, "filenames.txt")
     left_out = multi30k.pool_images(request.root)
@@ -111,8 +111,8 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
     """Read the entries of a split; in `test` each English entry has its first translation only.
 
     Translators left annotations, such as "pike (verb)" and "pike (verb) which means a fish". Brackets at the beginning
-    are left out, and others with what is behind them. `provenance["annotations"]` counts these entries, and
-    `provenance["dropped"]` those of which nothing is left.
+    are removed, and other brackets together with the text after them. `provenance["annotations"]` counts these entries,
+    and `provenance["dropped"]` those that become empty.
     """
     path = request.root / "gatitos" / "gatitos" / f"en_{OWNERS_CODES['gatitos'][request.language]}.tsv"
     split, counts = request.split or SPLITS[0], {"annotations": 0, "dropped": 0}
@@ -162,8 +162,8 @@ def _by_people(
 def read_emoji(request: DataRequest) -> ParallelCaptions:
     """Read names and keywords in one language and in English, in the order of the English file.
 
-    A pictograph gives up to two pairs: its names, and its keywords joined by commas. What is missing in a language, or
-    is the same as in English, is left out. Arabic dialects have those of Standard Arabic.
+    A pictograph gives up to two pairs: its names, and its keywords joined by commas. A pair is left out if it is
+    missing in the language or equal to English. Arabic dialects have the pairs of Standard Arabic.
     """
     if request.need:
         raise DataError(f"emoji has no machine translations ({request.need[0]}): it is text to train on, as in --text")

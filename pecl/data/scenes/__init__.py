@@ -3,11 +3,11 @@
 Each picture shows one or two groups of things, with their numbers and colours, a place and its weather, and the
 relation of the groups. It has two independent phrasings in every language and a machine translation both ways with
 plausible mistakes, so every route of the library can be trained and tested on it. `scenes.json.bz2` holds scenes and
-captions, as `scripts/make_scenes.py` wrote them; pictures are drawn when they are asked for.
+captions, as `scripts/make_scenes.py` wrote them; pictures are drawn on demand.
 
 Pillow draws a scene: a background for the place, the groups upon it, the weather over all. Everything is drawn at twice
-the size and reduced, so edges are smooth. Details that no caption tells (places, shades, textures, mirror images) come
-from the scene's key, so that scenes of equal content differ as photographs would.
+the size and reduced, so edges are smooth. Details that no caption mentions (places, shades, textures, mirror images)
+come from the scene's key, so that scenes of equal content differ as photographs would.
 """
 
 import bz2
@@ -27,7 +27,7 @@ from pecl.errors import DataError
 from pecl.files import parse_json, read_regular, sha256_json
 from pecl.files.images import some_of
 
-GENERATOR_VERSION = "1"  # raised with every change of pictures or captions: cached embeddings depend on it
+GENERATOR_VERSION = "1"  # increased with every change of pictures or captions: cached embeddings depend on it
 TABLE = Path(__file__).with_name("scenes.json.bz2")
 IMAGE_SIZE = 224  # pixels, width and height
 _CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
@@ -48,7 +48,7 @@ PALETTE: dict[str, Colour] = {
     "cream": (244, 232, 208),
 }
 
-# The colours that captions speak of.
+# The colours that captions mention.
 COLOURS: dict[str, Colour] = {
     "red": (222, 38, 44),
     "blue": (36, 92, 222),
@@ -71,7 +71,7 @@ _FRONT, _BACK = (0.08, 0.6, 0.92, 0.99), (0.08, 0.26, 0.92, 0.62)
 _ABOVE, _BELOW = (0.06, 0.02, 0.94, 0.44), (0.06, 0.5, 0.94, 0.97)
 _FILL = {"small": 0.5, None: 0.92, "big": 1.2}  # share of its cell that a thing fills
 _LARGEST = 0.56  # share of the image
-# How large a thing is drawn, relative to its room: iconic, not to scale.
+# The size of a thing relative to its cell: iconic, not to scale.
 _SCALES: dict[str, float] = {"house": 1.15, "tree": 1.2, "bus": 1.15, "ball": 0.75, "flower": 0.9, "mushroom": 0.85}
 
 Shape = tuple[str, str, list[float]]  # shape, colour, numbers
@@ -79,7 +79,7 @@ Shape = tuple[str, str, list[float]]  # shape, colour, numbers
 
 @dataclass(frozen=True)
 class SceneImages:
-    """Pictures drawn when asked for, 224 x 224 pixels, RGB; `ids` are like `scene-0-12` (seed 0, index 12)."""
+    """Pictures drawn on demand, 224 x 224 pixels, RGB; `ids` are like `scene-0-12` (seed 0, index 12)."""
 
     scenes: tuple[Scene, ...]
 
@@ -95,11 +95,11 @@ class SceneImages:
         return len(self.scenes)
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return picture `index`: the same pixels each time, so that nothing is compared with `expected`."""
+        """Return picture `index`: the same pixels each time, so `expected` is not compared."""
         return draw_scene(self.scenes[index])
 
     def fingerprint(self, index: int) -> str:
-        """Return a hash of the scene's description and the generator's version; nothing is drawn for it."""
+        """Return a hash of the scene's description and the generator's version, without drawing it."""
         return sha256_json([GENERATOR_VERSION, asdict(self.scenes[index])])
 
     def subset(self, indices: Sequence[int]) -> "SceneImages":
@@ -176,7 +176,7 @@ class Spot:
 
 
 def arrange(scene: Scene, canvas: int, dice: Dice) -> list[Spot]:
-    """Return every thing of the scene on a canvas of that many pixels a side, from the back to the front."""
+    """Return every thing of the scene on a canvas of `canvas` x `canvas` pixels, from the back to the front."""
     regions = _regions(scene, dice)
     groups = [group for group in (scene.first, scene.second) if group]
     spots = [spot for group, region in zip(groups, regions, strict=True) for spot in _grid(group, region, canvas, dice)]
@@ -240,7 +240,7 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
 def _read_sprites() -> dict[str, list[Shape]]:
     """Return the shapes of each thing on a unit square (x to the right, y down, standing on y = 1).
 
-    A thing has its name on a line of `sprites.txt`; each line below it is `shape colour numbers`: `oval` and `box` x0
+    In `sprites.txt`, a line has the name of a thing; each line below it is `shape colour numbers`: `oval` and `box` x0
     y0 x1 y1; `pie` x0 y0 x1 y1 from to (degrees, clockwise from three o'clock); `ring` width x0 y0 x1 y1; `line` width
     x y x y ...; `poly` x y x y ... Colours are `main`, `light` and `dark` (shades of the thing's own colour) or a name
     of `PALETTE`.

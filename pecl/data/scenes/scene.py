@@ -1,8 +1,8 @@
 """The content of a scene; `Dice`, the source of its random choices, keyed by text; and its background and weather.
 
-A painter of a place draws the ground below the horizon and everything above it. It draws on `land` and marks in `mask`
-(255) where the land hides the sky; below the horizon that is done. `side` is the picture's width and height and
-`horizon` a row of it, in pixels.
+A painter of a place draws the ground below the horizon and everything above it. It draws on `land`, and sets `mask` to
+255 where the land hides the sky; below the horizon the mask is set already. `side` is the picture's width and height
+and `horizon` a row of it, in pixels.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _WEATHERS: dict[str, tuple[Colour, Colour, Colour]] = {
 class Dice:
     """Random choices from a text key, the same on every platform and Python version.
 
-    Only `random.Random.random()` is used: it is the one method whose sequence Python promises to keep.
+    Only `random.Random.random()` is used: it is the only method whose sequence Python promises to keep.
     """
 
     def __init__(self, *key: object) -> None:
@@ -53,7 +53,7 @@ class Dice:
 
 @dataclass(frozen=True)
 class AnimalGroup:
-    """One to five equal things. `size` is `small`, `big` or None (ordinary, never spoken of)."""
+    """One to five equal things. `size` is `small`, `big` or None (ordinary, not mentioned in captions)."""
 
     kind: str
     count: int
@@ -65,7 +65,7 @@ class AnimalGroup:
 class Scene:
     """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
 
-    `key` names the scene ("seed/index") and determines details that no caption tells: exact places, shades, textures.
+    `key` names the scene ("seed/index") and determines details that no caption mentions: places, shades, textures.
     """
 
     place: str

@@ -43,7 +43,7 @@ class TranslationConfig:
 
 
 class Translator:
-    """Translates sentences in one direction; `identity` has all that determines a translation, for caches and records.
+    """Translates sentences in one direction. `identity` has everything that determines a translation, for records.
 
     Raise WeightsError for a model that cannot be used, and ConfigError for a direction that it lacks.
     """
@@ -96,7 +96,7 @@ def _fixed_revision(config: TranslationConfig) -> str:
         return "sha256:" + sha256_json({path.name: sha256_file(path) for path in files})
     try:
         file = not_none(cached_file(config.model, "config.json", revision=config.revision), "config.json")
-        return Path(file).parent.name  # its snapshot's
+        return Path(file).parent.name  # the folder of a snapshot is named by its commit
     except (OSError, ValueError) as error:
         raise WeightsError(_cannot_load(config, error)) from error
 
@@ -129,7 +129,7 @@ def _cannot_load(config: TranslationConfig, error: Exception) -> str:
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    """Settings with which a model of a family translates in one direction."""
+    """Settings of one family of models for one direction."""
 
     family: str
     prefix: str = ""  # text to put before every sentence

@@ -1,4 +1,4 @@
-"""Make the machine translations that a data set lacks, laid out as the released ones, each with its record."""
+"""Make the machine translations that a data set lacks, in the release's layout, each with its record."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def file_job(path: str | Path, source: str, target: str, output: str | Path) -> 
 
 
 def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = False) -> dict[str, Any] | None:
-    """Return the record of the job's output if it was made before with this model, None if it is still to be made.
+    """Return the record of the job's output if it was made before with this model, None if it does not exist yet.
 
-    Another file in its place is an error, unless `overwrite`.
+    Raise DataError for another file in its place, unless `overwrite`.
     """
     if not job.output.exists():
         return None
@@ -121,10 +121,10 @@ def translate_job(job: TranslationJob, translator: Translator, batch_size: int =
 def translate(sentences: Sequence[str], translator: Translator, partial_file: Path, batch_size: int = 16) -> list[str]:
     """Return the translation of each sentence; equal sentences are translated once.
 
-    Every batch is appended to `partial_file` as lines, so that a killed run resumes behind its last whole batch. Raise
+    Every batch is appended to `partial_file` as lines, so that a killed run resumes after its last whole batch. Raise
     DataError if a sentence is too long for the model, before any is translated, or a translation is empty.
     """
-    # Little padding; the longest first, should memory run out
+    # By length, for little padding; the longest first, so that memory runs out at once or never
     distinct = sorted(dict.fromkeys(sentences), key=translator.length, reverse=True)
     head = sha256_json([translator.identity, distinct, batch_size])
     lines = partial_file.read_text("utf-8", "replace").split("\n")[:-1] if partial_file.exists() else []

@@ -1,4 +1,4 @@
 """Towers from their checkpoints.
 
-Whatever is missing, cut short, damaged or made for something else raises a `WeightsError`, one sentence that names it.
+A file that is missing, cut short, damaged or made for something else raises a `WeightsError`, a sentence that names it.
 """

@@ -11,11 +11,11 @@ content is not checked again. All numbers are little-endian:
 - Q4 block of 32 weights: f16 d, 16 bytes; their low nibbles are weights 0-15, their high nibbles weights 16-31;
   weight = (nibble - 8)·d.
 
-The tokenizer's normalisation is the table of the file, which is NFKC but for 119 characters, so NFKC does the work,
-after the characters that the table drops or reads as a space, and around the one that it keeps although NFKC would not
-("～"). Two things go beyond the table's single characters, both as in SentencePiece's own normaliser: NFKC also
-composes decomposed accents and Hangul, and reads compatibility characters that are younger than the table (none is a
-piece).
+The tokenizer normalises text as the table of the file does. The table equals NFKC except for 119 characters, so pecl
+runs NFKC. Before it, characters that the table drops or reads as a space are replaced, and "～", which the table keeps
+and NFKC would change, is hidden. NFKC does two things that the table does not, both as in SentencePiece's own
+normaliser: it composes decomposed accents and Hangul, and changes compatibility characters that are younger than the
+table (none is a piece).
 """
 
 import mmap
@@ -60,7 +60,7 @@ LAYER_MODULES = {
     "oln": "output.LayerNorm",
 }
 
-# Letters that the vocabulary lacks, such as Tibetan and Tifinagh, and the text that is read for each: without it, whole
+# Letters that the vocabulary lacks, such as Tibetan and Tifinagh, and the replacement of each: without it, whole
 # texts would be unknown pieces. `scripts/make_letters.py` writes the file.
 LETTERS = Path(__file__).with_name("letters.json")
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
@@ -82,7 +82,7 @@ def read_e5(path: Path) -> E5File:
     """Read an E5S1 file, except for its tensors."""
     with open_regular(path) as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    content.seek(8)  # behind magic and version
+    content.seek(8)  # after magic and version
     hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = _unpack(content, "7ifi")
     config = BertSettings(vocabulary, hidden, layers, heads, feed_forward, positions, types, epsilon)
     count, *ids, blob_size = _unpack(content, "5iQ")
@@ -99,19 +99,19 @@ def read_e5(path: Path) -> E5File:
 
 
 def _unpack(content: mmap.mmap, layout: str) -> tuple:
-    """Read the next numbers, of a `struct` layout."""
+    """Read the next numbers, in the format `layout` of `struct`."""
     return struct.unpack("<" + layout, content.read(struct.calcsize("<" + layout)))
 
 
 def _array(content: mmap.mmap, dtype: str | np.dtype, count: int) -> np.ndarray:
-    """Step over the next numbers and return a view (count,) of them."""
+    """Return a view (count,) of the next numbers, and move past them."""
     view = np.frombuffer(content, dtype, count, content.tell())
     content.seek(view.nbytes, 1)
     return view
 
 
 def build_bert(config: BertSettings, tensors: dict[str, torch.Tensor]) -> Bert:
-    """Return the encoder of a file in evaluation mode; it holds the tensors themselves."""
+    """Return the encoder of a file in evaluation mode; it shares the memory of `tensors`."""
     with torch.device("meta"):  # only shapes: random weights for 118 M parameters would only be overwritten
         model = Bert(config)
     model.load_state_dict(tensors, assign=True)
@@ -133,7 +133,7 @@ def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
 
 
 def _read_tensors(content: mmap.mmap, directory: int, config: BertSettings) -> dict[str, torch.Tensor]:
-    """Read every tensor of the directory at that place under its name and in its shape in `Bert`."""
+    """Read every tensor of the directory at the offset `directory`, with its name and shape in `Bert`."""
     with torch.device("meta"):
         shapes = {name: t.shape for name, t in Bert(config).state_dict().items()}
     names = EMBEDDING_NAMES | {
@@ -157,7 +157,7 @@ def _read_tensors(content: mmap.mmap, directory: int, config: BertSettings) -> d
 
 
 class E5Tokenizer:
-    """Texts to token ids, with the calls of transformers' tokenizers that a text tower makes."""
+    """A tokenizer with those methods of transformers' tokenizers that a text tower calls."""
 
     def __init__(self, tokenizer: Tokenizer, special: dict[str, str]) -> None:
         self.backend_tokenizer = tokenizer
@@ -173,7 +173,7 @@ class E5Tokenizer:
         max_length: int | None = None,
         verbose: bool = True,
     ) -> dict[str, Any]:
-        """Return the `input_ids` of one text, or those of each of several."""
+        """Return `input_ids`: the token ids of one text, or a list of those of each text."""
         if truncation and max_length is not None:
             self.backend_tokenizer.enable_truncation(max_length)
         else:
@@ -213,12 +213,12 @@ def build_tokenizer(file: E5File) -> E5Tokenizer:
         pair=f"{special['bos']} $A {special['eos']} {special['eos']} $B {special['eos']}",
         special_tokens=[(special[role], ids[role]) for role in ("bos", "eos")],
     )
-    tokenizer.add_special_tokens([*special.values()])  # which then are no words of a text, as in transformers
+    tokenizer.add_special_tokens([*special.values()])  # so their text in a caption is one token, as in transformers
     return E5Tokenizer(tokenizer, special)
 
 
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
-    """Return the normaliser of a table from characters to text; see the head of this file."""
+    """Return the normaliser of a table from characters to text; see the docstring of this module."""
     changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
     read_as = {text: "".join(c for c, own in changed.items() if own == text) for text in ("", " ")}
     steps = [

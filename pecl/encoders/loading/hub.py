@@ -1,4 +1,4 @@
-"""From a model's name to the folder of its files: a local folder as it is, a hub id downloaded once and cached.
+"""Find the folder of a model's files by its name: a local folder, or a hub id, which is downloaded once and cached.
 
 `id@revision` is one state of a model: a commit, which never changes, or a tag or branch, which its owner can move.
 """
@@ -34,8 +34,8 @@ from pecl.files.digests import is_sha256, sha256_file
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 5.0  # a hub that does not answer within this is taken as unreachable
-LARGE = 16 << 20  # bytes; larger files go on where an earlier download was interrupted
+TIMEOUT_SECONDS = 5.0  # a hub that does not answer in this time counts as unreachable
+LARGE = 16 << 20  # bytes; larger files resume an interrupted download
 CONFIG_FILES = ("config.json", "modules.json", "open_clip_config.json")
 OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "flax", "tf"})  # folders of no use to torch
 SETTINGS = re.compile(r".*\.(json|txt|model)|projection\.safetensors")
@@ -44,17 +44,17 @@ OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("
 
 
 def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> Path:
-    """Return the folder of a model's files, by a local folder, or `id` or `id@revision` on the model hub.
+    """Return the folder of a model's files, given a local folder, or `id` or `id@revision` on the model hub.
 
-    Errors name `option`, by which a user gives a local folder, and suggest the nearest of the towers in `PAIRS`.
-    Without `weights`, the settings alone are fetched.
+    Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does not exist or cannot
+    be fetched. The sentence names `option`, which takes a local folder, and suggests the nearest tower in `PAIRS`.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return folder
     name = str(name_or_path)
     if folder.exists() or name.startswith((".", "~", "/")) or name.count("/") > 1:
-        raise WeightsError(f"there is no folder {name}: expected that of a checkpoint ({option})")
+        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint ({option})")
     repo_id, _, revision = name.partition("@")
     try:
         return _fetch(repo_id, revision or None, weights)
@@ -65,7 +65,7 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
         cached = next((Path(path).parent for path in found if isinstance(path, str)), None)
         if cached is None:
             raise WeightsError(explain(error, name, is_tower=weights)) from error
-        if not constants.HF_HUB_OFFLINE:  # which asks for the copy
+        if not constants.HF_HUB_OFFLINE:  # a user who sets it expects the copy
             _warn_once(f"cannot ask {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
         return cached
 
@@ -89,7 +89,7 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
 
 
 def recommended_profile() -> str:
-    """Return `siglip2-b16` where its towers are in the cache or the model hub offers them, and else `mini`."""
+    """Return `siglip2-b16` if its towers are cached or the model hub offers them, else `mini`."""
     pair = PAIRS[RECOMMENDED]
     if is_cached(pair):
         return RECOMMENDED
@@ -124,14 +124,14 @@ def _fetch(repo_id: str, revision: str | None, weights: bool) -> Path:
 
 
 def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
-    """Fetch the content of a large file into the cache, from where an interrupted download of it ended.
+    """Fetch a large file into the hub's cache; resume an interrupted download.
 
-    `snapshot_download`, which finds it there, would begin each file again after a kill.
+    `snapshot_download` then finds it there. By itself it would begin each file again after a kill.
     """
     url = hf_hub_url(repo_id, name, revision=commit)
     about = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
     if about.etag is None:
-        return  # a hub that names no content: `snapshot_download` says so
+        return  # the hub gives no checksum: `snapshot_download` raises an error
     folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="model"), "blobs")
     folder.mkdir(parents=True, exist_ok=True)
     content, part = folder / about.etag, folder / f"{about.etag}.part"

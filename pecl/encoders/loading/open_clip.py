@@ -1,12 +1,12 @@
 """Towers of open_clip, an optional dependency (extra `openclip`).
 
-A tower is named `open_clip:<model>/<weights>`, or is a folder with `open_clip_config.json`, which a text tower needs no
-open_clip for. Of a text tower only the text half is read from the file of weights. Towers of open_clip around a
-transformers encoder, such as XLM-R with a head of two layers, keep the names of the encoder behind `text.transformer.`.
+A tower is named `open_clip:<model>/<weights>`, or is a folder with `open_clip_config.json`. A text tower in a folder
+loads without open_clip. For a text tower only the text half of the weights is read. In towers of open_clip around a
+transformers encoder, such as XLM-R with a head of two layers, the encoder's own names follow `text.transformer.`.
 
-The names of weights of open_clip's own text transformer stand against those of transformers' encoders of SigLIP and
-MetaCLIP 2. open_clip fuses the projections of query, key and value in one matrix (3d, d). They are split here, and
-joined on the way back. A projection of CLIP's kind is a matrix (d, D), the transpose of a linear layer's weight.
+The weights of open_clip's own text transformer are renamed to those of transformers' SigLIP and MetaCLIP 2. open_clip
+fuses the projections of query, key and value in one matrix (3d, d), which is split on reading and joined on writing.
+A projection of CLIP's kind is a matrix (d, D), the transpose of a linear layer's weight.
 """
 
 import re
@@ -29,8 +29,8 @@ PREFIX = "open_clip:"
 _PINNED = re.compile(r"(.+)@([0-9a-f]{64})")  # weights, and the SHA-256 that their file must have
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-LENGTH = 77  # tokens, where the config of a model does not say
-# Parts of open_clip's names, and of transformers' in their place; {} stands for q, k and v
+LENGTH = 77  # tokens, if the config of a model does not say
+# Parts of open_clip's names, and their replacements in transformers' names; {} stands for q, k and v
 _RENAMED = (
     ("token_embedding.", "embeddings.token_embedding."),
     ("positional_embedding", "embeddings.position_embedding.weight"),
@@ -43,9 +43,9 @@ _RENAMED = (
     (".mlp.c_fc.", ".mlp.fc1."),
     (".mlp.c_proj.", ".mlp.fc2."),
 )
-_TEXT = tuple(theirs for theirs, _ in _RENAMED if not theirs.startswith("."))  # beginnings of the text half's names
+_TEXT = tuple(theirs for theirs, _ in _RENAMED if not theirs.startswith("."))  # prefixes of the text half's names
 _PROJECTION = "text_projection"
-# Settings of open_clip that change the computation, with the values under which it is transformers' encoder
+# Settings of open_clip that change the computation, with the values for which it equals transformers' encoder
 _PLAIN: dict[str, Any] = {
     "ls_init_value": None,
     "embed_cls": False,
@@ -63,9 +63,9 @@ _PLAIN: dict[str, Any] = {
 def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEncoder:
     """Load the image half of an open_clip model as the tower `name`, with that model's own preprocessing.
 
-    The model is a name of `open_clip.list_models()`, or `local-dir:<folder>`, which holds its weights. Otherwise
-    `pretrained` names the weights, or the path of their file. `<weights>@<SHA-256>` has the file checked before it is
-    read, since open_clip's table and the model hub decide which file a name means.
+    `model` is a name in `open_clip.list_models()`, with `pretrained`, the name of its weights or the path of their
+    file; or `local-dir:<folder>`, whose folder holds the weights. `<weights>@<SHA-256>` checks the file before it is
+    read, since open_clip's table and the model hub can change the file behind a name. Raise WeightsError.
     """
     with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         if checksum is not None:
@@ -79,7 +79,7 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
 
 @contextmanager
 def _loading(name: str, model: str, pretrained: str | None) -> Iterator[tuple[Any, Any, str | None]]:
-    """Yield open_clip, the weights that `pretrained` names, which there are, and the SHA-256 that they must have."""
+    """Yield open_clip, the weights that `pretrained` names, after a check of the name, and their expected SHA-256."""
     try:
         import open_clip
     except ImportError as error:
@@ -97,7 +97,7 @@ def _loading(name: str, model: str, pretrained: str | None) -> Iterator[tuple[An
         yield open_clip, weights, checksum
     except WeightsError:
         raise
-    except Exception as error:  # open_clip lets through whatever its download and torch raise
+    except Exception as error:  # open_clip passes on any error of its download and of torch
         remedy = f"{PREFIX}{model}/PATH names a local file of weights"
         raise WeightsError(f"open_clip cannot load {name}: {first_line(error)}; {remedy}") from error
 
@@ -108,7 +108,7 @@ def _weights_file(open_clip: Any, model: str, weights: str, checksum: str | None
     if "/" not in weights:
         path = open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, weights))
     if checksum is not None and (found := sha256_file(path)) != checksum:
-        raise WeightsError(f"the weights {path} have the SHA-256 {found}, expected {checksum}: they are others")
+        raise WeightsError(f"the weights {path} have the SHA-256 {found}, expected {checksum}: this is another file")
     return Path(path)
 
 
@@ -130,19 +130,19 @@ class OpenClipText(NamedTuple):
 
 
 def is_open_clip(folder: Path) -> bool:
-    """Return whether a folder is in open_clip's form."""
+    """Return whether a folder is in open_clip's format."""
     return (folder / CONFIG_FILE).exists() and any((folder / name).exists() for name in WEIGHT_FILES)
 
 
 def read_folder(folder: Path) -> OpenClipText:
-    """Read the text half of a folder in open_clip's form, which holds the tokenizer as well."""
+    """Read the text half of a folder in open_clip's format, which also holds the tokenizer."""
     document = read_json(folder / CONFIG_FILE)
     source = next(folder / name for name in WEIGHT_FILES if (folder / name).exists())
     return _read(source, document.get("model_cfg", document), folder)
 
 
 def read_named(name: str) -> OpenClipText:
-    """Read the text half of `open_clip:<model>/<weights>`, whose file is fetched if need be; see `load_image`."""
+    """Read the text half of `open_clip:<model>/<weights>`, whose file is fetched if needed; see `load_image`."""
     model, _, pretrained = name.removeprefix(PREFIX).partition("/")
     with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         config, source = open_clip.get_model_config(model), _weights_file(open_clip, model, weights, checksum)
@@ -185,7 +185,7 @@ def from_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | None, bias: torch.Tensor | None) -> dict:
     """Return the weights of a text half under open_clip's names: the reverse of `from_open_clip`.
 
-    The head has the `weight` (D, d), None without one, and the `bias` (D,), None for CLIP's matrix.
+    `weight` (D, d) and `bias` (D,) are the head's: both None without a head; the bias None for CLIP's matrix.
     """
     found: dict[str, torch.Tensor] = {}
     for name, tensor in backbone.items():

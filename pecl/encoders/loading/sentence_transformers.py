@@ -20,7 +20,7 @@ from pecl.encoders.loading.weights import check_names, read_json, read_state_dic
 from pecl.errors import WeightsError, unknown
 from pecl.files import load_json
 
-# The names by which pooling's older settings spelled the modes, one flag each.
+# Older settings of a Pooling have one flag per mode.
 POOLING_FLAGS = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
@@ -29,7 +29,7 @@ POOLING_FLAGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
-# Settings of a Normalize that an export of pecl put behind the tower; it is not part of the tower
+# Settings of the Normalize that an export of pecl appends; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
 CLEAN = "pecl_clean"  # name of a tower's cleaning of texts, in the file of prompts
 # The activations of dense layers by the names of their classes
@@ -45,15 +45,15 @@ class Normalize(nn.Module):
 
 
 def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]:
-    """Return the encoder's folder in that of a sentence-transformers model, and what is put around the encoder.
+    """Return the folder of a sentence-transformers model's encoder, and the tower's arguments in the model's files.
 
-    That are arguments of the tower; pooling and head, or `clean`, are absent where the encoder's checkpoint has them.
+    `pooling` and `head`, or `clean`, are left out if the encoder's own checkpoint has them.
     """
     modules = _modules(folder)
     encoder = modules[0][1]
     pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
     settings_file = encoder / "sentence_bert_config.json"
-    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
+    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # unlike `Path.exists`, raises nothing
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prompts = folder / "config_sentence_transformers.json"
@@ -91,7 +91,7 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> list[tuple[str, Path]]:
-    """Return class names, and folders next to `path`, of the modules that a file lists."""
+    """Return the class name and folder of each module that the file `path` lists; folders are relative to it."""
     try:
         return [(kind.split(".")[-1], path.parent / place) for kind, place in entries_of(load_json(path))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -112,10 +112,10 @@ def _pooling(path: Path, text_prefix: str) -> str:
 def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> nn.Module | None:
     layers: list[nn.Module] = []
     for name, path in modules:
-        settings = path / "config.json"  # folders of others may have none for a Normalize
+        settings = path / "config.json"  # other tools may write none for a Normalize
         if name == "Dense":
             activation = str(read_json(settings).get("activation_function", "torch.nn.Tanh")).split(".")[-1]
-            if activation not in ACTIVATION_LAYERS:  # Tanh is the library's own
+            if activation not in ACTIVATION_LAYERS:  # the library's default is Tanh
                 raise WeightsError(f"{settings}: {unknown('activation_function', activation, ACTIVATION_LAYERS)}")
             state = read_state_dict(path)
             check_names((), state.keys() - {"linear.weight", "linear.bias"}, path, "Dense")

@@ -1,14 +1,14 @@
 """Text towers from checkpoints: M-CLIP, sentence-transformers, open_clip and plain transformers encoders.
 
-A checkpoint is fetched once and is all that is needed: an M-CLIP tower is built from its config, not from the base
-model that the config names. The files of a folder tell its kind: `modules.json` is sentence-transformers,
-`open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
+A checkpoint is fetched once, and nothing else is needed: an M-CLIP tower is built from its config, not from the base
+model that the config names. The files of a folder show its kind: `modules.json` is sentence-transformers,
+`open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder with mean pooling.
 
-With the shapes of published towers, and of the encoders that checkpoints of M-CLIP and open_clip only name, these load
-without their base model, and a dry run needs no checkpoint at all. Source: the `config.json` of each, and open_clip's
-table of models. `shapes.json` has of each encoder the fields of its config, and of each tower its encoder, the `width`
-of the embeddings (null without a layer behind the pooling), whether that layer `has_bias`, and the width `between` the
-two layers of a head of two.
+`shapes.json` has the shapes of published towers, and of encoders that checkpoints of M-CLIP and open_clip only name.
+These checkpoints load without their base model, and a dry run needs no checkpoint. Sources: the `config.json` of each,
+and open_clip's table of models. An encoder has the fields of its config. A tower has its `encoder`, the `width` of the
+embeddings (null without a layer after the pooling), whether that layer `has_bias`, and, in a head of two layers, the
+width `between` them.
 """
 
 import re
@@ -55,7 +55,7 @@ def load_text_checkpoint(
 ) -> MultilingualTextEncoder:
     """Load a text tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_text_encoder`.
 
-    It is named by a hub id, a local folder, or `open_clip:<model>/<weights>`.
+    `name_or_path` is a hub id, a local folder, or `open_clip:<model>/<weights>`.
     """
     if (name := str(name_or_path)).startswith(open_clip.PREFIX):
         parts = _read_open_clip(open_clip.read_named(name), dtype)
@@ -76,21 +76,21 @@ def load_text_checkpoint(
 
 
 def base_config(name: str) -> PretrainedConfig | None:
-    """Return the shape of the encoder `name`, or None for one that is not known here."""
+    """Return the config of the encoder `name`; None if `shapes.json` lacks it."""
     return _config(name) if name in _TABLE["encoders"] else None
 
 
 def _config(encoder: str | dict[str, Any]) -> PretrainedConfig:
-    """Return the config of an encoder by its name or its fields."""
+    """Return the config of an encoder, given its name in `shapes.json` or its fields."""
     if isinstance(encoder, str):
         return _config(_TABLE["encoders"][encoder])
     return CONFIG_MAPPING[encoder["model_type"]](**{k: v for k, v in encoder.items() if k != "model_type"})
 
 
 def known_tower(name: str) -> MultilingualTextEncoder | None:
-    """Return the text tower of a published checkpoint, without values and tokenizer; None for all other names.
+    """Return the text tower of a published checkpoint in `shapes.json`, without a tokenizer; None for other names.
 
-    Its parameters are on the device `meta`.
+    Its parameters are on the device `meta`: they have shapes, but no values.
     """
     shape = _TABLE["towers"].get(name)
     if shape is None:
@@ -176,7 +176,7 @@ def _parts(
     folder: Path,
     prefix: str = "",
 ) -> Parts:
-    """Return the encoder of the weights of `source`, see `build_model`, and the tokenizer in `folder`."""
+    """Return the encoder with the weights of `source`, see `build_model`, and the tokenizer in `folder`."""
     family = FAMILIES.get(config.model_type)
     model_class = (family and family.encoder) or cast(Any, MODEL_MAPPING[type(config)])
     backbone = weights.build_model(model_class, config, state, source, dtype, prefix=prefix)
@@ -195,7 +195,7 @@ def _text_config(config: PretrainedConfig) -> PretrainedConfig:
     if text.model_type == "siglip2_text_model":
         text = SiglipTextConfig(**{k: v for k, v in text.to_dict().items() if k != "model_type"})
     if hasattr(config, "projection_dim") and text is not config:
-        text.projection_dim = config.projection_dim  # the whole model's is the one that both halves were made with
+        text.projection_dim = config.projection_dim  # both halves have that of the whole model
     return text
 
 
@@ -204,7 +204,7 @@ def _half_parts(
 ) -> Parts:
     """Return the parts of a text half, arguments as in `_parts`; the weights `projection.…` are the head's.
 
-    Refuse a tokenizer that does not end a text as the encoder was trained with, or pads at the wrong end.
+    Raise WeightsError for a tokenizer that does not end a text with the token of the encoder, or pads on the left.
     """
     projection = {name: state.pop(name) for name in list(state) if name.startswith("projection.")}
     head = weights.take_linear(projection, "projection", source, dtype) if projection else None

@@ -1,6 +1,7 @@
-"""Weights of a checkpoint folder, and the transformers model that they make; every damage is named.
+"""Read the weights of a checkpoint folder, and build a transformers model of them.
 
-One file or shards, safetensors or `.bin`, memory-mapped; a model is checked weight by weight.
+Weights are one file or shards, safetensors or `.bin`, and are memory-mapped. The name and shape of each weight are
+checked; a WeightsError names the damage.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from pecl.encoders.memory import check_memory
 from pecl.errors import WeightsError, one_line, suggest
 from pecl.files import load_json, open_regular
 
-if TYPE_CHECKING:  # a second, and `adapters/formats` imports this module
+if TYPE_CHECKING:  # its import takes a second, and `adapters/formats` imports this module
     from transformers import PretrainedConfig, PreTrainedModel
 
-# Names of weight files, the format to prefer first; shards are listed by an index.
+# Names of weight files, preferred format first; an index lists the shards.
 WEIGHT_FILES = (
     re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
     re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
@@ -58,7 +59,7 @@ def weight_files(folder: Path) -> list[Path]:
                 shards = sorted({os.path.basename(shard) for shard in read_json(index)["weight_map"].values()})
             except (KeyError, TypeError, AttributeError) as error:
                 raise WeightsError(f"{index}: expected a weight_map, files by the names of weights") from error
-            missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
+            missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # which never raises
             if missing or not shards:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
@@ -80,7 +81,7 @@ def read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of one safetensors or `.bin` file by name, memory-mapped; no other pickle is ever run."""
+    """Return the tensors of one safetensors or `.bin` file by name, memory-mapped; code in a pickle is never run."""
     try:
         with open_regular(path) as file:
             if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
@@ -102,12 +103,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def below(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Return the tensors whose names begin with `prefix`, by the rest of their names."""
+    """Return the tensors whose names begin with `prefix`, under the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: torch.dtype) -> nn.Linear:
-    """Return the linear layer of the tensors `<name>.weight` (D, d) and, where there, `<name>.bias` (D,)."""
+    """Return the linear layer of the tensors `<name>.weight` (D, d) and, if present, `<name>.bias` (D,)."""
     weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
     if weight is None:
         raise WeightsError(f"{source} lacks the weight {name}.weight")
@@ -122,7 +123,7 @@ def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: 
 
 
 def check_names(missing: Iterable[str], surplus: Iterable[str], source: Path, architecture: str) -> None:
-    """Raise WeightsError, naming the first few of either, unless both are empty."""
+    """Raise WeightsError with the first few names of both lists, unless both are empty."""
     missing, surplus = sorted(missing), sorted(surplus)
     problems = [f"lacks {len(missing)} weights ({_first(missing)})"] if missing else []
     if surplus:
@@ -167,10 +168,10 @@ def build_model(
     *,
     prefix: str = "",
 ) -> PreTrainedModel:
-    """Return a model of `config` with the weights of `state`, which it shares where the type is the same.
+    """Return a model of `config` with the weights of `state`; weights of type `dtype` are shared, not copied.
 
     A pooler is left out, in the model and in the state: pecl pools the tokens itself. `state` has the model's names.
-    Errors name `source`, a folder or file, and put `prefix` before the names, as the checkpoint does.
+    A WeightsError names `source`, a folder or file, and puts `prefix` before the names, as the checkpoint does.
     """
     check_memory(state, dtype, source)
     with _quiet_transformers():
@@ -199,9 +200,9 @@ def build_model(
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Silence transformers: its bars, its table of missing weights, an error of `build_model`, and doubts about ids.
+    """Silence transformers' progress bars and warnings. `build_model` raises an error for missing weights itself.
 
-    The ids in SigLIP 2's published config are not its tokenizer's, and pecl does not use them.
+    One warning is about SigLIP 2's published config, whose token ids are not its tokenizer's; pecl does not use them.
     """
     from transformers.utils import logging as transformers_logging
 

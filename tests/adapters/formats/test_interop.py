@@ -107,7 +107,7 @@ def test_conversion_there_and_back(tmp_path):
     source = save_adapter(tmp_path / "de.safetensors", state, parse_adapter("lora"), "de", tower)
     folder = write_adapter(tmp_path / "peft", read_adapter(source, tower), tower)
     without_language = read_adapter(folder, tower)
-    with pytest.raises(ConfigError, match="does not say what language it is for"):
+    with pytest.raises(ConfigError, match="does not state its language"):
         write_adapter(tmp_path / "again.safetensors", without_language, tower)
     again = write_adapter(tmp_path / "again.safetensors", read_adapter(folder, tower, "de"), tower)
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_adapter_file(again, tower).state.items())
