@@ -28,7 +28,7 @@ Language = str | Mapping[str | None, float] | None  # None: the plain tower; a m
 class AdapterBank:
     """A text tower with an adapter per language; the tower itself stays plain.
 
-    Every name of a language works that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese`, `jp`.
+    A language can have any name that `pecl.data.languages.any_language_code` reads: `ja`, `Japanese`, `jp`.
 
     Args:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.

@@ -83,7 +83,7 @@ class Trainer:
         self.step = 0
         self.saved_step = 0  # step of the state on disk
         self.seconds = 0.0
-        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)  # caches one epoch's
+        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)  # caches those of one epoch
         # (S,) sum of losses since the last validation, on the tower's device; read only at validations
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
