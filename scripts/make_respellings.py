@@ -110,7 +110,7 @@ def _path(word: str, other: str, table: Mapping[str, Mapping[str, float]]) -> li
 
 
 def _rules(aligned: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
-    """Return the letters for each window; a wider one only where it differs from the narrower one."""
+    """Return the letters for each window; a wider window only if its letters differ from the narrower window's."""
     counts = defaultdict[str, Counter[str]](Counter)
     for word, parts, count in aligned:
         for i, part in enumerate(parts):

@@ -35,7 +35,7 @@ def pack(state: Mapping[str, torch.Tensor], step: float = STEP) -> dict[str, tor
 
     Args:
         state: the parameters by name; the last part of a name is its role.
-        step: for a role with several matrices, in standard deviations of values about their means; larger where a
+        step: for a role with several matrices, in standard deviations of values about their means; larger if a
             value is more than 127 steps away.
 
     Returns:
@@ -90,7 +90,7 @@ def _rotated(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
 
 
 def _fitted(values: np.ndarray, counts: np.ndarray, step: float) -> float:
-    """Return the step with which counts of steps are nearest to values, by least squares; `step` where all are 0."""
+    """Return the step with which counts of steps are nearest to values, by least squares; `step` if all are 0."""
     squares = float((counts * counts).sum())
     return _rounded(float((counts * values).sum()) / squares) if squares else step
 

@@ -32,7 +32,7 @@ def score(value: float) -> str:
 
 
 def mean_and_std(mean: float, std: float) -> str:
-    """Format a mean with its standard deviation; only the mean where there is one seed."""
+    """Format a mean with its standard deviation; only the mean if there is one seed."""
     return score(mean) + ("" if math.isnan(std) else f" ± {std:.3f}")
 
 

@@ -2,7 +2,7 @@
 
 open_clip's text towers have no prefix and no bias in their projection. The prefix becomes part of the tokenizer's
 template; the bias goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
-on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W has full row rank.
+on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact if W has full row rank.
 """
 
 import copy

@@ -130,7 +130,7 @@ def column_of(texts: Iterable[str]) -> ArrowColumn[str]:
 
 
 def write_column(path: str | Path, kind: pa.DataType, arrays: Iterable[pa.Array]) -> Path:
-    """Write arrays of the type `kind` as they come to the only column of an Arrow file, atomically.
+    """Write arrays of the type `kind`, one by one, to the only column of an Arrow file, atomically.
 
     Raises:
         OutputError: the folder cannot be written or the disk is full.

@@ -123,7 +123,7 @@ def _is_upright(image: Image.Image) -> bool:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image in RGB mode, turned as its EXIF says, 16 bits scaled to 8, and on white where transparent.
+    """Return an image in RGB mode, upright by its EXIF, with 16 bits scaled to 8, and transparent pixels on white.
 
     Raises:
         ValueError: its values are neither of 8 nor of 16 bits.

@@ -108,7 +108,7 @@ class Tower:
 
 @dataclass(frozen=True)
 class TowerPair:
-    """The towers of a run; no image tower where English captions are retrieved and nothing is trained on images."""
+    """The towers of a run; no image tower if English captions are retrieved and nothing is trained on images."""
 
     text: Tower
     image: Tower | None

@@ -196,7 +196,7 @@ class Result:
         `where` is its file, for messages and as its `path`; a file must have its checksum.
 
         Raises:
-            DamagedResultError: it is no result, its checksum is missing or wrong, or a part is of another type.
+            DamagedResultError: it is not a result, its checksum is missing or wrong, or a part has another type.
             DataError: it is of a newer schema.
         """
         if not isinstance(document, dict) or not {"schema", "run_id", "config"} <= document.keys():

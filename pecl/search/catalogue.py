@@ -69,7 +69,7 @@ class Head:
     references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; or empty
     languages: tuple[str, ...] = ()  # codes of the languages of queries; empty for those of the system
     words: bool = True  # whether the index holds words and days of photographs, see `pecl.search.words`
-    generation: str = ""  # random digits, new with each renewal
+    generation: str = ""  # random digits, new with each update
     version: int = VERSION
 
     @property

@@ -34,8 +34,8 @@ Shares = tuple[tuple[str | None, float], ...]  # codes of languages (None: the p
 class QueryLanguage:
     """The language of a query, and its adapter."""
 
-    language: str | None  # its code; None where it is not known
-    confidence: float | None  # of the guess, 0 to 1; None where the language was named
+    language: str | None  # its code; None if it is not known
+    confidence: float | None  # of the guess, 0 to 1; None if the language was named
     adapter: str  # its name, see `AdapterChoice` for commands and `Models` for servers; the plain tower has a name, too
     sentence: str  # the line that a command prints
     shares: Shares  # languages whose embeddings of the text are mixed; only one if the language is certain

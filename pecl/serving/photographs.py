@@ -48,7 +48,7 @@ class Photographs:
                 if read_head(self._index.folder).generation != self._index.head.generation:
                     self._index = self._open(self._index.folder)
             except (OSError, DataError) as error:
-                logger.warning("the index was renewed, but cannot be read: %s", error)
+                logger.warning("the index was updated, but cannot be read: %s", error)
             return self._index
 
     def folders(self) -> list[str]:

@@ -192,7 +192,7 @@ def test_a_renewed_index_is_seen_without_a_restart_and_a_damaged_one_stays_what_
     assert post(client, image=image, top=1)["photographs"][0]["name"] == "new.png"
     (index_folder(index) / FILE).write_text("{")
     assert client.get("/search").json()["photographs"] == COUNT + 1
-    assert "the index was renewed, but cannot be read" in caplog.text
+    assert "the index was updated, but cannot be read" in caplog.text
 
 
 REFUSED = [

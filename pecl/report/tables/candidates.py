@@ -50,7 +50,7 @@ class Method:
 
     @property
     def look(self) -> str:
-        """Name of its look in figures: its route, or `text` or `photographs` where it was distilled from text."""
+        """Name of its look in figures: its route, or `text` or `photographs` if it was distilled from text."""
         return self.route if self.text is None else "photographs" if self.photographs else "text"
 
     @property

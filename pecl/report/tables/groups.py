@@ -26,10 +26,10 @@ class Group:
     dataset_split: str | None
     captions: str  # first digits of the SHA-256 of the English captions of the whole set
     gallery_kind: str
-    gallery_size: int | None  # items in the gallery of the test part; None where a table states it row by row
+    gallery_size: int | None  # items in the gallery of the test part; None if a table states it row by row
     split_seed: int | None  # seed of the few-shot split; None for an evaluation of the whole set
     text_tower: str  # name and first digits of the fingerprint
-    image_tower: str | None  # the same; None where the gallery is English captions
+    image_tower: str | None  # the same; None if the gallery is English captions
     test_query: str  # train-side, or official-run-cross
 
     @property

@@ -62,7 +62,7 @@ def routes_table(candidates: Sequence[Candidate]) -> Table:
 
 
 def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
-    """Return each aligned route against the baseline with the same query; None where no language has both.
+    """Return each aligned route against the baseline with the same query; None if no language has both.
 
     The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
     """
@@ -103,8 +103,8 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
 def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
     """Return the cost and gain of each adapter: parameters, share of the tower, time, memory, and scores.
 
-    None where no two candidates differ only in their adapter.
-    Peak memory is that of the process, so it describes a run only where each run had a process of its own.
+    None if no two candidates differ only in their adapter.
+    Peak memory is that of the process, so it describes a run only if each run had a separate process.
     """
     found = with_several(candidates, "adapter")
     order = sorted(found, key=lambda one: (one.language, one.route, one.adapter.trainable))
@@ -122,7 +122,7 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table | None:
 
 
 def shots_table(candidates: Sequence[Candidate]) -> Table | None:
-    """Return scores by number of shots; None where no two candidates differ only in it.
+    """Return scores by number of shots; None if no two candidates differ only in it.
 
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
     its own zero-shot score and a gain paired within it: gains are comparable between rows, recalls are not.
@@ -264,7 +264,7 @@ def _origin(result: Result) -> Row:
 
 
 def _alignment(result: Result) -> Row:
-    """Return name and weight of a run's alignment, None where its route has nothing to align to."""
+    """Return name and weight of a run's alignment, None if its route has no anchor."""
     names, config = ("alignment", "alignment_weight"), result.config
     return {name: None if config.route in WITHOUT_ANCHOR else getattr(config, name) for name in names}
 

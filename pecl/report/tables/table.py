@@ -55,7 +55,7 @@ class Column:
     # underscores. `{score:%}` is in per cent, `{seeds:#}` counts a list. A missing value is omitted together with
     # the letters before it.
     form: str | Callable[[Row], str] = ""
-    always: bool = False  # whether it stays in a table where all its fields are equal
+    always: bool = False  # whether it stays in a table if all its fields are equal
     absent: str = ""  # text of a field whose values are all missing
 
     @property
@@ -93,7 +93,7 @@ class Table:
     name: str  # its name for `--table` and in file names
     title: str
     group: Group | None  # group of its numbers; None for published numbers
-    frame: Frame  # raw values, a row per row of the table; lists where a row has several seeds or runs
+    frame: Frame  # raw values, a row per row of the table; lists if a row has several seeds or runs
     columns: Sequence[Column]
     results: Sequence[Result] = ()  # runs that the numbers come from
     remarks: Sequence[str] = ()  # further sentences of the note
@@ -105,7 +105,7 @@ class Table:
 
     @property
     def rows(self) -> list[Row]:
-        """Rows of the frame as dicts, None where there is no number."""
+        """Rows of the frame as dicts; missing values are None."""
         return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
 
     @property
@@ -116,7 +116,7 @@ class Table:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Numbers of test captions (several where rows state them), seeds, run ids; and how intervals were made."""
+        """Numbers of test captions (several if rows state their own), seeds, run ids; and the method of intervals."""
         trained = [result for result in self.results if result.kind == "train" and result not in self.references]
         return {
             "test_captions": sorted({result.test_captions for result in self.results}),
@@ -149,7 +149,7 @@ class Table:
         return [*parts, *self.remarks]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the form that JSON holds: rows with raw values, None where there is no number."""
+        """Return the JSON object of the table: rows with raw values; missing values are None."""
         return {
             "name": self.name,
             "title": self.title,
@@ -168,7 +168,7 @@ def seeds_text(seeds: Iterable[int]) -> str:
 
 
 class Layout(NamedTuple):
-    """The texts of a table's columns that tell its rows apart or hold its scores."""
+    """The texts of a table's columns that distinguish its rows or hold its scores."""
 
     frame: Frame
     numbers: list[str]  # columns of numbers, which are aligned to the right
@@ -248,11 +248,11 @@ def reported(table: Table) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Return `text` in lines that fit a terminal, broken between words where that is possible."""
+    """Return `text` in lines that fit a terminal, broken between words if possible."""
     return "\n".join(textwrap.wrap(one_line(text), WIDTH, break_on_hyphens=False))
 
 
 def shortened(text: str, most: int = WIDTH) -> str:
-    """Return `text`, its middle replaced by an ellipsis where it is longer than `most`."""
+    """Return `text`, its middle replaced by an ellipsis if it is longer than `most` letters."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-(most - 1 - half) :]}"
