@@ -1,4 +1,4 @@
-"""What Czech, Polish and Russian have in common: one grammar of numerals, word order and cases."""
+"""The grammar that Czech, Polish and Russian share: numerals, word order and cases."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def slavic(
     slip_gender: Forms | None = None,
     **words: Any,
 ) -> Lexicon:
-    """Return the lexicon of a Slavic language: its words, and where its grammar differs from the common one."""
+    """Return the lexicon of a Slavic language: its words, and the differences of its grammar from the common one."""
     return Lexicon(
         noun_forms=_NOUN_FORMS | dict(noun_forms or {}),
         few=True,
