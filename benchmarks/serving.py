@@ -31,8 +31,7 @@ from figures import fastest
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import parse_adapter
-from pecl.data.languages import LANGUAGES
-from pecl.data.scenes import load_scenes
+from pecl.data.scenes import load_scenes, scene_languages
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.serving.models import Models, TextJob
 from pecl.serving.server import serve
@@ -41,7 +40,7 @@ from pecl.serving.sockets import open_socket
 
 CLIENTS = 64
 SPEC = "lora"
-CODES = [code for code in LANGUAGES if code != "en"] + ["nl"]  # 12; the last uses German captions
+CODES = [code for code in scene_languages() if code != "en"] + ["nl"]  # 12; the last uses German captions
 
 
 def models() -> Models:

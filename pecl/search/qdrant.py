@@ -193,7 +193,8 @@ class CollectionRows:
                 self._name, query.tolist(), using=self._vector or None, limit=top, with_payload=list(PATH_KEYS)
             ).points
         if not points:
-            raise DataError(f"{self._shown}: expected images, got no point with the vector {self._vector or 'asked'}")
+            vector = f"the vector {self._vector!r}" if self._vector else "a vector"
+            raise DataError(f"{self._shown}: expected images, got no point with {vector}")
         found = []
         for point in points:
             values = [(point.payload or {}).get(key) for key in PATH_KEYS]
