@@ -34,7 +34,7 @@ def ready_results(profile: str = "mini") -> dict[str, dict[str, Any]]:
 
 
 def read_results(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a file with one result per line, each with its own SHA-256, and return the results by language."""
+    """Return the results in a file, one per line with its SHA-256, by language. Raise DataError for a damaged line."""
     results = {}
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:

@@ -63,7 +63,7 @@ DOWNLOADS = {name: Download(**row, checksums=_CHECKSUMS[name]) for name, row in 
 
 
 def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
-    """Return the text files of the download `name`, from its owner or from a mirror (see `_url`)."""
+    """Return the text files of a download, from its owner or a mirror (see `_url`). Raise DataError if unknown."""
     if name not in DOWNLOADS:
         raise DataError(unknown("download", name, DOWNLOADS))
     files = []

@@ -173,7 +173,7 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
 
 
 def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
-    """Drop captions whose image cannot be read (cut short, no image).
+    """Drop captions whose image cannot be read (cut short, no image). Raise DataError if none is left.
 
     `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged. Decoding an image
     takes longer than all else about it, so one whose fingerprint is in `decoded` is not decoded again.

@@ -218,7 +218,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
 
 
 def is_read(source: TextSource, language: str) -> bool:
-    """Say whether a text source is read for a language: not if it is optional and its set lacks the language."""
+    """Say whether a source is read: not if optional and without `language`. Raise DataError if `NAME?` is no set."""
     dataset = TEXT_OF.get(source.name, source.name)
     if source.optional and dataset not in DATASETS:
         raise DataError(f'text: expected "?" only after the name of a set, got {source.name}?')

@@ -53,7 +53,7 @@ def exported_folder(target: str | Path, check: Callable[[Path], None] | None) ->
     """Yield a new folder for an export, see `new_folder`.
 
     `check` opens the complete folder and compares its embeddings with `contract.check`. If it raises, nothing is left.
-    Pass None for a folder that holds no tower.
+    Pass None for a folder that holds no tower. Raise OutputError if the folder cannot be written.
     """
     with new_folder(target) as folder:
         try:

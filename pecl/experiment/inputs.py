@@ -50,7 +50,7 @@ def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> 
 def load_captions(
     config: ExperimentConfig, columns: Collection[str | None], decoded: Decoded = tuple
 ) -> ParallelCaptions:
-    """Return the whole data set of a config, with at least `columns`; `decoded` is as in `load_request`."""
+    """Return a config's data set with `columns`; `decoded` as in `load_request`. Raise DataError for missing data."""
     data = load_request(_request(config, columns), decoded)
     if config.gallery == "images" and data.images is None:
         raise DataError(
@@ -72,7 +72,7 @@ def load_captions(
 def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
     """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
-    Part of the text is held out if it is used to choose weights.
+    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for wrong inputs.
     """
     chosen = route(config.route, config.test_query)
     text, shared = _load_training_text(config)

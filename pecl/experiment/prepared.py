@@ -277,7 +277,7 @@ class Prepared:
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
-    """Return an evaluation whose test part is the published one, or else the whole data set."""
+    """Return an evaluation on the published test part, or else all data. Raise ConfigError or DataError."""
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")

@@ -253,7 +253,7 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
-    """Return a config unchanged, or make one from its fields."""
+    """Return a config unchanged, or make one from its fields. Raise ConfigError for any other value."""
     if isinstance(config, ExperimentConfig):
         return config
     if not isinstance(config, Mapping):

@@ -38,7 +38,7 @@ class TextSource:
 
 
 def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
-    """Return the sources that a field names, each once, with a weight in (0, 100]."""
+    """Return the sources in a field. Raise ConfigError unless each occurs once, with a weight in (0, 100]."""
     sources = []
     for part in text.split(","):
         name, at, weight = part.strip().rpartition("@") if "@" in part else (part.strip(), "", "")

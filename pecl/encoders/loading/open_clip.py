@@ -205,7 +205,7 @@ def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | No
 
 
 def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, source: Path) -> PretrainedConfig:
-    """Return transformers' config of a text half of open_clip's own; arguments as in `OpenClipText`."""
+    """Return transformers' config of open_clip's own text half; arguments as in `OpenClipText`. Raise WeightsError."""
     pooling = settings.get("pool_type", "argmax"), settings.get("no_causal_mask", False)
     changed = [name for name, plain in _PLAIN.items() if settings.get(name, plain) != plain]
     if pooling not in (("last", True), ("eos", False)) or changed:

@@ -47,7 +47,8 @@ class Normalize(nn.Module):
 def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a sentence-transformers model's encoder, and the tower's arguments in the model's files.
 
-    `pooling` and `head`, or `clean`, are left out if the encoder's own checkpoint has them.
+    `pooling` and `head`, or `clean`, are left out if the encoder's own checkpoint has them. Raise
+    WeightsError for a layout that is not supported.
     """
     modules = _modules(folder)
     encoder = modules[0][1]
