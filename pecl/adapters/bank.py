@@ -224,6 +224,8 @@ class AdapterBank:
             raise ConfigError(f"plain_weight: expected a number from 0 to 1, got {plain_weight}")
         texts = as_texts(texts)
         shares = [one if isinstance(one, Mapping) else {one: 1.0} for one in of_each(language, len(texts))]
+        if not all(shares):
+            raise ConfigError("language: expected a language, or shares of at least one, for each text, got no share")
         found = {name: self.adapter_for(name) for own in shares for name in own}
         chosen = list[tuple[int, str | None, str | None, float]]()  # rows to embed: text, language, adapter, weight
         for i, own in enumerate(shares):

@@ -17,7 +17,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.spec import describe
 from pecl.bulk.shards import shard_metadata, shard_path, shards_of, write_shard
-from pecl.data.captions import stripped_lines
+from pecl.data.captions import ENGLISH_COLUMNS, stripped_lines
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES
 from pecl.data.languages import ENGLISH, any_language_code
@@ -38,7 +38,6 @@ TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # argu
 NAMES = ("source", "tower", "adapter")  # metadata that are only names; the rest must be equal in all shards of a folder
 IMAGES, TEXTS = KINDS = ("images", "texts")
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
-_ENGLISH_COLUMNS = ("english", "target_to_english")
 _DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
 
 
@@ -116,7 +115,7 @@ class EmbedJob:
     def choice(self) -> AdapterChoice:
         """Return the adapter that embeds the texts, or the plain tower; for errors see `KnownAdapters`."""
         language = self.language or (_DEFAULT_LANGUAGE if self._has_columns() else None)
-        if self.column in _ENGLISH_COLUMNS and self._has_columns():
+        if self.column in ENGLISH_COLUMNS and self._has_columns():
             language = ENGLISH
         known = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
         return known.choose(self.adapter, language)

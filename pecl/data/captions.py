@@ -24,6 +24,7 @@ from pecl.files.images import ImageSource
 
 DIRECTIONS = ("english_to_target", "target_to_english")  # columns of machine translations
 COLUMNS = ("english", "target", *DIRECTIONS)
+ENGLISH_COLUMNS = ("english", "target_to_english")
 PARTS = ("train", "val", "test")
 LOOKED_AT = 100  # texts of a column that `has_words` reads
 CAPTIONS, TABLE = "caption file", "table of captions"  # kinds of files in error sentences

@@ -14,7 +14,7 @@ import torch
 
 from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
-from pecl.data.captions import ParallelCaptions, find_repeats
+from pecl.data.captions import ENGLISH_COLUMNS, ParallelCaptions, find_repeats
 from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part, split_captions
@@ -269,8 +269,7 @@ class Prepared:
 
     def speaking(self, column: str) -> AbstractContextManager[None]:
         """Tokenise texts in the body as texts of the language of `column`, see `Tokenizing.speaking`."""
-        is_english = column in ("english", "target_to_english")
-        return self.towers.text.speaking(ENGLISH if is_english else self.config.language)
+        return self.towers.text.speaking(ENGLISH if column in ENGLISH_COLUMNS else self.config.language)
 
     def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
         return text_embeddings(self.towers.text, texts, store_of(self.towers.text))

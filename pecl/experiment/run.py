@@ -79,6 +79,8 @@ def train_fleet(
         BusyError: another process trains one of them.
         DivergedError: the only run diverged.
     """
+    if not configs:
+        raise ConfigError("configs: expected at least one run, got none")
     configs = [as_config(config) for config in configs]
     processes = join_group(configs[0].device)
     runs = [config.identity() for config in configs]

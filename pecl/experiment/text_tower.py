@@ -10,7 +10,7 @@ from itertools import chain
 from pecl.adapters.adapter import attach
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ExperimentConfig
-from pecl.data.captions import COLUMNS
+from pecl.data.captions import COLUMNS, ENGLISH_COLUMNS
 from pecl.data.languages import ENGLISH
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, Towers
@@ -53,15 +53,15 @@ def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]
         adapter = attach(tower, adapters)
         used.update(token for prompt in adapter.prompts for token in getattr(prompt, "token_ids", None) or ())
         adapter.remove()
-    if tower.names_languages:
-        used |= {tower.language_token(code) for code in (ENGLISH, *(one.config.language for one in members))}
     columns = {}  # by identity, since members may share some
     for one in members:
         for captions in (one.data, one.other_text, *(one.translations.parts if one.translations else ())):
-            if captions is not None:
-                found = [getattr(captions, name) for name in COLUMNS]
-                columns |= {id(column): column for column in found if column is not None}
-    for column in columns.values():
-        for start in range(0, len(column), _TOGETHER):
-            used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
+            for name in COLUMNS if captions is not None else ():
+                column, language = getattr(captions, name), ENGLISH if name in ENGLISH_COLUMNS else captions.language
+                if column is not None:
+                    columns[id(column)] = column, language
+    for column, language in columns.values():
+        with tower.speaking(language):
+            for start in range(0, len(column), _TOGETHER):
+                used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
     trim_vocabulary(tower, used)

@@ -129,6 +129,7 @@ def test_save_and_load_are_bit_identical(bank, tmp_path):
     [
         (lambda bank: bank.encode_text(TEXTS, "des"), "expected one in the bank \\(de, cs, fr\\), got 'des'; did"),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
+        (lambda bank: bank.encode_text(TEXTS[:2], [{}, {"de": 0.5, "cs": 0.5}]), "or shares of at least one"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
         (lambda bank: AdapterBank(bank.single().tower), "has an adapter already"),
         (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),

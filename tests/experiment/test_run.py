@@ -53,6 +53,8 @@ def test_a_mapping_of_fields_is_a_config(small):
         train({**small, "langage": "de"})
     with pytest.raises(ConfigError, match=r"config: expected fields such as .*, got 'de'$"):
         train("de")
+    with pytest.raises(ConfigError, match="configs: expected at least one run, got none"):
+        train_fleet([])
 
 
 def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog):

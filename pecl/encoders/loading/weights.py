@@ -59,8 +59,10 @@ def weight_files(folder: Path) -> list[Path]:
                 shards = sorted({os.path.basename(shard) for shard in read_json(index)["weight_map"].values()})
             except (KeyError, TypeError, AttributeError) as error:
                 raise WeightsError(f"{index}: expected a weight_map, files by the names of weights") from error
+            if not shards:
+                raise WeightsError(f"{index}: expected a weight_map, files by the names of weights, got an empty one")
             missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # which never raises
-            if missing or not shards:
+            if missing:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
                     f"{_first(missing)}: fetch the missing files"
