@@ -5,7 +5,7 @@ run checks prompts of words and the number of runs that fit into memory.
 """
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, product
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.kind import AdapterConfig
@@ -55,11 +55,10 @@ def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]
         adapter.remove()
     columns = {}  # by identity, since members may share some
     for one in members:
-        for captions in (one.data, one.other_text, *(one.translations.parts if one.translations else ())):
-            for name in COLUMNS if captions is not None else ():
-                column, language = getattr(captions, name), ENGLISH if name in ENGLISH_COLUMNS else captions.language
-                if column is not None:
-                    columns[id(column)] = column, language
+        found = (one.data, one.other_text, *(one.translations.parts if one.translations else ()))
+        for captions, name in product([captions for captions in found if captions is not None], COLUMNS):
+            if (column := getattr(captions, name)) is not None:
+                columns[id(column)] = column, ENGLISH if name in ENGLISH_COLUMNS else captions.language
     for column, language in columns.values():
         with tower.speaking(language):
             for start in range(0, len(column), _TOGETHER):

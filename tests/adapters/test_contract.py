@@ -107,7 +107,7 @@ def test_a_text_that_runs_into_the_one_behind_it_is_refused():
     """A tokenizer as a table: "ax" is split as "a" and a piece of its own, and "az" is a single piece."""
     table = {"x": [1, 5, 2], "z": [1, 6, 2], "ax": [1, 8, 9, 2], "az": [1, 8, 6, 2], "bx": [1, 3, 2], "bz": [1, 3, 2]}
     tower = SimpleNamespace(name="t", whole=table.__getitem__)
-    with pytest.raises(ConfigError, match="hard_prompt: text 'a' runs into the text behind it: end it with a space"):
+    with pytest.raises(ConfigError, match="hard_prompt: text 'a' runs into the text after it: end it with a space"):
         prompt_tokens(tower, "a")
     tower.whole = lambda text: table[f"b{text}" if len(text) == 1 else text]
     with pytest.raises(ConfigError, match="the tokenizer of 't' does not tell x and z apart"):
