@@ -57,10 +57,10 @@ def weight_files(folder: Path) -> list[Path]:
         if index.exists():
             try:
                 shards = sorted({os.path.basename(shard) for shard in read_json(index)["weight_map"].values()})
-            except (KeyError, TypeError, AttributeError) as error:
-                raise WeightsError(f"{index}: expected a weight_map, files by the names of weights") from error
+            except (KeyError, TypeError, AttributeError):
+                shards = []
             if not shards:
-                raise WeightsError(f"{index}: expected a weight_map, files by the names of weights, got an empty one")
+                raise WeightsError(f"{index}: expected a weight_map, files by the names of weights")
             missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # which never raises
             if missing:
                 raise WeightsError(

@@ -3,6 +3,7 @@
 The hosts of a cluster must see the results folder and have pecl installed.
 """
 
+import math
 import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ class Ray:
     task: num_cpus, num_gpus, memory (bytes).
 
     Raises:
-        ConfigError: ray is missing, an option is unknown, or its value is no number.
+        ConfigError: ray is missing, an option is unknown, or its value is not a number >= 0.
     """
 
     def __init__(self, jobs: int = 1, options: Mapping[str, Any] | None = None) -> None:
@@ -33,7 +34,7 @@ class Ray:
         for name, value in (options or {}).items():
             if name not in _OPTIONS:
                 raise ConfigError(f"--ray: unknown option {name!r}: expected one of {', '.join(_OPTIONS)}")
-            if type(value) not in (int, float) or value < 0:
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
                 raise ConfigError(f"--ray: {name}: expected a number >= 0, got {value!r}")
         self.cores = len(os.sched_getaffinity(0))
         self.options = {"num_cpus": max(self.cores // max(jobs, 1), 1), **(options or {})}

@@ -183,6 +183,7 @@ def test_a_ray_task_that_dies_is_a_failed_run_and_waiting_ones_are_cancelled(ray
         ("gpus=1", "unknown option 'gpus': expected one of num_cpus, num_gpus, memory"),
         ("num_gpus=x", "--ray: num_gpus: expected a number >= 0, got 'x'"),
         ("memory=-1", "--ray: memory: expected a number >= 0, got -1"),
+        ("num_cpus=1e999", "--ray: num_cpus: expected a number >= 0, got inf"),
     ],
 )
 def test_ray_refuses_options_that_it_cannot_take(ray, option, said):
