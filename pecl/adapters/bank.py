@@ -328,7 +328,7 @@ class AdapterBank:
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the indices of texts to batch together: those of each slot that fills a batch alone, then all others.
+    """Yield groups of text indices to batch: one group per slot that fills a batch alone, then one for the rest.
 
     Rows of several slots cost more than rows of one slot, so mixing them pays only if it saves passes.
     """

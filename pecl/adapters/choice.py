@@ -62,12 +62,12 @@ class KnownAdapters:
 
     Args:
         profile: name of the pair of towers.
-        named: adapters that are added to the shipped ones, or replace that of their language. `none`, alone,
-            makes the plain tower embed all languages.
+        named: adapters to use with the shipped ones; each replaces the shipped adapter of its language. With
+            `["none"]` the plain tower embeds all languages.
         text_model: text tower in place of the profile's, see `load_towers`; shipped adapters do not fit another tower.
 
     Raises:
-        ConfigError: a name is unknown, two adapters are of one language, or `none` is not alone.
+        ConfigError: a name is unknown, two adapters have the same language, or `none` is not the only name.
         WeightsError: an adapter file is missing or damaged.
     """
 

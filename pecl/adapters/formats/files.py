@@ -140,7 +140,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
 def check_adapter_file(path: str | Path) -> Path | None:
     """Check the SHA-256 of an adapter file against the result of its training, and return the result's path.
 
-    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`; that of a shipped file is a line of
+    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`; a shipped file has its result in a line of
     `results.jsonl` next to it. Return None if there is no result, or it names no adapter. Raise WeightsError for
     another SHA-256, DataError for a damaged result.
     """
