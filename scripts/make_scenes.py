@@ -42,11 +42,11 @@ def captions_in(language: str, scenes: tuple[Scene, ...]) -> dict[str, list[str]
     }
 
 
-def make_table(size: int = SIZE, seed: int = SEED) -> dict[str, Any]:
+def make_table() -> dict[str, Any]:
     """Return the table as the package reads it."""
-    scenes = sample_scenes(size, seed)
+    scenes = sample_scenes(SIZE, SEED)
     return {
-        "seed": seed,
+        "seed": SEED,
         "mistake_rate": MISTAKE_RATE,
         "scenes": [[*astuple(scene)[:5]] for scene in scenes],
         "english": english_captions(scenes),

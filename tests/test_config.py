@@ -53,12 +53,6 @@ def test_ones_own_data_may_be_in_any_language():
             make_config(values)
 
 
-def test_all_shots_are_no_number():
-    assert make_config({"shots": "all"}).shots is None
-    assert make_config(yaml.safe_load(yaml.safe_dump(ExperimentConfig(shots=None).to_dict()))).shots is None
-    assert make_config({"shots": "12"}).shots == 12
-
-
 def test_everything_wrong_is_said_at_once():
     with pytest.raises(ConfigError) as error:
         make_config({"shots": 0, "lr": "fast", "anchr": "frozen", "gallery": "imges", "alignment": "mse+l2"}, "a.yaml")
@@ -85,6 +79,7 @@ def test_yaml_that_is_none_or_beyond_python(tmp_path):
         ("a: !!python/object/apply:os.system [id]", "line 1: expected YAML: could not determine a constructor"),
         ("a: " + "[" * 3000, "expected YAML"),
         ("a: 2001-99-99", "expected YAML"),
+        ("batch-size: 3\nbatch_size: 4", "line 2: key 'batch_size' twice"),
         ("a: 1" + ":1" * 200 + ".5", "expected YAML: int too large"),  # 60 to the power of 200
     ):
         (tmp_path / "a.yaml").write_text(text)

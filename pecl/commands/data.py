@@ -1,7 +1,6 @@
 """`pecl data`: list the data sets, download them, check them or a table, and make missing translations."""
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from pecl.data.check import check_dataset, check_table
 from pecl.data.download import DOWNLOADS, FetchPolicy, download
 from pecl.data.languages import language_code, listed
 from pecl.data.reading import provenance_file
-from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
+from pecl.data.registry import DATASETS, ENVIRONMENT_VARIABLE, data_root
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.data.translations import RELEASED
 from pecl.errors import ConfigError, DataError, unknown
@@ -28,7 +27,7 @@ _TRANSLATE_EXAMPLE = """
 @_action("pecl data list", _DATA_DIR, cli.JSON)
 def _list(parsed: argparse.Namespace) -> None:
     """List the data sets, and whether they are found."""
-    root, state = _data_dir(parsed), {True: "found", False: "missing"}
+    root, state = data_root(parsed.data_dir), {True: "found", False: "missing"}
     rows: list[dict[str, Any]] = [
         {
             "name": name,
@@ -74,7 +73,7 @@ def _download(parsed: argparse.Namespace) -> None:
             raise ConfigError(f"--{flag}: expected a number > 0, got {getattr(parsed, flag)}")
     report = download(
         parsed.names,
-        _data_dir(parsed),
+        data_root(parsed.data_dir),
         mirror=parsed.base_url,
         text_only=parsed.text_only,
         overwrite=parsed.overwrite,
@@ -160,7 +159,3 @@ def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob
     if not parsed.out or parsed.split:
         raise ConfigError("--out: expected a file for the translations of a file of your own, and no --split")
     return file_job(parsed.what, source, target, parsed.out)
-
-
-def _data_dir(parsed: argparse.Namespace) -> Path:
-    return Path(parsed.data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_DATA_DIR)

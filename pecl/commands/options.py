@@ -189,7 +189,7 @@ def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
     for path in parsed.config:
         document = read_yaml(path)
         make_config({k: v for k, v in document.items() if not isinstance(v, list)}, where=path)
-        values |= {key.replace("-", "_"): value for key, value in document.items()}
+        values |= document
     flags = {item.name: getattr(parsed, item.name, None) for item in fields(ExperimentConfig)}
     return values | {name: value for name, value in flags.items() if value is not None}
 

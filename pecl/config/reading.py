@@ -49,7 +49,7 @@ def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
+    """Return the mapping that a YAML file holds; `batch-size` and `batch_size` are one key, the latter.
 
     Args:
         path: the file, or the name of one of pecl's own without `.yaml`, such as `distil_mini_lexicon`.
@@ -78,8 +78,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected keys and values, such as `language: de`, got a {type(document).__name__}")
     seen: set[str] = set()
     for key_node, _ in node.value:
-        if key_node.value in seen:
+        name = key_node.value.replace("-", "_")
+        if name in seen:
             line = key_node.start_mark.line + 1
             raise ConfigError(f"{path}, line {line}: key {key_node.value!r} twice, expected once")
-        seen.add(key_node.value)
-    return document
+        seen.add(name)
+    return {str(key).replace("-", "_"): value for key, value in document.items()}

@@ -65,7 +65,7 @@ class ParallelCaptions:
                 raise DataError(f"{place}: caption {i + 1}: {unknown('part', part, PARTS)}")
         for name in COLUMNS:
             column = getattr(self, name)
-            for i, caption in enumerate(column if isinstance(column, tuple) else ()):  # others were checked when read
+            for i, caption in enumerate(() if isinstance(column, ArrowColumn) else column or ()):  # checked when read
                 if not caption.strip():
                     raise DataError(f"{place}: {name} caption {i + 1} is empty")
                 if not is_text(caption):

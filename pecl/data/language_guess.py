@@ -233,15 +233,15 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     """
     if language == ENGLISH or len(targets) < _FEWEST or not can_guess() or not _codes([language]):
         return None
-    places = range(0, len(targets), max(len(targets) // LOOKED_AT, 1))[:LOOKED_AT]
-    sides = []
+    count, sides = min(len(targets), LOOKED_AT), []
+    places = [i * len(targets) // count for i in range(count)]
     for texts, expected in ((targets, language), (english, ENGLISH)):
         guesses = guess_languages([texts[i] for i in places], (language, ENGLISH))
         others = [one.name for one in guesses if one.language not in (None, expected) and one.confidence > _CLEAR]
         likeliest = max(sorted(set(others)), key=others.count, default="")
-        sides.append((len(others) > _MOST_STRANGE * len(places), likeliest, others.count(likeliest)))
+        sides.append((len(others) > _MOST_STRANGE * count, likeliest, others.count(likeliest)))
     (is_other, target, of_target), (is_other_english, source, of_english) = sides
-    count, name = len(places), _names()[next(iter(_codes([language])))]
+    name = _names()[next(iter(_codes([language])))]
     if is_other and is_other_english and (target, source) == ("English", name):
         return (
             f"of {count} pairs looked at, {of_target} have English where {name} is expected and {of_english} have "

@@ -38,7 +38,6 @@ from pecl.files import is_path, load_json
 from pecl.options import Registry
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
-DEFAULT_DATA_DIR = Path("data")
 
 
 @dataclass(frozen=True)
@@ -230,9 +229,14 @@ def dataset_languages(name: str) -> tuple[str, ...]:
     return DATASETS[name].languages if name in DATASETS else ()
 
 
+def data_root(data_dir: str | Path | None = None) -> Path:
+    """Return `data_dir`, else $PECL_DATA_DIR, else `data`."""
+    return Path(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or "data")
+
+
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
-    """Return `data_dir`, else $PECL_DATA_DIR, else `data`. Raise DataError if a folder of the data set is not there."""
-    root = Path(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_DATA_DIR)
+    """Return `data_root`. Raise DataError if a folder of the data set is not there."""
+    root = data_root(data_dir)
     for folder in DATASETS[name].folders:
         if not (root / folder).is_dir():
             raise DataError(

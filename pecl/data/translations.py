@@ -94,7 +94,7 @@ def read_translations(
 
 def _is_copy(lines: Sequence[str], file: Path) -> bool:
     """Say whether nearly all lines equal those of a file, if there is one, at the same places."""
-    others = read_captions(file) if file.exists() else ()
+    others = read_captions(file) if resolve_captions_file(file).exists() else ()
     return sum(a == b for a, b in zip(lines, others, strict=False)) >= COPY_SHARE * max(len(lines), len(others))
 
 

@@ -6,7 +6,6 @@ it. The digest is checked at each read.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -16,11 +15,6 @@ from pecl.errors import WeightsError
 from pecl.files.reading import open_regular
 
 DIGEST = "sha256"  # key of a document's own digest
-
-
-def is_sha256(text: object) -> bool:
-    """Return whether `text` is a SHA-256 in hexadecimal, 64 lower-case digits."""
-    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def sha256_bytes(content: bytes) -> str:

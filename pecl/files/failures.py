@@ -73,6 +73,7 @@ def log_traceback(error: BaseException) -> Path | None:
     content = text.encode("utf-8", errors="backslashreplace")
     if len(content) > _LOG_BYTES:  # keep the beginning (origin) and the end (error)
         content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
+    written = None
     with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
         folder = default_cache_dir() / "logs"
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,11 +81,11 @@ def log_traceback(error: BaseException) -> Path | None:
         descriptor, name = tempfile.mkstemp(".log", prefix, folder)
         with open(descriptor, "wb") as file:
             file.write(content)
+        written = Path(name)
         by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
         for old in by_age[:-_KEPT_LOGS]:
             old.unlink(missing_ok=True)
-        return Path(name)
-    return None
+    return written
 
 
 def _short(text: str) -> str:

@@ -53,8 +53,8 @@ class ImageRows:
         elif files:
             for path in files:
                 ids, rows = read_columns(path, "id", "embedding")
-                self.paths += ids.to_pylist()
-                self.parts.append(np.stack(rows.to_numpy()) if len(rows) else np.empty((0, 0)))
+                self.paths += _texts(ids)
+                self.parts += [_stacked(path, rows)] if len(rows) else []
         else:
             self._read_folder()
         count = sum(map(len, self.parts))
@@ -138,7 +138,19 @@ class ImageRows:
                 f"{len(arrays)} and {len(tables)}"
             )
         self.parts = [read_array(path) for path in arrays]
-        self.paths = [name for table in tables for name in read_columns(table, "image_path")[0].to_pylist()]
+        self.paths = [name for table in tables for name in _texts(read_columns(table, "image_path")[0])]
+
+
+def _texts(names: pa.ChunkedArray) -> list[str]:
+    """Return names, also numbers, as texts; a missing name is left out, so that the number of names shows it."""
+    return [str(name) for name in names.drop_null().to_pylist()]
+
+
+def _stacked(path: Path, rows: pa.ChunkedArray) -> np.ndarray:
+    try:
+        return np.stack(rows.to_numpy())
+    except ValueError as error:  # lists of several lengths, or a missing one
+        raise DataError(f"{path}: expected embeddings of one length ({one_line(error)})") from error
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -153,7 +165,8 @@ def read_array(path: Path) -> np.ndarray:
 def read_names(path: Path) -> list[str]:
     """Return the lines of a text file, the names of rows; raise DataError for another file."""
     try:
-        return read_regular(path).decode("utf-8").splitlines()
+        text = read_regular(path).decode("utf-8-sig").replace("\r\n", "\n")
+        return text.removesuffix("\n").split("\n")  # `splitlines` would cut a name at a form feed, too
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
 

@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pecl.errors import OutputError
+from pecl.errors import OutputError, RunError
 
 logger = logging.getLogger(__name__)
 
 LOCK = ".pecl-lock"  # the lock of a whole folder
 
 
-class BusyError(RuntimeError):
+class BusyError(RunError):
     """Another process holds a lock."""
 
 

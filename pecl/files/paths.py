@@ -1,4 +1,4 @@
-"""Paths: checks before anything is written, names that stay inside a folder, and the folder of caches."""
+"""Paths: checks before anything is written, and the folder of caches."""
 
 import os
 from pathlib import Path
@@ -33,15 +33,3 @@ def check_writable(folder: str | Path) -> None:
 def is_path(name: str) -> bool:
     """Return whether `name` is meant as a path: it has a folder or a suffix in it, or exists."""
     return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False for a too long name
-
-
-def inside(root: str | Path, name: str) -> Path:
-    """Return the path of `name` in the folder `root`; only the name is checked, not links in the folder.
-
-    Raises:
-        ValueError: the name is empty or absolute, leads out of the folder, or holds a NUL.
-    """
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or "\0" in name:
-        raise ValueError(f"expected the relative path of a file in a folder, got {name!r}")
-    return Path(root, *parts)

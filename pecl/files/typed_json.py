@@ -16,7 +16,7 @@ from pydantic import AfterValidator, PlainSerializer, PlainValidator, SkipValida
 from pydantic_core import ValidationError
 
 
-def decode(kind: Any, value: Any, path: str = "") -> Any:
+def decode(kind: Any, value: Any) -> Any:
     """Return a JSON value as an instance of the type `kind`; ignore keys that are not fields.
 
     Raises:
@@ -26,8 +26,7 @@ def decode(kind: Any, value: Any, path: str = "") -> Any:
         return _adapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, [path, *first["loc"]] if path else first["loc"]))
-        raise ValueError(f"{place}: {first['msg']}") from error
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def encode(value: Any) -> Any:

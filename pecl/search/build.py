@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
-from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError, not_none
-from pecl.files import LOCK, BusyError, check_writable, locked
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
+from pecl.files import LOCK, check_writable, locked
 from pecl.files.images import ImageFiles, small_jpeg
 from pecl.files.progress import Bar
 from pecl.retrieval.hubs import find_references
@@ -82,7 +82,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         DataError: there is no photograph, or none can be read, or the index is damaged.
         ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may change it.
         OutputError: the index cannot be written.
-        RunError: another process is updating it.
+        BusyError: another process is updating it.
 
     Example:
         >>> pecl.build_index("photographs", options=pecl.IndexOptions(thumbnails=True)).photographs
@@ -116,8 +116,6 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
                 before = None
             head = new_head(found.root, before.head if before else None, options)
             return _Renewal(found, place, before, head, options).run()
-    except BusyError as error:
-        raise RunError(str(error)) from error
     finally:
         with contextlib.suppress(OSError):
             place.rmdir()  # removes only an empty folder, into which nothing was written

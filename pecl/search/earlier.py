@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from pecl.data.custom.photographs import Stamp
-from pecl.files import inside, parse_json, read_regular
+from pecl.files import parse_json, read_regular
 from pecl.search.catalogue import FILE, Entry, Head, Unreadable, read_catalogue, write_entry, write_head, writing
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ def _convert(old: Path, place: Path, document: dict[str, Any]) -> None:
     with writing(place, new=True) as database:
         for row, line in enumerate(lines):
             name, *stamp, fingerprint = parse_json(line)
-            inside(".", name)
+            if ".." in Path(name).parts or Path(name).is_absolute():
+                raise ValueError(f"expected the relative path of a photograph, got {name!r}")
             correction = None if corrections is None else float(corrections[row])
             write_entry(database, Entry(name, Stamp(*stamp), fingerprint), tensors["embeddings"][row], correction)
         failed = (Unreadable(name, Stamp(*stamp), why) for name, *stamp, why in document["unreadable"])

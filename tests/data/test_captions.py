@@ -59,7 +59,7 @@ def test_a_wrong_file_and_its_line_are_named(tmp_path, name, content, said):
 
 def test_empty_captions_and_wrong_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="target caption 2 is empty"):
-        ParallelCaptions("t", "de", LINES, ("a", " ", "b"))
+        ParallelCaptions("t", "de", LINES, ["a", " ", "b"])
     with pytest.raises(DataError, match="target caption 3: half a character"):
         ParallelCaptions("t", "de", LINES, ("a", "b", "\ud800"))
     images = ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))

@@ -155,8 +155,10 @@ def test_swapped_columns_and_other_languages_are_said(target, english, said):
     assert found == said or (said is not None and found is not None and found.startswith(said))
 
 
-def test_of_a_handful_of_pairs_and_of_words_of_no_language_nothing_is_said():
+def test_of_a_handful_of_pairs_and_of_words_of_no_language_nothing_is_said(monkeypatch):
     assert strange_languages(ENGLISH, GERMAN, "de") is None
+    monkeypatch.setattr(pecl.data.language_guess, "LOOKED_AT", 10)  # evenly spread: half of them are French
+    assert strange_languages((FRENCH * 3)[:9] + (GERMAN * 3)[:10], (ENGLISH * 5)[:19], "de") is None
     assert strange_languages(sentences(40), sentences(40, seed=1), "de") is None
 
 

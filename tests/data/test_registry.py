@@ -89,16 +89,3 @@ def test_a_registered_data_set_has_its_languages_or_all():
     register_dataset("trees", reader)
     pecl.register_language("nl", "Dutch")
     assert load_dataset("trees", "Dutch").language == "nl"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (("scenes", len), ConfigError, 'data set: "scenes" is built in: choose another name'),
-    ],
-)
-def test_what_cannot_be_registered_is_said_in_a_sentence(arguments, error, message):
-    before = dict(DATASETS)
-    with pytest.raises(error, match=message):
-        register_dataset(*arguments)
-    assert before == dict(DATASETS)

@@ -25,10 +25,12 @@ def test_copied_korean_is_refused_only_when_it_is_needed_and_not_allowed(tmp_pat
 
 @pytest.mark.parametrize(("original", "changed", "refused"), [("en", 0, True), ("fr", 2, True), ("fr", 3, False)])
 def test_a_copy_is_found_line_by_line(tmp_path, original, changed, refused):
-    """Twenty lines, other line endings, some lines changed: 90 % equal is a copy, 85 % is not."""
+    """Twenty lines, other line endings, gzipped, some lines changed: 90 % equal is a copy, 85 % is not."""
     make_multi30k(tmp_path, n=20)
     folder = tmp_path / "pectvlm" / "datasets" / "Multi30K" / "translated_from_en"
     lines = folder.joinpath(f"train.{original}").read_text().splitlines()
+    write_lines(folder / f"train.{original}.gz", lines)
+    folder.joinpath(f"train.{original}").unlink()
     lines[:changed] = [sentence("de", i) for i in range(changed)]
     write_lines(folder / "train.de", lines, final=False)
     if refused:

@@ -1,19 +1,10 @@
 """Images that are missing or cannot be read are named all at once, or left out with their captions."""
 
 from helpers.small_experiment import PAIRS
-from PIL import Image
 
 from pecl.commands.main import main
 from pecl.config import make_config
-from pecl.data.captions import ParallelCaptions
-from pecl.data.reading import attach_images, leave_out_missing, leave_out_unreadable
 from pecl.experiment.run import evaluate, train
-
-
-def write_images(folder, count):
-    for i in range(count):
-        Image.new("RGB", (64, 64), (i, 0, 0)).save(folder / f"{i}.png")
-    return tuple(folder / f"{i}.png" for i in range(count))
 
 
 def cut(path):
@@ -23,20 +14,6 @@ def cut(path):
 
 def files_below(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):
-    paths = write_images(tmp_path, 3)
-    names = ["0.png", "1.png", "gone.png", "1.png", "2.png"]
-    texts = tuple("abcde")
-    captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
-    cut(paths[1])
-    captions = leave_out_missing(captions, allowed=True)
-    assert (captions.english, captions.image_index) == (("a", "b", "d", "e"), (0, 1, 1, 2))
-    kept = leave_out_unreadable(captions)
-    assert kept.english == ("a", "e")
-    assert (kept.images.paths, kept.image_index) == ((paths[0], paths[2]), (0, 1))
-    assert kept.provenance["images"] == {"total": 4, "kept": 2, "left_out": 2, "damaged": 1}
 
 
 def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):

@@ -83,6 +83,7 @@ def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows
     [
         (lambda rows, paths: write_npy(rows[1:], paths[1:]), "got 0 and 1 of "),
         (lambda rows, paths: write_npy(rows[[0, *range(len(rows))]], [paths[0], *paths]), "got 2 and 1 of "),
+        (lambda rows, paths: write_parquet(rows, range(len(rows))), "got 0 and 1 of "),
         (lambda rows, paths: {"paths": "paths.txt"}, "image_paths: expected image_embeddings with it"),
         (lambda rows, paths: write_npy(rows, paths) | {"gallery": "english"}, "expected the gallery images with it"),
         (lambda rows, paths: {"embeddings": write_npy(rows, paths)["embeddings"]}, "expected --paths FILE with an arr"),

@@ -8,7 +8,7 @@ import pandas as pd
 
 def write_npy(rows, paths):
     np.save("images.npy", rows)
-    Path("paths.txt").write_text("".join(f"{path}\n" for path in paths), "utf-8")
+    Path("paths.txt").write_text("".join(f"{path}\r\n" for path in paths), "utf-8-sig", newline="")
     return {"embeddings": "images.npy", "paths": "paths.txt"}
 
 
@@ -18,8 +18,9 @@ def write_parquet(rows, paths):
 
 
 def write_parquet_folder(rows, paths):
+    """Two parts, and one without rows."""
     Path("embedded").mkdir()
-    for i, places in enumerate(np.array_split(np.arange(len(rows)), 2)):
+    for i, places in enumerate([*np.array_split(np.arange(len(rows)), 2), np.arange(0)]):
         table = pd.DataFrame({"id": [paths[place] for place in places], "embedding": list(rows[places])})
         table.to_parquet(f"embedded/embeddings-{i:05}.parquet")
     return {"embeddings": "embedded"}

@@ -78,6 +78,8 @@ def with_nan(rows):
         (lambda rows: write_npy(rows * 3, PATHS), "expected rows of length 1, got length 3 in row 0"),
         (lambda rows: write_npy(with_nan(rows), PATHS), "got length nan in row 7 (/photos/7.png)"),
         (lambda rows: write_npy(rows[:5], PATHS), "expected one path per embedding, got 5 and 13"),
+        (lambda rows: write_parquet([*rows[1:], None], PATHS), "images.parquet: expected embeddings of one length"),
+        (lambda rows: write_parquet(rows, [None, *PATHS[1:]]), "expected one path per embedding, got 13 and 12"),
         (lambda rows: write_parquet(rows, PATHS) | {"paths": "paths.txt"}, "expected no --paths"),
         (lambda rows: {"embeddings": "nothing.npy", "paths": "p"}, "nothing.npy: expected an array of NumPy"),
     ],

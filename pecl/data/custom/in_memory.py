@@ -9,6 +9,7 @@ from PIL import Image
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.tables import find_columns, translation_records
+from pecl.data.languages import any_language_code
 from pecl.errors import DataError
 from pecl.files import sha256_bytes
 from pecl.files.images import ImageFiles, some_of, to_rgb
@@ -71,7 +72,7 @@ def from_dataset(
 
     Args:
         dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
-        language: code of the target language, as in the columns or as in pecl (`ja`, `jp`).
+        language: code, name or alias of the target language; the column may have another of its codes (`ja`, `jp`).
         image_column: column of Pillow images or paths; None for text only.
         english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
@@ -84,7 +85,7 @@ def from_dataset(
     """
     if len(dataset) == 0:
         raise DataError("the data set has no rows")
-    there = getattr(dataset, "column_names", None) or list(dataset[0])
+    language, there = any_language_code(language), getattr(dataset, "column_names", None) or list(dataset[0])
     others = [column for column in (image_column, part_column) if column is not None]
     columns = find_columns("the data set", there, language, need, english_column, target_column, others)
     target = columns["target"]

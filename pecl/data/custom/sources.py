@@ -71,6 +71,8 @@ def read_source(
         pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
         return pairs, {"provenance": captions.provenance}
     path = Path(source.name)
+    if suffix_of(path) in TABLE_SUFFIXES:
+        return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     if "=" in source.name:
         left, _, right = source.name.partition("=")
         if not (Path(left).name and Path(right).name):
@@ -80,8 +82,6 @@ def read_source(
         if sum(english) != 1:
             raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{source.name}"')
         return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
-    if suffix_of(path) in TABLE_SUFFIXES:
-        return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     raise DataError(
         f"text: expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
         f'a.en=a.{language}, got "{source.name}"{suggest(source.name, named)}'

@@ -19,7 +19,7 @@ from typing import Any
 
 from pecl.data.captions import DIRECTIONS, PARTS, TABLE, ParallelCaptions, has_words, lines_of, readable
 from pecl.data.custom.photographs import find_photographs
-from pecl.data.languages import CODE, COLUMN_WORDS, find_code, language_name
+from pecl.data.languages import CODE, COLUMN_WORDS, ENGLISH, find_code, find_codes, language_name
 from pecl.data.reading import DataRequest, attach_images, check_directions, describe_file
 from pecl.errors import DataError, is_text, one_line, suggest, unknown
 from pecl.files import HALF_CHARACTER, check_regular, parse_json
@@ -195,7 +195,7 @@ def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[P
 def read_folder(request: DataRequest) -> ParallelCaptions:
     """Read one target language of the table that `request.dataset` names; rows with the same image share it.
 
-    The language may be any that has a column; the column may have another name of it (`ja` for `jp`).
+    The language may be any that has a column; its column, and that of English, may have another code (`ja` for `jp`).
 
     Raises:
         DataError: a column is missing, or the columns that are read have problems: the sentence has the first one and
@@ -204,7 +204,8 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     path, language = find_table(request.dataset), request.language
     table = read_table(path)
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
-    columns = find_columns(str(path), table.columns, language, request.need, "en" if "en" in table.columns else None)
+    english = next(iter(find_codes(ENGLISH, filter(_COLUMN.fullmatch, table.columns))), None)
+    columns = find_columns(str(path), table.columns, language, request.need, english)
     spelt = columns["target"]
     with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
@@ -213,7 +214,7 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     if spelt in COLUMN_WORDS and not has_words(texts["target"]):
         raise DataError(f"{path}: column {spelt!r} has no letters: expected captions in {language_name(language)}")
     captions = ParallelCaptions(
-        path.parent.name if path.stem == "captions" else path.stem,
+        path.absolute().parent.name if path.stem == "captions" else path.stem,
         language,
         **{"english": None, **texts},
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.data.captions import read_captions
-from pecl.data.custom.tables import CaptionTable, check_captions_file, read_table
+from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, check_captions_file, read_table, suffix_of
+from pecl.data.languages import ENGLISH, find_code
 from pecl.data.reading import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.translations import RELEASED, released_file
@@ -65,21 +66,24 @@ def dataset_job(
 def file_job(path: str | Path, source: str, target: str, output: str | Path) -> TranslationJob:
     """Return the job for a file of the user: one caption per line, or a table (see `tables`).
 
-    A table is written again with a column `<source>_to_<target>`, made of its column `<source>`.
+    A table is written again with a column `<source>_to_<target>`, made of its column `<source>`. A language has the
+    code of its column.
     """
     path, output = Path(path), Path(output)
     origin = {"file": path.name}
-    if path.suffix.lower() not in (*_TABLES, ".parquet"):
+    if suffix_of(path) not in TABLE_SUFFIXES:
         return TranslationJob(read_captions(path), output, _render_lines, origin)
-    if path.suffix.lower() not in _TABLES or output.suffix.lower() not in _TABLES:
+    if suffix_of(path) not in _TABLES or output.suffix.lower() not in _TABLES:
         raise DataError(f"cannot translate {path} to {output}: a table and its output are one of {', '.join(_TABLES)}")
     if problems := check_captions_file(path, open_images=False):
         raise DataError(f"{path}, {problems[0]} ({len(problems)} in all: `python -m pecl data check` lists them)")
     table = read_table(path)
-    if source not in table.columns:
-        raise DataError(f"{path} has no column {source!r}: it has {', '.join(table.columns)}")
-    sentences = tuple(row[source] for _, row in table.rows)
-    return TranslationJob(sentences, output, partial(_render_table, table, f"{source}_to_{target}", output), origin)
+    own, other = (find_code(one, table.columns) for one in (source, target))
+    if own not in table.columns:
+        raise DataError(f"{path} has no column {own!r}: it has {', '.join(table.columns)}")
+    column = f"{source if source == ENGLISH else own}_to_{target if target == ENGLISH else other}"  # as readers name it
+    sentences = tuple(row[own] for _, row in table.rows)
+    return TranslationJob(sentences, output, partial(_render_table, table, column, output), origin)
 
 
 def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = False) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from pecl.encoders.loading.weights import WEIGHT_FILES, first_line
 from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
 from pecl.errors import WeightsError, suggest
-from pecl.files.digests import is_sha256, sha256_file
+from pecl.files import sha256_file
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
         with part.open("ab") as file:
             headers = build_hf_headers()
             http_get(url, file, resume_size=file.tell(), expected_size=about.size, headers=headers)
-        if is_sha256(about.etag) and sha256_file(part) != about.etag:
+        if re.fullmatch("[0-9a-f]{64}", about.etag) and sha256_file(part) != about.etag:
             part.unlink()
             raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
         part.rename(content)

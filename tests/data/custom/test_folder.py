@@ -54,10 +54,12 @@ def test_a_csv_of_excel_with_semicolons(tmp_path):
     assert (captions.english, captions.target) == (("a dog, a cat", "a bird"), ("Hund; Katze", "ein Vogel"))
 
 
-def test_folder_with_one_table_none_or_two(tmp_path):
+def test_folder_with_one_table_none_or_two(tmp_path, monkeypatch):
     write_table(tmp_path / "birds" / "captions.jsonl", ROWS)
     captions = load_folder(tmp_path / "birds", "de", text_only=True)
     assert (captions.dataset, captions.images, captions.english_to_target) == ("birds", None, None)
+    monkeypatch.chdir(tmp_path / "birds")
+    assert [load_folder(name, "de", text_only=True).dataset for name in (".", "captions.jsonl")] == ["birds"] * 2
     with pytest.raises(DataError, match=r"must hold one table captions\{.csv,.*found none"):
         load_folder(tmp_path, "de")
     for kind in ("csv", "tsv"):
@@ -121,15 +123,16 @@ def test_a_part_that_is_none(tmp_path):
 
 
 def test_a_language_is_found_under_its_other_codes(tmp_path):
-    row = {"en": "a dog", "ja": "犬", "en_to_ja": "いぬ", "ja_to_en": "dog", "zho_Hans": "狗"}
+    row = {"eng": "a dog", "ja": "犬", "en_to_ja": "いぬ", "ja_to_en": "dog", "zho_Hans": "狗"}
     path = write_table(tmp_path / "mine.csv", [row])
     assert check_captions_file(path) == []
     for code in ("jp", "ja"):
         captions = load_folder(path, code, BOTH)
-        assert captions.target == ("犬",)
+        assert (captions.english, captions.target) == (("a dog",), ("犬",))
         assert (captions.english_to_target, captions.target_to_english) == (("いぬ",), ("dog",))
     assert load_folder(path, "zh").target == ("狗",)
-    assert from_dataset([row], "jp", image_column=None, need=BOTH).english_to_target == ("いぬ",)
+    captions = from_dataset([row], "Japanese", image_column=None, english_column="eng", need=BOTH)
+    assert (captions.language, captions.english_to_target) == ("jp", ("いぬ",))
 
 
 def test_a_column_of_numbers_is_no_language(tmp_path):

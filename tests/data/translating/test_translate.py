@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers.layouts import make_xtd10, sentence
+from helpers.layouts import make_xtd10, sentence, write_lines
 from helpers.translation_models import SENTENCES, config
 
 from pecl.data.reading import provenance_file, read_provenance
@@ -11,8 +11,8 @@ from pecl.data.registry import load_dataset
 from pecl.data.translating.mt import Translator
 from pecl.data.translating.translate import completed, dataset_job, file_job, translate, translate_job
 from pecl.data.translations import TRANSLATION_FOLDERS
-from pecl.errors import DataError
-from pecl.files import sha256_file, sha256_lines
+from pecl.errors import DataError, RunError
+from pecl.files import locked, sha256_file, sha256_lines
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -130,18 +130,24 @@ def test_a_finished_job_is_not_done_again(tmp_path, translator):
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_ones_own_table_gets_a_column(tmp_path, suffix):
-    (tmp_path / "in.csv").write_text('image,en,de\n1.jpg,"a dog, red",Hund\n2.jpg,a "cat",Katze\n', "utf-8")
-    for source, target in (("en", "de"), ("de", "en")):
-        path = tmp_path / ("in.csv" if source == "en" else f"half{suffix}")
+    write_lines(tmp_path / "in.csv.gz", ["image,eng_Latn,ja", '1.jpg,"a dog, red",Hund', '2.jpg,a "cat",Katze'])
+    for source, target in (("en", "jp"), ("jp", "en")):
+        path = tmp_path / ("in.csv.gz" if source == "en" else f"half{suffix}")
         output = tmp_path / (f"half{suffix}" if source == "en" else f"whole{suffix}")
         translate_job(file_job(path, source, target, output), Counting())
-    captions = load_dataset(str(output), "de", need=list(TRANSLATION_FOLDERS), text_only=True)
+    captions = load_dataset(str(output), "jp", need=list(TRANSLATION_FOLDERS), text_only=True)
     assert captions.english == ("a dog, red", 'a "cat"')
     assert captions.english_to_target == ("A DOG, RED", 'A "CAT"')
     assert captions.target_to_english == ("HUND", "KATZE")
 
 
 # What bad input gets
+
+
+def test_two_at_work_on_one_file_are_one_too_many(tmp_path):
+    job = file_job(write_lines(tmp_path / "a.txt", ["a"]), "en", "de", tmp_path / "b.txt")
+    with locked(tmp_path / "b.txt.lock", "held"), pytest.raises(RunError, match=r"b\.txt is being made by another"):
+        translate_job(job, Counting())
 
 
 def test_an_empty_translation_is_refused_with_its_line(partial_file):
