@@ -108,12 +108,11 @@ def _iptc(image: ImageFile.ImageFile) -> Found:
 
 def _text(value: Any) -> str:
     """Decode a text of EXIF or IPTC: UTF-8, or Latin-1 from older programs."""
-    if not isinstance(value, bytes):
-        return str(value).rstrip("\0")
+    content = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")  # as Pillow reads EXIF
     try:
-        return value.decode("utf-8").rstrip("\0")
+        return content.decode("utf-8").rstrip("\0")
     except UnicodeDecodeError:
-        return value.decode("latin-1").rstrip("\0")
+        return content.decode("latin-1").rstrip("\0")
 
 
 def _real(days: Iterable[str]) -> Iterator[str]:

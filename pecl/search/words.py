@@ -11,6 +11,7 @@ import math
 import os
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.
 _RARE = 4  # a word is no name if more than a quarter of the photographs have it
 _HAN, _KATAKANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]"
 _UNSPACED = re.compile(rf"({_HAN}|{_KATAKANA}|[\u3041-\u3096])")
-_WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|[^\W\u3041-\u3096]+")
+_WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|[^\s\u3041-\u3096]+")
 _YEAR = re.compile(r"(?<!\w)(1[89]\d\d|20\d\d)(?!\w)")
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
@@ -158,7 +159,8 @@ def _names(
 def _words(text: str) -> list[str]:
     """Split a query into words; three or more Chinese characters in a row give each pair of neighbours."""
     found = []
-    for word in _WORD.findall(text.replace("_", " ")):
+    text = unicodedata.normalize("NFC", text)
+    for word in _WORD.findall("".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in text)):
         if re.match(_HAN, word) and len(word) > 2:
             found += [word[i : i + 2] for i in range(len(word) - 1)]
         elif len(word) > 1 or re.match(_HAN, word):
@@ -186,5 +188,5 @@ def _day(text: str | None, name: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Put spaces around characters of scripts without spaces, since SQLite splits words at spaces."""
-    return _UNSPACED.sub(r" \1 ", text.replace('"', " "))
+    """Compose characters, and put spaces around those of scripts without spaces, since SQLite splits words there."""
+    return _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text).replace('"', " "))
