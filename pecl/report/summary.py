@@ -40,7 +40,7 @@ _TRAINED = (
 _EVALUATED = (
     Column("code", "{language}"),
     Column("method"),
-    Column("score", lambda row: f"{row.get('zero_shot') or row['mean']:.3f}"),
+    Column("score", lambda row: f"{row['mean' if row.get('zero_shot') is None else 'zero_shot']:.3f}"),
 )
 
 

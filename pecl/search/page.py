@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from pecl.errors import DataError
-from pecl.files import write_text
+from pecl.files import write_bytes
 from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.search.catalogue import THUMBNAIL, read_thumbnail
 from pecl.search.index import Hit, ImageIndex
@@ -49,11 +49,11 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
     shown = []
     for hit in hits:
-        name = str(hit.path.relative_to(index.root)).encode("utf-8", "backslashreplace").decode("utf-8")
         try:
             small = read_thumbnail(index.folder, hit.fingerprint) or small_jpeg(index.open_image(hit), THUMBNAIL)
             picture = {"uri": jpeg_uri(small)}
         except (DataError, OSError) as error:
             picture = {"uri": "", "reason": str(error)}
-        shown.append({"name": name, "score": hit.score, **picture})
-    return write_text(path, template.render(query=query, note=note, hits=shown))
+        shown.append({"name": str(hit.path.relative_to(index.root)), "score": hit.score, **picture})
+    text = template.render(query=query, note=note, hits=shown)
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))  # names of files may be no UTF-8

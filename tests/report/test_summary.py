@@ -30,11 +30,11 @@ def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
 
 
 def test_text_says_rows_and_failures():
-    made = [train(4, 9), evaluate(16, language="en"), evaluate(4, language="de")]
+    made = [train(4, 9), evaluate(16, language="en"), evaluate(0, language="de")]
     failed = replace(train(4, 6, language="fr"), status="failed", error="DivergedError: by\nstep 3")
     lines = summary_text(summary_tables(made), [failed]).splitlines()
     assert lines[0] == "== xtd10, 20 images, 2 runs =="
-    assert "plain tower: de 0.200, en 0.800" in lines
+    assert "plain tower: de 0.000, en 0.800" in lines
     (row,) = [line.split() for line in lines if line.startswith("de ")]
     assert row[:5] == ["de", "method1", "0.200", "0.450", "+0.250"]
     assert row[-4:] == ["42%", "1", "of", "1"]

@@ -69,6 +69,11 @@ def test_files_are_whole_and_say_where_they_come_from(drawing, tmp_path):
     assert "gap-closed" in captions
 
 
+def test_signs_of_mathematics_in_a_name_are_letters():
+    plot = drawn([train(4, 9, dataset=r"a$\b{$c.csv")], "recall")
+    assert r"a$\b{$c.csv" in plot.figure.texts[0].get_text()
+
+
 def drawn(results, name):
     return next(plot for plot in draw_plots(results).plots if plot.name == name)
 
