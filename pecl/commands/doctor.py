@@ -13,10 +13,9 @@ from pecl.commands import options as cli
 from pecl.config.plugins import installed_plugins
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
-from pecl.errors import DataError, install
+from pecl.errors import DataError, install, not_none
 from pecl.files import default_cache_dir
 
-_NEEDED = ("torch", "transformers", "timm", "safetensors", "pydantic", "tqdm", "pyyaml", "pillow")
 # Extra of pyproject.toml -> its purpose
 _EXTRAS = {
     "openclip": "OpenCLIP's image towers",
@@ -28,11 +27,7 @@ _EXTRAS = {
     "harness": "pecl evaluate --harness (mteb needs Python 3.11 or newer)",
     "docs": "the site",
 }
-# Packages in no extra, since they pin other packages, or are only for tests
-_OTHERS = {
-    "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
-    "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",
-}
+_OPENDELTA = "pip install -r requirements-opendelta.txt (--engine opendelta)"  # in no extra: it pins other packages
 
 
 class Finding(NamedTuple):
@@ -60,14 +55,15 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _packages() -> list[Finding]:
-    found = [_package(name, "missing", "pip install -r requirements.txt") for name in _NEEDED]
-    advice = defaultdict(list)
+    needed, advice = [], defaultdict(list)
     for line in requires("pecl") or ():
-        if found_extra := re.match(r"([\w-]+).*extra == ['\"](\w+)", line):
-            name, extra = found_extra.groups()
+        name, extra = not_none(re.match(r"([\w-]+)(?:.*extra == ['\"](\w+))?", line), "requirement").groups()
+        if extra is None:
+            needed.append(_package(name, "missing", "pip install -r requirements.txt"))
+        else:
             advice[name].append(f"{install(extra)} ({_EXTRAS.get(extra, extra)})")
-    found += [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
-    return found + [_package(name, "absent", said) for name, said in _OTHERS.items()]
+    extras = [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
+    return [*needed, *extras, _package("opendelta", "absent", _OPENDELTA)]
 
 
 def _package(name: str, otherwise: str, advice: str) -> Finding:
