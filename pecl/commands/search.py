@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,12 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
         texts = [one for one in (text, parsed.minus) if one is not None]
         spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None
         note = "; ".join(filter(None, (spoken and spoken.sentence, asked.sentence)))
-        parts = [text_or_path for text_or_path in (text, picture) if text_or_path is not None]
-        query = np.sum([index.embed([part], spoken) for part in parts], axis=0)
-        if parsed.minus is not None:
-            query = query - index.embed([parsed.minus], spoken)
+        query = _query(text, picture, parsed.minus, lambda item: index.embed([item], spoken)[0])
         corrects = parsed.correct_hubs and spoken is not None and parsed.minus is None and parsed.image is None
         if corrects and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
         corrected = corrects and not index.uncorrected
-        (hits,) = index.search(query, top=parsed.top, corrected=corrected, selection=asked)
+        (hits,) = index.search(query[None], top=parsed.top, corrected=corrected, selection=asked)
         if parsed.html is not None:
             from pecl.search.page import write_search_page
 
@@ -156,15 +153,23 @@ def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequ
         rows.check(queries.plain.embedding_dim, profile)
         texts = [text for text in (parsed.text, parsed.minus) if text is not None]
         spoken = queries.language_of(" ".join(texts), parsed.language) if texts else None
-        query = np.zeros(queries.plain.embedding_dim, np.float32)  # (D,)
-        for text, sign in ((parsed.text, 1), (parsed.minus, -1)):
-            if text is not None and spoken is not None:
-                query += sign * queries.encode_text([text], spoken)[0].numpy()
-        if picture is not None:
-            query += queries.encode_image([picture])[0].numpy()
-        hits = rows.nearest(query / np.linalg.norm(query), parsed.top)
+
+        def embed(item: str | Path) -> np.ndarray:
+            found = queries.encode_text([item], spoken) if isinstance(item, str) else queries.encode_image([item])
+            return found[0].numpy()
+
+        query = _query(parsed.text, picture, parsed.minus, embed)
+        hits = rows.nearest(query / max(float(np.linalg.norm(query)), 1e-12), parsed.top)
     said = {**(spoken.to_json() if spoken else {}), "images": [hit._asdict() for hit in hits]}
     return hits, said, spoken.sentence if spoken else ""
+
+
+def _query(
+    text: str | None, picture: Path | None, minus: str | None, embed: Callable[[str | Path], np.ndarray]
+) -> np.ndarray:
+    """Return the sum (D,) of the embeddings of a text and an image, less that of a negative query."""
+    query = np.sum([embed(item) for item in (text, picture) if item is not None], axis=0)
+    return query if minus is None else query - embed(minus)
 
 
 def _heading(parsed: argparse.Namespace) -> str:

@@ -17,6 +17,7 @@ from pecl.data.custom.sources import parse_sources
 from pecl.data.languages import LANGUAGES, language_name
 from pecl.data.registry import DATASETS, is_read
 from pecl.encoders.pairs import MINI, PAIRS
+from pecl.report.tables.groups import group_of
 from pecl.results.result import Result
 
 _PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # do not describe the training
@@ -108,14 +109,14 @@ def _about(adapters: Sequence[Published]) -> str:
 
 def _figures(adapters: Sequence[Published]) -> str:
     rows = [
-        "| language | test | R@1 before | R@1 after | texts find images | images find texts | R@5 | R@10 |",
+        "| language | test | R@1 before | R@1 after | texts find items | items find texts | R@5 | R@10 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in adapters:
         data, recall = one.result.data, one.result.recall
         backward, forward = (recall(direction=direction) for direction in data.gallery.directions)
         values = (recall(stage="zero_shot"), recall(), forward, backward, recall(k=5), recall(k=10))
-        test = f"{_shown(data.dataset)}, {data.split['test']:,} captions, {data.gallery.size:,} {data.gallery.kind}"
+        test = f"{_shown(data.dataset)}, {data.split['test']:,} captions, {group_of(one.result).gallery}"
         rows.append(f"| {one.language} | {test} | {' | '.join(f'{value:.3f}' for value in values)} |")
     note = "R@k is recall@k, the mean over both directions unless one is named; *before* is the tower without adapter."
     return "\n".join([*rows, "", note])

@@ -30,7 +30,6 @@ from pecl.results.result import collect, read_result, verify
 
 INDEX, CARD = "pecl_adapters.json", "README.md"
 _FORMAT = {"format": "pecl-adapters", "format_version": 1}
-OPTION = "SOURCE"
 
 
 def push(sources: Sequence[str | Path], target: str, licence: str = "other", private: bool = False) -> str:
@@ -176,7 +175,7 @@ def _fetch(repo_id: str, revision: str) -> tuple[Path, str | None]:
         patterns = ["*.safetensors", CARD, INDEX]
         folder = snapshot_download(repo_id, revision=commit, allow_patterns=patterns, etag_timeout=TIMEOUT_SECONDS)
     except HFValidationError as error:
-        raise WeightsError(f"{repo_id!r} is neither a folder nor a hub id ({OPTION})") from error
+        raise WeightsError(f"{repo_id!r} is neither a folder nor a hub id (SOURCE)") from error
     except (HTTPError, OSError) as error:
         raise WeightsError(explain(error, repo_id)) from error
     return Path(folder), commit

@@ -1,6 +1,7 @@
 """`pecl index` and `pecl search`: what they print, and where."""
 
 import json
+import os
 import re
 
 import pytest
@@ -86,13 +87,16 @@ def test_search_by_picture_by_both_and_by_difference(indexed, capsys):
 @pytest.mark.parametrize("thumbnails", [True, False])
 def test_a_page_shows_what_was_found_in_one_file(photographs, capsys, tmp_path, thumbnails):
     (photographs / "00.png").rename(photographs / "<b>&.png")
+    odd = (photographs / "03.png").rename(photographs / os.fsdecode(b"caf\xe9.png"))
     printed(capsys, "index", photographs, *["--thumbnails"] * thumbnails)
     page = tmp_path / "pages" / "found.html"
-    printed(capsys, "search", photographs, "<script>alert(1)</script>", "--language", "en", "--top", 99, "--html", page)
+    query = ("<script>alert(1)</script>", "--language", "en", "--image", odd)
+    printed(capsys, "search", photographs, *query, "--top", 99, "--html", page)
     text = page.read_text("utf-8")
     assert text.count('<img src="data:image/jpeg;base64,') == COUNT
     assert "<script>" not in text
     assert "&lt;b&gt;&amp;.png" in text
+    assert text.count("caf\\udce9.png</") == 3  # title, heading and caption
     assert not re.search(r"(src|href)=[\"'](?!data:)", text)
 
 

@@ -65,6 +65,11 @@ def test_the_nearest_come_first_in_every_form(pecl, computed, write, tolerance):
     check_nearest(pecl, computed, flags(write(computed[0], PATHS)), tolerance=tolerance)
 
 
+def test_a_text_without_itself_is_similar_to_nothing(pecl, computed):
+    status, out, _ = pecl(*flags(write_npy(computed[0], PATHS)), "--minus", QUERY, "--json", "--top", "2")
+    assert (status, [hit["score"] for hit in json.loads(out)["images"]]) == (0, [0, 0])
+
+
 def with_nan(rows):
     rows = rows.copy()
     rows[7, 0] = np.nan
