@@ -249,11 +249,11 @@ def path_argument(text: str) -> str:
     return text
 
 
-def in_columns(rows: Sequence[Sequence[str]], width: int = 100) -> str:
-    """Align the fields of rows in columns, and wrap the last field at `width`, but not below 30 characters."""
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Align the fields of rows in columns, and wrap the last at column 100, but not below 30 characters."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     indent = sum(widths) + 2 * len(widths)
-    width = max(width, indent + 30)
+    width = max(100, indent + 30)
     lines = []
     for *first, last in rows:
         head = "".join(f"{field:<{size}}  " for field, size in zip(first, widths, strict=True))

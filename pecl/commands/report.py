@@ -14,7 +14,7 @@ from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.formats import ENDINGS
 from pecl.report.tables.groups import select
-from pecl.report.tables.paper import NAMES, paper_tables
+from pecl.report.tables.paper import paper_tables
 from pecl.results.result import Result, collect
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def _count(text: str) -> int:
     ),
     cli.switch("--ids", "show the ids of runs"),
     cli.path("--out", "write a file for each table into this folder; print their paths", "DIR"),
-    cli.argument("--against", "print published zero-shot scores next to ours", choices=NAMES),
+    cli.argument("--against", "print published zero-shot scores next to ours", choices=["published"]),
     cli.path("--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR"),
     cli.path("--html", "write an HTML report into this folder; print its path", "DIR"),
     cli.path("--data-dir", "folder of the data sets, for the report's images (default: as in each run)"),
@@ -64,7 +64,7 @@ def run(parsed: argparse.Namespace) -> None:
     without --table prints the table `routes`, or `evaluations` if nothing was trained.
     """
     results = collect(parsed.folders)
-    made = report(results, parsed.against, parsed.where)
+    made = report(results, parsed.against is not None, parsed.where)
     complete = select([result for result in results if result.status == "complete"], parsed.where)
     tables = _chosen_tables(parsed, complete, made)
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):

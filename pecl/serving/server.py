@@ -195,15 +195,13 @@ def _presented(value: str) -> bytes:
 class Server(uvicorn.Server):
     """A server that accepts requests for a moment after a stop signal, and answers all of them before it closes.
 
-    uvicorn alone closes its socket at once, and drops connections that wait in the system's backlog. The arguments are
-    those of `make_app`.
+    uvicorn alone closes its socket at once, and drops connections that wait in the system's backlog.
     """
 
-    def __init__(
-        self, service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
-    ) -> None:
+    def __init__(self, app: FastAPI) -> None:
+        self.service: Service = app.state.service
         config = uvicorn.Config(
-            make_app(service, hosts, key, access_log),
+            app,
             ws="none",
             loop="asyncio",
             log_level="warning",
@@ -212,10 +210,9 @@ class Server(uvicorn.Server):
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=30,  # seconds between two requests of a connection
-            timeout_graceful_shutdown=service.limits.patience,
+            timeout_graceful_shutdown=self.service.limits.patience,
         )
         super().__init__(config)
-        self.service = service
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: see the class."""
@@ -236,7 +233,7 @@ def serve(
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # often 1,024 files: fewer than connections
-    server = Server(service, allowed_hosts(listening, host), key, access_log)
+    server = Server(make_app(service, allowed_hosts(listening, host), key, access_log))
     # uvicorn raises the signal again when it has stopped; there is nothing left to do then.
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.adapter_towers import states
-from helpers.checkpoints import write_clip, write_mclip, write_siglip, xlm_roberta_config
+from helpers.checkpoints import write_clip, write_siglip
+from helpers.contract import source
 from helpers.exporting import image_tower, pictures
 from helpers.family_towers import WRITERS
 from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -29,21 +30,9 @@ TEXTS = ["ein Hund", "A dog and two cats", "a", "Dva psi běží po sněhu", "�
 FAMILIES = ["mclip", "open-clip-xlm-r", "siglip", "open-clip-siglip", "nllb"]
 
 
-def write_checkpoint(family, folder):
-    if family == "mclip":
-        base = folder / "base"
-        base.mkdir(parents=True)
-        xlm_roberta_config().save_pretrained(base)
-        write_mclip(folder / "mclip", base)
-        return folder / "mclip"
-    folder.mkdir(exist_ok=True)
-    WRITERS[family](folder)
-    return folder
-
-
 def merged_tower(family, folder):
     """A tower of the family, and one with a Czech adapter in its weights."""
-    tower = load_text_encoder(write_checkpoint(family, folder))
+    tower = load_text_encoder(source(family))
     (state,) = states(tower, "lora", 1)
     path = save_adapter(folder / "cs.safetensors", state, parse_adapter("lora"), "cs", tower)
     return tower, merge_adapter(load_adapter_file(path), tower)

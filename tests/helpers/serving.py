@@ -84,7 +84,7 @@ def client_of(service, hosts=LOOPBACK, **options):
 @contextlib.contextmanager
 def running(service, **options):
     """Yield the address of a real server on the loopback, run by a thread."""
-    server = Server(service, LOOPBACK, **options)
+    server = Server(make_app(service, LOOPBACK, **options))
     with open_socket("127.0.0.1", 0) as listening, pytest.MonkeyPatch.context() as patch:
         without_proxies(patch)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)

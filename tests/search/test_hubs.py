@@ -17,7 +17,6 @@ from pecl.errors import ConfigError
 from pecl.retrieval import hubs
 from pecl.retrieval.hubs import ROWS, find_references, unpacked
 from pecl.search.build import build_index
-from pecl.search.options import IndexOptions
 
 SHARPNESS, WEIGHT = 7.0, 0.5
 QUERY = "ka lopi zumo"
@@ -144,15 +143,3 @@ def test_evaluate_reports_corrected_recall_next_to_plain_recall(small, reference
     assert "--correct-hubs: no reference captions are known for" in capsys.readouterr().err
     assert main([*command, "--correct-hubs", "--gallery", "english"]) == 2
     assert "gallery: expected images with --correct-hubs" in capsys.readouterr().err
-
-
-def test_qdrant_corrects_nothing_and_says_so(photographs, references, tmp_path, monkeypatch):
-    qdrant_client = pytest.importorskip("qdrant_client")
-    client = qdrant_client.QdrantClient(":memory:")
-    client.close = lambda: None
-    monkeypatch.setattr("pecl.search.qdrant._connect", lambda _: client)
-    build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", url="http://qdrant.test:6333"))
-    index = pecl.ImageIndex.open(tmp_path / "index")
-    assert index.uncorrected == "the engine qdrant cannot subtract corrections"
-    assert index.head.references == ""
-    assert index.search(QUERY, "en") == index.search(QUERY, "en", corrected=False)

@@ -46,6 +46,7 @@ def both(photographs, tmp_path, servers):
 def check_equal(places, queries, top):
     with pecl.ImageIndex.open(places[0]) as exact, pecl.ImageIndex.open(places[1]) as qdrant:
         assert repr(qdrant).endswith(f"{len(exact)} photographs, mini, qdrant)")
+        assert qdrant.uncorrected == "the engine qdrant cannot subtract corrections"
         assert qdrant.paths == exact.paths
         np.testing.assert_allclose(qdrant.embeddings, exact.embeddings, atol=1e-6)
         pairs = list(zip(exact.search(queries, "en", top=top), qdrant.search(queries, "en", top=top), strict=True))

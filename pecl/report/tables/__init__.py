@@ -14,7 +14,7 @@ from pecl.report.tables.candidates import Candidate, best_of_methods, candidates
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, select
-from pecl.report.tables.paper import published_table, read_published
+from pecl.report.tables.paper import published_table
 from pecl.report.tables.scores import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Column, Table, plain_table, reported
 from pecl.results.result import Result, verify
@@ -52,10 +52,10 @@ class Report:
         raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
 
 
-def report(results: Sequence[Result], against: str | None = None, where: Sequence[str] = ()) -> Report:
+def report(results: Sequence[Result], published: bool = False, where: Sequence[str] = ()) -> Report:
     """Return the tables of the `results` from `collect` that meet all conditions of `where`, see `select`.
 
-    `against` is the name of published scores for a comparison.
+    `published` adds published scores for a comparison.
 
     Raises:
         ConfigError: a condition is not `key=value`, or has an unknown key.
@@ -79,8 +79,8 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
     alike = grouped(chosen, lambda pair: (replace(group_of(pair[1].runs[0]), gallery_size=None), pair[0]))
     shots = [(setup, scores.shots_table([one for _, one in found])) for (_, setup), found in alike.items()]
     tables += [replace(table, setup=setup) for setup, table in shots if table]
-    if against is not None:
-        tables.append(published_table(read_published(against), complete))
+    if published:
+        tables.append(published_table(complete))
     exchanged = []
     for result in complete:
         if result.kind == "train" and result.adapter.sha256 is not None and result.adapter_path.exists():

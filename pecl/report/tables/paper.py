@@ -117,20 +117,18 @@ def _by_language(table: Table, candidates: Sequence[Candidate], among: str, shar
     return Table(table.name, table.title, group_of(runs[0]), frame, columns, runs, remarks, best=best)
 
 
-NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file
+def read_published() -> dict[str, Any]:
+    """Return the published table: data set, gallery, metric, unit, languages, rows with their sources."""
+    return json.loads((files("pecl") / "report" / "published" / "xtd10_zero_shot.json").read_text("utf-8"))
 
 
-def read_published(name: str = "published") -> dict[str, Any]:
-    """Return a published table: data set, gallery, metric, unit, languages, rows with their sources."""
-    return json.loads((files("pecl") / "report" / "published" / f"{NAMES[name]}.json").read_text("utf-8"))
-
-
-def published_table(published: dict[str, Any], results: Sequence[Result]) -> Table:
+def published_table(results: Sequence[Result]) -> Table:
     """Return the published scores, each followed by ours of the same towers; scores of our other towers come last.
 
     Only evaluations of the plain tower on the same data set and gallery are used, with target captions as the test text
     and the published metric; fields without a run stay empty.
     """
+    published = read_published()
     used = [
         one
         for one in results

@@ -73,7 +73,7 @@ def test_long_words_lose_their_middle_and_headings_break_between_words():
 
 def test_every_table_of_the_shipped_results_fits_a_terminal():
     shipped = collect([ROOT / "results" / "measured"])
-    tables = report(shipped, "published").tables + paper_tables(shipped)
+    tables = report(shipped, published=True).tables + paper_tables(shipped)
     assert max(map(len, FORMATS["text"](tables, ids=True).splitlines())) <= 100
     for table in tables:
         assert (laid_out(table, True).frame != "").any().all(), table.name
