@@ -42,6 +42,7 @@ from pecl.serving.sockets import BACKLOG, allowed_hosts
 logger = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
+_FILES = 10_240  # macOS refuses more, and names infinity as its limit
 _LINGER = 0.3  # seconds that a stopping server still accepts requests
 _CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
 _HEADERS = {
@@ -231,8 +232,8 @@ def serve(
     Raises:
         RunError: the application could not start.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # often 1,024 files: fewer than connections
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # often 1,024 files: fewer than connections
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, min(most, _FILES)), most))
     server = Server(make_app(service, allowed_hosts(listening, host), key, access_log))
     # uvicorn raises the signal again when it has stopped; there is nothing left to do then.
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}

@@ -6,14 +6,13 @@ import numpy as np
 import pillow_heif
 import pytest
 import torch
-from helpers.adapter_towers import filled
+from helpers.serving import write_adapters
 from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
 from PIL import Image
 
 import pecl
 import pecl.encoders.towers
-from pecl.adapters.formats.files import save_adapter
 from pecl.errors import ConfigError, DataError
 from pecl.files import images as pictures
 from pecl.search.build import build_index
@@ -85,13 +84,7 @@ def test_equal_similarities_come_in_the_order_of_names(seed):
 @pytest.fixture
 def adapters(tmp_path, towers):
     """Adapter files of Czech and German, with random values."""
-    paths = {}
-    for seed, language in enumerate(("cs", "de")):
-        tower = tiny_tower()
-        adapter = filled(tower, "lora:r=2+head", seed=seed)
-        state = adapter.slot_state(0)
-        paths[language] = save_adapter(tmp_path / f"{language}.safetensors", state, adapter.configs, language, tower)
-    return paths
+    return dict(zip(("cs", "de"), write_adapters(tmp_path, ("cs", "de"), "lora:r=2+head"), strict=True))
 
 
 def through(path, text):

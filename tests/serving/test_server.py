@@ -125,9 +125,12 @@ def test_the_bound_address_decides_whether_names_are_checked(host):
 def test_serve_checks_names_by_the_bound_address(monkeypatch):
     made = []
     monkeypatch.setattr(Server, "run", lambda self, sockets: made.append(self))
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 2**63 - 1))  # as on macOS
+    monkeypatch.setattr("resource.setrlimit", lambda _, limits: made.append(limits))
     with open_socket("LOCALHOST", 0) as listening, pytest.raises(RunError, match="could not start"):
         serve(make_service(), listening, "LOCALHOST")
-    (frame,) = (each for each in made[0].config.app.user_middleware if each.cls is Frame)
+    assert made[0] == (10_240, 2**63 - 1)
+    (frame,) = (each for each in made[1].config.app.user_middleware if each.cls is Frame)
     assert "evil.example" not in frame.kwargs["hosts"]
     assert {"localhost", "127.0.0.1"} <= set(frame.kwargs["hosts"])
 
