@@ -81,6 +81,7 @@ def from_dataset(
         name: name of the data set in results.
 
     Raises:
+        ConfigError: no such language.
         DataError: no rows, a missing column, values other than texts, or columns with different numbers of texts.
     """
     if len(dataset) == 0:
