@@ -20,7 +20,7 @@ from pecl.commands import COMMANDS
 from pecl.commands.options import REGISTERED, common_flags
 from pecl.config.plugins import load_plugins
 from pecl.errors import PeclError, SaidElsewhereError, suggest
-from pecl.files.failures import describe_failure, drop_output, flush_output, write_output
+from pecl.files.failures import describe_failure, drop_output, write_output
 from pecl.files.progress import LogHandler, turn_off
 
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         finally:
-            flush_output()
+            write_output("", flush=True)  # so that a full disk is reported
     except KeyboardInterrupt:
         _say("interrupted; the same command resumes from here")
         return 130

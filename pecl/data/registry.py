@@ -224,11 +224,6 @@ def is_read(source: TextSource, language: str) -> bool:
     return not source.optional or language in DATASETS[dataset].languages
 
 
-def dataset_languages(name: str) -> tuple[str, ...]:
-    """Return the codes of the languages of a data set; none for an unknown set."""
-    return DATASETS[name].languages if name in DATASETS else ()
-
-
 def data_root(data_dir: str | Path | None = None) -> Path:
     """Return `data_dir`, else $PECL_DATA_DIR, else `data`."""
     return Path(data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or "data")

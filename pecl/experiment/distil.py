@@ -7,7 +7,7 @@ from typing import Any
 from pecl.config import TEXT_SETS, ExperimentConfig, make_config
 from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
 from pecl.data.languages import way_to_adapter
-from pecl.data.registry import dataset_languages
+from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.run import train_fleet
@@ -53,7 +53,8 @@ def distil_config(
     if images and not config.image_weight:
         raise ConfigError("image_weight: expected a number > 0 with images, got 0")
     if config.text is None and config.train_on == "pairs":
-        has_captions = is_path(config.dataset) or config.language in dataset_languages(config.dataset)
+        languages = DATASETS[config.dataset].languages if config.dataset in DATASETS else ()
+        has_captions = is_path(config.dataset) or config.language in languages
         way = way_to_adapter(config.language, dataset=config.dataset if has_captions else None)
         raise ConfigError(
             "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "

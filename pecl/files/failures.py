@@ -51,11 +51,6 @@ def write_output(text: str, flush: bool = False) -> None:
         raise RunError(f"cannot write to standard output: {error.strerror}") from error
 
 
-def flush_output() -> None:
-    """Flush standard output, so that a full disk is reported; raises as `write_output`."""
-    write_output("", flush=True)
-
-
 def drop_output() -> None:
     """Discard pending output: Python would otherwise try again at exit, and print a traceback."""
     with contextlib.suppress(OSError, ValueError):

@@ -19,7 +19,6 @@ from pecl.options import option, problems_of
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Files of a local folder that determine the translations; a folder may hold others, such as notes.
 _MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".model", ".spm", ".txt")
 
@@ -34,7 +33,7 @@ class TranslationConfig:
     revision: str | None = None  # commit, branch or tag on the Hub; None for its main branch
     num_beams: int = option(4, "width of the beam search; 1 is greedy", low=1)
     max_new_tokens: int = option(256, "length at which a translation is cut off", low=1)
-    dtype: str = option("float32", "type of the weights", choices=tuple(DTYPES))
+    dtype: str = option("float32", "type of the weights", choices=("float32", "bfloat16", "float16"))
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -106,7 +105,7 @@ def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.model, **arguments)
         model, loading = AutoModelForSeq2SeqLM.from_pretrained(
-            config.model, dtype=DTYPES[config.dtype], output_loading_info=True, **arguments
+            config.model, dtype=getattr(torch, config.dtype), output_loading_info=True, **arguments
         )
     except (ImportError, OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise WeightsError(_cannot_load(config, error)) from error
