@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parsed = parser.parse_args()
     encoder, generator, rows = QueryEncoder("mini"), np.random.default_rng(0), []
-    encoder.hold([code for code in FOUR if code in encoder.known.languages])
+    encoder.hold([code for code in FOUR if code in encoder.known.paths])
     photographs = test(load_towers("mini"), parsed.data_dir)
     english = load_dataset("xtd10", "es", data_dir=parsed.data_dir, allow_missing_images=True).english
     captions = encoder.bank.encode_text(english, "en").numpy()

@@ -183,7 +183,8 @@ class Adapter:
     @property
     def first_layer(self) -> int:
         """See `RowAdapter`."""
-        return min(layer_of(self.tower.backbone, path) for path, _, _ in self.modules)
+        backbone = self.tower.backbone
+        return min((layer_of(backbone, path) for path, _, _ in self.modules), default=layer_of(backbone, "head"))
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""

@@ -19,7 +19,7 @@ from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.data.languages import ENGLISH, find_name, listed, preferred
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, suggest
+from pecl.errors import ConfigError, not_none, suggest
 
 Parameters = Mapping[str, torch.Tensor]
 Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: languages to shares with sum 1
@@ -80,7 +80,7 @@ class AdapterBank:
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower)
-        bank.add_files((name_of(file), file) for file in files)
+        bank.add_files((not_none(file.language, "language"), file) for file in files)
         return bank
 
     @property
@@ -140,7 +140,7 @@ class AdapterBank:
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file under `language`, by default its own, and return that. Errors as in `add`."""
         file = load_adapter_file(path)
-        language = name_of(file, language)
+        language = language or not_none(file.language, "language")
         self.add(language, file)
         return language
 
@@ -254,7 +254,7 @@ class AdapterBank:
         Raises:
             ConfigError: an adapter is not in the bank, or the tower has no token for a language.
         """
-        names = [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
+        names = _names(adapters, languages)
         token_ids: list[list[int]] = [[]] * len(texts)
         for tower, places, _ in self._by_tower(adapters):
             own = tower.tokenize([texts[i] for i in places], [names[i] for i in places])
@@ -278,12 +278,18 @@ class AdapterBank:
         return embeddings
 
     def whole_lengths(
-        self, texts: Sequence[str], token_ids: TokenIds, adapters: Sequence[str | None]
+        self,
+        texts: Sequence[str],
+        token_ids: TokenIds,
+        adapters: Sequence[str | None],
+        languages: Sequence[str | None] | None = None,
     ) -> dict[int, tuple[int, int]]:
         """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
+        names = _names(adapters, languages)
         found: dict[int, tuple[int, int]] = {}
         for tower, places, _ in self._by_tower(adapters):
-            lengths = tower.whole_lengths([texts[i] for i in places], [token_ids[i] for i in places])
+            read = tower.respelled([texts[i] for i in places], [names[i] for i in places])
+            lengths = tower.whole_lengths(read, [token_ids[i] for i in places])
             found |= {places[i]: (length, tower.max_length) for i, length in lengths.items()}
         return found
 
@@ -327,6 +333,11 @@ class AdapterBank:
         return self._own, adapter
 
 
+def _names(adapters: Sequence[str | None], languages: Sequence[str | None] | None) -> list[str]:
+    """Return the language of each text, by default its adapter's; English for a text with neither."""
+    return [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
+
+
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
     """Yield groups of text indices to batch: one group per slot that fills a batch alone, then one for the rest.
 
@@ -344,14 +355,6 @@ def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) ->
     """Normalise `rows` (R, D), R >= N, and add each, times its share, to row `places` of the result (N, D)."""
     weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
     return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, torch.tensor(places), weighted)
-
-
-def name_of(file: AdapterFile, name: str | None = None) -> str:
-    """Return `name`, by default the language of the file. Raise ConfigError if there is neither."""
-    name = name or file.language
-    if name is None:
-        raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
-    return name
 
 
 def of_each(language: Any, count: int) -> list[Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.adapters import ready
-from pecl.adapters.bank import AdapterBank, name_of
+from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter
 from pecl.data.languages import (
     ENGLISH,
@@ -77,21 +77,16 @@ class KnownAdapters:
         self._off = PLAIN in named
         if self._off and len(named) > 1:
             raise ConfigError(f"adapter: expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}")
-        self.paths: dict[str, Path] = {} if self._off else dict(self._shipped)
+        self.paths: dict[str, Path] = {} if self._off else dict(self._shipped)  # by language
         own: dict[str, str | Path] = {}
         for name in () if self._off else named:
             path = self._path_of(name)
             language = not_none(load_adapter_file(path).language, "language")
-            language = find_name(language, [*self.paths, *own]) or language
+            language = find_name(language, self.paths) or language
             if language in own:
                 raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
             own[language], self.paths[language] = name, path
         self.named = list(own)  # languages of `named`
-
-    @property
-    def languages(self) -> list[str]:
-        """The languages that have an adapter."""
-        return list(self.paths)
 
     @property
     def preferred(self) -> list[str]:
@@ -104,7 +99,7 @@ class KnownAdapters:
 
     def for_language(self, language: str | None) -> AdapterChoice:
         """Return the adapter of a language, given any of its names; None stands for an unknown language."""
-        if language is not None and (found := find_name(language, self.paths)) is not None:
+        if (found := self.find(language)) is not None:
             return self._choice(self.paths[found])
         known = f"adapters are known for {listed(self.paths)}" if self.paths else "no adapter is known"
         if self._off:
@@ -135,7 +130,7 @@ class KnownAdapters:
         return AdapterChoice(path, shipped.get(path, str(path)))
 
     def _path_of(self, name: str | Path) -> Path:
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
         exists = os.path.exists(path)  # False for a name that no file can have
         if isinstance(name, str):
             tower, colon, language = name.partition(":")
@@ -190,7 +185,7 @@ def load_bank(
         known = ", ".join(ready.ready_profiles())
         raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
     names = [languages] if isinstance(languages, str) and languages != ready.ALL else languages
-    chosen = list(paths) if names == ready.ALL else [language_code(name) for name in dict.fromkeys(names)]
+    chosen = list(paths) if names == ready.ALL else list(dict.fromkeys(map(language_code, names)))
     for name in chosen:
         if name not in paths and name != ENGLISH:
             known = f"expected one with a ready adapter for {profile} ({listed(paths)})"
@@ -198,5 +193,5 @@ def load_bank(
     tower = tower or load_text_encoder(profile, device=device)
     bank = AdapterBank(tower, plain=[ENGLISH])
     files = [load_adapter_file(paths[name], tower) for name in chosen if name in paths]
-    bank.add_files((name_of(file), file) for file in files)
+    bank.add_files((not_none(file.language, "language"), file) for file in files)
     return bank

@@ -240,15 +240,13 @@ def configs_to_json(configs: Sequence[AdapterConfig]) -> list[dict[str, Any]]:
 
 
 def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
-    """Return the configs that `configs_to_json` wrote; raise ConfigError for an unknown name or a wrong value."""
+    """Return the configs, of known kinds, that `configs_to_json` wrote; raise ConfigError for a wrong option."""
     configs = []
     for entry in document:
         options = dict(entry)
-        kind = options.pop("kind", None)
-        if kind not in KINDS:
-            raise ConfigError(unknown("adapter", kind, KINDS))
+        config_class = KINDS[options.pop("kind")]
         for name in options:
-            _check_name(KINDS[kind], name)
+            _check_name(config_class, name)
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-        configs.append(KINDS[kind](**values))
+        configs.append(config_class(**values))
     return tuple(configs)

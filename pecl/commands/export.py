@@ -207,7 +207,7 @@ def _known_and_immich_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters,
 def _adapter_of_language(known: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
     choice = known.choose(parsed.source, parsed.language)
     if choice.path is None:
-        there = f"adapters are there for {', '.join(known.languages)}" if known.languages else "no adapter is there"
+        there = f"adapters are there for {', '.join(known.paths)}" if known.paths else "no adapter is there"
         raise ConfigError(
             f"--language: expected one with an adapter for {parsed.tower} ({there}), or --adapter FILE, got "
             f"{parsed.language}; `pecl distil --text-model {known.tower} --language {parsed.language} --text FILE` "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of, make_config
 from pecl.data.languages import listed
-from pecl.errors import ConfigError, install, unknown
+from pecl.errors import ConfigError, install, not_none, unknown
 from pecl.options import parse_option
 from pecl.search.index import profile_of
 from pecl.serving.limits import Limits
@@ -114,7 +114,6 @@ def _with_extra(name: str) -> Any:
 def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:
     import torch
 
-    from pecl.adapters.bank import name_of
     from pecl.adapters.choice import KnownAdapters
     from pecl.encoders.towers import load_towers
     from pecl.serving.models import Models
@@ -130,7 +129,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
     name = config.profile if config.text_model is None else Path(config.text_model).name
     models = Models(name, towers.text)
-    models.add_files((name_of(file), file) for file in files.values())
+    models.add_files((not_none(file.language, "language"), file) for file in files.values())
     logger.info("adapters: %s", listed([known.for_language(language).name for language in files]) or "none")
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
     return Service(models, towers.image, limits, adapters_dir, photographs, immich)

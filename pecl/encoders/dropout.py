@@ -177,10 +177,7 @@ def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
 
 def use_row_dropout(tower: nn.Module, seeds: DropoutSeeds) -> None:
-    """Replace every `nn.Dropout` of `tower`, a text tower with its adapter, by a `RowDropout` that uses `seeds`.
-
-    A `RowDropout` is replaced again if its path has changed, because an adapter now wraps a module above it.
-    """
+    """Replace every dropout of `tower`, a text tower with its adapter, by a `RowDropout` that uses `seeds`."""
     for path, module in list(tower.named_modules()):
-        if type(module) is nn.Dropout or (isinstance(module, RowDropout) and module.site != path):
+        if isinstance(module, nn.Dropout):  # also a `RowDropout`: the path may have changed, or a copy has other seeds
             tower.set_submodule(path, RowDropout(module.p, seeds, path).train(module.training))

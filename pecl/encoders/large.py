@@ -75,6 +75,8 @@ def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
     else:  # truncation and padding depend on the last call
         identity = {**json.loads(fast.to_str()), "truncation": None, "padding": None}
     settings = [sha256_json(identity), tower.text_prefix, tower.max_length, sha256_lines(texts)]
+    if tower.language is not None and (respelling := tower.respelling(tower.language)) is not None:
+        settings += [respelling.letters]
     if tower.names_languages:
         settings += [tower.language or around(tower.tokenizer)[0]]
     if tower.clean or tower.shapes_texts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pecl.data.languages import LANGUAGES, find_name, language_name
-from pecl.data.respelling import shipped_respelling
+from pecl.data.respelling import Respelling, shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
 from pecl.encoders.families import TextFamily, family_of, first_position, longest_sequence
@@ -77,12 +77,8 @@ class Tokenizing:
             return []
         if languages is None and self.language is not None:
             languages = [self.language] * len(texts)
-        if self.respells and languages is not None:
-            maps = {name: shipped_respelling(find_name(name, LANGUAGES) or name) for name in set(languages) if name}
-            texts = [
-                text if (respell := maps.get(name)) is None else respell(text)
-                for text, name in zip(texts, languages, strict=True)
-            ]
+        if languages is not None:
+            texts = self.respelled(texts, languages)
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
         self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]
@@ -92,6 +88,17 @@ class Tokenizing:
         if cut := len(self.whole_lengths(texts, token_ids)):
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
+
+    def respelling(self, language: str) -> Respelling | None:
+        """Return the map through which the tower reads texts of `language`; None if it reads their own letters."""
+        code = find_name(language, LANGUAGES) if self.respells else None
+        return None if code is None else shipped_respelling(code)
+
+    def respelled(self, texts: Sequence[str], languages: Sequence[str]) -> list[str]:
+        """Return texts in the letters that the tower reads, given the language of each."""
+        maps = {name: self.respelling(name) for name in set(languages)}
+        pairs = zip(texts, languages, strict=True)
+        return [text if (respell := maps[name]) is None else respell(text) for text, name in pairs]
 
     def _warn_of_unknown(self, rows: Sequence[Sequence[int]]) -> None:
         """Warn of a large share of unknown pieces: the tokenizer was not made for the script."""
@@ -132,7 +139,7 @@ class Tokenizing:
         return token
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
-        """Return the uncut number of tokens of each text that `tokenize` cut, by the text's index."""
+        """Return the uncut number of tokens of each text (`respelled`) that `tokenize` cut, by the text's index."""
         is_padded = self.family is not None and self.family.is_fixed
         padding = self.tokenizer.pad_token_id
         sizes = (len(row) - (row.count(padding) if is_padded else 0) for row in token_ids)

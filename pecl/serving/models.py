@@ -104,15 +104,16 @@ class Models(AdapterBank):
         ]
 
     def _token_ids(self, job: TextJob) -> TokenIds | Exception:
+        languages = job.language and [job.language] * len(job)
         try:
-            token_ids = self.tokenize(job.texts, job.adapters, job.language and [job.language] * len(job))
+            token_ids = self.tokenize(job.texts, job.adapters, languages)
         except ConfigError as error:
             if all(name is None or name in self.adapters for name in job.adapters):
                 return error
             return Refusal(404, str(error), "model", "model_not_found")  # it was unloaded since the request was read
         except PeclError as error:
             return error
-        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters)
+        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, languages)
         for place, (length, most) in whole.items():
             got = f"text {job.first + place} has {length} tokens, the tower reads {most}"
             return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)

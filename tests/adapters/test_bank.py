@@ -14,6 +14,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
+from pecl.data.respelling import shipped_respelling
 from pecl.errors import ConfigError, DataError, WeightsError
 
 LANGUAGES = ("de", "cs", "fr")
@@ -66,6 +67,14 @@ def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_a
         assert torch.equal(bank.encode_text(TEXTS, language), before[language])
     bank.add(removed, states(tower_of("xlm-roberta", torch.float32))[LANGUAGES.index(removed)])
     assert torch.equal(bank.encode_text(TEXTS, removed), before[removed])
+
+
+def test_cut_texts_are_counted_in_the_letters_that_the_tower_reads():
+    tower, text = tower_of("bert", torch.float32), "بنجر " * 9
+    tower.respells, tower.max_length = True, 30
+    bank, read = AdapterBank(tower, plain=["bjn_arab"]), shipped_respelling("bjn_arab")(text)
+    token_ids = bank.tokenize([text], [None], ["bjn_arab"])
+    assert bank.whole_lengths([text], token_ids, [None], ["bjn_arab"]) == {0: (len(read) + 2, 30)}
 
 
 @pytest.mark.parametrize("spec", ["lora+head", "prefix", "full", "hard_prompt", "word_embeddings:rank=3"])

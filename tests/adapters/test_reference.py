@@ -32,27 +32,15 @@ def hooked(tower, path, function):
     return tower
 
 
-@pytest.mark.parametrize(("r", "alpha", "pattern"), [(1, 16, None), (8, 4, PATTERN)])
-def test_lora_equals_peft(r, alpha, pattern):
-    tower = tower_of("labse", torch.float32)
-    named = "" if pattern is None else f",target_modules={json.dumps(pattern)}"
-    compare_with_peft(tower, f"lora-only:r={r},lora_alpha={alpha}{named}", pattern or ["query", "value"])
-
-
 def test_a_regular_expression_adapts_an_encoder_of_no_known_family():
     sizes = {"embedding_size": 32, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48}
     config = ElectraConfig(**sizes, vocab_size=260, num_attention_heads=4, pad_token_id=1)
     tower = MultilingualTextEncoder(ElectraModel(config).eval(), tiny_tokenizer(), None, name="electra")
     with pytest.raises(WeightsError, match=r"'electra'.* regular expression as target_modules"):
         attach(tower, parse_adapter("lora-only"))
-    compare_with_peft(tower, f"lora-only:r=8,lora_alpha=16,target_modules={json.dumps(PATTERN)}", PATTERN)
-
-
-def compare_with_peft(tower, spec, targets):
     reference = copy.deepcopy(tower)
-    adapter = filled(tower, spec)
-    (lora,) = adapter.configs
-    config = peft.LoraConfig(r=lora.r, lora_alpha=lora.lora_alpha, target_modules=targets)
+    adapter = filled(tower, f"lora-only:r=8,lora_alpha=4,target_modules={json.dumps(PATTERN)}")
+    config = peft.LoraConfig(r=8, lora_alpha=4, target_modules=PATTERN)
     reference.backbone = peft.get_peft_model(reference.backbone, config)
     state = adapter.slot_state(0)
     for name, parameter in reference.backbone.named_parameters():
@@ -183,10 +171,9 @@ def test_soft_prompt_of_a_text_equals_the_text_in_front(architecture, pool_promp
     torch.testing.assert_close(tower(*batch_of(tower)), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("prefix", ["", "query: "])
-def test_hard_prompt_equals_the_text_behind_the_towers_prefix(prefix):
+def test_hard_prompt_equals_the_text_behind_the_towers_prefix():
     tower = tower_of("labse")
-    tower.text_prefix = prefix
+    tower.text_prefix = "query: "
     expected = tower.encode_text(["in: " + text for text in sentences(6)], normalize=False)
     token_ids = tower.tokenize(sentences(6))  # before the adapter is attached, as a trainer may do
     attach(tower, parse_adapter('hard_prompt:text="in: "'))

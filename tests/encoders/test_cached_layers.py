@@ -46,10 +46,11 @@ def embedded(tower, parameters, texts=TEXTS, slots=None):
         ("soft_prompt+head", 0),
         ("full", 0),
         ("pooler+head", 2),
+        ("pooler", 2),  # of which a tower without pooler has none
     ],
 )
 def test_the_first_layer_is_the_lowest_that_depends_on_the_adapter(spec, first):
-    tower = tower_of("labse")
+    tower = tower_of("bert" if spec == "pooler" else "labse")
     assert attach(tower, parse_adapter(spec)).first_layer == first
 
 

@@ -6,6 +6,7 @@ import torch
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.merge import second_tower
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.dropout import DropoutSeeds, RowDropout, row_seeds, use_row_dropout
 
@@ -100,6 +101,9 @@ def test_layers_draw_different_masks_and_the_same_whatever_was_attached_before()
     use_row_dropout(plain, plain.dropout_seeds)
     assert sites == [module.site for module in plain.modules() if isinstance(module, RowDropout)]
     assert len(set(sites)) == len(sites) == 1 + 3 * 2
+    copied = second_tower(tower)
+    use_row_dropout(copied, copied.dropout_seeds)
+    assert all(one.row_seeds is copied.dropout_seeds for one in copied.modules() if isinstance(one, RowDropout))
 
 
 def test_eager_attention_draws_by_row_as_well():

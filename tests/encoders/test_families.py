@@ -146,7 +146,7 @@ def test_every_kind_works_on_every_family(tower, spec):
 
 
 def test_a_prompt_is_the_text_in_front(tower):
-    """A hard prompt, a soft prompt of the words, and the tower merged with the former give the words' embeddings."""
+    """A hard prompt, and the tower merged with it, give the embeddings of prompt and text."""
     texts = [text for text in TEXTS if text != LONG]
     adapter = attach(tower, parse_adapter('hard_prompt:text="ein Bild: "'))
     found, merged = embed(tower, texts=texts), merge_slot(adapter, 0)

@@ -14,7 +14,7 @@ from pecl.encoders.store import EmbeddingStore
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train
 
-TEXTS = sentences(11)
+TEXTS = [*sentences(10), "بنجر"]
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def test_token_ids_are_written_once_and_made_anew_where_damaged(all_are_long, mo
         assert list(tokens_of(tower, TEXTS)) == expected
     tower.max_length = 7  # other token ids
     assert list(tokens_of(tower, TEXTS)) == tower.tokenize(TEXTS) != expected
-    tower.max_length = 128
+    tower.max_length, tower.respells = 128, True
+    with tower.speaking("bjn_arab"):  # read in other letters
+        assert list(tokens_of(tower, TEXTS)) == tower.tokenize(TEXTS) != expected
     content = bytearray(found.path.read_bytes())
     content[-1] ^= 1
     found.path.write_bytes(content)

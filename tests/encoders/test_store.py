@@ -120,26 +120,16 @@ def test_a_store_computes_each_missing_key_once_in_order(tmp_path, keys):
     assert EmbeddingStore("t", tmp_path).get(keys, lambda _: pytest.fail("computed again")).shape == (len(keys), 1)
 
 
-def vectors(places):
-    """Return an embedding of each place that is known from only the place."""
-    return torch.tensor(places, dtype=torch.float32).unsqueeze(1) + torch.arange(4) / 10
+KEYS = [f"key {i}" for i in range(600)]
 
 
-def compute_in_batches(places, size=50, asked=None):
-    """Yield batches of places and their embeddings; the list `asked` notes the places."""
+def compute_in_batches(places, asked=None):
+    """Yield batches of places and their embeddings, known from only the place; the list `asked` notes the places."""
     if asked is not None:
         asked.extend(places)
-    for start in range(0, len(places), size):
-        batch = places[start : start + size]
-        yield batch, vectors(batch)
-
-
-def keys_of(count):
-    return [f"key {i}" for i in range(count)]
-
-
-def refuse(missing):
-    pytest.fail(f"computed again: {missing}")
+    for start in range(0, len(places), 50):
+        batch = places[start : start + 50]
+        yield batch, torch.tensor(batch, dtype=torch.float32).unsqueeze(1) + torch.arange(4) / 10
 
 
 def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped(tmp_path):
@@ -169,7 +159,7 @@ def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped
 @pytest.mark.parametrize(("place", "known"), [(0, False), (0.4, True), (-1, False)])
 def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place, known):
     store = EmbeddingStore("t", tmp_path)
-    expected = store.get(keys_of(600), compute_in_batches)
+    expected = store.get(KEYS, compute_in_batches)
     path = sorted(store.folder.iterdir())[0]
     content = bytearray(path.read_bytes())
     content[int(place * len(content)) if isinstance(place, float) else place] ^= 1
@@ -177,11 +167,11 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place, known):
     again = []
     with caplog.at_level(logging.WARNING):
         used = store if known else EmbeddingStore("t", tmp_path)
-        found = used.get(keys_of(600), partial(compute_in_batches, asked=again))
+        found = used.get(KEYS, partial(compute_in_batches, asked=again))
     assert torch.equal(found, expected)
     assert 0 < len(again) <= 300
     assert "damaged" in caplog.text
-    assert EmbeddingStore("t", tmp_path).get(keys_of(600), refuse).equal(expected)
+    assert EmbeddingStore("t", tmp_path).get(KEYS, lambda _: pytest.fail("computed again")).equal(expected)
 
 
 def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pecl.encoders.batches import batches
 from pecl.encoders.layers import POOLINGS
-from pecl.encoders.text import MultilingualTextEncoder
 
 TOWER = tiny_tower()  # for what leaves it as it is
 
@@ -33,17 +32,6 @@ def test_embeddings_are_the_head_of_the_pooled_hidden_states(architecture, pooli
             hidden = tower.backbone(input_ids=ids).last_hidden_state[0]  # (L, d)
             expected = pick[pooling](hidden) @ tower.head.weight.T + tower.head.bias
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("head", "width"),
-    [(None, 32), (torch.nn.Sequential(torch.nn.Linear(32, 9), torch.nn.Tanh(), torch.nn.Linear(9, 5)), 5)],
-)
-def test_the_width_is_that_of_the_last_linear_layer(head, width):
-    plain = tiny_tower()
-    tower = MultilingualTextEncoder(plain.backbone, plain.tokenizer, head, name="x")
-    assert tower.embedding_dim == width
-    assert tower.encode_text(["a"]).shape == (1, width)
 
 
 def test_encoding_leaves_the_mode_alone():

@@ -35,13 +35,14 @@ def test_an_evaluation_names_the_file_that_it_measured(small, results):
     assert found.adapter.sha256 == results[0].adapter.sha256 == found.data.files["weights"]
 
 
-def test_exchanged_adapter_files_are_refused(results):
+def test_exchanged_adapter_files_are_refused(results, monkeypatch):
     exchange(*(result.adapter_path for result in results))
+    monkeypatch.chdir(results[0].adapter_path.parent)
     for result in results:
         for check in (
             verify,
             lambda one: check_adapter_file(one.adapter_path),
-            lambda one: load_adapter_file(one.adapter_path),
+            lambda one: load_adapter_file(one.adapter_path.name),  # in its own folder
             lambda one: AdapterBank.from_files(tiny_tower(), [one.adapter_path]),
         ):
             with pytest.raises(WeightsError, match=r"is not the adapter that .* was measured with: its SHA-256 begins"):

@@ -10,9 +10,10 @@ adapters, is compared with it whenever it is loaded, so that swapped files are n
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,13 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
             raise UnknownAdapterError(path, metadata["language"], unknown[0])
         configs = configs_from_json(document)
         state = unpack(state) if set(state) == {CODES, LAYOUT} else state
-        adapter = AdapterFile(
-            path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
-        )
+        language, name, fingerprint = (metadata[key] for key in ("language", "tower_name", "tower_fingerprint"))
     except WeightsError:
         raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
     check_finite(state, path)
-    adapter = replace(adapter, named_by=check_adapter_file(path))
+    adapter = AdapterFile(path, language, configs, state, name, fingerprint, check_adapter_file(path))
     if tower is not None:
         adapter.check_tower(tower)
     return adapter
@@ -144,7 +143,7 @@ def check_adapter_file(path: str | Path) -> Path | None:
     `results.jsonl` next to it. Return None if there is no result, or it names no adapter. Raise WeightsError for
     another SHA-256, DataError for a damaged result.
     """
-    path = Path(path)
+    path = Path(os.path.abspath(path))  # a file of the working folder has no parent otherwise
     if path.parent.name != "adapters":
         return check_shipped(path)
     result = path.parent.parent / f"{path.stem}.json"

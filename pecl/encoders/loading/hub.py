@@ -5,6 +5,7 @@
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -49,13 +50,13 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does not exist or cannot
     be fetched. The sentence names `option`, which takes a local folder, and suggests the nearest tower in `PAIRS`.
     """
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(name_or_path))
+    if os.path.isdir(folder):  # unlike `Path.is_dir`, raises nothing
         return folder
     name = str(name_or_path)
-    if folder.exists() or name.startswith((".", "~", "/")) or name.count("/") > 1:
-        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint ({option})")
     repo_id, _, revision = name.partition("@")
+    if os.path.exists(folder) or name.startswith((".", "~", "/")) or repo_id.count("/") > 1:
+        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint ({option})")
     try:
         return _fetch(repo_id, revision or None, weights)
     except HFValidationError as error:

@@ -138,7 +138,10 @@ def read_folder(folder: Path) -> OpenClipText:
     """Read the text half of a folder in open_clip's format, which also holds the tokenizer."""
     document = read_json(folder / CONFIG_FILE)
     source = next(folder / name for name in WEIGHT_FILES if (folder / name).exists())
-    return _read(source, document.get("model_cfg", document), folder)
+    try:
+        return _read(source, document.get("model_cfg", document), folder)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise WeightsError(f"{folder / CONFIG_FILE}: expected the config of a model of open_clip ({error})") from error
 
 
 def read_named(name: str) -> OpenClipText:
@@ -215,12 +218,12 @@ def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, 
             "MetaCLIP 2 (pool_type 'eos', a causal mask), or one around a transformers encoder (hf_model_name)"
         )
     gelu = "gelu_pytorch_tanh" if (settings.get("act_kwargs") or {}).get("approximate") == "tanh" else "gelu"
-    d = settings["width"]
+    d = settings.get("width", 512)
     sizes = {
-        "vocab_size": settings["vocab_size"],
+        "vocab_size": settings.get("vocab_size", 49_408),
         "hidden_size": d,
-        "num_hidden_layers": settings["layers"],
-        "num_attention_heads": settings["heads"],
+        "num_hidden_layers": settings.get("layers", 12),
+        "num_attention_heads": settings.get("heads", 8),
         "intermediate_size": int(d * settings.get("mlp_ratio", 4.0)),
         "max_position_embeddings": settings.get("context_length", LENGTH),
         "hidden_act": "quick_gelu" if is_quick else gelu,

@@ -85,7 +85,7 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     names = [name for name, _ in modules]
     config = modules[0][1] / "config.json" if names[:1] == ["Transformer"] else None
     is_whole = config is not None and config.exists() and "text_config" in read_json(config)  # with pooling and head
-    if names[:2] != ["Transformer", "Pooling"] and not is_whole:
+    if names[:2] != ["Transformer", "Pooling"] and not (is_whole and {*names[1:]} <= {"Normalize"}):
         listed = ", ".join(names) or "nothing"
         raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
     return modules

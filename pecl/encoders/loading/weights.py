@@ -97,7 +97,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:  # torch's own words would advise to run the file's code
         raise WeightsError(f"{path} is damaged, or holds more than tensors, which is never loaded") from error
     except Exception as error:  # a damaged file makes safetensors and torch raise many kinds
-        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
+        reason = first_line(error).partition(". ")[0]
         raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it again") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise WeightsError(f"{path}: expected a state dict, tensors by name")

@@ -72,6 +72,8 @@ GATED = (
         (MODEL, (401, "RepoNotFound"), r"there is no model M-CLIP/.*, or it is private"),
         ("M-CLIP/XLM-Roberta-Large-Vit-L14", None, r"no model .*did you mean 'M-CLIP/XLM-Roberta-Large-Vit-L-14'"),
         (MODEL, (500, ""), r"cannot fetch M-CLIP/.* from http://127.0.0.1:\d+ \(.*\): copy models--M-CLIP--XLM-"),
+        ("~no-such-user/tower", None, "there is no folder ~no-such-user/tower"),
+        ("a" * 300, None, "is neither a folder nor a model id"),
         ("xlm roberta", None, r"'xlm roberta' is neither a folder nor a model id \(--text-model PATH\)"),
     ],
 )
@@ -85,9 +87,9 @@ def test_refusals(hub, name, refusal, message):
 
 def test_a_revision_is_fetched_kept_and_recorded(published):
     commit = "f" * 40
-    published.commits[MODEL] = {"v1": commit}
+    published.commits[MODEL] = {"v1": commit, "refs%2Fpr%2F1": commit}
     assert resolve(MODEL, "--text-model PATH").name == COMMIT
-    for revision in ("v1", commit):
+    for revision in ("v1", "refs/pr/1", commit):
         assert resolve(f"{MODEL}@{revision}", "--text-model PATH").name == commit
     assert load(f"{MODEL}@{commit}").name == f"{MODEL}@{commit}"  # the name that results hold
     with pytest.raises(WeightsError, match=rf"^{MODEL} on http.* has no revision v2: expected a commit, tag or branc"):

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from helpers.checkpoints import TEXTS, write_base
+from helpers.family_towers import WRITERS
 from torch import nn
 
 from pecl.encoders.export import save_text_encoder
@@ -89,3 +90,14 @@ def test_what_is_not_supported_is_named(tmp_path, layout, message):
     write_folder(tmp_path, *layout)
     with pytest.raises(WeightsError, match=message):
         load(tmp_path)
+
+
+def test_a_layer_after_a_whole_model_is_refused(tmp_path):
+    """The text half of such a model is pooled and projected already."""
+    WRITERS["siglip"](tmp_path)
+    folder = save_text_encoder(load(tmp_path), tmp_path / "whole")
+    listed = json.loads((folder / "modules.json").read_text())
+    listed.insert(1, {"path": "1_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(listed))
+    with pytest.raises(WeightsError, match="lists Transformer, Dense, Normalize: expected a Transformer, then a Pool"):
+        load(folder)

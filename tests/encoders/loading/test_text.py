@@ -186,6 +186,9 @@ def test_an_open_clip_encoder_without_a_projection(tmp_path):
     path = tmp_path / "open_clip_model.safetensors"
     save_file({name: one for name, one in load_file(path).items() if "text.proj" not in name}, path)
     assert torch.equal(load(tmp_path).encode_text(TEXTS), expected.encode_text(TEXTS))
+    (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 32}}')
+    with pytest.raises(WeightsError, match="expected the config of a model of open_clip"):
+        load(tmp_path)
 
 
 FUSED = "text.transformer.resblocks.0.attn.in_proj_weight"
