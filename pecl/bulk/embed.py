@@ -53,8 +53,9 @@ def embed(
         out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as one array, with
             the names of its rows in `NAME.txt`; both are written at the end.
         kind: images or texts; by default images for a folder, else texts.
-        language: language of the texts, which selects the adapter; by default German for a table or a data set, and
-            none for a file of lines or a list of texts, which the plain tower then embeds.
+        language: language of the texts, which selects the adapter and tells towers such as NLLB's how to read them; by
+            default German for a table or a data set, and none for a file of lines or a list of texts, which the plain
+            tower then embeds.
         column: column of texts in a table or a data set: target, english, english_to_target or target_to_english.
         data_dir: folder of the data sets.
         adapter: adapter for texts, in place of the known adapter of their language: a language (`cs`), towers and
@@ -81,9 +82,9 @@ def embed(
         kind=kind,
         language=language,
         column=column,
-        data_dir=_text(data_dir),
+        data_dir=data_dir,
         out=str(out),
-        adapter=_text(adapter),
+        adapter=adapter,
         batch_size=batch_size,
         normalize=normalize,
         towers={"profile": "mini", **towers},
@@ -112,13 +113,12 @@ def _write_array(embedder: Embedder) -> Embedded:
     for one in (path, path.with_suffix(".txt")):
         if one.exists():
             raise OutputError(f"{one} exists already: choose another file, or delete it first")
+    names = embedder.source.ids(rows)
+    if broken := [name for name in names if name.splitlines() != [name]]:
+        raise DataError(f"image {broken[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
     with embedder.bar(embedder.shards) as bar:
         embeddings = torch.cat(list(embedder.embed(rows, bar.update)))
-    return Embedded(write_array(path, embedder.source.ids(rows), embeddings), len(rows), embedder.metadata)
-
-
-def _text(value: str | Path | None) -> str | None:
-    return None if value is None else str(value)
+    return Embedded(write_array(path, names, embeddings), len(rows), embedder.metadata)
 
 
 class ShardWriter:
@@ -184,7 +184,7 @@ def _on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
 def _absolute(job: EmbedJob) -> EmbedJob:
     """Return the job with absolute paths."""
 
-    def absolute(path: str | None) -> str | None:
+    def absolute(path: str | Path | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
     source = absolute(job.source) if Path(job.source).exists() else job.source

@@ -19,7 +19,7 @@ from pecl.adapters.spec import describe
 from pecl.bulk.shards import shard_metadata, shard_path, shards_of, write_shard
 from pecl.data.captions import ENGLISH_COLUMNS, stripped_lines
 from pecl.data.custom.photographs import find_photographs
-from pecl.data.custom.tables import TABLE_SUFFIXES
+from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
 from pecl.data.languages import ENGLISH, any_language_code
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.encoders.embeddings import unusable_rows
@@ -93,9 +93,9 @@ class EmbedJob:
     kind: str | None
     language: str | None
     column: str
-    data_dir: str | None
+    data_dir: str | Path | None
     out: str
-    adapter: str | None
+    adapter: str | Path | None
     batch_size: int
     normalize: bool
     towers: dict[str, Any]
@@ -114,14 +114,18 @@ class EmbedJob:
 
     def choice(self) -> AdapterChoice:
         """Return the adapter that embeds the texts, or the plain tower; for errors see `KnownAdapters`."""
-        language = self.language or (_DEFAULT_LANGUAGE if self._has_columns() else None)
-        if self.column in ENGLISH_COLUMNS and self._has_columns():
-            language = ENGLISH
         known = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
-        return known.choose(self.adapter, language)
+        return known.choose(self.adapter, self.spoken)
+
+    @property
+    def spoken(self) -> str | None:
+        """Language of the texts; None for a file of lines, or a list, whose language is not named."""
+        if self._has_columns():
+            return ENGLISH if self.column in ENGLISH_COLUMNS else self.language or _DEFAULT_LANGUAGE
+        return self.language
 
     def _has_columns(self) -> bool:
-        return self.source in DATASETS or Path(self.source).suffix in TABLE_SUFFIXES
+        return self.source in DATASETS or suffix_of(Path(self.source)) in TABLE_SUFFIXES
 
     def open(self) -> Items:
         """Return the items; raise DataError if the source is missing, damaged, or holds nothing of the kind."""
@@ -160,12 +164,12 @@ class Embedder:
     """Computes the rows of a job with its tower and adapter. A caller may pass the opened `source`.
 
     Attributes:
-        metadata: metadata of each shard: tower, adapter, precision, source, and the number of rows in all shards.
+        metadata: metadata of each shard: tower, adapter, language, precision, source, and the number of rows in all.
     """
 
     def __init__(self, job: EmbedJob, source: Items | None = None) -> None:
         self.job = job
-        self.source = source or job.open()
+        self.source = job.open() if source is None else source
         self.towers: Towers = load_towers(**job.towers)
         is_image = self.source.kind == IMAGES
         if is_image and job.adapter not in (None, PLAIN):
@@ -185,7 +189,11 @@ class Embedder:
             choice = job.choice()
             logger.info("%s", choice.sentence)
             self.metadata["adapter"] = choice.name
-            if (file := choice.read(self.towers.text)) is not None:
+            file = choice.read(self.towers.text)
+            language = job.spoken or (file and file.language)
+            if language is not None:  # some towers read a text by its language
+                self.towers.text.language = self.metadata["language"] = any_language_code(language)
+            if file is not None:
                 bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
                 content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # of any type
                 self.metadata["adapter_sha256"] = sha256_bytes(describe(file.configs).encode() + content)

@@ -1,7 +1,7 @@
 """Embeddings in files: a folder of parquet files with the columns `id` and `embedding`, or a NumPy array.
 
-A parquet file is whole or absent, and its metadata names tower, adapter, precision and source. An array, `NAME.npy`,
-has the names of its rows in `NAME.txt`.
+A parquet file is whole or absent, and its metadata names tower, adapter, language, precision and source. An array,
+`NAME.npy`, has the names of its rows in `NAME.txt`.
 """
 
 from collections.abc import Mapping, Sequence

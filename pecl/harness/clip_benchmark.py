@@ -20,6 +20,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, install
+from pecl.files.images import ImageSource
 from pecl.retrieval.measures import RECALL_AT
 
 _BATCH = 4  # images
@@ -36,35 +37,35 @@ class ClipModel(nn.Module):
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to embeddings (B, D)."""
-        return self.image(pixels)
+        return self.image(pixels.to(self.image.device))
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map tokens and mask (B, 2, L), as `tokenize` gives them, to embeddings (B, D)."""
         return self.encode(tokens[:, 0], tokens[:, 1])
 
 
-def tokenize(tower: MultilingualTextEncoder, texts: Sequence[str]) -> torch.Tensor:
+def tokenize(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | None = None) -> torch.Tensor:
     """Map texts to token ids and mask in one tensor, (B, 2, L) int64: CLIP_benchmark passes only one tensor on."""
-    batch = tower.pad(tower.tokenize(texts), range(len(texts)))
+    batch = tower.pad(tower.tokenize(texts, language and [language] * len(texts)), range(len(texts)))
     return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
 
 
 def clip_model(text: AdapterBank, image: ImageEncoder, language: str) -> tuple[ClipModel, _Tokenizer]:
     """Return the model that embeds texts of one language, and its tokenizer."""
     if text.adapter_for(language) is None:
-        return ClipModel(text.tower, image).eval(), partial(tokenize, text.tower)
+        return ClipModel(text.tower, image).eval(), partial(tokenize, text.tower, language=language)
     spec, slot = text.slot(language)
 
     def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         return spec.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
 
-    return ClipModel(encode, image).eval(), partial(tokenize, spec.tower)
+    return ClipModel(encode, image).eval(), partial(tokenize, spec.tower, language=language)
 
 
 def measure(
-    model: ClipModel, tokenizer: _Tokenizer, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]]
+    model: ClipModel, tokenizer: _Tokenizer, images: ImageSource, captions: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    """Measure retrieval with CLIP_benchmark; `pictures` has a function that loads each image, and its captions.
+    """Measure retrieval with CLIP_benchmark; `captions` has those of each image.
 
     Returns:
         `image_retrieval_recall@k` (texts search images) and `text_retrieval_recall@k`, in [0, 1].
@@ -73,13 +74,12 @@ def measure(
         ConfigError: CLIP_benchmark is not installed.
     """
     zeroshot = _import("clip_benchmark.metrics.zeroshot_retrieval")
-    largest = min(len(pictures), sum(len(captions) for _, captions in pictures))
-    values = [k for k in RECALL_AT if k <= largest]
-    batches = []
-    for start in range(0, len(pictures), _BATCH):
-        some = pictures[start : start + _BATCH]
-        pixels = torch.stack([model.image.preprocess(picture()) for picture, _ in some])  # (B, 3, H, W)
-        batches.append((pixels, [captions for _, captions in some]))
+    values = [k for k in RECALL_AT if k <= min(len(images), sum(map(len, captions)))]
+    chosen = (range(len(images))[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+    batches = (  # pixels (B, 3, H, W) and captions, read when they are used
+        (torch.stack([model.image.preprocess(images.load(i)) for i in some]), [captions[i] for i in some])
+        for some in chosen
+    )
     return zeroshot.evaluate(model, batches, tokenizer, "cpu", amp=False, recall_k_list=values)
 
 

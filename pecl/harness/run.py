@@ -69,12 +69,11 @@ def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) 
     from pecl.harness.clip_benchmark import clip_model, measure
 
     model, tokenizer = clip_model(text, towers.image, prepared.config.language)
-    images, shown = not_none(prepared.data.images, "images"), prepared.gallery_items("test")
-    captions: list[list[str]] = [[] for _ in shown]  # of each image
+    images = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
+    captions: list[list[str]] = [[] for _ in range(len(images))]  # of each image
     for caption, place in zip(prepared.texts("test"), prepared.places("test"), strict=True):
         captions[place].append(caption)
-    pictures = [(lambda i=i: images.load(i), own) for i, own in zip(shown, captions, strict=True)]
-    flat = measure(model, tokenizer, pictures)
+    flat = measure(model, tokenizer, images, captions)
     names = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}
     return {
         direction: {k: flat[f"{name}_recall@{k}"] for k in RECALL_AT if f"{name}_recall@{k}" in flat}

@@ -1,8 +1,10 @@
 """Embedding in bulk gives what the towers give, in parquet files that a killed command keeps."""
 
+import gzip
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.adapter_towers import filled
+from helpers.family_towers import WRITERS
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from PIL import Image
@@ -21,6 +24,7 @@ from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.bulk.job import Embedder
 from pecl.commands.main import main
+from pecl.encoders.towers import Towers, load_text_encoder
 from pecl.errors import ConfigError, DataError, OutputError
 
 TEXTS = sentences(11)
@@ -93,6 +97,10 @@ def test_an_array_is_written_for_a_short_list(capsys):
     assert files("made") == before
     close(embedded("pictures"), expected)
     assert pecl.read_ids("out") == names
+    Path("pictures/0.png").rename("pictures/a\nb.png")
+    with pytest.raises(DataError, match=r"image 'a\\nb.png': expected a name on one line"):
+        pecl.embed("pictures", "made/lines.npy")
+    assert embedded([], "none").shape == (0, 8)
 
 
 def test_a_table_gives_its_captions_or_its_images(small):
@@ -101,6 +109,8 @@ def test_a_table_gives_its_captions_or_its_images(small):
     expected = {"target": captions.target, "english": captions.english, "english_to_target": captions.english_to_target}
     for column, texts in expected.items():
         close(embedded(table, column, column=column), towers.text.encode_text(texts))
+    Path("ZIPPED.CSV.GZ").write_bytes(gzip.compress(Path(table).read_bytes()))
+    close(embedded("ZIPPED.CSV.GZ", "zipped"), towers.text.encode_text(captions.target))
     pixels = [captions.images.load(i) for i in range(len(captions.images))]
     assert torch.equal(embedded(table, "pictures", kind="images"), towers.image.encode_image(pixels))
     assert pecl.read_ids("pictures") == list(captions.images.ids)
@@ -120,6 +130,17 @@ def test_an_adapter_and_lengths_are_those_that_are_asked_for(dtype):
     raw = embedded(TEXTS, "raw", adapter="de.safetensors", normalize=False)
     close(raw / raw.norm(dim=1, keepdim=True), expected)
     assert (raw.norm(dim=1) - 1).abs().min() > 0.01
+
+
+def test_towers_are_told_the_language(monkeypatch, tmp_path):
+    WRITERS["nllb"](tmp_path)
+    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: Towers(partial(load_text_encoder, tmp_path), None))
+    bank = pecl.AdapterBank(load_text_encoder(tmp_path), plain=None)
+    french = embedded(TEXTS, language="French")
+    close(french, bank.encode_text(TEXTS, "fr"))
+    assert not torch.allclose(french, bank.encode_text(TEXTS, "en"))
+    with pytest.raises(OutputError, match=r"other embeddings \(language: fr, not de\)"):
+        pecl.embed(TEXTS, "out", language="de")
 
 
 @pytest.fixture
