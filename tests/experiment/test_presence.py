@@ -34,9 +34,12 @@ def test_words_count_by_their_captions_and_are_present_by_the_gallery():
         "cow",
         "Cow with 3 legs",
         "an ox an ox an ox",
+        "एक कुत्ता",
+        "कुत्ता!",
     ]
-    words, is_present = words_of(captions, [1, 1, 1, 0, 1, 3, 5, 7, 2], "en")
-    assert dict(zip(words, is_present.tolist(), strict=True)) == {"dog": False, "cat": True, "cow": False}
+    words, is_present = words_of(captions, [1, 1, 1, 0, 1, 3, 5, 7, 2, 4, 5], "en")
+    expected = {"dog": False, "cat": True, "cow": False, "कुत्ता": True}  # three letters and three marks
+    assert dict(zip(words, is_present.tolist(), strict=True)) == expected
 
 
 def test_the_command_gives_the_area_of_the_data(small, capsys, monkeypatch):
