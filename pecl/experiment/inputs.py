@@ -196,7 +196,8 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
         logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
     if not kept:
         raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
-    mixer = Mixer(*lexicon_pairs(text.train), spaces=LANGUAGES[config.language].script not in UNSPACED)
+    row = LANGUAGES.get(config.language)  # none for a code that only the user's table has
+    mixer = Mixer(*lexicon_pairs(text.train), spaces=row is None or row.script not in UNSPACED)
     mixed, counts = zip(*mixer(kept), strict=True)
     share = sum(counts) / sum(len(caption.split()) for caption in kept)
     logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
