@@ -4,19 +4,20 @@ import argparse
 from collections.abc import Sequence
 
 from pecl.commands import options as cli
-from pecl.config import ExperimentConfig, Role, fields_of
+from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import Column, evaluations_table, plain_table, reported
+from pecl.results.result import EVALUATE_FLAGS
 from pecl.retrieval.measures import RECALL_AT
 
 
 @cli.command(
     "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs",
-    cli.config_flags(only=fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)),
+    cli.config_flags(only=EVALUATE_FLAGS),
     cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)", dest="weights"),
     cli.path(
         "--embeddings",

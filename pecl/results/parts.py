@@ -188,7 +188,8 @@ def environment() -> Environment:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = None
-    commit = _git("rev-parse", "HEAD")
+    own = _git("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")  # fails in a checkout of something else
+    commit = own and own.splitlines()[0]
     machine = Machine(platform.platform(), torch.get_num_threads())
     dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)) if commit else None
     return Environment(versions, machine, commit, dirty)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, PlainSerializer, SkipValidation
 
-from pecl.config import ExperimentConfig
+from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import DataError, WeightsError, not_none, not_the_adapter_of, unknown
 from pecl.files import check_sha256, load_json, write_json
 from pecl.files.digests import check_digest, with_digest
@@ -31,7 +31,9 @@ SCHEMA = 1
 OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unlike the training text
 STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of files next to results
-_NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the commands add themselves
+# Fields whose flags the commands add themselves
+_NAMED = {"weights": "adapter", "plugin": "plugin", "image_embeddings": "embeddings", "image_paths": "paths"}
+EVALUATE_FLAGS = fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
 
@@ -181,6 +183,8 @@ class Result:
         for item in fields(ExperimentConfig):
             value = getattr(self.config, item.name)
             if value == item.default or not (item.metadata.get("flag", True) or item.name in _NAMED):
+                continue
+            if self.kind == "evaluate" and item.name not in EVALUATE_FLAGS:  # fields of a training change nothing
                 continue
             flag = _NAMED.get(item.name, item.name.replace("_", "-"))
             if isinstance(value, bool):

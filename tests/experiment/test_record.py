@@ -115,7 +115,9 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
 
     assert said() == (None, None)  # installed without a checkout
     git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "zero")
     (checkout / "results.py").write_text("1")
+    assert said() == (None, None)  # within a checkout of something else
     git("add", "results.py")
     git("commit", "-q", "-m", "one")
     commit = git("rev-parse", "HEAD")
