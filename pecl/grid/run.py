@@ -104,8 +104,7 @@ class _Run:
         self.hashes = once_per_data(training_hashes)  # does not keep the data
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
-        self.without_result: set[str] = set()
-        self.died: set[str] = set()
+        self.died: set[str] = set()  # tasks that are tried once more
         for out in dict.fromkeys(config.out for config in configs):
             check_writable(out)
         for config in (config for task in self.pending for config in task.configs):
@@ -150,6 +149,8 @@ class _Run:
         if event.kind == "busy":
             return
         error = event.error
+        if error is None and not self._end(task):  # network file systems may show files late
+            error = WorkerDiedError("its worker ended well, but its results are not seen here")
         if error is not None and not self._try_otherwise(task, error):
             # The worker could not record the error; an error that would stop every other run, too, is raised.
             if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
@@ -157,18 +158,14 @@ class _Run:
             logger.error("%s failed: %s", task.name, error)
             record_failure(task.configs, error)
         self.any_trained = True
-        if task in self.pending and not self._end(task) and error is None:
-            # It is left for the next round, once: network file systems may show files late.
-            if task.name in self.without_result:
-                error = WorkerDiedError("its worker ended well, but its results are not seen here")
-                record_failure(task.configs, error)
-            self.without_result.add(task.name)
+        if error is not None and task in self.pending:
+            self._end(task)
 
     def _try_otherwise(self, task: Task, error: Exception) -> bool:
         """Return whether a failed task is tried again.
 
-        A task whose worker died is tried once more: the worker may have been killed, and the runs resume. If a run of
-        a fleet is wrong, each run is tried separately.
+        A task whose worker died, or left no result, is tried once more: the worker may have been killed, and the runs
+        resume. If a run of a fleet is wrong, each run is tried separately.
         """
         if isinstance(error, WorkerDiedError):
             if task.name in self.died:

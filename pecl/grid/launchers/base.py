@@ -80,7 +80,7 @@ def end_of(task: Task, status: int, sentence: str) -> Event:
 
 
 def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | str]:
-    """Parse `key=value` pairs; numeric values become numbers.
+    """Parse `key=value` pairs; numbers of JSON become numbers, so that the account 0123 stays text.
 
     Raises:
         ConfigError: a pair without "=".
@@ -93,6 +93,6 @@ def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | st
         name = key.replace("-", "_")
         options[name] = value
         with contextlib.suppress(ValueError):
-            options[name] = float(value)
-            options[name] = int(value)
+            number = json.loads(value)
+            options[name] = number if type(number) in (int, float) else value
     return options

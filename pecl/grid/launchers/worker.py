@@ -18,10 +18,12 @@ from collections.abc import Generator, Sequence
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
+from pecl.experiment.inputs import training_hashes
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
 from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, Event, Task
-from pecl.results.folder import hold
+from pecl.results.folder import complete_result, hold
+from pecl.results.result import write_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +59,6 @@ def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> Non
     Raises:
         OutputError: the results folder cannot be written.
     """
-    from pecl.experiment.inputs import training_hashes
-    from pecl.results.folder import complete_result
-    from pecl.results.result import write_unfinished
-
     with contextlib.suppress(BusyError), hold(configs[0].out, [config.run_id() for config in configs]):
         for config in configs:
             if complete_result(config, training_hashes) is None:
