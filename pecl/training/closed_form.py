@@ -10,7 +10,6 @@ reduced-rank regression (Izenman, J. Multivariate Analysis 1975): singular vecto
 normal equations. Only float64 sums over pairs are kept: memory does not grow with n.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -111,14 +110,8 @@ class NormalEquations:
         return self._sum_x / self.count, self._sum_y / self.count
 
 
-def choose_ridge(
-    equations: NormalEquations,
-    prior: LinearMap,
-    features: torch.Tensor,
-    anchors: torch.Tensor,
-    ridges: Iterable[float] = RIDGES,
-) -> float:
-    """Return the strength with the smallest mean squared error on held-out pairs.
+def choose_ridge(equations: NormalEquations, prior: LinearMap, features: torch.Tensor, anchors: torch.Tensor) -> float:
+    """Return the strength of `RIDGES` with the smallest mean squared error on held-out pairs.
 
     `equations` are sums over the training pairs; features (m, d) and anchors (m, D) are those of the held-out pairs. If
     errors are equal, the larger strength wins.
@@ -129,6 +122,6 @@ def choose_ridge(
     if not len(features):
         raise DataError("held_out: expected at least one pair to choose the ridge by, got none")
     errors = {
-        ridge: float((equations.solve(prior, ridge)(features) - anchors.double()).square().mean()) for ridge in ridges
+        ridge: float((equations.solve(prior, ridge)(features) - anchors.double()).square().mean()) for ridge in RIDGES
     }
     return min(sorted(errors, reverse=True), key=errors.__getitem__)

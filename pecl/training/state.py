@@ -50,31 +50,26 @@ def save_state(
     write_tensors(path, {**tensors, **best}, {"format": _FORMAT, "progress": document})
 
 
-def load_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return the tensors and the progress at `path`.
-
-    Raises:
-        WeightsError: the file cannot be read, is damaged, or is of another format.
-    """
-    try:
-        tensors, metadata = read_tensors(path)
-        if metadata.get("format") != _FORMAT:
-            raise ValueError(f"its format is {metadata.get('format')!r}, not {_FORMAT!r}")
-        return tensors, parse_json(metadata["progress"])
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
-
-
 @torch.no_grad()
 def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list[SlotRecord], dict[str, Any]]:
-    """Fill tensors from a file, and return the records of all slots and the progress. Errors as in `load_state`."""
-    saved, progress = load_state(path)
-    for name, tensor in tensors.items():
-        tensor.copy_(saved[name])
+    """Fill tensors from the file at `path`, and return the records of all slots and the progress.
+
+    Raises:
+        WeightsError: the file cannot be read, is damaged, of another format, or has other tensors.
+    """
     records: list[SlotRecord] = []
-    for slot, kept in enumerate(progress.pop("records")):
-        prefix = f"best.{slot}."
-        kept |= {name: [tuple(pair) for pair in kept[name]] for name in ("losses", "scores")}
-        best = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
-        records.append(SlotRecord(**kept, best=best))
+    try:
+        saved, metadata = read_tensors(path)
+        if metadata.get("format") != _FORMAT:
+            raise ValueError(f"its format is {metadata.get('format')!r}, not {_FORMAT!r}")
+        for name, tensor in tensors.items():
+            tensor.copy_(saved[name])
+        progress = parse_json(metadata["progress"])
+        for slot, kept in enumerate(progress.pop("records")):
+            prefix = f"best.{slot}."
+            kept |= {name: [tuple(pair) for pair in kept[name]] for name in ("losses", "scores")}
+            best = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
+            records.append(SlotRecord(**kept, best=best))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
     return records, progress

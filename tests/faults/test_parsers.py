@@ -39,7 +39,7 @@ from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
 from pecl.results.folder import read_manifest, read_retrieved
 from pecl.results.result import Result, read_result
-from pecl.training.state import load_state, save_state
+from pecl.training.state import restore_state, save_state
 
 NAMES = (
     *("yaml", "result", "manifest", "retrieved", "csv", "jsonl", "parquet", "gzip", "downloads", "provenance"),
@@ -125,7 +125,7 @@ def parsers(tmp_path_factory):
             lambda path: read_provenance(path.with_name("de.txt")),
             {"de.txt": CAPTIONS},
         ),
-        "state": Parser("state.safetensors", saved, load_state),
+        "state": Parser("state.safetensors", saved, lambda path: restore_state(path, {})),
         "adapter": Parser("de.safetensors", adapter, load_adapter_file),
         "peft": Parser(
             "adapter_config.json",

@@ -10,12 +10,10 @@ from helpers.tiny import tiny_tower
 from torch import nn
 
 from pecl.adapters.adapter import attach
+from pecl.errors import WeightsError
 from pecl.training.optimizer import Schedule, SlotAdam
+from pecl.training.state import restore_state
 from pecl.training.trainer import Trainer
-
-
-def cosine_at(step, total):
-    return (1 + math.cos(math.pi * step / total)) / 2
 
 
 def test_the_optimizer_is_given_the_rate(monkeypatch):
@@ -24,7 +22,7 @@ def test_the_optimizer_is_given_the_rate(monkeypatch):
     monkeypatch.setattr(run.optimizer, "step", lambda lrs: given.append(lrs.item()) or plain(lrs))
     run.run()
     shares = [1 / 3, 2 / 3, 1, 1, 1, 1]
-    assert given == pytest.approx([1e-2 * share * cosine_at(step, 6) for step, share in enumerate(shares)])
+    assert given == pytest.approx([5e-3 * share * (1 + math.cos(math.pi * i / 6)) for i, share in enumerate(shares)])
 
 
 def trainer(schedule, validate=lambda slots: [0.5], state_path=None):
@@ -116,11 +114,8 @@ def test_solved_heads_and_scores_before_the_first_step_are_kept_with_the_state(t
     assert record.solved == [solved]
     assert record.scores == [(0, 0.7), (4, 0.7), (8, 0.2), (12, 0.2)]
     assert record.best_step == 4
-
-
-def gradients(steps, shape, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) * 10 ** float(i % 3 - 1) for i in range(steps)]
+    with pytest.raises(WeightsError, match=r"state cannot be used \('of another adapter'\); delete it"):
+        restore_state(tmp_path / "state", {"of another adapter": torch.ones(1)})
 
 
 def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
@@ -130,8 +125,8 @@ def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
     optimizer = SlotAdam([slots], [1.0])
     plain = [nn.Parameter(start[s].clone()) for s in range(2)]
     references = [torch.optim.Adam([p], lr=lr, foreach=False) for p, lr in zip(plain, lrs, strict=True)]
-    for step, grad in enumerate(gradients(steps, (2, 3, 4), seed=0)):
-        decay = 1 - step / steps
+    for step in range(steps):
+        grad, decay = torch.randn(2, 3, 4) * 10 ** float(step % 3 - 1), 1 - step / steps
         slots.grad = grad.clone()
         optimizer.step(torch.tensor(lrs) * decay)
         for s, reference in enumerate(references):
