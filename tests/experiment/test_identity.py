@@ -8,7 +8,6 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.inputs
 import pecl.experiment.run
-import pecl.results.folder
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError

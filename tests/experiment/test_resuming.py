@@ -50,12 +50,7 @@ def of_another_image_tower(small, monkeypatch):
     monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: Towers(tiny_tower, lambda: image))
 
 
-CHANGES = [
-    of_other_captions,
-    of_other_pictures,
-    of_another_text_tower,
-    of_another_image_tower,
-]
+CHANGES = [of_other_captions, of_other_pictures, of_another_text_tower, of_another_image_tower]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

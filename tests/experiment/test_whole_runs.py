@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.family_towers import WIDTH, WRITERS
 from helpers.layouts import make_multi30k, write_lines
-from helpers.run_by_hand import embed, mean_recall, ranks_of, recorded_ranks, run_by_hand
-from helpers.small_experiment import DISTILLATION, Colours, _pixels, tiny_towers, write_text
+from helpers.run_by_hand import mean_recall, recorded_ranks, run_by_hand
+from helpers.small_experiment import DISTILLATION, Colours, _pixels, write_text
 from helpers.tiny import sentences
 
 import pecl
@@ -16,8 +16,6 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import make_config
 from pecl.data.published import multi30k
-from pecl.data.registry import load_dataset
-from pecl.data.splits import few_shot_split
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
 from pecl.experiment.prepared import prepare_training
@@ -51,11 +49,6 @@ def test_a_run_whose_best_step_is_not_its_last_reports_the_numbers_of_the_same_r
     file = load_adapter_file(result.adapter_path)
     for name, value in expected.best.items():
         torch.testing.assert_close(file.state[name], value, rtol=1e-2, atol=1e-3)
-    data, towers = load_dataset(small["dataset"], "de"), tiny_towers()
-    attach(towers.text, file.configs).load_slot_state(0, file.state)
-    test = few_shot_split(24, 8).test
-    images = towers.image.encode_image(data.images.load(i) for i in test)
-    assert ranks_of(embed(towers.text, [data.target[i] for i in test]), images) == recorded_ranks(result)["best"]
 
 
 def table_of_columns():

@@ -48,13 +48,10 @@ def other(out):
     process.wait()
 
 
-def refused(out, runs, match=None):
-    with pytest.raises(BusyError, match=match), hold(out, runs):
-        pytest.fail("held by two")
-
-
 def test_a_second_process_is_told_who_holds_it_and_gives_back_what_it_had(out, other):
-    refused(out, ["b", "0"], f"run b is being trained by another process .*process {other.pid}, since")
+    said = f"run b is being trained by another process .*process {other.pid}, since"
+    with pytest.raises(BusyError, match=said), hold(out, ["b", "0"]):
+        pytest.fail("held by two")
     assert f"process {other.pid}," in holder(out, "a")
     assert holder(out, "0") is None
     other.communicate()
