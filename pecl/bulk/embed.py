@@ -114,7 +114,7 @@ def _write_array(embedder: Embedder) -> Embedded:
         if one.exists():
             raise OutputError(f"{one} exists already: choose another file, or delete it first")
     names = embedder.source.ids(rows)
-    if broken := [name for name in names if name.splitlines() != [name]]:
+    if broken := [name for name in names if {"\n", "\r"} & set(name)]:
         raise DataError(f"image {broken[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
     with embedder.bar(embedder.shards) as bar:
         embeddings = torch.cat(list(embedder.embed(rows, bar.update)))
