@@ -3,7 +3,7 @@
 A code is a number of equal steps from the mean of its parameter. Matrices of one role, such as all `lora_A`, share a
 step, so layers with larger values use more codes. The head's matrices, and vectors, such as a LayerNorm's weight, have
 half the step, since rounding hurts them most. The codes of a role are compressed together. Huffman's code makes
-frequent ones shorter: with a step of .3 standard deviations a code takes about 3.8 bits. Codes of the mean at the end
+frequent ones shorter: with a step of .2 standard deviations a code takes about 4.4 bits. Codes of the mean at the end
 of a role are not stored, so rows of tokens that were not chosen take no space. Whole numbers, such as token ids, are
 stored as differences.
 
@@ -25,7 +25,7 @@ import torch
 
 from pecl.adapters.formats.files import CODES, LAYOUT, WHOLE, ZERO
 
-STEP = 0.3  # of the shipped files, in standard deviations: about 3.8 bits per code
+STEP = 0.2  # of the shipped files, in standard deviations
 AVERAGED = "vectors"  # over the tokens of a text
 SHARES = {AVERAGED: 4.0, "up": 1.5}  # of the step, in changed word embeddings
 
