@@ -165,8 +165,8 @@ def read_array(path: Path) -> np.ndarray:
 def read_names(path: Path) -> list[str]:
     """Return the lines of a text file, the names of rows; raise DataError for another file."""
     try:
-        text = read_regular(path).decode("utf-8-sig").replace("\r\n", "\n")
-        return text.removesuffix("\n").split("\n")  # `splitlines` would cut a name at a form feed, too
+        lines = read_regular(path).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        return lines if lines[-1] else lines[:-1]  # `splitlines` would cut a name at a form feed, too
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
 

@@ -100,7 +100,8 @@ def test_an_array_is_written_for_a_short_list(capsys):
     Path("pictures/0.png").rename("pictures/a\nb.png")
     with pytest.raises(DataError, match=r"image 'a\\nb.png': expected a name on one line"):
         pecl.embed("pictures", "made/lines.npy")
-    assert embedded([], "none").shape == (0, 8)
+    assert embedded([], "none").shape == embedded([], "none.npy").shape == (0, 8)
+    assert pecl.read_ids("none.npy") == []
 
 
 def test_a_table_gives_its_captions_or_its_images(small):
