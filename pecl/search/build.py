@@ -37,7 +37,6 @@ from pecl.search.catalogue import (
     write_head,
     writing,
 )
-from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.embed import describe_needs, embed, fingerprints
 from pecl.search.metadata import Described, describe
 from pecl.search.options import BUSY, IndexOptions, check_same, new_head
@@ -106,8 +105,6 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         raise OutputError(f"{error}; --out names another folder for the index") from error
     try:
         with locked(place / LOCK, BUSY.format(place)):
-            move_earlier(place if out is not None else found.root / HIDDEN, place)
-            check_same(place, found.root, options)  # again, if it was moved
             try:
                 before = read_catalogue(place) if (place / FILE).exists() else None
             except DataError:

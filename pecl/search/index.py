@@ -15,7 +15,6 @@ from pecl.errors import ConfigError, DataError, not_none
 from pecl.files.images import ImageFiles
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head
-from pecl.search.earlier import HIDDEN, move_earlier
 from pecl.search.exact import ExactSearch
 from pecl.search.qdrant import QdrantSearch
 from pecl.search.words import Selection, select
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from pecl.data.language_guess import LanguageGuess
     from pecl.encoders.image import ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder
     from pecl.search.queries import QueryEncoder, QueryLanguage
@@ -247,10 +245,6 @@ class ImageIndex:
             embedded = embedded - self._embed(texts, language)
         return _unit(embedded)
 
-    def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
-        """Return the likeliest language of each text, a `LanguageGuess` of `pecl.data.language_guess`."""
-        return self.queries.guess_languages(texts)
-
     def find(self, identity: str) -> Hit:
         """Return the photograph with this `Hit.id`; its score is NaN.
 
@@ -318,16 +312,13 @@ def profile_of(folder: str | Path) -> str:
 def find_index(folder: str | Path) -> Path:
     """Return the folder of an index: `folder` itself, or the folder of the index of its photographs.
 
-    An index in the earlier format is converted first.
-
     Raises:
         DataError: there is no index; the message says what to do.
     """
     given = Path(folder)
     if not given.is_dir():
         raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    for earlier, place in ((given, given), (given / HIDDEN, index_folder(given))):
-        move_earlier(earlier, place)
+    for place in (given, index_folder(given)):
         if (place / FILE).is_file():
             return place
     raise DataError(f"{folder}: there is no index of it: make one with `pecl index {folder}`")

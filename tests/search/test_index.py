@@ -121,7 +121,7 @@ def test_the_language_is_detected_and_its_adapter_or_the_plain_tower_embeds_it(i
         "el perro corre por la playa": "es",
         "1234": None,
     }
-    assert [one.language for one in opened.guess_languages(list(languages))] == list(languages.values())
+    assert [one.language for one in opened.queries.guess_languages(list(languages))] == list(languages.values())
     for text, code in languages.items():
         expected = through(adapters[code], text) if code in adapters else tiny_tower().encode_text(text)[0]
         check_hits(opened.search(text)[0], ranking(index, expected.numpy())[:10])
@@ -130,7 +130,7 @@ def test_the_language_is_detected_and_its_adapter_or_the_plain_tower_embeds_it(i
 def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shares(index, adapters, monkeypatch):
     build_index(index.root, options=IndexOptions(languages=("Czech", "de", "en")))
     opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
-    (guess,) = opened.guess_languages(["hotel"])
+    (guess,) = opened.queries.guess_languages(["hotel"])
     shares = dict(guess.shares)
     assert set(shares) == {"cs", "de", "en"}
     assert sum(shares.values()) == pytest.approx(1)
