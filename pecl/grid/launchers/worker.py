@@ -42,7 +42,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
 
     try:
         train_fleet(configs, wait=False, share=share)
-    except PeclError:
+    except (PeclError, BusyError):
         raise
     except Exception as error:  # other runs may still succeed
         logger.error("%s failed: %s", ", ".join(config.run_id() for config in configs), describe_failure(error)[1])
