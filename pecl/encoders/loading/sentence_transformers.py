@@ -54,7 +54,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]
     encoder = modules[0][1]
     pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
     settings_file = encoder / "sentence_bert_config.json"
-    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # unlike `Path.exists`, raises nothing
+    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # `Path.exists` raises for long names
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prompts = folder / "config_sentence_transformers.json"
@@ -83,8 +83,8 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
         path = modules[0][1] / "router_config.json"
         modules = _listed(path, lambda document: [(document["types"][p], p) for p in document["structure"]["text"]])
     names = [name for name, _ in modules]
-    config = modules[0][1] / "config.json" if names[:1] == ["Transformer"] else None
-    is_whole = config is not None and config.exists() and "text_config" in read_json(config)  # with pooling and head
+    config = modules[0][1] / "config.json" if names[:1] == ["Transformer"] else ""
+    is_whole = os.path.exists(config) and "text_config" in read_json(Path(config))  # with pooling and head
     if names[:2] != ["Transformer", "Pooling"] and not (is_whole and {*names[1:]} <= {"Normalize"}):
         listed = ", ".join(names) or "nothing"
         raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
@@ -123,7 +123,7 @@ def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> 
             layers.append(take_linear(state, "linear", path, dtype))
             layers += [] if activation == "Identity" else [ACTIVATION_LAYERS[activation]()]
         elif name == "Normalize":
-            is_added = settings.exists() and read_json(settings) == ADDED_BY_EXPORT
+            is_added = os.path.exists(settings) and read_json(settings) == ADDED_BY_EXPORT
             layers += [] if is_added else [Normalize()]
         else:
             raise WeightsError(f"{folder / 'modules.json'}: {unknown('module', name, ('Dense', 'Normalize'))}")
