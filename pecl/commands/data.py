@@ -17,6 +17,7 @@ from pecl.errors import ConfigError, DataError, unknown
 
 _action = cli.group("data", "pecl data download xtd10 --text-only")
 _DATA_DIR = cli.path("--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")
+_MOST = 86_400  # seconds of a day: no file needs more, and a socket cannot wait without end
 _TRANSLATE_EXAMPLE = """
   pecl data translate xtd10 --source en --target ko --overwrite --model facebook/nllb-200-distilled-600M
       makes XTD10's Korean translations from English: the released file is a copy of the Italian one
@@ -69,8 +70,8 @@ def _list(parsed: argparse.Namespace) -> None:
 def _download(parsed: argparse.Namespace) -> None:
     """Download data sets; existing files are kept."""
     for flag in ("workers", "timeout", "attempts"):
-        if not getattr(parsed, flag) > 0:
-            raise ConfigError(f"--{flag}: expected a number > 0, got {getattr(parsed, flag)}")
+        if not 0 < getattr(parsed, flag) <= _MOST:
+            raise ConfigError(f"--{flag}: expected a number > 0 and <= {_MOST:,}, got {getattr(parsed, flag)}")
     report = download(
         parsed.names,
         data_root(parsed.data_dir),

@@ -18,6 +18,7 @@ from pecl.errors import ConfigError, install
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
+MOST_LANGUAGES = 16  # that a person may name
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is detected
 _ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds, against 1 for any other language
 _LEAST = 0.1  # least share of a language in a mixture
@@ -254,8 +255,14 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
 
 
 def named_languages(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages, given any names. Raise ConfigError for an unknown one, or without lingua."""
+    """Return the codes of languages, given any names.
+
+    Raises:
+        ConfigError: an unknown language, more than `MOST_LANGUAGES`, or lingua is not installed.
+    """
     codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
+    if len(codes) > MOST_LANGUAGES:
+        raise ConfigError(f"languages: expected at most {MOST_LANGUAGES} that one person speaks, got {len(codes)}")
     if not can_guess():
         raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
     return codes

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pecl.data.language_guess import MOST_LANGUAGES
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import suggest
 from pecl.files import images, parse_json
@@ -218,7 +219,7 @@ class SearchRequest(SearchAddress):
 
     languages: list[LanguageName] = Field(
         [],
-        max_length=16,
+        max_length=MOST_LANGUAGES,
         description="the person's languages, among which detection chooses; by default those of the index, or of "
         "Accept-Language",
     )
@@ -228,7 +229,7 @@ class SearchRequest(SearchAddress):
 class PersonLanguages(Fields):
     """The languages that a person speaks."""
 
-    languages: Annotated[list[LanguageName], Field(min_length=1, max_length=16)]
+    languages: Annotated[list[LanguageName], Field(min_length=1, max_length=MOST_LANGUAGES)]
 
 
 class Problem(BaseModel):

@@ -15,7 +15,7 @@ from pecl.data.download import DOWNLOADS, Download
 from pecl.data.reading import write_with_provenance
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.data.splits import check_split
-from pecl.errors import DataError
+from pecl.errors import ConfigError, DataError
 
 TRANSLATED = "datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en"
 
@@ -75,6 +75,13 @@ def test_download_reports_what_it_did_and_what_is_left_to_do(pecl, server, tmp_p
     assert (tmp_path / "multi30k/raw/train.de").read_bytes() == b"ein Hund\n"
     status, printed = pecl("download multi30k --json")
     assert json.loads(printed)["present"] == ["multi30k/raw/train.de"]
+
+
+@pytest.mark.parametrize("wrong", ["--timeout inf", "--timeout nan", "--workers 0", "--attempts -1"])
+def test_download_refuses_a_limit_that_is_none(pecl, wrong, tmp_path):
+    with pytest.raises(ConfigError, match=f"^{wrong.split()[0]}: expected a number > 0 and <= 86,400, got"):
+        pecl(f"download multi30k {wrong}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_check_of_a_table_says_what_is_there_and_what_occurs_twice_in_a_gallery(pecl, tmp_path):

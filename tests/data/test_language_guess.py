@@ -13,6 +13,7 @@ from pecl.data.language_guess import (
     strange_languages,
     system_languages,
 )
+from pecl.data.languages import LANGUAGES
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
 
@@ -82,6 +83,12 @@ def test_a_language_is_one_that_the_person_speaks_unless_another_is_all_but_cert
     assert is_other == ("none of yours" in guess.sentence)
     if not is_other:
         assert {code for code, _ in guess.shares} <= set(among)
+
+
+def test_a_person_names_at_most_16_languages():
+    assert len(named_languages(list(LANGUAGES)[:16])) == 16
+    with pytest.raises(ConfigError, match="languages: expected at most 16 that one person speaks, got 17"):
+        named_languages(list(LANGUAGES)[:17])
 
 
 @pytest.mark.parametrize(
