@@ -3,9 +3,9 @@
     python scripts/make_ready_adapters.py                     # every language; a repeated call resumes
     python scripts/make_ready_adapters.py --language rw,yo
 
-The recipe is `configs/distil_mini_ready.yaml`. A language with text only in GATITOS is trained on its entries and
-measured on held-out entries. A language with a result in `--keep` is skipped. An adapter is shipped if the interval of
-its gain on the test captions is above zero, and recall on other text does not fall by more than noise.
+The recipe is `configs/distil_mini_ready.yaml`. A language without captions is trained on GATITOS (and more, if any) and
+measured on held-out ones. A language with a result in `--keep` is skipped. An adapter is shipped if the interval of its
+gain on the test is above zero, and recall on sentences of people, if the language has any, does not fall beyond noise.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pecl.config import ExperimentConfig, read_yaml
 from pecl.data.custom.sources import parse_sources
 from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS, is_read
+from pecl.errors import not_none
 from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
@@ -35,7 +36,7 @@ from pecl.retrieval.measures import difference_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
-ONLY_WORDS = {"dataset": "gatitos", "text": "gatitos@3"}  # of a language without captions
+ONLY_WORDS = {"dataset": "gatitos", "text": "emoji?@2,ntrex?@0.5,gatitos@3"}  # of a language without captions
 
 
 def main() -> None:
@@ -76,16 +77,24 @@ def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     verify(result)
     keep_result(result, keep)
     remove_older([result], keep)
+    if problem := harm(result):
+        return f"not shipped: {problem}"
+    path = write(result, out)
+    recalls = f"{result.recall(stage='zero_shot'):.3f} to {result.recall():.3f}"
+    return f"{path.name}, {path.stat().st_size:,} bytes, R@1 {recalls}"
+
+
+def harm(result: Result) -> str | None:
+    """Say why an adapter is not shipped; None if it helps on the test, and does no harm to sentences of people."""
     low = float(intervals([result.gains])[0, 0])
     if low <= 0:
-        return f"not shipped: the interval of its gain begins at {low:+.3f}"
+        return f"the interval of its gain begins at {low:+.3f}"
+    other = not_none(result.data.other_text, "other text")
     before, after = (result.recall(OTHER_TEXT, stage) for stage in ("zero_shot", "best"))
     queries = min(one.queries for one in result.measured(OTHER_TEXT).directions.values())
-    if difference_interval(before, after, queries)[0] > 0:
-        return f"not shipped: mean R@1 on other text falls from {before:.3f} to {after:.3f}"
-    path = write(result, out)
-    recalls = f"{result.recall(stage='zero_shot'):.3f} to {result.recall():.3f}, other text {before:.3f} to {after:.3f}"
-    return f"{path.name}, {path.stat().st_size:,} bytes, R@1 {recalls}"
+    if other["language"] != ENGLISH and difference_interval(before, after, queries)[0] > 0:
+        return f"mean R@1 on {other['dataset']} falls from {before:.3f} to {after:.3f}"
+    return None
 
 
 def write(result: Result, out: Path) -> Path:

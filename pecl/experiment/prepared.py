@@ -128,15 +128,16 @@ class Prepared:
     def other_text(self) -> ParallelCaptions | None:
         """Text unlike the training text, to see what an adapter loses there; None without training text.
 
-        It is SIB-200's split `dev` if that is in the data directory and has the language. Otherwise it is the English
-        captions of the test part, on both sides.
+        It is the split `dev` of SIB-200, or else of NTREX, if that is in the data directory and has the language.
+        Otherwise it is the English captions of the test part, on both sides.
         """
         if self.translations is None:
             return None
-        try:
-            return load_dataset("sib200", self.config.language, split="dev", data_dir=self.config.data_dir)
-        except (ConfigError, DataError) as error:
-            logger.info("other text is the English captions of the test part: %s", error)
+        for dataset in ("sib200", "ntrex"):
+            try:
+                return load_dataset(dataset, self.config.language, split="dev", data_dir=self.config.data_dir)
+            except (ConfigError, DataError) as error:
+                logger.info("no other text in the language: %s", error)
         if self.data.english is None:
             return None
         english = tuple(self.data.english[i] for i in self.parts["test"][:MOST_OTHER])

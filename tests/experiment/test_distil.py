@@ -326,15 +326,19 @@ def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):
     )
 
 
-def test_other_text_is_sentences_by_people_where_they_are_at_hand(values, tmp_path):
+@pytest.mark.parametrize(("dataset", "sentences_of_people"), [("sib200", 12), ("ntrex", 200)])
+def test_other_text_is_sentences_by_people_where_they_are_at_hand(values, tmp_path, dataset, sentences_of_people):
     root = tmp_path / "data"
-    rows = [(f"{i}", f"t{i}") for i in range(12)]
-    for code, mark in (("eng_Latn", "the"), ("deu_Latn", "das")):
-        lines = ["index_id\tcategory\ttext", *(f"{index}\tx\t{mark} {text}" for index, text in rows)]
-        write_lines(root / "sib200" / "data" / "annotated" / code / "dev.tsv", lines)
+    if dataset == "sib200":
+        for code in ("eng_Latn", "deu_Latn"):
+            lines = ["index_id\tcategory\ttext", *(f"{i}\tx\t{code} t{i}" for i in range(12))]
+            write_lines(root / "sib200" / "data" / "annotated" / code / "dev.tsv", lines)
+    else:
+        for code in ("src.eng", "ref.deu"):  # the last 200 of these lines are `dev`
+            write_lines(root / f"ntrex/NTREX-128/newstest2019-{code}.txt", [f"{code} t{i}" for i in range(1497)])
     result = distilled(values, data_dir=str(root))
-    assert result.data.other_text["dataset"] == "sib200"
-    assert result.data.other_text["texts"] == result.measured("other_text").directions["text_to_english"].queries == 12
+    assert (result.data.other_text["dataset"], result.data.other_text["texts"]) == (dataset, sentences_of_people)
+    assert result.measured("other_text").directions["text_to_english"].queries == sentences_of_people
     assert read_result(result.path) == result
 
 
