@@ -5,7 +5,6 @@ of its pairs, the same in all runs; `@2` uses all of them twice.
 """
 
 import hashlib
-import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +24,6 @@ from pecl.files import sha256_file
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
 _MOST_SHOWN = 200  # characters of the names of a table's columns
-_NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 
 @dataclass(frozen=True)
@@ -176,6 +174,17 @@ def text_key(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=8).digest()
 
 
+class _Spelling(dict[int, int | None]):
+    """A table of `str.translate` that keeps letters, their marks, such as vowels in Hindi, and digits."""
+
+    def __missing__(self, character: int) -> int | None:
+        self[character] = character if unicodedata.category(chr(character))[0] in "LMN" else None
+        return self[character]
+
+
+_SPELLING = _Spelling()
+
+
 def normal_form(text: str) -> str:
     """Normalise a text so that case, spaces and punctuation do not matter."""
-    return _NEITHER.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFKC", text).casefold().translate(_SPELLING)

@@ -162,6 +162,7 @@ def test_another_source_is_refused_with_the_nearest(tmp_path):
         ("ｆｕｌｌ width", "full-width", True),
         ("Pes běží.", "pes bezi", False),
         ("犬が走る。", "犬が走る", True),
+        ("कुत्ता", "कुत्ते", False),  # dog and dogs: they differ in a vowel sign
     ],
 )
 def test_case_spaces_and_punctuation_do_not_count(one, other, same):
