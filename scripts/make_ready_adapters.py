@@ -3,9 +3,9 @@
     python scripts/make_ready_adapters.py                     # every language; a repeated call resumes
     python scripts/make_ready_adapters.py --language rw,yo
 
-The recipe is `configs/distil_mini_ready.yaml`. A language without captions is trained on GATITOS (and more, if any) and
-measured on held-out ones. A language with a result in `--keep` is skipped. An adapter is shipped if the interval of its
-gain on the test is above zero, and recall on sentences of people, if the language has any, does not fall beyond noise.
+The recipe is `configs/distil_mini_ready.yaml`. A language without captions is trained on GATITOS, emoji and NTREX, and
+measured on held-out words. A language with a result in `--keep` is skipped. An adapter is shipped if the interval of
+its gain on the test is above zero, and recall on sentences of people, if any, does not fall by more than noise.
 """
 
 from __future__ import annotations
