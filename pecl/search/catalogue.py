@@ -173,6 +173,7 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
         document: dict[str, Any] = parse_json(text)
         found = document.get("version")
         if found == VERSION:
+            document.pop("pair", None)  # written by earlier versions of pecl
             return Head(**{**document, "languages": tuple(document["languages"])})
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, error) from error
