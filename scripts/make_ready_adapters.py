@@ -26,13 +26,12 @@ from pecl.data.custom.sources import parse_sources
 from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS, is_read
 from pecl.errors import not_none
-from pecl.experiment.distil import distil_config, run_together
+from pecl.experiment.distil import distil_config, fall, run_together
 from pecl.experiment.inputs import TrainingInputs
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
 from pecl.report.tables.groups import intervals
 from pecl.results.result import OTHER_TEXT, Result, collect, verify
-from pecl.retrieval.measures import difference_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
@@ -89,11 +88,9 @@ def harm(result: Result) -> str | None:
     low = float(intervals([result.gains])[0, 0])
     if low <= 0:
         return f"the interval of its gain begins at {low:+.3f}"
-    other = not_none(result.data.other_text, "other text")
-    before, after = (result.recall(OTHER_TEXT, stage) for stage in ("zero_shot", "best"))
-    queries = min(one.queries for one in result.measured(OTHER_TEXT).directions.values())
-    if other["language"] != ENGLISH and difference_interval(before, after, queries)[0] > 0:
-        return f"mean R@1 on {other['dataset']} falls from {before:.3f} to {after:.3f}"
+    dataset, language = (not_none(result.data.other_text, "other text")[name] for name in ("dataset", "language"))
+    if language != ENGLISH and (fell := fall(result, OTHER_TEXT)):
+        return f"mean R@1 on {dataset} falls from {fell.before:.3f} to {fell.after:.3f}"
     return None
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pecl.config import TEXT_SETS, ExperimentConfig, make_config
 from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
@@ -75,6 +75,21 @@ def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) ->
     return results
 
 
+class Fall(NamedTuple):
+    """Mean R@1 of the plain tower and of the adapter on a part, and the queries of its smaller direction."""
+
+    before: float
+    after: float
+    queries: int
+
+
+def fall(result: Result, part: str) -> Fall | None:
+    """Return the fall of recall on a measured part; None if it did not fall, or not beyond noise."""
+    before, after = (result.recall(part, stage) for stage in ("zero_shot", "best"))
+    queries = min(one.queries for one in result.measured(part).directions.values())
+    return Fall(before, after, queries) if difference_interval(before, after, queries)[0] > 0 else None
+
+
 def _warn(result: Result) -> None:
     """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
     text = result.data.other_text or {}
@@ -85,11 +100,9 @@ def _warn(result: Result) -> None:
     ):
         if part not in result.metrics:
             continue
-        before, after = (result.recall(part, stage) for stage in ("zero_shot", "best"))
-        queries = min(one.queries for one in result.measured(part).directions.values())
-        if difference_interval(before, after, queries)[0] > 0:
+        if fell := fall(result, part):
             said = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
-            logger.warning(said, result.name, queries, what, before, after, way_on)
+            logger.warning(said, result.name, fell.queries, what, fell.before, fell.after, way_on)
     scores = [score for _, score in result.curve.val_mean_recall_at_1]
     if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is the score of the initial weights
         said = "%s: mean R@1 on the held-out text fell from %.3f to at most %.3f: the initial weights are kept"
