@@ -76,14 +76,14 @@ def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     verify(result)
     keep_result(result, keep)
     remove_older([result], keep)
-    if problem := harm(result):
+    if problem := objection(result):
         return f"not shipped: {problem}"
     path = write(result, out)
     recalls = f"{result.recall(stage='zero_shot'):.3f} to {result.recall():.3f}"
     return f"{path.name}, {path.stat().st_size:,} bytes, R@1 {recalls}"
 
 
-def harm(result: Result) -> str | None:
+def objection(result: Result) -> str | None:
     """Say why an adapter is not shipped; None if it helps on the test, and does no harm to sentences of people."""
     low = float(intervals([result.gains])[0, 0])
     if low <= 0:

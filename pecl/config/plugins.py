@@ -7,6 +7,7 @@ a grid run the same files and entry points.
 
 import contextlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -77,7 +78,7 @@ def _is_file(name: str) -> bool:
 
 
 def _key(name: str) -> str:
-    return str(Path(name).expanduser().resolve()) if _is_file(name) else name
+    return str(Path(os.path.expanduser(name)).resolve()) if _is_file(name) else name
 
 
 @contextlib.contextmanager

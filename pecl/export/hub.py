@@ -47,7 +47,7 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
     """
     adapters = find_adapters(sources)
     if is_folder(target):
-        with new_folder(Path(target).expanduser()) as folder:
+        with new_folder(Path(os.path.expanduser(target))) as folder:
             _fill(folder, adapters, target, licence)
         return target
     api, languages = HfApi(), ", ".join(one.language for one in adapters)
@@ -85,7 +85,7 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
             raise OutputError(f"{target} holds {held} already, not {source}: choose another folder, or delete it first")
         return check_published(target, tower)
     check_absent(target)
-    folder, commit = (Path(source).expanduser(), None) if is_folder(source) else _fetch(named, revision)
+    folder, commit = (Path(os.path.expanduser(source)), None) if is_folder(source) else _fetch(named, revision)
     paths = check_published(folder, tower)
     with new_folder(target) as made:
         for path in (folder / CARD, *paths):
@@ -126,7 +126,7 @@ def _trained(source: Path) -> list[Published]:
         if not (found := [one for one in results if one.adapter_path.exists()]):
             raise DataError(f"{source} holds no complete training with its adapter: give the folder that `--out` named")
         return [Published(load_adapter_file(one.adapter_path), one) for one in found]
-    file, path = load_adapter_file(source), source.parent.parent / f"{source.stem}.json"
+    file, path = load_adapter_file(source), source.absolute().parent.parent / f"{source.stem}.json"
     if not path.exists():
         raise DataError(
             f"{source}: its result {path} is missing, from which the card's figures are read: give the file in the "

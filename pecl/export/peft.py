@@ -4,6 +4,7 @@ PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Part
 and text prefixes belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
 """
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,5 +142,5 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
                 f"{name} holds another text tower (fingerprint {theirs[:12]}) than {tower.name} ({ours[:12]}), on "
                 "which the adapter was trained"
             )
-    local = Path(name).expanduser()
+    local = Path(os.path.expanduser(name))
     return str(encoder.resolve()) if local.is_dir() or encoder != folder else name

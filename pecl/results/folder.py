@@ -9,6 +9,7 @@ and may be deleted: only that page needs it, and another run makes it again.
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -97,7 +98,7 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
         value = str(getattr(config, name) or "")
         if value.startswith(_OPEN_CLIP):
             value = value.removeprefix(_OPEN_CLIP).partition("/")[2]
-        path = Path(value).expanduser()
+        path = Path(os.path.expanduser(value))
         if not value or not path.exists():
             continue
         try:

@@ -93,6 +93,11 @@ def test_one_that_fails_is_one_sentence(gram, capsys, source, message):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_a_home_that_nobody_has_is_one_sentence(capsys):
+    assert main(["doctor", "--plugin", "~nobody-has-this/my.py"]) == 2
+    assert "plugin: cannot read ~nobody-has-this/my.py" in capsys.readouterr().err
+
+
 def test_one_that_fails_leaves_nothing_registered_and_can_be_run_again(gram):
     gram.with_name("other.py").write_text("import pecl\npecl.register_language('tlh', 'Klingon')\n")
     good = GRAM.format(factor=1.0)

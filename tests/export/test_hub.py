@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,8 +69,9 @@ def test_what_was_pushed_is_pulled_and_embeds_the_same(trained, tmp_path):
     assert pull(str(target), tmp_path / "here", tiny_tower()) == paths  # again: nothing is written
 
 
-def test_the_card_says_what_the_results_say_and_the_terms_of_data_and_towers(trained, tmp_path):
-    push([one.adapter_path for one in trained], str(tmp_path / "published"), licence="mit")
+def test_the_card_says_what_the_results_say_and_the_terms_of_data_and_towers(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained[0].adapter_path.parent)
+    push([Path(one.adapter_path.name) for one in trained], str(tmp_path / "published"), licence="mit")
     text = (tmp_path / "published" / "README.md").read_text("utf-8")
     card = ModelCard(text).data  # as the hub reads it
     assert (card.language, card.license, card.library_name) == (["de", "fr"], "mit", "pecl")
