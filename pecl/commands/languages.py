@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from pecl.adapters.ready import ready_adapters
+from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.commands import options as cli
 from pecl.data.language_guess import can_guess, is_detected
 from pecl.data.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
@@ -59,9 +59,14 @@ def _described(row: Language, is_ready: bool) -> str:
         ("pretraining", pretrained),
         ("data sets", ", ".join(facts["datasets"])),
         ("searches", facts["detected"] is not None and _SEARCHES[facts["detected"]].format(code=row.code)),
-        ("ready adapter", "" if row.code == ENGLISH else f"{MINI}:{row.code}" if is_ready else made),
+        ("ready adapter", "" if row.code == ENGLISH else _ready(row.code) if is_ready else made),
     ]
     return cli.in_columns([line for line in lines if line[1]])
+
+
+def _ready(code: str) -> str:
+    sources = ready_results(MINI)[code]["data"]["translations"]["provenance"]["sources"]
+    return f"{MINI}:{code}; text: {', '.join(source['source'] for source in sources)}"
 
 
 def _document(row: Language, is_ready: bool) -> dict[str, Any]:

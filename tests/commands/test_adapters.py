@@ -126,6 +126,7 @@ def test_all_languages_are_listed_once_by_region_or_script(capsys):
 def test_a_language_is_shown_by_any_name_and_a_shared_code_says_what_it_takes(capsys):
     shown = " ".join(printed(capsys, "swh_Latn", "no", "fy").split())
     assert "Swahili, Kiswahili" in shown
+    assert "mini:sw; text: flickr30k200, emoji, sib200, ntrex" in shown
     assert "no is taken as Norwegian Bokmål (nb), Latn; other codes name nn" in shown
     assert "none; `pecl distil --profile mini --language fy --dataset test.csv --text pairs.tsv` makes an" in shown
     (row,) = json.loads(printed(capsys, "Kiswahili", "--json"))
