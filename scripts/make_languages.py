@@ -53,6 +53,7 @@ WRITTEN = {
     "prs_Arab": "prs", "tgl_Latn": "tl", "pbt_Arab": "ps", "quy_Latn": "qu", "fuv_Latn": "ff",
     "dik_Latn": "dik", "gaz_Latn": "om", "twi_Latn": "tw",
 }  # fmt: skip
+SCRIPT_OF = {"rhg": "Latn", "sr_latn": "Latn", "aii": "Syrc", "ayl": "Arab", "ctg": "Beng"}  # CLDR has another, or none
 NAMES = {
     "tl": "Tagalog", "prs": "Dari", "ku": "Northern Kurdish", "ckb": "Central Kurdish", "sr_latn": "Serbian (Latin)",
     "luo": "Luo", "to": "Tongan", "quz": "Cusco Quechua", "dik": "Southwestern Dinka", "ii": "Sichuan Yi",
@@ -148,7 +149,7 @@ def row_of(code: str, tag: str) -> dict[str, str]:
         "code": code,
         "iso": base if len(base) == 2 and "_" not in code else "",
         "iso3": tag if len(tag) == 3 else langcodes.Language.get(tag, normalize=False).to_alpha3(),
-        "script": "Latn" if code in ("rhg", "sr_latn") else likely.script or "",
+        "script": SCRIPT_OF.get(code) or likely.script or "",
         "region": regions[0],
         "pretrained": "yes" if code in CC_100.split() else "",
         "shared": " ".join(codes for codes, members in SHARED.items() if code in members.split()),

@@ -1,5 +1,8 @@
 """Readers of SIB-200, NTREX-128, GATITOS and Seed, on hand-made copies of their layouts."""
 
+import unicodedata
+from statistics import mean
+
 import pytest
 from helpers.layouts import loader, make_xtd200, real_data_dir, sentence, write_lines
 
@@ -101,6 +104,14 @@ def test_codes_are_languages_and_files_of_the_owners():
                 assert file.path.endswith("test.tsv"), file.path
     assert len(load_dataset("gatitos", "bm", split="train", data_dir=root)) > 2500
     assert len(DOWNLOADS["sib200"].checksums) == 201
+
+
+def test_words_of_a_language_are_in_its_script():
+    root = real_data_dir()
+    for code in OWNERS_CODES["gatitos"]:
+        target = load_dataset("gatitos", code, split="train", data_dir=root).target[:100]
+        latin = [unicodedata.name(letter, "").startswith("LATIN") for letter in "".join(target) if letter.isalpha()]
+        assert (mean(latin) > 0.5) == (LANGUAGES[code].script == "Latn"), code
 
 
 def test_a_set_with_a_question_mark_is_left_out_for_languages_that_it_lacks(tmp_path):
