@@ -3,31 +3,42 @@
     python scripts/make_letters.py
 
 A letter is replaced by the sound in its Unicode name, which is stable: TIBETAN LETTER KA as k, TIFINAGH LETTER YAB as
-b. The result for Tibetan is close to Wylie's transliteration, without the vowel that its letters imply. Arabic letters
-of Acehnese, Banjar and Kashmiri are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
+b, THAANA LETTER NOONU as n, CANADIAN SYLLABICS PE as pe. The result for Tibetan is close to Wylie's transliteration,
+without the vowel that its letters imply. N'Ko is close to Bambara in Latin letters. Arabic letters of Acehnese, Banjar
+and Kashmiri are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
 """
 
+import re
 import unicodedata
 
 from pecl.encoders.loading import e5
 from pecl.files import write_json
 
-_TIBETAN, _TIFINAGH, _ARABIC = range(0x0F00, 0x1000), range(0x2D30, 0x2D80), "ڠڬڽݢۄۏ"
+_RANGES = (  # of Unicode
+    *(range(0x0780, 0x07C0), range(0x07C0, 0x0800)),  # Thaana, N'Ko
+    *(range(0x0F00, 0x1000), range(0x1401, 0x1680)),  # Tibetan, Canadian syllabics
+    *(range(0x2D30, 0x2D80), range(0xABC0, 0xAC00)),  # Tifinagh, Meitei
+)
+_ARABIC = "ڠڬڽݢۄۏ"
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_NKO_VOWELS = {"ee": "e", "e": "ɛ", "oo": "o", "o": "ɔ"}
+_SILENT = ("ALIFU", "AINU", "SUKUN", "IYEK", "DAGBASINNA", "TONE", "ABOVE")  # last words of names: no sound, or a tone
 
 
 def known_letters() -> dict[str, str]:
     """Return the replacement of each such character; NFKC precedes it."""
-    scripts = [chr(codepoint) for script in (_TIBETAN, _TIFINAGH) for codepoint in script]
+    scripts = [chr(codepoint) for script in _RANGES for codepoint in script]
     whole = [one for one in (*scripts, *_ARABIC) if unicodedata.normalize("NFKC", one) == one]
     known = {one: _known(unicodedata.name(one, "")) for one in whole}
-    return {one: text for one, text in known.items() if text}
+    return {one: text for one, text in known.items() if text is not None}
 
 
-def _known(name: str) -> str:
-    """Return the replacement of the character with a Unicode name; empty if it stays unchanged."""
+def _known(name: str) -> str | None:
+    """Return the replacement of the character with a Unicode name; None if it stays unchanged."""
     script, *words = name.split() or ["NONE", "NONE"]
     sound = words[-1].lower()
+    if "DIGIT" in words:
+        return str(_DIGITS.index(sound)) if sound in _DIGITS else None
     match script:
         case "ARABIC":
             return unicodedata.lookup(name.partition(" WITH ")[0])
@@ -37,14 +48,26 @@ def _known(name: str) -> str:
             return sound.removesuffix("a").replace("-", "'") or "a"
         case "TIBETAN" if "VOWEL" in words:
             return sound
-        case "TIBETAN" if words[:-1] == ["DIGIT"]:
-            return str(_DIGITS.index(sound))
         case "TIBETAN" if "SHAD" in words:  # the end of a sentence
             return ","
         case "TIBETAN" if "TSHEG" in words:  # the end of a syllable
             return " "
-        case _:
+        case "CANADIAN" if len(words) == 2:  # those of Inuktitut; each letter takes time in every text
+            return sound if re.fullmatch("(?:[ptkcmnlsyrfqh]|n?ng|lh)?(?:ii?|oo?|aa?)?", sound) else None
+        case "THAANA" | "NKO" | "MEETEI" if words[-1] in _SILENT:
             return ""
+        case "THAANA" if words[0] != "LETTER":  # aabaafili is aa, ibifili i
+            return sound.partition("b")[0]
+        case "MEETEI" if "VOWEL" in words:  # inap is i, sounap ou, nung ng
+            return {"nung": "ng"}.get(sound, re.sub("^[^aeiou]+|nap$", "", sound))
+        case "NKO" if "NASALIZATION" in words:
+            return "n"
+        case "THAANA" | "NKO" | "MEETEI" if "LETTER" in words:  # noonu is n, shaviyani sh, kok k
+            own = next(word for word in words if word not in ("MAYEK", "LETTER", "JONA")).lower()
+            sound = re.findall("[^aeiou]+|[aeiou]+", own)[0]
+            return _NKO_VOWELS.get(sound, sound) if script == "NKO" else sound
+        case _:
+            return None
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ LAYER_MODULES = {
     "oln": "output.LayerNorm",
 }
 
-# Letters that the vocabulary lacks, such as Tibetan and Tifinagh, and the replacement of each: without it, whole
+# Letters that the vocabulary lacks, such as Tibetan and N'Ko, and the replacement of each: without it, whole
 # texts would be unknown pieces. `scripts/make_letters.py` writes the file.
 LETTERS = Path(__file__).with_name("letters.json")
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
