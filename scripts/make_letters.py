@@ -4,8 +4,8 @@
 
 A letter is replaced by the sound in its Unicode name, which is stable: TIBETAN LETTER KA as k, TIFINAGH LETTER YAB as
 b, THAANA LETTER NOONU as n, CANADIAN SYLLABICS PE as pe. The result for Tibetan is close to Wylie's transliteration,
-without the vowel that its letters imply. N'Ko is close to Bambara in Latin letters. Letters with marks in the text at
-hand, of Acehnese, Chuvash or Venda, say, are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
+without the vowel that its letters imply. N'Ko is close to Bambara in Latin letters. Arabic letters of Acehnese, Banjar
+and Kashmiri are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
 """
 
 import re
@@ -15,25 +15,23 @@ from pecl.encoders.loading import e5
 from pecl.files import write_json
 
 _RANGES = (  # of Unicode
-    *(range(0x0710, 0x074B), range(0x0780, 0x07C0), range(0x07C0, 0x0800)),  # Syriac, Thaana, N'Ko
+    *(range(0x0780, 0x07C0), range(0x07C0, 0x0800)),  # Thaana, N'Ko
     *(range(0x0F00, 0x1000), range(0x1401, 0x1680)),  # Tibetan, Canadian syllabics
     *(range(0x2D30, 0x2D80), range(0xABC0, 0xAC00)),  # Tifinagh, Meitei
 )
-_MARKED = "ڠڬڽݢۄۏҭԥҟӷҿҕӗӳӱӥӟӵӝҬԤҞӶҾҔӖӲӰӤӞӴḓṱḽṋḒṰḼṊ"
-_OTHERS = {"Ӏ": "І", "ӏ": "І", "ҵ": "тц", "ӡ": "дз", "ҩ": "о"}  # the palochka, and Abkhaz
+_ARABIC = "ڠڬڽݢۄۏ"
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _NKO_VOWELS = {"ee": "e", "e": "ɛ", "oo": "o", "o": "ɔ"}
-_SYRIAC_VOWELS = {"PTHAHA": "a", "ZQAPHA": "a", "RBASA": "e", "ZLAMA": "e", "RWAHA": "o"}
-_KINDS = {"MAYEK", "LETTER", "JONA", "SUPERSCRIPT", "FINAL", "REVERSED", "PERSIAN"}  # in names, before the letter's own
+_KINDS = {"MAYEK", "LETTER", "JONA"}  # in names, before the letter's own
 _SILENT = {"ALIFU", "AINU", "SUKUN", "IYEK", "DAGBASINNA", "TONE", "DOUBLE"}  # in names: no sound, or a tone
 
 
 def known_letters() -> dict[str, str]:
     """Return the replacement of each such character; NFKC precedes it."""
     scripts = [chr(codepoint) for script in _RANGES for codepoint in script]
-    whole = [one for one in (*scripts, *_MARKED) if unicodedata.normalize("NFKC", one) == one]
+    whole = [one for one in (*scripts, *_ARABIC) if unicodedata.normalize("NFKC", one) == one]
     known = {one: _known(unicodedata.name(one, "")) for one in whole}
-    return {one: text for one, text in known.items() if text is not None} | _OTHERS
+    return {one: text for one, text in known.items() if text is not None}
 
 
 def _known(name: str) -> str | None:
@@ -43,7 +41,7 @@ def _known(name: str) -> str | None:
     if "DIGIT" in words:
         return str(_DIGITS.index(sound)) if sound in _DIGITS else None
     match script:
-        case "ARABIC" | "CYRILLIC" | "LATIN":
+        case "ARABIC":
             return unicodedata.lookup(name.partition(" WITH ")[0])
         case "TIFINAGH" if words[0] == "LETTER":  # ya is a, yab b, yu u, yey e
             return {"yey": "e"}.get(sound, sound[1:].removeprefix("a") or "a")
@@ -59,15 +57,13 @@ def _known(name: str) -> str | None:
             return sound if re.fullmatch("(?:[ptkcmnlsyrfqh]|n?ng|lh)?(?:ii?|oo?|aa?)?", sound) else None
         case "THAANA" | "NKO" | "MEETEI" if _SILENT & set(words):
             return "'" if sound == "apostrophe" else ""
-        case "SYRIAC" if words[0] != "LETTER":  # points
-            return next((_SYRIAC_VOWELS[word] for word in words if word in _SYRIAC_VOWELS), "")
         case "THAANA" if words[0] != "LETTER":  # aabaafili is aa, ibifili i
             return sound.partition("b")[0]
         case "MEETEI" if "VOWEL" in words:  # inap is i, sounap ou, nung ng
             return {"nung": "ng"}.get(sound, re.sub("^[^aeiou]+|nap$", "", sound))
         case "NKO" if "NASALIZATION" in words:
             return "n"
-        case "THAANA" | "NKO" | "MEETEI" | "SYRIAC" if "LETTER" in words:  # noonu is n, shaviyani sh, kok k
+        case "THAANA" | "NKO" | "MEETEI" if "LETTER" in words:  # noonu is n, shaviyani sh, kok k
             own = next(word for word in words if word not in _KINDS).lower()
             sound = re.findall("[^aeiou]+|[aeiou]+", own)[0]
             return _NKO_VOWELS.get(sound, sound) if script == "NKO" else sound
