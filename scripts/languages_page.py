@@ -157,10 +157,10 @@ def people() -> str:
             f"- Correlation over these languages of R@1 of the sentences and of XTD200's captions, with the adapter: "
             f"{np.corrcoef(found[:, 1], by_machine)[0, 1]:.2f}; of the gains: {np.corrcoef(*gains)[0, 1]:.2f}."
         )
-    return "\n".join(lines + _only_words())
+    return "\n".join(lines + _without_captions())
 
 
-def _only_words() -> list[str]:
+def _without_captions() -> list[str]:
     """Report the adapters of languages without captions on held-out words of GATITOS."""
     rows = shown("gatitos")
     ready = [row for row in rows if row.size]

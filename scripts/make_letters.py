@@ -14,10 +14,13 @@ import unicodedata
 from pecl.encoders.loading import e5
 from pecl.files import write_json
 
-_RANGES = (  # of Unicode
-    *(range(0x0780, 0x07C0), range(0x07C0, 0x0800)),  # Thaana, N'Ko
-    *(range(0x0F00, 0x1000), range(0x1401, 0x1680)),  # Tibetan, Canadian syllabics
-    *(range(0x2D30, 0x2D80), range(0xABC0, 0xAC00)),  # Tifinagh, Meitei
+_SCRIPTS = (  # code points
+    range(0x0780, 0x07C0),  # Thaana
+    range(0x07C0, 0x0800),  # N'Ko
+    range(0x0F00, 0x1000),  # Tibetan
+    range(0x1401, 0x1680),  # Canadian syllabics
+    range(0x2D30, 0x2D80),  # Tifinagh
+    range(0xABC0, 0xAC00),  # Meitei
 )
 _ARABIC = "ڠڬڽݢۄۏ"
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -28,7 +31,7 @@ _SILENT = {"ALIFU", "AINU", "SUKUN", "IYEK", "DAGBASINNA", "TONE", "DOUBLE"}  # 
 
 def known_letters() -> dict[str, str]:
     """Return the replacement of each such character; NFKC precedes it."""
-    scripts = [chr(codepoint) for script in _RANGES for codepoint in script]
+    scripts = [chr(codepoint) for script in _SCRIPTS for codepoint in script]
     whole = [one for one in (*scripts, *_ARABIC) if unicodedata.normalize("NFKC", one) == one]
     known = {one: _known(unicodedata.name(one, "")) for one in whole}
     return {one: text for one, text in known.items() if text is not None}
@@ -38,9 +41,9 @@ def _known(name: str) -> str | None:
     """Return the replacement of the character with a Unicode name; None if it stays unchanged."""
     script, *words = name.split() or ["NONE", "NONE"]
     sound = words[-1].lower()
-    if "DIGIT" in words:
-        return str(_DIGITS.index(sound)) if sound in _DIGITS else None
     match script:
+        case _ if words[-2:-1] == ["DIGIT"]:
+            return str(_DIGITS.index(sound))
         case "ARABIC":
             return unicodedata.lookup(name.partition(" WITH ")[0])
         case "TIFINAGH" if words[0] == "LETTER":  # ya is a, yab b, yu u, yey e

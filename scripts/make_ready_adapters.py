@@ -88,9 +88,9 @@ def objection(result: Result) -> str | None:
     low = float(intervals([result.gains])[0, 0])
     if low <= 0:
         return f"the interval of its gain begins at {low:+.3f}"
-    dataset, language = (not_none(result.data.other_text, "other text")[name] for name in ("dataset", "language"))
-    if language != ENGLISH and (fell := fall(result, OTHER_TEXT)):
-        return f"mean R@1 on {dataset} falls from {fell.before:.3f} to {fell.after:.3f}"
+    other = not_none(result.data.other_text, "other text")
+    if other["language"] != ENGLISH and (fell := fall(result, OTHER_TEXT)):
+        return f"mean R@1 on {other['dataset']} falls from {fell.before:.3f} to {fell.after:.3f}"
     return None
 
 

@@ -25,6 +25,7 @@ from pecl.data.languages import (
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
+from pecl.files import expanded
 
 PLAIN = "none"  # the plain tower, in place of the name of an adapter
 
@@ -130,7 +131,7 @@ class KnownAdapters:
         return AdapterChoice(path, shipped.get(path, str(path)))
 
     def _path_of(self, name: str | Path) -> Path:
-        path = Path(os.path.expanduser(name))
+        path = expanded(name)
         exists = os.path.exists(path)  # False for a name that no file can have
         if isinstance(name, str):
             tower, colon, language = name.partition(":")

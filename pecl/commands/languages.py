@@ -1,6 +1,7 @@
 """`pecl languages`: list the known languages by region or script, or show the details of some."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -36,7 +37,8 @@ def run(parsed: argparse.Namespace) -> None:
     ready = ready_adapters(MINI)
     if parsed.names:
         notes = [note for name in parsed.names if (note := shared_code(name))]
-        parts = [*(_described(row, row.code in ready) for row in rows), *notes]
+        results = ready_results(MINI)
+        parts = [*(_described(row, results.get(row.code)) for row in rows), *notes]
     else:
         groups: dict[str, list[str]] = {}
         for row in sorted(rows, key=lambda row: row.name):
@@ -47,10 +49,9 @@ def run(parsed: argparse.Namespace) -> None:
     cli.print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
 
 
-def _described(row: Language, is_ready: bool) -> str:
-    facts = _document(row, is_ready)
+def _described(row: Language, result: Mapping[str, Any] | None) -> str:
+    facts = _document(row, result is not None)
     pretrained = f"{MINI} and XLM-R were {'' if row.pretrained else 'not '}pretrained on it"
-    made = f"none; {way_to_adapter(row.code, MINI)}"
     lines = [
         (row.code, f"{row.name}, {row.own}" if row.own and row.own != row.name else row.name),
         ("other codes", ", ".join(code for code in (row.iso, row.iso3, row.flores) if code and code != row.code)),
@@ -59,13 +60,15 @@ def _described(row: Language, is_ready: bool) -> str:
         ("pretraining", pretrained),
         ("data sets", ", ".join(facts["datasets"])),
         ("searches", facts["detected"] is not None and _SEARCHES[facts["detected"]].format(code=row.code)),
-        ("ready adapter", "" if row.code == ENGLISH else _ready(row.code) if is_ready else made),
+        ("ready adapter", row.code != ENGLISH and _adapter(row.code, result)),
     ]
     return cli.in_columns([line for line in lines if line[1]])
 
 
-def _ready(code: str) -> str:
-    sources = ready_results(MINI)[code]["data"]["translations"]["provenance"]["sources"]
+def _adapter(code: str, result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return f"none; {way_to_adapter(code, MINI)}"
+    sources = result["data"]["translations"]["provenance"]["sources"]
     return f"{MINI}:{code}; text: {', '.join(source['source'] for source in sources)}"
 
 

@@ -7,7 +7,6 @@ a grid run the same files and entry points.
 
 import contextlib
 import importlib.util
-import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pecl.errors import ConfigError, one_line, suggest
-from pecl.files import read_regular, sha256_bytes, sha256_file, sha256_json
+from pecl.files import expanded, read_regular, sha256_bytes, sha256_file, sha256_json
 from pecl.options import Registry
 
 GROUP = "pecl.plugins"
@@ -78,7 +77,7 @@ def _is_file(name: str) -> bool:
 
 
 def _key(name: str) -> str:
-    return str(Path(os.path.expanduser(name)).resolve()) if _is_file(name) else name
+    return str(expanded(name).resolve()) if _is_file(name) else name
 
 
 @contextlib.contextmanager

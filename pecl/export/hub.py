@@ -25,7 +25,7 @@ from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.export.card import Published, describe_published, terms_of, tower_terms, trained_on, write_card
-from pecl.files import check_absent, load_json, new_folder, sha256_file, write_json, write_text
+from pecl.files import check_absent, expanded, load_json, new_folder, sha256_file, write_json, write_text
 from pecl.results.result import collect, read_result, verify
 
 INDEX, CARD = "pecl_adapters.json", "README.md"
@@ -47,7 +47,7 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
     """
     adapters = find_adapters(sources)
     if is_folder(target):
-        with new_folder(Path(os.path.expanduser(target))) as folder:
+        with new_folder(expanded(target)) as folder:
             _fill(folder, adapters, target, licence)
         return target
     api, languages = HfApi(), ", ".join(one.language for one in adapters)
@@ -85,7 +85,7 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
             raise OutputError(f"{target} holds {held} already, not {source}: choose another folder, or delete it first")
         return check_published(target, tower)
     check_absent(target)
-    folder, commit = (Path(os.path.expanduser(source)), None) if is_folder(source) else _fetch(named, revision)
+    folder, commit = (expanded(source), None) if is_folder(source) else _fetch(named, revision)
     paths = check_published(folder, tower)
     with new_folder(target) as made:
         for path in (folder / CARD, *paths):

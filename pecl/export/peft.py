@@ -4,7 +4,6 @@ PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Part
 and text prefixes belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
 """
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from pecl.encoders.loading.weights import read_json
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
+from pecl.files import expanded
 
 BASE_OPTION = "--base"
 _REMEDY = f"write it once with `pecl export sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
@@ -142,5 +142,5 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
                 f"{name} holds another text tower (fingerprint {theirs[:12]}) than {tower.name} ({ours[:12]}), on "
                 "which the adapter was trained"
             )
-    local = Path(os.path.expanduser(name))
+    local = expanded(name)
     return str(encoder.resolve()) if local.is_dir() or encoder != folder else name

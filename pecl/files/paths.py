@@ -30,6 +30,11 @@ def check_writable(folder: str | Path) -> None:
         raise OutputError(f"cannot write into {folder}: no permission to write in {nearest}")
 
 
+def expanded(name: str | Path) -> Path:
+    """Return a path with the home folder for `~` or `~user`; unchanged if nobody has that home, so it is missing."""
+    return Path(os.path.expanduser(name))
+
+
 def is_path(name: str) -> bool:
     """Return whether `name` is meant as a path: it has a folder or a suffix in it, or exists."""
     return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False for a too long name

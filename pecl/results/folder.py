@@ -9,7 +9,6 @@ and may be deleted: only that page needs it, and another run makes it again.
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from pecl.config.plugins import fingerprint
 from pecl.errors import DataError, OutputError
 from pecl.files import (
     BusyError,
+    expanded,
     load_json,
     lock_holder,
     locked,
@@ -98,7 +98,7 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
         value = str(getattr(config, name) or "")
         if value.startswith(_OPEN_CLIP):
             value = value.removeprefix(_OPEN_CLIP).partition("/")[2]
-        path = Path(os.path.expanduser(value))
+        path = expanded(value)
         if not value or not path.exists():
             continue
         try:

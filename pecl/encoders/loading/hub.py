@@ -31,7 +31,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from pecl.encoders.loading.weights import WEIGHT_FILES, first_line
 from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
 from pecl.errors import WeightsError, suggest
-from pecl.files import sha256_file
+from pecl.files import expanded, sha256_file
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does not exist or cannot
     be fetched. The sentence names `option`, which takes a local folder, and suggests the nearest tower in `PAIRS`.
     """
-    folder = Path(os.path.expanduser(name_or_path))
+    folder = expanded(name_or_path)
     if os.path.isdir(folder):  # unlike `Path.is_dir`, raises nothing
         return folder
     name = str(name_or_path)
