@@ -3,7 +3,7 @@
 A word of a query is a name if at least one and at most a quarter of the photographs have it, and if it is a stop word
 of no language that the person speaks. Photographs with names of the query come first, the rarest names before others;
 the embedding orders equals and the remaining photographs. Case and accents are ignored. A year in a query, such as
-2019, restricts it to photographs of that year.
+2019, restricts it to photographs of that year, and two years restrict it to the years from one to the other.
 """
 
 import datetime
@@ -24,16 +24,20 @@ from pecl.errors import ConfigError
 from pecl.search.catalogue import connected
 from pecl.search.metadata import Described
 
-_TABLE = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'unicode61 remove_diacritics 2')"
+# Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a part of other names.
+_TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text,
+    tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'")"""
 _TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
-_OF_YEAR = """SELECT name FROM photographs WHERE taken LIKE ?
+_OF_YEARS = """SELECT name FROM photographs WHERE substr(taken, 1, 4) BETWEEN ? AND ?
     OR taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
 _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?"
 _RARE = 4  # a word is no name if more than a quarter of the photographs have it
-_HAN, _KATAKANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]"
-_UNSPACED = re.compile(rf"({_HAN}|{_KATAKANA}|[\u3041-\u3096])")
-_WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|[^\s\u3041-\u3096]+")
-_YEAR = re.compile(r"(?<!\w)(1[89]\d\d|20\d\d)(?!\w)")
+_HAN, _KATAKANA, _HIRAGANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]", r"[\u3041-\u3096]"
+_UNSPACED = re.compile(rf"{_HAN}|{_KATAKANA}|{_HIRAGANA}")
+# Hiragana next to other characters are particles and endings.
+_WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|(?<!\S){_HIRAGANA}+(?!\S)|(?:(?!{_UNSPACED.pattern})\S)+")
+_YEAR = re.compile(r"(?<!\w)(1[89]\d\d|20\d\d)(?!\w)[年년]?", re.ASCII)
+_STROKES = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe"})  # that are no marks in Unicode
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
 
@@ -44,7 +48,7 @@ class Selection(NamedTuple):
     rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
     groups: tuple[np.ndarray, ...] = ()  # rows of photographs with names of the query, the rarest first
     words: tuple[str, ...] = ()  # the names that were found
-    year: str = ""  # in the query
+    year: str = ""  # in the query, such as 2019 or 2018-2020
 
     def within(self, rows: np.ndarray) -> "Selection":
         """Restrict the selection to `rows`, (M,) ascending."""
@@ -65,16 +69,17 @@ class Selection(NamedTuple):
 
 
 def with_words(folder: Path) -> set[str]:
-    """Return the names of the photographs whose words the index holds."""
+    """Return the names of the photographs whose words the index holds as this version of pecl writes them."""
     with connected(folder) as database:
-        if not _has_words(database):
+        if _words_table(database) != _TABLE:
             return set()
         found = database.execute("SELECT name FROM photographs WHERE id IN (SELECT rowid FROM words)")
         return {os.fsdecode(name) for (name,) in found}
 
 
-def _has_words(database: sqlite3.Connection) -> bool:
-    return database.execute("SELECT 1 FROM sqlite_master WHERE name = 'words'").fetchone() is not None
+def _words_table(database: sqlite3.Connection) -> str:
+    """Return the statement that made the table of words; empty if there is none."""
+    return database.execute("SELECT coalesce(max(sql), '') FROM sqlite_master WHERE name = 'words'").fetchone()[0]
 
 
 def drop_words(database: sqlite3.Connection) -> None:
@@ -86,7 +91,9 @@ def drop_words(database: sqlite3.Connection) -> None:
 def write_words(database: sqlite3.Connection, described: Mapping[str, Described]) -> None:
     """Replace words and days of photographs, given by name, and remove the words of deleted photographs."""
     try:
-        database.execute(_TABLE)
+        if _words_table(database) != _TABLE:
+            database.execute("DROP TABLE IF EXISTS words")
+            database.execute(_TABLE)
     except sqlite3.OperationalError as error:
         raise ConfigError("words: this Python's SQLite has no full-text search (FTS5): pass --no-words") from error
     for name, own in described.items():
@@ -121,14 +128,13 @@ def select(
     """
     first, last = _day(after, "after"), _day(before, "before")
     with connected(folder) as database:
-        if not _has_words(database):
+        if not _words_table(database):
             if first or last:
                 raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
             return Selection(text)
         chosen = _rows(database, rows, _TAKEN, first, last or "9999") if first or last else None
-        found_year = _YEAR.search(text)
-        year = found_year[0] if found_year else ""
-        of_year = _rows(database, rows, _OF_YEAR, f"{year}-%", f'"{year}"') if year else np.empty(0, np.int64)
+        years = sorted(_YEAR.findall(text))
+        of_year = _of_years(database, rows, years[0], years[-1]) if years else np.empty(0, np.int64)
         if len(of_year):
             chosen = of_year if chosen is None else np.intersect1d(chosen, of_year)
             text = _YEAR.sub(" ", text).strip() or text
@@ -140,7 +146,13 @@ def select(
     for own in found.values():
         weights[own] += 1 + math.log(len(rows) / len(own))
     groups = tuple(np.flatnonzero(weights == level) for level in np.unique(weights[weights > 0])[::-1])
-    return Selection(text, chosen, groups, tuple(found), year if len(of_year) else "")
+    year = "-".join(sorted({years[0], years[-1]})) if len(of_year) else ""
+    return Selection(text, chosen, groups, tuple(found), year)
+
+
+def _of_years(database: sqlite3.Connection, rows: Mapping[str, int], first: str, last: str) -> np.ndarray:
+    written = " OR ".join(f'"{year}" OR "{year}년"' for year in range(int(first), int(last) + 1))
+    return _rows(database, rows, _OF_YEARS, first, last, written)
 
 
 def _names(
@@ -148,9 +160,9 @@ def _names(
 ) -> dict[str, np.ndarray]:
     stop = stop_words([*languages, ENGLISH])
     most, found = max(len(rows) // _RARE, 1), {}
-    for word in {word.lower(): word for word in _words(text)}.values():  # spelled as in the query, since it is shown
+    for spaced, word in {_spaced(word): word for word in _words(text)}.items():  # shown as it is spelled in the query
         if word.lower() not in stop:
-            own = _rows(database, rows, _WITH_WORD, f'"{_spaced(word)}"', most + 1)
+            own = _rows(database, rows, _WITH_WORD, f'"{spaced}"', most + 1)
             if 0 < len(own) <= most:
                 found[word] = own
     return found
@@ -188,5 +200,12 @@ def _day(text: str | None, name: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Compose characters, and put spaces around those of scripts without spaces, since SQLite splits words there."""
-    return _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text).replace('"', " "))
+    """Fold case and accents, and put spaces around characters of scripts without them, since SQLite splits words there.
+
+    Accents are the marks above and below letters (combining classes from 200), and the points of Hebrew, Arabic and
+    Syriac (10 to 36).
+    """
+    letters = ((one, unicodedata.combining(one)) for one in unicodedata.normalize("NFKD", text))
+    bare = "".join(one for one, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
+    folded = unicodedata.normalize("NFC", bare.translate(_STROKES))
+    return _UNSPACED.sub(r" \g<0> ", folded.replace('"', " "))
