@@ -74,7 +74,8 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     elif isinstance(error, RequestValidationError):
         refusal = _of_validation(error.errors())
     elif isinstance(error, HTTPException):
-        refusal = Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail))
+        sentence = _SENTENCES.get(error.status_code, error.detail)
+        refusal = Refusal(error.status_code, sentence, headers=dict(error.headers or {}))  # 405 names the methods
     elif isinstance(error, ClientDisconnect):
         refusal = Refusal(LEFT, "the client left")
     elif isinstance(error, PeclError | RunError):

@@ -6,6 +6,7 @@ FastAPI checks requests by the models, and writes `/openapi.json` from them.
 import asyncio
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, Literal
@@ -18,7 +19,7 @@ from starlette.responses import Response
 
 from pecl.data.language_guess import MOST_LANGUAGES
 from pecl.encoders.image import ImageEncoder
-from pecl.errors import suggest
+from pecl.errors import is_text, suggest
 from pecl.files import images, parse_json
 from pecl.options import quoted
 from pecl.serving.limits import Limits
@@ -59,9 +60,17 @@ class JsonRequest(Request):
     async def json(self) -> Any:
         """Return the parsed body; raise Refusal with status 400 if it is not JSON."""
         try:
-            return await asyncio.to_thread(parse_json, await self.body())
+            return await asyncio.to_thread(_parse, await self.body())
         except ValueError as error:  # and with it UnicodeDecodeError
             raise bad(f"body: expected JSON: {error}") from error
+
+
+def _parse(body: bytes) -> Any:
+    """Return parsed JSON; raise ValueError if it is none, or escapes half a character, which is no text."""
+    document = parse_json(body)
+    if b"\\ud" in body.lower() and not is_text(json.dumps(document, ensure_ascii=False)):
+        raise ValueError("it has half a character, a surrogate without the other")
+    return document
 
 
 class JsonRoute(APIRoute):

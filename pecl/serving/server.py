@@ -125,6 +125,9 @@ class Frame:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":  # uvicorn leaves the body out
+            scope = {**scope, "method": "GET"}
         counters = self.service.metrics
         status = LEFT
         start = time.perf_counter()
@@ -153,7 +156,7 @@ class Frame:
             path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
             client = scope["client"][0] if scope["client"] else "-"
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
+            logger.info("%s %s %s %s %d %.3f s", now, client, method, path, status, seconds)
 
     def _add_headers(self, headers: MutableHeaders, status: int) -> None:
         headers.update(_HEADERS)

@@ -55,6 +55,8 @@ BODIES = [
     (b"{", 400, "body: expected JSON"),
     (b"[" * 10_000, 400, "nested more than"),
     (b'{"input": "\xff"}', 400, "body: expected JSON"),
+    (b'{"model": "tiny:cs", "input": "pes \\uD83d"}', 400, "body: expected JSON: it has half a character"),
+    (b'{"\\udc36": 1}', 400, "body: expected JSON: it has half a character"),
     (b" " * 60_001, 413, "body: expected at most 60,000 bytes, got more"),
 ]
 PLACES = [
@@ -99,7 +101,9 @@ def test_other_types_of_body_are_refused(client, kind):
 
 @pytest.mark.parametrize(("method", "path", "status", "said"), PLACES, ids=[f"{m} {p}" for m, p, _, _ in PLACES])
 def test_a_bad_place(client, method, path, status, said):
-    check_refused(client, client.request(method, path, json={} if method == "POST" else None), status, said)
+    answer = client.request(method, path, json={} if method == "POST" else None)
+    check_refused(client, answer, status, said)
+    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
 
 
 @pytest.mark.parametrize(
