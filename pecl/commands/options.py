@@ -281,7 +281,7 @@ def print_answer(parsed: argparse.Namespace, document: Any, *texts: str) -> None
     """Print the document with --json, and the texts without, one below the other."""
     if parsed.json:
         print_json(document)
-    else:
+    elif texts:
         print_text("\n".join(texts))
 
 

@@ -62,10 +62,11 @@ class Selection(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Clause for the output; empty if neither names nor the year selected anything."""
+        """Clause for the output; empty if neither names nor days selected anything."""
         found = sum(map(len, self.groups))
         names = f"photographs with {', '.join(self.words)}: {found}" if self.words else ""
-        return "; ".join(filter(None, (names, f"taken in {self.year}" if self.year else "")))
+        none = "no photograph is of these days" if self.rows is not None and not len(self.rows) else ""
+        return "; ".join(filter(None, (names, f"taken in {self.year}" if self.year else "", none)))
 
 
 def with_words(folder: Path) -> set[str]:

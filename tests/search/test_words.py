@@ -229,6 +229,9 @@ def test_the_command_says_what_words_and_days_did(album, capsys):
     said = json.loads(capsys.readouterr().out)
     assert (said["words"], said["year"]) == (["Marie"], "2019")
     assert "; photographs with Marie: 1; taken in 2019" in said["note"]
+    assert main([*command[:-1], "--before", "1950"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, "; taken in 2019; no photograph is of these days" in said.err) == ("", True)
     assert main([*command, "--no-words"]) == 0
     assert json.loads(capsys.readouterr().out)["words"] == []
 
