@@ -27,9 +27,13 @@ while [ $# -gt 0 ]; do
             [ "$1" = --threads ] && serve+=("$1" "$2")
             shift 2
             ;;
-        --languages=* | --out=* | --threads=* | --profile=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+        --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
         --words | --no-words | --rebuild) index+=("$1"); shift ;;
-        *) serve+=("$1"); shift ;;
+        *)
+            [ -e "$1" ] && set -- "$(realpath "$1")" "${@:2}" # a file, such as a key: `cd` follows
+            serve+=("$1")
+            shift
+            ;;
     esac
 done
 cd "$(dirname "$0")/.."

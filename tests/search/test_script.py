@@ -38,11 +38,12 @@ def run(tmp_path):
     return run
 
 
-def test_flags_go_to_the_command_that_takes_them(run):
-    own = "--languages de,cs --port 8080 --out=index --threads 2 --no-words --profile paper"
+def test_flags_go_to_the_command_that_takes_them_and_files_are_the_users(run, tmp_path):
+    (tmp_path / "key").touch()
+    own = "--languages de,cs --port 8080 --api-key-file=key --out=index --threads 2 --no-words --profile paper"
     _, calls = run(*own.split())
     index = "-m pecl index DIR/my pictures --thumbnails --languages de,cs --out DIR/index --threads 2 --no-words"
-    serve = "-m pecl serve --index DIR/index --port 0 --open --quiet --port 8080 --threads 2"
+    serve = "-m pecl serve --index DIR/index --port 0 --open --quiet --port 8080 --api-key-file DIR/key --threads 2"
     assert calls == [*INSTALL, f"{index} --profile paper", serve]
     done, again = run(*own.split())  # the second needs no network
     assert (done.returncode, done.stdout, again) == (0, "", calls[len(INSTALL) :])
