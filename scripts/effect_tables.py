@@ -217,7 +217,10 @@ def english_table() -> str:
     """Tabulate English captions through the plain tower and through adapters of other languages."""
     rows = []
     for result in complete("effect/english_through"):
-        name = "plain tower" if result.config.weights is None else _language_of(result.config.weights)
+        weights = result.config.weights
+        if weights is not None and result.data.files["weights"] != sha256_file(ROOT / weights):
+            raise SystemExit(f"{weights}: another adapter is shipped; run its command in {RUNS} again")
+        name = "plain tower" if weights is None else _language_of(weights)
         stage = result.stages[-1]
         rows.append([name, f"{result.recall(stage=stage):.3f}", f"{mean_recall(result, stage):.3f}"])
     return table(["English captions through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
