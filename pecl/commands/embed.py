@@ -23,7 +23,7 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
         "--no-normalize", "keep the tower's own lengths (default: length 1)", action="store_false", dest="normalize"
     ),
     cli.argument("--ray", "embed on this many workers of Ray Data (extra `ray`)", type=int, metavar="WORKERS"),
-    cli.config_flags(only=_FLAGS),
+    cli.config_flags(only=_FLAGS, defaults={"language": "de for a table or data set, none for lines"}),
     cli.JSON,
 )
 def run(parsed: argparse.Namespace) -> None:

@@ -113,7 +113,7 @@ def _onnx(parsed: argparse.Namespace) -> None:
 
 
 @_format(
-    "pecl export peft peft-cs --adapter cs.safetensors",
+    "pecl export peft peft-cs --adapter cs --base mini-text",
     _adapter(required=True),
     cli.argument("--base", "folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"),
 )
@@ -121,7 +121,8 @@ def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.
 
     Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base
-    that AutoModel can load. It holds lora and layernorm; for a head see `pecl export sentence-transformers`.
+    that AutoModel can load. It holds lora, word_embeddings and layernorm; `pecl export sentence-transformers` also
+    holds a head.
     """
     from pecl.export.peft import export_peft
 
