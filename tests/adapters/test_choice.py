@@ -8,7 +8,7 @@ import pecl.adapters.ready
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.choice import AdapterChoice, KnownAdapters, load_bank
 from pecl.adapters.formats.files import save_adapter
-from pecl.adapters.ready import SHIPPED, ready_adapters, ready_results
+from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.adapters.spec import parse_adapter
 from pecl.data.languages import way_to_adapter
 from pecl.encoders.towers import load_text_encoder
@@ -91,6 +91,7 @@ def test_a_named_adapter_adds_to_the_shipped_ones_or_replaces_that_of_its_langua
     [
         (["none", "cs"], ConfigError, "adapter: expected none or adapters, got both: none, cs"),
         (["xx"], ConfigError, "adapter: expected one of cs, de, jp, none, such as mini:cs, or a file, got 'xx'"),
+        (["paper:cs"], ConfigError, "adapter: expected one of cs, de, jp, none, .* or a file, got 'paper:cs'"),
         (["./cs"], WeightsError, "adapter file cs is missing"),
         (["~no-such-user/cs"], WeightsError, "adapter file ~no-such-user/cs is missing"),
         (["de", "German"], ConfigError, "adapter: expected one per language, got de and German for de"),
@@ -124,8 +125,7 @@ def test_a_profile_without_adapters_and_a_language_without_one_are_refused():
     with pytest.raises(ConfigError, match=r"got Western Frisian \(fy\): `pecl distil .*--language fy --dataset test"):
         load_bank("mini", ["cs", "de", "fy"], tower=object())
     assert "--language bo --dataset xtd200 --text flickr30k200" in way_to_adapter("bo")
-    assert ready_adapters("paper") == {}
-    assert SHIPPED.is_dir()
+    assert ready_adapters("paper") == KnownAdapters("mini", text_model="another").paths == {}
 
 
 @pytest.mark.weights

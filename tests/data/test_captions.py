@@ -58,15 +58,17 @@ def test_a_wrong_file_and_its_line_are_named(tmp_path, name, content, said):
 
 
 def test_empty_captions_and_wrong_images_are_refused(tmp_path):
-    with pytest.raises(DataError, match="target caption 2 is empty"):
-        ParallelCaptions("t", "de", LINES, ["a", " ", "b"])
-    with pytest.raises(DataError, match="target caption 3: half a character"):
-        ParallelCaptions("t", "de", LINES, ("a", "b", "\ud800"))
     images = ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))
-    with pytest.raises(DataError, match="2 images for 3 captions"):
-        ParallelCaptions("t", "de", LINES, LINES, images=images)
-    with pytest.raises(DataError, match="image_index: expected 0 to 1"):
-        ParallelCaptions("t", "de", LINES, LINES, images=images, image_index=(0, 1, 2))
+    for wrong, said in (
+        ({"target": ("a", " ", "b")}, "target caption 2 is empty"),
+        ({"target": ("a", "b", "\ud800")}, "target caption 3: half a character"),
+        ({"english_to_target": LINES[:2]}, "english_to_target has 2 entries, expected 3 as in target"),
+        ({"part": ("train", "val", "tset")}, "caption 3: unknown part 'tset'.*did you mean 'test'"),
+        ({"images": images}, "2 images for 3 captions"),
+        *(({"images": images, "image_index": (0, 1, i)}, "image_index: expected 0 to 1") for i in (-1, 2)),
+    ):
+        with pytest.raises(DataError, match=said):
+            ParallelCaptions("t", "de", LINES, **{"target": LINES, **wrong})
 
 
 def test_select_keeps_captions_with_their_images(tmp_path):

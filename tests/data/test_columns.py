@@ -101,15 +101,15 @@ def test_rows_in_memory(tmp_path):
 
 def test_several_captions_an_image():
     rows = [
-        {"photo": image, "caption": [f"en {i}{k}" for k in range(n)], "german": [f"de {i}{k}" for k in range(n)]}
-        for i, (image, n) in enumerate(zip(pictures(), (2, 3), strict=True))
+        {"photo": image, "en": [f"en {i}{k}" for k in range(n)], "german": [f"de {i}{k}" for k in range(n)], "in": part}
+        for i, (image, n, part) in enumerate(zip(pictures(), (2, 3), ("train", "test"), strict=True))
     ]
-    names = {"image_column": "photo", "english_column": "caption", "target_column": "german"}
+    names = {"image_column": "photo", "target_column": "german", "part_column": "in"}
     captions = from_dataset(rows, "de", **names)
-    assert captions.image_index == (0, 0, 1, 1, 1)
+    assert (captions.image_index, captions.part) == ((0, 0, 1, 1, 1), ("train",) * 2 + ("test",) * 3)
     assert captions.target == ("de 00", "de 01", "de 10", "de 11", "de 12")
     rows[1]["german"].pop()
-    with pytest.raises(DataError, match="row 1: 3 texts in 'caption' but 2 in 'german'"):
+    with pytest.raises(DataError, match="row 1: 3 texts in 'en' but 2 in 'german'"):
         from_dataset(rows, "de", **names)
 
 

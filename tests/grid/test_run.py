@@ -173,6 +173,8 @@ def test_fleets_form_by_themselves_of_all_that_are_alike_and_leave_no_job_idle(s
     configs = expand({**small, "lr": [1e-3, 1e-4, 1e-5], "rank": [1, 2], "language": ["de", "fr"]})
     assert [[c.rank for c in group] for group in fleets(configs)] == [[1] * 6, [2] * 6]
     assert [len(group) for group in fleets(configs, "auto", jobs=4)] == [2] * 6
+    weights = expand({**small, "route": ["baseline1", "method1"], "alignment_weight": [0.1, 0.2]})
+    assert [c.alignment_weight for c in weights] == [0.1, 0.1, 0.2], "without an alignment its weight changes no run"
     german = [config for config in configs if config.language == "de"]
     assert [[(c.rank, c.lr) for c in group] for group in fleets(german, 2)] == [
         [(1, 1e-3), (1, 1e-4)], [(1, 1e-5)], [(2, 1e-3), (2, 1e-4)], [(2, 1e-5)],
