@@ -42,7 +42,7 @@ def write_table(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind == "parquet":
-        pytest.importorskip("pandas").DataFrame(rows).to_parquet(path)
+        pytest.importorskip("pandas").DataFrame(rows, index=[*range(len(rows))]).to_parquet(path)  # a column `index`
         return path
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "wt", newline="", encoding="utf-8") as file:

@@ -30,10 +30,9 @@ from pecl.data.captions import ParallelCaptions, read_captions, readable, stripp
 from pecl.data.languages import flores_languages
 from pecl.data.published import multi30k
 from pecl.data.reading import OWNERS_CODES, DataRequest, published_set, read_parallel
-from pecl.errors import DataError, one_line
+from pecl.errors import DataError, not_none, one_line
 from pecl.files import parse_json, read_regular
 
-SPLITS = ("test", "dev", "train")
 # Set -> English file, file of an owner's code, and the first lines of dev and test, counted from 0
 _LINES = {
     "ntrex": ("NTREX-128/newstest2019-src.eng.txt", "NTREX-128/newstest2019-ref.{}.txt", 1_297, 1_497),  # of 1,997
@@ -86,7 +85,7 @@ def _read_nllb(request: DataRequest, image_names: str) -> tuple[ParallelCaptions
 def read_sib200(request: DataRequest) -> ParallelCaptions:
     """Read the sentences of a split that are in both languages, in the order of the English file."""
     folder, flores = request.root / "sib200" / "data" / "annotated", flores_languages()
-    files = request.both(lambda code: folder / flores[code] / f"{request.split or SPLITS[0]}.tsv")
+    files = request.both(lambda code: folder / flores[code] / f"{request.split}.tsv")
     english, target = map(_sentences, files.values())
     pairs = [(text, target[index]) for index, text in english.items() if index in target]
     return _by_people(request, pairs, files, {"without_partner": len(english.keys() ^ target.keys())})
@@ -97,7 +96,7 @@ def read_lines(request: DataRequest) -> ParallelCaptions:
     english, target, dev, test = _LINES[request.dataset]
     folder, code = request.root / request.dataset, OWNERS_CODES[request.dataset][request.language]
     files = {"english": folder / english, "target": folder / target.format(code)}
-    pairs, split = list(zip(*read_parallel(files).values(), strict=True)), request.split or SPLITS[0]
+    pairs, split = list(zip(*read_parallel(files).values(), strict=True)), not_none(request.split, "split")
     part = {"train": slice(dev), "dev": slice(dev, test), "test": slice(test, None)}[split]
     if not pairs[part]:
         first = (part.start or 0) + 1
@@ -115,7 +114,7 @@ def read_gatitos(request: DataRequest) -> ParallelCaptions:
     and `provenance["dropped"]` those that become empty.
     """
     path = request.root / "gatitos" / "gatitos" / f"en_{OWNERS_CODES['gatitos'][request.language]}.tsv"
-    split, counts = request.split or SPLITS[0], {"annotations": 0, "dropped": 0}
+    split, counts = request.split, {"annotations": 0, "dropped": 0}
     pairs = list[tuple[str, str]]()
     for number, line in enumerate(stripped_lines(path), 1):
         entry, _, translation = line.partition("\t")

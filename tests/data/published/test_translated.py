@@ -43,6 +43,10 @@ def test_sib200_is_joined_by_its_index(tmp_path):
     assert captions.provenance["without_partner"] == 2
     assert captions.provenance["split"] == "test"
     assert "published" not in str(check_dataset("sib200", tmp_path, open_images=False).problems)  # text is no image
+    for line, said in (("7", "eng_Latn/test.tsv: expected a table of SIB-200"), ("1\tone", "test has no text in sw")):
+        write_lines(tmp_path / "sib200" / "data" / "annotated" / "eng_Latn" / "test.tsv", ["index_id\ttext", line])
+        with pytest.raises(DataError, match=said):
+            load_sib200(tmp_path, "sw")
 
 
 @pytest.mark.parametrize(

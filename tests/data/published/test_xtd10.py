@@ -105,7 +105,8 @@ def test_real_xtd200_is_xtd10_and_shares_next_to_nothing_with_the_training_text(
 
 
 def test_emoji_have_names_and_keywords_of_a_language_in_the_order_of_the_english_ones(tmp_path):
-    captions = loader("emoji")(make_emoji(tmp_path), "Swahili")
+    assert loader("emoji")(make_emoji(tmp_path), "en").target[:2] == ("dog", "animal, pet")
+    captions = loader("emoji")(tmp_path, "Swahili")
     # a bracket is no picture, "fox" is not translated, and the camel has no English name
     assert captions.english == ("dog", "animal, pet", "bicycle", "animal, face")
     assert captions.target == ("mbwa", "mnyama", "baiskeli", "mnyama, uso")
