@@ -59,6 +59,8 @@ def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]
         for captions, name in product([captions for captions in found if captions is not None], COLUMNS):
             if (column := getattr(captions, name)) is not None:
                 columns[id(column)] = column, ENGLISH if name in ENGLISH_COLUMNS else captions.language
+        for listed in one.translations.shared if one.translations else ():  # perhaps embedded as a whole
+            columns[id(listed)] = listed, ENGLISH
     for column, language in columns.values():
         with tower.speaking(language):
             for start in range(0, len(column), _TOGETHER):
