@@ -179,7 +179,7 @@ class ExperimentConfig:
     epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1, high=1_000_000)
     batch_size: int = _option(5, "pairs per step", Role.SEARCHED | Role.STEP_TIME, low=1)
     eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
-    dropout: bool = _option(True, "apply the text tower's dropout while training", Role.SEARCHED)
+    dropout: bool = _option(True, "apply dropout while training: the text tower's own, and lora_dropout", Role.SEARCHED)
     seed: int = _option(
         1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0, high=_MAX_SEED
     )

@@ -21,7 +21,7 @@ class Schedule:
     epochs: int  # passes over the pairs
     batch_size: int  # pairs per step
     eval_every: int  # steps between validations
-    dropout: bool = True  # whether training applies the tower's own dropout
+    dropout: bool = True  # whether training applies dropout, see the config
     warmup: int = 0  # steps W of the linear warm-up: its factor in step w, from 1, is w / W
     ema: float = 0.0  # decay of the moving average of the weights, which is validated and saved; 0 for none
     patience: int | None = None  # early-stopping patience, in validations; None for all steps
