@@ -17,13 +17,14 @@ import numpy as np
 from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
 from pecl.config.routes import ROUTES
 from pecl.data.languages import language_name
+from pecl.errors import DataError
 from pecl.report.tables.groups import BEST, group_of, grouped
-from pecl.results.result import Result
+from pecl.results.result import Result, where
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # stated by the table, or by the row
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
 _SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
-_CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
+_REPEATED = fields_of(Role.REPEAT)
 
 Setting = tuple[tuple[str, Any], ...]
 FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
@@ -198,19 +199,33 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
 
     Candidates are compared at one seed: the lowest of the seeds that most of them have. Further seeds of the chosen
     candidate therefore refine its mean, but do not change the choice. Ties go to the lowest run id; test scores are
-    never used.
+    never used. Raise DataError if runs of a chosen candidate were trained on different captions.
     """
     order = sorted(results, key=lambda result: (result.config.seed, result.run_id))
     rows = grouped(order, lambda one: (group_of(one), one.config.language, one.config.route, setting_of(one)))
     chosen = []
     for row in rows.values():
-        candidates = grouped(row, lambda one: str([getattr(one.config, name) for name in _CANDIDATE])).values()
+        candidates = grouped(row, _without_seed).values()
         count = Counter(run.config.seed for run in row)
         seed = min(count, key=lambda seed: (-count[seed], seed))
         found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
         run, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
+        if other := next((one for one in runs if _captions(one) != _captions(run)), None):
+            raise DataError(
+                f"{where(run)} and {where(other)} differ only in their seed, but were trained on different captions: "
+                "run the older one again"
+            )
         chosen.append(Candidate(runs, run, compared=len(found), aside=len(candidates) - len(found)))
     return sorted(chosen, key=lambda one: (one.language, one.route, str(one.setting), one.run_ids))
+
+
+def _without_seed(result: Result) -> frozenset[tuple[str, Any]]:
+    return frozenset((name, value) for name, value in result.config.identity().items() if name not in _REPEATED)
+
+
+def _captions(result: Result) -> tuple[Any, Any]:
+    """Return the SHA-256 of each column of captions of a training's data set and of its training text."""
+    return result.data.sha256, result.data.translations and result.data.translations.sha256
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:

@@ -156,3 +156,5 @@ def test_a_candidate_is_chosen_from_values_that_are_searched_over_and_for_each_o
     for values, count in ((APART, 2), (SEARCHED, 1)):
         for name, value in values.items():
             assert len(chosen_candidates([train(5, 8), train(5, 8, **{name: value})])) == count, name
+    unaligned = [train(5, 8, route="baseline1", seed=seed, alignment_weight=seed / 10) for seed in (1, 2)]
+    assert [one.seeds for one in chosen_candidates(unaligned)] == [[1, 2]]  # the weight has no part in its loss

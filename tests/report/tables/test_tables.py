@@ -147,9 +147,11 @@ def test_what_was_measured_differently_is_in_no_table_of_one(values):
     assert not any({run.run_id for run in runs} <= ids for ids in found)
 
 
-def test_one_language_tested_on_two_texts_is_refused():
+def test_one_language_tested_on_two_texts_and_seeds_trained_on_two_are_refused():
     with pytest.raises(DataError, match=r"data\.sha256\.target begins (t{8} against u{8}|u{8} against t{8})"):
         report([train(4, 6), train(4, 6, route="baseline1", sha={"target": "u" * 64})])
+    with pytest.raises(DataError, match="differ only in their seed, but were trained on different captions"):
+        report([train(4, 6), train(4, 6, seed=2, sha={"target_to_english": "u" * 64})])
 
 
 def test_failed_and_interrupted_runs_are_counted():
