@@ -352,9 +352,14 @@ def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
 
 
 def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) -> torch.Tensor:
-    """Normalise `rows` (R, D), R >= N, and add each, times its share, to row `places` of the result (N, D)."""
+    """Add each of `rows` (R, D), R >= N, at length 1 and times its share, to row `places` of the result (N, D).
+
+    The only row of a place is the result itself, of any length.
+    """
+    index = torch.tensor(places)  # (R,)
     weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
-    return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, torch.tensor(places), weighted)
+    weighted = torch.where((index.bincount()[index] == 1).unsqueeze(1), rows, weighted)
+    return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, index, weighted)
 
 
 def of_each(language: Any, count: int) -> list[Any]:

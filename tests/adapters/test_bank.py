@@ -208,6 +208,8 @@ def test_plain_weight_mixes_directions_and_leaves_texts_without_an_adapter(weigh
     expected = F.normalize((1 - weight) * own + weight * plain, dim=1)
     torch.testing.assert_close(bank.encode_text(TEXTS, "de", plain_weight=weight), expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(bank.encode_text(TEXTS, plain_weight=weight), plain, rtol=0, atol=1e-6)
+    beside = bank.encode_text(TEXTS[:2], ["de", None], plain_weight=weight, normalize=False)
+    torch.testing.assert_close(beside[1:], bank.tower.encode_text(TEXTS[1], normalize=False), rtol=0, atol=1e-5)
     with pytest.raises(ConfigError, match=r"plain_weight: expected a number from 0 to 1, got 1\.5"):
         bank.encode_text(TEXTS, "de", plain_weight=1.5)
 
