@@ -270,6 +270,9 @@ class ExperimentConfig:
         if problems:
             raise ConfigError("; ".join(problems))
         object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))
+        for name, default in _DEFAULTS.items():
+            if type(default) is float:  # 0 and 0.0 are one run
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def _code(self, text: str) -> str:
         """Return the code of a language; for a table of captions, any code is valid."""

@@ -119,12 +119,13 @@ def test_a_field_changes_the_identity_of_what_it_can_change(name):
         ({}, "evaluate", "3ab0057145c633bb"),
         ({"route": "baseline2", "language": "fr"}, "train", "f85319ec48540650"),
         ({"joint": "fr+de"}, "train", "5933d478301db260"),
+        ({"image_weight": 1, "ema": 0}, "train", "8085edfaa445ef03"),
         ({"joint": "de+fr+de"}, "train", "5933d478301db260"),
         ({"gallery": "english", "weights": "a.safetensors"}, "evaluate", "37be44dc0d94caf2"),
     ],
 )
 def test_recorded_runs_keep_their_identity(values, kind, run_id):
-    assert make_config(values).run_id(kind) == run_id
+    assert make_config(values).run_id(kind) == ExperimentConfig(**values).run_id(kind) == run_id
 
 
 @each_field

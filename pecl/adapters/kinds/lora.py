@@ -26,7 +26,7 @@ class LoraConfig(AdapterConfig):
     level: ClassVar[int] = WEIGHT_OF_LAYER
     r: int = option(8, "rank, at most the layer's smaller width", low=1)
     lora_alpha: float = option(16.0, "the update is scaled by lora_alpha / r")
-    lora_dropout: float = option(0.0, "probability of dropping an input of A while training with dropout", low=0, high=1)
+    lora_dropout: float = option(0.0, "probability of dropping an input of A in training with dropout", low=0, high=1)
     target_modules: tuple[str, ...] = option(
         ("query", "value"), "roles of the adapted layers", choices=LINEAR_ROLES, pattern=True
     )
