@@ -32,7 +32,7 @@ class ImageTask:
     images: torch.Tensor | Embeddings  # (m, D)
 
     def batch(self, step: int, size: int, seed: int) -> list[int]:
-        """Return the indices of at most `size` pairs for `step`; each epoch visits every pair once, in a new order."""
+        """Return the indices of at most `size` pairs for `step`: an epoch has all whole batches of a new order."""
         size = min(size, len(self.captions))
         epoch, number = divmod(step, len(self.captions) // size)
         order = random_order(len(self.captions), seed, "photographs", epoch)
