@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from pecl.errors import not_none, one_line
 from pecl.report.tables.candidates import best_of_methods, by_gain, method_labels, method_of
 from pecl.report.tables.disparity import find_english, gap_to_english
-from pecl.report.tables.groups import Group, by_group
+from pecl.report.tables.groups import Group, by_arithmetic, by_group, grouped
 from pecl.report.tables.scores import candidates_frame
 from pecl.report.tables.table import (
     SHORT_ID,
     Column,
     Frame,
+    Row,
     Table,
     difference,
     frame_of,
@@ -40,6 +42,7 @@ _TRAINED = (
 _EVALUATED = (
     Column("code", "{language}"),
     Column("method"),
+    Column("weights", lambda row: Path(row["weights"] or "").stem),
     Column("score", lambda row: f"{row['mean' if row.get('zero_shot') is None else 'zero_shot']:.3f}"),
 )
 
@@ -54,12 +57,7 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
         if group.split_seed is not None:
             tables.append(Table("summary", "Summary", group, _trained(group, own, results), _TRAINED, own))
             continue
-        rows = []
-        for one in sorted(own, key=lambda one: (one.config.language, one.run_id)):
-            name, key = ("adapter file", "mean") if one.config.weights else ("plain tower", "zero_shot")
-            row = {"language": one.config.language, "method": name, key: one.recall(), "runs": 1}
-            rows.append({**row, "run_ids": [one.run_id]})
-        tables.append(Table("summary", "Summary", group, frame_of(rows), _EVALUATED, own))
+        tables.append(Table("summary", "Summary", group, frame_of(_evaluated(own)), _EVALUATED, own))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -96,9 +94,13 @@ def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
     runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
     title = shortened(f"== {table.heading[0]}{tower}, {runs} ==")
     if table.columns == _EVALUATED:  # no table: each language with its score
-        methods = texts.groupby("method", sort=False)
-        scores = [f"{name}: {', '.join(own['code'] + ' ' + own['score'])}" for name, own in methods]
-        return [title, *(line for one in scores for line in wrapped(one).splitlines()), ""]
+        lines = list[str]()
+        for name, own in texts.groupby("method", sort=False):
+            adapter = (" (" + own["weights"] + ")").where(own["code"].duplicated(keep=False), "")
+            lines += wrapped(f"{name}: {', '.join(own['code'] + ' ' + own['score'] + adapter)}").splitlines()
+        if len(lines) > LINES // 2:
+            lines[LINES // 2 - 1 :] = [f"({len(lines) - LINES // 2 + 1} more lines: pecl report)"]
+        return [title, *lines, ""]
     # the best method of each language, then the second best, and so on
     ranks = table.frame["gain"].astype(float).groupby(table.frame["language"]).rank(ascending=False, method="first")
     best = sorted(ranks.sort_values(kind="stable").index[:most])
@@ -106,6 +108,19 @@ def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
     rows = text_table(texts, [column.name for column in table.columns if column.number]).splitlines()
     more = len(table.frame) - len(texts)
     return [title, *rows, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
+
+
+def _evaluated(results: Sequence[Result]) -> list[Row]:
+    """Return a row per language, test text, adapter and arithmetic; routes with one test text are measured alike."""
+    rows, order = [], sorted(results, key=lambda one: (one.config.language, one.config.weights or "", one.run_id))
+    for said, alike in by_arithmetic(order).items():
+        found = grouped(alike, lambda one: (one.config.language, one.data.query["test"], one.config.weights))
+        for (language, query, weights), own in found.items():
+            name, key = ("adapter file", "mean") if weights else ("plain tower", "zero_shot")
+            name += (" (translated)" if query == "target_to_english" else "") + said
+            row = {"language": language, "method": name, "weights": weights, key: own[0].recall(), "runs": len(own)}
+            rows.append({**row, "run_ids": [one.run_id for one in own]})
+    return rows
 
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Frame:

@@ -30,15 +30,24 @@ def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
 
 
 def test_text_says_rows_and_failures():
-    made = [train(4, 9), evaluate(16, language="en"), evaluate(0, language="de")]
+    made = [train(4, 9), evaluate(16, language="en"), *(evaluate(0, route=name) for name in ("method1", "baseline1"))]
     failed = replace(train(4, 6, language="fr"), status="failed", error="DivergedError: by\nstep 3")
     lines = summary_text(summary_tables(made), [failed]).splitlines()
-    assert lines[0] == "== xtd10, 20 images, 2 runs =="
+    assert lines[0] == "== xtd10, 20 images, 3 runs =="
     assert "plain tower: de 0.000, en 0.800" in lines
     (row,) = [line.split() for line in lines if line.startswith("de ")]
     assert row[:5] == ["de", "method1", "0.200", "0.450", "+0.250"]
     assert row[-4:] == ["42%", "1", "of", "1"]
     assert sum(line.startswith("== ") for line in lines) == 2
+    made = [evaluate(9, route="baseline2", query="target_to_english"), evaluate(8), evaluate(7, precision="bf16")]
+    made += [evaluate(hits, weights=f"out/{name}.safetensors") for hits, name in ((4, "old"), (6, "new"))]
+    assert summary_text(summary_tables(made), []).splitlines()[1:6] == [
+        "plain tower, cpu fp32: de 0.400",
+        "plain tower (translated), cpu fp32: de 0.450",
+        "adapter file, cpu fp32: de 0.300 (new), de 0.200 (old)",
+        "plain tower, cpu bf16: de 0.350",
+        "",
+    ]
     assert lines[-1] == f"failed: fr method1 {failed.run_id[:8]} DivergedError: by step 3"
 
 
@@ -52,7 +61,8 @@ def test_a_screen_is_enough_for_any_folder():
     ]
     many = [evaluate(4, language="en", size=size) for size in range(40, 80)]
     failed = [replace(one, status="failed", error="x" * 300) for one in made[:20]]
-    for results, unfinished in ((made, []), (made, failed), (made + many, failed), (many, [])):
+    long = [evaluate(4, language=code, weights=f"{i}") for code in codes for i in range(90)]
+    for results, unfinished in ((made, []), (made, failed), (made + many, failed), (many, []), (long + made, failed)):
         lines = summary_text(summary_tables(results), unfinished).splitlines()
         assert len(lines) <= LINES
         assert max(map(len, lines)) <= 100

@@ -199,7 +199,7 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
 
     Candidates are compared at one seed: the lowest of the seeds that most of them have. Further seeds of the chosen
     candidate therefore refine its mean, but do not change the choice. Ties go to the lowest run id; test scores are
-    never used. Raise DataError if runs of a chosen candidate were trained on different captions.
+    never used. Raise DataError if runs of a chosen candidate were trained on different captions or files.
     """
     order = sorted(results, key=lambda result: (result.config.seed, result.run_id))
     rows = grouped(order, lambda one: (group_of(one), one.config.language, one.config.route, setting_of(one)))
@@ -210,11 +210,10 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
         seed = min(count, key=lambda seed: (-count[seed], seed))
         found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
         run, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
-        if other := next((one for one in runs if _captions(one) != _captions(run)), None):
-            raise DataError(
-                f"{where(run)} and {where(other)} differ only in their seed, but were trained on different captions: "
-                "run the older one again"
-            )
+        for other in runs:
+            if what := _different_input(run, other):
+                said = f"differ only in their seed, but were trained on different {what}: run the older one again"
+                raise DataError(f"{where(run)} and {where(other)} {said}")
         chosen.append(Candidate(runs, run, compared=len(found), aside=len(candidates) - len(found)))
     return sorted(chosen, key=lambda one: (one.language, one.route, str(one.setting), one.run_ids))
 
@@ -223,9 +222,14 @@ def _without_seed(result: Result) -> frozenset[tuple[str, Any]]:
     return frozenset((name, value) for name, value in result.config.identity().items() if name not in _REPEATED)
 
 
-def _captions(result: Result) -> tuple[Any, Any]:
-    """Return the SHA-256 of each column of captions of a training's data set and of its training text."""
-    return result.data.sha256, result.data.translations and result.data.translations.sha256
+def _different_input(one: Result, other: Result) -> str:
+    """Say what two trainings read differently: captions, or the content of a file; empty if they read the same."""
+    texts = [(run.data.sha256, run.data.translations and run.data.translations.sha256) for run in (one, other)]
+    if texts[0] != texts[1]:
+        return "captions"
+    found, others = (run.data.files or {} for run in (one, other))
+    recorded = sorted({"start", "plugin"} & found.keys() & others.keys())
+    return " and ".join(f"files of {name}" for name in recorded if found[name] != others[name])
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:

@@ -11,7 +11,7 @@ import numpy as np
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import Group, group_of, grouped
+from pecl.report.tables.groups import Group, by_arithmetic, group_of, grouped
 from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
@@ -66,17 +66,24 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
-    """Return the table for evaluations of the plain tower, or None for fewer than two languages."""
+    """Return the table for evaluations of the plain tower, or None for fewer than two languages.
+
+    Evaluations on another device, or in another precision, have rows of their own.
+    """
     plain = [result for result in evaluations if "zero_shot" in result.stages]
-    found = grouped(plain, lambda one: ZERO_SHOT[one.data.query["test"]])
-    conditions = {name: {one.config.language: one.hits("zero_shot") for one in own} for name, own in found.items()}
-    conditions = {name: own for name, own in conditions.items() if len(own) > 1}
-    if not conditions:
+    rows: list[Row] = []
+    remarks: list[str] = []
+    for said, alike in by_arithmetic(plain).items():
+        found = grouped(alike, lambda one: ZERO_SHOT[one.data.query["test"]] + said)  # noqa: B023
+        conditions = {name: {one.config.language: one.hits("zero_shot") for one in own} for name, own in found.items()}
+        conditions = {name: own for name, own in conditions.items() if len(own) > 1}
+        english = find_english(alike, group_of(plain[0])) or find_english(plain, group_of(plain[0]))
+        rows += _rows(conditions, {}, english)
+        remarks += _remarks(english)[:1] if conditions else []  # nothing was closed
+    if not rows:
         return None
-    group = group_of(plain[0])
-    english = find_english(plain, group)
-    frame = frame_of(_rows(conditions, {}, english))
-    return Table("disparity", TITLE, group, frame, _COLUMNS, plain, _remarks(english)[:1])  # nothing was closed
+    remarks = list(dict.fromkeys(remarks))
+    return Table("disparity", TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, remarks)
 
 
 def find_english(results: Iterable[Result], group: Group) -> Result | None:

@@ -87,6 +87,12 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return found
 
 
+def by_arithmetic(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return results by device and precision of the text tower, as text for a label: empty if all have the same."""
+    found = grouped(results, lambda one: f", {one.config.device} {one.config.precision}")
+    return found if len(found) > 1 else {"": list(results)}
+
+
 def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
     """Return the results by group, groups in a fixed order.
 

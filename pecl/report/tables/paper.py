@@ -18,7 +18,7 @@ from pecl.errors import DataError
 from pecl.files.typed_json import encode
 from pecl.report.tables.candidates import KINDS, Candidate, chosen_candidates, setups_of, varying, with_several, without
 from pecl.report.tables.disparity import disparity_table
-from pecl.report.tables.groups import by_group, group_of, grouped
+from pecl.report.tables.groups import by_arithmetic, by_group, group_of, grouped
 from pecl.report.tables.scores import PARAMETERS, SHARE, TEST_TEXT, ZERO_SHOT, best_places, setting_text
 from pecl.report.tables.table import Column, Row, Table, frame_of
 from pecl.results.result import Result
@@ -142,16 +142,20 @@ def published_table(results: Sequence[Result]) -> Table:
     codes = published["languages"]
     k, direction = int(published["metric"].removeprefix("recall@")), published["direction"]
 
-    def our_row(model: str, runs: Sequence[Result]) -> Row:
-        recalls = {run.config.language: 100 * run.recall(stage="zero_shot", k=k, direction=direction) for run in runs}
-        return {"model": model, "whose": "ours", "source": "", **recalls, "run_ids": sorted(run.run_id for run in runs)}
+    def our_rows(model: str, runs: Sequence[Result]) -> list[Row]:
+        found = {"whose": "ours", "source": ""}
+        return [
+            {"model": model + said, **found, "run_ids": sorted(run.run_id for run in own)}
+            | {run.config.language: 100 * run.recall(stage="zero_shot", k=k, direction=direction) for run in own}
+            for said, own in by_arithmetic(runs).items()
+        ]
 
     rows: list[Row] = []
     for entry in published["rows"]:
         own = {"model": entry["model"], "whose": "published", "source": entry["source"], "run_ids": []}
         rows.append(own | entry["scores"])
-        rows.append(our_row(entry["model"], ours.pop((entry["text_tower"], entry["image_tower"]), [])))
-    rows += [our_row(f"{text} / {image}", found) for (text, image), found in ours.items()]
+        rows += our_rows(entry["model"], ours.pop((entry["text_tower"], entry["image_tower"]), []))
+    rows += [row for (text, image), found in ours.items() for row in our_rows(f"{text} / {image}", found)]
     frame = frame_of(rows).reindex(columns=["model", "whose", "source", *codes, "run_ids"])
     columns = Column("model"), Column("whose"), *(Column(code, f"{{{code}:.1f}}") for code in codes)
     title = f"Published zero-shot scores on {published['dataset']}, and ours"

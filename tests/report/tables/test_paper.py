@@ -87,6 +87,9 @@ def test_our_run_of_the_same_pair_stands_below_and_the_rest_stays_empty():
     assert "text-to-image R@10, per cent" in "; ".join(table.notes)
     assert "gallery: 1,000 images" in "; ".join(table.notes)
     assert run.run_id[:8] in table.short_ids
+    other = found(800, towers=PAPER, precision="bf16")
+    for name, score in (("fp32", "90.5"), ("bf16", "80.0")):
+        assert ours([run, other], f"M-CLIP XLM-R-L / ViT-L/14, cpu {name}")[0] == {"de": score}
 
 
 @pytest.mark.parametrize(

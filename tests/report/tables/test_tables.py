@@ -69,6 +69,13 @@ def test_disparity_by_hand():
     assert trained["share_closed"] == pytest.approx(0.5)
 
 
+def test_plain_towers_of_another_precision_have_a_row_of_their_own():
+    scores = {"fp32": {"de": 4, "fr": 2, "en": 9}, "bf16": {"de": 3, "fr": 1, "en": 8}}
+    made = [evaluate(n, size=10, language=code, precision=name) for name in scores for code, n in scores[name].items()]
+    found = {row["condition"]: (row["mean"], row["gap_to_english"]) for row in languages(made).rows}
+    assert found == {"zero-shot, cpu fp32": pytest.approx((0.5, 0.6)), "zero-shot, cpu bf16": pytest.approx((0.4, 0.6))}
+
+
 def test_each_route_closes_the_gap_of_its_own_test_text():
     """Translated text starts higher here: 0.6 and 0.4 against 0.2 and 0.2 of captions; English has 0.9."""
     captions = [train(2, hits, size=10, language=code) for code, hits in (("de", 6), ("fr", 5))]
@@ -152,6 +159,11 @@ def test_one_language_tested_on_two_texts_and_seeds_trained_on_two_are_refused()
         report([train(4, 6), train(4, 6, route="baseline1", sha={"target": "u" * 64})])
     with pytest.raises(DataError, match="differ only in their seed, but were trained on different captions"):
         report([train(4, 6), train(4, 6, seed=2, sha={"target_to_english": "u" * 64})])
+    made = [train(4, 6, start="old.safetensors", seed=seed) for seed in (1, 2, 3)]  # one of them before files were said
+    seeds = [changed(one, {"data.files": {"start": digest}}) for one, digest in zip(made, "aab", strict=True)]
+    assert report([*seeds[:2], made[2]]).named("routes")[0].rows[0]["seeds"] == [1, 2, 3]
+    with pytest.raises(DataError, match="differ only in their seed, but were trained on different files of start"):
+        report(seeds)
 
 
 def test_failed_and_interrupted_runs_are_counted():
