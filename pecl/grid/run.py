@@ -151,15 +151,17 @@ class _Run:
         error = event.error
         if error is None and not self._end(task):  # network file systems may show files late
             error = WorkerDiedError("its worker ended well, but its results are not seen here")
-        if error is not None and not self._try_otherwise(task, error):
+        if error is not None and self._try_otherwise(task, error):
+            return
+        if error is not None:
             # The worker could not record the error; an error that would stop every other run, too, is raised.
             if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
                 raise error
             logger.error("%s failed: %s", task.name, error)
             record_failure(task.configs, error)
+            if task in self.pending:
+                self._end(task)
         self.any_trained = True
-        if error is not None and task in self.pending:
-            self._end(task)
 
     def _try_otherwise(self, task: Task, error: Exception) -> bool:
         """Return whether a failed task is tried again.

@@ -167,6 +167,10 @@ def test_bad_input_of_one_run_does_not_stop_the_others(small):
     assert [result.status for result in outcome.results] == ["complete", "failed"]
     with pytest.raises(ConfigError):
         run_grid([bad, good])
+    fleet = [make_config({**small, "adapter": "misspelt", "seed": seed, "out": f"{small['out']}-2"}) for seed in (1, 2)]
+    with pytest.raises(ConfigError, match="unknown adapter 'misspelt'"):
+        run_grid(fleet)
+    assert not Path(fleet[0].out).exists()
 
 
 def test_fleets_form_by_themselves_of_all_that_are_alike_and_leave_no_job_idle(small):
