@@ -300,7 +300,8 @@ def where(result: Result) -> str:
 def collect(folders: Sequence[str | Path]) -> list[Result]:
     """Return the results below `folders`, which may also be result files, sorted by run id, each run once.
 
-    In a folder, only JSON files whose name ends in a run id are read.
+    A complete result goes before a failed or interrupted one of the same run, such as that of a copied folder. In a
+    folder, only JSON files whose name ends in a run id are read.
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
@@ -317,7 +318,9 @@ def collect(folders: Sequence[str | Path]) -> list[Result]:
                 continue
             result = read_result(path)
             other = found.setdefault(result.run_id, result)
-            if other.metrics != result.metrics:
+            if result.status == "complete" != other.status:
+                found[result.run_id] = result
+            elif result.status == "complete" and other.metrics != result.metrics:
                 raise DataError(
                     f"{other.path} and {path} hold different results of run {result.run_id}; "
                     "give only one of their folders, or delete the wrong one"

@@ -10,7 +10,7 @@ from helpers.report_results import both, made, ranked
 from pecl.config import make_config
 from pecl.errors import DataError
 from pecl.results.folder import complete_result, find_result
-from pecl.results.result import DamagedResultError, collect, read_result, training_path, write_result
+from pecl.results.result import DamagedResultError, collect, read_result, training_path, write_result, write_unfinished
 
 DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
 
@@ -97,6 +97,9 @@ def test_results_are_collected_by_run_each_once(tmp_path):
     assert [result.run_id for result in collect([folder / "part1", folder / "part0", folder])] == ids
     named = training_path(configs[0])
     assert [result.path for result in collect([named])] == [named]
+    for name in ("copy", "zero"):  # a copy that was made before the run was complete
+        write_unfinished(replace(configs[0], out=str(folder / name)), "interrupted", steps=3)
+    assert [result.path for result in collect([folder]) if result.run_id == configs[0].run_id()] == [named]
 
 
 def test_what_is_no_result_of_a_folder_is_not_collected(config):
