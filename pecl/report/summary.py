@@ -13,7 +13,6 @@ from pecl.report.tables.table import (
     SHORT_ID,
     Column,
     Frame,
-    Row,
     Table,
     difference,
     frame_of,
@@ -54,10 +53,9 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     """
     tables = []
     for group, own in by_group(results).items():
-        if group.split_seed is not None:
-            tables.append(Table("summary", "Summary", group, _trained(group, own, results), _TRAINED, own))
-            continue
-        tables.append(Table("summary", "Summary", group, frame_of(_evaluated(own)), _EVALUATED, own))
+        whole = group.split_seed is None  # evaluations
+        frame, columns = (_evaluated(own), _EVALUATED) if whole else (_trained(group, own, results), _TRAINED)
+        tables.append(Table("summary", "Summary", group, frame, columns, own))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -110,7 +108,7 @@ def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
     return [title, *rows, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
 
 
-def _evaluated(results: Sequence[Result]) -> list[Row]:
+def _evaluated(results: Sequence[Result]) -> Frame:
     """Return a row per language, test text, adapter and arithmetic; routes with one test text are measured alike."""
     rows, order = [], sorted(results, key=lambda one: (one.config.language, one.config.weights or "", one.run_id))
     for said, alike in by_arithmetic(order).items():
@@ -120,7 +118,7 @@ def _evaluated(results: Sequence[Result]) -> list[Row]:
             name += (" (translated)" if query == "target_to_english" else "") + said
             row = {"language": language, "method": name, "weights": weights, key: own[0].recall(), "runs": len(own)}
             rows.append({**row, "run_ids": [one.run_id for one in own]})
-    return rows
+    return frame_of(rows)
 
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Frame:

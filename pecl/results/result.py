@@ -300,8 +300,7 @@ def where(result: Result) -> str:
 def collect(folders: Sequence[str | Path]) -> list[Result]:
     """Return the results below `folders`, which may also be result files, sorted by run id, each run once.
 
-    A complete result goes before a failed or interrupted one of the same run, such as that of a copied folder. In a
-    folder, only JSON files whose name ends in a run id are read.
+    In a folder, only JSON files whose name ends in a run id are read. A complete result replaces an unfinished copy.
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.

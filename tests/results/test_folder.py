@@ -97,7 +97,7 @@ def test_results_are_collected_by_run_each_once(tmp_path):
     assert [result.run_id for result in collect([folder / "part1", folder / "part0", folder])] == ids
     named = training_path(configs[0])
     assert [result.path for result in collect([named])] == [named]
-    for name in ("copy", "zero"):  # a copy that was made before the run was complete
+    for name in ("a copy of an unfinished run", "zero"):
         write_unfinished(replace(configs[0], out=str(folder / name)), "interrupted", steps=3)
     assert [result.path for result in collect([folder]) if result.run_id == configs[0].run_id()] == [named]
 

@@ -225,11 +225,10 @@ def _without_seed(result: Result) -> frozenset[tuple[str, Any]]:
 def _different_input(one: Result, other: Result) -> str:
     """Say what two trainings read differently: captions, or the content of a file; empty if they read the same."""
     texts = [(run.data.sha256, run.data.translations and run.data.translations.sha256) for run in (one, other)]
-    if texts[0] != texts[1]:
-        return "captions"
     found, others = (run.data.files or {} for run in (one, other))
-    recorded = sorted({"start", "plugin"} & found.keys() & others.keys())
-    return " and ".join(f"files of {name}" for name in recorded if found[name] != others[name])
+    recorded = [name for name in ("start", "plugin") if name in found and name in others]
+    changed = [f"files of {name}" for name in recorded if found[name] != others[name]]
+    return "captions" if texts[0] != texts[1] else " and ".join(changed)
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:

@@ -66,24 +66,17 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
-    """Return the table for evaluations of the plain tower, or None for fewer than two languages.
-
-    Evaluations on another device, or in another precision, have rows of their own.
-    """
+    """Return a row per text and arithmetic of evaluations of the plain tower; None for fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
-    rows: list[Row] = []
-    remarks: list[str] = []
+    rows, remarks = list[Row](), dict[str, None]()
     for said, alike in by_arithmetic(plain).items():
-        found = grouped(alike, lambda one: ZERO_SHOT[one.data.query["test"]] + said)  # noqa: B023
-        conditions = {name: {one.config.language: one.hits("zero_shot") for one in own} for name, own in found.items()}
-        conditions = {name: own for name, own in conditions.items() if len(own) > 1}
-        english = find_english(alike, group_of(plain[0])) or find_english(plain, group_of(plain[0]))
-        rows += _rows(conditions, {}, english)
-        remarks += _remarks(english)[:1] if conditions else []  # nothing was closed
-    if not rows:
-        return None
-    remarks = list(dict.fromkeys(remarks))
-    return Table("disparity", TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, remarks)
+        found = grouped(alike, lambda one: ZERO_SHOT[one.data.query["test"]])
+        scores = {name + said: {one.config.language: one.hits("zero_shot") for one in found[name]} for name in found}
+        if conditions := {name: own for name, own in scores.items() if len(own) > 1}:
+            english = find_english(alike, group_of(plain[0])) or find_english(plain, group_of(plain[0]))
+            rows += _rows(conditions, {}, english)
+            remarks |= dict.fromkeys(_remarks(english)[:1])  # nothing was closed
+    return Table("disparity", TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, [*remarks]) if rows else None
 
 
 def find_english(results: Iterable[Result], group: Group) -> Result | None:

@@ -143,10 +143,9 @@ def published_table(results: Sequence[Result]) -> Table:
     k, direction = int(published["metric"].removeprefix("recall@")), published["direction"]
 
     def our_rows(model: str, runs: Sequence[Result]) -> list[Row]:
-        found = {"whose": "ours", "source": ""}
         return [
-            {"model": model + said, **found, "run_ids": sorted(run.run_id for run in own)}
-            | {run.config.language: 100 * run.recall(stage="zero_shot", k=k, direction=direction) for run in own}
+            {"model": model + said, "whose": "ours", "source": "", "run_ids": sorted(one.run_id for one in own)}
+            | {one.config.language: 100 * one.recall(stage="zero_shot", k=k, direction=direction) for one in own}
             for said, own in by_arithmetic(runs).items()
         ]
 
