@@ -56,6 +56,7 @@ def export_onnx(
     bank = text.single() if isinstance(text, AdapterBank) else None
     tower: Any = text if bank is None else bank.tower
     adapter, languages = (None, []) if bank is None else (bank.adapter, bank.languages)
+    contract.check_letters(tower, *languages)
     tokenizer = contract.portable_tokenizer(tower, with_prefix=True)
     about = {
         "max_length": tower.max_length,  # tokens; the graph cuts longer texts
@@ -82,7 +83,8 @@ def export_onnx(
             write_graph(module, {"pixels": pixels}, shapes, folder / VISION_FILE, ["pixel_values"])
         tokenizer.model_max_length = tower.max_length
         tokenizer.save_pretrained(folder)
-        tower.written_backbone().config.save_pretrained(folder)
+        plain = text.tower if isinstance(text, AdapterBank) else text  # transformers has no classes of slots
+        plain.written_backbone().config.save_pretrained(folder)
         write_json(folder / ABOUT_FILE, about)
     return Path(target)
 

@@ -48,11 +48,11 @@ def test_one_language_and_pictures_and_eight_bits(tmp_path):
         export_onnx(merged, image, tmp_path / "onnx")
 
 
-def check_bank(spec, folder):
+def check_bank(spec, folder, architecture="xlm-roberta"):
     """Write a bank of `spec` and compare a batch of mixed languages with the bank's own."""
-    tower = text_tower()
+    tower = text_tower(architecture)
     bank = AdapterBank(tower, spec)
-    for language, state in zip(LANGUAGES, states(text_tower(), spec, len(LANGUAGES)), strict=True):
+    for language, state in zip(LANGUAGES, states(text_tower(architecture), spec, len(LANGUAGES)), strict=True):
         bank.add(language, state)
     export_onnx(bank, None, folder)
     languages = [LANGUAGES[i % 2] for i in (0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1)]
@@ -67,8 +67,12 @@ def check_bank(spec, folder):
     torch.testing.assert_close(bank.encode_text(TEXTS, languages), expected)
 
 
-def test_one_file_serves_all_languages_of_a_bank(tmp_path):
-    check_bank("soft_prompt+lora+head", tmp_path / "bank")
+@pytest.mark.parametrize(
+    ("architecture", "spec"),
+    [("xlm-roberta", "soft_prompt+lora+head"), ("mini", "layernorm+word_embeddings:rank=3")],
+)
+def test_one_file_serves_all_languages_of_a_bank(architecture, spec, tmp_path):
+    check_bank(spec, tmp_path / "bank", architecture)
 
 
 def test_missing_packages_are_said(monkeypatch, tmp_path):
@@ -82,7 +86,7 @@ def test_missing_packages_are_said(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "spec",
     [
-        *("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit", "word_embeddings:rank=3"),
+        *("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit"),
         "hard_prompt+lora+head:rank=2",
     ],
 )

@@ -1,11 +1,14 @@
 """Tiny random towers of each architecture that adapters know, and ways to fill adapters, for the adapter tests."""
 
+from dataclasses import fields
+
 import torch
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from helpers.tiny import sentences, tiny_tower
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
+from pecl.encoders.bert import Bert, BertSettings
 
 TEXTS = sentences(12, seed=2)
 ARCHITECTURES = ("xlm-roberta", "bert", "labse", "roberta")
@@ -17,6 +20,11 @@ def tower_of(architecture, dtype=torch.float64):
         return tiny_tower(architecture, dropout=0.0).to(dtype)
     tower = tiny_tower("bert", dropout=0.0)
     options = tower.backbone.config.to_dict()
+    if architecture == "mini":  # pecl's own class
+        given = BertSettings(**{field.name: options[field.name] for field in fields(BertSettings)})
+        weights, tower.backbone = tower.backbone.state_dict(), Bert(given)
+        tower.backbone.load_state_dict(weights)
+        return tower.to(dtype).eval()
     torch.manual_seed(3)
     if architecture == "labse":  # a BERT that pads with 0, with the pooler that M-CLIP's checkpoint holds
         tower.backbone = BertModel(BertConfig(**options | {"pad_token_id": 0}), add_pooling_layer=True)
