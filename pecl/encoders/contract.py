@@ -24,6 +24,7 @@ import torch
 from tokenizers import Tokenizer, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from pecl.data.languages import language_name
 from pecl.encoders.cleaning import CANONICALIZE, normalizer_of
 from pecl.encoders.fingerprint import Tower
 from pecl.encoders.tokenizing import Tokenizing, around
@@ -117,6 +118,16 @@ def refused(tower: Tower, package: str, expected: str) -> ConfigError:
     return ConfigError(f"{kind} tower {tower.name} cannot be written for {package}: expected {expected}")
 
 
+def check_letters(tower: Tokenizing, *languages: str | None) -> None:
+    """Raise ConfigError if the tower respells texts of a language, which no other package does."""
+    for language in filter(None, languages):
+        if tower.respelling(language) is not None:
+            raise ConfigError(
+                f"text tower {tower.name} reads {language_name(language)} in the letters of another script, which no "
+                "other package does: expected an adapter of another language; `pecl serve` embeds this one"
+            )
+
+
 @contextmanager
 def opening(package: str) -> Iterator[None]:
     """Raise RunError for any error of a package that opens an export in the body."""
@@ -143,8 +154,9 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
     """Return a tokenizer that gives the tower's token ids: it cleans each text and puts the language's token first.
 
     `tower.speaking` sets the language. `with_prefix` also puts the tower's prefix before every text.
-    Raise ConfigError if the tower's tokenizer cannot be written so.
+    Raise ConfigError if the tower's tokenizer cannot be written so, or as in `check_letters`.
     """
+    check_letters(tower, tower.language)
     plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     if not hasattr(plain, "backend_tokenizer"):
         raise ConfigError(

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from pecl.encoders import contract
-from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, Normalize
+from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, CLEAN, RESPELLS, Normalize
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError, not_none
@@ -234,11 +234,12 @@ def write_modules(tower: MultilingualTextEncoder, kinds: Mapping[str, str], fold
     """Write the list of modules from `kinds`, the kind of each by its folder, and the file of prompts.
 
     The default prompt is the tower's prefix. The prompts `query` and `document` are the same, since the library's
-    `encode_query` and `encode_document` use these, which are empty by default. pecl reads the cleaning from this file.
+    `encode_query` and `encode_document` use these, which are empty by default. pecl reads from this file, too, how the
+    tower cleans and respells texts.
     """
     prompts = dict.fromkeys(("text", "query", "document"), tower.text_prefix) if tower.text_prefix else {}
     settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}
-    write_json(folder / "config_sentence_transformers.json", settings | {CLEAN: tower.clean})
+    write_json(folder / "config_sentence_transformers.json", settings | {CLEAN: tower.clean, RESPELLS: tower.respells})
     modules = [
         {"idx": i, "name": str(i), "path": place, "type": CLASSES[kind]}
         for i, (place, kind) in enumerate(kinds.items())

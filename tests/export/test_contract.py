@@ -17,6 +17,7 @@ from pecl.commands.main import main
 from pecl.encoders.cleaning import CLEANINGS, cleaning, normalizer_of
 from pecl.encoders.contract import TEXTS, TOLERANCE, check, portable_tokenizer, texts_for
 from pecl.encoders.export import save_text_encoder
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
 from pecl.errors import RunError
 from pecl.export.open_clip import export_open_clip
@@ -101,6 +102,14 @@ def test_an_export_that_differs_is_refused_by_its_text_and_leaves_nothing(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("export", EXPORTS)
+def test_a_language_that_is_respelled_goes_into_no_export(export, tmp_path, monkeypatch):
+    monkeypatch.setattr(MultilingualTextEncoder, "respelling", lambda _, language: str if language == "cs" else None)
+    found = measure("prefix", export, "words", tmp_path)
+    assert "reads Czech (cs) in the letters of another script, which no other package does" in found
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("value", [2e-5, float("nan")])
 def test_one_number_of_one_text_decides(value):
     ours = torch.zeros(len(TEXTS), 3)
@@ -118,10 +127,11 @@ def test_a_missing_package_is_said(tmp_path, monkeypatch, caplog):
     assert "sentence-transformers is not installed: its embeddings were not compared" in caplog.text
 
 
-def test_pecl_keeps_the_cleaning_and_the_fingerprint(tmp_path):
+def test_pecl_keeps_the_cleaning_the_respelling_and_the_fingerprint(tmp_path):
     tower = load_text_encoder(source("open-clip-siglip"))
+    tower.respells = True  # the fingerprint does not have it
     folder = save_text_encoder(tower, tmp_path / "out")
     found = load_text_encoder(folder)
-    assert (found.clean, found.fingerprint) == ("canonicalize", tower.fingerprint)
+    assert (found.clean, found.respells, found.fingerprint) == ("canonicalize", True, tower.fingerprint)
     text = ["dogs &amp; cats"]  # an entity, which only the cleaning itself undoes
     torch.testing.assert_close(found.encode_text(text), tower.encode_text(text))

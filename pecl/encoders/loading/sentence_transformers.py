@@ -31,7 +31,8 @@ POOLING_FLAGS = {
 }
 # Settings of the Normalize that an export of pecl appends; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
-CLEAN = "pecl_clean"  # name of a tower's cleaning of texts, in the file of prompts
+# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower respells texts
+CLEAN, RESPELLS = "pecl_clean", "pecl_respells"
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {layer.__name__: layer for layer in (nn.Identity, nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh)}
 
@@ -64,6 +65,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]
     if clean and clean not in CLEANINGS:
         raise WeightsError(f"{prompts}: {unknown('cleaning of texts', str(clean), CLEANINGS)}")
     around: dict[str, Any] = {"text_prefix": prefix, "longest": settings.get("max_seq_length")}
+    around["respells"] = prompt_settings.get(RESPELLS) is True
     around |= {} if clean is None else {"clean": clean}
     if pooling is not None:
         around |= {"pooling": _pooling(pooling / "config.json", prefix), "head": _head(modules[2:], folder, dtype)}
