@@ -69,14 +69,15 @@ class AdapterBank:
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
 
     @classmethod
-    def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> "AdapterBank":
-        """Return a bank with the adapters in `paths`, each under the language that its file names.
+    def from_files(cls, tower: MultilingualTextEncoder, paths: str | Path | Iterable[str | Path]) -> "AdapterBank":
+        """Return a bank with the adapters in `paths`, one file or several, each under the language that its file names.
 
         Raises:
             WeightsError: a file cannot be used on `tower`.
             ConfigError: no paths, or two files of one language.
         """
-        files = [load_adapter_file(path, tower) for path in paths]
+        names = [paths] if isinstance(paths, str | Path) else paths
+        files = [load_adapter_file(name, tower) for name in names]
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower)

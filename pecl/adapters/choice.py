@@ -185,8 +185,8 @@ def load_bank(
     if not paths:
         known = ", ".join(ready.ready_profiles())
         raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
-    names = [languages] if isinstance(languages, str) and languages != ready.ALL else languages
-    chosen = list(paths) if names == ready.ALL else list(dict.fromkeys(map(language_code, names)))
+    names = [languages] if isinstance(languages, str) else list(languages)
+    chosen = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
     for name in chosen:
         if name not in paths and name != ENGLISH:
             known = f"expected one with a ready adapter for {profile} ({listed(paths)})"

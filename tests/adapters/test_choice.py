@@ -1,5 +1,6 @@
 """The shipped adapters gain and leave English as it was; one rule says which adapter embeds a language."""
 
+import numpy as np
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states, tower_of
@@ -82,7 +83,7 @@ def test_a_named_adapter_adds_to_the_shipped_ones_or_replaces_that_of_its_langua
     bank.add_files(known.files().items())
     assert len(bank.specs) == 3
     for language, path in {"cs": czech, "de": shipped["de"], "jp": shipped["jp"], "nl": dutch}.items():
-        own = AdapterBank.from_files(tower_of("bert", torch.float32), [path]).encode_text(TEXTS, language)
+        own = AdapterBank.from_files(tower_of("bert", torch.float32), path).encode_text(TEXTS, language)
         torch.testing.assert_close(bank.encode_text(TEXTS, language), own, rtol=0, atol=1e-6)
 
 
@@ -144,6 +145,6 @@ def test_a_bank_serves_all_languages_and_leaves_english_as_it_was():
         assert torch.allclose(mixed[i], bank.encode_text(texts, language)[i], atol=1e-6)
     with pytest.raises(ConfigError, match=r"language: expected one in the bank .* got 'fy'"):
         bank.encode_text(texts, language="fy")
-    few = load_bank("mini", ["cs", "en", "Czech"], tower=tower)
+    few = load_bank("mini", np.array(["cs", "en", "Czech"]), tower=tower)
     assert few.languages == ["cs", "en"]
     assert torch.allclose(few.encode_text(texts, "cs"), bank.encode_text(texts, "cs"), atol=1e-6)
