@@ -66,12 +66,12 @@ SCRIPTS = {
     "Mtei": "Meitei", "Nkoo": "N'Ko",
 }  # fmt: skip
 ALIASES = {
-    "cs": "cz", "zh": "zh_cn zh_hans cmn", "zh_hant": "zh_tw zh_hk", "tl": "fil Filipino", "he": "iw",
+    "cs": "cz", "zh": "zh_cn zh_hans cmn", "zh_hant": "zh_tw zh_hk zh_mo", "tl": "fil Filipino", "he": "iw",
     "yi": "ji", "ro": "mo mol Moldovan", "nb": "no nor Norwegian", "nn": "Nynorsk", "ny": "Chewa", "my": "Myanmar",
     "or": "Oriya", "fa": "Farsi", "nl": "Flemish", "ku": "Kurmanji Kurdish", "ckb": "Sorani", "ps": "Pushto",
     "el": "gr", "es": "Castilian", "ca": "Valencian", "si": "Sinhalese", "ht": "Haitian", "ky": "Kirghiz",
     "ug": "Uighur", "km": "Cambodian", "dv": "Maldivian", "ilo": "Iloko", "kac": "Kachin", "mni": "Meitei",
-    "bn": "Bangla", "kr": "kau", "et": "ekk", "ak": "fat", "chm": "mhr Mari",
+    "bn": "Bangla", "kr": "kau", "et": "ekk", "ak": "fat", "chm": "mhr Mari", "pa_arab": "pa_pk",
 }  # fmt: skip
 SHARED = {  # codes that name several rows: those of a macrolanguage, or a language in two scripts
     "no nor": "nb nn", "zh zho chi": "zh zh_hant yue", "sr srp": "sr sr_latn", "fa fas per": "fa prs",

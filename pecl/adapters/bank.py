@@ -124,7 +124,7 @@ class AdapterBank:
         held: dict[tuple[AdapterConfig, ...], Parameters] = {}
         found: dict[str, tuple[tuple[AdapterConfig, ...], Parameters]] = {}
         for language, adapter in adapters:
-            if (name := find_name(language, [*self._spec_of, *found])) is not None:
+            if (name := find_name(language, [*self._spec_of, *found], tags=False)) is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
             configs, state = self._read(adapter)
             if configs not in specs:

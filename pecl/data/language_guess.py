@@ -29,7 +29,6 @@ _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom r
 _MOST_STRANGE = 0.5  # share of the pairs that may seem to be in another language
 _MOST_SPOKEN = 8  # most languages that are taken from a browser or a system
 _LONGEST = 1024  # characters of a header that are read
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(?=[_.@-]|$)")
 _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext reads them
 # For each script without a language in lingua, its language with the most speakers. The key is the first word of the
 # letters' names in Unicode.
@@ -285,8 +284,8 @@ def accepted_languages(header: str | None) -> tuple[str, ...]:
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages named as de, de-AT or de_AT.UTF-8; unknown names are dropped."""
-    found = [find_name(locale[0], LANGUAGES) for name in names if (locale := _LOCALE.match(name))]
+    """Return the codes of languages named as de, de-AT or de_AT.ISO-8859-1; unknown names are dropped."""
+    found = [find_name(re.sub(r"\.[^@]*", "", name), LANGUAGES) for name in names]
     return tuple(dict.fromkeys(filter(None, found)))[:_MOST_SPOKEN]
 
 

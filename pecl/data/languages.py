@@ -1,8 +1,8 @@
 """The table of languages, `languages.tsv`: one row holds all facts of a language, or of a language in one script.
 
 The code of a row is its ISO 639-1 code, or else its ISO 639-3 code, with a script if two rows need one: `sw`, `ceb`,
-`zh_hant`. Japanese is `jp`, as in XTD10. Every command also takes all other names: `swa`, `swh_Latn`, `Swahili`,
-`Kiswahili`. `scripts/make_languages.py` writes the table.
+`zh_hant`. Japanese is `jp`, as in XTD10. Every command also takes all other names, tags and locales: `swa`, `swh_Latn`,
+`Swahili`, `Kiswahili`, `sw-KE`, `sw_KE.UTF-8`. `scripts/make_languages.py` writes the table.
 """
 
 import csv
@@ -25,6 +25,12 @@ WIDESPREAD = (
     "nb", "nl", "pt", "ro", "sv", "sw", "te", "th", "tl", "uk", "vi",
 )  # fmt: skip
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
+# A tag of BCP 47, or a locale: language, script, region, variants, extension, encoding and modifier
+_TAG = re.compile(
+    r"([a-z]{2,3})(?:_([a-z]{4}))?(?:_([a-z]{2}|\d{3}))?(?:_(?:[a-z\d]{5,8}|\d[a-z\d]{3}))*(?:_[a-z]_\w+)?"
+    r"(?:\.utf_?8)?(?:@(\w+))?"
+)
+_SCRIPT_OF = {"latin": "latn", "cyrillic": "cyrl", "devanagari": "deva"}  # of a locale's modifier
 COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that are also common names of columns
 
 
@@ -136,17 +142,26 @@ def _code_of(name: str) -> str | None:
     return code if code is not None and LANGUAGES[code].script.lower() == script else None
 
 
+def _code_of_tag(name: str) -> str | None:
+    """Return the code of the language in a tag or locale, or None; a region counts if a row has it (`zh-TW`)."""
+    if (tag := _TAG.fullmatch(_key(name))) is None:
+        return None
+    base, script, region, modifier = tag.groups()
+    script = script or _SCRIPT_OF.get(modifier)
+    return _code_of(f"{base}_{script}") if script else _named(f"{base}_{region}") or _named(base)
+
+
 def _any_code_of(name: str) -> str | None:
     """Return the code of the language with a name, or the name itself if it has the form of a code, or None."""
     return _code_of(name) or (_key(name) if re.fullmatch(CODE, _key(name)) else None)
 
 
 def language_code(text: str) -> str:
-    """Return the code that `text` names: a code, an English or own name, a FLORES code or an alias (`ja` is `jp`).
+    """Return the code that `text` names: a code, a name, a FLORES code, an alias (`ja` is `jp`), a tag or a locale.
 
     Raise ConfigError if there is no such language; the message names the nearest.
     """
-    code = _code_of(text)
+    code = _code_of(text) or _code_of_tag(text)
     if code is None:
         names = {name for row in LANGUAGES.values() for name in (row.name, row.own, *row.aliases)}
         near = nearest(text.strip(), names) if len(text.strip()) > 3 else None  # three letters are another code
@@ -223,15 +238,20 @@ def find_codes(language: str, among: Iterable[str]) -> list[str]:
     return (others or exact) if language in COLUMN_WORDS else (exact or others)
 
 
-def find_name(name: str, among: Iterable[str]) -> str | None:
+def find_name(name: str, among: Iterable[str], *, tags: bool = True) -> str | None:
     """Return the member of `among` that is `name` or means the same language (`jp` for `ja`); None if there is none.
 
-    Names in `among` need not be of languages.
+    With `tags`, `name` may also be a tag or a locale: `de-AT` means `de`, unless `among` has it. Names in `among` need
+    not be of languages.
     """
     among = list(among)
     if name in among:
         return name
     code = _any_code_of(name)
+    if code is None and tags:
+        if same := [one for one in among if _key(one) == _key(name)]:
+            return same[0]
+        code = _code_of_tag(name)
     return None if code is None else next(iter(find_codes(code, among)), None)
 
 

@@ -97,7 +97,8 @@ def test_a_person_names_at_most_16_languages():
         ({}, ["en"]),
         *(({"LANG": text}, ["en"]) for text in ("C.UTF-8", "xx_XX", "en_GB.UTF-8")),
         ({"LANG": "de_AT.UTF-8", "LC_ALL": "cs_CZ.UTF-8"}, ["cs", "en"]),
-        ({"LANG": "de_DE", "LANGUAGE": "ja_JP:fr@latin"}, ["jp", "fr", "en"]),
+        ({"LANG": "de_DE", "LANGUAGE": "ja_JP:sr@latin"}, ["jp", "sr_latn", "en"]),
+        ({"LANG": "zh_TW.Big5"}, ["zh_hant", "en"]),
     ],
 )
 def test_the_languages_of_a_system_are_its_own_and_english(environment, codes):
@@ -107,7 +108,7 @@ def test_the_languages_of_a_system_are_its_own_and_english(environment, codes):
 @pytest.mark.parametrize(
     ("header", "codes"),
     [
-        ("de-AT,de;q=0.9,en;q=0.8,cs;q=0.95", ["de", "cs", "en"]),
+        ("de-AT,de;q=0.9,en;q=0.8,cs;q=0.95,zh-HK;q=.1,zh-HK;q=0.1", ["de", "cs", "en", "zh_hant"]),
         ("*, zz;q=x, sw;q=0.1, fr;q=0", ["sw"]),
         *((text, []) for text in (None, ",;,q=", "q" * 5000)),
         ("de," * 400 + "fr", ["de"]),  # more than a kilobyte

@@ -11,6 +11,7 @@ from pecl.data.languages import (
     LANGUAGES,
     any_language_code,
     find_code,
+    find_name,
     language_code,
     language_name,
     register_language,
@@ -50,18 +51,20 @@ def test_the_table_agrees_with_other_libraries():
 
 
 NAMES = """swa=sw swh_Latn=sw sw-Latn=sw Kiswahili=sw sr_Cyrl=sr zh-Hans=zh zh-Hant=zh_hant zho_Hant=zh_hant
-ger=de fil=tl Español=es no=nb"""
+ger=de fil=tl Español=es no=nb de-AT=de pt_BR=pt zh-tw=zh_hant zh-Hant-HK=zh_hant zh_Hans_SG=zh en_US.UTF-8=en
+sr_RS@latin=sr_latn de-CH-1996=de es-419=es de-DE-u-co-phonebk=de"""
 
 
 @pytest.mark.parametrize(("name", "code"), [pair.split("=") for pair in NAMES.split()])
 def test_any_code_or_name_is_read_and_one_is_written(name, code):
-    assert language_code(name) == code
+    assert language_code(name) == any_language_code(name) == code
+    assert find_name(name, LANGUAGES) == code
 
 
 def test_a_code_that_the_table_lacks_is_kept_where_any_may_be_and_a_name_is_not():
     assert any_language_code(" QXQ ") == "qxq"
     assert language_name("qxq") == "qxq"
-    for unknown in ("de_Cyrl", "qxq_Latn"):  # German is in Latin letters
+    for unknown in ("de_Cyrl", "qxq_Latn", "de-Cyrl-AT", "qxq-AT", "en_to_de", "de.tsv"):  # German is in Latin letters
         with pytest.raises(ConfigError, match=f"^unknown language '{unknown}': "):
             language_code(unknown)
     with pytest.raises(ConfigError, match=r"^unknown language 'Germann': .*did you mean 'German'"):
