@@ -112,11 +112,13 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
     table, known = CaptionTable(), 0
     names = language, "en"
     for number, fields in rows_of(path, table):
-        _refuse_problems(path, table)
         if len(table.columns) > known:
+            _refuse_problems(path, table)
             known = len(table.columns)
             # a line of JSONL may add a column; other kinds name all columns at once
             names = _columns(path, table, language, missing=kind == ".jsonl")
+        _refuse_problems(path, table, names)
+        table.problems.clear()  # the others are of columns that are not read
         pair = fields.get(names[0], ""), fields.get(names[1], "")
         if kind == ".tsv" and any("\n" in text for text in pair):  # a quotation mark that was not meant to open a field
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
@@ -125,9 +127,11 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
     _columns(path, table, language)
 
 
-def _refuse_problems(path: Path, table: CaptionTable) -> None:
-    if table.problems:
-        raise DataError(f"text: {path}, {table.problems[0]}")
+def _refuse_problems(path: Path, table: CaptionTable, names: Iterable[str] = ()) -> None:
+    """Raise DataError for the first problem of a whole line, or of a column of `names`."""
+    for problem in table.problems:
+        if problem.field is None or problem.field in names:
+            raise DataError(f"text: {path}, {problem}")
 
 
 def _columns(path: Path, table: CaptionTable, language: str, missing: bool = False) -> tuple[str, str]:

@@ -117,8 +117,10 @@ def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> I
         if not table.columns:
             table.columns = [field.strip() for field in fields]
         elif len(fields) != len(table.columns):
-            message = f"{len(fields)} fields, expected {len(table.columns)} as in the header (quote a field that has "
-            table.problems.append(Problem(number, None, f"{message}the delimiter in it)"))
+            separated = "separate columns by " + ("tabs" if suffix == ".tsv" else "commas or semicolons")
+            hint = "quote a field that has the delimiter in it" if len(table.columns) > 1 else separated
+            message = f"{len(fields)} fields, expected {len(table.columns)} as in the header ({hint})"
+            table.problems.append(Problem(number, None, message))
         else:
             yield number, {k: v.strip() for k, v in zip(table.columns, fields, strict=True)}
 

@@ -18,9 +18,9 @@ ENGLISH, GERMAN = [english for _, english in PAIRS], [german for german, _ in PA
 
 
 def write_pairs(path, columns=("en", "de")):
-    """Write PAIRS as a table by its suffix, with a column that nobody asks for between the two."""
+    """Write PAIRS as a table by its suffix, with a column of numbers that nobody asks for between the two."""
     english, german = columns
-    return write_table(path, [{english: e, "image": f"{i}.png", german: g} for i, (g, e) in enumerate(PAIRS)])
+    return write_table(path, [{english: e, "score": i / 10, german: g} for i, (g, e) in enumerate(PAIRS)])
 
 
 def pairs_of(name, language="de"):
@@ -133,6 +133,8 @@ def test_orders_are_those_of_earlier_versions(count):
         ("a.tsv", "", "expected a column de in its first line, .*got none$"),
         ("a.tsv", "en,de\na dog,ein Hund\n", "expected a column de .*tabs of a .tsv; got en,de$"),
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
+        ("a.csv", "en|de\na dog|ein Hund, müde\n", r"line 2: 2 fields, expected 1 .* \(separate columns by commas or se"),
+        ("a.jsonl", '{"en": "a", "de": 1}\n', "line 1, field 'de': expected text, got int"),
         ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
         ("a.jsonl", '{"en": "a", "de": "b"\n' * 2000, "line 1: not JSON"),
     ],
