@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import json
 import logging
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -246,7 +247,7 @@ def path_argument(text: str) -> str:
     """Return a path, as the type of an argument; refuse an empty path, which would mean the current folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError(EMPTY_PATH)
-    return text
+    return os.path.expanduser(text)  # shells leave --out=~/folder to the program
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:

@@ -7,6 +7,7 @@ without fields of the roles `PATH` and `MACHINE` (threads, processes).
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of fields from the roles.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
@@ -266,7 +267,11 @@ class ExperimentConfig:
                 fingerprint(self.plugin)
         except ConfigError as error:
             problems.append(str(error))
-        problems += [f"{name}: {EMPTY_PATH}" for name in ("data_dir", "out") if getattr(self, name) == ""]
+        for name in ("data_dir", "out"):
+            if (path := getattr(self, name)) == "":
+                problems.append(f"{name}: {EMPTY_PATH}")
+            elif isinstance(path, str):
+                object.__setattr__(self, name, os.path.expanduser(path))
         if problems:
             raise ConfigError("; ".join(problems))
         object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +25,7 @@ from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, l
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
-from pecl.files import sha256_file
+from pecl.files import expanded, sha256_file
 from pecl.files.columns import column_of
 
 logger = logging.getLogger(__name__)
@@ -215,7 +214,7 @@ def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[st
     """Return the English captions of all sources, each sampled by its weight, and a record of each source."""
     captions, records = list[str](), []
     for source in parse_sources(config.mixed or "", "mixed"):
-        path, root = Path(source.name), None
+        path, root = expanded(source.name), None
         if source.name == MULTI30K:
             root = find_data_dir(MULTI30K, config.data_dir)
             path = root / TASK_FOLDER / "raw" / "train.en"

@@ -19,7 +19,7 @@ from pecl.data.captions import CAPTIONS, TABLE, ParallelCaptions, readable, reso
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of, suffix_of
 from pecl.data.languages import find_code, find_codes
 from pecl.errors import ConfigError, DataError, not_none, suggest
-from pecl.files import sha256_file
+from pecl.files import expanded, sha256_file
 
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
@@ -68,14 +68,14 @@ def read_source(
         captions = named[source.name]()
         pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
         return pairs, {"provenance": captions.provenance}
-    path = Path(source.name)
+    path = expanded(source.name)
     if suffix_of(path) in TABLE_SUFFIXES:
         return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     if "=" in source.name:
         left, _, right = source.name.partition("=")
         if not (Path(left).name and Path(right).name):
             raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{source.name}"')
-        paths = [resolve_captions_file(left), resolve_captions_file(right)]
+        paths = [resolve_captions_file(expanded(one)) for one in (left, right)]
         english = [suffix_of(one) == ".en" for one in paths]
         if sum(english) != 1:
             raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{source.name}"')

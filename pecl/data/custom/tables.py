@@ -22,7 +22,7 @@ from pecl.data.custom.photographs import find_photographs
 from pecl.data.languages import CODE, COLUMN_WORDS, ENGLISH, find_code, find_codes, language_name
 from pecl.data.reading import DataRequest, attach_images, check_directions, describe_file
 from pecl.errors import DataError, is_text, one_line, suggest, unknown
-from pecl.files import HALF_CHARACTER, check_regular, parse_json
+from pecl.files import HALF_CHARACTER, check_regular, expanded, parse_json
 from pecl.files.images import ImageFiles
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -169,7 +169,7 @@ def _row(number: int, record: dict[str, Any], table: CaptionTable) -> TableRow:
 
 def find_table(path: str | Path) -> Path:
     """Return the table that `path` names: itself, or `captions.*` in a folder; raise DataError for none or several."""
-    path = Path(path)
+    path = expanded(path)
     if not path.is_dir():
         return path
     tables = [path / f"captions{suffix}" for suffix in TABLE_SUFFIXES if (path / f"captions{suffix}").is_file()]
