@@ -38,8 +38,9 @@ from pecl.retrieval.measures import RECALL_AT
 def run(parsed: argparse.Namespace) -> None:
     """Measure the retrieval recall of languages on a data set."""
     given = cli.language_configs(parsed)
+    # Report problems of all languages before the first is measured
+    choices = [check_evaluation(config) for config in given] if parsed.dry_run or len(given) > 1 else []
     if parsed.dry_run:
-        choices = [check_evaluation(config) for config in given]
         lines = [
             f"{config.run_id('evaluate')} {cli.differences(config, ['language'])} {choice.sentence}"
             for config, choice in choices

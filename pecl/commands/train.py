@@ -24,11 +24,14 @@ def run(parsed: argparse.Namespace) -> None:
     """Train a language's parameters and measure the recall before and after."""
     configs = cli.language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
-    if parsed.dry_run:
-        inputs = TrainingInputs()
-        print_plans(parsed, configs, [one for fleet in fleets for one in plan_runs(fleet, inputs)])
-        return
-    results = [result for fleet in fleets for result in train_fleet(fleet)]
+    inputs = TrainingInputs()
+    # Report problems of all languages before the first is trained
+    if parsed.dry_run or (len(fleets) > 1 and launched()[1] == 1):
+        plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]
+        if parsed.dry_run:
+            print_plans(parsed, configs, plans)
+            return
+    results = [result for fleet in fleets for result in train_fleet(fleet, inputs=inputs)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
 

@@ -17,6 +17,7 @@ from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role,
 from pecl.config.routes import route
 from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
 from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
+from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
 from pecl.data.languages import LANGUAGES
 from pecl.data.mixing import UNSPACED, Mixer
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
@@ -219,7 +220,7 @@ def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[st
             root = find_data_dir(MULTI30K, config.data_dir)
             path = root / TASK_FOLDER / "raw" / "train.en"
         path = resolve_captions_file(path)
-        if not path.exists():
+        if not path.exists() or suffix_of(path) in TABLE_SUFFIXES:
             hint = suggest(source.name, (MULTI30K,))
             raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
         lines = list(stripped_lines(path))

@@ -116,7 +116,7 @@ def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     ("flags", "sentence"),
     [
         ("--dataset scenes --language cs --adapter there.safetensors", "adapter file there.safetensors is damaged"),
-        ("--dataset scenes --language nl", "scenes has no captions in Dutch"),
+        ("--dataset scenes --language de,nl", "scenes has no captions in Dutch"),
         ("--dataset captions.csv --language fr", "captions.csv"),
         ("--dataset multi30k-1k --language cs --data-dir nowhere", "needs the folder nowhere/multi30k"),
     ],
@@ -127,8 +127,14 @@ def test_a_dry_run_of_an_evaluation_refuses_what_the_evaluation_would(flags, sen
     Path("captions.csv").write_text("image,en,cs\na.jpg,a dog,pes\n")
     said = []
     for more in ([], ["--dry-run"]):
-        assert main(["evaluate", *flags.split(), *more]) == 2
+        assert main(["evaluate", "--quiet", *flags.split(), *more]) == 2
         said.append(capsys.readouterr().err)
     assert said[0] == said[1]
     assert sentence in said[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.csv", "there.safetensors"]
+
+
+def test_no_language_is_trained_if_another_cannot_be(tmp_path, capsys):
+    assert main(["train", "--language", "de,nl", "--epochs", "1", "--out", str(tmp_path / "results")]) == 2
+    assert "scenes has no captions in Dutch" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()

@@ -26,7 +26,7 @@ from pecl.commands.main import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import prepare_training
@@ -262,6 +262,8 @@ def test_mixed_captions_are_trained_behind_the_pairs_without_tested_and_held_out
     torch.testing.assert_close(prepared.frozen_anchor, anchors, rtol=1e-4, atol=1e-5)
     result = distilled(values, mixed=f"{mixed}@2")
     assert result.data.split["train"] == len(plain.train) + 2
+    with pytest.raises(DataError, match="mixed: expected multi30k or a file with a caption per line, got "):
+        distilled(values, mixed=values["text"])  # a table, whose lines are no captions
 
 
 def test_word_embeddings_have_no_tokens_of_mixed_captions_alone(values, tmp_path):
