@@ -123,6 +123,8 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
     if among is not None and total:
         if sum(weighted[iso] for iso in others) >= CERTAIN * total:
             free = _guess(text, preferred, None)
+            if free.language == "zh" and "jp" in among and text == text.encode("cp932", "ignore").decode("cp932"):
+                return LanguageGuess("jp", 1.0, LANGUAGES["jp"].name, (("jp", 1.0),))  # kanji without kana
             return free._replace(is_other=free.language not in among)
         often = _frequencies(likelier, text)
         weighted = {iso: value * often[iso] for iso, value in _confidences(likelier, text).items()}

@@ -71,6 +71,9 @@ def test_a_script_names_one_of_the_languages_that_a_person_speaks():
         ("Hund am Strand", ["de", "en"], "de", False),  # among all languages it is not detected
         ("pes", ["de", "cs"], "cs", False),  # by its frequency: its letters say German
         ("犬が海岸を走っている", ["de", "en"], "jp", True),
+        ("富士山", ["jp", "en"], "jp", False),  # its characters are Chinese, too
+        ("富士山", ["de", "en"], "zh", True),
+        ("一只狗在沙滩上", ["jp", "en"], "zh", True),  # simplified characters
         ("perro", ["de", "en"], "en", False),  # one word of another language is not certain
         ("mbwa na mokili", ["ln", "en"], "ln", False),  # lingua does not know Lingala: these are no English words
         ("dog on the beach", ["ln", "en"], "en", False),
