@@ -149,7 +149,13 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         "year": selection.year or None,
         "hubs_corrected": corrected,
         "photographs": [
-            {"id": hit.id, "name": photographs.name(hit.path), "score": round(hit.score, 6), "named": hit.named}
+            {
+                "id": hit.id,
+                "version": hit.fingerprint[:8],
+                "name": photographs.name(hit.path),
+                "score": round(hit.score, 6),
+                "named": hit.named,
+            }
             for hit in hits
         ],
     }

@@ -185,8 +185,15 @@ def test_pictures_are_made_anew_as_jpeg_without_metadata(client, index):
 
 
 def test_a_renewed_index_is_seen_without_a_restart_and_a_damaged_one_stays_what_it_was(client, index, caplog):
+    def versions():
+        hits = post(client, query=QUERY, language="cs", top=50)["photographs"]
+        return {(hit["name"], hit["id"], hit["version"]) for hit in hits}
+
+    before = versions()
     paint(index / "new.png", seed=99)
+    paint(index / "2019" / "01.png", seed=98)
     build_index(index)
+    assert sorted(name for name, _, _ in versions() - before) == ["2019/01.png", "new.png"]
     assert client.get("/search").json()["photographs"] == COUNT + 1
     image = data_uri((index / "new.png").read_bytes())
     assert post(client, image=image, top=1)["photographs"][0]["name"] == "new.png"

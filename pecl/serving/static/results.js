@@ -17,6 +17,11 @@ export function element(tag, text, className) {
   return made;
 }
 
+// The address of a picture, another one after the photograph has changed: browsers keep what they loaded.
+function address(kind, { id, version }) {
+  return `/${kind}/${encodeURIComponent(id)}?v=${version}`;
+}
+
 export function grid(hits, marked = new Set()) {
   const list = element("ol", undefined, "grid");
   extend(list, hits, marked);
@@ -31,7 +36,7 @@ export function extend(list, hits, marked = new Set()) {
     button.type = "button";
     const image = element("img");
     image.addEventListener("error", () => image.replaceWith(element("span", t("gone"), "gone")));
-    image.src = `/thumbnails/${encodeURIComponent(hit.id)}`;
+    image.src = address("thumbnails", hit);
     image.alt = hit.name;
     image.loading = "lazy";
     button.append(image);
@@ -77,10 +82,10 @@ function parts(name) {
 
 function open(at) {
   place = (at + shown.length) % shown.length;
-  const { id, name, score } = shown[place].hit;
+  const { name, score } = shown[place].hit;
   const [folder, file] = parts(name);
   isGone(false);
-  byId("large").src = `/photographs/${encodeURIComponent(id)}`;
+  byId("large").src = address("photographs", shown[place].hit);
   byId("large").alt = name;
   byId("download").href = byId("large").src;
   byId("download").download = `${file.replace(/\.[^.]*$/, "")}.jpg`;
@@ -107,15 +112,15 @@ export function isOpen() {
 
 export function onMoreLikeThis(searchLike) {
   byId("like").addEventListener("click", async () => {
-    const { id, name } = shown[place].hit;
-    const answer = await fetch(`/photographs/${encodeURIComponent(id)}`);
-    if (!answer.ok) {
+    const { hit } = shown[place];
+    const answer = await fetch(address("photographs", hit)).catch(() => null);
+    if (!answer || !answer.ok) {
       isGone(true);
       return;
     }
     const blob = await answer.blob();
     viewer.close();
-    await searchLike(blob, parts(name)[1]);
+    await searchLike(blob, parts(hit.name)[1]);
   });
 }
 
