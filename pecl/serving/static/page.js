@@ -2,6 +2,7 @@ import { byId, element, extend, grid, isOpen, onMoreLikeThis, showClosest, small
 import { either, languageName, t, tag, useLanguage } from "./text.js";
 
 const MOST = 4; // queries side by side
+const MOST_LANGUAGES = 16; // of a reader, for the server
 const STEP = 48; // photographs that scrolling to the end adds
 const MOST_PHOTOGRAPHS = 1000; // of an answer of the server
 const EXAMPLES = { // by the code of their language
@@ -89,8 +90,13 @@ async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
   const folder = byId("in").value.trim();
   if (folder) body.folder = folder;
   for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
-  const answer = await send("POST", "/search", body);
-  const document = await answer.json();
+  let answer, document;
+  try {
+    answer = await send("POST", "/search", body);
+    document = await answer.json();
+  } catch (error) {
+    throw new Error(t("noAnswer"));
+  }
   if (!answer.ok) throw new Error(document.error.message);
   return document;
 }
@@ -225,7 +231,21 @@ function remember(all) {
   for (const name of ["compare", "scores"]) if (byId(name).checked) address.set(name, "1");
   address.set("top", byId("top").value);
   if (byId("in").value.trim()) address.set("in", byId("in").value.trim());
-  history.replaceState(null, "", `?${address}`);
+  if (`?${address}` !== location.search) history.pushState(null, "", `?${address}`);
+}
+
+// Fill in the search that the address of the page has.
+function restore() {
+  const address = new URLSearchParams(location.search);
+  byId("in").value = address.get("in") || "";
+  queries.replaceChildren();
+  const codes = address.getAll("l");
+  address.getAll("q").slice(0, MOST).forEach((text, i) => addQuery(text, codes[i]));
+  if (!queries.children.length) addQuery();
+  for (const name of ["compare", "scores"]) byId(name).checked = address.get(name) === "1";
+  showScores();
+  const top = address.get("top");
+  byId("top").value = [...byId("top").options].some((option) => option.value === top) ? top : "12";
 }
 
 function showExamples() {
@@ -253,12 +273,13 @@ function showSpoken() {
     const button = element("button", `${names.get(code) || code} ×`, "language-chip");
     button.type = "button";
     button.setAttribute("aria-label", t("remove", { name: names.get(code) || code }));
-    button.disabled = spoken.length === 1;
+    button.disabled = spoken.length === 1 || !total;
     button.addEventListener("click", () => speak(spoken.filter((one) => one !== code)));
     return button;
   }));
   const others = languages.filter((one) => !spoken.includes(one.code));
   byId("speak").replaceChildren(new Option(t("addLanguage"), ""), ...others.map((one) => new Option(one.name, one.code)));
+  byId("speak").disabled = spoken.length >= MOST_LANGUAGES || !total;
 }
 
 async function speak(codes) {
@@ -266,10 +287,21 @@ async function speak(codes) {
   showAbout();
   showSpoken();
   const kept = await send("PUT", "/languages", { languages: codes }).catch(() => null);
-  if (kept && kept.ok) localStorage.removeItem(SPOKEN);
-  else localStorage.setItem(SPOKEN, JSON.stringify(codes));
+  try {
+    if (kept && kept.ok) localStorage.removeItem(SPOKEN);
+    else localStorage.setItem(SPOKEN, JSON.stringify(codes));
+  } catch (error) { /* the browser keeps nothing: the choice ends with the page */ }
   if (asked().length) search();
   else showExamples();
+}
+
+function keptLanguages() {
+  const known = new Set(languages.map((one) => one.code));
+  try {
+    return JSON.parse(localStorage.getItem(SPOKEN) || "[]").filter((code) => known.has(code));
+  } catch (error) { // the browser keeps nothing, or something else
+    return [];
+  }
 }
 
 function showAbout() {
@@ -291,28 +323,19 @@ async function start() {
   languages = about.languages
     .map((one) => ({ ...one, name: languageName(one) }))
     .sort((one, other) => one.name.localeCompare(other.name, document.documentElement.lang));
-  const known = new Set(languages.map((one) => one.code));
-  const kept = JSON.parse(localStorage.getItem(SPOKEN) || "[]").filter((code) => known.has(code));
+  const kept = keptLanguages();
   spoken = kept.length ? kept : about.spoken;
   total = about.photographs;
   showAbout();
   byId("demonstration").textContent = t("demonstration", { command: BETTER });
   byId("demonstration").hidden = about.model !== "mini";
-  showSpoken();
   byId("folders").replaceChildren(...about.folders.map((folder) => new Option(folder)));
-  const address = new URLSearchParams(location.search);
-  byId("in").value = address.get("in") || "";
-  const texts = address.getAll("q").slice(0, MOST);
-  const codes = address.getAll("l");
-  texts.forEach((text, i) => addQuery(text, codes[i]));
-  if (!texts.length) addQuery();
-  for (const name of ["compare", "scores"]) byId(name).checked = address.get(name) === "1";
-  showScores();
-  if ([...byId("top").options].some((option) => option.value === address.get("top"))) byId("top").value = address.get("top");
+  restore();
   form.querySelectorAll("input, select, button").forEach((one) => { one.disabled = !about.photographs; });
   changed();
   byId("add").disabled = byId("add").disabled || !about.photographs;
-  if (texts.length && about.photographs) {
+  showSpoken();
+  if (asked().length && about.photographs) {
     search();
     return;
   }
@@ -330,6 +353,12 @@ form.addEventListener("submit", (event) => {
 });
 byId("add").addEventListener("click", () => addQuery().querySelector("input").focus());
 byId("compare").addEventListener("change", () => { if (asked().length) search(); });
+// A key opens the list, as browsers would else take the first language with this letter at once.
+byId("speak").addEventListener("keydown", (event) => {
+  if (!byId("speak").showPicker || event.ctrlKey || event.metaKey || !/^(.|Arrow.*|Home|End|Page.*)$/u.test(event.key)) return;
+  event.preventDefault();
+  byId("speak").showPicker();
+});
 byId("speak").addEventListener("change", () => speak([...spoken, byId("speak").value]));
 byId("closest").addEventListener("input", () => {
   document.querySelectorAll(".grid").forEach(showClosest);
@@ -357,6 +386,18 @@ document.addEventListener("drop", (event) => {
   if (file && !byId("choose").disabled) searchLike(file, file.name);
 });
 onMoreLikeThis(searchLike);
+addEventListener("popstate", () => {
+  byId("viewer").close();
+  restore();
+  results.replaceChildren();
+  if (asked().length) {
+    search();
+    return;
+  }
+  latest++;
+  say("");
+  showExamples();
+});
 document.addEventListener("keydown", (event) => {
   if (!isOpen() && event.key === "/" && !/^(INPUT|SELECT)$/.test(document.activeElement.tagName)) {
     event.preventDefault();

@@ -35,8 +35,11 @@ export function tag(code) {
 
 // Return the name of a language in the reader's, or else the one that the server gives.
 export function languageName({ code, name }) {
-  const found = new Intl.DisplayNames(locale, { type: "language", fallback: "none" }).of(tag(code));
-  return found || name;
+  try {
+    return new Intl.DisplayNames(locale, { type: "language", fallback: "none" }).of(tag(code)) || name;
+  } catch (error) { // an adapter can have any name
+    return name;
+  }
 }
 
 export function either(names) {
