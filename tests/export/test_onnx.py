@@ -68,8 +68,7 @@ def check_bank(spec, folder, architecture="xlm-roberta"):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "spec"),
-    [("xlm-roberta", "soft_prompt+lora+head"), ("mini", "layernorm+word_embeddings:rank=3")],
+    ("architecture", "spec"), [("xlm-roberta", "soft_prompt+lora+head"), ("mini", "layernorm+word_embeddings:rank=3")]
 )
 def test_one_file_serves_all_languages_of_a_bank(architecture, spec, tmp_path):
     check_bank(spec, tmp_path / "bank", architecture)
@@ -84,11 +83,7 @@ def test_missing_packages_are_said(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "spec",
-    [
-        *("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit"),
-        "hard_prompt+lora+head:rank=2",
-    ],
+    "spec", [*("bottleneck", "compacter:reduction_factor=4", "prefix", "bitfit"), "hard_prompt+lora+head:rank=2"]
 )
 def test_every_kind_of_adapter_goes_into_a_bank(spec, tmp_path):
     check_bank(spec, tmp_path / "bank")

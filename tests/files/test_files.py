@@ -13,16 +13,7 @@ from safetensors.torch import save_file
 
 from pecl import files
 from pecl.errors import OutputError
-from pecl.files import (
-    LOCK,
-    lock_holder,
-    locked,
-    read_tensors,
-    sha256_lines,
-    write_bytes,
-    write_tensors,
-    write_text,
-)
+from pecl.files import LOCK, lock_holder, locked, read_tensors, sha256_lines, write_bytes, write_tensors, write_text
 
 
 def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path):

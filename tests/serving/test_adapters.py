@@ -4,14 +4,7 @@ import json
 import shutil
 
 import pytest
-from helpers.serving import (
-    adapter_files,
-    client_of,
-    expected,
-    make_models,
-    make_service,
-    write_adapters,
-)
+from helpers.serving import adapter_files, client_of, expected, make_models, make_service, write_adapters
 from helpers.tiny import sentences
 
 from pecl.serving.models import TextJob

@@ -140,9 +140,7 @@ def test_languages_side_by_side_and_an_address_repeats_them(page, address, servi
     write(page, 0, "ka lopi", "cs")
     search(page)
     page.back()
-    wait_until(
-        lambda: [ids(column) for column in page.find_elements(By.CSS_SELECTOR, ".column")] == expected, 60, "them"
-    )
+    wait_until(lambda: [ids(one) for one in page.find_elements(By.CSS_SELECTOR, ".column")] == expected, 60, "them")
     assert page.current_url == kept
 
 
