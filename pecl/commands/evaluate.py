@@ -8,7 +8,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
-from pecl.experiment.run import evaluate, with_adapter
+from pecl.experiment.run import evaluate
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import Column, evaluations_table, plain_table, reported
 from pecl.results.result import EVALUATE_FLAGS
@@ -38,16 +38,20 @@ from pecl.retrieval.measures import RECALL_AT
 def run(parsed: argparse.Namespace) -> None:
     """Measure the retrieval recall of languages on a data set."""
     given = cli.language_configs(parsed)
-    # Report problems of all languages before the first is measured
-    choices = [check_evaluation(config) for config in given] if parsed.dry_run or len(given) > 1 else []
+    checked = [check_evaluation(config) for config in given]  # all languages, before the first is measured
+    if parsed.correct_hubs:
+        if parsed.harness is not None:
+            raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")
+        for config in given:
+            check_corrections(config)
     if parsed.dry_run:
         lines = [
             f"{config.run_id('evaluate')} {cli.differences(config, ['language'])} {choice.sentence}"
-            for config, choice in choices
+            for config, choice in checked
         ]
-        cli.print_text("\n".join([*lines, cli.counted(len(choices), "evaluation")]))
+        cli.print_text("\n".join([*lines, cli.counted(len(checked), "evaluation")]))
         return
-    configs = [with_adapter(config)[0] for config in given]
+    configs = [config for config, _ in checked]
     if parsed.presence:
         return _run_presence(parsed, given)
     if parsed.correct_hubs:
@@ -63,10 +67,6 @@ def run(parsed: argparse.Namespace) -> None:
 
 def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     """Print recall from texts to images with hubs corrected next to plain recall; results hold only plain recall."""
-    if parsed.harness is not None:
-        raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")
-    for config in configs:
-        check_corrections(config)
     results, rows = [evaluate(config) for config in configs], [corrected_recall(config) for config in configs]
     if parsed.json:
         pairs = zip(results, rows, strict=True)

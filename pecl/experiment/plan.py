@@ -1,12 +1,12 @@
 """Dry runs: make all checks of a training before its first step, or of an evaluation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from torch import nn
 
 from pecl.adapters.choice import AdapterChoice
-from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import Prepared, prepare_evaluation
@@ -40,11 +40,14 @@ def plan_runs(
 
 
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
-    """Check the data and the adapter file of an evaluation; return the result of `with_adapter`, and write nothing."""
+    """Check the data and the adapter file of an evaluation; return the result of `with_adapter`, and write nothing.
+
+    Images are not decoded, which takes longer than all else: `skip_unreadable` applies when they are measured.
+    """
     config, choice = with_adapter(config)
-    prepare_evaluation(config, towers_of(config))
-    if choice.path is not None:
-        load_adapter_file(choice.path)
+    towers = towers_of(config)
+    prepare_evaluation(replace(config, skip_unreadable=False), towers)
+    choice.read(towers.text)
     return config, choice
 
 
