@@ -47,7 +47,8 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     config, choice = with_adapter(config)
     towers = towers_of(config)
     prepare_evaluation(replace(config, skip_unreadable=False), towers)
-    choice.read(towers.text)
+    if choice.path is not None:  # a plain tower, which may have to be downloaded, is not loaded for a dry run
+        choice.read(towers.text)
     return config, choice
 
 
