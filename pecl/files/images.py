@@ -23,7 +23,7 @@ from typing import Protocol, cast
 
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from pecl.errors import DataError
+from pecl.errors import DataError, one_line
 from pecl.files.digests import sha256_bytes, sha256_file
 from pecl.files.progress import Bar
 from pecl.files.reading import read_regular
@@ -218,7 +218,8 @@ class ImageFiles:
             if expected is None or sha256_bytes(content) == expected:
                 return decode_picture(content)
         except Exception as error:  # Pillow raises any exception
-            raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
+            what = one_line(f"cannot read image {path}: {error}")  # a table can name a path with a line break
+            raise DataError(f"{what}; replace the file or leave it out") from error
         raise DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
 
     def fingerprint(self, index: int) -> str:
