@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -152,7 +152,9 @@ def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, 
     """
     packed = path.suffix.lower() == ".gz"
     with readable(path, what), open_regular(path) as file:
-        content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+        content = gzip.GzipFile(fileobj=file) if packed else cast(io.BufferedReader, file)
+        if content.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise DataError(f"{what} {path} is UTF-16; convert the file to UTF-8")
         # Escape bytes that are not UTF-8, so that reading goes on after a bad line
         for number, text in enumerate(io.TextIOWrapper(content, "utf-8", "surrogateescape", newline)):
             yield _checked(text if number else text.removeprefix(_BOM))

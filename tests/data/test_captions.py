@@ -43,6 +43,7 @@ GZIPPED = gzip.compress(b"a long enough text " * 100, mtime=0)  # in names of te
         ("x.de", b"gut\n" + "Hügel\n".encode("latin-1"), r"x\.de, line 2: not UTF-8.*convert"),
         ("x.de", b"a\n \t\r\n", r"x\.de, line 2: empty caption"),
         ("x.de", b"", r"x\.de is empty"),
+        ("x.de", "gut\n".encode("utf-16"), r"x\.de is UTF-16"),
         *(
             ("x.de.gz", damaged, r"cannot read caption file .*x\.de\.gz")
             for damaged in (GZIPPED[:-12], b"no gzip at all")
