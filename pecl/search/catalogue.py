@@ -154,7 +154,8 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _transaction(path: Path, mode: str, begin: str) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", _PATIENCE, uri=True, isolation_level=None)
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(address, timeout=_PATIENCE, uri=True, isolation_level=None)
     with contextlib.closing(connection), connection:  # commits or rolls back, then closes
         connection.execute(begin)
         yield connection
