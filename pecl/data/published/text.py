@@ -20,6 +20,7 @@ Captions that were translated for training are few and hold few words. These ann
 animals, food, tools, sports and people at work.
 """
 
+import csv
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -139,8 +140,11 @@ def _without_annotation(text: str) -> str:
 
 
 def _sentences(path: Path) -> dict[str, str]:
-    """Return the texts of a table of SIB-200 by their `index_id`."""
-    rows = [line.split("\t") for line in read_captions(path)]
+    """Return the texts of a table of SIB-200 by their `index_id`; a text with quotation marks is quoted as in CSV."""
+    try:
+        rows = list(csv.reader(read_captions(path), delimiter="\t", strict=True))
+    except csv.Error:
+        rows = [[""]]  # refused below
     places = [rows[0].index(name) for name in ("index_id", "text") if name in rows[0]]
     if len(places) < 2 or any(len(row) != len(rows[0]) for row in rows):
         raise DataError(f"{path}: expected a table of SIB-200 with the columns index_id, category and text")

@@ -19,9 +19,9 @@ load_sib200, load_ntrex, load_gatitos, load_seed = map(loader, ("sib200", "ntrex
 
 
 def make_sib200(root, split="test"):
-    """Three sentences of which one has no partner; the target's are in another order."""
+    """Three sentences, one of them quoted, one without a partner; the target's are in another order."""
     head, folder = "index_id\tcategory\ttext", root / "sib200" / "data" / "annotated"
-    write_lines(folder / "eng_Latn" / f"{split}.tsv", [head, "7\ttravel\tseven", "3\thealth\tthree", "5\tx\tfive"])
+    write_lines(folder / "eng_Latn" / f"{split}.tsv", [head, "7\tx\tseven", '3\thealth\t"""three"""', "5\tx\tfive"])
     write_lines(folder / "swh_Latn" / f"{split}.tsv", [head, "9\tx\ttisa", "3\thealth\ttatu", "7\ttravel\tsaba"])
     return root
 
@@ -39,11 +39,11 @@ def make_lines(root, count):
 
 def test_sib200_is_joined_by_its_index(tmp_path):
     captions = load_sib200(make_sib200(tmp_path), "sw")
-    assert list(zip(captions.english, captions.target, strict=True)) == [("seven", "saba"), ("three", "tatu")]
+    assert list(zip(captions.english, captions.target, strict=True)) == [("seven", "saba"), ('"three"', "tatu")]
     assert captions.provenance["without_partner"] == 2
     assert captions.provenance["split"] == "test"
     assert "published" not in str(check_dataset("sib200", tmp_path, open_images=False).problems)  # text is no image
-    for line, said in (("7", "eng_Latn/test.tsv: expected a table of SIB-200"), ("1\tone", "test has no text in sw")):
+    for line, said in (('7\t"', "Latn/test.tsv: expected a table of SIB-200"), ("1\tone", "test has no text in sw")):
         write_lines(tmp_path / "sib200" / "data" / "annotated" / "eng_Latn" / "test.tsv", ["index_id\ttext", line])
         with pytest.raises(DataError, match=said):
             load_sib200(tmp_path, "sw")
