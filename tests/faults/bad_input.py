@@ -125,6 +125,7 @@ DATA = [
     (TRANSLATE, "--out: expected a file for the translations of a"),
     ("translate nowhere.csv --source en --target de --model m --out o.csv", "no file 'nowhere.csv'"),
     ("translate lines.txt --source en --target de --model m --out o.txt", "lines.txt, line 2: empty caption"),
+    ("translate lines.txt --source en --target de --model m --out o.gz", "o.gz: captions are written as plain text"),
     ("translate xtd10 --source fr --target de --model m", "expected English as --source or --target"),
 ]
 

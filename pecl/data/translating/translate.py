@@ -72,6 +72,8 @@ def file_job(path: str | Path, source: str, target: str, output: str | Path) -> 
     path, output = Path(path), Path(output)
     origin = {"file": path.name}
     if suffix_of(path) not in TABLE_SUFFIXES:
+        if output.suffix.lower() in (".gz", *TABLE_SUFFIXES):
+            raise DataError(f"cannot translate {path} to {output}: captions are written as plain text, one per line")
         return TranslationJob(read_captions(path), output, _render_lines, origin)
     if suffix_of(path) not in _TABLES or output.suffix.lower() not in _TABLES:
         raise DataError(f"cannot translate {path} to {output}: a table and its output are one of {', '.join(_TABLES)}")
