@@ -132,11 +132,12 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path) -> ParallelCaptions:
     """Return n `captions` with their image files `folder/name`, given the n names or paths relative to `folder`.
 
-    Captions may share a name, and so an image. Files may be missing: see `leave_out_missing`.
+    Captions may share an image, also as `a.jpg` and `./a.jpg`. Files may be missing: see `leave_out_missing`.
     """
-    position = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    images = ImageFiles(tuple(folder / name for name in position))
-    return replace(captions, images=images, image_index=tuple(position[name] for name in names))
+    paths = {name: folder / name for name in dict.fromkeys(names)}
+    position = {path: i for i, path in enumerate(dict.fromkeys(paths.values()))}
+    image_index = tuple(position[paths[name]] for name in names)
+    return replace(captions, images=ImageFiles(tuple(position)), image_index=image_index)
 
 
 def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:

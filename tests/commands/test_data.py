@@ -107,7 +107,7 @@ def test_check_of_a_table_says_what_is_there_and_what_occurs_twice_in_a_gallery(
     ("rows", "said"),
     [
         (["a.png,train,one,eins"], "own/de has no caption in its val part: got {'train': 1, 'val': 0, 'test': 0}"),
-        (["a.png,train,1,1", "a.png,test,2,2", "b.png,val,3,3"], "image a.png is in the parts train and test"),
+        (["a.png,train,1,1", "./a.png,test,2,2", "b.png,val,3,3"], "image a.png is in the parts train and test"),
     ],
 )
 def test_check_finds_what_training_and_evaluation_stumble_over(pecl, tmp_path, rows, said):
