@@ -257,7 +257,7 @@ class _Downloader:
                         outcome, record = future.result()
                         self.bar.update()
                         getattr(self.report, outcome).append(file.path)
-                        if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
+                        if outcome == "fetched" or file.path not in records:  # else it may have changed since
                             records[file.path] = record
             except BaseException:  # Ctrl-C or a full disk: stop the running attempts, then raise it again
                 self._stopped.set()

@@ -65,8 +65,7 @@ def coco_path(name):
 
 def test_a_data_set_is_downloaded_once_and_recorded(site, tmp_path):
     report = download(["xtd10", "multi30k"], tmp_path, policy=FAST)
-    assert len(report.fetched) == 14
-    assert report.present == [] == report.kept
+    assert (len(report.fetched), report.present, report.kept) == (14, [], [])
     for name in site.names:
         assert (tmp_path / "xtd10" / "images" / name).read_bytes() == site.files[coco_path(name)]
     assert (tmp_path / "multi30k/data/task1/raw/train.de.gz").read_bytes() == b"zwei"
@@ -76,6 +75,7 @@ def test_a_data_set_is_downloaded_once_and_recorded(site, tmp_path):
     content = site.files[coco_path(site.names[0])]
     assert (record["sha256"], record["bytes"]) == (sha(content), len(content))
     assert record["url"] == site.url + coco_path(site.names[0])
+    (tmp_path / "xtd10" / "images" / site.names[0]).write_bytes(jpeg(9))  # not what was downloaded
     asked = len(site.requests)
     again = download(["xtd10"], tmp_path, policy=FAST)
     assert (len(again.present), again.fetched, len(site.requests)) == (12, [], asked)
