@@ -148,7 +148,7 @@ class AdapterBank:
     def save(self, language: str, path: str | Path) -> Path:
         """Write the adapter of one language to a file."""
         spec, slot = self.slot(language)
-        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, language, self.tower)
+        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, spec.languages[slot], self.tower)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""

@@ -81,8 +81,9 @@ def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> 
     if text is None:
         if config.dataset in TEXT_TESTS:
             raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
-        if config.mixed is not None:
-            raise ConfigError("mixed: expected translated text with it, whose words it takes: --text flickr30k200")
+        for name in ("mixed", "train_size", "held_out"):
+            if getattr(config, name) is not None:
+                raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
         return data, None
     test = data.select(split_captions(data, config.shots, config.split_seed).test)
     if config.text is not None or config.dataset in TEXT_TESTS:

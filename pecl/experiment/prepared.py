@@ -324,6 +324,8 @@ def _check_training(prepared: Prepared) -> None:
     if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
         got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
         raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
+    if "contrastive_with_image" in config.losses and prepared.anchor and config.anchor == "frozen":
+        raise ConfigError("anchor: expected student with contrastive_with_image, which trains anchors, got frozen")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
         raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
     unaligned = prepared.anchor is None

@@ -1,7 +1,6 @@
 """`--start`: begin a training with the parameters of an adapter file, or with a lexicon of the training pairs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pecl.adapters.adapter import Adapter
@@ -13,6 +12,7 @@ from pecl.errors import ConfigError, suggest
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.text import lexicon_pairs
 from pecl.experiment.text_tower import has_no_values
+from pecl.files import expanded
 
 
 def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +61,6 @@ def start_slots(adapter: Adapter, path: str) -> None:
 
 
 def _file_of(path: str, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
-    if not Path(path).exists() and (hint := suggest(path, (LEXICON,))):
+    if not expanded(path).exists() and (hint := suggest(path, (LEXICON,))):
         raise ConfigError(f'start: expected {LEXICON} or an adapter file, got "{path}"{hint}')
-    return load_adapter_file(path, tower)
+    return load_adapter_file(expanded(path), tower)

@@ -217,7 +217,8 @@ class Trainer:
         with contextlib.nullcontext() if self.average is None else self.average.in_place():
             self.measure(self.step, [slot for slot, record in enumerate(self.records) if record.learns])
         for record in self.records:
-            worse = sum(step > record.best_step for step, _ in record.scores)  # validations since the best
+            _, top = max(((score, step) for step, score in record.scores), default=(0, 0))
+            worse = sum(step > top for step, _ in record.scores)  # validations since the best score
             if record.learns and worse >= (self.schedule.patience or math.inf):
                 record.stopped = self.step
 

@@ -113,7 +113,7 @@ def test_a_language_has_all_its_names(name, bank, tmp_path):
     assert bank.slot(name) == (bank.single(), 2)
     assert torch.equal(bank.encode_text(TEXTS, name), expected)
     assert torch.equal(bank.encode_text(TEXTS, [name] * len(TEXTS)), expected)
-    bank.save(name, tmp_path / "jp.safetensors")
+    assert AdapterBank.from_files(bank.tower, bank.save(name, tmp_path / "jp.safetensors")).languages == ["jp"]
     with pytest.raises(ConfigError, match="is in the bank already"):
         bank.load(tmp_path / "jp.safetensors", name)
     bank.remove(name)

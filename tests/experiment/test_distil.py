@@ -211,10 +211,10 @@ def test_photographs_of_the_training_part_are_learned_from_and_said(values, caps
 # --- where it starts
 
 
-def test_it_starts_from_the_weights_of_another_file(values, tmp_path):
+def test_it_starts_from_the_weights_of_another_file(values, monkeypatch):
     first = distilled(values, choose="last")
-    unmoved = {"start": str(first.adapter_path), "lr": 0.0, "solver": "gradient", "language": "fr"}
-    second = distilled(values, **unmoved)
+    monkeypatch.setenv("HOME", values["out"])
+    second = distilled(values, start=f"~/adapters/{first.adapter_path.name}", lr=0.0, solver="gradient", language="fr")
     one, other = weights_of(first), weights_of(second)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert second.curve.val_mean_recall_at_1[0] == (0, second.curve.val_mean_recall_at_1[-1][1])

@@ -53,14 +53,13 @@ TRAIN = [
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32"),
     ("--trim-vocabulary --adapter full --rank none", "trim_vocabulary: expected an adapter that does not train word"),
     ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs images of the aligned pairs"),
+    ("--anchor frozen --alignment contrastive_with_image", "anchor: expected student with contrastive_with_image"),
+    ("--train-size 9", "train_size: expected translated text with it"),
     ("--joint de", "joint: expected two languages or more"),
 ]
 
 DISTILLATION = [
-    (
-        "--text nowhere",
-        'text: expected multi30k-translations, .*, a table .* or two aligned .*got "nowhere"',
-    ),
+    ("--text nowhere", 'text: expected multi30k-translations, .*, a table .* or two aligned .*got "nowhere"'),
     ("--text text.tsv,text.tsv", 'text: expected each source once, got "text.tsv" twice'),
     ("--text no-german.csv", "text: no-german.csv: expected a column de .*got image, en, fr"),
     ("--text three.en=two.de", "text: three.en has 3 lines and two.de has 2: aligned files must have the same"),

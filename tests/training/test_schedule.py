@@ -90,7 +90,7 @@ def scored(scores, **options):
         ({"patience": 2}, [0.1, 0.5, 0.4, 0.3, 0.9, 0.9], 8, 4),  # two worse after the second
         ({"patience": 2}, [0.1, 0.5, 0.4, 0.5, 0.3, 0.4], 12, 8),  # a tie is as good: the later one counts
         ({}, [0.9, 0.5, 0.4, 0.3, 0.2, 0.1], 12, 2),
-        ({"last": True}, [0.9, 0.5, 0.4, 0.3, 0.2, 0.1], 12, 12),
+        ({"last": True, "patience": 2}, [0.1, 0.5, 0.4, 0.3, 0.9, 0.9], 8, 8),
     ],
 )
 def test_training_ends_when_patience_does(options, scores, steps, best):
