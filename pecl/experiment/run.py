@@ -90,7 +90,10 @@ def train_fleet(
             return [replace(Result.from_json(document), path=Path(path)) for path, document in last["results"]]
         with processes.leading(runs) as last:
             configs = [replace(config, processes=processes.size) for config in configs]
+            given = [config.language for config in configs] if configs[0].joint else []
+            configs.sort(key=lambda one: one.language if given else "")  # a joint training has one order of languages
             results = _train_fleet(configs, wait, share, inputs or TrainingInputs(), processes)
+            results.sort(key=lambda one: given.index(one.config.language) if given else 0)
             last["results"] = [(str(result.path), result.to_json()) for result in results]
         return results
 
