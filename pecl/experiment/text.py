@@ -216,7 +216,7 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     if count < 1 or not len(training):
         raise DataError(
             f"text: too few pairs to hold out {max(count, 1)}: {len(text)} of {captions} English captions"
-            f"{_dropped(text.provenance.get('sources', ()))}; add pairs or lower --held-out"
+            f"{_dropped(text.provenance.get('sources', ()))}; add pairs or {'lower' if count > 1 else 'set'} --held-out"
         )
     pairs_of = dict[int, list[int]]()  # key of a held-out caption -> its pairs
     for index in np.sort(order[is_held_out]).tolist():
