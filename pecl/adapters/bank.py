@@ -16,7 +16,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
-from pecl.data.languages import ENGLISH, find_name, listed, preferred
+from pecl.data.languages import ENGLISH, LANGUAGES, find_name, listed, preferred
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, not_none, suggest
@@ -67,6 +67,7 @@ class AdapterBank:
             self.specs.append(SlottedTower(tower, self._own))
         self._plain = plain
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
+        self._spoken: dict[str, str] = {}  # language that an adapter's file states, if the adapter has another name
 
     @classmethod
     def from_files(cls, tower: MultilingualTextEncoder, paths: str | Path | Iterable[str | Path]) -> "AdapterBank":
@@ -123,7 +124,12 @@ class AdapterBank:
         specs = {one.configs: one for one in self.specs}
         held: dict[tuple[AdapterConfig, ...], Parameters] = {}
         found: dict[str, tuple[tuple[AdapterConfig, ...], Parameters]] = {}
+        spoken: dict[str, str] = {}
         for language, adapter in adapters:
+            if isinstance(adapter, str | Path):
+                adapter = load_adapter_file(adapter)
+            if isinstance(adapter, AdapterFile) and adapter.language and find_name(language, LANGUAGES) is None:
+                spoken[language] = adapter.language
             if (name := find_name(language, [*self._spec_of, *found], tags=False)) is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
             configs, state = self._read(adapter)
@@ -136,6 +142,7 @@ class AdapterBank:
         for configs in dict.fromkeys(configs for configs, _ in found.values()):
             specs[configs].add({language: state for language, (own, state) in found.items() if own == configs})
         self._spec_of |= {language: specs[configs] for language, (configs, _) in found.items()}
+        self._spoken |= spoken
         self.specs = list(specs.values())
 
     def load(self, path: str | Path, language: str | None = None) -> str:
@@ -156,6 +163,7 @@ class AdapterBank:
         name = spec.languages[slot]
         spec.remove(name)
         del self._spec_of[name]
+        self._spoken.pop(name, None)
         if not spec.languages and spec.configs != self._own:
             self.specs.remove(spec)
 
@@ -233,7 +241,7 @@ class AdapterBank:
             for name, share in own.items():
                 plain = 1.0 if found[name] is None else plain_weight
                 parts = ((found[name], 1 - plain), (None, plain))
-                chosen += [(i, name, adapter, share * part) for adapter, part in parts if part]
+                chosen += [(i, found[name] or name, adapter, share * part) for adapter, part in parts if part]
         places, names = [i for i, *_ in chosen], [name for _, name, *_ in chosen]
         adapters, weights = [adapter for *_, adapter, _ in chosen], [weight for *_, weight in chosen]
         token_ids = self.tokenize([texts[i] for i in places], adapters, names)
@@ -255,7 +263,7 @@ class AdapterBank:
         Raises:
             ConfigError: an adapter is not in the bank, or the tower has no token for a language.
         """
-        names = _names(adapters, languages)
+        names = self._names(adapters, languages)
         token_ids: list[list[int]] = [[]] * len(texts)
         for tower, places, _ in self._by_tower(adapters):
             own = tower.tokenize([texts[i] for i in places], [names[i] for i in places])
@@ -286,7 +294,7 @@ class AdapterBank:
         languages: Sequence[str | None] | None = None,
     ) -> dict[int, tuple[int, int]]:
         """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
-        names = _names(adapters, languages)
+        names = self._names(adapters, languages)
         found: dict[int, tuple[int, int]] = {}
         for tower, places, _ in self._by_tower(adapters):
             read = tower.respelled([texts[i] for i in places], [names[i] for i in places])
@@ -321,10 +329,13 @@ class AdapterBank:
             slots = None if spec is None else torch.tensor([found[adapters[i]][1] for i in own])
             yield self.tower if spec is None else spec.tower, own, slots
 
-    def _read(self, adapter: AdapterFile | Parameters | str | Path) -> tuple[tuple[AdapterConfig, ...], Parameters]:
+    def _names(self, adapters: Sequence[str | None], languages: Sequence[str | None] | None) -> list[str]:
+        """Return the language of each text, by default its adapter's; English for a text with neither."""
+        names = [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
+        return [self._spoken.get(name, name) for name in names]
+
+    def _read(self, adapter: AdapterFile | Parameters) -> tuple[tuple[AdapterConfig, ...], Parameters]:
         """Return the configs and parameters of an adapter, after a check that all values are finite."""
-        if isinstance(adapter, str | Path):
-            adapter = load_adapter_file(adapter)
         if isinstance(adapter, AdapterFile):  # its values were checked when it was read
             adapter.check_tower(self.tower)
             return in_order(adapter.configs), adapter.state
@@ -332,11 +343,6 @@ class AdapterBank:
             raise ConfigError("adapter: expected a file, or parameters and a bank that was made for their spec")
         check_finite(adapter)
         return self._own, adapter
-
-
-def _names(adapters: Sequence[str | None], languages: Sequence[str | None] | None) -> list[str]:
-    """Return the language of each text, by default its adapter's; English for a text with neither."""
-    return [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
