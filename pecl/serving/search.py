@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pecl.data.language_guess import accepted_languages, guess_languages, named_languages, system_languages
-from pecl.data.languages import ENGLISH, any_language_code, language_name
-from pecl.errors import ConfigError, OutputError
+from pecl.data.languages import ENGLISH, language_code, language_name
+from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import BusyError
 from pecl.search.catalogue import THUMBNAIL
 from pecl.search.index import ImageIndex
@@ -80,7 +80,7 @@ async def languages(body: PersonLanguages, photographs: Searched) -> None:
         await asyncio.to_thread(keep_languages, photographs.index().folder, body.languages)
     except ConfigError as error:
         raise bad(str(error), "languages") from error
-    except (OutputError, BusyError) as error:
+    except (DataError, OutputError, BusyError) as error:
         logger.warning("the languages are not stored: %s", error)  # it names the folder, for whoever runs the server
         raise Refusal(409, "languages: the index cannot be written now", "languages") from error
 
@@ -167,6 +167,9 @@ async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
         selection = await asyncio.to_thread(index.select, body.query or "", **days_and_folder)
     except ConfigError as error:
         raise bad(str(error).removeprefix("--")) from error
+    except DataError as error:
+        logger.warning("%s", error)  # it names the folder, for whoever runs the server
+        raise Refusal(503, "the index cannot be read now", code="no_index") from error
     return selection if body.words else selection.without_names()
 
 
@@ -188,7 +191,7 @@ async def _choose(models: Models, body: SearchRequest, texts: list[str], among: 
         return plain
     if body.language is not None:
         try:
-            code = models.find(body.language) or any_language_code(body.language)
+            code = models.find(body.language) or language_code(body.language)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
         confidence, is_other, shares = None, False, ((models.find(code), 1.0),)
