@@ -10,7 +10,7 @@ import numpy as np
 
 from pecl.commands import options as cli
 from pecl.data.language_guess import system_languages
-from pecl.data.languages import any_language_code, language_code
+from pecl.data.languages import language_code
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
@@ -102,8 +102,8 @@ def _check(parsed: argparse.Namespace) -> None:
         if value is not None and not (value.strip() and is_text(value)):
             raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
     check_top(parsed.top)
-    if parsed.language is not None:  # the language of an adapter may have no code
-        (any_language_code if parsed.adapter else language_code)(parsed.language)
+    if parsed.language is not None and not parsed.adapter:  # the language of an adapter may have no code
+        language_code(parsed.language)
     if parsed.html is not None:
         if Path(parsed.html).is_dir():
             raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")

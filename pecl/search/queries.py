@@ -18,7 +18,7 @@ import torch
 from pecl.adapters.bank import AdapterBank, of_each
 from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.data.language_guess import LanguageGuess, guess_languages
-from pecl.data.languages import ENGLISH, any_language_code, language_name
+from pecl.data.languages import ENGLISH, language_code, language_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -121,7 +121,7 @@ class QueryEncoder:
             ConfigError: no such language, or lingua is not installed.
         """
         if language is not None:
-            code = any_language_code(language)
+            code = self.known.find(language) or language_code(language)
             choice = self.known.for_language(code)
             sentence = f"language: {language_name(code)}; {choice.sentence}"
             return QueryLanguage(code, None, choice.name, sentence, ((code, 1.0),))
@@ -153,7 +153,10 @@ class QueryEncoder:
             shares: list[Shares] = [language.shares] * len(texts)
         else:
             names = of_each(language, len(texts))
-            shares = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]
+            shares = [
+                ((None if name in (None, PLAIN) else self.known.find(name) or language_code(name), 1.0),)
+                for name in names
+            ]
             if unnamed := [i for i, name in enumerate(names) if name is None]:
                 for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
                     shares[i] = known_shares(guess, self.known)

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from pecl.data.language_guess import can_guess, guess_languages
-from pecl.data.languages import ENGLISH, any_language_code
+from pecl.data.languages import ENGLISH, language_code
 from pecl.errors import ConfigError, not_none
 from pecl.files import parse_json
 from pecl.options import quoted
@@ -98,7 +98,7 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
         raise bad(f"language: expected text, got {quoted(named)}", "language")
     for name in dict.fromkeys((named, re.split(r"[-_.@]", named)[0])) if named else ():  # pt-BR has the adapter of pt
         try:
-            code = models.find(name) or any_language_code(name)
+            code = models.find(name) or language_code(name)
         except ConfigError:
             continue
         if code != ENGLISH or models.find(code):
