@@ -152,11 +152,8 @@ class QueryEncoder:
         if isinstance(language, QueryLanguage):
             shares: list[Shares] = [language.shares] * len(texts)
         else:
-            names = of_each(language, len(texts))
-            shares = [
-                ((None if name in (None, PLAIN) else self.known.find(name) or language_code(name), 1.0),)
-                for name in names
-            ]
+            names, find = of_each(language, len(texts)), self.known.find
+            shares = [((None if name in (None, PLAIN) else find(name) or language_code(name), 1.0),) for name in names]
             if unnamed := [i for i, name in enumerate(names) if name is None]:
                 for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
                     shares[i] = known_shares(guess, self.known)
