@@ -167,7 +167,8 @@ async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
         selection = await asyncio.to_thread(index.select, body.query or "", **days_and_folder)
     except ConfigError as error:
         raise bad(str(error).removeprefix("--")) from error
-    except DataError as error:  # `Photographs.index` has logged it
+    except DataError as error:
+        logger.warning("%s", error)  # it names the folder, for whoever runs the server
         raise Refusal(503, "the index cannot be read now", code="no_index") from error
     return selection if body.words else selection.without_names()
 
