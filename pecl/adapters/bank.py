@@ -153,9 +153,10 @@ class AdapterBank:
         return language
 
     def save(self, language: str, path: str | Path) -> Path:
-        """Write the adapter of one language to a file."""
+        """Write the adapter of one language to a file, which states the language that its texts are read in."""
         spec, slot = self.slot(language)
-        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, spec.languages[slot], self.tower)
+        own = spec.languages[slot]
+        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, self._spoken.get(own, own), self.tower)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""

@@ -201,6 +201,7 @@ def test_a_bank_begins_a_text_with_the_language_of_its_adapter(tmp_path):
         with merged.speaking(code):
             torch.testing.assert_close(mixed[i], merged.encode_text(TEXTS[i])[0], rtol=0, atol=1e-5)
     bank.load(bank.save("cs", tmp_path / "cs.safetensors"), "trial")
+    assert AdapterBank.from_files(bank.tower, bank.save("trial", tmp_path / "trial.safetensors")).languages == ["cs"]
     torch.testing.assert_close(*(bank.encode_text(TEXTS, name, plain_weight=0.5) for name in ("cs", "Trial")))
 
 
