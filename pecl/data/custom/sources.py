@@ -122,7 +122,8 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
         pair = fields.get(names[0], ""), fields.get(names[1], "")
         if kind == ".tsv" and any("\n" in text for text in pair):  # a quotation mark that was not meant to open a field
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
-        yield pair
+        if fields.get("part") not in ("val", "test"):
+            yield pair
     _refuse_problems(path, table)
     _columns(path, table, language)
 
