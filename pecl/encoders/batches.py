@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pecl.encoders.embeddings import TokenStore
-from pecl.errors import DataError
+from pecl.errors import ConfigError, DataError
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
 MAX_PADDING = 0.1  # share of a batch's positions: `batches` stays below it, and a pass with more padding is packed
@@ -54,6 +54,8 @@ def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int
 
 def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
     """Yield batches of at most `batch_size` texts, longest first; at most `max_padding` of each is padding."""
+    if batch_size < 1:
+        raise ConfigError(f"batch_size: expected at least 1, got {batch_size}")
     lengths = lengths_of(token_ids)
     batch: list[int] = []
     tokens = 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pecl.encoders.batches import batches
 from pecl.encoders.layers import POOLINGS
+from pecl.errors import ConfigError
 
 TOWER = tiny_tower()  # for what leaves it as it is
 
@@ -101,3 +102,5 @@ def test_batches_hold_every_text_once_with_its_neighbours_in_length(lengths, bat
     for batch, after in pairwise(found):  # no batch had room for the text behind it
         count, tokens = len(batch.indices) + 1, int(batch.attention_mask.sum()) + lengths[int(after.indices[0])]
         assert count > batch_size or tokens < 0.9 * count * batch.input_ids.shape[1]
+    with pytest.raises(ConfigError, match="batch_size: expected at least 1, got 0"):
+        TOWER.encode_text("a", batch_size=0)
