@@ -99,8 +99,11 @@ class ParallelCaptions:
         return replace(self, images=images, **taken)
 
     def hashes(self) -> dict[str, str | None]:
-        """Return the SHA-256 of each caption column."""
-        return hashes_of([self])
+        """Return the SHA-256 of each caption column, and of each caption's photograph, by number and name, and part."""
+        ids = () if self.images is None else self.images.ids
+        images = [f"{i} {ids[i]}" if ids else str(i) for i in self.image_index or ()]
+        own = {"image": images, "part": self.part}
+        return hashes_of([self]) | {name: sha256_lines(values) if values else None for name, values in own.items()}
 
 
 def has_words(texts: Iterable[str]) -> bool:

@@ -139,11 +139,6 @@ class TrainingInputs:
         return hashes_of_inputs(data, text)
 
 
-def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
-    """Return `TrainingInputs.hashes` of a config."""
-    return TrainingInputs().hashes(config)
-
-
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
     """Return the Multi30K translations outside the few-shot pool, for training."""
     root = find_data_dir("multi30k-1k", config.data_dir)

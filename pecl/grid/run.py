@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.experiment.inputs import TrainingInputs, once_per_data, training_hashes
+from pecl.experiment.inputs import TrainingInputs, once_per_data
 from pecl.files import check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, fleets
@@ -101,7 +101,7 @@ class _Run:
         self.tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
         self.pending = list(self.tasks)
         self.results: dict[tuple[str, str], Result] = {}
-        self.hashes = once_per_data(training_hashes)  # does not keep the data
+        self.hashes = once_per_data(lambda config: TrainingInputs().hashes(config))  # does not keep the data
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
         self.died: set[str] = set()  # tasks that are tried once more

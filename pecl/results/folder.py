@@ -59,7 +59,7 @@ def find_result(config: ExperimentConfig) -> Result | None:
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
     """Return the complete result of a training of this config on the present data and files, if any.
 
-    `hashes` returns the hashes of a config's present data, such as `experiment.inputs.training_hashes`.
+    `hashes` returns the hashes of a config's present data, such as `experiment.inputs.TrainingInputs.hashes`.
 
     Raises:
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
@@ -74,8 +74,9 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
     if other := [name for name, sha in file_hashes(config).items() if (result.data.files or {}).get(name, sha) != sha]:
         logger.warning("%s was made with another file of %s; running it again", result.path, " and ".join(other))
         return None
-    text = result.data.translations
-    if {"captions": result.data.sha256, "training text": text and text.sha256} == hashes(config):
+    text, present = result.data.translations, hashes(config)
+    captions = {name: present["captions"].get(name) for name in result.data.sha256}  # older results have fewer
+    if result.data.sha256 == captions and (text and text.sha256) == present["training text"]:
         return result
     logger.warning("%s is of other data; running it again", result.path)
     return None
@@ -85,8 +86,8 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
     """Return the SHA-256 of each local file, or of a folder's names and files, by the field that names it.
 
     A field without an existing local file, such as a tower of the model hub, is left out; the reader of a missing file
-    reports it. Data sets and training text are identified by their captions, see `experiment.inputs.training_hashes`,
-    and plug-ins by the content that this process has run.
+    reports it. Data sets and training text are identified by their captions, see `TrainingInputs.hashes`, and plug-ins
+    by the content that this process has run.
 
     Raises:
         DataError: a file cannot be read.

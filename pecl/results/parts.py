@@ -81,7 +81,7 @@ class DataDescription:
     captions: Whole  # number of captions of the whole set
     split: Mapping[Text, Whole]  # number of captions of each part: train, val and test, or only test
     query: Mapping[Text, Text]  # column that is the query in each part
-    # SHA-256 of each column of captions; None for a column that was not there
+    # SHA-256 of each column of captions, of the captions' photographs by name, and parts; None for what was not there
     sha256: Mapping[Text, Text | None] = field(repr=False)
     provenance: Mapping[Text, Any] = field(repr=False)  # origin of the captions and images
     gallery: GalleryRecord

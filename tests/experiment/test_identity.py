@@ -12,7 +12,7 @@ from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.fleet import check_fleet
-from pecl.experiment.inputs import once_per_data, training_hashes
+from pecl.experiment.inputs import TrainingInputs, once_per_data
 from pecl.experiment.run import evaluate
 from pecl.grid.configs import fleets
 
@@ -162,7 +162,7 @@ def reading(monkeypatch):
     def read(config):
         asked.clear()
         try:
-            return training_hashes(config), list(asked)
+            return TrainingInputs().hashes(config), list(asked)
         except PeclError as error:
             return str(error), list(asked)
 

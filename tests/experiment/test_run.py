@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from helpers.adapter_towers import filled
 from helpers.folders import flags
+from helpers.interrupted import counted_steps
 from helpers.run_by_hand import mean_recall, ranks_of, recorded_ranks
 from helpers.small_experiment import tiny_towers
 
@@ -31,13 +32,25 @@ def test_a_result_holds_everything(small):
     assert result.status == "complete"
     assert result.data.split == {"train": 6, "val": 6, "test": 12}
     assert result.data.gallery == GalleryRecord("images", 12)
-    assert set(result.data.sha256) == {"english", "target", "english_to_target", "target_to_english"}
+    assert set(result.data.sha256) == {"english", "target", "english_to_target", "target_to_english", "image", "part"}
     assert result.adapter.trainable == 2 * 2 * 2 * (32 + 32) + 2 * 2 * 2 * 32
     assert {"torch", "transformers", "pecl", "python"} <= set(result.environment.versions)
     assert result.towers.text.name == "tiny-xlm-roberta"
     ranks = result.ranks("text_to_image")
     assert len(ranks) == 12
     assert f'"text_to_image": [{",".join(map(str, ranks))}]\n' in result.path.read_text("utf-8")  # in one line
+
+
+def test_other_photographs_and_parts_of_the_same_captions_are_other_data(small):
+    table, parts = Path(small["dataset"]), ["train"] * 6 + ["val"] * 6 + ["test"] * 12
+    head, *lines = table.read_text("utf-8").splitlines()
+    swapped = [line.replace(f"{i}.png", f"{23 - i}.png") for i, line in enumerate(lines)]
+    for own, rows in ((parts, lines), (parts[::-1], lines), (parts[::-1], swapped)):
+        table.write_text("\n".join([f"part,{head}", *map(",".join, zip(own, rows, strict=True))]), "utf-8")
+        for expected in (8, 0):
+            with counted_steps() as steps:
+                train(small)
+            assert len(steps) == expected
 
 
 def test_a_mapping_of_fields_is_a_config(small):

@@ -12,15 +12,8 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
 
 PAIRS = 24
-SMALL = {
-    "language": "de",
-    "shots": 6,
-    "epochs": 4,
-    "batch_size": 3,
-    "eval_every": 2,
-    "rank": 2,
-    "lr": 1e-2,
-}  # a config of eight steps; data and results are wherever a test has them
+# A config of eight steps; data and results are wherever a test has them
+SMALL = {"language": "de", "shots": 6, "epochs": 4, "batch_size": 3, "eval_every": 2, "rank": 2, "lr": 1e-2}
 TEXT_PAIRS = 60
 HELD_OUT = 12
 DISTILLATION = {

@@ -64,7 +64,8 @@ def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, sche
 
 def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
     write(config)
-    assert complete_result(config, lambda _: DATA).run_id == config.run_id()
+    newer = {**DATA, "captions": {**DATA["captions"], "part": "p1"}}  # which an older result does not name
+    assert complete_result(config, lambda _: DATA) == complete_result(config, lambda _: newer) == find_result(config)
     assert not caplog.text
     for other in (
         {**DATA, "captions": {"english": "e1", "target": "t2"}},

@@ -223,12 +223,13 @@ def _without_seed(result: Result) -> frozenset[tuple[str, Any]]:
 
 
 def _different_input(one: Result, other: Result) -> str:
-    """Say what two trainings read differently: captions, or the content of a file; empty if they read the same."""
-    texts = [(run.data.sha256, run.data.translations and run.data.translations.sha256) for run in (one, other)]
+    """Say what two trainings read differently: data, or files; empty if they read the same. Older results say less."""
+    equal = all(one.data.sha256[key] == sha for key, sha in other.data.sha256.items() if key in one.data.sha256)
+    texts = [run.data.translations and run.data.translations.sha256 for run in (one, other)]
     found, others = (run.data.files or {} for run in (one, other))
     recorded = [name for name in ("start", "plugin") if name in found and name in others]
     changed = [f"files of {name}" for name in recorded if found[name] != others[name]]
-    return "captions" if texts[0] != texts[1] else " and ".join(changed)
+    return " and ".join(changed) if equal and texts[0] == texts[1] else "captions, photographs or parts"
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
