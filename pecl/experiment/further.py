@@ -82,12 +82,13 @@ def presence(config: ExperimentConfig) -> dict[str, object]:
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         towers = towers_of(config)
-        prepared, bank = prepare_evaluation(config, towers), choice.bank(towers.text, config.language)
-        words, is_present = words_of(prepared.texts("test"), prepared.places("test"), config.language)
+        prepared = prepare_evaluation(config, towers)
+        bank, language = choice.bank(towers.text, prepared.test_language), prepared.test_language
+        words, is_present = words_of(prepared.texts("test"), prepared.places("test"), language)
         if is_present.all() or not is_present.any():
             raise DataError(f"--presence: expected words that only some of the captions have, got {len(words)} words")
         gallery = F.normalize(prepared.images[prepared.gallery_items("test")[::EVERY]], dim=1)  # (G, D)
-        best = (bank.encode_text(words, config.language) @ gallery.T).amax(dim=1).numpy()  # (W, D) x (D, G): (W,)
+        best = (bank.encode_text(words, language) @ gallery.T).amax(dim=1).numpy()  # (W, D) x (D, G): (W,)
     area = area_under_curve(best[is_present], best[~is_present])
     counts = {"images": len(gallery), "present": int(is_present.sum()), "absent": int((~is_present).sum())}
     return {"language": config.language, **counts, "area": area}

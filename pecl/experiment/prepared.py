@@ -73,6 +73,11 @@ class Prepared:
         """Return the column that is the query in `part`."""
         return self.route.test_query if part == "test" else self.route.query
 
+    @property
+    def test_language(self) -> str:
+        """Language of the test queries: English if these are translations into it."""
+        return ENGLISH if self.query("test") in ENGLISH_COLUMNS else self.config.language
+
     @cached_property
     def train(self) -> ParallelCaptions:
         """The training pairs, followed by mixed captions, if any."""

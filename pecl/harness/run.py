@@ -39,7 +39,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dic
         result = evaluate(config)
         towers = towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        text = with_adapter(config)[1].bank(towers.text, config.language)
+        text = with_adapter(config)[1].bank(towers.text, prepared.test_language)
         for direction, found in measure(prepared, towers, text).items():
             row: dict[str, object] = {"language": config.language, "direction": direction}
             row |= {f"{harness} recall@{k}": recall for k, recall in found.items()}
@@ -55,7 +55,7 @@ def _with_mteb(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls
 
     model = PeclEncoder(prepared.config.profile, towers=towers, text=text)
     shown = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
-    pairs = {prepared.config.language: Pairs(prepared.texts("test"), shown, prepared.places("test"))}
+    pairs = {prepared.test_language: Pairs(prepared.texts("test"), shown, prepared.places("test"))}
     found: Recalls = {}
     for direction in MTEB_CATEGORIES:
         task = retrieval_task(prepared.data.dataset, direction, pairs)
@@ -68,7 +68,7 @@ def _with_mteb(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls
 def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
     from pecl.harness.clip_benchmark import clip_model, measure
 
-    model, tokenizer = clip_model(text, towers.image, prepared.config.language)
+    model, tokenizer = clip_model(text, towers.image, prepared.test_language)
     images = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
     captions: list[list[str]] = [[] for _ in range(len(images))]  # of each image
     for caption, place in zip(prepared.texts("test"), prepared.places("test"), strict=True):

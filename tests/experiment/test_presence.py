@@ -24,19 +24,8 @@ def test_the_area_is_the_share_of_pairs_in_order(present, absent, area):
 
 
 def test_words_count_by_their_captions_and_are_present_by_the_gallery():
-    captions = [
-        "the Dog and the cat",
-        "a dog",
-        "dog",
-        "red cat",
-        "a cat",
-        "cow",
-        "cow",
-        "Cow with 3 legs",
-        "an ox an ox an ox",
-        "एक कुत्ता",
-        "कुत्ता!",
-    ]
+    captions = ["the Dog and the cat", "a dog", "dog", "red cat", "a cat", "cow", "cow", "Cow with 3 legs"]
+    captions += ["an ox an ox an ox", "एक कुत्ता", "कुत्ता!"]
     words, is_present = words_of(captions, [1, 1, 1, 0, 1, 3, 5, 7, 2, 4, 5], "en")
     expected = {"dog": False, "cat": True, "cow": False, "कुत्ता": True}  # three letters and three marks
     assert dict(zip(words, is_present.tolist(), strict=True)) == expected
