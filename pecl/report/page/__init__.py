@@ -19,7 +19,7 @@ from markupsafe import Markup
 from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.languages import language_name
-from pecl.errors import DataError, not_none
+from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.inputs import load_captions
 from pecl.files import check_writable, write_text
 from pecl.files.images import jpeg_uri, small_jpeg
@@ -146,7 +146,7 @@ class Gallery:
         for one in Bar(order, desc="pictures", unit="group", leave=False):
             try:
                 data, test, retrieved = _data(one.chosen_run, load, data_dir)
-            except DataError as reason:
+            except (ConfigError, DataError) as reason:
                 left_out.setdefault(str(reason), []).append(one.chosen_run.run_id[:SHORT_ID])
                 continue
             group = self._group(one.chosen_run, data, test, retrieved, captions)

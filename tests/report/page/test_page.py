@@ -126,10 +126,13 @@ def test_cards_hold_what_was_retrieved_and_each_picture_stands_once_and_is_small
         assert (image.format, image.size) == ("JPEG", (120, 68))  # 160 x 90
 
 
-@pytest.mark.parametrize("missing", ["data", "other data", "manifest", "retrieved"])
+@pytest.mark.parametrize("missing", ["data", "other data", "other program", "manifest", "retrieved"])
 def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, missing):
     if missing == "data":
         made = [replace(one, config=replace(one.config, dataset=str(tmp_path / "gone.csv"))) for one in made]
+    elif missing == "other program":  # which knew another value
+        for one in made:
+            object.__setattr__(one.config, "gallery", "maps")
     elif missing == "other data":
         made = [replace(one, data=replace(one.data, sha256={**one.data.sha256, "target": "0" * 64})) for one in made]
     else:
@@ -139,7 +142,7 @@ def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, 
     assert sections_of(html) == ["plots", "tables", "gallery", "commands", "versions"]
     before = html[html.index("<body>") : html.index("<img")]
     assert not any(result.run_id[:8] in before for result in made)
-    sentence = {"data": "gone.csv", "other data": "its target differs; point --data-dir at the data"}
+    sentence = {"data": "gone.csv", "other data": "its target differs; point", "other program": "gallery: expected"}
     (details,) = re.findall(r'<details class="note">(.*?)</details>', html, re.DOTALL)
     assert sentence.get(missing, "Manifest or retrieved items are not next to the results") in details
     assert all(result.run_id[:8] in details for result in made)
