@@ -20,8 +20,6 @@ from pecl.files import check_absent
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
 _ADAPTER_HELP = f"adapter: {cli.ADAPTER_HELP}"
-
-
 _action = cli.group("export", "pecl export sentence-transformers mini-cs --adapter cs", "format")
 
 

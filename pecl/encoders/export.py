@@ -36,7 +36,7 @@ CLASSES = {
 # Sizes of an image half without use: transformers' class of both halves needs one
 _SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
 _NO_PICTURES = dict.fromkeys(_SIZES, 1)
-
+_TOLERANCE = 1e-5  # for W pinv(W) b against b, relative to the largest |b|
 # An operating-system error in the words of the Rust libraries that write weights and tokenizers, with their own types
 _RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
 
@@ -182,14 +182,15 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     both = whole.config_class(text_config=config.to_dict(), vision_config=_NO_PICTURES, projection_dim=width)
     with torch.device("meta"):
         shapes = whole(both).state_dict()
-    state = {f"text_model.{name}": tensor for name, tensor in tower.backbone.state_dict().items()}
     if not isinstance(tower.head, nn.Linear | nn.Identity):
         raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
-    projection = tower.head.state_dict() or {"weight": torch.eye(width)}  # without a head: the identity
+    backbone, projection = tower.backbone, tower.head.state_dict() or {"weight": torch.eye(width)}  # the identity
     prefix = family.projection if f"{family.projection}.weight" in shapes else f"text_model.{family.projection}"
+    if "bias" in projection and f"{prefix}.bias" not in shapes:
+        backbone, projection["weight"] = fold_bias(tower)
+        del projection["bias"]
+    state = {f"text_model.{name}": tensor for name, tensor in backbone.state_dict().items()}
     state |= {f"{prefix}.{name}": tensor for name, tensor in projection.items()}
-    if surplus := sorted(state.keys() - shapes.keys()):
-        raise ConfigError(f"the text tower {tower.name} has the weight {surplus[0]}, which {whole.__name__} lacks")
     values = {name: state.get(name, torch.zeros(shape.shape)).to(tower.dtype) for name, shape in shapes.items()}
     both.architectures, both.dtype = [whole.__name__], tower.dtype
     both.save_pretrained(folder)
@@ -202,6 +203,27 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     tokenizer = contract.portable_tokenizer(tower)
     CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)  # the library asks for both
     write_json(folder / "sentence_bert_config.json", settings)
+
+
+def fold_bias(tower: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
+    """Return the backbone with the head's bias in its last LayerNorm, and the head's weight (D, d).
+
+    Each pooling passes a constant on, so with c = pinv(W) b, W pool(h + c) = W pool(h) + b.
+    Raise ConfigError unless that is exact, which takes a W of full row rank.
+    """
+    head: Any = tower.head
+    if head.bias is None:
+        return tower.written_backbone(), head.weight
+    weight, bias = (one.detach().double() for one in (head.weight, head.bias))  # (D, d), (D,)
+    constant = torch.linalg.pinv(weight) @ bias  # (d,)
+    if float((weight @ constant - bias).abs().max()) > _TOLERANCE * float(bias.abs().max()):
+        full = f"a linear layer of full row rank, got one of shape {tuple(weight.shape)}"
+        raise contract.refused(tower, "a package whose projection has no bias", full)
+    backbone, family = copy.deepcopy(tower.written_backbone()), not_none(tower.family, "family")
+    top = f"{family.layers}.{len(family.layers_of(backbone)) - 1}.{family.in_layer['output_norm']}"
+    norm: Any = backbone.get_submodule(family.final_norm or top)
+    norm.bias.data = (norm.bias.double() + constant).to(norm.bias)
+    return backbone, head.weight
 
 
 def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokenizer: str | None = None) -> None:

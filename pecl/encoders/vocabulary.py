@@ -30,7 +30,8 @@ class TrimmedEmbedding(nn.Embedding):
         nn.Module.__init__(self)  # nn.Embedding.__init__ would fill a weight with random numbers
         weight = plain.weight.detach()[kept.to(plain.weight.device)]
         self.num_embeddings, self.embedding_dim = weight.shape
-        self.padding_idx, self.max_norm, self.sparse = plain.padding_idx, None, False
+        self.padding_idx, self.max_norm, self.norm_type = plain.padding_idx, None, plain.norm_type
+        self.scale_grad_by_freq = self.sparse = False
         self.weight = nn.Parameter(weight, requires_grad=False)  # (K, d)
         row_of = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)
         row_of[kept] = torch.arange(len(kept), dtype=torch.int32)

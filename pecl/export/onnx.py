@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 from transformers import AutoTokenizer
 
@@ -78,7 +79,7 @@ def export_onnx(
             with contract.quiet():
                 quantize_dynamic(model, folder / INT8_FILE, weight_type=QuantType.QInt8, per_channel=True)
         if image is not None:
-            pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
+            pixels = torch.stack([image.preprocess(Image.new("RGB", (32, 32)))] * 2)  # (B, 3, H, W)
             module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
             write_graph(module, {"pixels": pixels}, shapes, folder / VISION_FILE, ["pixel_values"])
         tokenizer.model_max_length = tower.max_length

@@ -1,8 +1,7 @@
 """A folder that open_clip, and with it CLIP_benchmark, opens as `local-dir:FOLDER`: both towers, an adapter merged in.
 
-open_clip's text towers have no prefix and no bias in their projection. The prefix becomes part of the tokenizer's
-template; the bias goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
-on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact if W has full row rank.
+open_clip's text towers have no prefix and, except SigLIP, no bias in their projection. The prefix becomes part of the
+tokenizer's template, and the bias goes into the last LayerNorm, see `fold_bias`.
 """
 
 import copy
@@ -14,11 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from pecl.adapters.kind import paths_of
-from pecl.adapters.slots import with_parameters
 from pecl.encoders import contract
 from pecl.encoders.cleaning import LOWER, WHITESPACE, WHITESPACE_LOWER, cleaning
-from pecl.encoders.export import exported_folder
+from pecl.encoders.export import exported_folder, fold_bias
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.open_clip import CONFIG_FILE, to_open_clip
 from pecl.encoders.loading.text import load_text_checkpoint
@@ -32,7 +29,6 @@ POOLERS = {"mean": "mean_pooler", "cls": "cls_last_hidden_state_pooler"}  # pecl
 RESIZING = {"squash": "squash", "center": "shortest"}  # timm's crop_mode -> open_clip's resize_mode
 LOGIT_SCALE = math.log(1 / 0.07)  # open_clip's own start; no ranking depends on it
 _PLACES = ("hf_model_name", "hf_tokenizer_name")  # settings that hold the folder's own path
-_TOLERANCE = 1e-5  # for W pinv(W) b against b, relative to the largest |b|
 
 
 def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target: str | Path) -> Path:
@@ -53,6 +49,9 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         return _export_own(text, image, target)
     if (architecture := timm_name(image)) is None or not isinstance(image.head, nn.Linear):
         raise contract.refused(image, "open_clip", "a model of timm with a linear layer")
+    if text.pooling not in POOLERS or text.family is None or not isinstance(text.head, nn.Linear):
+        expected = f"a pooling of {', '.join(POOLERS)} and one linear layer behind it"
+        raise contract.refused(text, "open_clip", f"{expected}, got {text.pooling} and {type(text.head).__name__}")
     backbone, projection = fold_bias(text)
     config, padding = copy.deepcopy(backbone.config), text.tokenizer.pad_token_id
     if config.model_type != "bert" and config.pad_token_id != padding:  # RoBERTa counts positions from it
@@ -100,7 +99,10 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
         raise contract.refused(text, f"open_clip as the model of {image.name}", sizes)
     settings["text_cfg"] |= {"hf_tokenizer_name": str(target), "context_length": text.max_length}
     head: Any = text.head
-    state = to_open_clip(text.backbone.state_dict(), getattr(head, "weight", None), getattr(head, "bias", None))
+    backbone, weight, bias = text.backbone, getattr(head, "weight", None), getattr(head, "bias", None)
+    if bias is not None and not settings["text_cfg"].get("proj_bias"):
+        (backbone, weight), bias = fold_bias(text), None
+    state = to_open_clip(backbone.state_dict(), weight, bias)
     if settings.get("custom_text"):
         state = {f"text.{name}": tensor for name, tensor in state.items()}
     state |= {f"visual.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
@@ -167,32 +169,6 @@ def _check_texts(text: MultilingualTextEncoder, clean: str, folder: Path) -> Non
 
     contract.check("open_clip", embed, expected, texts)
     contract.check("pecl", load_text_checkpoint(folder).encode_text, expected, texts)
-
-
-def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
-    """Return the backbone with the head's bias in its last LayerNorm, and the head's weight (D, d).
-
-    Raise ConfigError if the head is not one linear layer, the pooling changes constants, or W lacks full row rank.
-    """
-    if text.pooling not in POOLERS or not isinstance(text.head, nn.Linear):
-        found = f"{text.pooling} and {type(text.head).__name__}"
-        expected = f"a pooling of {', '.join(POOLERS)} and one linear layer behind it, got {found}"
-        raise contract.refused(text, "open_clip", expected)
-    if text.head.bias is None:
-        return text.written_backbone(), text.head.weight
-    weight, bias = (one.detach().double() for one in (text.head.weight, text.head.bias))  # (D, d), (D,)
-    constant = torch.linalg.pinv(weight) @ bias  # (d,)
-    error = float((weight @ constant - bias).abs().max())
-    if error > _TOLERANCE * float(bias.abs().max()):
-        shape = f"one of shape {tuple(weight.shape)} whose bias is {error:.1e} off"
-        full = f"a linear layer of full row rank, got {shape}"
-        raise contract.refused(text, "open_clip, whose projection has no bias", full)
-    backbone = copy.deepcopy(text.written_backbone())
-    final = None if text.family is None else text.family.final_norm
-    path = final or paths_of(backbone, "output_norm")[-1]
-    norm: Any = backbone.get_submodule(path)
-    backbone.set_submodule(path, with_parameters(norm, norm.weight, norm.bias.double() + constant))
-    return backbone, text.head.weight
 
 
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def test_rows_that_nobody_uses_are_gone():
     assert left_out(small_one) == gone > 0 == left_out(plain)
     assert parameters(plain) - parameters(small_one) == gone
     words = small_one.backbone.get_input_embeddings()
+    assert repr(words) == f"TrimmedEmbedding({len(kept)}, 32, padding_idx=1)"
     assert torch.equal(words.weight, plain.backbone.get_input_embeddings().weight[sorted(kept)])
     assert (kept_tokens(small_one), kept_tokens(plain)) == (sorted(kept), None)
 

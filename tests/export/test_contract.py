@@ -30,7 +30,7 @@ FAST = [
     ("open-clip-siglip", "pecl", "LoRA"),
     ("open-clip-siglip", "open_clip", "words"),
     ("siglip", "open_clip", "LoRA"),
-    ("open-clip-metaclip", "pecl, open_clip's form", "none"),
+    ("open-clip-metaclip", "pecl, open_clip's form", "head"),
     ("nllb", "open_clip", "LoRA"),
     ("prefix", "open_clip", "head"),
     ("metaclip-mt5", "ONNX", "words"),

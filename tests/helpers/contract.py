@@ -27,7 +27,8 @@ from pecl.export.open_clip import export_open_clip
 from pecl.export.peft import export_peft
 from pecl.export.sentence_transformers import export_adapter, export_towers
 
-KINDS = {"none": None, "LoRA": "lora-only", "words": "layernorm+word_embeddings:tokens=9,rank=3", "head": "lora+head"}
+WORDS = "layernorm+word_embeddings:tokens=9,rank=3"
+KINDS = {"none": None, "LoRA": "lora-only", "words": WORDS, "head": "lora+head:rank=3"}
 FAMILIES = (*WRITERS, "mclip", "prefix")
 _OWN_IMAGES = {"siglip": "open-clip-siglip", "metaclip": "slow gelu", "metaclip-mt5": "slow gelu"}
 

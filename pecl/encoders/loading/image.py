@@ -22,8 +22,6 @@ from pecl.encoders.loading.hub import resolve
 from pecl.errors import WeightsError, one_line, suggest
 
 PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
-
-
 # Prefixes of the weights in a transformers checkpoint that are not the image half's
 TEXT_PARTS = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
 

@@ -21,8 +21,8 @@ from transformers import MetaClip2TextConfig, PretrainedConfig, SiglipTextConfig
 from pecl.encoders.cleaning import WHITESPACE, WHITESPACE_LOWER
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.loading.hub import resolve
-from pecl.encoders.loading.weights import below, first_line, read_json, read_tensors
-from pecl.errors import WeightsError, install, unknown
+from pecl.encoders.loading.weights import below, read_json, read_tensors
+from pecl.errors import WeightsError, install, one_line, unknown
 from pecl.files import sha256_file
 
 PREFIX = "open_clip:"
@@ -98,8 +98,8 @@ def _loading(name: str, model: str, pretrained: str | None) -> Iterator[tuple[An
     except WeightsError:
         raise
     except Exception as error:  # open_clip passes on any error of its download and of torch
-        remedy = f"{PREFIX}{model}/PATH names a local file of weights"
-        raise WeightsError(f"open_clip cannot load {name}: {first_line(error)}; {remedy}") from error
+        remedy = f"; {PREFIX}{model}/PATH names a local file of weights" if pretrained else ""
+        raise WeightsError(f"open_clip cannot load {name}: {one_line(error)[:300]}{remedy}") from error
 
 
 def _weights_file(open_clip: Any, model: str, weights: str, checksum: str | None) -> Path:

@@ -60,6 +60,8 @@ def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prompts = folder / "config_sentence_transformers.json"
     prompt_settings = read_json(prompts) if prompts.exists() else {}
+    if prompt_settings.get("truncate_dim"):
+        raise WeightsError(f"{prompts}: truncate_dim is not supported: expected embeddings of the whole width (null)")
     named, clean = prompt_settings.get("prompts"), prompt_settings.get(CLEAN)
     prefix = str(named.get(str(prompt_settings.get("default_prompt_name")), "")) if isinstance(named, dict) else ""
     if clean and clean not in CLEANINGS:

@@ -37,8 +37,6 @@ from pecl.files import load_json
 
 IMAGE_PARTS = ("vision_model.", "visual_projection.", "logit_scale", "logit_bias")  # of a checkpoint of both halves
 DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
-
-
 POOLERS = {"mean_pooler": "mean", "cls_pooler": "cls", "cls_last_hidden_state_pooler": "cls"}  # open_clip's names
 _TABLE: dict[str, dict[str, Any]] = load_json(Path(__file__).with_name("shapes.json"))
 
@@ -128,10 +126,16 @@ def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
     """
     if not text.settings.get("hf_model_name"):
         config = open_clip.transformer_config(text.settings, text.width, text.is_quick, text.source)
-        return _half_parts(config, open_clip.from_open_clip(text.state), text.source, dtype, text.tokenizer, text.clean)
-    pooler = text.settings.get("hf_pooler_type") or "mean_pooler"
+        state, last = open_clip.from_open_clip(text.state), "bias" if text.settings.get("proj_bias") else "weight"
+        if text.settings.get("proj_type") != "none":
+            lacking = {f"text_projection.{name}" for name in ("weight", last) if f"projection.{name}" not in state}
+            weights.check_names(lacking, (), text.source, "its config")
+        return _half_parts(config, state, text.source, dtype, text.tokenizer, text.clean)
+    pooler = text.settings.get("hf_pooler_type", "mean_pooler")
     if pooler not in POOLERS:
         raise WeightsError(f"{text.source}: {unknown('hf_pooler_type', pooler, POOLERS)}")
+    if pooler == "cls_pooler" and "transformer.pooler.dense.weight" in text.state:
+        raise WeightsError(f"{text.source} pools with the encoder's own pooler: expected cls_last_hidden_state_pooler")
     if other := [name for name in text.state if not name.startswith(("transformer.", "proj."))]:
         raise WeightsError(f"{text.source} has the weight text.{other[0]}, expected transformer.… and proj.…")
     if (text.tokenizer / "config.json").exists():
@@ -141,16 +145,16 @@ def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
         config = base_config(name) or weights.read_config(resolve(name, "hf_model_name of its config", weights=False))
     state, longest = weights.below(text.state, "transformer."), text.settings.get("context_length", open_clip.LENGTH)
     parts = _parts(config, state, text.source, dtype, text.tokenizer, "text.transformer.")
-    if "proj.weight" in text.state:
+    if (projection := text.settings.get("hf_proj_type", "mlp")) == "linear":
         parts["head"] = weights.take_linear(text.state, "proj", text.source, dtype)
-    elif "proj.0.weight" in text.state:
+    elif projection == "mlp":
         first, last = (weights.take_linear(text.state, f"proj.{i}", text.source, dtype) for i in (0, 2))
         parts["head"] = nn.Sequential(first, nn.GELU(), last)
     return parts | {"pooling": POOLERS[pooler], "longest": longest, "clean": text.clean}
 
 
 def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
-    config = _text_config(weights.read_config(folder))
+    config = _text_config(whole := weights.read_config(folder))
     family = FAMILIES.get(config.model_type)
     if family is not None and family.encoder is not None:
         own = re.compile(rf"^(text_model\.)?{family.projection}\.")
@@ -159,6 +163,9 @@ def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
             for name, value in weights.read_state_dict(folder).items()
             if not name.startswith(IMAGE_PARTS)
         }
+        needed = ("weight", "bias") if family.is_fixed else ("weight",) if config is not whole else ()
+        lacking = {f"{family.projection}.{name}" for name in needed if f"projection.{name}" not in state}
+        weights.check_names(lacking, (), folder, "its config")
         return _half_parts(config, state, folder, dtype, folder, family.clean)
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type

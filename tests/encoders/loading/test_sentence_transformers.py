@@ -82,6 +82,7 @@ def test_the_default_prompt_is_put_before_every_text(tmp_path):
     ("layout", "message"),
     [
         ((pooling("max_tokens"), []), r"1_Pooling.config.json: unknown pooling 'max': expected one of cls, lasttok"),
+        ((pooling("mean_tokens"), [], {"truncate_dim": 8}), r"config_sentence_\w+.json: truncate_dim is not supported"),
         ((pooling("mean_tokens"), [("LSTM", {})]), r"modules.json: unknown module 'LSTM'"),
         ((pooling("mean_tokens"), [dense(32, 8, "activation.Tan")]), "unknown activation_function 'Tan'.*mean 'Tanh'"),
     ],

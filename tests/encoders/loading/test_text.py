@@ -183,15 +183,17 @@ def test_an_open_clip_encoder_without_a_projection(tmp_path):
     WRITERS["open-clip-xlm-r"](tmp_path)
     expected = load(tmp_path)
     expected.head, expected.embedding_dim = torch.nn.Identity(), 32
-    path = tmp_path / "open_clip_model.safetensors"
+    path, config = tmp_path / "open_clip_model.safetensors", config_of(tmp_path)
     save_file({name: one for name, one in load_file(path).items() if "text.proj" not in name}, path)
+    config["model_cfg"]["text_cfg"]["hf_proj_type"] = None
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     assert torch.equal(load(tmp_path).encode_text(TEXTS), expected.encode_text(TEXTS))
     (tmp_path / "open_clip_config.json").write_text('{"model_cfg": {"embed_dim": 32}}')
     with pytest.raises(WeightsError, match="expected the config of a model of open_clip"):
         load(tmp_path)
 
 
-FUSED = "text.transformer.resblocks.0.attn.in_proj_weight"
+FUSED, POOLER = "text.transformer.resblocks.0.attn.in_proj_weight", "text.transformer.pooler.dense.weight"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +203,9 @@ FUSED = "text.transformer.resblocks.0.attn.in_proj_weight"
         ("xlm-r", {"hf_pooler_type": "max_pooler"}, {}, "unknown hf_pooler_type 'max_pooler'"),
         ("siglip", {"pool_type": "argmax"}, {}, "with pool_type 'argmax' without a causal mask: expected SigLIP"),
         ("xlm-r", {}, {"text.extra": torch.ones(1)}, r"has the weight text\.extra, expected transformer\.… and proj"),
+        ("xlm-r", {}, {"text.proj.0.weight": None}, r"lacks the weight proj\.0\.weight"),
+        ("xlm-r", {"hf_pooler_type": "cls_pooler"}, {POOLER: torch.ones(1)}, "pools with the encoder's own pooler"),
+        ("siglip", {}, {"text.text_projection.bias": None}, r"lacks 1 weights \(text_projection\.bias\)"),
         ("siglip", {}, {FUSED: torch.ones(95, 32)}, r"has shape \(31, 32\), expected \(32, 32\)"),
     ],
 )
@@ -210,7 +215,7 @@ def test_open_clip_towers_that_are_none_of_ours_are_named(tmp_path, family, sett
     text = config["model_cfg"]["text_cfg"]
     config["model_cfg"]["text_cfg"] = text | settings
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
-    save_file(load_file(path) | weights, path)
+    save_file({name: one for name, one in (load_file(path) | weights).items() if one is not None}, path)
     if "hf_tokenizer_name" in settings:
         (tmp_path / "tokenizer_config.json").unlink()
     with pytest.raises(WeightsError, match=message) as caught:
@@ -219,6 +224,12 @@ def test_open_clip_towers_that_are_none_of_ours_are_named(tmp_path, family, sett
 
 
 # Damaged folders
+@pytest.mark.parametrize("name", ["text_projection.weight", "text_model.head.bias"])
+def test_a_text_half_without_its_projection_is_refused(tmp_path, name):
+    WRITERS["siglip" if "head" in name else "metaclip"](tmp_path)
+    write_weights(tmp_path, {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if k != name}, "bin")
+    with pytest.raises(WeightsError, match=f"lacks 1 weights .{name.removeprefix('text_model.')}"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(
