@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run all studies of a profile one after another. Complete runs are skipped. A failed study does not stop the others; the
-# exit status is then 1.
+# exit status is then 1. Ctrl-C stops all.
 #
 #   bash scripts/all.sh --dry-run                       list the runs and estimate their time
 #   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` except --language; 2 runs at a time
@@ -11,10 +11,10 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 study() {
     echo "== $1" >&2
-    "${@:2}" | tee -a "$log" || failed="$failed $1"
+    "${@:2}" | tee -a "$log" || { [ $? != 130 ] || exit 130; failed="$failed $1"; }
 }
 dry=""
-case " $* " in *" --dry-run "*) dry=--dry-run ;; esac
+case " $* " in *" --dry"*) dry=--dry-run ;; esac
 out=$(out_of "" "$@")
 study zero_shot bash scripts/zero_shot.sh $dry ${out:+--out "$out"}
 for route in baseline1 baseline2 method1 method2 method3; do
@@ -26,7 +26,7 @@ done
 [ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
 folders=(results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,adapters,disparity})
 [ -z "$out" ] || folders=("$out")
-[ -n "$dry" ] || { pecl report "${folders[@]}" && exit; }
+[ -n "$dry" ] || { pecl report "${folders[@]}"; exit; }
 awk '/^[0-9,]+ (run|evaluation)/ {
         count = $1; gsub(",", "", count); runs += count; studies++
         for (i = 1; i < NF - 1; i++) if ($i == "about") {

@@ -38,6 +38,6 @@ out_of() {
 
 # report FOLDER [flags of the grid]: print the tables of the grid's folder, except after a dry run
 report() {
-    case " $* " in *" --dry-run "*) return ;; esac
+    case " $* " in *" --dry"*) return ;; esac
     pecl report "$(out_of "$@")"
 }

@@ -15,33 +15,22 @@ from safetensors import safe_open
 from pecl.data.scenes import load_scenes
 from pecl.retrieval.hubs import REFERENCES, ROWS
 
-STUDIES = {
-    "few_shot": "few_shot",
-    "full_data": "full_data",
-    "ablation_adapters": "adapters",
-    "disparity": "disparity",
-}  # script -> its own folder of results
+# script -> its own folder of results
+STUDIES = {"few_shot": "few_shot", "full_data": "full_data", "ablation_adapters": "adapters", "disparity": "disparity"}
 
 
 @pytest.fixture
 def run(tmp_path):
     """Return a function that runs a script of a copy of the project: (what it ran, exit status, standard output)."""
-    copy_scripts(tmp_path, 'echo "$@" >> "$NOTES"')
+    copy_scripts(tmp_path, 'echo "$@" >> "$NOTES"; case "$*" in *"${FAILS:-nothing}"*) exit "$STATUS" ;; esac')
 
     def start(script, *arguments, **variables):
         notes = tmp_path / "notes"
         notes.write_text("")
         environment = {"PATH": os.environ["PATH"], "NOTES": str(notes), **variables}
-        command = ["bash", f"scripts/{script}.sh", *arguments]
-        finished = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        command, pipe = ["bash", f"scripts/{script}.sh", *arguments], subprocess.PIPE
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "text": True}
+        finished = subprocess.run(command, cwd=tmp_path, env=environment, **pipes, timeout=600)
         return [line.removeprefix("-m pecl ") for line in notes.read_text().splitlines()], finished
 
     return start
@@ -62,7 +51,13 @@ def test_a_script_reports_where_it_wrote_and_a_dry_run_reports_nothing(run, scri
     assert finished.returncode == 0
     assert report == f"report {'my/folder' if out else f'results/{STUDIES[script]}'}"
     assert {flag(grid, "out") for grid in grids if not grid.startswith("report")} == {report.removeprefix("report ")}
-    assert not [line for line in run(script, "--dry-run")[0] if line.startswith("report")]
+    assert not [line for dry in ("--dry-run", "--dry") for line in run(script, dry)[0] if line.startswith("report")]
+
+
+@pytest.mark.parametrize(("fails", "status"), [("report results/zero_shot results/grid", "2"), ("baseline1", "130")])
+def test_all_ends_with_the_status_of_its_report_and_of_an_interruption(run, fails, status):
+    ran, finished = run("all", FAILS=fails, STATUS=status)
+    assert (str(finished.returncode), finished.stdout, fails in ran[-1]) == (status, "", True)
 
 
 @pytest.mark.parametrize("profile", ["mini", "paper"])
@@ -95,8 +90,7 @@ def test_the_papers_pair_is_planned_on_a_machine_without_its_weights(tmp_path, m
 def test_a_distillation_is_reported_where_it_wrote_and_an_unknown_language_is_refused(run):
     ran, _ = run("distil", "cs", "--out", "mine")
     assert ran[-1] == "report mine"
-    for language in ((), ("xx",)):
-        ran, finished = run("distil", *language)
+    for ran, finished in (run("distil"), run("distil", "xx")):
         assert (ran, finished.returncode) == ([], 2)
         assert "distil.sh: expected a language, one of de fr cs" in finished.stderr
 
