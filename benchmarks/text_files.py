@@ -82,7 +82,7 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
         found.update({f"{name}_s": time.process_time() - started, f"{name}_anonymous_mib": peak.take()})
         started = time.process_time()
 
-    text = load_text(config, {})
+    text, _ = load_text(config, {})
     stage("read")
     text = without_overlap(text, text.select(range(1000)), "drop")
     stage("overlap")

@@ -25,6 +25,12 @@ def test_the_small_figures(tmp_path):
     assert all(figure["value"] > 0 and not figure["regressed"] for figure in figures)
 
 
+@pytest.mark.weights
+def test_the_stages_of_training_text():
+    command = [sys.executable, "benchmarks/text_files.py", "--pairs", "2000", "--steps", "1", "--json"]
+    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True)
+
+
 @pytest.mark.skipif(MEMORY < 8 * 2**30, reason="the pair needs 8 GB of memory")
 def test_the_papers_pair_at_its_true_size(tmp_path):
     """It loads in a minute and 6 GB, and training takes a fifth of the released way's time or less."""
