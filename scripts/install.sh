@@ -13,11 +13,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # Tests compare with OpenDelta. It pins setuptools, so one command installs everything.
 extras=
-case ${1:-} in
+case $* in
     "" | --locked | --locked-cpu) requirements= ;;
     test) requirements="-r requirements-test.txt -r requirements-opendelta.txt" ;;
     search) requirements= extras="[search,serve]" ;;
-    *) echo "install.sh: expected nothing, test, search, --locked or --locked-cpu, got \"$1\"" >&2; exit 2 ;;
+    *) echo "install.sh: expected nothing, test, search, --locked or --locked-cpu, got \"$*\"" >&2; exit 2 ;;
 esac
 if [ ! -x .venv/bin/python ]; then
     python=$(command -v python3 || command -v python) || { echo "install.sh: needs Python 3.10 or newer, found none" >&2; exit 2; }
