@@ -8,7 +8,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
-from pecl.experiment.run import evaluate
+from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import Column, evaluations_table, plain_table, reported
 from pecl.results.result import EVALUATE_FLAGS
@@ -38,7 +38,9 @@ from pecl.retrieval.measures import RECALL_AT
 def run(parsed: argparse.Namespace) -> None:
     """Measure the retrieval recall of languages on a data set."""
     given = cli.language_configs(parsed)
-    checked = [check_evaluation(config) for config in given]  # all languages, before the first is measured
+    # Report problems of all languages before the first is measured; a single one is checked as it is measured
+    check = check_evaluation if parsed.dry_run or len(given) > 1 else with_adapter
+    checked = [check(config) for config in given]
     if parsed.correct_hubs:
         if parsed.harness is not None:
             raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pecl.data.captions import CAPTIONS, TABLE, ParallelCaptions, readable, resolve_captions_file, stripped_lines
+from pecl.data.captions import CAPTIONS, PARTS, TABLE, ParallelCaptions, readable, resolve_captions_file, stripped_lines
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of, suffix_of
 from pecl.data.languages import find_code, find_codes
 from pecl.errors import ConfigError, DataError, not_none, suggest
@@ -122,7 +122,7 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
         pair = fields.get(names[0], ""), fields.get(names[1], "")
         if kind == ".tsv" and any("\n" in text for text in pair):  # a quotation mark that was not meant to open a field
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
-        if fields.get("part") not in ("val", "test"):
+        if fields.get("part") not in PARTS[1:]:  # val and test
             yield pair
     _refuse_problems(path, table)
     _columns(path, table, language)
