@@ -19,9 +19,9 @@ from figures import Figure, by_turns, text_tower
 from peak import gflops
 from torch.nn.utils.rnn import pad_sequence
 
+from pecl.apps.export.folders import save_text_encoder
 from pecl.data.registry import load_dataset
 from pecl.data.scenes import load_scenes, scene_languages
-from pecl.encoders.export import save_text_encoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.machine import BF16, FP32, resolve_precision
 

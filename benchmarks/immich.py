@@ -24,12 +24,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pecl.apps.serving.models import Models
+from pecl.apps.serving.server import serve
+from pecl.apps.serving.service import Service
+from pecl.apps.serving.sockets import address_of, open_socket
+from pecl.apps.serving.upstream import Immich
 from pecl.encoders.loading.mini import load_mini_text
-from pecl.serving.models import Models
-from pecl.serving.server import serve
-from pecl.serving.service import Service
-from pecl.serving.sockets import address_of, open_socket
-from pecl.serving.upstream import Immich
 
 SIZES = (50_000, 500_000)  # bytes of an image: immich sends its previews
 ENTRIES = '{"clip": {"visual": {"modelName": "XLM-Roberta-Large-Vit-B-32"}}}'

@@ -34,8 +34,8 @@ from text_files import Peak
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
-from pecl.commands.main import build_parser
-from pecl.commands.main import main as pecl_command
+from pecl.cli import build_parser
+from pecl.cli import main as pecl_command
 from pecl.commands.options import language_values
 from pecl.data.scenes import load_scenes
 from pecl.errors import not_none

@@ -27,6 +27,7 @@ from sentence_transformers.sentence_transformer.losses import MSELoss
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
+from pecl.apps.export.sentence_transformers import export_towers
 from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
@@ -34,7 +35,6 @@ from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import use_threads
-from pecl.export.sentence_transformers import export_towers
 from pecl.files import write_json
 from pecl.training.losses import Objective
 from pecl.training.optimizer import Schedule

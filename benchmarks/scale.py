@@ -81,8 +81,8 @@ def make_results(folder: Path) -> None:
 
 def report(folder: Path) -> Figures:
     """Print all tables of the results in `folder`."""
+    from pecl.cli import main
     from pecl.commands import report  # noqa: F401
-    from pecl.commands.main import main
 
     with contextlib.redirect_stdout(io.StringIO()):
         return measured(lambda: main(["report", str(folder / "results")]))

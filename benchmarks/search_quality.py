@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from search_queries import LANGUAGES, LENGTHS, Gallery, foreign_word_queries, short_queries, test, validation
 
+from pecl.apps.search.exact import ExactSearch
+from pecl.apps.search.queries import PLAIN, QueryEncoder, known_shares
 from pecl.data.language_guess import guess_languages
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
 from pecl.files import write_json
 from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_interval
-from pecl.search.exact import ExactSearch
-from pecl.search.queries import PLAIN, QueryEncoder, known_shares
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "search_quality.json"
 SHARPNESS, WEIGHTS = (20, 25, 30, 40, 50, 60), (0.4, 0.5, 0.6, 0.7, 0.8)

@@ -31,12 +31,12 @@ from figures import fastest
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import parse_adapter
+from pecl.apps.serving.models import Models, TextJob
+from pecl.apps.serving.server import serve
+from pecl.apps.serving.service import Service
+from pecl.apps.serving.sockets import open_socket
 from pecl.data.scenes import load_scenes, scene_languages
 from pecl.encoders.loading.mini import load_mini_text
-from pecl.serving.models import Models, TextJob
-from pecl.serving.server import serve
-from pecl.serving.service import Service
-from pecl.serving.sockets import open_socket
 
 CLIENTS = 64
 SPEC = "lora"

@@ -26,7 +26,7 @@ def first(self):
     os._exit(0)
 
 Trainer.train_step = first
-from pecl.commands.main import main
+from pecl.cli import main
 main(["train", "--threads", "1", "--out", sys.argv[1], "--device", sys.argv[2]])
 """
 

@@ -4,9 +4,12 @@ from pecl.adapters.choice import load_bank as load_bank
 from pecl.adapters.kind import AdapterConfig as AdapterConfig
 from pecl.adapters.spec import parse_adapter as parse_adapter
 from pecl.adapters.spec import register_adapter as register_adapter
-from pecl.bulk.embed import embed as embed
-from pecl.bulk.shards import open_embeddings as open_embeddings
-from pecl.bulk.shards import read_ids as read_ids
+from pecl.apps.bulk.embed import embed as embed
+from pecl.apps.bulk.shards import open_embeddings as open_embeddings
+from pecl.apps.bulk.shards import read_ids as read_ids
+from pecl.apps.search.build import build_index as build_index
+from pecl.apps.search.index import ImageIndex as ImageIndex
+from pecl.apps.search.options import IndexOptions as IndexOptions
 from pecl.config import ExperimentConfig as ExperimentConfig
 from pecl.config import make_config as make_config
 from pecl.config.plugins import load_plugin as load_plugin
@@ -32,9 +35,6 @@ from pecl.experiment.run import train_fleet as train_fleet
 from pecl.results.result import Result as Result
 from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
 from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
-from pecl.search.build import build_index as build_index
-from pecl.search.index import ImageIndex as ImageIndex
-from pecl.search.options import IndexOptions as IndexOptions
 from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
 from pecl.training.losses import Objective as Objective
 from pecl.training.losses import register_loss as register_loss

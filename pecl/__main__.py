@@ -2,6 +2,6 @@
 
 import sys
 
-from pecl.commands.main import main
+from pecl.cli import main
 
 sys.exit(main())

@@ -39,7 +39,7 @@ done
 cd "$(dirname "$0")/.."
 bash scripts/install.sh search
 python=.venv/bin/python
-has_index() { $python -c 'import sys; from pecl.search.index import find_index; find_index(sys.argv[1])' "$place" 2>/dev/null; }
+has_index() { $python -c 'import sys; from pecl.apps.search.index import find_index; find_index(sys.argv[1])' "$place" 2>/dev/null; }
 if [ -z "$profile" ] && ! has_index; then
     profile=$($python -c 'from pecl.encoders.loading.hub import recommended_profile; print(recommended_profile())')
     [ "$profile" = mini ] && echo "== no model hub answers: using mini, a demonstration; later: --profile siglip2-b16 --rebuild"

@@ -94,7 +94,7 @@ def results() -> str:
 
 def command_line() -> str:
     """Return the help of each command and action as Markdown."""
-    from pecl.commands.main import build_parser
+    from pecl.cli import build_parser
 
     os.environ["COLUMNS"] = "100"
     parts = [

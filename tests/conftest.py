@@ -15,7 +15,7 @@ from pecl.experiment.run import _load_once
 from pecl.files.progress import OFF
 
 # Modules that keep a name of a module where tests replace it; first imported then, they would keep the replacement.
-IMPORTED = "bulk.job commands.adapters commands.export commands.languages export.hub"
+IMPORTED = "apps.bulk.job apps.commands.adapters apps.commands.export commands.languages apps.export.hub"
 for name in IMPORTED.split():
     import_module(f"pecl.{name}")
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.files.progress import EVERY, OFF, Bar
 
 

@@ -1,4 +1,7 @@
-"""The commands. The module of each registers a function with its arguments: see `options.command`."""
+"""The commands of the library. The module of each registers a function with its arguments: see `options.command`.
+
+The commands of the applications are modules of `pecl.apps.commands`.
+"""
 
 # Name -> summary. `pecl --help` prints these without importing the modules, which takes seconds for some
 COMMANDS = {

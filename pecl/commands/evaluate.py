@@ -1,7 +1,7 @@
 """`pecl evaluate`: measure the recall of languages on a whole data set, without training."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
@@ -9,14 +9,12 @@ from pecl.errors import ConfigError
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
 from pecl.experiment.run import evaluate, with_adapter
-from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import Column, evaluations_table, plain_table, reported
 from pecl.results.result import EVALUATE_FLAGS
 from pecl.retrieval.measures import RECALL_AT
 
-
-@cli.command(
-    "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs",
+EXAMPLE = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
+FLAGS = (
     cli.config_flags(only=EVALUATE_FLAGS),
     cli.argument("--adapter", f"adapter to evaluate: {cli.ADAPTER_HELP} (default: the plain tower)", dest="weights"),
     cli.path(
@@ -27,7 +25,6 @@ from pecl.retrieval.measures import RECALL_AT
         dest="image_embeddings",
     ),
     cli.path("--paths", "text file with one path per line, for the rows of an array", "FILE", dest="image_paths"),
-    cli.argument("--harness", f"also measure with another package: {' or '.join(HARNESSES)}"),
     cli.switch("--correct-hubs", "also measure recall with hubs corrected, as `pecl search` ranks"),
     cli.switch(
         "--presence", "measure how well the best score of a word tells whether an image of it exists, as a cutoff would"
@@ -35,31 +32,41 @@ from pecl.retrieval.measures import RECALL_AT
     cli.switch("--dry-run", "check data and adapter, print the evaluations, and run none of them"),
     cli.JSON,
 )
+Measure = Callable[[argparse.Namespace, Sequence[ExperimentConfig]], None]  # measures configs and prints the recalls
+
+
+@cli.command(EXAMPLE, *FLAGS)
 def run(parsed: argparse.Namespace) -> None:
     """Measure the retrieval recall of languages on a data set."""
+    evaluate_languages(parsed, _measure)
+
+
+def evaluate_languages(parsed: argparse.Namespace, measure: Measure) -> None:
+    """Check the configs of all languages, then print the dry run, or measure them: by `measure` without other flags."""
     given = cli.language_configs(parsed)
+
     # Report problems of all languages before the first is measured; a single one is checked as it is measured
     check = check_evaluation if parsed.dry_run or len(given) > 1 else with_adapter
     checked = [check(config) for config in given]
     if parsed.correct_hubs:
-        if parsed.harness is not None:
-            raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")
         for config in given:
             check_corrections(config)
+
     if parsed.dry_run:
         lines = [
             f"{config.run_id('evaluate')} {cli.differences(config, ['language'])} {choice.sentence}"
             for config, choice in checked
         ]
         cli.print_text("\n".join([*lines, cli.counted(len(checked), "evaluation")]))
-        return
-    configs = [config for config, _ in checked]
-    if parsed.presence:
-        return _run_presence(parsed, given)
-    if parsed.correct_hubs:
-        return _run_corrected(parsed, given)
-    if parsed.harness is not None:
-        return _run_harness(parsed, configs)
+    elif parsed.presence:
+        _run_presence(parsed, given)
+    elif parsed.correct_hubs:
+        _run_corrected(parsed, given)
+    else:
+        measure(parsed, [config for config, _ in checked])
+
+
+def _measure(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     results = [evaluate(config) for config in configs]
     if parsed.json:
         cli.print_json([result.to_json() for result in results])
@@ -87,14 +94,8 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
 
 
 def _run_presence(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
-    if parsed.harness is not None or parsed.correct_hubs:
-        raise ConfigError("--presence: expected neither --harness nor --correct-hubs with it")
+    if parsed.correct_hubs:
+        raise ConfigError("--presence: expected no --correct-hubs with it")
     rows = [presence(config) for config in configs]
     columns = [*map(Column, ("language", "images", "present", "absent")), Column("area under the curve", "{area:.3f}")]
-    cli.print_answer(parsed, rows, plain_table(columns, rows))
-
-
-def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
-    rows = evaluate_with(parsed.harness, configs)
-    columns = [Column(name, f"{{{name}:.3f}}" if "recall@" in name else f"{{{name}}}") for name in rows[0]]
     cli.print_answer(parsed, rows, plain_table(columns, rows))

@@ -5,4 +5,12 @@ from pecl.files.locks import LOCK, BusyError, lock_holder, locked
 from pecl.files.paths import check_absent, check_writable, default_cache_dir, expanded, is_path
 from pecl.files.reading import HALF_CHARACTER, check_regular, load_json, open_regular, parse_json, read_regular
 from pecl.files.tensors import DamagedFileError, read_tensors, write_tensors
-from pecl.files.writing import new_folder, remove_abandoned_files, write_bytes, write_json, write_stream, write_text
+from pecl.files.writing import (
+    checked_folder,
+    new_folder,
+    remove_abandoned_files,
+    write_bytes,
+    write_json,
+    write_stream,
+    write_text,
+)

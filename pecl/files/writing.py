@@ -22,6 +22,8 @@ from pecl.files.paths import check_absent
 
 # A list of numbers over several lines; strings in JSON hold no line breaks, so they never match.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
+# An operating-system error in the words of the Rust libraries that write weights and tokenizers, with their own types
+_RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.(pecl-)?tmp")  # `_write` and `new_folder` name it
 
 
@@ -124,3 +126,23 @@ def new_folder(target: str | Path) -> Iterator[Path]:
             os.rename(folder, target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def checked_folder(target: str | Path, check: Callable[[Path], None] | None) -> Iterator[Path]:
+    """Yield a new folder, see `new_folder`, whose content is checked before it gets its name.
+
+    `check` opens the complete folder. If it raises, nothing is left. None checks nothing.
+    Raise OutputError if the folder cannot be written.
+    """
+    with new_folder(target) as folder:
+        try:
+            yield folder
+        except OutputError as error:  # its sentence has the folder's temporary name
+            raise OutputError(str(error).replace(str(folder), str(target))) from error
+        except Exception as error:
+            if reason := _RUST_OS_ERROR.search(str(error)):
+                raise OutputError(f"cannot write {target}: {reason[1]}") from error
+            raise
+        if check is not None:
+            check(folder)

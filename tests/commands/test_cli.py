@@ -9,8 +9,8 @@ import pytest
 from helpers.folders import flags
 from helpers.project import ROOT
 
+from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
-from pecl.commands.main import build_parser, main
 from pecl.commands.options import language_configs
 
 
@@ -71,7 +71,7 @@ def test_the_list_of_commands_has_the_summary_that_each_has_itself():
 
 
 def test_the_list_of_commands_is_shown_without_importing_them():
-    program = "import sys; from pecl.commands.main import main; main(['--help'])"
+    program = "import sys; from pecl.cli import main; main(['--help'])"
     done = subprocess.run([sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -81,7 +81,7 @@ def test_the_list_of_commands_is_shown_without_importing_them():
 
 def test_lists_need_no_torch():
     lists = [["data", "list"], ["languages"], ["towers", "list"]]
-    code = f"import sys; from pecl.commands.main import main; [main(one) for one in {lists}]"
+    code = f"import sys; from pecl.cli import main; [main(one) for one in {lists}]"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from helpers.report_results import evaluate, train, write
 
-from pecl.commands.main import main
+from pecl.cli import main
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from transformers import (
 
 import pecl.encoders.memory
 import pecl.encoders.towers
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.encoders.loading.text import known_tower
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import load_image_encoder, load_text_encoder

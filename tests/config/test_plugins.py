@@ -11,7 +11,7 @@ from helpers.project import ROOT
 from helpers.registries import forget_plugins
 
 import pecl
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.config import LOSSES, make_config, plugins
 from pecl.data.languages import language_code
 from pecl.data.registry import DATASETS
@@ -189,7 +189,7 @@ def test_an_installed_one_is_named_by_its_entry_point(small, registries, package
 
 
 def test_every_command_and_action_takes_one(capsys):
-    from pecl.commands.main import build_parser
+    from pecl.cli import build_parser
 
     def parsers(parser):
         yield parser

@@ -6,7 +6,7 @@ import pytest
 from helpers.small_experiment import write_folder
 from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES as NLLB
 
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.data.languages import (
     LANGUAGES,
     any_language_code,

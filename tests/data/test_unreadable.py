@@ -2,7 +2,7 @@
 
 from helpers.small_experiment import PAIRS
 
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 

@@ -15,12 +15,12 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.kind import LINEAR_ROLES, paths_of
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
+from pecl.apps.export.open_clip import export_open_clip
 from pecl.encoders import large
 from pecl.encoders.store import EmbeddingStore
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
-from pecl.export.open_clip import export_open_clip
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
 # spec -> whether a fresh one is the identity; every kind is there, and runs on every family

@@ -19,7 +19,7 @@ import pecl
 import pecl.data.registry
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.merge import merge_slot
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.errors import ConfigError
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))

@@ -22,7 +22,7 @@ import pecl.experiment.distil
 import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder

@@ -15,7 +15,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
 from pecl import load_dataset
-from pecl.commands.main import build_parser, main
+from pecl.cli import build_parser, main
 from pecl.commands.options import language_configs
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError

@@ -10,8 +10,8 @@ import torch
 from helpers.interrupted import counted_steps, interrupted_after
 from helpers.small_experiment import tiny_towers
 
+from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
-from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions

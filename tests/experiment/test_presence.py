@@ -11,7 +11,7 @@ from helpers.small_index import unit
 from helpers.tiny import tiny_tower
 
 import pecl
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.experiment.further import area_under_curve, words_of
 
 

@@ -11,7 +11,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
 from pecl.adapters.formats.files import save_adapter
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.encoders.text import MultilingualTextEncoder

@@ -74,7 +74,7 @@ DISTILLATION = [
 
 EVALUATE = [
     ("--correct-hubs", "--correct-hubs: no reference captions are known for .*, expected the profile mini"),
-    ("--correct-hubs --harness mteb", "correct_hubs: expected no --harness with it"),
+    ("--correct-hubs --harness mteb", "--harness: expected neither --correct-hubs nor --presence with it"),
     ("--adapter other.safetensors", "other.safetensors: expected an adapter file of pecl, got another"),
     ("--adapter captions.csv", "checkpoint captions.csv: expected a state dict that can be read safely"),
 ]

@@ -13,12 +13,12 @@ from helpers.project import ROOT, copy_scripts
 from helpers.small_experiment import tiny_towers
 
 import pecl.adapters.ready
-import pecl.bulk.job
-import pecl.commands.adapters
-import pecl.commands.export
+import pecl.apps.bulk.job
+import pecl.apps.commands.adapters
+import pecl.apps.commands.export
 import pecl.encoders.towers
 import pecl.experiment.run
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.encoders.towers import load_towers
 
 ROWS = rows()
@@ -52,9 +52,9 @@ def playground(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (
             pecl.experiment.run,
-            pecl.commands.adapters,
-            pecl.commands.export,
-            pecl.bulk.job,
+            pecl.apps.commands.adapters,
+            pecl.apps.commands.export,
+            pecl.apps.bulk.job,
             pecl.encoders.towers,
         ):
             patch.setattr(module, "load_towers", tiny_for_mini)

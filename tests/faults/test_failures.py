@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from helpers.folders import flags
 
-import pecl.commands.adapters
+import pecl.apps.commands.adapters
 import pecl.commands.report
 import pecl.experiment.run
-from pecl.commands.main import main
+from pecl.cli import main
 
 
 @pytest.fixture

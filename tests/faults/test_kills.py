@@ -16,10 +16,10 @@ from helpers.small_index import counted_towers, paint, paint_album
 from helpers.tiny import tiny_tower
 
 import pecl
-import pecl.bulk.job
+import pecl.apps.bulk.job
 import pecl.encoders.towers
-from pecl.commands.main import main
-from pecl.search.catalogue import read_thumbnail
+from pecl.apps.search.catalogue import read_thumbnail
+from pecl.cli import main
 
 
 def run(arguments, place, setup=None):
@@ -36,7 +36,7 @@ def with_small_towers(setup):
     """Load tiny towers in place of the profile's, in a process of its own, also to index photographs."""
     pecl.encoders.towers.load_image_encoder = counted_towers()[0]
     pecl.encoders.towers.load_text_encoder = lambda *_, **__: tiny_tower()
-    pecl.bulk.job.load_towers, pecl.bulk.job.ROWS = lambda **_: tiny_towers(), 2
+    pecl.apps.bulk.job.load_towers, pecl.apps.bulk.job.ROWS = lambda **_: tiny_towers(), 2
     with_writing(setup)
 
 

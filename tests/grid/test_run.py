@@ -13,7 +13,7 @@ from helpers.grid_processes import Command, note_trainings, signal_itself
 from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.run
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, PeclError
 from pecl.grid import estimate, expand, fleets, run_grid

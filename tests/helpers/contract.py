@@ -17,15 +17,15 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, merge_adapter, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.contract import differences, texts_for
-from pecl.encoders.export import save_text_encoder
+from pecl.apps.export.contract import differences, texts_for
+from pecl.apps.export.folders import save_text_encoder
+from pecl.apps.export.onnx import TEXT_FILE, export_onnx
+from pecl.apps.export.open_clip import export_open_clip
+from pecl.apps.export.peft import export_peft
+from pecl.apps.export.sentence_transformers import export_adapter, export_towers
 from pecl.encoders.families import finish_backbone
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.errors import PeclError, RunError
-from pecl.export.onnx import TEXT_FILE, export_onnx
-from pecl.export.open_clip import export_open_clip
-from pecl.export.peft import export_peft
-from pecl.export.sentence_transformers import export_adapter, export_towers
 
 WORDS = "layernorm+word_embeddings:tokens=9,rank=3"
 KINDS = {"none": None, "LoRA": "lora-only", "words": WORDS, "head": "lora+head:rank=3"}

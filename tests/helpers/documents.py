@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from helpers.project import ROOT
 from helpers.registries import forget_plugins
-from pecl.commands.main import main
+from pecl.cli import main
 
 PAGES = [
     ROOT / "README.md",

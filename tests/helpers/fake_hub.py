@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi, constants
 
+import pecl.apps.export.hub
 import pecl.encoders.loading.hub
-import pecl.export.hub
 from helpers.loopback import LoopbackServer, QuietHandler, served
 from pecl.files.digests import sha256_bytes, sha256_file
 
@@ -130,7 +130,7 @@ def running_hub(monkeypatch, cache):
         values = {"HUGGINGFACE_CO_URL_TEMPLATE": template, "ENDPOINT": server.url, "HF_HUB_OFFLINE": False}
         for name, value in (values | {"HF_HUB_CACHE": str(cache), "HF_HUB_DOWNLOAD_TIMEOUT": 120}).items():
             monkeypatch.setattr(constants, name, value)
-        for module in (pecl.encoders.loading.hub, pecl.export.hub):
+        for module in (pecl.encoders.loading.hub, pecl.apps.export.hub):
             monkeypatch.setattr(module, "TIMEOUT_SECONDS", 120.0)
         yield server
 

@@ -23,11 +23,11 @@ CONTEXT.set_forkserver_preload(
         "helpers.small_experiment",
         "helpers.exporting",
         "pecl.experiment.run",
-        "pecl.commands.adapters",
-        "pecl.commands.export",
-        "pecl.export.open_clip",
-        "pecl.export.peft",
-        "pecl.export.sentence_transformers",
+        "pecl.apps.commands.adapters",
+        "pecl.apps.commands.export",
+        "pecl.apps.export.open_clip",
+        "pecl.apps.export.peft",
+        "pecl.apps.export.sentence_transformers",
         "pecl.commands.grid",
         "pecl.report.page",
     ]
@@ -50,7 +50,7 @@ def _main(arguments, output, environment, setup):
     import pecl.experiment.run
     import pecl.training.trainer
     from helpers.small_experiment import tiny_towers
-    from pecl.commands.main import main
+    from pecl.cli import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
@@ -194,11 +194,11 @@ def _on_operations(part, on_operation):
 
 def on_tiny_towers(setup):
     """Let `pecl adapters` and `pecl export` load tiny towers in this process, and call `setup` with writes counted."""
-    import pecl.commands.adapters
-    import pecl.commands.export
+    import pecl.apps.commands.adapters
+    import pecl.apps.commands.export
     from helpers.exporting import export_towers
 
-    for module in (pecl.commands.adapters, pecl.commands.export):
+    for module in (pecl.apps.commands.adapters, pecl.apps.commands.export):
         module.load_towers = export_towers
     with_writing(setup)
 

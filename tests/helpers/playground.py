@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from helpers.folders import without_digest
 from helpers.small_experiment import SMALL, write_folder, write_text
+from pecl.apps.search.build import build_index
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 from pecl.files.digests import with_digest
-from pecl.search.build import build_index
 
 ROWS = [(f"{i}.png", f"a house {i}", f"ein Haus {i}") for i in range(8)]
 

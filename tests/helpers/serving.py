@@ -23,11 +23,11 @@ from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
 from pecl.adapters.formats.files import AdapterFile, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.serving.models import Models
-from pecl.serving.photographs import Photographs
-from pecl.serving.server import Server, make_app
-from pecl.serving.service import Service
-from pecl.serving.sockets import LOOPBACK, open_socket
+from pecl.apps.serving.models import Models
+from pecl.apps.serving.photographs import Photographs
+from pecl.apps.serving.server import Server, make_app
+from pecl.apps.serving.service import Service
+from pecl.apps.serving.sockets import LOOPBACK, open_socket
 
 LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
 
@@ -102,9 +102,9 @@ _SOURCE = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from helpers.serving import make_service
-from pecl.serving.limits import Limits
-from pecl.serving.server import serve
-from pecl.serving.sockets import open_socket
+from pecl.apps.serving.limits import Limits
+from pecl.apps.serving.server import serve
+from pecl.apps.serving.sockets import open_socket
 %s
 with open_socket("127.0.0.1", 0) as listening:
     print(listening.getsockname()[1], flush=True)

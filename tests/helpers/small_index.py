@@ -13,7 +13,7 @@ import pecl.adapters.ready
 import pecl.encoders.towers
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
-from pecl.search.catalogue import FILE
+from pecl.apps.search.catalogue import FILE
 
 COUNT = 12
 

@@ -4,7 +4,7 @@ import sys
 
 import pecl.experiment.run
 from helpers.small_experiment import tiny_towers
-from pecl.commands.main import main
+from pecl.cli import main
 
 if __name__ == "__main__":
     pecl.experiment.run.load_towers = lambda *_: tiny_towers()

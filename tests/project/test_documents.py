@@ -28,11 +28,11 @@ from helpers.tiny import tiny_tower
 
 import pecl.adapters.choice
 import pecl.adapters.ready
+import pecl.apps.export.peft
+import pecl.apps.serving.server
 import pecl.data.registry
 import pecl.encoders.towers
 import pecl.experiment.text
-import pecl.export.peft
-import pecl.serving.server
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.ready import RESULTS, ready_results
 from pecl.adapters.spec import parse_adapter
@@ -45,8 +45,8 @@ PHOTOGRAPHS = 15
 NEEDS = {"gpu", "hub", "network", "slurm", "ray", "opendelta"}  # what a test has not got
 PAGES = {page: list(own) for page, own in itertools.groupby(blocks(), key=lambda block: block.page)}
 ELSEWHERE = {
-    "clip_benchmark eval": "tests/export/test_open_clip.py",
-    "curl -s http://127.0.0.1:8000/search": "tests/serving/test_docs.py",
+    "clip_benchmark eval": "tests/apps/export/test_open_clip.py",
+    "curl -s http://127.0.0.1:8000/search": "tests/apps/serving/test_docs.py",
 }  # how commands begin that another test runs as the page has them
 # They write for every other package; train five grids; draw all plots and the page
 SLOW = ("docs/interop.md", "docs/results.md", "docs/reports.md")
@@ -65,11 +65,11 @@ def place(tmp_path_factory):
     make_xtd200(make_flickr30k200(data, n=LINES), n=POOL)
     _write_adapters(folder / "adapters" / "mini")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pecl.encoders.towers, pecl.export.peft, pecl.adapters.choice):
+        for module in (pecl.encoders.towers, pecl.apps.export.peft, pecl.adapters.choice):
             patch.setattr(module, "load_text_encoder", lambda *_, **__: text_tower())
         patch.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: image_tower())
         patch.setattr(pecl.adapters.ready, "SHIPPED", folder / "adapters")
-        patch.setattr(pecl.serving.server, "serve", lambda *_: None)  # as if it was told to stop at once
+        patch.setattr(pecl.apps.serving.server, "serve", lambda *_: None)  # as if it was told to stop at once
         patch.setattr(pecl.experiment.text, "strange_languages", lambda *_: None)  # it reads models for seconds
         patch.setattr(multi30k, "POOL_SIZE", POOL)
         patch.setattr(pecl.data.registry, "load_scenes", functools.partial(pecl.data.registry.load_scenes, size=POOL))

@@ -6,8 +6,8 @@ import shlex
 import pytest
 from helpers.project import ROOT
 
+from pecl.cli import build_parser
 from pecl.commands.grid import grid_configs
-from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
 from pecl.results.result import collect
 

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.adapters.spec import describe
-from pecl.export.card import tower_terms
+from pecl.apps.export.card import tower_terms
 from pecl.files import sha256_file
 from pecl.files.digests import check_digest
 from pecl.results.result import collect

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 from helpers.project import ROOT, script
 
+from pecl.cli import build_parser
 from pecl.commands import COMMANDS
-from pecl.commands.main import build_parser
 from pecl.report.plots import draw_plots
 from pecl.report.summary import summary_tables
 from pecl.report.tables import chosen_candidates, group_of

@@ -9,8 +9,8 @@ from helpers.documents import Shell, make_checkout
 from helpers.layouts import make_multi30k, make_xtd10, sentence, write_lines
 from helpers.project import ROOT
 
+from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
-from pecl.commands.main import build_parser
 from pecl.commands.options import training_values
 from pecl.config import make_config, read_yaml
 from pecl.grid import expand

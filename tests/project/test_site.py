@@ -10,9 +10,9 @@ import pytest
 from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
 
+from pecl.cli import build_parser
 from pecl.commands import COMMANDS
 from pecl.commands.grid import grid_configs
-from pecl.commands.main import build_parser
 from pecl.commands.options import language_configs
 
 

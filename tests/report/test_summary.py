@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from helpers.report_results import evaluate, train, write
 
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.report.summary import LINES, summary_tables, summary_text
 
 

@@ -29,7 +29,15 @@ from pecl.adapters.ready import check_shipped
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
-from pecl.files import DamagedFileError, check_sha256, load_json, parse_json, read_tensors, write_tensors
+from pecl.files import (
+    DamagedFileError,
+    check_sha256,
+    checked_folder,
+    load_json,
+    parse_json,
+    read_tensors,
+    write_tensors,
+)
 from pecl.files.digests import check_digest
 
 SUFFIX = ".safetensors"
@@ -209,9 +217,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
         if adapter.language is None:
             raise ConfigError(f"{adapter.path} does not state its language, which {path} needs: pass --language")
         return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
-    from pecl.encoders.export import exported_folder  # imports transformers, which takes seconds
-
-    with exported_folder(path, None) as folder:
+    with checked_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
     return path
 

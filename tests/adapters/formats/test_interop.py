@@ -12,7 +12,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file, read_adapter, save_adapter, write_adapter
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.export import save_text_encoder
+from pecl.apps.export.folders import save_text_encoder
 from pecl.errors import ConfigError, WeightsError
 
 

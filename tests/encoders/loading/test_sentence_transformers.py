@@ -6,7 +6,7 @@ from helpers.checkpoints import TEXTS, write_base
 from helpers.family_towers import WRITERS
 from torch import nn
 
-from pecl.encoders.export import save_text_encoder
+from pecl.apps.export.folders import save_text_encoder
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
 

@@ -18,7 +18,7 @@ from helpers.made_results import trained_results, write_table
 from helpers.report_results import changed, train, write
 from PIL import Image
 
-from pecl.commands.main import main
+from pecl.cli import main
 from pecl.commands.options import config_flags, language_configs
 from pecl.config import make_config
 from pecl.report.page import choose, write_page

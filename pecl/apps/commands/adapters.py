@@ -1,0 +1,240 @@
+"""`pecl adapters`: list kinds or files, show, convert, merge into a tower, publish and fetch adapters."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import SUFFIX, load_adapter_file, merge_adapter, read_adapter, write_adapter
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
+from pecl.apps.export.folders import save_text_encoder
+from pecl.apps.export.hub import list_adapters, pull, push, shipped_adapters
+from pecl.commands import options as cli
+from pecl.config import Role, fields_of
+from pecl.data.languages import any_language_code
+from pecl.encoders.loading.text import base_config
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import load_towers
+from pecl.errors import DataError
+from pecl.files import check_absent
+from pecl.options import format_option
+from pecl.report.tables.candidates import chosen_candidates
+from pecl.report.tables.groups import group_of, grouped
+from pecl.results.result import collect
+
+_TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
+_action = cli.group("adapters", "pecl adapters show lora+head")
+
+
+@_action(
+    "pecl adapters list results/default",
+    cli.path("folder", "folder to search for adapter files", nargs="?"),
+    cli.JSON,
+)
+def _list(parsed: argparse.Namespace) -> None:
+    """List the kinds of adapters and the shipped adapters, or the adapter files of a folder.
+
+    Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
+    """
+    if parsed.folder is not None:
+        document: Any = list_adapters(Path(parsed.folder))
+        text = _with_terms(document)
+    else:
+        kinds, shipped = [], shipped_adapters()
+        for name in part_names():
+            configs = parse_adapter(name)
+            what = PRESETS.get(name) or "; ".join(_summary(config).rstrip(".") for config in configs)
+            kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
+        document = {"kinds": kinds, "shipped": shipped}
+        text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\ndetails per shipped file: LICENSE-WEIGHTS.md"
+    cli.print_answer(parsed, document, text)
+
+
+def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    groups = grouped(shipped, lambda one: (one["name"].partition(":")[0], str(one["trained on"]), one["adapter"]))
+    return [
+        {
+            "name": f"{profile}:LANGUAGE",
+            "trained on; adapter: languages": f"{trained_on}; {adapter}: {', '.join(one['language'] for one in group)}",
+            "terms": group[0]["terms"],
+        }
+        for (profile, trained_on, adapter), group in groups.items()
+    ]
+
+
+def _with_terms(rows: list[dict[str, Any]]) -> str:
+    terms = {name: said for row in rows for name, said in row["terms"].items()}
+    table = _table([{name: value for name, value in row.items() if name != "terms"} for row in rows])
+    return f"{table}\n\nterms, as their owners state them:\n{cli.in_columns([*terms.items()])}" if terms else table
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    def shown(value: object) -> str:
+        return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+
+    cells = [[shown(value) for value in row.values()] for row in rows]
+    return cli.in_columns([list(rows[0]), *cells])
+
+
+def _summary(config: AdapterConfig) -> str:
+    return (type(config).__doc__ or "").partition("\n")[0]
+
+
+@_action(
+    "pecl adapters show lora:r=4+head",
+    cli.argument("adapter", f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
+    cli.argument("--rank", "rank of LoRA, instead of the spec's", type=int),
+    cli.argument("--adapter-layers", "layers with the adapter, such as top-3, instead of the spec's"),
+    cli.JSON,
+)
+def _show(parsed: argparse.Namespace) -> None:
+    """Show an adapter file, or the options of a spec."""
+    if parsed.adapter.endswith(SUFFIX):
+        file = load_adapter_file(parsed.adapter)
+        configs = file.configs
+        document = {
+            "file": str(file.path),
+            "language": file.language,
+            "adapter": describe(configs),
+            "parameters": sum(tensor.numel() for tensor in file.state.values()),
+            "tower": file.tower_name,
+            "fingerprint": file.fingerprint,
+            "named by": None if file.named_by is None else str(file.named_by),
+        }
+    else:
+        configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
+        document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
+    width = max(map(len, document))
+    lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()]
+    for config in configs:
+        lines.append(f"\n{config.kind}: {_summary(config)}")
+        options = [(f"{item.name}={format_option(getattr(config, item.name))}", item) for item in fields(config)]
+        lines += [f"  {option:50}  {item.metadata['help']}" for option, item in options]
+    cli.print_answer(parsed, {**document, "configs": configs_to_json(configs)}, *lines)
+
+
+def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
+    """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
+
+    The tower is on the meta device, which takes no memory. Return None if the number depends on the tokens of a text.
+    """
+    if any(getattr(config, "init_text", None) is not None for config in configs):
+        return None
+    counted = [config for config in configs if not config.text_prompt]  # text prefixes have no parameters
+    if not counted:
+        return 0
+    with torch.device("meta"):
+        backbone, head = AutoModel.from_config(base_config("xlm-roberta-large")), nn.Linear(1024, 768)
+    tower = MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
+    return attach(tower, counted, seeds=()).num_parameters()
+
+
+@_action(
+    "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper",
+    cli.path("source", "adapter to read"),
+    cli.path("target", "adapter to write"),
+    cli.argument("--language", "language of the adapter, if SOURCE does not state it"),
+    cli.argument("--adapter", "spec of an OpenDelta checkpoint (default: detected from its shapes)"),
+    cli.config_flags(only=_TOWER_FLAGS),
+)
+def _convert(parsed: argparse.Namespace) -> None:
+    """Convert an adapter between formats.
+
+    SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a
+    checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in
+    .safetensors, otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms.
+    """
+    check_absent(parsed.target)
+    configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
+    language = parsed.language and any_language_code(parsed.language)
+    tower = load_tower(parsed)
+    adapter = read_adapter(parsed.source, tower, language, configs)
+    path = write_adapter(parsed.target, adapter, tower)
+    cli.print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
+
+
+@_action(
+    "pecl adapters merge de.safetensors merged-de",
+    cli.path("source", "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"),
+    cli.path("target", "folder to write"),
+    cli.config_flags(only=_TOWER_FLAGS),
+)
+def _merge(parsed: argparse.Namespace) -> None:
+    """Write a text tower with an adapter merged into its weights.
+
+    The folder has sentence-transformers' layout, which --text-model and sentence-transformers itself can load.
+    """
+    check_absent(parsed.target)
+    tower = load_tower(parsed)
+    adapter = read_adapter(parsed.source, tower)
+    path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)
+    cli.print_text(f"{path}: {tower.name} with {describe(adapter.configs)}")
+
+
+@_action(
+    "pecl adapters push results/default name/pecl-mini-cs",
+    cli.path("sources", "adapter file, or folder of results", "SOURCE", nargs="+"),
+    cli.path("target", "hub id, or new folder", "TARGET"),
+    cli.switch("--best", "publish only the run per language that validation chooses"),
+    cli.argument("--licence", "licence identifier of the hub: mit, ...", "--license", default="other"),
+    cli.switch("--private", "create a private Hub repository"),
+)
+def _push(parsed: argparse.Namespace) -> None:
+    """Publish adapters on the model hub, or in a folder, with a model card.
+
+    The card's figures are read from the results of the runs. Each SOURCE is an adapter file as `pecl train` wrote it,
+    or the folder of its results. Every result must have its checksum and the SHA-256 of its adapter file. TARGET is a
+    hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. If its first part is an existing
+    folder, it is a path.
+    """
+    sources = [Path(source) for source in parsed.sources]
+    sources = best_adapters(sources) if parsed.best else sources
+    cli.print_text(push(sources, parsed.target, parsed.licence, parsed.private))
+
+
+def best_adapters(folders: Sequence[Path]) -> list[Path]:
+    """Return the adapter file of the run that validation chooses for each language, as `pecl report` does.
+
+    Raise DataError without a complete training, for a damaged result, or if runs of a language were not measured alike.
+    """
+    trained = [one for one in collect(folders) if one.kind == "train" and one.status == "complete"]
+    by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)
+    if not by_language:
+        raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")
+    for language, own in by_language.items():
+        if len({group_of(candidate.chosen_run) for candidate in own}) > 1:
+            raise DataError(
+                f"--best: runs of {language} were validated on different captions or towers, so none is the best: name "
+                "its adapter file"
+            )
+    best = [max(own, key=lambda candidate: candidate.validation) for own in by_language.values()]
+    return [candidate.chosen_run.adapter_path for candidate in best]
+
+
+@_action(
+    "pecl adapters pull name/pecl-mini-cs adapters",
+    cli.path("source", "hub id, id@revision, or folder", "SOURCE"),
+    cli.path("target", "new folder", "TARGET"),
+    cli.config_flags(only=_TOWER_FLAGS),
+)
+def _pull(parsed: argparse.Namespace) -> None:
+    """Fetch published adapters into a new folder.
+
+    The commit that was fetched is recorded, and the adapters must belong to the text tower. SOURCE is a hub id,
+    id@revision, or a folder that push wrote. If its first part is an existing folder, it is a path.
+    """
+    paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
+    cli.print_text("\n".join(map(str, paths)))
+
+
+def load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:
+    """Return the text tower that the flags `_TOWER_FLAGS` name."""
+    config = cli.config_of(parsed, _TOWER_FLAGS)
+    return load_towers(config.profile, config.text_model, device=config.device).text

@@ -1,0 +1,57 @@
+"""`pecl index`: create or update the index of a folder of photographs."""
+
+import argparse
+from dataclasses import asdict, fields
+
+from pecl.apps.search.build import IndexReport, build_index
+from pecl.apps.search.options import IndexOptions
+from pecl.commands import options as cli
+from pecl.errors import one_line
+
+_SHOWN = 10  # unreadable files that are named
+
+
+@cli.command(
+    "pecl index ~/Pictures",
+    cli.path("folder", "folder of photographs, with all its subfolders", "FOLDER"),
+    cli.path("--out", "folder of the index (default: one in your data folder)", "INDEX"),
+    cli.argument("--profile", "pair of towers, such as mini (default) or paper"),
+    cli.choice("--thumbnails", "keep thumbnails in the index"),
+    cli.argument("--engine", "vector backend: exact (default) or qdrant"),
+    cli.argument("--url", "address of the Qdrant server, with --engine qdrant"),
+    cli.argument(
+        "--languages",
+        "languages of your queries, such as cs,de (default: those of your system, and English)",
+        type=lambda codes: codes.split(","),
+        metavar="CODES",
+    ),
+    cli.choice("--words", "read names of files and folders, captions, keywords, people and days (default: yes)"),
+    cli.switch("--rebuild", "rebuild from scratch"),
+    cli.argument("--device", "torch device, such as cuda (default: cpu)", default="cpu"),
+    cli.THREADS,
+    cli.JSON,
+)
+def run(parsed: argparse.Namespace) -> None:
+    """Create or update the index of a folder of photographs, for `pecl search`.
+
+    Embed the photographs of a folder and its subfolders. The next call embeds only new and changed photographs, and
+    removes deleted ones from the index. After an interruption the same command resumes.
+    """
+    options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
+    with cli.threads_of(parsed):
+        report = build_index(parsed.folder, parsed.out, options)
+    cli.print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
+
+
+def _described(report: IndexReport) -> list[str]:
+    moved = f"{report.moved} moved, " * bool(report.moved)
+    counts = f"{report.new} new, {report.changed} changed, {moved}{report.removed} removed"
+    lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
+    lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
+    if report.broken:
+        lines.append(f"{report.broken} have metadata that cannot be read, whose words are not searched")
+    if report.unreadable:
+        lines.append(f"{len(report.unreadable)} cannot be read:")
+        lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:_SHOWN]]
+        lines += ["  ... (all of them: --json)"] * (len(report.unreadable) > _SHOWN)
+    return lines

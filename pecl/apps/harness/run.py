@@ -1,0 +1,88 @@
+"""Measure configs with another package's evaluation and with our own: same towers, adapters, captions and images."""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+
+from pecl.adapters.bank import AdapterBank
+from pecl.config import ExperimentConfig
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError, install, not_none, unknown
+from pecl.experiment.prepared import Prepared, prepare_evaluation
+from pecl.experiment.run import evaluate, towers_of, with_adapter
+from pecl.retrieval.measures import RECALL_AT
+
+Recalls = dict[str, dict[int, float]]  # direction -> k -> recall@k in [0, 1]
+
+
+def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dict[str, object]]:
+    """Evaluate configs with a harness and with pecl, and return a row per language and direction.
+
+    A row has `recall@k` in [0, 1] of both, such as `mteb recall@1`; the harness's only for k up to the gallery's size.
+
+    Raises:
+        ConfigError: no such harness, its package is not installed, or a config's gallery is not images, or embedded
+            by another program.
+        PeclError: as `evaluate`.
+    """
+    if harness not in HARNESSES:
+        raise ConfigError(unknown("harness", harness, HARNESSES))
+    package, measure = HARNESSES[harness]
+    if find_spec(package) is None:
+        raise ConfigError(f"harness {harness} is not installed: {install('harness')} (mteb needs Python >= 3.11)")
+    for config in configs:
+        if config.gallery != "images":
+            raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
+        if config.image_embeddings is not None:
+            raise ConfigError(f"--harness {harness}: expected no --embeddings with it: {harness} embeds images itself")
+    rows = []
+    for config in configs:
+        result = evaluate(config)
+        towers = towers_of(config)
+        prepared = prepare_evaluation(config, towers)
+        text = with_adapter(config)[1].bank(towers.text, prepared.test_language)
+        for direction, found in measure(prepared, towers, text).items():
+            row: dict[str, object] = {"language": config.language, "direction": direction}
+            row |= {f"{harness} recall@{k}": recall for k, recall in found.items()}
+            rows.append(row | {f"pecl recall@{k}": result.recall(k=k, direction=direction) for k in RECALL_AT})
+    return rows
+
+
+def _with_mteb(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
+    import mteb
+
+    from pecl.apps.harness.mteb_model import PeclEncoder
+    from pecl.apps.harness.mteb_tasks import MTEB_CATEGORIES, Pairs, retrieval_task
+
+    model = PeclEncoder(prepared.config.profile, towers=towers, text=text)
+    shown = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
+    pairs = {prepared.test_language: Pairs(prepared.texts("test"), shown, prepared.places("test"))}
+    found: Recalls = {}
+    for direction in MTEB_CATEGORIES:
+        task = retrieval_task(prepared.data.dataset, direction, pairs)
+        (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
+        (scores,) = result.scores["test"]
+        found[direction] = {k: scores[f"hit_rate_at_{k}"] for k in RECALL_AT}
+    return found
+
+
+def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
+    from pecl.apps.harness.clip_benchmark import clip_model, measure
+
+    model, tokenizer = clip_model(text, towers.image, prepared.test_language)
+    images = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
+    captions: list[list[str]] = [[] for _ in range(len(images))]  # of each image
+    for caption, place in zip(prepared.texts("test"), prepared.places("test"), strict=True):
+        captions[place].append(caption)
+    flat = measure(model, tokenizer, images, captions)
+    names = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}
+    return {
+        direction: {k: flat[f"{name}_recall@{k}"] for k in RECALL_AT if f"{name}_recall@{k}" in flat}
+        for direction, name in names.items()
+    }
+
+
+# name -> required module, and measuring function
+HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, AdapterBank], Recalls]]] = {
+    "mteb": ("mteb", _with_mteb),
+    "clip-benchmark": ("clip_benchmark", _with_clip_benchmark),
+}

@@ -1,0 +1,284 @@
+"""Create and update the index of a folder of photographs: `build_index`.
+
+Only files with a new size or time are hashed, and only files with new content are embedded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pecl.apps.search.catalogue import (
+    FILE,
+    THUMBNAIL,
+    Catalogue,
+    Entry,
+    Head,
+    Unreadable,
+    connected,
+    index_folder,
+    read_catalogue,
+    write_entry,
+    write_head,
+    writing,
+)
+from pecl.apps.search.embed import describe_needs, embed, fingerprints
+from pecl.apps.search.metadata import Described, describe
+from pecl.apps.search.options import BUSY, IndexOptions, check_same, new_head
+from pecl.apps.search.qdrant import Points, point_of
+from pecl.apps.search.words import drop_words, with_words, write_words
+from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
+from pecl.files import LOCK, check_writable, locked
+from pecl.files.images import ImageFiles, small_jpeg
+from pecl.files.progress import Bar
+from pecl.retrieval.hubs import find_references
+
+if TYPE_CHECKING:
+    from pecl.encoders.image import ImageEncoder
+
+logger = logging.getLogger(__name__)
+
+_DROP_THUMBNAILS = "DELETE FROM thumbnails WHERE ? OR fingerprint NOT IN (SELECT fingerprint FROM photographs)"
+_WITHOUT_THUMBNAIL = """SELECT fingerprint, min(name) FROM photographs
+    WHERE fingerprint NOT IN (SELECT fingerprint FROM thumbnails) GROUP BY fingerprint"""
+_TOGETHER = 64  # thumbnails per transaction
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """The outcome of `build_index`: counts of photographs, and the unreadable files."""
+
+    folder: Path  # of the index
+    photographs: int
+    new: int
+    changed: int
+    moved: int  # under another name than before
+    removed: int  # gone from the folder, or no longer readable
+    unreadable: dict[str, str]  # reason by path, relative to the folder of photographs
+    again: str = ""  # why unchanged photographs were embedded again; empty otherwise
+    broken: int = 0  # photographs with unreadable metadata; the words of their path are still searched
+
+
+def build_index(folder: str | Path, out: str | Path | None = None, options: IndexOptions | None = None) -> IndexReport:
+    """Create the index of the photographs in `folder`, or update it, and return what has changed.
+
+    Args:
+        folder: folder of the photographs, searched at any depth.
+        out: folder of the index; by default a separate one in the user's data folder, see `index_folder`.
+        options: options of the index.
+
+    Raises:
+        DataError: there is no photograph, or none can be read, or the index is damaged.
+        ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may change it.
+        OutputError: the index cannot be written.
+        BusyError: another process is updating it.
+
+    Example:
+        >>> pecl.build_index("photographs", options=pecl.IndexOptions(thumbnails=True)).photographs
+        243
+    """
+    options = options or IndexOptions()
+    if out == "":
+        raise ConfigError(f"out: {EMPTY_PATH}")
+    options.check()
+    found = find_photographs(folder)
+    place = Path(out) if out is not None else index_folder(found.root)
+    if not found.photographs:
+        reason = next(iter(found.unreadable.values()), "")
+        listed = f" ({len(found.unreadable)} could not be read: {reason})" if reason else ""
+        wanted = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError(f"{folder}: there are no photographs in it{listed}: {wanted}")
+    check_same(place, found.root, options)  # before anything is written
+    try:
+        check_writable(place)
+    except OutputError as error:
+        raise OutputError(f"{error}; --out names another folder for the index") from error
+    try:
+        with locked(place / LOCK, BUSY.format(place)):
+            try:
+                before = read_catalogue(place) if (place / FILE).exists() else None
+            except DataError:
+                if not options.rebuild:
+                    raise
+                before = None
+            head = new_head(found.root, before.head if before else None, options)
+            return _Renewal(found, place, before, head, options).run()
+    finally:
+        with contextlib.suppress(OSError):
+            place.rmdir()  # removes only an empty folder, into which nothing was written
+
+
+class _Renewal:
+    """One update. `before` is the existing index; of it, `rebuild` uses only the Qdrant collection, to delete it."""
+
+    def __init__(
+        self, found: PhotographFolder, place: Path, before: Catalogue | None, head: Head, options: IndexOptions
+    ) -> None:
+        self.found, self.place, self.head, self.options = found, place, head, options
+        self.unused = before.head if before and options.rebuild and before.head.url else None
+        self.before = None if options.rebuild else before
+        self.points = Points(head.url, head.collection) if head.url else None
+        self.again = ""
+        entries = self.before.entries if self.before else []
+        self.old = {entry.name: entry for entry in entries}
+        self.old_failed = self.before.unreadable if self.before else {}
+        self.embeddings: dict[str, np.ndarray] = {}  # (D,) each, by fingerprint
+        if self.before:
+            matrix = not_none(self.before.matrix, "matrix")
+            self.embeddings = dict(zip((entry.fingerprint for entry in entries), matrix, strict=True))
+
+    def run(self) -> IndexReport:
+        """Write what has changed."""
+        known, suspects, failed = self._sort()
+        hashed, refused = fingerprints(self.found.root, suspects)
+        failed |= refused
+        entries = {**known, **{entry.name: entry for entry in hashed}}
+        if missing := [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]:
+            logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
+            tower = self._tower()
+            if self.before and self.head.towers != self.before.head.towers:
+                self.again = "the image tower has changed since the index was made"
+                self.embeddings, missing = {}, list(entries.values())
+            fresh, refused = embed(tower, self.found.root, missing)
+            self.embeddings |= fresh
+            failed |= refused
+        kept = [entries[name] for name in sorted(entries) if name not in failed]
+        if not kept:
+            first = next(iter(failed.values()))
+            raise DataError(f"{self.found.root}: none of {len(failed)} photographs can be read ({first.reason})")
+        embedded = {entry.name for entry in missing}
+        changed = [entry for entry in kept if entry.name not in known or entry.name in embedded]
+        described = self._described(kept, {entry.name for entry in changed})
+        self._write(kept, changed, failed, described)
+        if self.head.thumbnails:
+            _add_thumbnails(self.place, self.found.root)
+        return self._report(kept, embedded, failed, sum(one.is_broken for one in described.values()))
+
+    def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
+        if not self.head.words:
+            return {}
+        known = set[str]() if self.before is None else with_words(self.place)
+        names = [entry.name for entry in entries if entry.name in changed or entry.name not in known]
+        bar = Bar(names, desc="words", unit="image", leave=False, disable=not names)
+        return {name: describe(self.found.root, name) for name in bar}
+
+    def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
+        known: dict[str, Entry] = {}
+        suspects: list[Photograph] = []
+        failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.found.unreadable.items()}
+        tries_again = self.before is not None and self.before.head.decoders != self.head.decoders
+        for photograph in self.found.photographs:
+            name = photograph.name
+            entry, unreadable = self.old.get(name), self.old_failed.get(name)
+            if entry is not None and entry.stamp == photograph.stamp:
+                known[name] = entry
+            elif unreadable is not None and unreadable.stamp == photograph.stamp and not tries_again:
+                failed[name] = unreadable
+            else:
+                suspects.append(photograph)
+        return known, suspects, failed
+
+    def _tower(self) -> ImageEncoder:
+        """Load the image tower, and the text tower only if the image tower changed; record both in the head."""
+        from pecl.encoders.towers import load_image_encoder, load_text_encoder
+
+        tower = load_image_encoder(self.head.profile, device=self.options.device)
+        image = {"name": tower.name, "fingerprint": tower.fingerprint}
+        if self.head.towers.get("image") != image:
+            text = load_text_encoder(self.head.profile, device=self.options.device)
+            towers = {"image": image, "text": {"name": text.name, "fingerprint": text.fingerprint}}
+            self.head = replace(self.head, towers=towers, width=tower.embedding_dim)
+        return tower
+
+    def _report(
+        self, entries: list[Entry], embedded: set[str], failed: dict[str, Unreadable], broken: int
+    ) -> IndexReport:
+        """Count the changes; content that left one name and appeared under another was moved."""
+        new = {entry.name: entry.fingerprint for entry in entries}
+        gone = Counter(entry.fingerprint for name, entry in self.old.items() if name not in new)
+        come = Counter(fingerprint for name, fingerprint in new.items() if name not in self.old)
+        moved = (gone & come).total()
+        stayed = new.keys() & self.old.keys()
+        changed = sum(name in embedded or new[name] != self.old[name].fingerprint for name in stayed)
+        reasons = {name: failed[name].reason for name in sorted(failed)}
+        counts = (come.total() - moved, changed, moved, gone.total() - moved)
+        return IndexReport(self.place, len(entries), *counts, reasons, self.again, broken)
+
+    def _write(
+        self,
+        entries: list[Entry],
+        changed: Sequence[Entry],
+        failed: dict[str, Unreadable],
+        described: dict[str, Described],
+    ) -> None:
+        """Write the changes in one transaction, unless there are none."""
+        references = None if self.points else find_references(self.head.profile, self.head.fingerprints)
+        self.head = replace(self.head, references="" if references is None else references.fingerprint)
+        before = self.before
+        gone = self.old.keys() - {entry.name for entry in entries}
+        is_new = before is None or self.head != before.head
+        if self.points:
+            lost = [entry for entry in entries if point_of(entry.name) not in self.points.there]
+            self.points.send({one.name: self.embeddings[one.fingerprint] for one in (*changed, *lost)})
+        if not (is_new or changed or gone or described) and failed == self.old_failed:
+            return
+        corrects_all = before is None or before.head.references != self.head.references
+        rewritten = entries if corrects_all else changed
+        embeddings = [self.embeddings[entry.fingerprint] for entry in rewritten]
+        corrections: Sequence[float | None] = [None] * len(rewritten)
+        if references is not None and rewritten:
+            corrections = references.corrections(np.stack(embeddings)).tolist()
+        self.head = replace(self.head, generation=secrets.token_hex(8))
+        with writing(self.place, new=before is None) as database:
+            database.executemany("DELETE FROM photographs WHERE name = ?", [(os.fsencode(name),) for name in gone])
+            for row in zip(rewritten, embeddings, corrections, strict=True):
+                write_entry(database, *row)
+            if self.head.words:
+                write_words(database, described)
+            else:
+                drop_words(database)
+            database.execute(_DROP_THUMBNAILS, [not self.head.thumbnails])
+            write_head(database, self.head, failed.values())
+        self._tidy_server(entries)
+
+    def _tidy_server(self, entries: list[Entry]) -> None:
+        """Remove points and a collection that are no longer used."""
+        if self.points:
+            self.points.keep(entries)
+        if self.unused:
+            try:
+                Points(self.unused.url, self.unused.collection).drop()
+            except DataError as error:
+                logger.warning("%s is no longer used, and cannot be deleted: %s", self.unused.collection, error)
+
+
+def _add_thumbnails(folder: Path, root: Path) -> None:
+    """Make the missing thumbnails.
+
+    A photograph below `root` that can no longer be read is skipped with a warning; the next update lists it.
+    """
+    with connected(folder) as database:
+        missing = database.execute(_WITHOUT_THUMBNAIL).fetchall()
+    with Bar(total=len(missing), desc="thumbnails", unit="image", leave=False, disable=not missing) as bar:
+        for start in range(0, len(missing), _TOGETHER):
+            block, made = missing[start : start + _TOGETHER], []
+            for fingerprint, name in block:
+                try:
+                    picture = ImageFiles((root / os.fsdecode(name),)).load(0, fingerprint)
+                except DataError as error:
+                    logger.warning("no thumbnail: %s", error)
+                    continue
+                made.append((fingerprint, small_jpeg(picture, THUMBNAIL)))
+            with writing(folder, new=False) as database:
+                database.executemany("INSERT INTO thumbnails VALUES (?, ?)", made)
+            bar.update(len(block))

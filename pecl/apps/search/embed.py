@@ -1,0 +1,118 @@
+"""Embeddings of photographs, an estimate of their cost, and the reason for each unreadable file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pecl.apps.search.catalogue import Entry, Unreadable
+from pecl.data.custom.photographs import Photograph
+from pecl.encoders.pairs import MINI, PAIRS, RECOMMENDED, is_cached
+from pecl.errors import DataError
+from pecl.files.images import ImageFiles
+from pecl.files.progress import Bar
+from pecl.machine import CORES_SPEED, FP32
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from pecl.encoders.image import ImageEncoder
+
+logger = logging.getLogger(__name__)
+
+_SECONDS = 0.15  # per photograph of twelve megapixels, for one core to open and shrink it
+_PROGRAM = 0.9e9  # bytes of memory besides the towers: Python, torch, and a batch of photographs
+
+
+def describe_needs(profile: str, photographs: int, device: str) -> str:
+    """Return a line with download, memory and, on a CPU, time for embedding so many photographs with a profile."""
+    import torch  # takes seconds
+
+    pair = PAIRS[profile]
+    weights = 4 * (pair.parameters + pair.image_parameters)  # bytes in fp32, in which they are published
+    is_here = profile == MINI or is_cached(pair)
+    parts = ["nothing to download" if is_here else f"about {weights / 1e9:.1f} GB to download"]
+    parts.append(f"about {(weights + _PROGRAM) / 1e9:.1f} GB of memory")
+    if device == "cpu":
+        each = _SECONDS + pair.image_gflops * 1e9 / (CORES_SPEED[FP32] / 2 * torch.get_num_threads())
+        minutes = max(1, round(photographs * each / 60))
+        parts.append(f"{1 / each:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
+    line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
+    if profile == MINI:
+        line += f"; mini is a demonstration: with access to a model hub, --profile {RECOMMENDED} finds more"
+    return line
+
+
+def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry], dict[str, Unreadable]]:
+    """Return an entry per readable file, and the unreadable files by name."""
+    images = ImageFiles(tuple(root / photograph.name for photograph in photographs))
+    entries: list[Entry] = []
+    failed: dict[str, Unreadable] = {}
+    bar = Bar(photographs, desc="checking photographs", unit="image", leave=False, disable=not photographs)
+    for index, photograph in enumerate(bar):
+        try:
+            entries.append(Entry(photograph.name, photograph.stamp, images.fingerprint(index)))
+        except DataError as error:
+            failed[photograph.name] = _unreadable(photograph, error)
+    return entries, failed
+
+
+def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[str, np.ndarray], dict[str, Unreadable]]:
+    """Return embeddings (D,) float32 of length 1 by fingerprint of the content, and the unreadable files by name.
+
+    Each batch is cached as it is computed (`encoders/store`), so a killed process resumes there.
+    """
+    from pecl.encoders.store import IMAGE_BATCH, store_of
+
+    images = ImageFiles(tuple(root / entry.name for entry in entries))
+    failed: dict[str, Unreadable] = {}  # by fingerprint
+
+    def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
+        logger.debug("embedding %d photographs with %s", len(places), tower.name)
+        with Bar(total=len(places), desc="photographs", unit="image", leave=False) as progress:
+            for start in range(0, len(places), IMAGE_BATCH):
+                batch = places[start : start + IMAGE_BATCH]
+                read: list[int] = []
+                embeddings = tower.encode_image(_readable(images, entries, batch, read, failed), normalize=False)
+                if read:
+                    yield read, embeddings
+                progress.update(len(batch))
+
+    rows = store_of(tower).get([entry.fingerprint for entry in entries], compute, gaps=True).numpy()  # (N, D)
+    found = {
+        entry.fingerprint: row / max(float(np.linalg.norm(row)), 1e-12)
+        for entry, row in zip(entries, rows, strict=True)
+        if entry.fingerprint not in failed
+    }
+    refused = {
+        entry.name: Unreadable(entry.name, entry.stamp, failed[entry.fingerprint].reason)
+        for entry in entries
+        if entry.fingerprint in failed
+    }
+    return found, refused
+
+
+def _readable(
+    images: ImageFiles, entries: list[Entry], batch: list[int], read: list[int], failed: dict[str, Unreadable]
+) -> Iterator[Image]:
+    """Yield the readable images of a batch; append their positions to `read`, and add the others to `failed`."""
+    for place in batch:
+        try:
+            picture = images.load(place, entries[place].fingerprint)
+        except DataError as error:
+            failed[entries[place].fingerprint] = _unreadable(entries[place], error)
+        else:
+            read.append(place)
+            yield picture
+
+
+def _unreadable(photograph: Photograph | Entry, error: object) -> Unreadable:
+    reason = str(error).partition("; replace the file")[0]
+    if reason.startswith("cannot read image "):  # the name is shown next to it
+        reason = reason.partition(f"{Path(photograph.name).name}: ")[2] or reason
+    return Unreadable(photograph.name, photograph.stamp, reason)

@@ -1,0 +1,121 @@
+"""Options of an index, and the head for an update of it."""
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pecl.apps.search.catalogue import FILE, Head, read_head, write_head, writing
+from pecl.data.language_guess import named_languages
+from pecl.errors import ConfigError, unknown
+from pecl.files import LOCK, locked
+
+ENGINES = ("exact", "qdrant")
+BUSY = "the index {} is being updated by another process"
+_URL = "--url: expected it only with --engine qdrant; --out names the index's folder"
+_DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """Options of an index; None keeps the existing index's value.
+
+    Attributes:
+        profile: name of the pair of towers, by default mini.
+        thumbnails: whether the index holds thumbnails, by default not.
+        engine: vector backend, `exact` (by default) or `qdrant`.
+        url: address of the Qdrant server.
+        rebuild: embed all photographs again, and use nothing of the existing index.
+        device: device of the image tower.
+        languages: names or codes of the languages that the person speaks, among which language detection chooses;
+            by default those of the system, and English.
+        words: whether the index holds names, captions, keywords, people and days of photographs, by default yes.
+    """
+
+    profile: str | None = None
+    thumbnails: bool | None = None
+    engine: str | None = None
+    url: str | None = None
+    rebuild: bool = False
+    device: str = "cpu"
+    languages: Sequence[str] | None = None
+    words: bool | None = None
+
+    def check(self) -> None:
+        """Raise ConfigError if an option is wrong for any index."""
+        if self.engine is not None and self.engine not in ENGINES:
+            raise ConfigError(unknown("engine", self.engine, ENGINES))
+        if self.url is not None and self.engine == "exact":
+            raise ConfigError(_URL)
+        if self.languages is not None:
+            named_languages(self.languages)
+        if self.profile is None and self.device == "cpu":
+            return  # nothing to look up, so nothing heavy to import
+        from pecl.encoders.towers import PAIRS, check_device
+
+        if self.profile is not None and self.profile not in PAIRS:
+            raise ConfigError(unknown("profile", self.profile, PAIRS))
+        check_device(self.device)
+
+
+def check_same(place: Path, root: Path, options: IndexOptions) -> None:
+    """Check that the index in `place`, if there is one, may be updated with `options`; a rebuild replaces any index.
+
+    Raises:
+        DataError: it is damaged.
+        ConfigError: it belongs to another folder than `root`, or an option differs that only a rebuild may change.
+    """
+    if options.rebuild or not (place / FILE).exists():
+        return
+    head, way_on = read_head(place), "leave it out, or pass --rebuild to make the index again"
+    if Path(head.root) != root.resolve():
+        raise ConfigError(f"{place} is the index of {head.root}, got {root.resolve()}: name another --out")
+    for name, value in {"profile": options.profile, "engine": options.engine, "url": options.url}.items():
+        if value not in (None, getattr(head, name)):
+            raise ConfigError(f"--{name}: {place} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
+
+
+def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
+    """Return the head for an update; towers, references and generation are still those of `earlier`."""
+    url = options.url or (earlier.url if earlier and options.engine in (None, earlier.engine) else "")
+    if options.engine == "qdrant" and not url:
+        raise ConfigError("--engine qdrant: expected the address of a server with --url")
+    if options.engine is None and options.url and not (earlier and earlier.url):
+        raise ConfigError(_URL)
+    head = Head(str(root.resolve()), "mini") if earlier is None else replace(earlier, root=str(root.resolve()))
+    if options.rebuild or earlier is None:
+        collection = f"pecl-{secrets.token_hex(8)}" if url else ""
+        head = replace(head, towers={}, width=0, references="", url=url, collection=collection)
+    return replace(
+        head,
+        profile=options.profile or head.profile,
+        thumbnails=head.thumbnails if options.thumbnails is None else options.thumbnails,
+        languages=head.languages if options.languages is None else named_languages(options.languages),
+        words=head.words if options.words is None else options.words,
+        decoders=_decoders(),
+    )
+
+
+def keep_languages(place: Path, names: Sequence[str]) -> None:
+    """Set the languages of the index in `place`, given as names or codes.
+
+    Raises:
+        ConfigError: a language is unknown.
+        OutputError: the index cannot be written.
+        BusyError: another process is updating it.
+    """
+    codes = named_languages(names)
+    with locked(place / LOCK, BUSY.format(place)):
+        head = replace(read_head(place), languages=codes, generation=secrets.token_hex(8))
+        with writing(place, new=False) as database:
+            write_head(database, head)
+
+
+def _decoders() -> str:
+    found = []
+    for name in _DECODERS:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)

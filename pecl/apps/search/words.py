@@ -1,0 +1,212 @@
+"""Searches by words and days: the names that people gave their photographs, in SQLite's full-text index.
+
+A word of a query is a name if at least one and at most a quarter of the photographs have it, and if it is a stop word
+of no language that the person speaks. Photographs with names of the query come first, the rarest names before others;
+the embedding orders equals and the remaining photographs. Case and accents are ignored. A year in a query, such as
+2019, restricts it to photographs of that year, and two years restrict it to the years from one to the other.
+"""
+
+import datetime
+import math
+import os
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pecl.apps.search.catalogue import connected
+from pecl.apps.search.metadata import Described
+from pecl.data.language_guess import stop_words
+from pecl.data.languages import ENGLISH
+from pecl.errors import ConfigError
+
+# Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a part of other names.
+_TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text,
+    tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'")"""
+_TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
+_OF_YEARS = """SELECT name FROM photographs WHERE substr(taken, 1, 4) BETWEEN ? AND ?
+    OR taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
+_WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?"
+_RARE = 4  # a word is no name if more than a quarter of the photographs have it
+_HAN, _KATAKANA, _HIRAGANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]", r"[\u3041-\u3096]"
+_UNSPACED = re.compile(rf"{_HAN}|{_KATAKANA}|{_HIRAGANA}")
+# Hiragana next to other characters are particles and endings.
+_WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|(?<!\S){_HIRAGANA}+(?!\S)|(?:(?!{_UNSPACED.pattern})\S)+")
+_YEAR = re.compile(r"(?<!\w)(1[89]\d\d|20\d\d)(?!\w)[年년]?", re.ASCII)
+_STROKES = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe"})  # that are no marks in Unicode
+_DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
+
+
+class Selection(NamedTuple):
+    """Photographs that words and days select for a query."""
+
+    text: str  # the query to embed, without its year
+    rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
+    groups: tuple[np.ndarray, ...] = ()  # rows of photographs with names of the query, the rarest first
+    words: tuple[str, ...] = ()  # the names that were found
+    year: str = ""  # in the query, such as 2019 or 2018-2020
+
+    def within(self, rows: np.ndarray) -> "Selection":
+        """Restrict the selection to `rows`, (M,) ascending."""
+        groups = tuple(own for group in self.groups if len(own := np.intersect1d(group, rows)))
+        own = rows if self.rows is None else np.intersect1d(self.rows, rows)
+        return self._replace(rows=own, groups=groups)
+
+    def without_names(self) -> "Selection":
+        """Return the selection by days and folder alone."""
+        return self._replace(groups=(), words=())
+
+    @property
+    def sentence(self) -> str:
+        """Clause for the output; empty if neither names nor days selected anything."""
+        found = sum(map(len, self.groups))
+        names = f"photographs with {', '.join(self.words)}: {found}" if self.words else ""
+        none = "no photograph is of these days" if self.rows is not None and not len(self.rows) else ""
+        return "; ".join(filter(None, (names, f"taken in {self.year}" if self.year else "", none)))
+
+
+def with_words(folder: Path) -> set[str]:
+    """Return the names of the photographs whose words the index holds as this version of pecl writes them."""
+    with connected(folder) as database:
+        if _words_table(database) != _TABLE:
+            return set()
+        found = database.execute("SELECT name FROM photographs WHERE id IN (SELECT rowid FROM words)")
+        return {os.fsdecode(name) for (name,) in found}
+
+
+def _words_table(database: sqlite3.Connection) -> str:
+    """Return the statement that made the table of words; empty if there is none."""
+    return database.execute("SELECT coalesce(max(sql), '') FROM sqlite_master WHERE name = 'words'").fetchone()[0]
+
+
+def drop_words(database: sqlite3.Connection) -> None:
+    """Remove words and days of all photographs."""
+    database.execute("DROP TABLE IF EXISTS words")
+    database.execute("UPDATE photographs SET taken = NULL WHERE taken IS NOT NULL")
+
+
+def write_words(database: sqlite3.Connection, described: Mapping[str, Described]) -> None:
+    """Replace words and days of photographs, given by name, and remove the words of deleted photographs."""
+    try:
+        if _words_table(database) != _TABLE:
+            database.execute("DROP TABLE IF EXISTS words")
+            database.execute(_TABLE)
+    except sqlite3.OperationalError as error:
+        raise ConfigError("words: this Python's SQLite has no full-text search (FTS5): pass --no-words") from error
+    for name, own in described.items():
+        (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
+        database.execute("DELETE FROM words WHERE rowid = ?", [number])
+        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", [number, _spaced(own.words)])
+        database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [own.taken, number])
+    database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
+
+
+def select(
+    folder: Path,
+    rows: Mapping[str, int],
+    text: str,
+    *,
+    languages: Iterable[str] = (),
+    after: str | None = None,
+    before: str | None = None,
+) -> Selection:
+    """Select photographs for a query by words and days of the index in `folder`.
+
+    Args:
+        folder: folder of an index with words.
+        rows: row of each photograph by name.
+        text: the query.
+        languages: codes of the languages that the person speaks.
+        after: first day, such as 2019-07-14, 2019-07 or 2019.
+        before: day after the last one.
+
+    Raises:
+        ConfigError: `after` or `before` is not a day, or the index holds no days.
+    """
+    first, last = _day(after, "after"), _day(before, "before")
+    with connected(folder) as database:
+        if not _words_table(database):
+            if first or last:
+                raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
+            return Selection(text)
+        chosen = _rows(database, rows, _TAKEN, first, last or "9999") if first or last else None
+        years = sorted(_YEAR.findall(text))
+        of_year = _of_years(database, rows, years[0], years[-1]) if years else np.empty(0, np.int64)
+        if len(of_year):
+            chosen = of_year if chosen is None else np.intersect1d(chosen, of_year)
+            text = _YEAR.sub(" ", text).strip() or text
+        found = _names(database, rows, text, languages)
+    if chosen is not None:
+        left = {word: np.intersect1d(own, chosen) for word, own in found.items()}
+        found = {word: own for word, own in left.items() if len(own)}
+    weights = np.zeros(len(rows))  # (N,)
+    for own in found.values():
+        weights[own] += 1 + math.log(len(rows) / len(own))
+    groups = tuple(np.flatnonzero(weights == level) for level in np.unique(weights[weights > 0])[::-1])
+    year = "-".join(sorted({years[0], years[-1]})) if len(of_year) else ""
+    return Selection(text, chosen, groups, tuple(found), year)
+
+
+def _of_years(database: sqlite3.Connection, rows: Mapping[str, int], first: str, last: str) -> np.ndarray:
+    written = " OR ".join(f'"{year}" OR "{year}년"' for year in range(int(first), int(last) + 1))
+    return _rows(database, rows, _OF_YEARS, first, last, written)
+
+
+def _names(
+    database: sqlite3.Connection, rows: Mapping[str, int], text: str, languages: Iterable[str]
+) -> dict[str, np.ndarray]:
+    stop = stop_words([*languages, ENGLISH])
+    most, found = max(len(rows) // _RARE, 1), {}
+    for spaced, word in {_spaced(word): word for word in _words(text)}.items():  # shown as it is spelled in the query
+        if word.lower() not in stop:
+            own = _rows(database, rows, _WITH_WORD, f'"{spaced}"', most + 1)
+            if 0 < len(own) <= most:
+                found[word] = own
+    return found
+
+
+def _words(text: str) -> list[str]:
+    """Split a query into words; three or more Chinese characters in a row give each pair of neighbours."""
+    found = []
+    text = unicodedata.normalize("NFC", text)
+    for word in _WORD.findall("".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in text)):
+        if re.match(_HAN, word) and len(word) > 2:
+            found += [word[i : i + 2] for i in range(len(word) - 1)]
+        elif len(word) > 1 or re.match(_HAN, word):
+            found.append(word)
+    return found
+
+
+def _rows(database: sqlite3.Connection, rows: Mapping[str, int], statement: str, *values: object) -> np.ndarray:
+    """Return the rows, ascending, of the photographs whose names a statement selects."""
+    found = (os.fsdecode(raw) for (raw,) in database.execute(statement, values))
+    return np.array(sorted(rows[name] for name in found if name in rows), np.int64)
+
+
+def _day(text: str | None, name: str) -> str:
+    """Return the first day that a text names, such as 2019-07-01 for 2019-07; empty without a text."""
+    if text is None:
+        return ""
+    found = _DAY.fullmatch(text.strip())
+    try:
+        year, month, day = (int(part or 1) for part in found.groups()) if found else (0, 0, 0)
+        return datetime.date(year, month, day).isoformat()
+    except ValueError:
+        expected = "a day, a month or a year, such as 2019-07-14, 2019-07 or 2019"
+        raise ConfigError(f"--{name}: expected {expected}, got {text!r}") from None
+
+
+def _spaced(text: str) -> str:
+    """Fold case and accents, and put spaces around characters of scripts without them, since SQLite splits words there.
+
+    Accents are the marks above and below letters (combining classes from 200), and the points of Hebrew, Arabic and
+    Syriac (10 to 36).
+    """
+    letters = ((one, unicodedata.combining(one)) for one in unicodedata.normalize("NFKD", text))
+    bare = "".join(one for one, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
+    folded = unicodedata.normalize("NFC", bare.translate(_STROKES))
+    return _UNSPACED.sub(r" \g<0> ", folded.replace('"', " "))

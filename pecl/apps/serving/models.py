@@ -1,0 +1,127 @@
+"""`Models`: the bank of a server, with the model names of the plain tower and its adapters in requests.
+
+Texts of all waiting requests are embedded together, in one pass per adapter spec.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from pecl.adapters.bank import AdapterBank
+from pecl.apps.serving.refusals import Refusal, bad
+from pecl.data.languages import ENGLISH
+from pecl.encoders.batches import TokenIds
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
+from pecl.options import quoted
+
+_BATCH = 64  # texts that the tower takes at a time
+
+
+@dataclass(frozen=True)
+class TextJob:
+    """Texts of one request."""
+
+    texts: list[str]
+    adapters: list[str | None]  # adapter of each text; None for the plain tower
+    param: str = "input"  # field of the request that holds the texts
+    truncate: bool = False  # whether texts that are too long for the tower are cut, instead of refused
+    first: int = 0  # number of the first text within the request
+    language: str | None = None  # for towers that need it; by default that of each adapter, or English
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def parts(self, size: int) -> "list[TextJob]":
+        """Split the job into jobs of at most `size` texts."""
+        return [
+            replace(self, texts=self.texts[i : i + size], adapters=self.adapters[i : i + size], first=self.first + i)
+            for i in range(0, len(self), size)
+        ]
+
+
+class Embedded(NamedTuple):
+    """Embeddings of a job."""
+
+    embeddings: torch.Tensor  # (N, D) float32 on the CPU, each of length 1
+    tokens: int = 0  # number of tokens that the tower read
+
+
+class Models(AdapterBank):
+    """A bank whose plain tower is called `name` in requests, and each adapter `<name>:<adapter>`.
+
+    Not thread-safe: call methods that change or compute from one thread only.
+    """
+
+    def __init__(self, name: str, tower: MultilingualTextEncoder) -> None:
+        super().__init__(tower, plain=[ENGLISH])
+        self.name = name
+        self._since = int(time.time())
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each model in requests: the plain tower first."""
+        return [self.model_of(name) for name in (None, *self.adapters)]
+
+    def describe(self) -> list[dict[str, str | int | None]]:
+        """Return the models in OpenAI's form; `adapter` is the spec, None for the plain tower."""
+        same = {"object": "model", "created": self._since, "owned_by": "pecl", "tower": self.tower.name}
+        specs = {None: None} | self.spec_names()
+        return [{"id": self.model_of(name), **same, "language": name, "adapter": spec} for name, spec in specs.items()]
+
+    def model_of(self, adapter: str | None) -> str:
+        """Return the model name of an adapter, or of the plain tower for None."""
+        return self.name if adapter is None else f"{self.name}:{adapter}"
+
+    def adapter_of(self, model: str) -> str | None:
+        """Return the adapter with this model name; None for the plain tower.
+
+        Raises:
+            Refusal: 404, there is no such model.
+        """
+        base, colon, adapter = model.partition(":")
+        found = self.find(adapter)
+        if base == self.name and (found or not colon):
+            return found
+        known = f"one of the {len(self.names)} models that GET /v1/models lists"
+        hint = suggest(model[:200], self.names)
+        raise Refusal(404, f"model: expected {known}, got {quoted(model)}{hint}", "model", "model_not_found")
+
+    def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
+        """Return the embeddings of each job, or its error, which does not affect other jobs."""
+        token_ids = [self._token_ids(job) for job in jobs]
+        sound = [(job, own) for job, own in zip(jobs, token_ids, strict=True) if not isinstance(own, Exception)]
+        rows = [ids for _, own in sound for ids in own]
+        adapters = [name for job, _ in sound for name in job.adapters]
+        embeddings = iter(F.normalize(self.encode_token_ids(rows, adapters, _BATCH), dim=1))  # R of (D,)
+        return [
+            own if isinstance(own, Exception) else _checked(torch.stack([next(embeddings) for _ in own]), own, job)
+            for job, own in zip(jobs, token_ids, strict=True)
+        ]
+
+    def _token_ids(self, job: TextJob) -> TokenIds | Exception:
+        languages = job.language and [job.language] * len(job)
+        try:
+            token_ids = self.tokenize(job.texts, job.adapters, languages)
+        except ConfigError as error:
+            if all(name is None or name in self.adapters for name in job.adapters):
+                return error
+            return Refusal(404, str(error), "model", "model_not_found")  # it was unloaded since the request was read
+        except PeclError as error:
+            return error
+        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, languages)
+        for place, (length, most) in whole.items():
+            got = f"text {job.first + place} has {length} tokens, the tower reads {most}"
+            return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
+        return token_ids
+
+
+def _checked(embeddings: torch.Tensor, token_ids: TokenIds, job: TextJob) -> Embedded | Exception:
+    if not torch.isfinite(embeddings).all():
+        used = ", ".join(sorted({name or "none" for name in job.adapters}))
+        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {used})")
+    return Embedded(embeddings, sum(map(len, token_ids)))

@@ -1,0 +1,154 @@
+"""OpenAI's interface: `POST /v1/embeddings` with a language for each input and with images, and `GET /v1/models`.
+
+    POST /v1/embeddings     {"model": "mini", "input": ["pes na pláži", "ein Hund"], "language": ["cs", "de"]}
+    POST /v1/load_adapter   {"file": "cs.safetensors", "name": "cs"}
+    POST /v1/unload_adapter {"model": "mini:cs"}
+
+To load an adapter, a request names a file of the one folder that the server was started with. The name is compared with
+the listing of that folder; it is never made part of a path.
+"""
+
+import asyncio
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from pecl.adapters.formats.files import SUFFIX
+from pecl.apps.serving.models import Models, TextJob
+from pecl.apps.serving.refusals import Refusal, at_most, bad
+from pecl.apps.serving.requests import EmbeddingsRequest, JsonRoute, LoadAdapter, UnloadAdapter, read_data_uri
+from pecl.apps.serving.service import Served, Service
+from pecl.errors import ConfigError, PeclError, suggest
+from pecl.options import quoted
+
+router = APIRouter(route_class=JsonRoute)
+
+
+@router.post("/v1/embeddings", response_model=dict[str, Any])
+async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
+    """Embed texts and images; embeddings have length 1."""
+    texts, pictures = _inputs(body, service)
+    dim = service.models.tower.embedding_dim
+    if body.dimensions not in (None, dim):
+        raise bad(f"dimensions: expected {dim}, the width of this model, got {body.dimensions}", "dimensions")
+    rows, tokens = torch.empty(len(body.input), dim), 0  # (N, D)
+    if pictures:
+        contents, names = zip(*pictures.values(), strict=True)
+        rows[list(pictures)] = (await service.embed_pictures(contents, names)).embeddings
+    if texts:
+        of_texts, adapters = zip(*texts.values(), strict=True)
+        embedded = await service.embed_texts(TextJob(list(of_texts), list(adapters), truncate=body.truncate))
+        rows[list(texts)], tokens = embedded.embeddings, embedded.tokens
+    content = await asyncio.to_thread(write_answer, rows, body.encoding_format == "base64", body.model, tokens)
+    return Response(content, media_type="application/json")
+
+
+def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> bytes:
+    """Return the JSON answer with embeddings (N, D) float32; `coded` writes each as base64 of little-endian float32.
+
+    It is encoded row by row: Python's JSON encoder blocks all threads until its call ends.
+    """
+    data = []
+    for i, row in enumerate(rows):
+        embedding = base64.b64encode(row.numpy().astype("<f4").tobytes()).decode("ascii") if coded else row.tolist()
+        data.append(json.dumps({"object": "embedding", "index": i, "embedding": embedding}, separators=(",", ":")))
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    rest = json.dumps({"model": model, "usage": usage}, separators=(",", ":"))
+    return f'{{"object":"list","data":[{",".join(data)}],{rest[1:]}'.encode()
+
+
+def _inputs(
+    body: EmbeddingsRequest, service: Service
+) -> tuple[dict[int, tuple[str, str | None]], dict[int, tuple[bytes, str]]]:
+    limits, models, count = service.limits, service.models, len(body.input)
+    adapter = models.adapter_of(body.model)
+    if isinstance(body.language, list) and len(body.language) != count:
+        got = len(body.language)
+        raise bad(f"language: expected one, or one for each of the {count} inputs, got {got}", "language")
+    languages = body.language if isinstance(body.language, list) else [body.language] * count
+    at_most(limits.texts + limits.pictures, count, "texts", "input")
+    texts: dict[int, tuple[str, str | None]] = {}
+    pictures: dict[int, tuple[bytes, str]] = {}
+    for place, (item, language) in enumerate(zip(body.input, languages, strict=True)):
+        name = f"input[{place}]" if count > 1 else "input"
+        if item.text is None:
+            pictures[place] = read_data_uri(item.image or "", name, limits), name
+        else:
+            at_most(limits.characters, len(item.text), "characters", name)
+            texts[place] = item.text, _adapter(item.language or language, adapter, models)
+    at_most(limits.texts, len(texts), "texts", "input")
+    at_most(limits.pictures, len(pictures), "pictures", "input")
+    return texts, pictures
+
+
+def _adapter(language: str | None, adapter: str | None, models: Models) -> str | None:
+    if language is None:
+        return adapter
+    try:
+        found = models.adapter_for(language)
+    except ConfigError as error:
+        raise bad(str(error), "language") from error
+    if adapter is not None and found != adapter:
+        model = models.model_of(adapter)
+        raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")
+    return found
+
+
+@router.get("/v1/models")
+async def list_models(service: Served) -> dict[str, Any]:
+    """List the plain tower and each adapter."""
+    return {"object": "list", "data": service.models.describe()}
+
+
+@router.get("/v1/models/{model:path}")
+async def show_model(model: str, service: Served) -> dict[str, Any]:
+    """Describe the plain tower or an adapter."""
+    return _described(service, service.models.adapter_of(model))
+
+
+async def _folder(service: Served) -> Path:
+    if service.adapters_dir is None:
+        raise Refusal(403, "adapters of this server are fixed: it was started without --adapters-dir")
+    return service.adapters_dir
+
+
+Folder = Annotated[Path, Depends(_folder)]
+
+
+@router.post("/v1/load_adapter")
+async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
+    """Load an adapter file of the server's folder, under its language or `name`."""
+    found = {one.name: one for one in folder.glob(f"*{SUFFIX}") if one.is_file() and not one.is_symlink()}
+    if body.file not in found:
+        known = ", ".join(sorted(found)[:20]) or "none yet"
+        sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(body.file)}"
+        raise Refusal(404, f"{sentence}{suggest(body.file, found)}", "file", "file_not_found")
+    try:
+        added = await service.alone(lambda: service.models.load(found[body.file], body.name))
+    except PeclError as error:
+        sentence = str(error)
+        for place in (folder, folder.parent):  # errors name the file and its result; their paths stay private
+            sentence = sentence.replace(f"{place}{os.sep}", "")
+        raise bad(sentence, "file") from error
+    return _described(service, added)
+
+
+@router.post("/v1/unload_adapter")
+async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
+    """Unload an adapter."""
+    adapter = service.models.adapter_of(body.model)
+    if adapter is None:
+        raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
+    await service.alone(lambda: service.models.remove(adapter))
+    return {"id": service.models.model_of(adapter), "object": "model", "deleted": True}
+
+
+def _described(service: Service, adapter: str | None) -> dict[str, Any]:
+    model = service.models.model_of(adapter)
+    return next(row for row in service.models.describe() if row["id"] == model)

@@ -1,0 +1,88 @@
+"""`Photographs`: the index that a server searches in, and the images that it shows.
+
+A photograph is requested by the id from a search, which is looked up in the index. It is encoded again as JPEG, so that
+only pixels leave the machine: no path, no place, no camera.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from pecl.apps.search.catalogue import FILE, THUMBNAIL, read_head, read_thumbnail
+from pecl.apps.search.index import ImageIndex
+from pecl.apps.serving.refusals import Refusal
+from pecl.encoders.image import ImageEncoder
+from pecl.errors import DataError
+from pecl.files.images import small_jpeg
+
+logger = logging.getLogger(__name__)
+
+LARGE = 1280  # pixels of the longer side of an image that is shown alone
+
+
+class Photographs:
+    """The index in a folder, opened again after an update. Thread-safe.
+
+    Raises:
+        DataError: there is no index, it is damaged, or it was made with another image tower than `tower`.
+    """
+
+    def __init__(self, folder: str | Path, tower: ImageEncoder) -> None:
+        self._lock = threading.RLock()
+        self._tower = tower
+        self._index = self._open(folder)
+
+    def __len__(self) -> int:
+        return len(self.index())
+
+    @property
+    def root(self) -> Path:
+        """Folder of the photographs."""
+        return self._index.root
+
+    def index(self) -> ImageIndex:
+        """Return the current index, or, with a warning, the previous one if the current index cannot be read."""
+        with self._lock:
+            try:
+                if read_head(self._index.folder).generation != self._index.head.generation:
+                    self._index = self._open(self._index.folder)
+            except (OSError, DataError) as error:
+                logger.warning("the index was updated, but cannot be read: %s", error)
+            return self._index
+
+    def folders(self) -> list[str]:
+        """Return the folders that the page offers, at most 1000, relative to `root`."""
+        direct = {path.parent for path in self.index().paths}
+        every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
+        return sorted(map(self.name, every))[:1000]
+
+    def name(self, path: Path) -> str:
+        """Return a path relative to the folder of photographs, as text that JSON can hold."""
+        return os.fsencode(path.relative_to(self.root)).decode("utf-8", "backslashreplace")
+
+    def picture(self, identity: str, size: int) -> bytes:
+        """Return the photograph with the id `identity` as JPEG, its longer side at most `size` pixels.
+
+        Raises:
+            Refusal: 404, there is no such photograph, or its file is gone or damaged.
+        """
+        index = self.index()
+        try:
+            hit = index.find(identity)
+            small = read_thumbnail(index.folder, hit.fingerprint) if size == THUMBNAIL else None
+            return small_jpeg(index.open_image(hit), size) if small is None else small
+        except DataError as error:
+            logger.warning("%s", error)  # which names the file, for whoever runs the server
+            raise Refusal(404, "id: expected the id of a photograph that can be read", "id") from error
+
+    def _open(self, folder: str | Path) -> ImageIndex:
+        index = ImageIndex.open(folder)
+        made = index.head.towers["image"]
+        if made.get("fingerprint") != self._tower.fingerprint:
+            index.close()
+            raise DataError(
+                f"{index.folder / FILE} was made with the image tower {made.get('name')} of profile "
+                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild it"
+            )
+        return index

@@ -1,0 +1,256 @@
+"""Names that people gave their photographs are found: by XMP and IPTC as digiKam, Lightroom and others write them."""
+
+import json
+import sqlite3
+import struct
+import unicodedata
+
+import pytest
+from helpers.small_index import COUNT, paint
+from PIL import Image
+
+import pecl
+from pecl.apps.search.build import build_index
+from pecl.apps.search.catalogue import FILE
+from pecl.apps.search.metadata import describe
+from pecl.apps.search.options import IndexOptions
+from pecl.cli import main
+from pecl.errors import ConfigError
+
+PACKET = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" {0}>{1}</rdf:Description></rdf:RDF></x:xmpmeta>"""
+MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
+PACKETS = {  # what other programs write -> words that it names
+    "digiKam": (
+        'xmlns:digiKam="http://www.digikam.org/ns/1.0/"',
+        "<digiKam:TagsList><rdf:Seq><rdf:li>People/Babička Marie</rdf:li></rdf:Seq></digiKam:TagsList>",
+        "Babička Marie",
+    ),
+    "Lightroom": (
+        'xmlns:lr="http://ns.adobe.com/lightroom/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"',
+        "<dc:subject><rdf:Bag><rdf:li>Eiffelturm</rdf:li></rdf:Bag></dc:subject>"
+        "<lr:hierarchicalSubject><rdf:Bag><rdf:li>Places|Paris</rdf:li></rdf:Bag></lr:hierarchicalSubject>",
+        "Paris",
+    ),
+    "Picasa, Apple Photos: a region by elements": (
+        f'xmlns:mwg-rs="{MWG}"',
+        '<mwg-rs:Regions rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Bag><rdf:li rdf:parseType="Resource">'
+        "<mwg-rs:Name>Jean-Luc</mwg-rs:Name><mwg-rs:Type>Face</mwg-rs:Type></rdf:li></rdf:Bag></mwg-rs:RegionList>"
+        "</mwg-rs:Regions>",
+        "Jean-Luc",
+    ),
+    "a region by attributes": (
+        f'xmlns:mwg-rs="{MWG}"',
+        "<mwg-rs:Regions><rdf:Description><mwg-rs:RegionList><rdf:Bag>"
+        '<rdf:li><rdf:Description mwg-rs:Name="Wanjikũ" mwg-rs:Type="Face"/></rdf:li>'
+        "</rdf:Bag></mwg-rs:RegionList></rdf:Description></mwg-rs:Regions>",
+        "Wanjikũ",
+    ),
+    "Windows": (
+        'xmlns:MP="http://ns.microsoft.com/photo/1.2/" xmlns:MPReg="http://ns.microsoft.com/photo/1.2/t/Region#"',
+        '<MP:RegionInfo rdf:parseType="Resource"><rdf:li MPReg:PersonDisplayName="Oma Erna"/></MP:RegionInfo>',
+        "Oma Erna",
+    ),
+    "IPTC Extension": (
+        'xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"',
+        "<ext:PersonInImage><rdf:Bag><rdf:li>田中</rdf:li></rdf:Bag></ext:PersonInImage>",
+        "田中",
+    ),
+}
+
+
+def photograph(path, packet="", taken="", iptc=b"", kind="JPEG"):
+    """Write a photograph with metadata; `iptc` is a row of records (number, text)."""
+    image = Image.open(paint(path.with_suffix(".png"), seed=len(path.name)))
+    path.with_suffix(".png").unlink()
+    exif = Image.Exif()
+    if taken:
+        exif.get_ifd(0x8769)[0x9003] = taken
+    image.save(path, kind, exif=exif, xmp=packet.encode("utf-8"))
+    if iptc:
+        records = b"".join(struct.pack(">BBBH", 0x1C, 2, number, len(text)) + text for number, text in iptc)
+        block = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(records)) + records
+        block += b"\0" * (len(records) % 2)
+        content = path.read_bytes()
+        path.write_bytes(content[:2] + b"\xff\xed" + struct.pack(">H", len(block) + 2) + block + content[2:])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("program", PACKETS)
+def test_the_words_that_programs_write_are_read(tmp_path, program, kind):
+    spaces, content, word = PACKETS[program]
+    path = photograph(tmp_path / "a" / "IMG_1.jpg", PACKET.format(spaces, content), "2019:07:14 10:00:00", kind=kind)
+    described = describe(tmp_path, path.relative_to(tmp_path).as_posix())
+    assert word in described.words
+    assert {"a", "IMG_1"} < set(described.words.splitlines())
+    assert (described.taken, described.is_broken) == ("2019-07-14", False)
+
+
+def test_exif_and_iptc_are_read_in_utf8_and_in_latin1(tmp_path):
+    for coding in ("utf-8", "latin-1"):
+        exif = Image.Exif()
+        exif[0x010E] = "Jürgen in Köln".encode(coding)
+        Image.new("RGB", (8, 8)).save(tmp_path / "exif.jpg", exif=exif)
+        assert describe(tmp_path, "exif.jpg").words == "exif\nJürgen in Köln"
+    records = [
+        (120, "Ein Fest für Jürgen".encode()),
+        (25, b"Hochzeit"),
+        (25, "Köln".encode("latin-1")),
+        (55, b"20180301"),
+    ]
+    photograph(tmp_path / "x.jpg", iptc=records)
+    described = describe(tmp_path, "x.jpg")
+    assert {"Ein Fest für Jürgen", "Hochzeit", "Köln"} < set(described.words.splitlines())
+    assert described.taken == "2018-03-01"
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        "<x:xmpmeta",
+        '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><x>&b;</x>',
+        '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>',
+    ],
+)
+def test_a_photograph_with_a_broken_packet_is_indexed_and_the_packet_counted(photographs, towers, capsys, packet):
+    photograph(photographs / "Eva" / "broken.jpg", packet, "2019:07:14 10:00:00")
+    assert main(["index", str(photographs)]) == 0
+    assert "1 have metadata that cannot be read, whose words are not searched" in capsys.readouterr().out
+    index = pecl.ImageIndex.open(photographs)
+    assert index.search("eva", "en", top=1)[0][0].path.name == "broken.jpg"
+    assert "broken.jpg" in {hit.path.name for hit in index.search("2019", "en", top=99)[0]}
+
+
+@pytest.fixture
+def album(photographs):
+    """Twelve photographs without words, and six with names and days."""
+    spaces, content, _ = PACKETS["digiKam"]
+    marie = PACKET.format(spaces, content)
+    for number, (folder, packet, taken) in enumerate(
+        [
+            ("Opa", marie, "2018:05:01 10:00:00"),
+            ("Strand", marie, "2019:05:01 10:00:00"),
+            ("Strand", "", "2019:12:31 23:59:59"),
+            ("Urlaub am Meer", "", "2020:01:01 00:00:00"),
+            ("Urlaub am Meer", "", "0000:00:00 00:00:00"),
+            ("東京タワー", "", ""),
+        ]
+    ):
+        photograph(photographs / "named" / folder / f"{'x' * (number + 1)}.jpg", packet, taken)
+    build_index(photographs, options=IndexOptions(languages=["de", "cs"]))
+    return photographs
+
+
+def found(index, query, **more):
+    return [hit.path.parent.name for hit in index.search(query, "de", top=99, **more)[0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("Babička Marie", {"Opa", "Strand"}),
+        ("babicka", {"Opa", "Strand"}),  # without accents
+        ("Marie am Strand", {"Strand"}),  # both words before one; "am" is a stop word
+        ("東京の夜", {"東京タワー"}),
+        ("opa", {"Opa"}),
+    ],
+)
+def test_photographs_with_rare_words_of_a_query_come_first(album, query, first):
+    index = pecl.ImageIndex.open(album)
+    hits = found(index, query)
+    assert len(hits) == COUNT + 6
+    assert set(hits[: 2 if len(first) == 2 else 1]) == first
+    assert not set(found(index, query, selection=index.select(""))[:1]) & first or query == "Marie am Strand"
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("मोहन", "मोहन"),
+        (unicodedata.normalize("NFD", "서울"), "서울"),  # as a file system may store it
+        ("Γιώργος", "ΓΙΩΡΓΟΣ"),
+        ("محمد", "مُحَمَّد"),
+        ("Straße", "STRASSE"),
+        ("Łódź", "lodz"),
+        ("Семён", "семен"),
+        ("ＡＢＣ", "abc"),
+        ("さくら", "さくら"),
+        ("北京", "tokyo北京"),
+    ],
+)
+def test_a_name_is_whole_and_found_without_case_and_accents_in_any_script(photographs, name, query):
+    for folder in (name, "सोहन", "मोह"):  # without vowel signs, मोहन is a part of the former, and the latter of it
+        photograph(photographs / folder / "x.jpg")
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    ((row,),) = index.select(f"{query} 2").groups
+    assert index.paths[row].parent.name == name
+    assert not index.select("मो").groups
+
+
+def test_among_equals_and_behind_them_the_embedding_decides(album):
+    index = pecl.ImageIndex.open(album)
+    query = "Babička Marie"
+    (hits,), (plain,) = (index.search(query, "de", top=99, **one) for one in ({}, {"selection": index.select("")}))
+    named = [hit for hit in plain if hit.path.parent.name in ("Opa", "Strand") and len(hit.path.stem) < 3]
+    assert [hit.path for hit in hits] == [hit.path for hit in (*named, *(one for one in plain if one not in named))]
+    assert [hit.named for hit in hits] == [True] * 2 + [False] * (COUNT + 4)
+
+
+def test_a_word_that_is_common_or_a_stop_word_is_no_name(album):
+    index = pecl.ImageIndex.open(album)
+    assert index.select("named am Meer").words == ("Meer",)  # a third lies below `named`
+    assert index.select("Hund am Baum") == pecl.apps.search.words.Selection("Hund am Baum")
+
+
+def test_days_and_a_year_restrict_a_search(album):
+    index = pecl.ImageIndex.open(album)
+    assert sorted(found(index, "ein Hund", after="2019", before="2020")) == ["Strand", "Strand"]
+    assert found(index, "ein Hund", after="2019-12-31", before="2020-01-01") == ["Strand"]
+    assert found(index, "ein Hund", after="2020-01-01") == ["Urlaub am Meer"]
+    assert found(index, "ein Hund", before="1950") == []
+    # The year in a query: photographs without a day count by the folder 2019.
+    of_year = found(index, "ein Hund 2019")
+    assert sorted(set(of_year)) == ["2019", "Strand", "summer"]
+    assert index.select("ein Hund 2019").text == "ein Hund"
+    assert len(found(index, "ein Hund 1999")) == COUNT + 6  # nothing was taken then: it is no year
+    assert found(index, "Marie 2019")[0] == "Strand"
+    assert (index.select("海2019年").text, index.select("바다 2019년").year) == ("海", "2019")
+    assert {"Opa", "Strand", "Urlaub am Meer"} < set(found(index, "ein Hund 2020-2018"))
+    assert index.select("von 2020 bis 2018").year == "2018-2020"
+    with pytest.raises(ConfigError, match=r"--after: expected a day, a month or a year, .*, got '2019-13'"):
+        index.search("ein Hund", "de", after="2019-13")
+
+
+def test_the_command_says_what_words_and_days_did(album, capsys):
+    command = ["search", str(album), "Marie", "2019", "--language", "de", "--json"]
+    assert main(command) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["words"], said["year"]) == (["Marie"], "2019")
+    assert "; photographs with Marie: 1; taken in 2019" in said["note"]
+    assert main([*command[:-1], "--before", "1950"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, "; taken in 2019; no photograph is of these days" in said.err) == ("", True)
+    assert main([*command, "--no-words"]) == 0
+    assert json.loads(capsys.readouterr().out)["words"] == []
+
+
+def test_words_follow_photographs_and_are_off_by_a_flag(album):
+    (album / "named" / "Opa").rename(album / "named" / "Tante")
+    assert build_index(album).moved == 1
+    index = pecl.ImageIndex.open(album)
+    assert (index.select("opa").words, index.select("tante").words) == ((), ("tante",))
+    with sqlite3.connect(index.folder / FILE) as database:  # as an earlier version of pecl wrote it
+        database.executescript("DROP TABLE words; CREATE VIRTUAL TABLE words USING fts5 (text)")
+    build_index(album)
+    assert pecl.ImageIndex.open(album).select("babicka").words == ("babicka",)
+    assert build_index(album, options=IndexOptions(words=False)).new == 0
+    index = pecl.ImageIndex.open(album)
+    assert index.select("marie").words == ()
+    with pytest.raises(ConfigError, match="the index holds no days: run `pecl index FOLDER --words`"):
+        index.search("ein Hund", "de", after="2019")
+    build_index(album)
+    assert pecl.ImageIndex.open(album).select("marie").words == ()  # as it was
+    build_index(album, options=IndexOptions(words=True))
+    assert pecl.ImageIndex.open(album).select("marie").words == ("marie",)

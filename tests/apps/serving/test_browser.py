@@ -1,0 +1,239 @@
+"""The page in a real browser: searching, languages side by side, before and after, the keyboard, a phone's width."""
+
+import re
+
+import pytest
+from helpers.browser import requests_of
+from helpers.serving import LANGUAGES, adapter_files, make_models, make_service, running
+from helpers.small_index import counted_towers, paint
+from helpers.waiting import wait_until
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+import pecl.encoders.towers
+from pecl.apps.search.build import build_index
+from pecl.apps.serving.models import TextJob
+
+pytestmark = pytest.mark.slow
+
+PHOTOGRAPHS = 60
+INJECTED = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    for i in range(PHOTOGRAPHS):
+        paint(folder / "summer" / f"{i:02}.png", seed=i)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pecl.encoders.towers, "load_image_encoder", counted_towers()[0])
+        patch.setenv("PECL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        build_index(folder)
+    files = adapter_files()
+    models = make_models(files)
+    models.add("cs_v2", files[LANGUAGES.index("cs")])  # a name that browsers take for no language's code
+    return make_service(models, index=folder)
+
+
+@pytest.fixture(scope="module")
+def address(service):
+    with running(service) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, address):
+    requests_of(browser)
+    browser.get_log("browser")
+    browser.get(f"{address}/")
+    wait_until(lambda: "photos" in browser.find_element(By.ID, "about").text, 120, "the page's start")
+    browser.execute_script("document.getElementById('experts').open = true")
+    yield browser
+    browser.execute_script("localStorage.clear()")
+    assert browser.get_log("browser") == []  # no error, no warning, nothing that the policy has stopped
+    asked = [url for url in requests_of(browser) if not url.startswith("data:")]
+    assert {url.partition("/")[0] + "//" + url.split("/")[2] for url in asked} <= {address}
+    assert browser.title == "Search photos"
+
+
+def rows(page):
+    return page.find_elements(By.CSS_SELECTOR, "#queries .query")
+
+
+def write(page, row, text, language=""):
+    box = rows(page)[row].find_element(By.TAG_NAME, "input")
+    box.clear()
+    box.send_keys(text)
+    Select(rows(page)[row].find_element(By.TAG_NAME, "select")).select_by_value(language)
+    return box
+
+
+def search(page):
+    """Start a search and return its columns once they are there."""
+    before = page.find_elements(By.CSS_SELECTOR, ".column")
+    page.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+    said = page.find_element(By.ID, "status")
+
+    def columns():
+        return page.find_elements(By.CSS_SELECTOR, ".column")
+
+    def is_done():  # the end of an earlier search may still be said for a moment
+        return said.text not in ("", "Searching …") and not set(before) & set(columns())
+
+    wait_until(is_done, 120, "the search's end")
+    return columns()
+
+
+def found(page, text="ka lopi", language="cs"):
+    """Search with one query and return its column."""
+    write(page, 0, text, language)
+    (column,) = search(page)
+    return column
+
+
+def first_columns(page):
+    """Return the columns of a page's first search once they are there."""
+    return wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".column"), 120, "the search")
+
+
+def ids(part):
+    sources = [image.get_attribute("src") for image in part.find_elements(By.CSS_SELECTOR, ".shot img")]
+    return [source.rpartition("/")[2].partition("?")[0] for source in sources]
+
+
+def wanted(service, text, adapter):
+    (answer,) = service.models.embed([TextJob([text], [adapter])])
+    return [hit.id for hit in service.photographs.index().search(answer.embeddings, top=12, corrected=False)[0]]
+
+
+def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, service):
+    assert page.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} photos. Search in English."
+    assert page.switch_to.active_element == rows(page)[0].find_element(By.TAG_NAME, "input")
+    write(page, 0, "ka lopi", "cs").send_keys(Keys.ENTER)
+    (column,) = first_columns(page)
+    assert ids(column) == wanted(service, "ka lopi", "cs")
+    assert page.find_element(By.ID, "status").text == "12 photos. Closest first."
+    widths = page.execute_async_script(
+        "const done = arguments[0]; const all = [...document.querySelectorAll('.shot img')];"
+        "all.forEach((image) => { image.loading = 'eager'; });"
+        "Promise.all(all.map((image) => image.decode())).then(() => done(all.map((image) => image.naturalWidth)))"
+    )
+    assert widths == [8] * 12  # they are really shown
+
+
+def test_languages_side_by_side_and_an_address_repeats_them(page, address, service):
+    asked = list(zip(LANGUAGES, ("vi", "santu", "belo", "quar"), strict=False))
+    for code, text in asked:
+        if rows(page)[0].find_element(By.TAG_NAME, "input").get_attribute("value"):
+            page.find_element(By.ID, "add").click()
+        write(page, len(rows(page)) - 1, text, code)
+    assert not page.find_element(By.ID, "add").is_enabled()  # no fifth
+    expected = [wanted(service, text, code) for code, text in asked]
+    assert [ids(column) for column in search(page)] == expected
+    kept = page.current_url
+    page.get(f"{address}/")
+    wait_until(lambda: rows(page), 120, "the page's start")
+    page.get(kept)
+    assert [ids(column) for column in first_columns(page)] == expected
+    write(page, 0, "ka lopi", "cs")
+    search(page)
+    page.back()
+    wait_until(lambda: [ids(one) for one in page.find_elements(By.CSS_SELECTOR, ".column")] == expected, 60, "them")
+    assert page.current_url == kept
+
+
+def test_a_photograph_is_opened_turned_over_and_searched_with(page):
+    column = found(page)
+    order = ids(column)
+    column.find_element(By.CLASS_NAME, "shot").send_keys(Keys.ENTER)
+    large = page.find_element(By.ID, "large")
+    wait_until(large.is_displayed, 60, "the viewer")
+    for key, place in (("", 0), (Keys.ARROW_RIGHT, 1), (Keys.ARROW_LEFT + Keys.ARROW_LEFT, -1)):
+        page.switch_to.active_element.send_keys(key)
+        assert large.get_attribute("src").partition("?")[0].endswith(f"/photographs/{order[place]}")
+    right = (
+        "return document.getElementById('close').getBoundingClientRect().right - document.documentElement.clientWidth"
+    )
+    assert page.execute_script(right) <= 0  # not under the scroll bar
+    page.switch_to.active_element.send_keys(Keys.ESCAPE)
+    wait_until(lambda: not large.is_displayed(), 60, "the viewer's end")
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    wait_until(large.is_displayed, 60, "the viewer")
+    page.find_element(By.ID, "like").click()
+    heading = "return document.querySelector('.column h2')?.textContent ?? ''"  # at once: the page replaces its columns
+    wait_until(lambda: page.execute_script(heading).startswith("Like "), 60, "the search")
+    (column,) = page.find_elements(By.CSS_SELECTOR, ".column")
+    assert ids(column)[0] == order[-1]
+
+
+def test_what_goes_wrong_is_said_and_the_page_goes_on(page):
+    column = found(page, INJECTED, "de")
+    assert column.find_element(By.TAG_NAME, "h2").text == INJECTED
+    assert column.find_elements(By.TAG_NAME, "script") == []
+    page.execute_script("arguments[0].value = 'x'.repeat(9000)", rows(page)[0].find_element(By.TAG_NAME, "input"))
+    (column,) = search(page)
+    said = page.find_element(By.ID, "status")
+    assert "at most 8,192 characters" in said.text
+    assert "wrong" in said.get_attribute("class")
+    assert "at most 8,192 characters" in column.text
+    page.get_log("browser")  # the browser notes each answer of 400
+    assert len(ids(found(page))) == 12
+    page.execute_script("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
+    assert search(page)[0].find_element(By.CLASS_NAME, "note").text == said.text == "The server does not answer."
+
+
+def test_nothing_is_wider_than_a_phone_or_too_small_for_a_finger(browser, page):
+    width = 390
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page.find_element(By.ID, "add").click()
+        write(page, 0, "ka", "de")
+        write(page, 1, "a query of words that are many, andofwhichonewordisverylongindeedbeyondallmeasure", "cs")
+        page.find_element(By.ID, "compare").click()
+        assert len(search(page)) == 2
+        scroll, inner = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert inner == width
+        assert scroll <= width
+        for control in page.find_elements(By.CSS_SELECTOR, "form button, form select, form input[type=search], .shot"):
+            if control.is_displayed():
+                assert min(control.size.values()) >= 43, control.get_attribute("outerHTML")
+        page.find_element(By.CLASS_NAME, "shot").click()
+        assert page.execute_script("return document.getElementById('viewer').scrollWidth") <= width
+        page.find_element(By.ID, "close").click()
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_speaks_the_browsers_language_and_no_jargon(browser, address):
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"accept-language": "de-AT,de;q=0.9"}})
+    try:
+        browser.get(f"{address}/")
+        wait_until(lambda: browser.find_element(By.ID, "about").text not in ("", "…"), 120, "the page's start")
+        assert browser.title == "Fotos suchen"
+        assert browser.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} Fotos. Suche auf Deutsch."
+        shown = browser.find_element(By.TAG_NAME, "body").text.lower()
+        assert not re.search("adapter|mini|embedding|tower|tiny", shown)
+    finally:
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+
+
+def test_a_language_that_is_added_is_kept_with_the_index(page, address, service):
+    page.execute_script("localStorage.setItem('pecl-languages', 'no JSON')")
+    page.refresh()
+    wait_until(lambda: rows(page), 120, "the page's start")
+    kept = service.photographs.index().head.languages
+    page.execute_script("document.getElementById('speak').focus()")
+    ActionChains(page).send_keys("c").perform()  # opens the list, and chooses nothing
+    ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    (chip,) = page.find_elements(By.CLASS_NAME, "language-chip")
+    assert not chip.is_enabled()  # the last language stays
+    options = Select(page.find_element(By.ID, "speak"))
+    assert "Cebuano" not in [one.text for one in options.options]  # no text shows it
+    options.select_by_value("cs")
+    wait_until(lambda: service.photographs.index().head.languages == (*(kept or ("en",)), "cs"), 60, "the change")
+    assert page.execute_script("return localStorage.length") == 0
+    assert page.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} photos. Search in English or Czech."

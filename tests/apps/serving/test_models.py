@@ -1,0 +1,55 @@
+"""Models: banks by spec on towers that share their weights; each job is answered by itself."""
+
+import pytest
+import torch
+from helpers.serving import LANGUAGES, adapter_files, expected, make_models, plain_tower
+from helpers.tiny import sentences
+
+from pecl.apps.serving.models import Models, TextJob
+from pecl.encoders.vocabulary import trim_vocabulary
+from pecl.errors import NotFiniteError
+
+TEXTS = sentences(14, seed=5)
+ADAPTERS = [*LANGUAGES, None, "cs"]
+
+
+@pytest.fixture
+def models():
+    return make_models()
+
+
+def embed(models, texts, adapters, **options):
+    (answer,) = models.embed([TextJob(texts, adapters, **options)])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def test_a_job_that_cannot_be_done_fails_alone(models):
+    long = "a" * 200
+    jobs = [TextJob([TEXTS[0]], ["de"]), TextJob(["b", long], ["de", "de"]), TextJob([TEXTS[1]], ["gone"])]
+    models.add("bad", adapter_files(("bad",))[0])
+    spec, slot = models.slot("bad")
+    for parameter in spec.adapter.parameters():  # in memory: a file with such values is refused
+        parameter.data[slot] = torch.nan
+    sound, cut, gone, damaged = models.embed([*jobs, TextJob(["a"], ["bad"])])
+    assert isinstance(damaged, NotFiniteError)
+    assert "adapters used: bad" in str(damaged)
+    torch.testing.assert_close(sound.embeddings, expected(TEXTS[:1], ["de"]), rtol=0, atol=1e-5)
+    assert str(cut) == "input: text 1 has 202 tokens, the tower reads 128: shorten it, or send truncate: true"
+    assert (gone.status_code, gone.code) == (404, "model_not_found")
+    assert embed(models, [long], ["de"], truncate=True).tokens == 128
+
+
+@pytest.mark.parametrize("changed", ["rounded", "trimmed"])
+def test_adapters_serve_a_tower_that_is_rounded_or_trimmed(changed):
+    models, before = Models("tiny", plain_tower()), plain_tower()
+    if changed == "rounded":
+        models.tower.use_bfloat16()
+    else:
+        trim_vocabulary(models.tower, {token for row in before.tokenize(TEXTS) for token in row})
+    for file in adapter_files():
+        models.add(file.language, file)
+    found = embed(models, TEXTS, ADAPTERS).embeddings
+    torch.testing.assert_close(found, expected(TEXTS, ADAPTERS), rtol=0, atol=0.02 if changed == "rounded" else 1e-5)
+    assert {bank.tower.fingerprint for bank in models.specs} == {before.fingerprint}
