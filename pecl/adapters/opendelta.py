@@ -76,9 +76,9 @@ class OpenDeltaAdapter:
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
         _ = tower.fingerprint  # taken while the tower is plain
-        tower.backbone = tower.written_backbone()  # OpenDelta asks for transformers' classes
         self.tower, self.configs = tower, tuple(configs)
-        backbone: Any = tower.backbone
+        self._plain_backbone = tower.backbone
+        backbone: Any = tower.written_backbone()  # OpenDelta asks for transformers' classes
         norms = [path for one in configs if isinstance(one, LayerNormConfig) for path in _targets(one, tower)]
         # OpenDelta trains the backbone's own LayerNorms; these copies bring them back.
         self._plain_layer_norms = {
@@ -89,6 +89,7 @@ class OpenDeltaAdapter:
             arguments["modified_modules"] = paths
         class_name, _, _ = KINDS[adapter.kind]
         make = getattr(import_opendelta(), class_name)
+        tower.backbone = backbone
         home, training = backbone.device, backbone.training
         backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
         backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
@@ -100,6 +101,9 @@ class OpenDeltaAdapter:
                     _follow_release(self.delta.delta_modules[0])
             if self.delta._need_pseudo_data:
                 self._repeat_sizing_pass(adapter.kind)
+        except BaseException:
+            tower.backbone = self._plain_backbone
+            raise
         finally:
             backbone.to(home).train(training)
         trained = [parameter for path in norms for parameter in backbone.get_submodule(path).parameters()]
@@ -165,7 +169,7 @@ class OpenDeltaAdapter:
         return None
 
     def remove(self) -> None:
-        """Take the delta off, freeze the backbone and give its LayerNorms their former values.
+        """Take the delta off and put the plain backbone back: its class, its frozen weights, its LayerNorms' values.
 
         OpenDelta cannot put a delta on again; make a new one and load the state into it.
         """
@@ -178,6 +182,8 @@ class OpenDeltaAdapter:
         for path, values in self._plain_layer_norms.items():
             backbone.get_submodule(path).load_state_dict(values)
         set_trainable(backbone, [])
+        # The plain backbone shares its innermost modules with OpenDelta's, and so their mode.
+        self.tower.backbone = self._plain_backbone.train(backbone.training)
         self.tower.adapter = None
 
 

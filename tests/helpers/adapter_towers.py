@@ -14,11 +14,11 @@ TEXTS = sentences(12, seed=2)
 ARCHITECTURES = ("xlm-roberta", "bert", "labse", "roberta")
 
 
-def tower_of(architecture, dtype=torch.float64):
-    """A tower without dropout; float64, so that equal computations agree to 1e-10 whatever their order."""
+def tower_of(architecture, dtype=torch.float64, dropout=0.0):
+    """A tower, by default in float64, so that equal computations agree to 1e-10 whatever their order."""
     if architecture in ("xlm-roberta", "bert"):
-        return tiny_tower(architecture, dropout=0.0).to(dtype)
-    tower = tiny_tower("bert", dropout=0.0)
+        return tiny_tower(architecture, dropout=dropout).to(dtype)
+    tower = tiny_tower("bert", dropout=dropout)
     options = tower.backbone.config.to_dict()
     if architecture == "mini":  # pecl's own class
         given = BertSettings(**{field.name: options[field.name] for field in fields(BertSettings)})

@@ -6,19 +6,27 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.adapter_towers import tower_of
+from helpers.folders import flags
+from helpers.small_experiment import DISTILLATION, tiny_towers, write_text
 from helpers.tiny import sentences, tiny_tower
 from torch.nn import functional as F
+from transformers import AttentionInterface
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
 from pecl.adapters.opendelta import INSTALL_COMMAND, import_opendelta
 from pecl.adapters.spec import parse_adapter
+from pecl.commands.main import main
 from pecl.config import ENGINES, make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
+from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError
-from pecl.experiment.run import train
+from pecl.experiment.distil import distil
+from pecl.experiment.run import evaluate, train
+from pecl.results.result import collect
 
 if importlib.util.find_spec("opendelta") is None:
     pytest.skip(f"OpenDelta is not installed: {INSTALL_COMMAND}", allow_module_level=True)
@@ -167,3 +175,63 @@ def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small):
     assert ((closer > 1e-4).sum(dim=1) < recorded).all()  # the engines differ in the last bits
     assert ((closer > -1e-4).sum(dim=1) + 1 >= recorded).all()
     assert tuple(recorded.tolist()) != result.ranks("text_to_english", stage="zero_shot")
+
+
+@pytest.fixture
+def small_bert(small, monkeypatch):
+    """Return the values of a small experiment whose text tower is pecl's `Bert`, like that of mini.
+
+    transformers has none of pecl's attention functions, as in a new process.
+    """
+    tower, images = tower_of("mini", torch.float32, dropout=0.1), tiny_towers().image
+    monkeypatch.setattr("pecl.experiment.run.load_towers", lambda *names: Towers(lambda: tower, lambda: images))
+    mapping = {name: attend for name, attend in AttentionInterface._global_mapping.items() if "pecl" not in name}
+    monkeypatch.setattr(AttentionInterface, "_global_mapping", mapping)
+    return small
+
+
+@pytest.mark.parametrize("spec", [*SPECS, "lora:r=2+layernorm"])
+def test_removal_puts_a_backbone_of_pecls_class_back(spec):
+    tower = tower_of("mini", torch.float32)
+    backbone, plain = tower.backbone, embed(tower)
+    modules, state = dict(backbone.named_modules()), {name: one.clone() for name, one in tower.state_dict().items()}
+    adapter = attach_opendelta(tower, spec)
+    randomise(adapter)
+    tower.train()
+    adapter.remove()
+    assert tower.backbone is backbone
+    assert dict(backbone.named_modules()) == modules
+    assert all(module.training for module in backbone.modules())
+    tower.eval()
+    assert torch.equal(embed(tower), plain)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in tower.state_dict().items())
+
+
+def test_a_config_that_does_not_fit_leaves_a_backbone_of_pecls_class_in_place():
+    tower = tower_of("mini", torch.float32)
+    backbone = tower.backbone
+    for spec in ("compacter:reduction_factor=5", "prefix"):
+        with pytest.raises(ConfigError):
+            attach_opendelta(tower, spec)
+        assert tower.backbone is backbone
+
+
+def test_runs_after_one_of_opendelta_equal_runs_in_a_process_without_it(small_bert, tmp_path):
+    """All runs of a process share one tower, so OpenDelta must leave it as it was."""
+    text, first, second = write_text(tmp_path / "text.tsv"), tmp_path / "first", tmp_path / "second"
+
+    def run(out):
+        trained = train({**small_bert, "out": str(out)})
+        distilled = distil(**DISTILLATION, dataset=small_bert["dataset"], text=text, out=str(out))
+        measured = evaluate({**small_bert, "out": str(out), "weights": str(trained.adapter_path)})
+        return [(result.metrics, result.all_ranks, result.towers) for result in (trained, distilled, measured)]
+
+    before = run(first)
+    assert train({**small_bert, "engine": "opendelta"}).status == "complete"
+    assert run(second) == before
+
+
+def test_a_grid_of_both_engines(small_bert):
+    assert main(["grid", *flags({**small_bert, "engine": "opendelta,pecl"})]) == 0
+    results = collect([small_bert["out"]])
+    assert {result.config.engine: result.status for result in results} == {"opendelta": "complete", "pecl": "complete"}
