@@ -1,0 +1,166 @@
+"""The flags of `pecl search` and `pecl serve`."""
+
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from helpers.flags.data import JSON
+from helpers.flags.fields import rows_of_fields
+from helpers.flags.table import REAL, STOP, Table
+from helpers.small_experiment import tiny_towers
+from pecl.apps.search.index import ImageIndex
+from pecl.apps.search.queries import QueryEncoder, QueryLanguage
+from pecl.apps.search.words import Selection
+from pecl.apps.serving.limits import Limits
+
+LANGUAGE = QueryLanguage("de", None, "none", "language: German", (("de", 1.0),))
+NAMED = Selection("dog", groups=(np.arange(2),), words=("dog",))
+
+
+def index() -> ImageIndex:
+    """Return an index whose methods are replaced."""
+    opened = object.__new__(ImageIndex)
+    vars(opened).update(queries=object.__new__(QueryEncoder), uncorrected="")
+    return opened
+
+
+SEARCH = Table(
+    "search album dog",
+    {
+        "ImageIndex.open": index,
+        "ImageIndex.select": NAMED,
+        "ImageIndex.embed": np.ones((1, 8)),
+        "ImageIndex.search": [[]],
+        "ImageIndex.close": None,
+        "pecl.apps.search.queries.QueryEncoder.language_of": LANGUAGE,
+        "pecl.apps.search.page.write_search_page": None,
+        "pecl.training.distributed.use_threads": REAL,
+    },
+    [
+        ("index", "open.folder", "album"),
+        ("text", "select.text", "dog"),
+        ("--language cs", "language_of.language", "cs"),
+        ("--image dog.jpg", "embed.queries.0", Path("dog.jpg")),
+        ("--minus beach", "embed.queries.0", "beach"),
+        ("--after 2019", "select.after", "2019"),
+        ("--before 2020", "select.before", "2020"),
+        ("--no-words", "search.selection", NAMED.without_names()),
+        ("--no-words --words", "search.selection.groups", NAMED.groups),
+        ("--top 3", "search.top", 3),
+        ("--no-correct-hubs", "search.corrected", False),
+        ("--no-correct-hubs --correct-hubs", "search.corrected", True),
+        ("--adapter mini:cs --adapter a.safetensors", "open.adapters", ["mini:cs", "a.safetensors"]),
+        ("--device cuda:1", "open.device", "cuda:1"),
+        ("--threads 1", "use_threads.number", 1),
+        ("--html found.html", "write_search_page.path", "found.html"),
+        JSON,
+    ],
+)
+
+ROWS = SimpleNamespace(check=lambda *_: None, nearest=lambda query, top: [])
+ENCODER = SimpleNamespace(
+    plain=SimpleNamespace(embedding_dim=8),
+    language_of=lambda *_: LANGUAGE,
+    encode_text=lambda *_: torch.ones(1, 8),
+)
+
+SEARCH_IN_AN_ARRAY = Table(
+    "search dog --embeddings rows.npy",
+    {"ImageRows": ROWS, "pecl.apps.search.queries.QueryEncoder": ENCODER},
+    [
+        ("--embeddings other.npy", "ImageRows.embeddings", "other.npy"),
+        ("--paths paths.txt", "ImageRows.paths", "paths.txt"),
+        ("--profile paper", "QueryEncoder.profile", "paper"),
+        ("--adapter mini:cs", "QueryEncoder.adapters", ["mini:cs"]),
+        ("--device cuda:1", "QueryEncoder.device", "cuda:1"),
+    ],
+)
+
+SEARCH_IN_A_COLLECTION = Table(
+    "search dog",
+    {"CollectionRows": ROWS, "pecl.apps.search.queries.QueryEncoder": ENCODER},
+    [
+        ("--url http://server --engine qdrant --collection photos", "CollectionRows.collection", "photos"),
+        ("--engine qdrant --collection photos --url http://server", "CollectionRows.url", "http://server"),
+        ("--url http://server --collection photos --engine qdrant", "CollectionRows.collection", "photos"),
+        (
+            "--url http://server --engine qdrant --collection photos --vector image",
+            "CollectionRows.vector",
+            "image",
+        ),
+    ],
+)
+
+# --- serve
+
+LOADED = {"pecl.adapters.ready.ready_adapters": {}, "pecl.encoders.towers.load_towers": tiny_towers}
+OTHER_FLAGS = {"window": "--window 0.5", "patience": "--patience 7", "waiting": "--max-waiting 9000"}
+
+
+def _limit(name: str) -> tuple[str, str, float]:
+    typed = OTHER_FLAGS.get(name, f"--max-{name.replace('_', '-')} 2000")
+    return typed, f"serve.service.limits.{name}", float(typed.split()[1])
+
+
+SERVE = Table(
+    "serve --port 0",
+    {
+        **LOADED,
+        "pecl.apps.serving.server.serve": None,
+        "pecl.apps.serving.upstream.Immich.check": None,
+        "torch.set_num_threads": None,
+    },
+    together=[
+        *rows_of_fields("load_towers", ("profile", "text_model", "image_model", "device", "precision")),
+        *(_limit(item.name) for item in fields(Limits)),
+    ],
+    rows=[
+        ("--adapters-dir adapters", "serve.service.adapters_dir.name", "adapters"),
+        ("--profile vit-b-32 --immich-upstream http://immich", "serve.service.immich.upstream", "http://immich"),
+        (
+            "--immich-upstream http://immich --immich-model ViT-B-16-SigLIP2__webli",
+            "serve.service.immich.model",
+            "ViT-B-16-SigLIP2__webli",
+        ),
+        ("--host localhost", "serve.host", "localhost"),
+        ("--api-key-file key.txt", "serve.key", b"0123456789abcdef"),
+        ("--access-log", "serve.access_log", True),
+        ("--threads 2", "set_num_threads.0", 2),
+        ("--config profile.yaml", "load_towers.profile", "paper"),
+    ],
+    elsewhere={"--open": "tests/apps/serving/test_command.py, with the thread that opens the browser"},
+)
+
+SERVE_SOCKET = Table(
+    "serve",
+    {"open_socket": STOP},
+    [("--port 8123", "open_socket.port", 8123), ("--host localhost", "open_socket.host", "localhost")],
+)
+
+SERVE_ADAPTERS = Table(
+    "serve --port 0",
+    {"pecl.adapters.choice.KnownAdapters.__init__": STOP},
+    [
+        ("--adapter cs de", "__init__.named", ["cs", "de"]),
+        ("--profile paper", "__init__.profile", "paper"),
+        ("--text-model mini-pooled", "__init__.text_model", "mini-pooled"),
+    ],
+)
+
+SERVE_INDEX = Table(
+    "serve --port 0",
+    {
+        **LOADED,
+        "profile_of": "paper",
+        "pecl.apps.serving.photographs.Photographs": STOP,
+        "pecl.apps.serving.server.serve": None,
+    },
+    [
+        ("--index album", "profile_of.folder", "album"),
+        ("--index album", "Photographs.folder", "album"),
+        ("--index album", "load_towers.profile", "paper"),
+    ],
+)
