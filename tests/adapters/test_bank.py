@@ -134,6 +134,16 @@ def test_save_and_load_are_bit_identical(bank, tmp_path):
     assert torch.equal(again.encode_text(TEXTS, "nl"), expected["cs"])
 
 
+def test_an_adapter_under_a_name_of_its_own_is_saved_in_the_language_that_its_texts_are_read_in(bank, tmp_path):
+    czech = bank.save("cs", tmp_path / "cs.safetensors")
+    assert bank.load(czech, "grandmother") == "grandmother"
+    again = load_adapter_file(bank.save("grandmother", tmp_path / "again.safetensors"))
+    assert again.language == "cs"
+    bank.remove("cs")
+    bank.add("cs", again)
+    assert torch.equal(bank.encode_text(TEXTS, "cs"), bank.encode_text(TEXTS, "grandmother"))
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

@@ -7,7 +7,7 @@ from collections import Counter
 import peft
 import pytest
 import torch
-from helpers.adapter_towers import batch_of, filled, tower_of
+from helpers.adapter_towers import TEXTS, batch_of, filled, tower_of
 from helpers.tiny import sentences, tiny_tokenizer
 from torch import nn
 from torch.nn import functional as F
@@ -322,3 +322,12 @@ def test_states_that_do_not_fit_are_refused_before_anything_is_written(change, m
     with pytest.raises(WeightsError, match=message):
         adapter.load_slot_state(0, state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in adapter.slot_state(0).items())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_merged_head_keeps_its_shift_also_without_a_bias_of_its_own(bias):
+    tower = tower_of("bert", torch.float32)
+    tower.head = torch.nn.Linear(32, 8, bias=bias)
+    adapter = filled(tower, "head:rank=3")
+    assert adapter.slot_state(0)["head.shift"].abs().max() > 0.01
+    torch.testing.assert_close(merge_slot(adapter, 0).encode_text(TEXTS), tower.encode_text(TEXTS), rtol=0, atol=1e-6)

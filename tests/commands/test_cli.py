@@ -1,4 +1,5 @@
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from helpers.project import ROOT
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
 from pecl.commands.options import language_configs
+from pecl.files.progress import Bar
 
 
 def test_train_prints_the_path_of_the_result_last_and_no_carriage_return_into_a_file(small, capfd):
@@ -138,3 +140,25 @@ def test_no_language_is_trained_if_another_cannot_be(tmp_path, capsys):
     assert main(["train", "--language", "de,nl", "--epochs", "1", "--out", str(tmp_path / "results")]) == 2
     assert "scenes has no captions in Dutch" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+def test_no_language_is_measured_if_another_cannot_be(monkeypatch, capsys):
+    monkeypatch.setattr("pecl.commands.evaluate.evaluate", lambda config: pytest.fail(f"measured {config.language}"))
+    assert main(["evaluate", "--language", "de,nl"]) == 2
+    assert "scenes has no captions in Dutch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["--quiet languages cs", "languages cs -q"])
+def test_quiet_turns_off_bars_and_remarks_before_or_after_the_command(line, capsys):
+    assert main(line.split()) == 0
+    with Bar(total=3, desc="counted", leave=True) as bar:
+        bar.update()
+    assert bar.disable
+    assert not logging.getLogger("pecl").isEnabledFor(logging.INFO)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("line", ["--verbose languages cs", "languages cs -v"])
+def test_verbose_logs_more(line):
+    assert main(line.split()) == 0
+    assert logging.getLogger("pecl").isEnabledFor(logging.DEBUG)

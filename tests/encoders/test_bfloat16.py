@@ -10,6 +10,7 @@ from pecl.adapters.merge import merge_slot
 from pecl.config import make_config
 from pecl.encoders import bfloat16
 from pecl.encoders.bfloat16 import Bfloat16Linear, check_bfloat16
+from pecl.encoders.layers import POOLINGS
 from pecl.encoders.store import store_of, text_embeddings
 from pecl.errors import ConfigError
 from pecl.experiment.run import train
@@ -114,3 +115,11 @@ def test_runs_in_bf16_are_other_runs(small):
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert ours.towers.text == theirs.towers.text
+
+
+def test_the_mean_of_bfloat16_states_is_rounded_only_once():
+    states = torch.randn(40, 300, 16).add(1).bfloat16()  # (B, L, d)
+    mask = (torch.arange(300) < torch.randint(250, 300, (40, 1))).long()  # (B, L)
+    wide = states.double() * mask.unsqueeze(-1)
+    expected = (wide.sum(1) / mask.sum(1, keepdim=True)).bfloat16()
+    assert torch.equal(POOLINGS["mean"](states, mask), expected)

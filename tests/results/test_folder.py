@@ -1,6 +1,8 @@
 """Results on disk: which files are one, which count as complete, and what is removed next to them."""
 
+import hashlib
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,14 @@ from helpers.report_results import both, made, ranked
 
 from pecl.config import make_config
 from pecl.errors import DataError
-from pecl.results.folder import complete_result, find_result
+from pecl.results.folder import (
+    complete_result,
+    file_hashes,
+    find_result,
+    manifest_path,
+    read_manifest,
+    write_manifest,
+)
 from pecl.results.result import DamagedResultError, collect, read_result, training_path, write_result, write_unfinished
 
 DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
@@ -116,3 +125,25 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
         other.parent.mkdir(exist_ok=True)
         other.write_text("[]")
     assert [result.run_id for result in collect([config.out])] == [config.run_id()]
+
+
+def test_another_file_of_the_same_size_is_another_file(tmp_path):
+    path = tmp_path / "start.safetensors"
+    config = make_config({"start": str(path), "adapter": "lora"})
+    path.write_bytes(b"first")
+    before = file_hashes(config)
+    path.write_bytes(b"other")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))  # clocks of file systems are coarse
+    assert before == {"start": hashlib.sha256(b"first").hexdigest()}
+    assert file_hashes(config) == {"start": hashlib.sha256(b"other").hexdigest()}
+
+
+def test_an_edited_manifest_is_refused(config):
+    found = find_result(replace(config, out=str(write(config).parent)))
+    name = write_manifest(config.out, {"indices": {"train": [1, 2], "test": [3]}})
+    result = replace(found, data=replace(found.data, manifest=name))
+    assert read_manifest(result)["indices"]["test"] == [3]
+    path = manifest_path(config.out, name)
+    path.write_text(path.read_text("utf-8").replace("3", "2"), "utf-8")
+    with pytest.raises(DataError, match=rf"manifest {path} cannot be read .*does not match its name.*run .* again"):
+        read_manifest(result)

@@ -66,6 +66,30 @@ def test_validation_and_the_end_see_the_average_and_steps_do_not():
         torch.testing.assert_close(found, expected[step - 1], rtol=0, atol=1e-6)
 
 
+def test_the_average_of_a_slot_that_stops_early_stays_that_of_its_run_alone():
+    """The first slot is out of patience after step 4 of 12; the second one gets better until the end."""
+
+    def averages(seeds):
+        tower, scores = tiny_tower(), {1: 0.9, 2: 0.1}
+        adapter = attach(tower, CONFIGS, seeds=seeds)
+
+        def validate(slots):
+            scores[1] -= 0.1
+            scores[2] += 0.1
+            return [scores[seeds[slot]] for slot in slots]
+
+        schedule = Schedule(epochs=4, batch_size=5, eval_every=2, dropout=False, ema=0.6, patience=1)
+        tasks = [task(tower, seed=seed) for seed in seeds]
+        run = Trainer(tower, adapter, tasks, schedule, validate)
+        run.run()
+        return run.step, adapter.slot_state(0)
+
+    (alone_steps, alone), (fleet_steps, in_fleet) = averages([1]), averages([1, 2])
+    assert (alone_steps, fleet_steps) == (4, 12)
+    for name, value in alone.items():
+        torch.testing.assert_close(in_fleet[name], value, rtol=0, atol=1e-5)
+
+
 # --- when training ends, and what is kept
 
 

@@ -126,6 +126,14 @@ def test_a_hub_id_is_pushed_pinned_and_pulled(trained, hub, tmp_path, capsys):
     assert not (tmp_path / "there").exists()
 
 
+@pytest.mark.parametrize("flags", [["--private"], []])
+def test_a_new_repository_is_private_if_it_is_asked_for(trained, hub, monkeypatch, flags):
+    made = {}
+    monkeypatch.setattr("pecl.apps.export.hub.HfApi.create_repo", lambda api, model, **options: made.update(options))
+    assert main(["adapters", "push", str(folder_of(trained)), "me/adapters", *flags]) == 0
+    assert made == {"exist_ok": True, "private": bool(flags)}
+
+
 def test_what_a_hub_refuses_is_one_sentence(hub, trained, tmp_path, capsys):
     hub.refusals["me/x"] = (401, "RepoNotFound")
     assert main(["adapters", "pull", "me/x", str(tmp_path / "x")]) == 2

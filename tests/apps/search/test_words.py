@@ -254,3 +254,10 @@ def test_words_follow_photographs_and_are_off_by_a_flag(album):
     assert pecl.ImageIndex.open(album).select("marie").words == ()  # as it was
     build_index(album, options=IndexOptions(words=True))
     assert pecl.ImageIndex.open(album).select("marie").words == ("marie",)
+
+
+def test_a_rarer_name_comes_before_a_more_frequent_one_wherever_it_stands(album):
+    index = pecl.ImageIndex.open(album)
+    for query in ("Opa Meer", "Meer Opa"):
+        assert [len(group) for group in index.select(query).groups] == [1, 2]
+        assert found(index, query)[:3] == ["Opa", "Urlaub am Meer", "Urlaub am Meer"]

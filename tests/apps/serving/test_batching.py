@@ -90,6 +90,16 @@ def test_what_arrives_while_a_pass_is_computed_is_the_next_and_a_full_queue_refu
     assert recorder.passes == [[1, 1], [5, 1], [2]]
 
 
+def test_a_queue_that_was_full_of_long_jobs_is_empty_again():
+    async def scenario(batcher):
+        for _ in range(3):
+            await asyncio.gather(*(batcher.submit([1] * 5) for _ in range(4)))
+            assert batcher.waiting == 0
+        return await batcher.submit([1] * 20)
+
+    assert run(scenario, Recorder(), waiting=20) == 20
+
+
 def test_a_job_or_a_pass_that_fails_leaves_the_others_their_answers():
     failures = [RuntimeError("no memory")]
 

@@ -221,6 +221,13 @@ def test_a_worker_says_what_is_wrong_with_its_task(small):
     assert "shots: expected at most 11" in sentence
 
 
+def test_a_worker_that_cannot_write_ends_with_a_status_of_its_own(small):
+    """A grid stops at it, while bad input of one run leaves the others."""
+    status, sentence = run_text(text_of({**small, "out": "/dev/full/results"}))
+    assert status == 73
+    assert "cannot write" in sentence
+
+
 @pytest.fixture
 def deaf_to_interrupts():
     """Ignore SIGINT, as a shell's background jobs do; a worker restores it for itself."""
@@ -340,8 +347,7 @@ def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatc
     jobs = install(tmp_path, monkeypatch)
     check_like_here(here, on_disk, make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"]))
     script = (jobs / "submitted").read_text()
-    assert "#SBATCH --array=0-1%2" in script
-    assert "#SBATCH --partition=gpu" in script
+    assert {"#SBATCH --array=0-1%2", "#SBATCH --partition=gpu"} <= set(script.splitlines())
     with pytest.raises(ConfigError, match="unknown option 'partitoin' of sbatch; did you mean 'partition'"):
         make_launcher("slurm", None, ["partitoin=gpu"])
 

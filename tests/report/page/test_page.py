@@ -110,6 +110,22 @@ def test_equal_results_give_an_equal_page_nothing_is_fetched_and_captions_are_te
     assert not any(result.run_id[:8] in before for result in made)
 
 
+def test_names_and_paths_and_errors_of_runs_are_text(tmp_path):
+    """The data set and folder of a failed run, its error, and the path of an adapter file that was exchanged."""
+    folder = tmp_path / "<u id=owned>"
+    exchanged = _with_adapter(folder, "cs")
+    (good,) = collect([write(folder, exchanged)])
+    good.adapter_path.write_text("another file")
+    values = {"out": "<i id=owned>", "dataset": "<b id=owned>.csv"}
+    config = make_config({**train(4, 6, seed=2).config.to_dict(), **values})
+    failed = replace(good, run_id=config.run_id(), status="failed", error=f"RuntimeError: {INJECTED}", config=config)
+    html = page_of(tmp_path / "html", [good, failed])
+    assert html.count("&lt;b id=owned&gt;.csv") >= 2
+    assert "&lt;u id=owned&gt;" in html
+    assert "id=owned>" not in html
+    assert "<script>document" not in html
+
+
 def test_cards_hold_what_was_retrieved_and_each_picture_stands_once_and_is_small(made, tmp_path):
     gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
     (german,) = [group for group in gallery["groups"] if group["language"] == "de"]

@@ -1,0 +1,80 @@
+"""What a config says reaches the parts of a training: the trainer, its tasks, and the tower that reads the texts."""
+
+import csv
+
+import pytest
+
+from pecl.config import make_config
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.experiment.run import train
+from pecl.training.trainer import Trainer
+
+
+class _Reached(Exception):
+    """The training has reached its trainer."""
+
+
+@pytest.fixture
+def trainer_of(small, monkeypatch):
+    """Return a function from fields of a config to the arguments of its `Trainer`, by name."""
+    given = {}
+
+    def record(trainer, tower, adapter, tasks, schedule, validate, *others, **options):
+        given.update(adapter=adapter, tasks=tasks, schedule=schedule)
+        raise _Reached
+
+    monkeypatch.setattr(Trainer, "__init__", record)
+
+    def run(**values):
+        with pytest.raises(_Reached):
+            train(make_config({**small, **values}))
+        return given
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name", "expected"),
+    [
+        ("epochs", 7, "epochs", 7),
+        ("batch_size", 5, "batch_size", 5),
+        ("eval_every", 9, "eval_every", 9),
+        ("dropout", False, "dropout", False),
+        ("warmup", 3, "warmup", 3),
+        ("ema", 0.9, "ema", 0.9),
+        ("patience", 4, "patience", 4),
+        ("choose", "last", "last", True),
+    ],
+)
+def test_each_field_of_the_schedule_reaches_it(trainer_of, field, value, name, expected):
+    assert getattr(trainer_of(**{field: value})["schedule"], name) == expected
+    assert getattr(trainer_of()["schedule"], name) != expected
+
+
+def test_each_field_of_a_task_reaches_it(trainer_of):
+    values = {"lr": 0.5, "seed": 9, "alignment": "cosine:2+mse:3", "alignment_weight": 0.25, "image_weight": 0.75}
+    (task,), adapter = (trainer_of(**values, rank=3)[name] for name in ("tasks", "adapter"))
+    assert (task.lr, task.seed) == (0.5, 9)
+    objective = vars(task.objective).values()
+    for expected in (("cosine", "mse"), (2.0, 3.0), 0.25, 0.75):
+        assert expected in objective
+    assert adapter.configs[0].r == 3
+
+
+@pytest.mark.parametrize("route", ["method1", "method2", "method3", "baseline2"])
+def test_each_caption_is_read_in_the_language_of_its_column(small, monkeypatch, route):
+    """English captions and translations into English as English, also where they are the queries."""
+    with open(small["dataset"], encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {"en": "en", "de_to_en": "en", "de": "de", "en_to_de": "de"}
+    languages = {row[column]: language for row in rows for column, language in columns.items()}
+    read, tokenize = set(), MultilingualTextEncoder.tokenize
+
+    def record(tower, texts, *others, **options):
+        read.update((text, tower.language) for text in texts)
+        return tokenize(tower, texts, *others, **options)
+
+    monkeypatch.setattr(MultilingualTextEncoder, "tokenize", record)
+    train(make_config({**small, "route": route, "epochs": 1}))
+    assert len(read) >= len(rows)
+    assert {(text, language) for text, language in read if languages[text] != language} == set()
