@@ -52,7 +52,13 @@ class Translator:
         revision = _fixed_revision(config)
         self._tokenizer, self._model = _load(config, revision)
         self._languages: LanguageSettings = language_settings(self._tokenizer, config.source, config.target)
-        self._longest = min(self._tokenizer.model_max_length, self._model.config.max_position_embeddings)
+        positions: int = self._model.config.max_position_embeddings
+        if self._languages.family == "marian" and config.max_new_tokens > positions:  # the others add positions
+            raise ConfigError(
+                f"max_new_tokens: expected at most {positions}, the positions of {config.model}, "
+                f"got {config.max_new_tokens}"
+            )
+        self._longest = min(self._tokenizer.model_max_length, positions)
         self.identity: dict[str, Any] = {
             "model": config.model,
             "revision": revision,

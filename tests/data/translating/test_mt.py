@@ -101,3 +101,21 @@ def test_every_language_of_nllb_and_m2m100_has_a_row(family, codes, translation_
         with contextlib.suppress(ConfigError):
             found.add(known[language_settings(tokenizer, "en", code).first_token_id])
     assert found == tokens
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_translations_are_as_long_as_the_model_has_positions(family, translation_models):
+    """A Marian model has 64 positions, of which the first token takes one; the other families make theirs as needed."""
+    model = AutoModelForSeq2SeqLM.from_pretrained(translation_models[family])
+    ids, start = torch.tensor([[2, 3]]), torch.full((1, 65), 2)
+    assert model(ids, decoder_input_ids=start[:, :64]).logits.shape[1] == 64
+    if family == "marian":
+        with pytest.raises(IndexError):
+            model(ids, decoder_input_ids=start)
+        with pytest.raises(ConfigError, match=r"max_new_tokens: expected at most 64, the positions of .*, got 65"):
+            Translator(config(translation_models[family], max_new_tokens=65))
+    else:
+        Translator(config(translation_models[family], max_new_tokens=65)).translate(["a dog"])
+    longest = Translator(config(translation_models[family], max_new_tokens=64))
+    longest._model.generation_config.min_new_tokens = 64
+    assert longest.translate(["a dog"])[0]
