@@ -69,6 +69,11 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
         )
     state = {key: tensor for key, tensor in weights.read_state_dict(folder).items() if not key.startswith(TEXT_PARTS)}
     vision = getattr(config, "vision_config", config)
+    if not getattr(vision, "vision_use_head", True):
+        raise WeightsError(
+            f"{folder / 'config.json'} has vision_use_head: false, a model without the head that pools an image into "
+            "one embedding: expected a checkpoint with it"
+        )
     if hasattr(config, "projection_dim"):
         vision.projection_dim = config.projection_dim  # in a CLIP, both halves have that of the whole model
     model = weights.build_model(model_class, vision, state, folder, dtype)

@@ -11,7 +11,7 @@ from helpers.checkpoints import write_base, write_clip, write_siglip
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
-from transformers import AutoImageProcessor, CLIPVisionModelWithProjection
+from transformers import AutoImageProcessor, CLIPVisionModelWithProjection, SiglipModel, SiglipVisionModel
 
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.loading.text import load_text_checkpoint
@@ -43,6 +43,19 @@ def test_it_gives_what_transformers_gives(tmp_path, images, write, part, width):
     half = load_image_checkpoint(tmp_path, dtype=torch.bfloat16)
     assert torch.cosine_similarity(half.encode_image(images, normalize=False), expected).min() > 0.99
     assert half.fingerprint != tower.fingerprint
+
+
+@pytest.mark.parametrize("part", ["whole", "vision"])
+def test_a_siglip_without_its_pooling_head_is_refused(tmp_path, part):
+    """transformers pools no features of such a model, so an image has no embedding."""
+    config = write_siglip(tmp_path).config
+    config.vision_config.vision_use_head = False
+    model = SiglipModel(config) if part == "whole" else SiglipVisionModel(config.vision_config)
+    pixels = torch.zeros(1, 3, 32, 32)
+    assert (model.vision_model if part == "whole" else model)(pixel_values=pixels).pooler_output is None
+    model.save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=r"config\.json has vision_use_head: false, .* a checkpoint with it"):
+        load_image_checkpoint(tmp_path)
 
 
 # timm
