@@ -28,6 +28,7 @@ from pecl.data.languages import language_name
 from pecl.encoders.cleaning import CANONICALIZE, normalizer_of
 from pecl.encoders.fingerprint import Tower
 from pecl.encoders.tokenizing import Tokenizing, around
+from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, PeclError, RunError, one_line
 
 logger = logging.getLogger(__name__)
@@ -118,8 +119,16 @@ def refused(tower: Tower, package: str, expected: str) -> ConfigError:
     return ConfigError(f"{kind} tower {tower.name} cannot be written for {package}: expected {expected}")
 
 
-def check_letters(tower: Tokenizing, *languages: str | None) -> None:
-    """Raise ConfigError if the tower respells texts of a language, which no other package does."""
+def check_portable(tower: Tokenizing, *languages: str | None) -> None:
+    """Raise ConfigError if no other package can embed as the tower does.
+
+    That is so if the tower's vocabulary is trimmed, or if it respells texts of one of `languages`.
+    """
+    if left_out(tower.backbone):
+        raise ConfigError(
+            f"text tower {tower.name} has a trimmed vocabulary, and other packages look up every word: expected the "
+            "whole tower, loaded again without trim_vocabulary"
+        )
     for language in filter(None, languages):
         if tower.respelling(language) is not None:
             raise ConfigError(
@@ -154,9 +163,9 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
     """Return a tokenizer that gives the tower's token ids: it cleans each text and puts the language's token first.
 
     `tower.speaking` sets the language. `with_prefix` also puts the tower's prefix before every text.
-    Raise ConfigError if the tower's tokenizer cannot be written so, or as in `check_letters`.
+    Raise ConfigError if the tower's tokenizer cannot be written so, or as in `check_portable`.
     """
-    check_letters(tower, tower.language)
+    check_portable(tower, tower.language)
     plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     if not hasattr(plain, "backend_tokenizer"):
         raise ConfigError(

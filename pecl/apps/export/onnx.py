@@ -56,7 +56,7 @@ def export_onnx(
     bank = text.single() if isinstance(text, AdapterBank) else None
     tower: Any = text if bank is None else bank.tower
     adapter, languages = (None, []) if bank is None else (bank.adapter, bank.languages)
-    contract.check_letters(tower, *languages)
+    contract.check_portable(tower, *languages)
     tokenizer = contract.portable_tokenizer(tower, with_prefix=True)
     about = {
         "max_length": tower.max_length,  # tokens; the graph cuts longer texts

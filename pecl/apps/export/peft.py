@@ -87,7 +87,7 @@ def write_encoder_adapter(
     Return the folder or hub id of the encoder for PEFT. A tower that names languages gets a tokenizer of the adapter's
     language. Raise ConfigError if the adapter changes nothing in the encoder, or something that PEFT cannot hold.
     """
-    contract.check_letters(tower, adapter.language)
+    contract.check_portable(tower, adapter.language)
     attached = attach(tower, adapter.configs, seeds=())
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
     attached.remove()

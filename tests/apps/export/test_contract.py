@@ -15,12 +15,17 @@ from transformers import AutoTokenizer, GemmaTokenizer, NllbTokenizer
 
 from pecl.apps.export.contract import TEXTS, TOLERANCE, check, portable_tokenizer, texts_for
 from pecl.apps.export.folders import save_text_encoder
+from pecl.apps.export.immich import export_immich
+from pecl.apps.export.onnx import export_onnx
 from pecl.apps.export.open_clip import export_open_clip
+from pecl.apps.export.peft import export_peft
+from pecl.apps.export.sentence_transformers import export_adapter, export_towers
 from pecl.cli import main
 from pecl.encoders.cleaning import CLEANINGS, cleaning, normalizer_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
-from pecl.errors import RunError
+from pecl.encoders.vocabulary import trim_vocabulary
+from pecl.errors import ConfigError, RunError
 
 FAST = [
     *((family, "sentence-transformers", kind) for family, kind in zip(FAMILIES, 3 * list(KINDS), strict=False)),
@@ -62,6 +67,28 @@ def test_an_export_embeds_hard_texts_as_its_tower(family, export, kind, tmp_path
     else:
         assert not isinstance(found, str), found
         assert max(found.values()) <= TOLERANCE, found
+
+
+WRITERS = {
+    "sentence-transformers": lambda case, out: save_text_encoder(case.merged, out),
+    "both towers": lambda case, out: export_towers(case.merged, image_tower(), out),
+    "adapter only": lambda case, out: export_adapter(case.file, case.tower, out, case.folder / "plain"),
+    "open_clip": lambda case, out: export_open_clip(case.merged, image_tower(), out),
+    "ONNX": lambda case, out: export_onnx(case.merged, None, out),
+    "immich": lambda case, out: export_immich(case.merged, None, out, language="cs", is_mclip=True),
+    "PEFT": lambda case, out: export_peft(case.file, case.tower, out, str(case.folder / "plain")),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_tower_with_a_trimmed_vocabulary_is_not_exported(write, tmp_path):
+    case = Case("prefix", "LoRA", tmp_path)
+    save_text_encoder(case.tower, tmp_path / "plain")
+    for tower in (case.tower, case.merged):
+        trim_vocabulary(tower, [0, 1, 2])
+    with pytest.raises(ConfigError, match=r"has a trimmed vocabulary, .* expected the whole tower, loaded again"):
+        write(case, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
