@@ -105,12 +105,12 @@ class _Run:
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
         self.died: set[str] = set()  # tasks that are tried once more
-        for out in dict.fromkeys(config.out for config in configs):
-            check_writable(out)
         for config in (config for task in self.pending for config in task.configs):
             self.hashes(config)  # bad data stop the grid before it writes anything
             self.files_before[training_path(config)] = _version(training_path(config))
         self.pending = [task for task in self.tasks if not self._collect(task)]
+        for out in dict.fromkeys(config.out for task in self.pending for config in task.configs):
+            check_writable(out)
 
     def train(self) -> None:
         """Train until every run has an outcome, and remove the leftovers of killed processes."""

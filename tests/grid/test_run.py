@@ -1,6 +1,7 @@
 """Grids that are shared, interrupted, failed, damaged or complete."""
 
 import json
+import os
 import signal
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from helpers.small_experiment import SMALL, write_folder
 import pecl.experiment.run
 from pecl.cli import main
 from pecl.config import make_config
-from pecl.errors import ConfigError, PeclError
+from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
@@ -158,6 +159,17 @@ def test_states_of_complete_runs_alone_are_removed(small):
     with no_luck(), hold(small["out"], [busy.run_id()]):
         assert len(run_grid([complete, busy, fails], fleet=1).failed) == 1
     assert {path.name for path in states.iterdir()} == {names[2], names[3]}
+
+
+def test_a_complete_grid_is_read_from_a_folder_that_cannot_be_written(small, monkeypatch):
+    first, second = (make_config({**small, "seed": seed}) for seed in (1, 2))
+    trained = run_grid([first]).results
+    before = listing(small["out"])
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may write into every folder
+    assert run_grid([first]).results == trained
+    with pytest.raises(OutputError, match=r"cannot write into .*: no permission to write in"):
+        run_grid([first, second])
+    assert listing(small["out"]) == before
 
 
 def test_bad_input_of_one_run_does_not_stop_the_others(small):
