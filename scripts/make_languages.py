@@ -10,6 +10,7 @@ which XLM-R was trained (Conneau et al. 2020, appendix A), and the names in tran
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections import Counter
 from pathlib import Path
@@ -113,6 +114,7 @@ REGIONS = {
 
 def main() -> None:
     """Write the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = [row_of_flores(code) for code in FLORES]
     there = {row["code"] for row in rows} | {"ja"}
     rows += [row_of(code, code) for code in ISO_639_1.split() if code not in there]

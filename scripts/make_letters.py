@@ -8,6 +8,7 @@ without the vowel that its letters imply. N'Ko is close to Bambara in Latin lett
 and Kashmiri are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
 """
 
+import argparse
 import re
 import unicodedata
 
@@ -74,5 +75,11 @@ def _known(name: str) -> str | None:
             return None
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the letters."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     write_json(e5.LETTERS, known_letters())
+
+
+if __name__ == "__main__":
+    main()

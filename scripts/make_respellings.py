@@ -11,6 +11,7 @@ monotonically, each with no, one or several letters of the other script, by hard
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -30,6 +31,7 @@ FEWEST = 2  # minimum count of a context
 
 def main() -> None:
     """Learn and judge each map."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for code, other in SCRIPTS.items():
         train, dev = (
             [load_dataset("seed", one, split=split).target for one in (code, other)] for split in ("train", "dev")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from statistics import mean
 
 import pytest
@@ -107,6 +108,22 @@ def test_help_is_the_comment_that_a_script_begins_with(run, script):
     assert run(script, "-h")[1].stdout == finished.stdout
     assert finished.stdout.splitlines() == [line.removeprefix("#").removeprefix(" ") for line in header]
     assert f"bash scripts/{script}.sh" in finished.stdout
+
+
+MAKERS = sorted(path.stem for path in (ROOT / "scripts").glob("make_*.py"))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_help_of_a_script_that_makes_a_file_of_the_package_makes_nothing(name, monkeypatch, capsys):
+    """It writes into the package, and not all of it is quick."""
+    maker = script(name)
+    for function in ("write_text", "write_json"):
+        monkeypatch.setattr(maker, function, lambda *_: pytest.fail("it writes"), raising=False)
+    monkeypatch.setattr(sys, "argv", [f"scripts/{name}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        maker.main()
+    assert ended.value.code == 0
+    assert f"python scripts/{name}.py" in capsys.readouterr().out
 
 
 def test_names_of_pecl_in_pages_and_shell_scripts_are_there():
