@@ -5,8 +5,8 @@ needs them (`en_to_de`, `de_to_en`), and images (`image`, paths relative to the 
 writes a table of drawn scenes.
 """
 
+import argparse
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,14 @@ def main(table: str, language: str, **values: Any) -> pecl.Result:
 
 
 if __name__ == "__main__":
-    result = main(*(sys.argv[1:3] or [str(write_table(Path("results/scenes"))), "de"]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?", help="table of captions (default: a table of drawn scenes)")
+    parser.add_argument("language", nargs="?", help="language of the captions; needed with a table")
+    parsed = parser.parse_args()
+    if parsed.table is not None and parsed.language is None:
+        parser.error(f"expected a language after {parsed.table}, such as de")
+    table = parsed.table or write_table(Path("results/scenes"))
+    result = main(str(table), parsed.language or "de")
     print(result)
     before, after = result.recall(stage="zero_shot"), result.recall()
     print(f"R@1 {before:.3f} before, {after:.3f} after; adapter: {result.adapter_path}")

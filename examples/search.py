@@ -1,9 +1,10 @@
-"""Search a folder of images in any language: `python examples/search.py [~/Pictures "pes na pláži" cs]`.
+"""Search a folder of images in any language: `python examples/search.py [~/Pictures "pes na pláži" [cs]]`.
 
-Create or update the index first. Without arguments the example searches in drawn scenes.
+Create or update the index first. Without a language, pecl detects it. Without arguments the example searches in drawn
+scenes.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import pecl
@@ -28,6 +29,11 @@ def main(folder: str | Path, query: str, language: str | None = None, top: int =
 
 
 if __name__ == "__main__":
-    folder, query, language = sys.argv[1:4] or (draw(Path("results/drawn")), "dva psi na pláži", "cs")
-    for name, score in main(folder, str(query), str(language)):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", help="folder of images (default: drawn scenes)")
+    parser.add_argument("query", nargs="?", default="dva psi na pláži", help="description of the image")
+    parser.add_argument("language", nargs="?", help="language of the query (default: detected)")
+    parsed = parser.parse_args()
+    folder = parsed.folder or draw(Path("results/drawn"))
+    for name, score in main(folder, parsed.query, parsed.language):
         print(f"{score:+.3f}  {name}")

@@ -54,6 +54,20 @@ def test_it_runs_as_a_script(name, small, photographs, tmp_path, monkeypatch, ca
     assert re.fullmatch(last, printed[-1]), printed
 
 
+@pytest.mark.usefixtures("registries")
+def test_a_search_without_a_language_detects_it_and_a_table_without_one_is_refused(photographs, monkeypatch, capsys):
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    assert run("search", photographs, "dva psi na pláži") == run("search", photographs, "dva psi na pláži", "cs")
+    with pytest.raises(SystemExit) as ended:
+        run("own_table", "captions.csv")
+    assert ended.value.code == 2
+    assert "expected a language after captions.csv, such as de" in capsys.readouterr().err
+
+
 def test_the_loss_of_a_hand_worked_pair(example):
     query, anchor = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     # inner products 1, 1, 1, 5 and 1, 0, 0, 1: differences 0, 1, 1, 4
