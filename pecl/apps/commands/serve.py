@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import threading
 import webbrowser
-from dataclasses import Field, fields
+from dataclasses import Field, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.apps.search.index import profile_of
+from pecl.apps.search.index import ImageIndex, profile_of
 from pecl.apps.serving.limits import Limits
-from pecl.apps.serving.sockets import address_of, allowed_hosts, open_socket, read_key
+from pecl.apps.serving.sockets import LOOPBACK, address_of, allowed_hosts, check_port, open_socket, read_key
 from pecl.commands import options as cli
 from pecl.config import Role, fields_of, make_config
 from pecl.data.languages import listed
+from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, install, not_none, unknown
 from pecl.options import parse_option
 
 if TYPE_CHECKING:
+    from pecl.adapters.choice import KnownAdapters
+    from pecl.adapters.formats.files import AdapterFile
     from pecl.apps.serving.service import Service
     from pecl.apps.serving.upstream import Immich
     from pecl.config import ExperimentConfig
+    from pecl.encoders.towers import Towers
 
 logger = logging.getLogger(__name__)
 
@@ -70,30 +75,21 @@ def run(parsed: argparse.Namespace) -> None:
     The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each input. After Ctrl-C or
     SIGTERM the server answers the requests that it has accepted, and stops.
     """
-    values = cli.config_values(parsed)
-    if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
-        values["profile"] = profile_of(parsed.index)
-    config = make_config(values, where="command line")
-    given = {item.name: getattr(parsed, item.name) for item in fields(Limits)}
-    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
-    if not parsed.port.isdecimal() or int(parsed.port) > 65535:
-        raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
-    if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
-        raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
-    key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
-    with open_socket(parsed.host, int(parsed.port)) as listening:
+    server = _with_extra("server")
+    plan = _checked(parsed)
+    logger.info("loading the towers; the address follows")
+    service = _load(parsed, plan)
+
+    with open_socket(parsed.host, plan.port) as listening:
         address = address_of(listening)
-        logger.info("%s answers once the towers are loaded", address)  # loading and imports take seconds
-        if key is None and allowed_hosts(listening, parsed.host) is None:
+        if plan.key is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who can reach %s can use it: --api-key-file requires a key", address)
-        server = _with_extra("server")
-        service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:
             cli.print_text(f"{address} searches {service.photographs.root} (Ctrl-C stops it)")
         if parsed.open:  # the socket listens already, so that the browser waits for the server
             threading.Thread(target=_open, args=(address,), daemon=True).start()
-        server.serve(service, listening, parsed.host, key, parsed.access_log)
+        server.serve(service, listening, parsed.host, plan.key, parsed.access_log)
 
 
 def _open(address: str) -> None:
@@ -111,34 +107,105 @@ def _with_extra(name: str) -> Any:
         raise ConfigError(f"pecl serve needs {error.name}: {install('serve')}") from error
 
 
-def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:
+@dataclass(frozen=True)
+class _Plan:
+    """A server that the flags describe. All of them are checked, no tower is loaded and no port is open."""
+
+    config: ExperimentConfig
+    limits: Limits
+    port: int
+    key: bytes | None
+    known: KnownAdapters
+    adapters: dict[str, AdapterFile]  # by language
+    adapters_dir: Path | None
+    towers: Towers  # each is loaded at its first use
+    immich: Immich | None
+
+
+def _checked(parsed: argparse.Namespace) -> _Plan:
+    """Return the plan of a server; raise PeclError for any flag or file that is wrong."""
+    from pecl.adapters.choice import KnownAdapters
+    from pecl.encoders.towers import load_towers
+
+    values = cli.config_values(parsed)
+    if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
+        values["profile"] = profile_of(parsed.index)
+    config = make_config(values, where="command line")
+
+    given = {item.name: getattr(parsed, item.name) for item in fields(Limits)}
+    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
+
+    if not parsed.port.isdecimal() or int(parsed.port) > 65535:
+        raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
+    port = int(parsed.port)
+    check_port(parsed.host, port)
+
+    if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
+        raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
+    key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
+    if parsed.index is not None:
+        _check_index(parsed.index, config)
+
+    _check_folders(config)
+    towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
+    known = KnownAdapters(config.profile, parsed.files, config.text_model)
+    adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
+    immich = _immich(parsed, config, port)
+    return _Plan(config, limits, port, key, known, known.files(), adapters_dir, towers, immich)
+
+
+def _check_folders(config: ExperimentConfig) -> None:
+    """Raise WeightsError if a tower is named by a folder that does not exist; a model of the hub is fetched later."""
+    for flag, name in (("--text-model", config.text_model), ("--image-model", config.image_model)):
+        if name is not None and name not in PAIRS:
+            from pecl.encoders.loading.hub import local_folder  # takes a second
+            from pecl.encoders.loading.open_clip import PREFIX
+
+            if not name.startswith(PREFIX):
+                local_folder(name, f"{flag} PATH")
+
+
+def _check_index(folder: str, config: ExperimentConfig) -> None:
+    """Raise DataError if an index cannot be read, and ConfigError if it was made with another pair's image tower."""
+    with ImageIndex.open(folder) as index:
+        made, root = index.head.profile, index.root
+    pair = PAIRS.get(made)
+    if config.image_model is None and pair is not None and pair.image != PAIRS[config.profile].image:
+        command = f"pecl index {shlex.quote(str(root))} --profile {config.profile} --rebuild"
+        raise ConfigError(
+            f"--profile: expected {made}, with which the index of {root} was made, got {config.profile}: leave "
+            f"--profile out, or run `{command}`"
+        )
+
+
+def _load(parsed: argparse.Namespace, plan: _Plan) -> Service:
+    """Return the service of a plan with its towers, adapters and index loaded."""
     import torch
 
-    from pecl.adapters.choice import KnownAdapters
     from pecl.apps.serving.models import Models
     from pecl.apps.serving.photographs import Photographs
     from pecl.apps.serving.service import Service
-    from pecl.encoders.towers import load_towers
 
+    config, towers = plan.config, plan.towers
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    immich = _immich(parsed, config)
-    known = KnownAdapters(config.profile, parsed.files, config.text_model)
-    files = known.files()
-    towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
+    if parsed.immich_model is not None:
+        _check_width(parsed.immich_model, towers.text.embedding_dim)
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
+
     name = config.profile if config.text_model is None else Path(config.text_model).name
     models = Models(name, towers.text)
-    models.add_files((not_none(file.language, "language"), file) for file in files.values())
-    logger.info("adapters: %s", listed([known.for_language(language).name for language in files]) or "none")
-    adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
-    return Service(models, towers.image, limits, adapters_dir, photographs, immich)
+    models.add_files((not_none(file.language, "language"), file) for file in plan.adapters.values())
+    names = [plan.known.for_language(language).name for language in plan.adapters]
+    logger.info("adapters: %s", listed(names) or "none")
+    return Service(models, towers.image, plan.limits, plan.adapters_dir, photographs, plan.immich)
 
 
-def _immich(parsed: argparse.Namespace, config: ExperimentConfig) -> Immich | None:
+def _immich(parsed: argparse.Namespace, config: ExperimentConfig, port: int) -> Immich | None:
     """Return the client of immich's service; None without --immich-upstream.
 
-    Raise ConfigError if the address is wrong, another service answers there, or immich does not list the tower.
+    Raise ConfigError if the address is wrong or that of this server, if another service answers there, or if immich's
+    model does not have the text tower.
     """
     if parsed.immich_upstream is None:
         if parsed.immich_model is not None:
@@ -147,13 +214,33 @@ def _immich(parsed: argparse.Namespace, config: ExperimentConfig) -> Immich | No
     from pecl.apps.export.immich import MODELS, names_of
 
     names = names_of(config.profile, config.text_model)
-    if parsed.immich_model is not None and parsed.immich_model not in MODELS:
-        raise ConfigError(unknown("multilingual model of immich", parsed.immich_model, MODELS))
-    if parsed.immich_model is None and not names:
+    model = parsed.immich_model or next(iter(names), None)
+    tower = config.text_model or config.profile
+    if model is None:
         raise ConfigError(
-            f"--immich-upstream: immich does not list the text tower {config.text_model or config.profile}: "
-            "expected a --profile such as vit-b-32, or --immich-model NAME"
+            f"--immich-upstream: immich does not list the text tower {tower}: expected a --profile such as vit-b-32, "
+            "or --text-model FOLDER with --immich-model NAME"
         )
-    immich = _with_extra("upstream").Immich(parsed.immich_upstream, parsed.immich_model or names[0])
+    if model not in MODELS:
+        raise ConfigError(unknown("multilingual model of immich", model, MODELS))
+    if model not in names and (names or config.text_model is None):
+        raise ConfigError(
+            f"--immich-model: {model} has the text tower {MODELS[model].profile or MODELS[model].text}, got {tower}"
+        )
+
+    immich = _with_extra("upstream").Immich(parsed.immich_upstream, model)
+    if immich.upstream in [f"http://{host}:{port}" for host in (*LOOPBACK, parsed.host)]:
+        raise ConfigError(f"--immich-upstream: expected the address of immich's own service, got this server's, {port}")
     immich.check()
     return immich
+
+
+def _check_width(model: str, width: int) -> None:
+    """Raise ConfigError if the text tower cannot be that of immich's model, whose width is known for most."""
+    from pecl.apps.export.immich import MODELS
+
+    profile = MODELS[model].profile
+    if profile is not None and PAIRS[profile].width != width:
+        raise ConfigError(
+            f"--immich-model: {model} embeds into {PAIRS[profile].width} dimensions, and the text tower into {width}"
+        )

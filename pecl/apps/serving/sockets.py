@@ -1,9 +1,11 @@
 """The socket of a server, its host names and its API key. Nothing here imports FastAPI or uvicorn."""
 
+import contextlib
 import ipaddress
 import os
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from pecl.errors import ConfigError
@@ -15,6 +17,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _KEY = re.compile(rb"[!-~]{16,512}")
 
 
+def check_port(host: str, port: int) -> None:
+    """Raise ConfigError if `open_socket` would; no client can connect meanwhile, since the socket does not listen."""
+    with _errors_of_address(host, port), socket.socket(_family(host), socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # these options are those of `create_server`
+        if trial.family == socket.AF_INET6:
+            trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        trial.bind((host, port))
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens on `host` and `port`; port 0 selects a free port.
 
@@ -23,9 +34,18 @@ def open_socket(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: no such host, or the port is taken or not allowed.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with _errors_of_address(host, port):
+        return socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+@contextlib.contextmanager
+def _errors_of_address(host: str, port: int) -> Iterator[None]:
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        yield
     except (OSError, UnicodeError) as error:  # UnicodeError: an impossible host name
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise ConfigError(f"cannot listen on {quoted(host)} port {port}: {reason}") from error

@@ -50,13 +50,11 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does not exist or cannot
     be fetched. The sentence names `option`, which takes a local folder, and suggests the nearest tower in `PAIRS`.
     """
-    folder = expanded(name_or_path)
-    if os.path.isdir(folder):  # unlike `Path.is_dir`, raises nothing
+    folder = local_folder(name_or_path, option)
+    if folder is not None:
         return folder
     name = str(name_or_path)
     repo_id, _, revision = name.partition("@")
-    if os.path.exists(folder) or name.startswith((".", "~", "/")) or repo_id.count("/") > 1:
-        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint ({option})")
     try:
         return _fetch(repo_id, revision or None, weights)
     except HFValidationError as error:
@@ -69,6 +67,21 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
         if not constants.HF_HUB_OFFLINE:  # a user who sets it expects the copy
             _warn_once(f"cannot ask {HfApi().endpoint} for {name} ({_reason(error)}); using the copy in {cached}")
         return cached
+
+
+def local_folder(name_or_path: str | Path, option: str) -> Path | None:
+    """Return the local folder that a name means, or None for a name of the model hub; use no network.
+
+    Raise WeightsError, with `option`, for a name that is none of the hub's if there is no such folder.
+    """
+    folder = expanded(name_or_path)
+    if os.path.isdir(folder):  # unlike `Path.is_dir`, raises nothing
+        return folder
+    name = str(name_or_path)
+    repo_id = name.partition("@")[0]
+    if os.path.exists(folder) or name.startswith((".", "~", "/")) or repo_id.count("/") > 1:
+        raise WeightsError(f"there is no folder {name}: expected the folder of a checkpoint ({option})")
+    return None
 
 
 def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:

@@ -1,4 +1,4 @@
-"""`pecl serve`: what the flags come to, and what is missing."""
+"""`pecl serve`: the service that flags describe, wrong flags, and the announced address."""
 
 import logging
 import re
@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from helpers.serving import write_adapters
+from helpers.serving import make_service, running, write_adapters
 from helpers.small_experiment import tiny_towers
 
 import pecl.adapters.ready
@@ -17,6 +17,7 @@ import pecl.encoders.towers
 from pecl.apps.search.build import build_index
 from pecl.apps.serving.limits import Limits
 from pecl.cli import main
+from pecl.encoders.towers import Towers
 
 
 @pytest.fixture
@@ -70,24 +71,97 @@ def test_adapters_are_added_to_the_shipped_ones(served, tmp_path, monkeypatch, c
         assert f"adapters: {said}" in caplog.messages
 
 
-def test_the_address_is_said_before_anything_is_loaded(served, monkeypatch, caplog):
-    """Whoever opens it then waits, and is not refused."""
+def is_open(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def test_the_address_is_announced_when_the_towers_are_loaded(served, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "pecl")
-    said = []
+    port, opened = free_port(), threading.Event()
+    address = f"http://127.0.0.1:{port}"
+    loaded = []
 
     def load(*_):
-        said.append(caplog.messages[-1])
-        port = int(said[0].split()[0].rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=60):
-            return tiny_towers()
+        assert not opened.is_set()
+        assert address not in caplog.text
+        assert not is_open(port)
+        loaded.append(caplog.messages[-1])
+        return tiny_towers().text
 
-    monkeypatch.setattr(pecl.encoders.towers, "load_towers", load)
-    opened = threading.Event()
+    towers = Towers(load, lambda: tiny_towers().image)
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_: towers)
+    monkeypatch.setattr(pecl.apps.serving.server, "serve", lambda *_: served.append(is_open(port)))
     monkeypatch.setattr(pecl.apps.commands.serve.webbrowser, "open", lambda address: opened.set() or True)
-    assert run("serve --text-model other --port 0 --open") == 0
+    assert run(f"serve --text-model other --port {port} --open") == 0
     assert opened.wait(60)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+ answers once the towers are loaded", said[0])
-    assert caplog.messages[-1] == f"{said[0].split()[0]} serves other"
+    assert loaded == ["loading the towers; the address follows"]
+    assert caplog.messages[-1] == f"{address} serves other"
+    assert served == [True]
+
+
+# Flags -> what is wrong with them; KEY, TAKEN and so on are made by the test
+WRONG = {
+    "--port TAKEN": r'cannot listen on "127\.0\.0\.1" port \d+: Address already in use',
+    "--port 70000": 'port: expected a whole number from 0 to 65535, got "70000"',
+    "--host nowhere.invalid": 'cannot listen on "nowhere.invalid" port',
+    "--max-waiting 1": "waiting: expected a whole number >= 2048, the size of one request, got 1",
+    "--window 2": "window: expected",
+    "--device nothing": "device: expected",
+    "--api-key-file FOLDER/none": "api_key_file: cannot read",
+    "--api-key-file FOLDER/short": "api_key_file: expected one line of 16 to 512",
+    "--adapters-dir FOLDER/none": "adapters_dir: expected a folder, got",
+    "--index FOLDER": "there is no index of it: make one with `pecl index",
+    "--index FOLDER/damaged": "pecl-index.sqlite",
+    "--index ALBUM --profile siglip2-b16": "--profile: expected mini, with which the index of .* got siglip2-b16",
+    "--adapter misspelt": "misspelt",
+    "--adapter none FOLDER/cs.safetensors": "adapter: expected none or adapters, got both",
+    "--adapter FOLDER/cs.safetensors FOLDER/twice/cs.safetensors": "adapter: expected one per language",
+    "--adapter FOLDER/short": "short",
+    "--text-model ./none": r"there is no folder \./none: expected the folder of a checkpoint \(--text-model PATH\)",
+    "--image-model ./none": r"there is no folder \./none: expected the folder of a checkpoint \(--image-model PATH\)",
+    "--immich-model LABSE-Vit-L-14": "--immich-model: expected --immich-upstream with it",
+    "--immich-upstream http://immich:3003": "immich does not list the text tower mini: expected a --profile such as",
+    "--immich-upstream http://immich:3003 --profile siglip2-b16 --immich-model ViT-B-16-SigLIP2": "did you mean",
+    "--immich-upstream http://immich:3003 --immich-model LABSE-Vit-L-14": "has the text tower .*, got mini",
+    "--immich-upstream immich:3003 --profile vit-b-32": "immich_upstream: expected an address such as",
+    "--immich-upstream http://localhost:FREE --port FREE --profile vit-b-32": "got this server's",
+    "--immich-upstream OTHER --profile vit-b-32": "which answers /ping with pong, got status 404",
+}
+
+
+@pytest.mark.parametrize("flags", WRONG)
+def test_a_wrong_flag_ends_the_command_before_a_tower_is_loaded_or_a_port_is_open(
+    flags, tmp_path, photographs, monkeypatch, capsys, caplog
+):
+    def never(*_, **__):
+        pytest.fail("a tower is loaded, or a port is open")
+
+    if "ALBUM" in flags:
+        build_index(photographs)
+    for module, name in ((pecl.encoders.towers, "load_text_encoder"), (pecl.encoders.towers, "load_image_encoder")):
+        monkeypatch.setattr(module, name, never)
+    monkeypatch.setattr(pecl.apps.commands.serve, "open_socket", never)
+    write_adapters(tmp_path, ("cs",))
+    write_adapters(tmp_path / "twice", ("cs",))
+    (tmp_path / "short").write_text("key\n")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "pecl-index.sqlite").write_text("no database")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, running(make_service()) as other:
+        made = {"FOLDER": tmp_path, "ALBUM": photographs, "TAKEN": taken.getsockname()[1], "OTHER": other}
+        made["FREE"] = free_port()
+        line = flags if "--port" in flags else f"{flags} --port 0"
+        for name, value in made.items():
+            line = line.replace(name, str(value))
+        assert run(f"serve {line}") == 2
+    assert re.search(WRONG[flags], capsys.readouterr().err)
+    assert "http://127.0.0.1" not in caplog.text
 
 
 def test_a_key_and_a_log_reach_the_server(served, tmp_path, caplog, capsys):
@@ -118,20 +192,16 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
 
 
 def test_immich_is_asked_for_its_model(served, capsys):
-    with socket.create_server(("127.0.0.1", 0)) as listening:  # nobody answers there later
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"  # nobody answers there
     for flags, model in (
         ("--profile vit-b-32", "XLM-Roberta-Large-Vit-B-32"),
         ("--text-model M-CLIP/LABSE-Vit-L-14", "LABSE-Vit-L-14"),
-        ("--immich-model ViT-B-16-SigLIP2__webli", "ViT-B-16-SigLIP2__webli"),
+        ("--text-model mine --immich-model ViT-B-32-SigLIP2-256__webli", "ViT-B-32-SigLIP2-256__webli"),
     ):
         assert run(f"serve --port 0 {flags} --immich-upstream {address}/") == 0
         immich = served.pop()[0].immich
         assert (immich.upstream, immich.model) == (address, model)
-    for flags, sentence in (
-        (f"--immich-upstream {address}", "immich does not list the text tower mini: expected a --profile such as"),
-        (f"--immich-upstream {address} --immich-model ViT-B-16-SigLIP2", "did you mean 'ViT-B-16-SigLIP2__webli'?"),
-        ("--immich-model ViT-B-16-SigLIP2__webli", "--immich-model: expected --immich-upstream with it"),
-    ):
-        assert run(f"serve --port 0 {flags}") == 2
-        assert sentence in capsys.readouterr().err
+    flags = "--text-model mine --immich-model ViT-B-16-SigLIP2__webli"  # its embeddings have 768 dimensions
+    assert run(f"serve --port 0 {flags} --immich-upstream {address}") == 2
+    assert "embeds into 768 dimensions, and the text tower into 8" in capsys.readouterr().err
+    assert served == []
