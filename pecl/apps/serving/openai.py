@@ -72,7 +72,9 @@ def _inputs(
         got = len(body.language)
         raise bad(f"language: expected one, or one for each of the {count} inputs, got {got}", "language")
     languages = body.language if isinstance(body.language, list) else [body.language] * count
-    at_most(limits.texts + limits.pictures, count, "texts", "input")
+    number_of_pictures = sum(item.text is None for item in body.input)
+    at_most(limits.texts, count - number_of_pictures, "texts", "input")
+    at_most(limits.pictures, number_of_pictures, "pictures", "input")
     texts: dict[int, tuple[str, str | None]] = {}
     pictures: dict[int, tuple[bytes, str]] = {}
     for place, (item, language) in enumerate(zip(body.input, languages, strict=True)):
@@ -82,8 +84,6 @@ def _inputs(
         else:
             at_most(limits.characters, len(item.text), "characters", name)
             texts[place] = item.text, _adapter(item.language or language, adapter, models)
-    at_most(limits.texts, len(texts), "texts", "input")
-    at_most(limits.pictures, len(pictures), "pictures", "input")
     return texts, pictures
 
 
@@ -129,24 +129,31 @@ async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> di
         known = ", ".join(sorted(found)[:20]) or "none yet"
         sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(body.file)}"
         raise Refusal(404, f"{sentence}{suggest(body.file, found)}", "file", "file_not_found")
+
+    def load() -> dict[str, Any]:
+        return _described(service, service.models.load(found[body.file], body.name))
+
     try:
-        added = await service.alone(lambda: service.models.load(found[body.file], body.name))
+        return await service.alone(load)
     except PeclError as error:
         sentence = str(error)
         for place in (folder, folder.parent):  # errors name the file and its result; their paths stay private
             sentence = sentence.replace(f"{place}{os.sep}", "")
         raise bad(sentence, "file") from error
-    return _described(service, added)
 
 
 @router.post("/v1/unload_adapter")
 async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
     """Unload an adapter."""
-    adapter = service.models.adapter_of(body.model)
-    if adapter is None:
-        raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
-    await service.alone(lambda: service.models.remove(adapter))
-    return {"id": service.models.model_of(adapter), "object": "model", "deleted": True}
+
+    def unload() -> str:
+        adapter = service.models.adapter_of(body.model)  # here, since a request before this one may have unloaded it
+        if adapter is None:
+            raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
+        service.models.remove(adapter)
+        return service.models.model_of(adapter)
+
+    return {"id": await service.alone(unload), "object": "model", "deleted": True}
 
 
 def _described(service: Service, adapter: str | None) -> dict[str, Any]:

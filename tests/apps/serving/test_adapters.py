@@ -1,11 +1,15 @@
 """Adapters come and go at run time; only files of one folder, by their names."""
 
+import functools
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.serving import adapter_files, client_of, expected, make_models, make_service, write_adapters
 from helpers.tiny import sentences
+from helpers.waiting import wait_until
 
 from pecl.apps.serving.models import TextJob
 
@@ -77,3 +81,18 @@ def test_what_is_not_loaded(client, folder, document, status, said):
     assert said in answer.json()["error"]["message"]
     assert str(folder.parent) not in answer.text
     assert names(client) == ["tiny", "tiny:de", "tiny:es"]
+
+
+def test_of_two_unloads_at_once_the_later_finds_no_model(folder):
+    """Both requests are accepted while a pass runs."""
+    service = make_service(make_models(adapter_files()[:2]), adapters_dir=folder)
+    passes = threading.Event()
+    with client_of(service) as client, ThreadPoolExecutor(2) as pool:
+        service._compute.submit(passes.wait, 120)
+        unload = functools.partial(client.post, "/v1/unload_adapter", json={"model": "tiny:de"})
+        answers = [pool.submit(unload) for _ in range(2)]
+        wait_until(lambda: service._compute._work_queue.qsize() == 2, 120, "both requests")
+        passes.set()
+        first, second = sorted((answer.result() for answer in answers), key=lambda answer: answer.status_code)
+    assert first.json()["deleted"] is True
+    assert (second.status_code, second.json()["error"]["code"]) == (404, "model_not_found")

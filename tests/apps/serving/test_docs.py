@@ -6,7 +6,7 @@ import shlex
 from importlib.resources import files
 
 from helpers.project import ROOT
-from helpers.serving import adapter_files, client_of, make_models, make_service, running
+from helpers.serving import adapter_files, client_of, data_uri, make_models, make_service, picture, running
 
 from pecl.apps.search.build import build_index
 from pecl.cli import build_parser
@@ -25,6 +25,22 @@ def test_every_flag_that_is_named_is_there():
     named = set(re.findall(r"--[a-z][a-z-]+", TEXT.replace("serving.py --passes", "")))
     assert {"--adapters-dir", "--window", "--max-waiting"} <= named
     assert {flag for flag in named if flag not in known} == set()
+
+
+def test_a_request_holds_as_many_texts_and_images_as_is_said():
+    numbers = re.search(r"([\d,]+) texts and (\d+) images", TEXT).groups()
+    texts, pictures = (int(number.replace(",", "")) for number in numbers)
+    uri = data_uri(picture())
+    with client_of(make_service()) as client:
+        for inputs, limit, what in (
+            (["a"] * (texts + 1), texts, "texts"),
+            (["a"] * (texts + pictures + 1), texts, "texts"),
+            ([uri] * (pictures + 1), pictures, "pictures"),
+            (["a"] * texts + [uri] * (pictures + 1), pictures, "pictures"),
+        ):
+            answer = client.post("/v1/embeddings", json={"model": "tiny", "input": inputs})
+            got = len(inputs) if what == "texts" or inputs[0] == uri else pictures + 1
+            assert answer.json()["error"]["message"] == f"input: expected at most {limit:,} {what}, got {got:,}"
 
 
 def test_the_python_example_runs():
