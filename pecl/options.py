@@ -208,6 +208,17 @@ def unquote(name: str, text: str) -> str:
         raise ConfigError(f"{name}: expected text in double quotes, got {text}") from error
 
 
+def split_unquoted(text: str, separator: str, maxsplit: int = 0) -> list[str]:
+    """Split `text` at `separator` where it is not in double quotes."""
+    pieces = [""]
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|.', text, flags=re.DOTALL):
+        if token == separator and (not maxsplit or len(pieces) <= maxsplit):
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    return pieces
+
+
 def format_option(value: Any) -> str:
     """Return an option's value as text, in the form of an adapter's spec."""
     if value is None:

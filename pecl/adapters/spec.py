@@ -8,7 +8,6 @@ has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language:
 (and so on) does not. `PRESETS` are names for longer specs.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any, cast
 from pecl.adapters.kind import AdapterConfig, height_of
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.errors import ConfigError, unknown
-from pecl.options import Registry, format_option, parse_option, quoted, unquote, value_type
+from pecl.options import Registry, format_option, parse_option, quoted, split_unquoted, unquote, value_type
 
 # Configs are listed in this order, however a spec orders its parts.
 _BUILT_IN = {
@@ -110,7 +109,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     """
     chosen: dict[str, AdapterConfig] = {}
     bringing: list[AdapterConfig] = []
-    for part in _split(spec, "+"):
+    for part in split_unquoted(spec, "+"):
         for config, brings_norms in _parse_part(part):
             if config.kind in chosen:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
@@ -136,7 +135,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
 
 def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
     """Return the configs of one part, and for each whether its name brings LayerNorms."""
-    name, options = (*_split(part, ":", 1), "")[:2]
+    name, options = (*split_unquoted(part, ":", 1), "")[:2]
     name = name.strip()
     if name in PRESETS:
         if options:
@@ -146,8 +145,8 @@ def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
     if name not in part_names():
         raise ConfigError(unknown("adapter", name, part_names()))
     config_class, values = KINDS[name.removesuffix("-only")], {}
-    for item in _split(options, ",") if options else []:
-        option, *text = _split(item, "=", 1)
+    for item in split_unquoted(options, ",") if options else []:
+        option, *text = split_unquoted(item, "=", 1)
         if not text:
             raise ConfigError(f"{config_class.kind}: expected option=value, got {quoted(item)}")
         option = option.strip()
@@ -175,17 +174,6 @@ def _check_name(config_class: type[AdapterConfig], name: str) -> None:
         raise ConfigError(f"{config_class.kind} takes no options, got {quoted(name)}")
     if name not in names:
         raise ConfigError(f"{config_class.kind}: {unknown('option', name, names)}")
-
-
-def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
-    """Split `text` at `separator` where it is not in double quotes."""
-    pieces = [""]
-    for token in re.findall(r'"(?:[^"\\]|\\.)*"|.', text, flags=re.DOTALL):
-        if token == separator and (not maxsplit or len(pieces) <= maxsplit):
-            pieces.append("")
-        else:
-            pieces[-1] += token
-    return pieces
 
 
 def check_combination(configs: Sequence[AdapterConfig]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from pecl.config.experiment import ExperimentConfig
+from pecl.config.spelling import one_spelling
 from pecl.errors import ConfigError, suggest
 from pecl.files import read_regular
 from pecl.options import parse_option
@@ -16,7 +17,7 @@ FILES = Path(__file__).with_name("files")  # pecl's own configs, in an installed
 
 
 def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
-    """Return the config with `values` over the defaults.
+    """Return the config with `values` over the defaults, in one spelling for equal runs, see `one_spelling`.
 
     Raises:
         ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence begins with `where`.
@@ -33,7 +34,7 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
         except ConfigError as error:
             problems.append(str(error))
     try:
-        config = ExperimentConfig(**parsed)
+        config = ExperimentConfig(**one_spelling(parsed))
     except ConfigError as error:
         problems.append(str(error))
     if problems:

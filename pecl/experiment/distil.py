@@ -49,6 +49,8 @@ def distil_config(
     `where` begins error sentences.
     """
     defaults = {**DISTIL_DEFAULTS, **(WITH_IMAGES if images else {})}
+    if given.get("text") is None:
+        defaults["clean"] = False  # sets named by train_on need no cleaning
     config = make_config({**defaults, **given}, where)
     if images and not config.image_weight:
         raise ConfigError("image_weight: expected a number > 0 with images, got 0")

@@ -75,6 +75,7 @@ def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> 
     Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for wrong inputs.
     """
     chosen = route(config.route, config.test_query)
+    _check_text_options(config)
     text, shared = _load_training_text(config)
     needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
     data = load_captions(config, needed, decoded)
@@ -99,6 +100,18 @@ def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> 
     if config.mixed is not None:
         text = with_mixed(text, config, test)
     return data, text
+
+
+def _check_text_options(config: ExperimentConfig) -> None:
+    """Raise ConfigError for options of translated text in a training that would ignore them."""
+    if config.text is not None:
+        return
+    way = "expected translated text with it, such as --text captions.tsv"
+    if config.clean:
+        raise ConfigError(f"clean: {way}; leave it out")
+    is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
+    if config.overlap != "refuse" and not is_compared:
+        raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
 
 
 def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[str, Any]:

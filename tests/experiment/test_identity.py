@@ -173,7 +173,7 @@ TEXT_ALONE = ExperimentConfig(gallery="english", image_weight=0.0, shots=9)
 ON_TEXT = {"text": "flickr30k200", "overlap": "allow"}
 READ_WITH = {  # what makes a field matter
     "train_size": {"train_on": "flickr30k200"},
-    "text": {"overlap": "allow"},
+    "text": {**ON_TEXT, "text": "sib200"},
     "held_out": {**ON_TEXT, "choose": "text"},
     "split_seed": {**ON_TEXT, "overlap": "drop"},  # of what is in the test part
     **dict.fromkeys(("mixed", "clean", "overlap", "solver", "choose"), ON_TEXT),

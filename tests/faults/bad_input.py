@@ -55,6 +55,7 @@ TRAIN = [
     ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs images of the aligned pairs"),
     ("--anchor frozen --alignment contrastive_with_image", "anchor: expected student with contrastive_with_image"),
     ("--train-size 9", "train_size: expected translated text with it"),
+    ("--clean", "clean: expected translated text with it, such as --text captions.tsv"),
     ("--joint de", "joint: expected two languages or more"),
 ]
 
