@@ -29,16 +29,17 @@ FOLDER = "tokens-4"  # raised when the meaning of a key changes
 _CHECKED = 16  # hexadecimal digits of a file's SHA-256 in its name
 
 
-def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
-    """Return the token ids of texts: a list, or for a long list a `TokenStore`, which is written once."""
+def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | None = None) -> TokenIds:
+    """Return the token ids of texts of one language: a list, or for a long list a `TokenStore`, written once."""
     if len(texts) < LARGE:
-        return tower.tokenize(texts)
+        return tower.tokenize(texts, language)
 
     def write(path: Path) -> object:
         with Bar(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
-            return TokenStore.write(path, chain.from_iterable(map(tower.tokenize, _parts(texts, bar))))
+            tokens = (tower.tokenize(part, language) for part in _parts(texts, bar))
+            return TokenStore.write(path, chain.from_iterable(tokens))
 
-    return TokenStore(_cached(default_cache_dir() / FOLDER / _key(tower, texts), write))
+    return TokenStore(_cached(default_cache_dir() / FOLDER / _key(tower, texts, language), write))
 
 
 def _cached(path: Path, write: Callable[[Path], object]) -> Path:
@@ -67,7 +68,7 @@ def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
         bar.update(len(part))
 
 
-def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
+def _key(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | None) -> str:
     """Return a hash of everything that token ids depend on; it is far faster than tokenising."""
     fast = getattr(tower.tokenizer, "backend_tokenizer", None)
     if fast is None:
@@ -75,30 +76,32 @@ def _key(tower: MultilingualTextEncoder, texts: Sequence[str]) -> str:
     else:  # truncation and padding depend on the last call
         identity = {**json.loads(fast.to_str()), "truncation": None, "padding": None}
     settings = [sha256_json(identity), tower.text_prefix, tower.max_length, sha256_lines(texts)]
-    if tower.language is not None and (respelling := tower.respelling(tower.language)) is not None:
+    language = language or tower.language
+    respelling = None if language is None else tower.respelling(language)
+    if respelling is not None:
         settings += [respelling.letters]
     if tower.names_languages:
-        settings += [tower.language or around(tower.tokenizer)[0]]
+        settings += [language or around(tower.tokenizer)[0]]
     if tower.clean or tower.shapes_texts:
         settings += [tower.clean, tower.backbone.config.model_type, tower.positions]
     return sha256_json(settings)
 
 
 def frozen_embeddings(
-    tower: MultilingualTextEncoder, texts: Sequence[str], store: EmbeddingStore
+    tower: MultilingualTextEncoder, texts: Sequence[str], store: EmbeddingStore, language: str | None = None
 ) -> torch.Tensor | Embeddings:
-    """Embed texts with a tower that has no adapter: (N, D) in memory, or `Embeddings` in files for a long list.
+    """Embed texts of one language without an adapter: (N, D) in memory, or `Embeddings` in files for a long list.
 
     `store` is the tower's own store; the files of long lists lie in its folder.
     """
     if len(texts) < LARGE:
-        return text_embeddings(tower, texts, store)
-    folder, paths = store.folder / "lists" / _key(tower, texts), []
+        return text_embeddings(tower, texts, store, language)
+    folder, paths = store.folder / "lists" / _key(tower, texts, language), []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):
 
             def write(path: Path, part: Sequence[str] = part) -> object:
-                return Embeddings.write(path, [tower.encode_text(part, normalize=False)])
+                return Embeddings.write(path, [tower.encode_text(part, language=language, normalize=False)])
 
             paths.append(_cached(folder / f"{number:05}-of-{_PART}", write))
     return Embeddings(paths)

@@ -216,17 +216,21 @@ def image_embeddings(
 
 
 def text_embeddings(
-    tower: MultilingualTextEncoder, texts: Iterable[str], store: EmbeddingStore, batch_size: int = 64
+    tower: MultilingualTextEncoder,
+    texts: Iterable[str],
+    store: EmbeddingStore,
+    language: str | None = None,
+    batch_size: int = 64,
 ) -> torch.Tensor:
     """Return the embeddings (N, D) of `texts`, from the store if they are there. Repeated texts are embedded once.
 
-    Raise ValueError for a tower with an adapter.
+    `language` is that of all texts, see `Tokenizing.tokenize`. Raise ValueError for a tower with an adapter.
     """
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
     all_texts = list(texts)
     place = {text: i for i, text in enumerate(dict.fromkeys(all_texts))}
-    token_ids = tower.tokenize(list(place))
+    token_ids = tower.tokenize(list(place), language)
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)

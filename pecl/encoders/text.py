@@ -82,7 +82,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.pooling = pooling
         self.clean = clean
         self.respells = respells
-        self.language: str | None = None  # see `speaking`
+        self.language: str | None = None  # of texts whose language is not given: that of an adapter merged into it
         self.adapter: RowAdapter | None = None
         self.dropout_seeds = DropoutSeeds()  # shared by all dropouts, see `use_row_dropout`
         self.cached_layers: CachedLayers | None = None  # see `caching`
@@ -271,6 +271,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         slots: torch.Tensor | None = None,
         progress: str | None = None,
         *,
+        language: str | Sequence[str] | None = None,
         normalize: bool = True,
     ) -> torch.Tensor:
         """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
@@ -280,11 +281,13 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             batch_size: texts in one pass.
             slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no adapter.
             progress: name of a progress bar, or None for no bar.
+            language: the language of all texts, or of each, see `tokenize`.
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
                 Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
             DataError: `texts` is neither a text nor several.
+            ConfigError: the tower has no token for a language.
 
         Example:
             >>> text = pecl.load_text_encoder("mini")
@@ -293,5 +296,5 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             >>> text.encode_text(["ein Hund", "a dog"]).shape
             torch.Size([2, 256])
         """
-        embeddings = self.encode_token_ids(self.tokenize(texts), batch_size, slots, progress)
+        embeddings = self.encode_token_ids(self.tokenize(texts, language), batch_size, slots, progress)
         return F.normalize(embeddings, dim=1) if normalize else embeddings

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,7 +31,7 @@ class Tokenizing:
     text_prefix: str
     max_length: int
     clean: str
-    language: str | None
+    language: str | None  # of texts whose language is not given; None for the tokenizer's default
     name: str
     respells: bool  # whether texts in some scripts are first written in another one, see `pecl.data.respelling`
 
@@ -46,27 +45,16 @@ class Tokenizing:
         """Number of positions that the backbone has for tokens."""
         return longest_sequence(self.backbone.config)
 
-    @contextmanager
-    def speaking(self, language: str | None) -> Iterator[None]:
-        """Tokenise texts in the body as texts of `language`, a code of `LANGUAGES`.
-
-        This changes nothing unless the tower has language tokens or respells the language's script.
-        """
-        before, self.language = self.language, language
-        try:
-            yield
-        finally:
-            self.language = before
-
-    def tokenize(self, texts: str | Iterable[str], languages: Sequence[str] | None = None) -> TokenIds:
+    def tokenize(self, texts: str | Iterable[str], language: str | Sequence[str] | None = None) -> TokenIds:
         """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
 
         Warnings are logged for texts that were cut, and for a large share of pieces that the tokenizer does not know.
 
         Args:
             texts: one text or N texts.
-            languages: the language of each text, (N,); by default that of `speaking`, or else the tokenizer's default,
-                which is English unless an adapter of another language was merged into the tower.
+            language: the language of all texts, or of each, (N,), by any of its names. It changes nothing unless the
+                tower has language tokens or respells the language's script. None is the tower's own: that of an adapter
+                that was merged into it, or else the tokenizer's default, which is English.
 
         Raises:
             DataError: `texts` is neither a text nor several.
@@ -75,8 +63,8 @@ class Tokenizing:
         texts = as_texts(texts)
         if not texts:
             return []
-        if languages is None and self.language is not None:
-            languages = [self.language] * len(texts)
+        language = language or self.language
+        languages = [language] * len(texts) if isinstance(language, str) else language
         if languages is not None:
             texts = self.respelled(texts, languages)
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]

@@ -199,13 +199,13 @@ def _slot_task(prepared: Prepared) -> SlotTask:
     if prepared.anchor is not None:
         student = config.anchor == "student"
         texts = getattr(prepared.train, prepared.anchor)
-        with prepared.speaking(prepared.anchor):
-            anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
+        language = prepared.language_of(prepared.anchor)
+        anchor = tokens_of(text, texts, language) if student else prepared.frozen_anchor
     images, image_task = prepared.train_images, None
     if prepared.translations is not None and images is not None:  # the text has no images, but the data set has
         captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
-        with prepared.speaking(prepared.route.query):
-            images, image_task = None, ImageTask(tokens_of(text, captions), images)
+        tokens = tokens_of(text, captions, prepared.language_of(prepared.route.query))
+        images, image_task = None, ImageTask(tokens, images)
     mixed = 0 if prepared.translations is None else prepared.translations.mixed
     return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, image_task, mixed)
 

@@ -5,7 +5,6 @@ Columns are tokenised once, and frozen embeddings come from the stores on disk.
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -76,7 +75,7 @@ class Prepared:
     @property
     def test_language(self) -> str:
         """Language of the test queries: English if these are translations into it."""
-        return ENGLISH if self.query("test") in ENGLISH_COLUMNS else self.config.language
+        return self.language_of(self.query("test"))
 
     @cached_property
     def train(self) -> ParallelCaptions:
@@ -91,8 +90,8 @@ class Prepared:
     @cached_property
     def train_tokens(self) -> TokenIds:
         """Token ids of the training queries."""
-        with self.speaking(self.route.query):
-            return tokens_of(self.towers.text, getattr(self.train, self.route.query))
+        column = self.route.query
+        return tokens_of(self.towers.text, getattr(self.train, column), self.language_of(column))
 
     @cached_property
     def held_out(self) -> ParallelCaptions:
@@ -104,15 +103,14 @@ class Prepared:
     @cached_property
     def held_out_tokens(self) -> TokenIds:
         """Token ids of the queries of `held_out`."""
-        with self.speaking(self.route.query):
-            return self.towers.text.tokenize(getattr(self.held_out, self.route.query))
+        column = self.route.query
+        return self.towers.text.tokenize(getattr(self.held_out, column), self.language_of(column))
 
     @cached_property
     def held_out_anchor(self) -> torch.Tensor:
         """Embeddings (m, D) of the anchors of `held_out` by the tower without adapter."""
         column = not_none(self.route.anchor, "anchor")
-        with self.speaking(column):
-            return self._frozen(getattr(self.held_out, column))
+        return self._frozen(getattr(self.held_out, column), self.language_of(column))
 
     @cached_property
     def text_gallery(self) -> torch.Tensor:
@@ -155,18 +153,15 @@ class Prepared:
             evaluator = self.evaluator(part)
             found[part] = Check(self.tokens(part), evaluator, evaluator(self.zero_shot(part)))
         if text is not None:
-            with tower.speaking(ENGLISH):
-                gallery = self._frozen(tuple(not_none(text.english, "english")))
+            gallery = self._frozen(tuple(not_none(text.english, "english")), ENGLISH)
             evaluator = RetrievalEvaluator(gallery, range(len(gallery)), "english")
-            with tower.speaking(text.language):
-                plain = evaluator(self._frozen(tuple(text.target)))
-                found[OTHER_TEXT] = Check(tower.tokenize(text.target), evaluator, plain)
+            plain = evaluator(self._frozen(tuple(text.target), text.language))
+            found[OTHER_TEXT] = Check(tower.tokenize(text.target, text.language), evaluator, plain)
         return found
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""
-        with self.speaking(self.query(part)):
-            return self.towers.text.tokenize(self.texts(part))
+        return self.towers.text.tokenize(self.texts(part), self.language_of(self.query(part)))
 
     def texts(self, part: str) -> tuple[str, ...]:
         """Return the queries of `val` or `test`."""
@@ -253,32 +248,30 @@ class Prepared:
         An English list that languages share is embedded as a whole if at least half of it is trained on.
         """
         column = not_none(self.route.anchor, "anchor")
-        texts = getattr(self.train, column)
-        with self.speaking(column):
-            if self.translations is None or column != "english" or len(texts) >= LARGE:
-                return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text))
-            distinct, found = dict.fromkeys(texts), dict[str, torch.Tensor]()
-            for listed in self.translations.shared:
-                if 2 * sum(text in distinct for text in listed) >= len(listed):
-                    found = dict(zip(listed, self._frozen(tuple(listed)), strict=True)) | found
-            if own := tuple(text for text in distinct if text not in found):
-                found |= dict(zip(own, self._frozen(own), strict=True))
-            return torch.stack([found[text] for text in texts])
+        texts, language = getattr(self.train, column), self.language_of(column)
+        if self.translations is None or column != "english" or len(texts) >= LARGE:
+            return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text), language)
+        distinct, found = dict.fromkeys(texts), dict[str, torch.Tensor]()
+        for listed in self.translations.shared:
+            if 2 * sum(text in distinct for text in listed) >= len(listed):
+                found = dict(zip(listed, self._frozen(tuple(listed), language), strict=True)) | found
+        if own := tuple(text for text in distinct if text not in found):
+            found |= dict(zip(own, self._frozen(own, language), strict=True))
+        return torch.stack([found[text] for text in texts])
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; without published parts, the whole column is embedded, once."""
-        texts = getattr(self.data, column)
-        with self.speaking(column):
-            if self.data.part is None:
-                return self._frozen(texts)[list(indices)]
-            return self._frozen(tuple(texts[i] for i in indices))
+        texts, language = getattr(self.data, column), self.language_of(column)
+        if self.data.part is None:
+            return self._frozen(texts, language)[list(indices)]
+        return self._frozen(tuple(texts[i] for i in indices), language)
 
-    def speaking(self, column: str) -> AbstractContextManager[None]:
-        """Tokenise texts in the body as texts of the language of `column`, see `Tokenizing.speaking`."""
-        return self.towers.text.speaking(ENGLISH if column in ENGLISH_COLUMNS else self.config.language)
+    def language_of(self, column: str) -> str:
+        """Return the language of the texts in `column`."""
+        return ENGLISH if column in ENGLISH_COLUMNS else self.config.language
 
-    def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
-        return text_embeddings(self.towers.text, texts, store_of(self.towers.text))
+    def _frozen(self, texts: tuple[str, ...], language: str) -> torch.Tensor:
+        return text_embeddings(self.towers.text, texts, store_of(self.towers.text), language)
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:

@@ -44,8 +44,7 @@ def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequ
         for member in (one for one, own in zip(members, slot_of, strict=True) if own == slot):
             pairs = lexicon_pairs(member.pairs)
             for side, column, captions in zip((texts, english), ("target", "english"), pairs, strict=True):
-                with member.speaking(column):
-                    tokens = adapter.tower.tokenize(captions)
+                tokens = adapter.tower.tokenize(captions, member.language_of(column))
                 side += [[token for token in text if token not in special] for text in tokens]
         adapter.translate(slot, texts, english)
 

@@ -62,7 +62,6 @@ def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]
         for listed in one.translations.shared if one.translations else ():  # perhaps embedded as a whole
             columns[id(listed)] = listed, ENGLISH
     for column, language in columns.values():
-        with tower.speaking(language):
-            for start in range(0, len(column), _TOGETHER):
-                used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
+        for start in range(0, len(column), _TOGETHER):
+            used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER], language)))
     trim_vocabulary(tower, used)

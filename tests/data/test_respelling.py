@@ -56,8 +56,7 @@ def test_shipped_maps_are_of_scripts_and_a_tower_reads_through_them(monkeypatch)
     plain = tower.tokenize([text], ["bjn_arab"])
     monkeypatch.setattr(tower, "respells", True)
     assert tower.tokenize([text, text], ["bjn_arab", "de"]) == [*tower.tokenize([banjar(text)]), *plain]
-    with tower.speaking("bjn_arab"):
-        assert tower.tokenize([text]) == tower.tokenize([banjar(text)])
+    assert tower.tokenize(text, "bjn_arab") == tower.tokenize([banjar(text)])
     assert second_tower(tower).tokenize([text], ["bjn_arab"]) == tower.tokenize([banjar(text)])
     captions, trim = ParallelCaptions("own", "bjn_arab", ("dog",), (text,)), Mock()
     monkeypatch.setattr(text_tower, "trim_vocabulary", trim)

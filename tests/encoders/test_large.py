@@ -36,8 +36,8 @@ def test_token_ids_are_written_once_and_made_anew_where_damaged(all_are_long, mo
     tower.max_length = 7  # other token ids
     assert list(tokens_of(tower, TEXTS)) == tower.tokenize(TEXTS) != expected
     tower.max_length, tower.respells = 128, True
-    with tower.speaking("bjn_arab"):  # read in other letters
-        assert list(tokens_of(tower, TEXTS)) == tower.tokenize(TEXTS) != expected
+    respelled = tower.tokenize(TEXTS, "bjn_arab")
+    assert list(tokens_of(tower, TEXTS, "bjn_arab")) == respelled != expected
     content = bytearray(found.path.read_bytes())
     content[-1] ^= 1
     found.path.write_bytes(content)

@@ -68,8 +68,7 @@ class Case:
         adapter = attach(self.tower, self.spec)
         adapter.load_slot_state(0, self.state)
         try:
-            with self.tower.speaking("cs"):
-                return self.tower.encode_text(texts)
+            return self.tower.encode_text(texts, language="cs")
         finally:
             adapter.remove()
 
@@ -182,8 +181,7 @@ def peft(case):
     def embed(texts):
         backbone, case.tower.backbone = case.tower.backbone, wrapped
         try:
-            with case.tower.speaking("cs"):
-                return case.tower.encode_text(texts)
+            return case.tower.encode_text(texts, language="cs")
         finally:
             case.tower.backbone = backbone
 

@@ -192,7 +192,7 @@ class Embedder:
             file = choice.read(self.towers.text)
             language = job.spoken or (file and file.language)
             if language is not None:  # some towers read a text by its language
-                self.towers.text.language = self.metadata["language"] = any_language_code(language)
+                self.metadata["language"] = any_language_code(language)
             if file is not None:
                 bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
                 content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # of any type
@@ -257,4 +257,7 @@ class Embedder:
             for i in range(0, len(rows), IMAGE_BATCH):
                 yield self.towers.image.encode_image(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)
         else:  # the whole shard, so that texts of one length share a batch
-            yield self.towers.text.encode_text(source.load(rows), self.job.batch_size, normalize=normalize)
+            language = self.metadata.get("language")
+            yield self.towers.text.encode_text(
+                source.load(rows), self.job.batch_size, language=language, normalize=normalize
+            )

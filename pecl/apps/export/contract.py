@@ -159,13 +159,16 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTrainedTokenizerFast:
+def portable_tokenizer(
+    tower: Tokenizing, language: str | None = None, *, with_prefix: bool = False
+) -> PreTrainedTokenizerFast:
     """Return a tokenizer that gives the tower's token ids: it cleans each text and puts the language's token first.
 
-    `tower.speaking` sets the language. `with_prefix` also puts the tower's prefix before every text.
-    Raise ConfigError if the tower's tokenizer cannot be written so, or as in `check_portable`.
+    `language` is that of all texts, see `Tokenizing.tokenize`. `with_prefix` also puts the tower's prefix before every
+    text. Raise ConfigError if the tower's tokenizer cannot be written so, or as in `check_portable`.
     """
-    check_portable(tower, tower.language)
+    language = language or tower.language
+    check_portable(tower, language)
     plain = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
     if not hasattr(plain, "backend_tokenizer"):
         raise ConfigError(
@@ -183,8 +186,8 @@ def portable_tokenizer(tower: Tokenizing, *, with_prefix: bool = False) -> PreTr
     )
     before, after = around(plain)
     first = before
-    if tower.names_languages and tower.language is not None:
-        first = [tower.language_token(tower.language), *before[1:]]
+    if tower.names_languages and language is not None:
+        first = [tower.language_token(language), *before[1:]]
     prefix: list[int] = []
     if with_prefix and tower.text_prefix:
         texts = (tower.text_prefix + _PROBES[0], _PROBES[0])

@@ -99,8 +99,7 @@ def write_encoder_adapter(
     state = {name: tensor for name, tensor in adapter.state.items() if name.startswith(places)}
     encoder = base_encoder(base, tower)
     if tower.names_languages:
-        with tower.speaking(adapter.language):
-            contract.portable_tokenizer(tower).save_pretrained(folder)
+        contract.portable_tokenizer(tower, adapter.language).save_pretrained(folder)
     write_peft(folder, state, held, tower, encoder)
     return encoder
 

@@ -96,14 +96,14 @@ def test_a_written_tokenizer_gives_the_towers_tokens(family, tmp_path):
     tower = Case(family, "none", tmp_path).tower
     own_class = {"nllb": NllbTokenizer, "siglip": GemmaTokenizer, "open-clip-siglip": GemmaTokenizer}
     assert isinstance(tower.tokenizer, own_class.get(family, object))
-    tower.language = "cs" if family == "nllb" else None
+    language = "cs" if family == "nllb" else None
     for has_prefix in (True, False):
         folder, texts = tmp_path / str(has_prefix), list(texts_for(tower, has_prefix=has_prefix).values())
-        portable_tokenizer(tower, with_prefix=has_prefix).save_pretrained(folder)
+        portable_tokenizer(tower, language, with_prefix=has_prefix).save_pretrained(folder)
         tower.backbone.config.save_pretrained(folder)
         given = texts if has_prefix else [tower.text_prefix + text for text in texts]
         rows = AutoTokenizer.from_pretrained(folder)(given, truncation=True, max_length=tower.max_length)["input_ids"]
-        assert [tower._shaped(row) for row in rows] == tower.tokenize(texts)
+        assert [tower._shaped(row) for row in rows] == tower.tokenize(texts, language)
 
 
 @pytest.mark.parametrize("name", CLEANINGS)
