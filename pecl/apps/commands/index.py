@@ -44,10 +44,14 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _described(report: IndexReport) -> list[str]:
-    moved = f"{report.moved} moved, " * bool(report.moved)
-    counts = f"{report.new} new, {report.changed} changed, {moved}{report.removed} removed"
+    counts = [f"{report.new} new", f"{report.changed} changed"]
+    if report.moved:
+        counts.append(f"{report.moved} moved")
+    counts.append(f"{report.removed} removed")
+    if report.described:
+        counts.append(f"words of {report.described} read again")
     lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
-    lines += [f"{report.folder}: {report.photographs} photographs ({counts})"]
+    lines += [f"{report.folder}: {report.photographs} photographs ({', '.join(counts)})"]
     if report.broken:
         lines.append(f"{report.broken} have metadata that cannot be read, whose words are not searched")
     if report.unreadable:

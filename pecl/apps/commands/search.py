@@ -131,7 +131,8 @@ def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Seq
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
     nothing = {"language": None, "confidence": None, "adapter": None, "mixed": {}}
     said = {"query": _heading(parsed), **(spoken.to_json() if spoken else nothing)}
-    said |= {"words": asked.words, "year": asked.year or None, "note": note, "hubs_corrected": corrected}
+    said |= {"words": asked.words, "days": asked.dated and asked.dated.to_json()}
+    said |= {"note": note, "hubs_corrected": corrected}
     return hits, said | {"photographs": [{"path": str(hit.path), "score": hit.score} for hit in hits]}, note
 
 

@@ -32,10 +32,10 @@ from pecl.apps.search.catalogue import (
     writing,
 )
 from pecl.apps.search.embed import describe_needs, embed, fingerprints
-from pecl.apps.search.metadata import Described, describe
+from pecl.apps.search.metadata import Described, describe, sidecar_state
 from pecl.apps.search.options import BUSY, IndexOptions, check_same, new_head
 from pecl.apps.search.qdrant import Points, point_of
-from pecl.apps.search.words import drop_words, with_words, write_words
+from pecl.apps.search.words import drop_words, read_sidecars, write_words
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
 from pecl.files import LOCK, check_writable, locked
@@ -66,6 +66,7 @@ class IndexReport:
     removed: int  # gone from the folder, or no longer readable
     unreadable: dict[str, str]  # reason by path, relative to the folder of photographs
     again: str = ""  # why unchanged photographs were embedded again; empty otherwise
+    described: int = 0  # unchanged photographs whose words were read, such as those of a changed sidecar
     broken: int = 0  # photographs with unreadable metadata; the words of their path are still searched
 
 
@@ -162,15 +163,21 @@ class _Renewal:
         self._write(kept, changed, failed, described)
         if self.head.thumbnails:
             _add_thumbnails(self.place, self.found.root)
-        return self._report(kept, embedded, failed, sum(one.is_broken for one in described.values()))
+        return self._report(kept, embedded, failed, described)
 
     def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
         if not self.head.words:
             return {}
-        known = set[str]() if self.before is None else with_words(self.place)
-        names = [entry.name for entry in entries if entry.name in changed or entry.name not in known]
-        bar = Bar(names, desc="words", unit="image", leave=False, disable=not names)
-        return {name: describe(self.found.root, name) for name in bar}
+        known = {} if self.before is None else read_sidecars(self.place)
+        indexed = {entry.name for entry in entries}
+        photographs = [
+            photograph
+            for photograph in self.found.photographs
+            if photograph.name in changed
+            or (photograph.name in indexed and known.get(photograph.name) != sidecar_state(photograph))
+        ]
+        bar = Bar(photographs, desc="words", unit="image", leave=False, disable=not photographs)
+        return {photograph.name: describe(self.found.root, photograph) for photograph in bar}
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
         known: dict[str, Entry] = {}
@@ -201,7 +208,11 @@ class _Renewal:
         return tower
 
     def _report(
-        self, entries: list[Entry], embedded: set[str], failed: dict[str, Unreadable], broken: int
+        self,
+        entries: list[Entry],
+        embedded: set[str],
+        failed: dict[str, Unreadable],
+        described: dict[str, Described],
     ) -> IndexReport:
         """Count the changes; content that left one name and appeared under another was moved."""
         new = {entry.name: entry.fingerprint for entry in entries}
@@ -211,8 +222,18 @@ class _Renewal:
         stayed = new.keys() & self.old.keys()
         changed = sum(name in embedded or new[name] != self.old[name].fingerprint for name in stayed)
         reasons = {name: failed[name].reason for name in sorted(failed)}
-        counts = (come.total() - moved, changed, moved, gone.total() - moved)
-        return IndexReport(self.place, len(entries), *counts, reasons, self.again, broken)
+        return IndexReport(
+            folder=self.place,
+            photographs=len(entries),
+            new=come.total() - moved,
+            changed=changed,
+            moved=moved,
+            removed=gone.total() - moved,
+            unreadable=reasons,
+            again=self.again,
+            described=sum(name in self.old and name not in embedded for name in described),
+            broken=sum(words.is_broken for words in described.values()),
+        )
 
     def _write(
         self,

@@ -1,9 +1,9 @@
 """Searches by words and days: the names that people gave their photographs, in SQLite's full-text index.
 
-A word of a query is a name if at least one and at most a quarter of the photographs have it, and if it is a stop word
-of no language that the person speaks. Photographs with names of the query come first, the rarest names before others;
-the embedding orders equals and the remaining photographs. Case and accents are ignored. A year in a query, such as
-2019, restricts it to photographs of that year, and two years restrict it to the years from one to the other.
+A word of a query is a name if it is a folder or a person of at least one photograph, or another word of at most a
+quarter of them; and if it is a stop word of no language that the person speaks. Photographs with names of the query
+come first, the rarest names before others; the embedding orders equals and the remaining photographs. Case and accents
+are ignored. A date in a query, such as July 2019, restricts it to photographs of these days (`pecl.apps.search.dates`).
 """
 
 import datetime
@@ -14,47 +14,67 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pecl.apps.search.catalogue import connected
+from pecl.apps.search.dates import Days, find_days
 from pecl.apps.search.metadata import Described
 from pecl.data.language_guess import stop_words
 from pecl.data.languages import ENGLISH
 from pecl.errors import ConfigError
 
 # Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a part of other names.
-_TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text,
+# `names` has folders and people, and `sidecars` the state of the sidecars that were read.
+_TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text, names, sidecars UNINDEXED,
     tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'")"""
 _TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
-_OF_YEARS = """SELECT name FROM photographs WHERE substr(taken, 1, 4) BETWEEN ? AND ?
-    OR taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
+_WRITTEN = """SELECT name FROM photographs
+    WHERE taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
 _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?"
-_RARE = 4  # a word is no name if more than a quarter of the photographs have it
+_RARE = 4  # a word is no name if more than a quarter of the photographs have it, unless it is a folder or a person
 _HAN, _KATAKANA, _HIRAGANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]", r"[\u3041-\u3096]"
 _UNSPACED = re.compile(rf"{_HAN}|{_KATAKANA}|{_HIRAGANA}")
 # Hiragana next to other characters are particles and endings.
 _WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|(?<!\S){_HIRAGANA}+(?!\S)|(?:(?!{_UNSPACED.pattern})\S)+")
-_YEAR = re.compile(r"(?<!\w)(1[89]\d\d|20\d\d)(?!\w)[年년]?", re.ASCII)
 _STROKES = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe"})  # that are no marks in Unicode
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
+
+
+class Dated(NamedTuple):
+    """The days that a query names, and the number of photographs of these days. With none, all days are searched."""
+
+    days: Days
+    photographs: int
+
+    @property
+    def sentence(self) -> str:
+        """Clause for the output."""
+        if self.photographs:
+            return f"taken in {self.days.name}"
+        return f"no photograph was taken in {self.days.name}, so all days are searched"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields of the JSON document."""
+        after, before = self.days.after.isoformat(), self.days.before.isoformat()
+        return {"after": after, "before": before, "photographs": self.photographs, "text": self.days.text}
 
 
 class Selection(NamedTuple):
     """Photographs that words and days select for a query."""
 
-    text: str  # the query to embed, without its year
+    text: str  # the query to embed, without dates that have photographs
     rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
     groups: tuple[np.ndarray, ...] = ()  # rows of photographs with names of the query, the rarest first
     words: tuple[str, ...] = ()  # the names that were found
-    year: str = ""  # in the query, such as 2019 or 2018-2020
+    dated: Dated | None = None  # the dates of the query
 
     def within(self, rows: np.ndarray) -> "Selection":
         """Restrict the selection to `rows`, (M,) ascending."""
-        groups = tuple(own for group in self.groups if len(own := np.intersect1d(group, rows)))
-        own = rows if self.rows is None else np.intersect1d(self.rows, rows)
-        return self._replace(rows=own, groups=groups)
+        groups = [np.intersect1d(group, rows) for group in self.groups]
+        selected = rows if self.rows is None else np.intersect1d(self.rows, rows)
+        return self._replace(rows=selected, groups=tuple(group for group in groups if len(group)))
 
     def without_names(self) -> "Selection":
         """Return the selection by days and folder alone."""
@@ -63,19 +83,23 @@ class Selection(NamedTuple):
     @property
     def sentence(self) -> str:
         """Clause for the output; empty if neither names nor days selected anything."""
-        found = sum(map(len, self.groups))
-        names = f"photographs with {', '.join(self.words)}: {found}" if self.words else ""
-        none = "no photograph is of these days" if self.rows is not None and not len(self.rows) else ""
-        return "; ".join(filter(None, (names, f"taken in {self.year}" if self.year else "", none)))
+        clauses = []
+        if self.words:
+            clauses.append(f"photographs with {', '.join(self.words)}: {sum(map(len, self.groups))}")
+        if self.dated is not None:
+            clauses.append(self.dated.sentence)
+        if self.rows is not None and not len(self.rows):
+            clauses.append("no photograph is of these days")
+        return "; ".join(clauses)
 
 
-def with_words(folder: Path) -> set[str]:
-    """Return the names of the photographs whose words the index holds as this version of pecl writes them."""
+def read_sidecars(folder: Path) -> dict[str, str]:
+    """Return the state of the sidecars of each photograph whose words the index holds as this version writes them."""
     with connected(folder) as database:
         if _words_table(database) != _TABLE:
-            return set()
-        found = database.execute("SELECT name FROM photographs WHERE id IN (SELECT rowid FROM words)")
-        return {os.fsdecode(name) for (name,) in found}
+            return {}
+        rows = database.execute("SELECT name, sidecars FROM words JOIN photographs ON photographs.id = words.rowid")
+        return {os.fsdecode(name): sidecars for name, sidecars in rows}
 
 
 def _words_table(database: sqlite3.Connection) -> str:
@@ -97,12 +121,15 @@ def write_words(database: sqlite3.Connection, described: Mapping[str, Described]
             database.execute(_TABLE)
     except sqlite3.OperationalError as error:
         raise ConfigError("words: this Python's SQLite has no full-text search (FTS5): pass --no-words") from error
-    for name, own in described.items():
+    for name, words in described.items():
         (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
         database.execute("DELETE FROM words WHERE rowid = ?", [number])
-        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", [number, _spaced(own.words)])
-        database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [own.taken, number])
-    database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
+        values = [number, _spaced(words.text), _spaced(words.names), words.sidecars]
+        database.execute("INSERT INTO words (rowid, text, names, sidecars) VALUES (?, ?, ?, ?)", values)
+        database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [words.taken, number])
+    deleted = database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
+    if deleted.rowcount:
+        database.execute("INSERT INTO words (words) VALUES ('optimize')")  # which also writes the deleted words over
 
 
 def select(
@@ -128,45 +155,57 @@ def select(
         ConfigError: `after` or `before` is not a day, or the index holds no days.
     """
     first, last = _day(after, "after"), _day(before, "before")
+    languages = tuple(languages)
+    days = find_days(text, languages)
+    dated = None
     with connected(folder) as database:
         if not _words_table(database):
             if first or last:
                 raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
             return Selection(text)
+
         chosen = _rows(database, rows, _TAKEN, first, last or "9999") if first or last else None
-        years = sorted(_YEAR.findall(text))
-        of_year = _of_years(database, rows, years[0], years[-1]) if years else np.empty(0, np.int64)
-        if len(of_year):
-            chosen = of_year if chosen is None else np.intersect1d(chosen, of_year)
-            text = _YEAR.sub(" ", text).strip() or text
-        found = _names(database, rows, text, languages)
+        if days is not None:
+            of_days = _of_days(database, rows, days)
+            dated = Dated(days, len(of_days))
+            if len(of_days):
+                chosen = of_days if chosen is None else np.intersect1d(chosen, of_days)
+                text = days.text or text
+        names = _names(database, rows, text, languages)
+
     if chosen is not None:
-        left = {word: np.intersect1d(own, chosen) for word, own in found.items()}
-        found = {word: own for word, own in left.items() if len(own)}
+        chosen_names = {word: np.intersect1d(with_word, chosen) for word, with_word in names.items()}
+        names = {word: with_word for word, with_word in chosen_names.items() if len(with_word)}
     weights = np.zeros(len(rows))  # (N,)
-    for own in found.values():
-        weights[own] += 1 + math.log(len(rows) / len(own))
+    for with_word in names.values():
+        weights[with_word] += 1 + math.log(len(rows) / len(with_word))
     groups = tuple(np.flatnonzero(weights == level) for level in np.unique(weights[weights > 0])[::-1])
-    year = "-".join(sorted({years[0], years[-1]})) if len(of_year) else ""
-    return Selection(text, chosen, groups, tuple(found), year)
+    return Selection(text, chosen, groups, tuple(names), dated)
 
 
-def _of_years(database: sqlite3.Connection, rows: Mapping[str, int], first: str, last: str) -> np.ndarray:
-    written = " OR ".join(f'"{year}" OR "{year}년"' for year in range(int(first), int(last) + 1))
-    return _rows(database, rows, _OF_YEARS, first, last, written)
+def _of_days(database: sqlite3.Connection, rows: Mapping[str, int], days: Days) -> np.ndarray:
+    """Return the rows of photographs that were taken on these days; without a date, their words count."""
+    taken = _rows(database, rows, _TAKEN, days.after.isoformat(), days.before.isoformat())
+    phrases = (f'"{_spaced(spelling)}"' + "*" * spelling.endswith("*") for spelling in days.spellings())
+    return np.union1d(taken, _rows(database, rows, _WRITTEN, " OR ".join(phrases)))
 
 
 def _names(
     database: sqlite3.Connection, rows: Mapping[str, int], text: str, languages: Iterable[str]
 ) -> dict[str, np.ndarray]:
+    """Return the rows of the photographs with each name in a text, by the name as it is spelled there."""
     stop = stop_words([*languages, ENGLISH])
-    most, found = max(len(rows) // _RARE, 1), {}
-    for spaced, word in {_spaced(word): word for word in _words(text)}.items():  # shown as it is spelled in the query
-        if word.lower() not in stop:
-            own = _rows(database, rows, _WITH_WORD, f'"{spaced}"', most + 1)
-            if 0 < len(own) <= most:
-                found[word] = own
-    return found
+    most = max(len(rows) // _RARE, 1)
+    names: dict[str, np.ndarray] = {}
+    for spaced, word in {_spaced(word): word for word in _words(text)}.items():
+        if word.lower() in stop:
+            continue
+        with_word = _rows(database, rows, _WITH_WORD, f'"{spaced}"', most + 1)
+        if len(with_word) > most:
+            with_word = _rows(database, rows, _WITH_WORD, f'names: "{spaced}"', len(rows))
+        if 0 < len(with_word) < len(rows):  # a word of all photographs selects none
+            names[word] = with_word
+    return names
 
 
 def _words(text: str) -> list[str]:

@@ -26,7 +26,7 @@ from pecl.files import images, parse_json
 from pecl.options import quoted
 
 _URI = re.compile(r"data:image/[\w.+-]+;base64,(?P<content>[A-Za-z0-9+/=]*)", re.ASCII)
-_WANTED = "a picture as data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)"
+_WANTED = f"a picture as data:image/jpeg;base64,... ({', '.join(images.FORMATS)})"
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -109,11 +109,10 @@ def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncode
     The image's size is read from its header before any pixel is decoded.
 
     Raises:
-        Refusal: it is not a JPEG, PNG, WebP or GIF, is damaged, or has too many pixels.
+        Refusal: it is none of the formats that an index reads, is damaged, or has too many pixels.
     """
     try:
-        formats = ("JPEG", "PNG", "WEBP", "GIF")
-        return tower.preprocess(images.decode_picture(content, formats, limits.picture_pixels))
+        return tower.preprocess(images.decode_picture(content, most=limits.picture_pixels))
     except images.TooManyPixelsError as error:
         raise bad(f"{name}: {error}", name) from error
     except Exception as error:  # Pillow's readers raise errors of many types
@@ -156,7 +155,7 @@ class Input(Fields):
 
     text: Text | None = None
     language: LanguageName | None = None
-    image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
+    image: str | None = Field(None, description=_WANTED)
 
 
 def _as_input(given: Any) -> Any:
@@ -232,7 +231,7 @@ class SearchRequest(SearchAddress):
         description="the person's languages, among which detection chooses; by default those of the index, or of "
         "Accept-Language",
     )
-    image: str | None = Field(None, description="data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)")
+    image: str | None = Field(None, description=_WANTED)
 
 
 class PersonLanguages(Fields):

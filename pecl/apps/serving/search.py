@@ -147,7 +147,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
         "mixed": shares_to_json(chosen.shares) if texts else {},
         "other_language": chosen.is_other,
         "words": list(selection.words),
-        "year": selection.year or None,
+        "days": selection.dated and selection.dated.to_json(),
         "hubs_corrected": corrected,
         "photographs": [
             {

@@ -1,5 +1,6 @@
 """Find the photographs in a folder of any depth, without opening a file."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif", ".jxl"),
 )
+SIDECAR_SUFFIX = ".xmp"
 
 
 class Stamp(NamedTuple):
@@ -27,12 +29,20 @@ class Stamp(NamedTuple):
 NO_STAMP = Stamp(0, 0, 0, 0)  # stamp of a file whose state cannot be read
 
 
+class Sidecar(NamedTuple):
+    """A file of XMP next to a photograph, with its path relative to the searched folder."""
+
+    name: str
+    stamp: Stamp
+
+
 @dataclass(frozen=True)
 class Photograph:
     """A file, with its path relative to the searched folder, with `/`; a link has the state of its target."""
 
     name: str
     stamp: Stamp
+    sidecars: tuple[Sidecar, ...] = ()  # IMG_1.jpg.xmp, then IMG_1.xmp
 
 
 @dataclass(frozen=True)
@@ -70,15 +80,31 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
                 raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from error
             unreadable[below.rstrip("/")] = error.strerror or str(error)
             continue
+        sidecars = _find_sidecars(below, entries)
         for entry in entries:
             name = below + entry.name
             try:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    seen = entry.stat()
-                    stamp = Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
-                    found.append(Photograph(name, stamp))
+                    stem = name.rpartition(".")[0]
+                    found.append(Photograph(name, _stamp(entry), (*sidecars.get(name, ()), *sidecars.get(stem, ()))))
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)
     return PhotographFolder(root, tuple(sorted(found, key=lambda photograph: photograph.name)), unreadable)
+
+
+def _find_sidecars(below: str, entries: list[os.DirEntry[str]]) -> dict[str, list[Sidecar]]:
+    """Return the sidecars in the folder `below`, by their name without `.xmp`: that of a photograph, or its stem."""
+    sidecars: dict[str, list[Sidecar]] = {}
+    for entry in entries:
+        if entry.name.lower().endswith(SIDECAR_SUFFIX) and entry.is_file():
+            name = below + entry.name
+            with contextlib.suppress(OSError):  # it is gone again
+                sidecars.setdefault(name[: -len(SIDECAR_SUFFIX)], []).append(Sidecar(name, _stamp(entry)))
+    return sidecars
+
+
+def _stamp(entry: os.DirEntry[str]) -> Stamp:
+    state = entry.stat()
+    return Stamp(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)

@@ -7,6 +7,7 @@ from helpers.browser import requests_of
 from helpers.serving import LANGUAGES, adapter_files, make_models, make_service, running
 from helpers.small_index import counted_towers, paint
 from helpers.waiting import wait_until
+from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -14,6 +15,7 @@ from selenium.webdriver.support.ui import Select
 
 import pecl.encoders.towers
 from pecl.apps.search.build import build_index
+from pecl.apps.search.catalogue import photograph_id
 from pecl.apps.serving.models import TextJob
 
 pytestmark = pytest.mark.slow
@@ -26,7 +28,7 @@ INJECTED = "<img src=x onerror=\"document.title='owned'\"><script>document.title
 def service(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
     for i in range(PHOTOGRAPHS):
-        paint(folder / "summer" / f"{i:02}.png", seed=i)
+        paint(folder / ("2019-07 summer" if i % 3 else "2018") / f"{i:02}.png", seed=i)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pecl.encoders.towers, "load_image_encoder", counted_towers()[0])
         patch.setenv("PECL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
@@ -103,9 +105,15 @@ def ids(part):
     return [source.rpartition("/")[2].partition("?")[0] for source in sources]
 
 
-def wanted(service, text, adapter):
+def wanted(service, text, adapter, top=12):
     (answer,) = service.models.embed([TextJob([text], [adapter])])
-    return [hit.id for hit in service.photographs.index().search(answer.embeddings, top=12, corrected=False)[0]]
+    return [hit.id for hit in service.photographs.index().search(answer.embeddings, top=top, corrected=False)[0]]
+
+
+def of_july(service):
+    """Ids of the photographs in the folder of July 2019."""
+    paths = [path for path in service.photographs.index().paths if path.parent.name == "2019-07 summer"]
+    return {photograph_id(path.relative_to(service.photographs.root).as_posix()) for path in paths}
 
 
 def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, service):
@@ -217,6 +225,72 @@ def test_the_page_speaks_the_browsers_language_and_no_jargon(browser, address):
         assert browser.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} Fotos. Suche auf Deutsch."
         shown = browser.find_element(By.TAG_NAME, "body").text.lower()
         assert not re.search("adapter|mini|embedding|tower|tiny", shown)
+    finally:
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+
+
+def chips(page):
+    """The days that restrict the search that is shown."""
+    script = "return [...document.querySelectorAll('.day-chip')].map((button) => button.textContent)"
+    return page.execute_script(script)  # at once: the page replaces its columns
+
+
+def test_days_in_the_text_and_in_fields_are_shown_and_removed(page, address, service):
+    everything = ids(found(page, "ka lopi"))
+    column = found(page, "ka lopi in July 2019")
+    assert chips(page) == ["July 2019 ×"]
+    assert ids(column) == [hit for hit in wanted(service, "ka lopi", "cs", PHOTOGRAPHS) if hit in of_july(service)][:12]
+    page.find_element(By.CLASS_NAME, "day-chip").click()
+    wait_until(lambda: not chips(page), 60, "the search without days")
+    assert rows(page)[0].find_element(By.TAG_NAME, "input").get_attribute("value") == "ka lopi"
+    assert ids(first_columns(page)[0]) == everything
+
+    page.execute_script(
+        "for (const [id, day] of [['from', '2019-07-01'], ['until', '2019-07-31']]) {"
+        "  const field = document.getElementById(id); field.value = day; field.dispatchEvent(new Event('change')); }"
+    )
+    wait_until(lambda: chips(page) == ["July 2019 ×"], 60, "the days of the fields")
+    assert set(ids(first_columns(page)[0])) <= of_july(service)
+    kept = page.current_url
+    page.get(f"{address}/")
+    wait_until(lambda: rows(page), 120, "the page's start")
+    page.get(kept)
+    first_columns(page)
+    assert chips(page) == ["July 2019 ×"]
+    page.find_element(By.CLASS_NAME, "day-chip").click()
+    wait_until(lambda: not chips(page), 60, "the search without days")
+    assert [page.find_element(By.ID, name).get_attribute("value") for name in ("from", "until")] == ["", ""]
+
+    column = found(page, "ka lopi 12.7.1950")
+    assert "July 12, 1950: no photos, so all days are searched." in column.text
+    assert (chips(page), len(ids(column))) == ([], 12)
+
+
+def test_a_picture_that_the_browser_cannot_show_is_searched_with(page, tmp_path, service):
+    heif = pytest.importorskip("pillow_heif")
+    source = service.photographs.index().paths[7]
+    heif.from_pillow(Image.open(source).resize((64, 64), Image.Resampling.NEAREST)).save(
+        tmp_path / "a.HEIC", quality=-1
+    )
+    (tmp_path / "b.heic").write_bytes(b"no picture")
+    page.find_element(By.ID, "file").send_keys(str(tmp_path / "a.HEIC"))
+    (column,) = first_columns(page)
+    assert column.find_element(By.CLASS_NAME, "file").text == source.name
+    assert column.find_element(By.TAG_NAME, "h2").text == "Like a.HEIC"
+    page.find_element(By.ID, "file").send_keys(str(tmp_path / "b.heic"))
+    status = page.find_element(By.ID, "status")
+    wait_until(lambda: status.text == "b.heic cannot be read as a picture.", 60, "the refusal")
+    page.get_log("browser")  # the browser notes the answer of 400
+
+
+def test_the_page_has_slovak(browser, address):
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"accept-language": "sk-SK"}})
+    try:
+        browser.get(f"{address}/")
+        wait_until(lambda: browser.find_element(By.ID, "about").text not in ("", "…"), 120, "the page's start")
+        assert browser.title == "Hľadanie fotiek"
+        assert browser.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} fotiek. Jazyky: slovenčina."
     finally:
         browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
 

@@ -74,8 +74,8 @@ def test_the_error_is_what_is_said():
 def test_every_language_of_the_page_has_every_string():
     folder = files("pecl.apps.serving") / "static"
     strings = json.loads((folder / "strings.json").read_text("utf-8"))
-    assert list(strings) == ["en", "de", "fr", "cs", "es", "it", "pl", "tr", "ru", "zh", "jp", "ko", "sw"]
-    sources = [(folder / name).read_text("utf-8") for name in ("page.html", "page.js", "results.js")]
+    assert list(strings) == ["en", "de", "fr", "cs", "sk", "es", "it", "pl", "tr", "ru", "zh", "jp", "ko", "sw"]
+    sources = [(folder / name).read_text("utf-8") for name in ("page.html", "page.js", "results.js", "text.js")]
     used = set(re.findall(r'data-t(?:-\w+)?="(\w+)"|\bt\("(\w+)"', "".join(sources)))
     assert {one or other for one, other in used} == set(strings["en"])
     for own in strings.values():

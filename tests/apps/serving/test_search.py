@@ -1,5 +1,6 @@
 """POST /search and the pictures of what was found."""
 
+import base64
 import io
 import re
 
@@ -92,6 +93,7 @@ def test_the_languages_are_those_of_the_request_the_index_the_browser_or_the_sys
 
     assert spoken() == (["en"], "en", "en", False)
     assert spoken("de-AT,en;q=0.5") == (["de", "en"], "de", "de", False)
+    assert spoken("sk-SK")[:2] == (["sk"], "sk")
     assert spoken("nl") == (["nl"], "en", "nl", False)  # the page has no words of Dutch
     assert spoken("x" * 1024) == (["en"], "en", "en", False)
     assert spoken("nl", languages=["German", "cs"])[2] == "de"
@@ -124,7 +126,13 @@ def test_names_and_days_choose_photographs(client, index):
     assert (document["words"], document["photographs"][0]["name"]) == (["marie"], "Marie/x.png")
     assert [hit["named"] for hit in document["photographs"]] == [True] + [False] * COUNT
     assert post(client, query="marie", language="en", words=False)["words"] == []
-    assert post(client, query="marie 2019", language="en")["year"] == "2019"
+    document = post(client, query="marie in 2019", language="en", top=COUNT + 1)
+    of_2019 = sum("2019" in hit["name"] for hit in document["photographs"])
+    days = {"after": "2019-01-01", "before": "2020-01-01", "photographs": of_2019, "text": "marie"}
+    assert (document["days"], len(document["photographs"])) == (days, of_2019)
+    document = post(client, query="marie July 1999", language="en", top=COUNT + 1)
+    days = {"after": "1999-07-01", "before": "1999-08-01", "photographs": 0, "text": "marie"}
+    assert (document["days"], len(document["photographs"])) == (days, COUNT + 1)  # none is of 1999: all are searched
     assert post(client, query="marie", language="en", after="2030")["photographs"] == []
 
 
@@ -139,6 +147,22 @@ def test_a_picture_finds_itself_and_goes_together_with_text(client, index):
     same(found_in(both), ranking(index, picture + expected([QUERY], ["fr"])))
     less = post(client, image=data_uri(content), minus=QUERY, language="fr", top=COUNT)
     same(found_in(less), ranking(index, picture - expected([QUERY], ["fr"])))
+
+
+def test_a_picture_may_have_any_format_that_an_index_reads(client, index):
+    heif = pytest.importorskip("pillow_heif")
+    for name, kind in (("a.heic", "heic"), ("b.tif", "tiff"), ("c.avif", "avif")):
+        picture = Image.open(paint(index / "x.png", seed=80)).resize((64, 64))
+        (index / "x.png").unlink()
+        if kind == "heic":
+            heif.from_pillow(picture).save(index / name, quality=-1)
+        else:
+            picture.save(index / name)
+        build_index(index)
+        uri = f"data:image/{kind};base64,{base64.b64encode((index / name).read_bytes()).decode()}"
+        hit = post(client, image=uri, top=1)["photographs"][0]
+        assert (hit["name"], hit["score"]) == (name, pytest.approx(1, abs=1e-4))
+        (index / name).unlink()
 
 
 def test_a_search_by_address_is_the_search_by_a_document(client):

@@ -1,13 +1,16 @@
 import { byId, element, extend, grid, isOpen, onMoreLikeThis, showClosest, smallPicture } from "./results.js";
-import { either, languageName, t, tag, useLanguage } from "./text.js";
+import { dayRange, either, languageName, nextDay, t, tag, useLanguage } from "./text.js";
 
 const MOST = 4; // queries side by side
 const MOST_LANGUAGES = 16; // of a reader, for the server
 const STEP = 48; // photographs that scrolling to the end adds
 const MOST_PHOTOGRAPHS = 1000; // of an answer of the server
+const FIRST_DAY = "1800-01-01"; // that the page's fields and the server's dates reach
+const LAST_DAY = "2099-12-31";
 const EXAMPLES = { // by the code of their language
   en: "a dog on the beach",
   cs: "pes na pláži",
+  sk: "pes na pláži",
   de: "ein Kind auf einem Fahrrad",
   fr: "un coucher de soleil sur la mer",
   ru: "кошка на диване",
@@ -47,7 +50,9 @@ function addQuery(text = "", language = "") {
 function addPicture(name, image) {
   const row = byId("image").content.firstElementChild.cloneNode(true);
   row.image = image;
-  row.querySelector("img").src = image;
+  const preview = row.querySelector("img");
+  preview.addEventListener("error", () => { preview.hidden = true; }); // a format that only the server reads
+  preview.src = image;
   row.querySelector(".text span").textContent = name;
   return append(row);
 }
@@ -76,8 +81,8 @@ function focusText() {
 function asked() {
   return [...queries.children]
     .map((row) => row.image
-      ? { image: row.image, title: t("likeTitle", { name: row.querySelector(".text span").textContent }) }
-      : { query: row.querySelector("input").value.trim(), language: row.querySelector("select").value })
+      ? { row, image: row.image, name: row.querySelector(".text span").textContent }
+      : { row, query: row.querySelector("input").value.trim(), language: row.querySelector("select").value })
     .filter((one) => one.image || one.query);
 }
 
@@ -89,6 +94,8 @@ async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
   const body = { top, adapter, languages: spoken };
   const folder = byId("in").value.trim();
   if (folder) body.folder = folder;
+  if (byId("from").value) body.after = byId("from").value;
+  if (byId("until").value) body.before = nextDay(byId("until").value);
   for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
   let answer, document;
   try {
@@ -97,8 +104,9 @@ async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
   } catch (error) {
     throw new Error(t("noAnswer"));
   }
-  if (!answer.ok) throw new Error(document.error.message);
-  return document;
+  if (answer.ok) return document;
+  const isPicture = one.image && document.error.param === "image";
+  throw new Error(isPicture ? t("unreadable", { name: one.name }) : document.error.message);
 }
 
 async function search() {
@@ -128,7 +136,7 @@ async function search() {
 // Say how many photographs are shown, which the slider changes.
 function sayCount() {
   const shown = results.querySelectorAll(".grid li:not([hidden])").length;
-  if (results.querySelector(".grid")) say(`${t("count", { n: shown })}. ${t("closestFirst")}`);
+  if (results.querySelector(".grid")) say(shown ? `${t("count", { n: shown })}. ${t("closestFirst")}` : t("nothingFound"));
 }
 
 // Add photographs to a grid whenever its end comes into sight, as long as there are more.
@@ -153,7 +161,7 @@ function endless(list, one, top = STEP) {
 
 function column(one, [after, before]) {
   const made = element("section", undefined, "column");
-  const heading = element("h2", one.query || one.title);
+  const heading = element("h2", one.query || t("likeTitle", { name: one.name }));
   heading.dir = "auto";
   made.append(heading);
   if (after.status === "rejected" || (before && before.status === "rejected")) {
@@ -164,7 +172,7 @@ function column(one, [after, before]) {
   heading.lang = tag(after.value.language);
   const line = element("p", note(after.value), "note");
   line.append(element("span", ` ${details(after.value)}`, "score"));
-  made.append(line);
+  made.append(line, ...dayChips(one, after.value));
   if (!before || before.value.model === after.value.model) {
     made.append(grid(after.value.photographs));
     return made;
@@ -192,8 +200,41 @@ function note(answer) {
   const language = either(codes.map((code) => languageName({ code, name: code })));
   const read = !language ? t("unknownLanguage") : answer.other_language ? t("otherLanguage", { language }) : language;
   const named = answer.words.length ? t("named", { words: answer.words.join(", ") }) : "";
-  const taken = answer.year ? t("taken", { year: String(answer.year) }) : "";
-  return [read, named, taken].filter(Boolean).join(" · ");
+  const none = answer.days && !answer.days.photographs;
+  const noneTaken = none ? t("noneTaken", { days: dayRange(answer.days.after, answer.days.before) }) : "";
+  return [read, named, noneTaken].filter(Boolean).join(" · ");
+}
+
+// The days that restrict a search, each as a button that removes them: those of the query, and those of the fields.
+function dayChips(one, answer) {
+  const chips = [];
+  if (answer.days && answer.days.photographs) {
+    chips.push(dayChip(answer.days.after, answer.days.before, () => {
+      one.row.querySelector("input").value = answer.days.text;
+    }));
+  }
+  const [from, until] = [byId("from").value, byId("until").value];
+  if (from || until) {
+    chips.push(dayChip(from || FIRST_DAY, nextDay(until || LAST_DAY), () => {
+      byId("from").value = "";
+      byId("until").value = "";
+    }));
+  }
+  return chips;
+}
+
+function dayChip(after, before, remove) {
+  const label = after === FIRST_DAY
+    ? `${t("until")} ${dayRange(nextDay(before, -1), before)}`
+    : nextDay(before, -1) === LAST_DAY ? `${t("from")} ${dayRange(after, nextDay(after))}` : dayRange(after, before);
+  const button = element("button", `${label} ×`, "language-chip day-chip");
+  button.type = "button";
+  button.setAttribute("aria-label", t("remove", { name: label }));
+  button.addEventListener("click", () => {
+    remove();
+    search();
+  });
+  return button;
 }
 
 // For experts: what embedded the text.
@@ -207,7 +248,7 @@ function details(answer) {
 async function searchLike(blob, name) {
   let image;
   try {
-    image = await smallPicture(blob);
+    image = await smallPicture(blob, name);
   } catch (error) {
     say(t("unreadable", { name }), true);
     return;
@@ -230,14 +271,14 @@ function remember(all) {
   }
   for (const name of ["compare", "scores"]) if (byId(name).checked) address.set(name, "1");
   address.set("top", byId("top").value);
-  if (byId("in").value.trim()) address.set("in", byId("in").value.trim());
+  for (const name of ["in", "from", "until"]) if (byId(name).value.trim()) address.set(name, byId(name).value.trim());
   if (`?${address}` !== location.search) history.pushState(null, "", `?${address}`);
 }
 
 // Fill in the search that the address of the page has.
 function restore() {
   const address = new URLSearchParams(location.search);
-  byId("in").value = address.get("in") || "";
+  for (const name of ["in", "from", "until"]) byId(name).value = address.get(name) || "";
   queries.replaceChildren();
   const codes = address.getAll("l");
   address.getAll("q").slice(0, MOST).forEach((text, i) => addQuery(text, codes[i]));
@@ -268,11 +309,11 @@ function showExamples() {
 
 // Show the reader's languages, each with a button that takes it away, and offer the others.
 function showSpoken() {
-  const names = new Map(languages.map((one) => [one.code, one.name]));
   byId("spoken").replaceChildren(...spoken.map((code) => {
-    const button = element("button", `${names.get(code) || code} ×`, "language-chip");
+    const name = languageName({ code, name: code });
+    const button = element("button", `${name} ×`, "language-chip");
     button.type = "button";
-    button.setAttribute("aria-label", t("remove", { name: names.get(code) || code }));
+    button.setAttribute("aria-label", t("remove", { name }));
     button.disabled = spoken.length === 1 || !total;
     button.addEventListener("click", () => speak(spoken.filter((one) => one !== code)));
     return button;
@@ -305,7 +346,7 @@ function keptLanguages() {
 }
 
 function showAbout() {
-  const names = spoken.map((code) => languages.find((one) => one.code === code)).filter(Boolean).map((one) => one.name);
+  const names = spoken.map((code) => languageName({ code, name: code })); // of languages without an adapter, too
   byId("about").textContent = total
     ? `${t("count", { n: total })}. ${t("searchIn", { languages: either(names) })}`
     : t("nothing", { command: "pecl serve --index FOLDER" });
@@ -364,7 +405,7 @@ byId("closest").addEventListener("input", () => {
   document.querySelectorAll(".grid").forEach(showClosest);
   sayCount();
 });
-for (const name of ["top", "in"]) byId(name).addEventListener("change", () => { if (asked().length) search(); });
+for (const name of ["top", "in", "from", "until"]) byId(name).addEventListener("change", () => { if (asked().length) search(); });
 byId("scores").addEventListener("change", () => { showScores(); if (asked().length) remember(asked()); });
 byId("choose").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {

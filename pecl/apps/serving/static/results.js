@@ -3,6 +3,7 @@
 import { t } from "./text.js";
 
 const SIDE = 1024; // pixels: the longer side of a picture that is sent
+const MOST_BYTES = 8 << 20; // of a picture, as the server's limit
 
 export const byId = (id) => document.getElementById(id);
 const viewer = byId("viewer");
@@ -124,8 +125,14 @@ export function onMoreLikeThis(searchLike) {
   });
 }
 
-export async function smallPicture(blob) {
-  const bitmap = await createImageBitmap(blob);
+// Return a picture as the text that the server reads: smaller, or as it is where the browser lacks its format, as HEIC.
+export async function smallPicture(blob, name) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob);
+  } catch (error) {
+    return wholeFile(blob, name);
+  }
   const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
   const canvas = element("canvas");
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
@@ -135,6 +142,18 @@ export async function smallPicture(blob) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL("image/jpeg", 0.92);
+}
+
+async function wholeFile(blob, name) {
+  if (blob.size > MOST_BYTES) throw new Error("too long for the server");
+  const reader = new FileReader();
+  await new Promise((done, failed) => {
+    reader.addEventListener("load", done);
+    reader.addEventListener("error", failed);
+    reader.readAsDataURL(blob);
+  });
+  const kind = name.split(".").pop().toLowerCase().replace(/[^a-z0-9]/g, "") || "unknown";
+  return `data:image/${kind};base64,${reader.result.split(",")[1] || ""}`; // browsers know no type of some formats
 }
 
 // Move the focus among the photographs of a grid, by `places`, and by `rows` of the grid.

@@ -45,3 +45,20 @@ export function languageName({ code, name }) {
 export function either(names) {
   return new Intl.ListFormat(locale, { type: "disjunction" }).format(names);
 }
+
+// Return the days from `after` to the one before `before` as the reader writes them: 2019, July 2019, or full dates.
+export function dayRange(after, before) {
+  const isMonths = after.endsWith("-01") && before.endsWith("-01");
+  const isYears = isMonths && after.endsWith("-01-01") && before.endsWith("-01-01");
+  const month = isYears ? undefined : "long";
+  const day = isMonths ? undefined : "numeric";
+  const format = new Intl.DateTimeFormat(locale, { year: "numeric", month, day, timeZone: "UTC" });
+  return format.formatRange(new Date(after), new Date(nextDay(before, -1)));
+}
+
+// Return the day that is `days` later, as 2019-07-14.
+export function nextDay(day, days = 1) {
+  const date = new Date(day);
+  date.setUTCDate(date.getUTCDate() + days);
+  return date.toISOString().slice(0, 10);
+}
