@@ -46,10 +46,16 @@ class SlotAdam:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:
-        self.parameters, self.scales = list(parameters), list(scales)
+        self.parameters = list(parameters)
+        self.scales = list(scales)
         self.steps = 0
         self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    def state_tensors(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that a step changes, by name; with `steps` they are the state of the optimizer."""
+        lists = {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
+        return {f"{name}.{i}": value for name, values in lists.items() for i, value in enumerate(values)}
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -84,8 +90,13 @@ class Average:
     """The exponential moving average of parameters, which starts at their values: a <- decay a + (1 - decay) p."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], decay: float) -> None:
-        self.parameters, self.decay = list(parameters), decay
+        self.parameters = list(parameters)
+        self.decay = decay
         self.values = [parameter.detach().clone() for parameter in self.parameters]
+
+    def state_tensors(self) -> dict[str, torch.Tensor]:
+        """Return the averages by name."""
+        return {f"average.{i}": value for i, value in enumerate(self.values)}
 
     def update(self, learns: Sequence[bool] = (True,)) -> None:
         """Update the average with the current parameters (S, ...) of the slots that learn."""

@@ -39,12 +39,19 @@ class SlotRecord:
         """Whether the slot takes part in the next step."""
         return self.stopped is None
 
+    def validations_since_best(self) -> int:
+        """Return the number of validations after the one with the best score, or the last of several equal ones."""
+        if not self.scores:
+            return 0
+        _, best_step = max((score, step) for step, score in self.scores)
+        return sum(step > best_step for step, _ in self.scores)
+
 
 def save_state(
     path: Path, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
 ) -> None:
     """Write tensors, the records of all slots, and further progress that JSON can hold."""
-    best = {f"best.{slot}.{name}": value for slot, one in enumerate(records) for name, value in one.best.items()}
+    best = {f"best.{slot}.{name}": value for slot, record in enumerate(records) for name, value in record.best.items()}
     plain = [{name: value for name, value in vars(record).items() if name != "best"} for record in records]
     document = json.dumps({**progress, "records": plain})
     write_tensors(path, {**tensors, **best}, {"format": _FORMAT, "progress": document})
@@ -65,11 +72,11 @@ def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list
         for name, tensor in tensors.items():
             tensor.copy_(saved[name])
         progress = parse_json(metadata["progress"])
-        for slot, kept in enumerate(progress.pop("records")):
+        for slot, fields in enumerate(progress.pop("records")):
             prefix = f"best.{slot}."
-            kept |= {name: [tuple(pair) for pair in kept[name]] for name in ("losses", "scores")}
+            fields |= {name: [tuple(pair) for pair in fields[name]] for name in ("losses", "scores")}
             best = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
-            records.append(SlotRecord(**kept, best=best))
+            records.append(SlotRecord(**fields, best=best))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
     return records, progress

@@ -57,15 +57,28 @@ class SlotTask:
         return len(self.query)
 
     @property
-    def texts(self) -> list[TokenIds]:
-        """The text columns that a step encodes: queries, and anchors that are texts."""
-        anchor = self.anchor
-        return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]
+    def anchor_texts(self) -> TokenIds | None:
+        """Token ids of a student anchor; None for a frozen anchor, or none."""
+        if self.anchor is None or isinstance(self.anchor, torch.Tensor | Embeddings):
+            return None
+        return self.anchor
 
     @property
-    def own(self) -> list[TokenIds]:
+    def frozen_anchor(self) -> torch.Tensor | Embeddings | None:
+        """Embeddings (n, D) of a frozen anchor; None for a student anchor, or none."""
+        return self.anchor if isinstance(self.anchor, torch.Tensor | Embeddings) else None
+
+    @property
+    def texts(self) -> list[TokenIds]:
+        """The text columns that a step encodes: queries, and anchors that are texts."""
+        return [self.query] if self.anchor_texts is None else [self.query, self.anchor_texts]
+
+    @property
+    def vocabulary_texts(self) -> list[TokenIds]:
         """Texts that an adapter chooses tokens from: `texts` without mixed captions, and captions of `image_task`."""
-        texts = [column[: len(self) - self.mixed] for column in self.texts] if self.mixed else self.texts
+        texts = self.texts
+        if self.mixed:
+            texts = [column[: len(self) - self.mixed] for column in texts]
         return texts if self.image_task is None else [*texts, self.image_task.captions]
 
 

@@ -148,7 +148,7 @@ def test_a_slot_without_a_score_has_diverged():
     run.validate = lambda slots: [float("nan") if slot and run.step > 2 else 0.5 for slot in slots]
     first, second = run.run()
     assert (first.stopped, second.stopped) == (None, 4)
-    assert "training diverged by step 4: the embeddings are no longer numbers" in second.diverged
+    assert "training diverged by step 4: the embeddings contain NaN" in second.diverged
 
 
 def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():

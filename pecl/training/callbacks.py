@@ -1,0 +1,48 @@
+"""`Callback`: code of a user that runs during a training, and may stop a run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pecl.config import ExperimentConfig
+
+
+@dataclass(frozen=True)
+class Event:
+    """A moment in the training of one run."""
+
+    config: ExperimentConfig  # of the run
+    slot: int  # of the run in its fleet; the runs of a joint training share a slot
+    step: int  # steps taken so far
+    # After a step: `loss` and `lr`. After a validation: `loss`, the mean since the last one, `validation_recall`, `lr`,
+    # `seconds` of training and `peak_memory_mb`. At the end: the recalls, such as `test/best/text_to_image/recall@1`.
+    metrics: Mapping[str, float]
+    stop: Callable[[], None] = field(repr=False, compare=False)  # stops the run's slot after this step
+
+
+class Callback:
+    """Does nothing at each moment of a training; override the methods that you need.
+
+    A run that resumes calls `at_start` again. Steps after its last saved state are then taken, and reported, again.
+
+    Example:
+        >>> class Stop(pecl.Callback):
+        ...     def after_validation(self, event):
+        ...         if event.metrics["validation_recall"] > 0.9:
+        ...             event.stop()
+        >>> pecl.train({"language": "de"}, callbacks=[Stop()])
+    """
+
+    def at_start(self, event: Event) -> None:
+        """Run before the first step, or when a run resumes: `event.step` is the step of its saved state."""
+
+    def after_step(self, event: Event) -> None:
+        """Run after each step. On a GPU, reading the loss makes the CPU wait."""
+
+    def after_validation(self, event: Event) -> None:
+        """Run after each validation."""
+
+    def after_save(self, event: Event) -> None:
+        """Run after the state of the training was written: a killed run resumes from this step."""
+
+    def at_end(self, event: Event) -> None:
+        """Run when the result of the run has been written."""

@@ -1,0 +1,85 @@
+"""Callbacks see each step once, in order, and may stop their slot."""
+
+import pytest
+import torch
+from helpers.interrupted import interrupted_after
+from helpers.small_training import task, trainer
+from helpers.tiny import tiny_tower
+
+from pecl.config import make_config
+from pecl.training.callbacks import Callback
+
+MOMENTS = ("at_start", "after_step", "after_validation", "after_save")
+
+
+class Recorder(Callback):
+    """Records each moment with its slot, step and metrics."""
+
+    def __init__(self):
+        self.events = []
+
+    def note(self, moment, event):
+        self.events.append((moment, event.slot, event.step, dict(event.metrics)))
+
+    def of(self, moment, slot=0):
+        return [(step, metrics) for name, owner, step, metrics in self.events if (name, owner) == (moment, slot)]
+
+
+for moment in MOMENTS:
+    setattr(Recorder, moment, lambda self, event, moment=moment: self.note(moment, event))
+
+
+def run_of(slots=1, callbacks=(), **options):
+    tower = tiny_tower()
+    tasks = [task(tower, seed=slot + 1, lr=10.0 ** -(slot + 2)) for slot in range(slots)]
+    runs = [make_config({"language": "de", "seed": slot + 1}) for slot in range(slots)]
+    return trainer(tower, tasks, callbacks=callbacks, runs=runs, **options)
+
+
+def test_steps_and_validations_are_reported_with_their_numbers():
+    recorder = Recorder()
+    run = run_of(2, [recorder])
+    records = run.run()
+    for slot, record in enumerate(records):
+        assert [step for step, _ in recorder.of("after_step", slot)] == list(range(1, 10))
+        validations = recorder.of("after_validation", slot)
+        assert [(step, metrics["loss"]) for step, metrics in validations] == record.losses
+        assert [(step, metrics["validation_recall"]) for step, metrics in validations] == record.scores
+        losses = [metrics["loss"] for _, metrics in recorder.of("after_step", slot)]
+        assert validations[0][1]["loss"] == pytest.approx(sum(losses[:2]) / 2)
+        rates = [metrics["lr"] for _, metrics in recorder.of("after_step", slot)]
+        expected = [10.0 ** -(slot + 2) * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * i / 9))) for i in range(9)]
+        assert rates == pytest.approx([float(rate) for rate in expected], abs=1e-8)
+
+
+def test_a_callback_stops_its_slot_and_no_other():
+    class StopFirst(Callback):
+        def after_step(self, event):
+            if event.config.seed == 1 and event.step == 3:
+                event.stop()
+
+    recorder = Recorder()
+    stopped, other = run_of(2, [StopFirst(), recorder]).run()
+    assert (stopped.stopped, other.stopped) == (3, None)
+    assert [step for step, _ in stopped.scores] == [2, 3]  # the weights of its last step are measured
+    assert [step for step, _ in recorder.of("after_step", 0)] == [1, 2, 3]
+    alone = run_of(2).run()[1]
+    assert [loss for _, loss in other.losses] == pytest.approx([loss for _, loss in alone.losses], abs=1e-4)
+    torch.testing.assert_close(other.best, alone.best, rtol=1e-4, atol=1e-5)
+
+
+def test_a_resumed_run_reports_the_steps_after_its_saved_state(tmp_path):
+    first, second = Recorder(), Recorder()
+    with interrupted_after(4):
+        run_of(1, [first], state_path=tmp_path / "state").run()
+    run_of(1, [second], state_path=tmp_path / "state").run()
+    (saved,) = {step for step, _ in second.of("at_start")}
+    assert saved == max(step for step, _ in first.of("after_save")) == 4
+    assert [step for step, _ in second.of("after_step")] == list(range(5, 10))
+
+
+def test_callbacks_do_not_change_what_is_learned():
+    plain, watched = run_of(2).run(), run_of(2, [Recorder()]).run()
+    for found, expected in zip(watched, plain, strict=True):
+        assert (found.losses, found.scores) == (expected.losses, expected.scores)
+        torch.testing.assert_close(found.best, expected.best, rtol=0, atol=0)
