@@ -25,6 +25,12 @@ FLAGS = (
         dest="image_embeddings",
     ),
     cli.path("--paths", "text file with one path per line, for the rows of an array", "FILE", dest="image_paths"),
+    cli.argument(
+        "--all-pairs",
+        "also test the pairs that trained the adapter or chose its weights (default: only others)",
+        action="store_true",
+        default=None,
+    ),
     cli.switch("--correct-hubs", "also measure recall with hubs corrected, as `pecl search` ranks"),
     cli.switch(
         "--presence", "measure how well the best score of a word tells whether an image of it exists, as a cutoff would"

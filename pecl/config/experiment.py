@@ -208,6 +208,12 @@ class ExperimentConfig:
         Role.EVALUATION | Role.COMMAS | Role.LATER,
         flag=False,  # `pecl evaluate` calls it --paths
     )
+    all_pairs: bool = _option(
+        False,
+        "also test pairs that trained the adapter or chose its weights (default: only the others)",
+        Role.EVALUATION | Role.LATER,
+        flag=False,  # `pecl evaluate` has it
+    )
     device: str = _option(
         "cpu", "torch device, such as cpu or cuda:0", Role.EVALUATION | Role.TEXT_TOWER | Role.STEP_TIME | Role.SEARCHED
     )

@@ -24,6 +24,7 @@ from pecl.errors import ConfigError, DivergedError, NotFiniteError, not_none
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.record import describe_adapter, describe_data, record_training
 from pecl.experiment.start import start_slots, translate_slots
+from pecl.experiment.tested_pairs import pairs_of_training
 from pecl.files import sha256_json
 from pecl.files.typed_json import encode
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
@@ -129,7 +130,8 @@ class Fleet:
                 results.append(read_result(write_unfinished(config, "failed", error=said, steps=stopped)))
                 continue
             path = adapter_path(config.out, run_name(config, config.run_id()))
-            save_adapter(path, adapter.file_state(record.best), adapter.configs, config.language, adapter.tower)
+            state, pairs = adapter.file_state(record.best), pairs_of_training(prepared)
+            save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs)
             described = describe_adapter(adapter, self.tower_size, path)
             results.append(record_training(prepared, found, described, trainer, slot, len(self.members)))
         config = self.members[0].config

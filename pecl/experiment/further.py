@@ -21,6 +21,7 @@ from pecl.data.language_guess import stop_words
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.prepared import prepare_evaluation
 from pecl.experiment.run import towers_of, with_adapter
+from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_intervals
@@ -54,7 +55,8 @@ def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         references, towers = check_corrections(config), towers_of(config)
-        prepared, bank = prepare_evaluation(config, towers), choice.bank(towers.text, config.language)
+        prepared = without_training_pairs(prepare_evaluation(config, towers), choice.read(towers.text))
+        bank = choice.bank(towers.text, config.language)
         embeddings = bank.encode_text(prepared.texts("test"), config.language)  # (Q, D)
         gallery = F.normalize(prepared.images[prepared.gallery_items("test")], dim=1)  # (G, D)
         corrections = torch.from_numpy(references.corrections(gallery.numpy()))
@@ -82,7 +84,7 @@ def presence(config: ExperimentConfig) -> dict[str, object]:
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         towers = towers_of(config)
-        prepared = prepare_evaluation(config, towers)
+        prepared = without_training_pairs(prepare_evaluation(config, towers), choice.read(towers.text))
         bank, language = choice.bank(towers.text, prepared.test_language), prepared.test_language
         words, is_present = words_of(prepared.texts("test"), prepared.places("test"), language)
         if is_present.all() or not is_present.any():

@@ -57,6 +57,8 @@ class Prepared:
     translations: TrainingText | None = None  # text to train on in place of the training pairs
     files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of local files by field, when they were read
     rows: ImageRows | None = None  # embeddings of the images by another program, in place of the image tower
+    # pairs that trained the evaluated adapter: the number `left_out` of the test, or `tested`
+    training_pairs: Mapping[str, int] | None = None
 
     @cached_property
     def hashes(self) -> dict[str, Any]:
@@ -308,6 +310,8 @@ def _check_training(prepared: Prepared) -> None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
     if config.image_embeddings is not None or config.image_paths is not None:
         raise ConfigError("image_embeddings, image_paths: expected neither in a training: only evaluations use them")
+    if config.all_pairs:
+        raise ConfigError("all_pairs: expected none in a training: it tests only its test part")
     train = data if text is None else text.train
     for column in filter(None, (chosen.query, chosen.anchor)):
         if getattr(train, column) is None:

@@ -109,6 +109,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.Data
         translations=translations,
         manifest=manifest,
         duplicates=prepared.duplicates or None,
+        training_pairs=prepared.training_pairs,
         files=prepared.files or None,
         other_text=other_text,
     )

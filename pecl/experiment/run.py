@@ -28,6 +28,7 @@ from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.start import check_start, with_adapter_of_start
+from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result, hold, tidy
@@ -210,8 +211,8 @@ def check_run(
 def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     """Return the result of an evaluation: the recall of the plain tower, or with the adapter `config.weights`.
 
-    It is measured on the published test part, or else on the whole data set. Raise PeclError for bad input; nothing is
-    written then.
+    It is measured on the published test part, or else on the whole data set, without the pairs that trained the adapter
+    or chose its weights, unless `config.all_pairs`. Raise PeclError for bad input; nothing is written then.
 
     Args:
         config: the run, or its fields as `make_config` takes them.
@@ -223,6 +224,7 @@ def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
         check_writable(config.out)
         file = choice.read(towers.text)
         logger.info("%s: %s", config.language, choice.sentence)
+        prepared = without_training_pairs(prepared, file)
         if config.trim_vocabulary:
             configs = () if file is None else file.configs
             check_trimming("pecl", configs)
@@ -248,6 +250,8 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
 
     `weights` None evaluates the plain tower, even if an adapter of the language is known.
     """
+    if config.all_pairs and config.weights in (None, PLAIN):
+        raise ConfigError("all_pairs: expected an adapter with it: no pair trained the plain tower")
     known = KnownAdapters(config.profile, text_model=config.text_model)
     if config.weights is not None:
         choice = known.choose(config.weights, config.language)

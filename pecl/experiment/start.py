@@ -20,7 +20,7 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
     start = values.get("start")
     if not isinstance(start, str) or start == LEXICON or "adapter" in values:
         return dict(values)
-    return {**values, "adapter": describe(_file_of(start).configs)}
+    return {**values, "adapter": describe(file_of_start(start).configs)}
 
 
 def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
@@ -51,7 +51,7 @@ def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequ
 
 def start_slots(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file. Raise ConfigError or WeightsError if it does not fit."""
-    file = _file_of(path, None if has_no_values(adapter.tower) else adapter.tower)
+    file = file_of_start(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):
         expected, found = describe(adapter.configs), describe(file.configs)
         raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{found}"')
@@ -59,7 +59,8 @@ def start_slots(adapter: Adapter, path: str) -> None:
     adapter.put_slot_states(dict.fromkeys(range(adapter.num_slots), file.state))
 
 
-def _file_of(path: str, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
+def file_of_start(path: str, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
+    """Return the adapter file that a training starts from. Raise ConfigError or WeightsError if it is none."""
     if not expanded(path).exists() and (hint := suggest(path, (LEXICON,))):
         raise ConfigError(f'start: expected {LEXICON} or an adapter file, got "{path}"{hint}')
     return load_adapter_file(expanded(path), tower)

@@ -112,13 +112,24 @@ def _evaluated(results: Sequence[Result]) -> Frame:
     """Return a row per language, test text, adapter and arithmetic; routes with one test text are measured alike."""
     rows, order = [], sorted(results, key=lambda one: (one.config.language, one.config.weights or "", one.run_id))
     for said, alike in by_arithmetic(order).items():
-        found = grouped(alike, lambda one: (one.config.language, one.data.query["test"], one.config.weights))
-        for (language, query, weights), own in found.items():
+        found = grouped(alike, _measured_alike)
+        for (language, query, weights, _), own in found.items():
             name, key = ("adapter file", "mean") if weights else ("plain tower", "zero_shot")
-            name += (" (translated)" if query == "target_to_english" else "") + said
+            name += " (translated)" if query == "target_to_english" else ""
+            name += " (tested on pairs that trained it, too)" if _tests_training_pairs(own[0]) else ""
+            name += said
             row = {"language": language, "method": name, "weights": weights, key: own[0].recall(), "runs": len(own)}
             rows.append({**row, "run_ids": [one.run_id for one in own]})
     return frame_of(rows)
+
+
+def _measured_alike(result: Result) -> tuple[str, str, str | None, bool]:
+    query = result.data.query["test"]
+    return result.config.language, query, result.config.weights, _tests_training_pairs(result)
+
+
+def _tests_training_pairs(result: Result) -> bool:
+    return bool((result.data.training_pairs or {}).get("tested"))
 
 
 def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Frame:

@@ -91,6 +91,9 @@ class DataDescription:
     # number of test items that repeat an earlier one, which makes the right item ambiguous: of the `gallery`, and of
     # `queries` with another item. Counts of 0 are left out; None if all are.
     duplicates: Mapping[Text, Whole] | None = None
+    # number of pairs that trained the evaluated adapter or chose its weights: `left_out` of the test, or `tested`; None
+    # without an adapter, or if its file states none
+    training_pairs: Mapping[Text, Whole] | None = None
     # SHA-256 of the local files that the config names, by field, such as `start`; None without any
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
     # text unlike the training text, which is measured as the part `other_text`: its data set, split, language, number

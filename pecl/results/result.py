@@ -32,7 +32,13 @@ OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unli
 STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of files next to results
 # Fields whose flags the commands add themselves
-_NAMED = {"weights": "adapter", "plugin": "plugin", "image_embeddings": "embeddings", "image_paths": "paths"}
+_NAMED = {
+    "weights": "adapter",
+    "plugin": "plugin",
+    "image_embeddings": "embeddings",
+    "image_paths": "paths",
+    "all_pairs": "all-pairs",
+}
 EVALUATE_FLAGS = fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 

@@ -76,6 +76,7 @@ FIELDS = {
     "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
     "image_embeddings": Row("images.npy", training=True, evaluation=True, fleet=False, data=False),
     "image_paths": Row("paths.txt", training=True, evaluation=True, fleet=False, data=False),
+    "all_pairs": Row(True, training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
     "precision": Row("bf16", training=True, evaluation=True, fleet=False, data=False),
     "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),

@@ -2,7 +2,8 @@
 
 A file of pecl holds the parameters of one adapter of one language in safetensors. Its header has everything else that
 is needed to use them: format and version, language, configs as JSON and as a spec, name and fingerprint of the tower
-that it was trained on. Files that the package ships have parameters in few bits, see `unpack`. A file holds no code.
+that it was trained on, and the pairs that trained it. Files that the package ships have parameters in few bits, see
+`unpack`. A file holds no code.
 
 The result of a training has the SHA-256 of its adapter file. A file in a folder of results, or among the shipped
 adapters, is compared with it whenever it is loaded, so that swapped files are never used.
@@ -27,6 +28,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.ready import check_shipped
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
+from pecl.adapters.training_pairs import TrainingPairs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
 from pecl.files import (
@@ -60,6 +62,7 @@ class AdapterFile:
     tower_name: str
     fingerprint: str  # of the tower
     named_by: Path | None = None  # the result, or the shipped file of results, that has its SHA-256
+    training_pairs: TrainingPairs | None = None  # None if the file does not state them
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
         """Raise WeightsError with both towers unless the adapter was trained on `tower`."""
@@ -87,6 +90,7 @@ def save_adapter(
     configs: Sequence[AdapterConfig],
     language: str,
     tower: MultilingualTextEncoder,
+    training_pairs: TrainingPairs | None = None,
 ) -> Path:
     """Write an adapter file with the state of a slot, atomically. Raise OutputError if it cannot be written."""
     metadata = {
@@ -98,6 +102,8 @@ def save_adapter(
         "tower_name": tower.name,
         "tower_fingerprint": tower.fingerprint,
     }
+    if training_pairs is not None:
+        metadata["training_pairs"] = json.dumps(training_pairs.to_json())
     return write_tensors(path, state, metadata)
 
 
@@ -133,12 +139,15 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         configs = configs_from_json(document)
         state = unpack(state) if set(state) == {CODES, LAYOUT} else state
         language, name, fingerprint = (metadata[key] for key in ("language", "tower_name", "tower_fingerprint"))
+        stated = metadata.get("training_pairs")
+        training_pairs = None if stated is None else TrainingPairs.from_json(parse_json(stated))
     except WeightsError:
         raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
     check_finite(state, path)
-    adapter = AdapterFile(path, language, configs, state, name, fingerprint, check_adapter_file(path))
+    named_by = check_adapter_file(path)
+    adapter = AdapterFile(path, language, configs, state, name, fingerprint, named_by, training_pairs)
     if tower is not None:
         adapter.check_tower(tower)
     return adapter
@@ -188,12 +197,13 @@ def read_adapter(
     """
     path = Path(path)
     is_folder = path.is_dir()
+    training_pairs = None
     if configs is not None and (is_folder or path.suffix == SUFFIX):
         raise ConfigError(f"{path} already contains its configuration; remove --adapter")
     if path.suffix == SUFFIX and not is_folder:
         file = load_adapter_file(path, tower)
         language = language or file.language
-        found, state = file.configs, file.state
+        found, state, training_pairs = file.configs, file.state, file.training_pairs
     elif is_folder:
         found, state = read_peft(path, tower)
     else:
@@ -207,7 +217,8 @@ def read_adapter(
         raise WeightsError(f"{path} does not fit the text tower {tower.name}: {error}") from error
     finally:
         adapter.remove()
-    return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)
+    named = (tower.name, tower.fingerprint)
+    return AdapterFile(path, language, found, state, *named, training_pairs=training_pairs)
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
@@ -216,7 +227,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
     if path.suffix == SUFFIX:
         if adapter.language is None:
             raise ConfigError(f"{adapter.path} does not state its language, which {path} needs: pass --language")
-        return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
+        return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower, adapter.training_pairs)
     with checked_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
     return path

@@ -106,6 +106,7 @@ def _show(parsed: argparse.Namespace) -> None:
             "parameters": sum(tensor.numel() for tensor in file.state.values()),
             "tower": file.tower_name,
             "fingerprint": file.fingerprint,
+            "trained on": file.training_pairs and "; ".join(file.training_pairs.splits),
             "named by": None if file.named_by is None else str(file.named_by),
         }
     else:

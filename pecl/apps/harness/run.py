@@ -9,6 +9,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, install, not_none, unknown
 from pecl.experiment.prepared import Prepared, prepare_evaluation
 from pecl.experiment.run import evaluate, towers_of, with_adapter
+from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.retrieval.measures import RECALL_AT
 
 Recalls = dict[str, dict[int, float]]  # direction -> k -> recall@k in [0, 1]
@@ -38,8 +39,9 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dic
     for config in configs:
         result = evaluate(config)
         towers = towers_of(config)
-        prepared = prepare_evaluation(config, towers)
-        text = with_adapter(config)[1].bank(towers.text, prepared.test_language)
+        _, choice = with_adapter(config)
+        prepared = without_training_pairs(prepare_evaluation(config, towers), choice.read(towers.text))
+        text = choice.bank(towers.text, prepared.test_language)
         for direction, found in measure(prepared, towers, text).items():
             row: dict[str, object] = {"language": config.language, "direction": direction}
             row |= {f"{harness} recall@{k}": recall for k, recall in found.items()}

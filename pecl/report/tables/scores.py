@@ -42,6 +42,7 @@ SCORES = (
 TEST_TEXT = Column("test text", lambda row: TEXTS[row["test_text"]])
 LANGUAGE, ROUTE, ADAPTER = map(Column, ("language", "route", "adapter"))
 PARAMETERS, SHARE = Column("parameters", "{parameters:,}"), Column("share", "{share:.3%}")
+TRAINING_PAIRS = Column("training pairs", always=True)
 GALLERY, _RUN_ID = Column("gallery", "{gallery_size:,} {gallery_kind}"), Column(RUN, "{run_id}", always=True)
 
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
@@ -183,7 +184,8 @@ def evaluations_table(results: Sequence[Result]) -> Table:
         return Path(result.config.weights).stem if result.config.weights else ""
 
     results = sorted(results, key=lambda result: (result.config.language, weights(result), result.run_id))
-    different = differing_fields(results)
+    different = [name for name in differing_fields(results) if name != "all_pairs"]
+    marked = any(result.data.training_pairs for result in results)
     found = [result.measured() for result in results]
     directions = [(name, k) for name in found[0].directions for k in RECALL_AT]
     rows = [
@@ -193,6 +195,7 @@ def evaluations_table(results: Sequence[Result]) -> Table:
             "adapter": result.adapter.spec if result.adapter else "none",
             "weights": weights(result) or None,
             **{name: getattr(result.config, name) for name in different},
+            **({"training_pairs": training_pairs_text(result)} if marked else {}),
             **{f"{name} recall@{k}": measured.directions[name].recall[k] for name, k in directions},
             METRIC: measured.mean_recall_at_1,
             "mean_recall": measured.mean_recall,
@@ -203,6 +206,7 @@ def evaluations_table(results: Sequence[Result]) -> Table:
     ]
     columns = (
         *(LANGUAGE, Column("dataset"), Column("test text"), ADAPTER, Column("weights"), *setting_columns(different)),
+        *([TRAINING_PAIRS] if marked else []),
         GALLERY,
         *(Column(f"{name.replace('_', ' ')} R@{k}", f"{{{name} recall@{k}:.3f}}") for name, k in directions),
         Column("mean R@1", f"{{{METRIC}:.3f}}"),
@@ -213,6 +217,16 @@ def evaluations_table(results: Sequence[Result]) -> Table:
     ends = intervals(result.hits() for result in results)
     frame = frame_of(rows).assign(low=ends[:, 0], high=ends[:, 1])
     return Table("evaluations", "Evaluations", group_of(results[0]), frame, columns, results)
+
+
+def training_pairs_text(result: Result) -> str | None:
+    """Return how many pairs trained the evaluated adapter, and whether they were tested; None without a record."""
+    counts = result.data.training_pairs
+    if counts is None:
+        return None
+    if counts.get("tested"):
+        return f"{counts['tested']:,} of {result.data.split['test']:,} tested"
+    return f"{counts.get('left_out', 0):,} left out"
 
 
 def _table(table: Table, candidates: Sequence[Candidate], among: Sequence[str] = ()) -> Table:

@@ -1,0 +1,69 @@
+"""Which pairs of a data set test an adapter: by default none that trained it or chose its weights."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.training_pairs import TrainingPairs, hashes_of_pairs, union_of
+from pecl.config import LEXICON
+from pecl.errors import DataError
+from pecl.experiment.prepared import Prepared
+from pecl.experiment.start import file_of_start
+
+logger = logging.getLogger(__name__)
+
+
+def pairs_of_training(prepared: Prepared) -> TrainingPairs:
+    """Return the pairs of a training's data set that are not its test part, and those of the adapter it starts from.
+
+    A training on text leaves the training and validation parts out, too: its text is only checked against the test.
+    """
+    config, data = prepared.config, prepared.data
+    indices = [*prepared.parts["train"], *prepared.parts["val"]]
+    photographs = None if data.images is None else prepared.image_fingerprints
+    hashes = union_of(hashes_of_pairs(data, indices, photographs))
+
+    shots = "all" if config.shots is None else config.shots
+    split = f"{Path(data.dataset).name}, {shots} shots, split seed {config.split_seed}"
+    pairs = TrainingPairs((split,), len(indices), hashes)
+
+    if config.start in (None, LEXICON):
+        return pairs
+    return pairs.with_those_of(file_of_start(config.start).training_pairs)
+
+
+def without_training_pairs(prepared: Prepared, file: AdapterFile | None) -> Prepared:
+    """Return an evaluation that leaves out the pairs that trained the adapter `file`; with `all_pairs` it counts them.
+
+    Raises:
+        DataError: no pair is left.
+    """
+    if file is None:
+        return prepared
+    if file.training_pairs is None:
+        logger.info("%s does not state which pairs trained it: all pairs are tested", file.path)
+        return prepared
+
+    config, data, test = prepared.config, prepared.data, prepared.parts["test"]
+    by_photograph = config.gallery == "images" and data.images is not None
+    photographs = prepared.image_fingerprints if by_photograph else None
+    trained = file.training_pairs.hashes
+    hashes = hashes_of_pairs(data, test, photographs)
+    others = tuple(i for i, own in zip(test, hashes, strict=True) if not own & trained)
+    count = len(test) - len(others)
+
+    if config.all_pairs:
+        if count:
+            logger.warning("%d of %d tested pairs trained %s or chose its weights", count, len(test), file.path)
+        return replace(prepared, training_pairs={"tested": count})
+    if not others:
+        raise DataError(
+            f"{data.dataset}: expected pairs that did not train {file.path}, got none among {len(test):,}: "
+            "--all-pairs tests them, too"
+        )
+    if count:
+        reason = f"they trained {file.path} or chose its weights; --all-pairs tests them, too"
+        logger.info("%s: %d of %d pairs are left out: %s", config.language, count, len(test), reason)
+    parts = {"test": others}
+    return replace(prepared, parts=parts, training_pairs={"left_out": count})
