@@ -34,7 +34,7 @@ from pecl.files import (
     sha256_json,
     write_bytes,
 )
-from pecl.files.images import ImageSource, unreadable_error, unreadable_images
+from pecl.files.images import ImageSource, image_fingerprints, unreadable_error, unreadable_images
 from pecl.files.progress import Bar
 from pecl.machine import FP32
 
@@ -180,15 +180,6 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
 def _store_of(identity: str, folder: Path) -> EmbeddingStore:
     """Return this process's only store of an identity, so that the keys in its files are read once."""
     return EmbeddingStore(identity, folder)
-
-
-def image_fingerprints(images: ImageSource) -> list[str]:
-    """Return the fingerprint of each of M images. Raise DataError with the number of unreadable ones and ten names."""
-    try:
-        return [images.fingerprint(i) for i in range(len(images))]
-    except DataError as error:
-        failed = unreadable_images(images)
-        raise (unreadable_error(images, failed) if failed else error) from None
 
 
 def image_embeddings(

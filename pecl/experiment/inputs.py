@@ -5,7 +5,7 @@ With `mixed`, training also reads English captions, in which words of the langua
 
 import logging
 import re
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import chain
@@ -23,11 +23,12 @@ from pecl.data.mixing import UNSPACED, Mixer
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
-from pecl.data.splits import check_split, split_captions
+from pecl.data.splits import split_captions
 from pecl.errors import ConfigError, DataError, not_none, suggest
 from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
-from pecl.files import expanded, sha256_file
+from pecl.files import expanded, sha256_file, sha256_lines
 from pecl.files.columns import column_of
+from pecl.files.images import image_fingerprints
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +115,20 @@ def _check_text_options(config: ExperimentConfig) -> None:
         raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
 
 
-def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[str, Any]:
-    """Return the SHA-256 of each column of both sets, which identify the data of a training."""
-    return {"captions": data.hashes(), "training text": text and text.hashes}
+def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None, photographs: str | None) -> dict[str, Any]:
+    """Return the hashes that identify the data of a training: of each column of both sets, and of the photographs."""
+    return {"captions": data.hashes(), "training text": text and text.hashes, "photographs": photographs}
+
+
+def photographs_of(config: ExperimentConfig, data: ParallelCaptions, parts: Mapping[str, Sequence[int]]) -> list[int]:
+    """Return the images of a data set that a run trains on or retrieves; `parts` has the captions of each part."""
+    used = list(parts["train"]) if "train" in parts and config.image_weight else []
+    if config.gallery == "images":
+        used += [caption for part in ("val", "test") for caption in parts.get(part, ())]
+    if data.images is None:
+        return []
+    image_index = not_none(data.image_index, "image_index")
+    return list(dict.fromkeys(image_index[caption] for caption in used))
 
 
 def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
@@ -148,8 +160,11 @@ class TrainingInputs:
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return `hashes_of_inputs` of a config."""
         data, text = self(config)
-        check_split(data, config.shots)
-        return hashes_of_inputs(data, text)
+        parts = split_captions(data, config.shots, config.split_seed)._asdict()
+        used, photographs = photographs_of(config, data, parts), None
+        if used:  # digests of files are cached by size and times: a grid reads each photograph once
+            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(used)))
+        return hashes_of_inputs(data, text, photographs)
 
 
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:

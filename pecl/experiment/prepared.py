@@ -20,12 +20,14 @@ from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import LARGE, frozen_embeddings, tokens_of
-from pecl.encoders.store import image_embeddings, image_fingerprints, store_of, text_embeddings
+from pecl.encoders.store import image_embeddings, store_of, text_embeddings
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, not_none
-from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
+from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions, photographs_of
 from pecl.experiment.text import TrainingText
+from pecl.files import sha256_lines
 from pecl.files.image_rows import ImageRows
+from pecl.files.images import image_fingerprints
 from pecl.results.folder import file_hashes
 from pecl.results.result import OTHER_TEXT
 from pecl.retrieval.evaluator import Evaluation, RetrievalEvaluator
@@ -63,7 +65,13 @@ class Prepared:
     @cached_property
     def hashes(self) -> dict[str, Any]:
         """Hashes that identify the data of a training."""
-        return hashes_of_inputs(self.data, self.translations)
+        return hashes_of_inputs(self.data, self.translations, self.photographs)
+
+    @property
+    def photographs(self) -> str | None:
+        """One SHA-256 over the photographs that are trained on or retrieved; None without any."""
+        used = photographs_of(self.config, self.data, self.parts)
+        return sha256_lines([self.image_fingerprints[i] for i in used]) if used else None
 
     @property
     def anchor(self) -> str | None:

@@ -111,6 +111,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.Data
         duplicates=prepared.duplicates or None,
         training_pairs=prepared.training_pairs,
         files=prepared.files or None,
+        photographs=prepared.photographs,
         other_text=other_text,
     )
 

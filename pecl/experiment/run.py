@@ -200,7 +200,7 @@ def check_run(
 ) -> list[Prepared]:
     """Make all checks of `train_fleet` before its first step, and write nothing: a dry run.
 
-    Weights are not loaded if the shape of the text tower is known. Images are not opened.
+    Weights are not loaded if the shape of the text tower is known. Images are not decoded.
     """
     check_fleet(configs)
     with use_threads(configs[0].threads):

@@ -242,6 +242,15 @@ def _fingerprint_of(path: Path, *state: int) -> str:
     return sha256_file(path)
 
 
+def image_fingerprints(images: ImageSource) -> list[str]:
+    """Return the fingerprint of each of M images. Raise DataError with the number of unreadable ones and ten names."""
+    try:
+        return [images.fingerprint(i) for i in range(len(images))]
+    except DataError as error:
+        failed = unreadable_images(images)
+        raise (unreadable_error(images, failed) if failed else error) from None
+
+
 def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict[int, DataError]:
     """Return the error of each unreadable image by its index; images with fingerprints in `decoded` are not opened."""
     failed = {}

@@ -76,10 +76,13 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
         return None
     text, present = result.data.translations, hashes(config)
     captions = {name: present["captions"].get(name) for name in result.data.sha256}  # older results have fewer
-    if result.data.sha256 == captions and (text and text.sha256) == present["training text"]:
-        return result
-    logger.warning("%s is of other data; running it again", result.path)
-    return None
+    if result.data.sha256 != captions or (text and text.sha256) != present["training text"]:
+        logger.warning("%s is of other data; running it again", result.path)
+        return None
+    if result.data.photographs not in (None, present["photographs"]):  # older results have none
+        logger.warning("%s is of other photographs; running it again", result.path)
+        return None
+    return result
 
 
 def file_hashes(config: ExperimentConfig) -> dict[str, str]:

@@ -96,6 +96,8 @@ class DataDescription:
     training_pairs: Mapping[Text, Whole] | None = None
     # SHA-256 of the local files that the config names, by field, such as `start`; None without any
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
+    # one SHA-256 over the photographs that were trained on or retrieved; None without photographs, and in older results
+    photographs: Text | None = field(default=None, repr=False)
     # text unlike the training text, which is measured as the part `other_text`: its data set, split, language, number
     # of texts, and SHA-256 of its columns; or None
     other_text: Mapping[Text, Any] | None = field(default=None, repr=False)

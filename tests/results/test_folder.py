@@ -21,7 +21,7 @@ from pecl.results.folder import (
 )
 from pecl.results.result import DamagedResultError, collect, read_result, training_path, write_result, write_unfinished
 
-DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
+DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None, "photographs": "p1"}
 
 
 def write(config, status="complete"):
