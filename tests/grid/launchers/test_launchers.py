@@ -345,9 +345,9 @@ def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatc
     from helpers.slurm_stub import install
 
     jobs = install(tmp_path, monkeypatch)
-    check_like_here(here, on_disk, make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"]))
+    check_like_here(here, on_disk, make_launcher("slurm", 1, ["partition=gpu", "cpus_per_task=2"]))
     script = (jobs / "submitted").read_text()
-    assert {"#SBATCH --array=0-1%2", "#SBATCH --partition=gpu"} <= set(script.splitlines())
+    assert {"#SBATCH --array=0-1%1", "#SBATCH --partition=gpu"} <= set(script.splitlines())
     with pytest.raises(ConfigError, match="unknown option 'partitoin' of sbatch; did you mean 'partition'"):
         make_launcher("slurm", None, ["partitoin=gpu"])
 

@@ -2,8 +2,8 @@
 
 A row is (typed, arrives, value). `typed` ends with the flag under test and its value; or it is the name of a positional
 argument, whose value is in the table's line. `arrives` is the name of a callee, of its parameter, and of parts of the
-argument: `download.policy.timeout`, `train_fleet.configs.0.lr`. `output.text`, `output.is_json` and
-`output.document` are what the command prints.
+argument: `download.policy.timeout`, `train_fleet.configs.0.lr`. What the command prints arrives as `output.text`,
+`output.is_json` and `output.document`.
 """
 
 import argparse
@@ -35,12 +35,11 @@ class Table:
     """The flags of one command, replaced callees, and a line that runs."""
 
     line: str
-    callees: Mapping[
-        str, Any
-    ]  # name in the module of the command, or dotted path -> what it returns or makes, STOP or REAL
+    # Name in the module of the command, or dotted path -> what it returns, a function that makes it, STOP or REAL
+    callees: Mapping[str, Any]
     rows: Sequence[Row] = ()
     together: Sequence[Row] = ()  # rows whose flags are typed in one line, to save time
-    elsewhere: Mapping[str, str] = field(default_factory=dict)  # flag -> the test that has no form as a row
+    elsewhere: Mapping[str, str] = field(default_factory=dict)  # flag -> its test, if that cannot be a row
 
     @property
     def command(self) -> str:
@@ -64,6 +63,7 @@ class _Ended(BaseException):
     """The command has reached a callee that ends it."""
 
 
+@functools.cache
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command, and of each action in place of a command that has some."""
     found = {}
@@ -92,16 +92,11 @@ def _first_long(action: argparse.Action) -> str:
     return names[0] if names else action.dest
 
 
-@functools.cache
-def _parsers() -> dict[str, argparse.ArgumentParser]:
-    return parsers()
-
-
 def command_of(line: str) -> str:
     """Return the command of a line, and its action if it has one."""
     words = line.split()
     action = " ".join(words[:2])
-    return action if action in _parsers() else words[0]
+    return action if action in parsers() else words[0]
 
 
 def flag_of(typed: str) -> str:
@@ -151,7 +146,7 @@ def _calls(table: Table, line: str, may_fail: bool = False) -> dict[str, Any]:
     """Run a line; return what each callee was called with last, by the last part of its name."""
     calls: dict[str, Any] = {}
     printed = io.StringIO()
-    module = _parsers()[table.command].get_default("run").__module__
+    module = parsers()[table.command].get_default("run").__module__
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), contextlib.suppress(_Ended):
         for name, returned in table.callees.items():
             _replace(patch, module, name, returned, calls)
