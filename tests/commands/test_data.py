@@ -9,9 +9,11 @@ from helpers.layouts import make_xtd10, sentence, write_image, write_lines
 from helpers.loopback import running_server, sha, without_proxies
 from helpers.translation_models import make_m2m100
 
-from pecl.commands import data  # noqa: F401 (registers the command)
+from pecl.commands import data
 from pecl.commands.options import REGISTERED
-from pecl.data.download import DOWNLOADS, Download
+from pecl.data.check import CheckReport, Summary
+from pecl.data.custom.tables import Problem
+from pecl.data.download import DOWNLOADS, Download, DownloadReport
 from pecl.data.reading import write_with_provenance
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.data.splits import check_split
@@ -175,3 +177,18 @@ def test_translate_makes_korean_from_english_and_then_has_nothing_to_do(pecl, tm
     assert record["translator"]["target"] == "ko"
     monkeypatch.setattr("pecl.data.translating.mt.Translator", None)  # a second run loads no model
     assert "5 translations" in pecl(line)[1]
+
+
+def test_download_counts_what_was_fetched_what_existed_and_what_was_made_here(pecl, monkeypatch):
+    report = DownloadReport(fetched=["a"], present=["b", "c"], kept=["d", "e", "f"])
+    monkeypatch.setattr(data, "download", lambda *_, **__: report)
+    assert pecl("download xtd10")[1] == "1 files fetched, 2 existed already; 3 made on this machine were kept\n"
+
+
+def test_a_check_with_problems_prints_no_counts(pecl, monkeypatch):
+    report = CheckReport([Problem(3, "de", "empty caption")], {"xtd10": Summary()})
+    monkeypatch.setattr(data, "check_dataset", lambda *_, **__: report)
+    status, printed = pecl("check xtd10 --json")
+    document = json.loads(printed)
+    assert (status, len(document["problems"]), document["summaries"]) == (2, 1, {})
+    assert pecl("check xtd10")[1].splitlines()[1:] == ["xtd10: 1 problem"]

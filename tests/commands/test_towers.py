@@ -60,6 +60,7 @@ def test_the_list_has_every_pair(capsys):
         tower = load_text_encoder("mini") if name == "mini" else known_tower(PAIRS[name].text)
         parameters = sum(parameter.numel() for parameter in tower.parameters())
         assert (row["text_parameters"], row["width"]) == (parameters, tower.embedding_dim), name
+        assert row["text_bytes"] == sum(parameter.numel() * 4 for parameter in tower.parameters()), name  # of fp32
 
 
 @pytest.mark.parametrize(("name", "fits"), [("metaclip", True), ("siglip", False)])

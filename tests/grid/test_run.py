@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -11,6 +12,7 @@ from unittest.mock import patch
 import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, note_trainings, signal_itself
+from helpers.report_results import train
 from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.run
@@ -18,7 +20,7 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.grid import estimate, expand, fleets, run_grid
-from pecl.grid.estimate import Recorded, duration, recorded_seconds
+from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.results.folder import hold
@@ -235,3 +237,19 @@ def test_the_time_of_runs_is_that_of_recorded_ones(small):
     assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 runs)"
     assert estimate(expand({"profile": "paper"}), recorded).seconds is None
     assert [duration(s) for s in (40, 600, 7200, 180_000)] == ["40 s", "10 min", "2.0 h", "2.1 days"]
+
+
+def test_the_status_line_counts_each_outcome_once():
+    trained = train(4, 6)
+    line = StatusLine(6, [trained], [])
+    line.ended([replace(trained, status="failed"), trained, trained])
+    assert line.text().startswith("3 done, 0 running, 1 failed, 2 remaining, ")
+    line.close()
+
+
+def test_of_equal_runs_the_first_is_kept_and_other_engines_train_one_at_a_time():
+    (config,) = expand({"route": "baseline1", "alignment_weight": [0.1, 0.2]})  # nothing is aligned
+    assert config.alignment_weight == 0.1
+    values = {"seed": [1, 2, 3]}
+    assert [len(group) for group in fleets(expand(values))] == [3]
+    assert [len(group) for group in fleets(expand({**values, "engine": "opendelta"}))] == [1, 1, 1]

@@ -15,6 +15,7 @@ from pecl.results.folder import (
     complete_result,
     file_hashes,
     find_result,
+    hold,
     manifest_path,
     read_manifest,
     write_manifest,
@@ -147,3 +148,32 @@ def test_an_edited_manifest_is_refused(config):
     path.write_text(path.read_text("utf-8").replace("3", "2"), "utf-8")
     with pytest.raises(DataError, match=rf"manifest {path} cannot be read .*does not match its name.*run .* again"):
         read_manifest(result)
+
+
+def test_two_results_of_one_run_are_refused(config, tmp_path):
+    first = read_result(write(config))
+    other = write_result(tmp_path / "other", replace(first, metrics={**first.metrics, "val": {}}))
+    with pytest.raises(DataError, match=rf"{first.path} and {other} hold different results of run {first.run_id}"):
+        collect([config.out, tmp_path / "other"])
+
+
+def test_files_of_a_tower_are_its_folder_without_hidden_ones_or_the_file_behind_the_name_of_a_model(tmp_path):
+    tower = tmp_path / "tower"
+    tower.mkdir()
+    (tower / "model.safetensors").write_bytes(b"weights")
+    plain = file_hashes(make_config({"text_model": str(tower)}))
+    (tower / ".git").mkdir()
+    (tower / ".git" / "index").write_bytes(b"of a checkout")
+    assert file_hashes(make_config({"text_model": str(tower)})) == plain
+    (tower / "config.json").write_bytes(b"{}")
+    assert file_hashes(make_config({"text_model": str(tower)})) != plain
+    named = make_config({"image_model": f"open_clip:ViT-B-32/{tower / 'model.safetensors'}"})
+    assert file_hashes(named) == {"image_model": hashlib.sha256(b"weights").hexdigest()}
+
+
+def test_a_folder_that_was_made_for_a_run_that_fails_is_removed_and_another_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("there", "new"):
+        with pytest.raises(RuntimeError), hold(tmp_path / name, ["run"]):
+            raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]

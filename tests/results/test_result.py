@@ -2,10 +2,11 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.report_results import both, document, ranked, train
+from helpers.report_results import both, changed, document, made, ranked, train
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
@@ -121,3 +122,25 @@ def test_retrieved_items_lie_next_to_the_result_or_are_not_there(tmp_path):
     path.write_text("{", "utf-8")
     with pytest.raises(DataError, match=rf"cannot be read \(Expecting property name.*\); run {one.run_id} again"):
         read_retrieved(one)
+
+
+def test_hits_of_images_with_several_captions_have_the_mean_of_the_metric():
+    """Two images of two captions each: one image finds a caption, three captions find their image."""
+    result = made("evaluate", {"zero_shot": both([1, 2], [1, 1, 2, 1])}, language="de")
+    result = changed(result, {"data.gallery.items": [0, 0, 1, 1]})
+    assert result.hits().tolist() == [1.0, 0.25]
+    assert result.hits().mean() == result.recall() == (1 / 2 + 3 / 4) / 2
+
+
+def test_ranks_of_the_last_weights_are_those_of_the_best_if_they_are_the_same():
+    document = full()
+    del document["ranks"]["test"]["final"]
+    assert Result.from_json(document).ranks("text_to_image", stage="final").count(1) == STAGES["best"] + 2
+
+
+def test_a_result_shows_recall_before_and_after_and_the_command_of_all_its_processes():
+    result = train(4, 6)
+    assert repr(result).endswith("complete, mean R@1 0.200 -> 0.300 among 20 images)")
+    assert result.command.startswith("pecl train")
+    several = replace(result, config=make_config({"processes": 2}))
+    assert several.command.startswith("torchrun --nproc-per-node 2 --module pecl train")

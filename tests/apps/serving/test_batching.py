@@ -10,6 +10,7 @@ import pytest
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.refusals import Refusal
 from pecl.apps.serving.service import Batcher
+from pecl.errors import ConfigError
 
 
 def run(scenario, process, **options):
@@ -116,3 +117,10 @@ def test_a_job_or_a_pass_that_fails_leaves_the_others_their_answers():
     answers = run(scenario, process)
     assert [answers[0], answers[2]] == [0, 2]
     assert all(isinstance(answers[i], ValueError) for i in (1, 3))
+
+
+def test_a_queue_has_room_for_the_largest_request():
+    for name in ("texts", "pictures"):
+        with pytest.raises(ConfigError, match="waiting: expected a whole number >= 9000, the size of one request"):
+            Limits(**{name: 9000}, waiting=8999)
+        assert Limits(**{name: 9000}, waiting=9000).waiting == 9000

@@ -3,11 +3,12 @@
 import base64
 import logging
 import re
+from types import SimpleNamespace
 
 import pytest
 from helpers.serving import client_of, make_service
 
-from pecl.apps.serving.sockets import read_key
+from pecl.apps.serving.sockets import allowed_hosts, read_key
 from pecl.errors import ConfigError
 
 KEY = b"sk-correct.horse:battery"
@@ -96,3 +97,23 @@ def test_requests_are_logged_on_request_without_their_queries(caplog):
     with client_of(make_service()) as client:
         client.get("/health")
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [("127.0.0.1", True), ("::ffff:127.0.0.1", True), ("::1", True), ("::ffff:10.0.0.1", False), ("0.0.0.0", False)],
+)
+def test_only_a_socket_that_this_machine_alone_can_reach_has_names(address, is_local):
+    listening = SimpleNamespace(getsockname=lambda: (address, 8000))
+    names = allowed_hosts(listening, "MyHost")
+    assert (names is not None) == is_local
+    assert names is None or {"localhost", "myhost", address} <= set(names)
+
+
+def test_a_stopping_server_is_not_healthy():
+    service = make_service()
+    with client_of(service) as client:
+        assert client.get("/health").json()["status"] == "ok"
+        service.stopping = True
+        answer = client.get("/health")
+    assert (answer.status_code, answer.json()["status"], answer.headers["connection"]) == (503, "stopping", "close")

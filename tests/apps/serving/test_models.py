@@ -53,3 +53,12 @@ def test_adapters_serve_a_tower_that_is_rounded_or_trimmed(changed):
     found = embed(models, TEXTS, ADAPTERS).embeddings
     torch.testing.assert_close(found, expected(TEXTS, ADAPTERS), rtol=0, atol=0.02 if changed == "rounded" else 1e-5)
     assert {bank.tower.fingerprint for bank in models.specs} == {before.fingerprint}
+
+
+def test_the_parts_of_a_job_count_their_texts_within_the_request():
+    parts = TextJob([*"abcde"], [None, "de", None, "cs", "fr"], "input").parts(2)
+    assert [(one.first, one.texts, one.adapters) for one in parts] == [
+        (0, ["a", "b"], [None, "de"]),
+        (2, ["c", "d"], [None, "cs"]),
+        (4, ["e"], ["fr"]),
+    ]

@@ -178,6 +178,28 @@ def test_a_ray_task_that_dies_is_a_failed_run_and_waiting_ones_are_cancelled(ray
 
 
 @pytest.mark.parametrize(
+    ("device", "options", "gpus"),
+    [("cpu", {}, None), ("cuda", {}, 1), ("cuda:1", {}, 2), ("cuda", {"num_gpus": 0.5}, 0.5)],
+)
+def test_ray_shows_a_task_the_gpus_that_it_needs(ray, device, options, gpus):
+    events = Ray(1, options).run(tasks(4, device=device))
+    next(events)
+    assert ray.remote.return_value.options.call_args.kwargs.get("num_gpus") == gpus
+    ray.wait.return_value = ([], [])
+    events.close()
+
+
+def test_a_worker_trains_in_the_folder_of_the_grid_with_its_share(small, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("pecl.experiment.run.train_fleet", lambda configs, **options: given.update(options))
+    monkeypatch.chdir(tmp_path)
+    text = Task((make_config(small),), share=3).to_json()
+    monkeypatch.chdir("/")
+    assert run_text(text) == (0, "")
+    assert (given["share"], Path.cwd()) == (3, tmp_path)
+
+
+@pytest.mark.parametrize(
     ("option", "said"),
     [
         ("gpus=1", "unknown option 'gpus': expected one of num_cpus, num_gpus, memory"),
