@@ -70,9 +70,9 @@ def test_each_caption_is_read_in_the_language_of_its_column(small, monkeypatch, 
     languages = {row[column]: language for row in rows for column, language in columns.items()}
     read, tokenize = set(), MultilingualTextEncoder.tokenize
 
-    def record(tower, texts, *others, **options):
-        read.update((text, tower.language) for text in texts)
-        return tokenize(tower, texts, *others, **options)
+    def record(tower, texts, language=None):
+        read.update(zip(texts, [language] * len(texts) if isinstance(language, str) else language, strict=True))
+        return tokenize(tower, texts, language)
 
     monkeypatch.setattr(MultilingualTextEncoder, "tokenize", record)
     train(make_config({**small, "route": route, "epochs": 1}))

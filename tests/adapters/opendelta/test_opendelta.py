@@ -10,7 +10,6 @@ from helpers.adapter_towers import tower_of
 from helpers.folders import flags
 from helpers.small_experiment import DISTILLATION, tiny_towers, write_text
 from helpers.tiny import sentences, tiny_tower
-from pecl.commands.main import main
 from torch.nn import functional as F
 from transformers import AttentionInterface
 
@@ -19,6 +18,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
 from pecl.adapters.opendelta import INSTALL_COMMAND, import_opendelta
 from pecl.adapters.spec import parse_adapter
+from pecl.cli import main
 from pecl.config import ENGINES, make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split

@@ -67,6 +67,7 @@ EVALUATE = Table(
         ("--config flags.yaml", "with_adapter.config.route", "baseline1"),
         ("--adapter mini:cs", "with_adapter.config.weights", "mini:cs"),
         ("--embeddings images.npy", "with_adapter.config.image_embeddings", "images.npy"),
+        ("--all-pairs", "with_adapter.config.all_pairs", True),
         ("--paths paths.txt", "with_adapter.config.image_paths", "paths.txt"),
         ("--harness mteb", "evaluate_with.harness", "mteb"),
         ("--correct-hubs", "corrected_recall.config.language", "de"),

@@ -1,5 +1,6 @@
 """The flags of `pecl search` and `pecl serve`."""
 
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,7 +111,6 @@ SERVE = Table(
     {
         **LOADED,
         "pecl.apps.serving.server.serve": None,
-        "pecl.apps.serving.upstream.Immich.check": None,
         "torch.set_num_threads": None,
     },
     together=[
@@ -119,12 +119,6 @@ SERVE = Table(
     ],
     rows=[
         ("--adapters-dir adapters", "serve.service.adapters_dir.name", "adapters"),
-        ("--profile vit-b-32 --immich-upstream http://immich", "serve.service.immich.upstream", "http://immich"),
-        (
-            "--immich-upstream http://immich --immich-model ViT-B-16-SigLIP2__webli",
-            "serve.service.immich.model",
-            "ViT-B-16-SigLIP2__webli",
-        ),
         ("--host localhost", "serve.host", "localhost"),
         ("--api-key-file key.txt", "serve.key", b"0123456789abcdef"),
         ("--access-log", "serve.access_log", True),
@@ -136,8 +130,26 @@ SERVE = Table(
 
 SERVE_SOCKET = Table(
     "serve",
-    {"open_socket": STOP},
-    [("--port 8123", "open_socket.port", 8123), ("--host localhost", "open_socket.host", "localhost")],
+    {**LOADED, "check_port": None, "open_socket": STOP},
+    [
+        ("--port 8123", "check_port.port", 8123),
+        ("--port 8123", "open_socket.port", 8123),
+        ("--host localhost", "open_socket.host", "localhost"),
+    ],
+)
+
+IMMICH = {**LOADED, "pecl.apps.serving.upstream.Immich.__init__": STOP, "pecl.apps.serving.server.serve": None}
+
+SERVE_FOR_IMMICH = Table(
+    "serve --port 0 --profile vit-b-32",
+    IMMICH,
+    [("--immich-upstream http://immich", "__init__.upstream", "http://immich")],
+)
+
+SERVE_ANOTHER_TOWER_FOR_IMMICH = Table(
+    "serve --port 0 --text-model mini-pooled --immich-upstream http://immich",
+    IMMICH,
+    [("--immich-model ViT-B-16-SigLIP2__webli", "__init__.model", "ViT-B-16-SigLIP2__webli")],
 )
 
 SERVE_ADAPTERS = Table(
@@ -155,6 +167,7 @@ SERVE_INDEX = Table(
     {
         **LOADED,
         "profile_of": "paper",
+        "ImageIndex.open": lambda: nullcontext(SimpleNamespace(head=SimpleNamespace(profile="paper"), root="album")),
         "pecl.apps.serving.photographs.Photographs": STOP,
         "pecl.apps.serving.server.serve": None,
     },
