@@ -181,6 +181,11 @@ class Adapter:
         return not any(module.needs_rows for _, module, _ in self.modules)
 
     @property
+    def has_prompts(self) -> bool:
+        """See `RowAdapter`."""
+        return any(isinstance(module, SlotPrompt) for _, module, _ in self.modules)
+
+    @property
     def first_layer(self) -> int:
         """See `RowAdapter`."""
         backbone = self.tower.backbone
@@ -241,7 +246,7 @@ def attach(
     configs = (configs,) if isinstance(configs, AdapterConfig) else tuple(configs)
     check_combination(configs)
     if tower.device.type != "meta":  # weights on the meta device have no values; they serve to count parameters
-        _ = tower.fingerprint  # taken while the tower is plain
+        tower.fix_fingerprint()
     adapter = Adapter(tower, configs, len(seeds))
     for slot, seed in enumerate(seeds):
         adapter.reset_slot(slot, seed)

@@ -66,6 +66,7 @@ class OpenDeltaAdapter:
     """
 
     num_slots = 1
+    has_prompts = False  # OpenDelta lengthens the sequence itself
     works_on_tokens = False  # OpenDelta's modules see batches as the released code gives them
     first_layer = 0  # OpenDelta does not say where its modules are
 
@@ -75,7 +76,7 @@ class OpenDeltaAdapter:
         adapter, arguments = _opendelta_arguments(configs)
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
-        _ = tower.fingerprint  # taken while the tower is plain
+        tower.fix_fingerprint()
         self.tower, self.configs = tower, tuple(configs)
         self._plain_backbone = tower.backbone
         backbone: Any = tower.written_backbone()  # OpenDelta asks for transformers' classes

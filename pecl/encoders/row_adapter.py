@@ -22,6 +22,11 @@ class RowAdapter(Protocol):
         ...
 
     @property
+    def has_prompts(self) -> bool:
+        """Whether an adapter lengthens the sequence of input embeddings, see `extend_inputs`."""
+        ...
+
+    @property
     def first_layer(self) -> int:
         """The lowest layer that an adapter changes, or whose input it changes; the number of layers for the head."""
         ...

@@ -8,8 +8,7 @@ part of `forward`, so a text that is encoded many times is tokenised once. Adapt
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,10 +20,12 @@ from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
 from pecl.encoders.bfloat16 import Bfloat16Linear
+from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
-from pecl.encoders.layers import CACHED_BYTES, CachedLayers
-from pecl.encoders.memory import to_device
+from pecl.encoders.passes.choice import choose_pass
+from pecl.encoders.passes.inputs import PassInputs
+from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
@@ -66,8 +67,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         fingerprint: str | None = None,
     ) -> None:
         super().__init__()
-        if pooling not in layers.POOLINGS:
-            raise ConfigError(unknown("pooling", pooling, layers.POOLINGS))
+        if pooling not in POOLINGS:
+            raise ConfigError(unknown("pooling", pooling, POOLINGS))
         if not isinstance(backbone, Bert):
             register_with_transformers()
         self.backbone: Any = backbone  # transformers' model or `Bert`
@@ -87,8 +88,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.dropout_seeds = DropoutSeeds()  # shared by all dropouts, see `use_row_dropout`
         self.cached_layers: CachedLayers | None = None  # see `caching`
         self.packing = True  # whether a batch with much padding is computed without it
-        if fingerprint is not None:
-            self.fingerprint = fingerprint
+        self._fingerprint = fingerprint
         self.eval()
 
     @property
@@ -103,7 +103,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """
         if self.adapter is not None:
             raise ConfigError("precision: expected a text tower without adapter: set it before you attach one")
-        _ = self.fingerprint
+        self.fix_fingerprint()
         for path, module in list(self.backbone.named_modules()):
             if type(module) is nn.Linear:
                 self.backbone.set_submodule(path, Bfloat16Linear(module))
@@ -112,11 +112,25 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Return the backbone in transformers' class, sharing the weights, for programs that need that class."""
         return in_transformers(self.backbone) if isinstance(self.backbone, Bert) else self.backbone
 
-    @cached_property
+    def fix_fingerprint(self) -> str:
+        """Compute the fingerprint of the tower as it is now, unless it is fixed already, and return it.
+
+        Call it before anything changes the weights that a fingerprint must describe: an adapter, trimming, rounding.
+        Raise RuntimeError if it comes too late, after an adapter.
+        """
+        if self._fingerprint is None:
+            if self.adapter is not None:
+                raise RuntimeError(f"fingerprint of the text tower {self.name}: expected it before an adapter")
+            settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": self.pooling}
+            if self.clean:
+                settings["clean"] = self.clean
+            self._fingerprint = fingerprint_module(self, settings)
+        return self._fingerprint
+
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 of the frozen weights and settings; taken at first use, which is before any adapter is attached."""
-        settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": self.pooling}
-        return fingerprint_module(self, settings | ({"clean": self.clean} if self.clean else {}))
+        """SHA-256 of the frozen weights and settings, see `fix_fingerprint`."""
+        return self.fix_fingerprint()
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
@@ -146,38 +160,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Return the input (B, d) of the head; arguments as in `forward`."""
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
-        cached = None if self.training else self.cached_layers
-        if cached is not None and cached.pools:
-            return cached.of(input_ids, attention_mask)
-        hidden, pooling_mask = self._hidden(input_ids, attention_mask, cached)  # (B, L or 1, d), (B, L)
-        return layers.POOLINGS[self.pooling](hidden, pooling_mask[:, -hidden.shape[1] :])  # (B, L or 1, d) -> (B, d)
-
-    def _hidden(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, cached: CachedLayers | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        backbone, seeds, tokens = self.backbone, self.dropout_seeds, int(attention_mask.sum())
-        ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
-        extended = None if self.adapter is None else self.adapter.extend_inputs(ids, mask)
-        states, start = (None, 0)  # (1, T, d), and the layer that takes them
-        if cached is not None:
-            states, start = cached.of(input_ids, attention_mask).unsqueeze(0), cached.first
-        if self._can_pack() and (states is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
-            if self.adapter is not None:
-                self.adapter.pack(attention_mask.sum(1).cpu())
-            try:
-                return layers.encode_packed(backbone, input_ids, attention_mask, seeds, states, start), mask
-            finally:
-                if self.adapter is not None:
-                    self.adapter.pack(None)
-        is_padded = tokens < attention_mask.numel()
-        if states is not None:
-            padded = layers.packing_of(backbone, attention_mask).unpack(states)  # (B, L, d)
-            seen = layers.attendable(backbone, mask, is_padded)
-            return layers.run_layers(backbone, padded, None, start, mask=seen, only_last=self.reads_last), mask
-        ours = self.training and seeds.seeds is not None and layers.knows_attention(backbone)
-        given, mask, pooling_mask = extended or (ids, mask, mask)
-        with layers.our_attention(backbone) if ours else nullcontext():
-            return layers.encode_padded(backbone, given, mask, is_padded, self.reads_last), pooling_mask
+        inputs = PassInputs(input_ids, attention_mask)
+        return choose_pass(self, inputs)(self, inputs)
 
     @contextmanager
     def caching(self, lists: Iterable[TokenIds], limit: int = CACHED_BYTES) -> Iterator[CachedLayers | None]:
@@ -210,8 +194,9 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Whether only the last position of the last layer is read; the layer then computes no other output."""
         return self.pooling == "lasttoken" and self.family is not None and self.family.is_fixed
 
-    def _can_pack(self) -> bool:
-        """Return whether batches can be packed, and have padding that can be left out."""
+    @property
+    def may_pack(self) -> bool:
+        """Whether batches can be packed, and have padding that can be left out."""
         if self.family is not None and self.family.is_fixed:
             return False
         takes_tokens = self.adapter is None or self.adapter.works_on_tokens
@@ -243,7 +228,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         training = self.training
         encode = self if head else self.pooled
         self.eval()
-        max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches, if their padding costs nothing
+        max_padding = 1.0 if self.may_pack else MAX_PADDING  # large batches, if their padding costs nothing
         try:
             with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
                 for batch in batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding):

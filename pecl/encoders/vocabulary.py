@@ -49,7 +49,7 @@ def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) ->
     words = tower.backbone.get_input_embeddings()
     if tower.adapter is not None or type(words) is not nn.Embedding:
         raise ConfigError("trim_vocabulary: expected a text tower without adapter that is not trimmed yet")
-    _ = tower.fingerprint
+    tower.fix_fingerprint()
     kept = torch.tensor(sorted({*token_ids, tower.tokenizer.pad_token_id}))  # (K,)
     tower.backbone.set_input_embeddings(TrimmedEmbedding(words, kept))
     del words

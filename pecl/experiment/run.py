@@ -18,7 +18,7 @@ from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, ExperimentConfig, make_config
-from pecl.encoders.layers import CACHED_BYTES
+from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.closed_form import HeadSolver

@@ -10,7 +10,7 @@ from pecl.adapters.merge import merge_slot
 from pecl.config import make_config
 from pecl.encoders import bfloat16
 from pecl.encoders.bfloat16 import Bfloat16Linear, check_bfloat16
-from pecl.encoders.layers import POOLINGS
+from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.store import store_of, text_embeddings
 from pecl.errors import ConfigError
 from pecl.experiment.run import train

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.encoders import attention
-from pecl.encoders.layers import can_pack, encode_packed
+from pecl.encoders.layers import can_pack
 from pecl.encoders.packing import Packing
+from pecl.encoders.passes import choice, packed
 
 PER_TOKEN = ("lora+head", "bottleneck", "compacter:reduction_factor=4,phm_dim=2", "bitfit", "word_embeddings:rank=3")
 LONG, ALIKE = "two small dogs and a man on a long beach in the sun", "a man and a car on a beach"
@@ -19,7 +20,7 @@ TEXTS = ["a dog", LONG, ALIKE, "a red car stands in a street"]  # the last two a
 def packed_passes(monkeypatch):
     """Counts the passes that are packed."""
     calls = []
-    monkeypatch.setattr("pecl.encoders.layers.encode_packed", lambda *a: calls.append(1) or encode_packed(*a))
+    monkeypatch.setattr(choice, "packed", lambda *a: calls.append(1) or packed.packed(*a))
     return calls
 
 

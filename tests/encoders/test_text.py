@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.encoders.batches import batches
-from pecl.encoders.layers import POOLINGS
+from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError
 
 TOWER = tiny_tower()  # for what leaves it as it is

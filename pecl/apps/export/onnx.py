@@ -26,7 +26,8 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.slots import SlotRows
 from pecl.apps.export import contract
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.layers import POOLINGS, encode_padded
+from pecl.encoders.passes.padded import encode_padded
+from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokenizing import around
 from pecl.errors import ConfigError, RunError, install, not_none, one_line

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.encoders.cleaning import CLEANINGS
-from pecl.encoders.layers import POOLINGS
 from pecl.encoders.loading.weights import check_names, read_json, read_state_dict, take_linear
+from pecl.encoders.pooling import POOLINGS
 from pecl.errors import WeightsError, unknown
 from pecl.files import load_json
 

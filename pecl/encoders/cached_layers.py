@@ -1,0 +1,105 @@
+"""`CachedLayers`: a cache of the outputs of the frozen layers below an adapter, computed once per text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+
+from pecl.encoders.batches import TokenIds, batches
+from pecl.encoders.layers import embed_packed, packing_of, run_layers
+from pecl.encoders.memory import to_device
+from pecl.encoders.pooling import POOLINGS
+from pecl.files.progress import Bar
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+# States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten times as many.
+CACHED_BYTES = 512 << 20
+_BATCH = 64
+
+
+class CachedLayers:
+    """A cache of the hidden states of texts, as the frozen layers below layer `first` give them.
+
+    An adapter in the top layers does not change the layers below it. Without dropout, these give the same states in
+    every step and at every validation. The states are computed once and held in memory up to a limit; those of further
+    texts are computed in each pass. The batches depend only on the texts, so a training that is resumed after a kill
+    ends with the same bits. If the adapter comes after all layers, such as a head alone, the cache holds the pooled
+    vector of a text in place of the states of its tokens.
+
+    Args:
+        backbone: one that `can_pack` accepts, in evaluation mode.
+        first: the lowest layer that is not cached, from 1; the number of layers for pooled vectors.
+        pooling: name of a pooling.
+        limit: largest size of the cache, in bytes.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = CACHED_BYTES) -> None:
+        self.backbone, self.first, self.limit = backbone, first, limit
+        self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are cached
+        self._pool = POOLINGS[pooling]
+        self.bytes = 0  # of the cached states
+        like = next(backbone.parameters())
+        self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
+        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def add(self, lists: Iterable[TokenIds]) -> None:
+        """Compute and cache the states of the first texts of each list, as many as the limit allows."""
+        rows: list[tuple[int, ...]] = []  # those that have room
+        for token_ids in lists:
+            for row in map(tuple, token_ids):
+                size = (1 if self.pools else len(row)) * self._bytes_of_token
+                if row in self._states:
+                    continue
+                if self.bytes + size > self.limit:
+                    break
+                self.bytes += size
+                self._states[row] = torch.empty(0)
+                rows.append(row)
+        with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
+            for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
+                made = self._compute(batch.input_ids, batch.attention_mask).cpu()
+                for place, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
+                    self._states[rows[place]] = states
+                bar.update(len(batch.indices))
+        logger.info("cached states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
+
+    def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the states (T, d) of a batch's tokens, or its pooled vectors (B, d), without gradients.
+
+        If the batch (B, L) is not on the CPU, the CPU waits for it.
+        """
+        lengths = attention_mask.sum(1).tolist()
+        rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
+        found = [self._states.get(row) for row in rows]
+        kept = [states for states in found if states is not None]
+        there = to_device(torch.cat(kept), self._device) if kept else None
+        missing = [i for i, states in enumerate(found) if states is None]
+        if there is not None and not missing:
+            return there
+        computed = self._compute(input_ids[missing], attention_mask[missing])
+        made = iter(self._split(computed, attention_mask[missing]))
+        ready = iter(() if there is None else there.split([len(states) for states in kept]))
+        return torch.cat([next(made) if states is None else next(ready) for states in found])
+
+    @torch.no_grad()
+    def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the values to cache for padded texts: the states (T, d) of their tokens, or pooled vectors (B, d)."""
+        packing = packing_of(self.backbone, attention_mask)
+        hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
+        if self.pools:
+            return self._pool(packing.unpack(hidden), to_device(attention_mask, self._device))
+        return hidden.squeeze(0)
+
+    def _split(self, computed: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Split the output of `_compute` into the part (L, d) or (1, d) of each text."""
+        return computed.split(1 if self.pools else attention_mask.sum(1).tolist())
