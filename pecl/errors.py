@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -63,6 +64,11 @@ def one_line(text: object) -> str:
     """Return text, such as a library's message, without line breaks; unprintable characters are escaped."""
     words = " ".join(str(text).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
+
+def shell_quoted(path: object) -> str:
+    """Return a path as a shell reads it: in quotes if it has spaces, for a command in a message."""
+    return shlex.quote(str(path))
 
 
 def is_text(text: str) -> bool:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import ConfigError, nearest
+from pecl.errors import ConfigError, nearest, shell_quoted
 from pecl.options import Registry
 
 ENGLISH = "en"  # the plain towers know it without an adapter
@@ -216,7 +216,8 @@ def way_to_adapter(code: str, profile: str | None = None, dataset: str | None = 
     It measures on `dataset`, or else on one that has the language.
     """
     has_text = code in LANGUAGES and LANGUAGES[code].flores is not None
-    data = f"{dataset or 'xtd200'} --text flickr30k200" if has_text else f"{dataset or 'test.csv'} --text pairs.tsv"
+    name = shell_quoted(dataset or ("xtd200" if has_text else "test.csv"))
+    data = f"{name} --text {'flickr30k200' if has_text else 'pairs.tsv'}"
     own = "" if has_text else " of tables of yours"
     towers = f"--profile {profile} " * (profile is not None)
     return f"`pecl distil {towers}--language {code} --dataset {data}` makes an adapter{own}"

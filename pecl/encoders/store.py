@@ -15,7 +15,7 @@ embeddings are computed again. Keys are held in memory (some 250 bytes per embed
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cache
 from pathlib import Path
 
@@ -180,6 +180,42 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
 def _store_of(identity: str, folder: Path) -> EmbeddingStore:
     """Return this process's only store of an identity, so that the keys in its files are read once."""
     return EmbeddingStore(identity, folder)
+
+
+def forget_images(fingerprints: Iterable[str]) -> int:
+    """Remove the embeddings of images from the cache, those of all towers, and return their number.
+
+    Raises:
+        OutputError: the cache cannot be written.
+    """
+    forgotten = {_hash(fingerprint) for fingerprint in fingerprints}
+    count = 0
+    for path in sorted((default_cache_dir() / FOLDER).glob("*/[!.]*.safetensors")):
+        try:
+            count += _forget_rows(path, forgotten)
+        except FileNotFoundError:  # another process has just removed it
+            continue
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    return count
+
+
+def _forget_rows(path: Path, forgotten: Set[bytes]) -> int:
+    """Remove the embeddings whose hashed key is in `forgotten` from a shard, and return their number."""
+    content = path.read_bytes()
+    if sha256_bytes(content) != path.stem:
+        path.unlink(missing_ok=True)  # damaged: its keys cannot be read
+        return 0
+
+    shard = load(content)
+    rows = [row for row, key in enumerate(shard["keys"]) if key.tobytes() not in forgotten]
+    count = len(shard["keys"]) - len(rows)
+    if count:
+        if rows:
+            rest = save({name: array[rows] for name, array in shard.items()})
+            write_bytes(path.with_name(f"{sha256_bytes(rest)}.safetensors"), rest)
+        path.unlink(missing_ok=True)
+    return count
 
 
 def image_embeddings(

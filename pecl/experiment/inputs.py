@@ -24,7 +24,7 @@ from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
 from pecl.data.splits import split_captions
-from pecl.errors import ConfigError, DataError, not_none, suggest
+from pecl.errors import ConfigError, DataError, not_none, shell_quoted, suggest
 from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
 from pecl.files import expanded, sha256_file, sha256_lines
 from pecl.files.columns import column_of
@@ -64,8 +64,8 @@ def load_captions(
             what, way_on = "--gallery english", "leave it out"
         raise DataError(
             f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
-            f"`pecl data translate {config.dataset} --source {config.language} --target en`, and rename the new column "
-            "en"
+            f"`pecl data translate {shell_quoted(config.dataset)} --source {config.language} --target en`, and rename "
+            "the new column en"
         )
     return data
 

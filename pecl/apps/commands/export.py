@@ -15,7 +15,7 @@ from pecl.data.languages import find_name, language_name
 from pecl.encoders.pairs import MINI
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, WeightsError, not_none, unknown
+from pecl.errors import ConfigError, WeightsError, not_none, shell_quoted, unknown
 from pecl.files import check_absent
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
@@ -209,7 +209,7 @@ def _adapter_of_language(known: KnownAdapters, parsed: argparse.Namespace) -> Ad
         there = f"adapters are there for {', '.join(known.paths)}" if known.paths else "no adapter is there"
         raise ConfigError(
             f"--language: expected one with an adapter for {parsed.tower} ({there}), or --adapter FILE, got "
-            f"{parsed.language}; `pecl distil --text-model {known.tower} --language {parsed.language} --text FILE` "
-            "trains one"
+            f"{parsed.language}; `pecl distil --text-model {shell_quoted(known.tower)} --language {parsed.language} "
+            "--text FILE` trains one"
         )
     return choice

@@ -4,9 +4,10 @@ import argparse
 from dataclasses import asdict, fields
 
 from pecl.apps.search.build import IndexReport, build_index
+from pecl.apps.search.forget import forget_index
 from pecl.apps.search.options import IndexOptions
 from pecl.commands import options as cli
-from pecl.errors import one_line
+from pecl.errors import ConfigError, one_line
 
 _SHOWN = 10  # unreadable files that are named
 
@@ -27,6 +28,7 @@ _SHOWN = 10  # unreadable files that are named
     ),
     cli.choice("--words", "read names of files and folders, captions, keywords, people and days (default: yes)"),
     cli.switch("--rebuild", "rebuild from scratch"),
+    cli.switch("--forget", "remove the index, and the cached embeddings of its photographs, which stay"),
     cli.argument("--device", "torch device, such as cuda (default: cpu)", default="cpu"),
     cli.THREADS,
     cli.JSON,
@@ -38,9 +40,20 @@ def run(parsed: argparse.Namespace) -> None:
     removes deleted ones from the index. After an interruption the same command resumes.
     """
     options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
+    if parsed.forget:
+        _forget(parsed, options)
+        return
     with cli.threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
     cli.print_answer(parsed, {**asdict(report), "folder": str(report.folder)}, *_described(report))
+
+
+def _forget(parsed: argparse.Namespace, options: IndexOptions) -> None:
+    if options != IndexOptions():
+        raise ConfigError("--forget: expected no other flags with it than --out and --json")
+    report = forget_index(parsed.folder, parsed.out)
+    line = f"{report.folder}: removed, with {report.embeddings} cached embeddings of {report.photographs} photographs"
+    cli.print_answer(parsed, {**report._asdict(), "folder": str(report.folder)}, line)
 
 
 def _described(report: IndexReport) -> list[str]:

@@ -26,6 +26,7 @@ from pecl.apps.search.catalogue import (
     Unreadable,
     connected,
     index_folder,
+    make_private,
     read_catalogue,
     write_entry,
     write_head,
@@ -113,6 +114,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
                     raise
                 before = None
             head = new_head(found.root, before.head if before else None, options)
+            make_private(place)
             return _Renewal(found, place, before, head, options).run()
     finally:
         with contextlib.suppress(OSError):
@@ -127,6 +129,7 @@ class _Renewal:
     ) -> None:
         self.found, self.place, self.head, self.options = found, place, head, options
         self.unused = before.head if before and options.rebuild and before.head.url else None
+        self.contents_before = {entry.fingerprint for entry in before.entries} if before else set[str]()
         self.before = None if options.rebuild else before
         self.points = Points(head.url, head.collection) if head.url else None
         self.again = ""
@@ -271,6 +274,18 @@ class _Renewal:
             database.execute(_DROP_THUMBNAILS, [not self.head.thumbnails])
             write_head(database, self.head, failed.values())
         self._tidy_server(entries)
+        self._tidy_cache(entries)
+
+    def _tidy_cache(self, entries: list[Entry]) -> None:
+        """Remove the cached embeddings of content that has left the index."""
+        gone = self.contents_before - {entry.fingerprint for entry in entries}
+        if gone:
+            from pecl.encoders.store import forget_images
+
+            try:
+                forget_images(gone)
+            except OutputError as error:
+                logger.warning("embeddings of removed photographs stay in the cache: %s", error)
 
     def _tidy_server(self, entries: list[Entry]) -> None:
         """Remove points and a collection that are no longer used."""

@@ -2,7 +2,7 @@
 
 An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, hub correction, words
 and thumbnail. It lies in the user's data folder, in one folder per folder of photographs, or in the folder that `--out`
-names. An update is one transaction: a reader sees the index either before it or after it.
+names. An update is one transaction: a reader sees the index either before it or after it. Only the user can read it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from platformdirs import user_data_path
 
 from pecl.data.custom.photographs import Stamp
 from pecl.errors import DataError, OutputError
-from pecl.files import parse_json
+from pecl.files import LOCK, parse_json
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
 THUMBNAIL = 320  # pixels of a thumbnail's longer side; about 20 KiB per photograph
+_FILES = {FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal", LOCK}  # all files of an index
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # allowed difference of an embedding's length from 1
 _SCHEMA = (
@@ -106,6 +107,15 @@ def photograph_id(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
 
+def make_private(folder: Path) -> None:
+    """Let only the user read the index in `folder`, and the folder itself if it has no other files."""
+    with contextlib.suppress(OSError):  # another user's, or a file system without rights
+        if (folder / FILE).exists():
+            (folder / FILE).chmod(0o600)
+        if set(os.listdir(folder)) <= _FILES:
+            folder.chmod(0o700)
+
+
 @contextlib.contextmanager
 def connected(folder: Path) -> Iterator[sqlite3.Connection]:
     """Connect to the index in `folder`, to read it in one transaction.
@@ -137,6 +147,7 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
     try:
         if new:
             path.unlink(missing_ok=True)  # left by a killed process
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its journal the same rights
         with _transaction(path, "rwc" if new else "rw", "BEGIN IMMEDIATE") as database:
             for statement in _SCHEMA * new:
                 database.execute(statement)
@@ -157,6 +168,7 @@ def _transaction(path: Path, mode: str, begin: str) -> Iterator[sqlite3.Connecti
     address = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(address, timeout=_PATIENCE, uri=True, isolation_level=None)
     with contextlib.closing(connection), connection:  # commits or rolls back, then closes
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is written over
         connection.execute(begin)
         yield connection
 

@@ -15,7 +15,7 @@ from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.qdrant import QdrantSearch
 from pecl.apps.search.words import Selection, select
 from pecl.data.language_guess import system_languages
-from pecl.errors import ConfigError, DataError, not_none
+from pecl.errors import ConfigError, DataError, not_none, shell_quoted
 from pecl.files.images import ImageFiles
 from pecl.retrieval.hubs import find_references
 
@@ -147,7 +147,7 @@ class ImageIndex:
             return ""
         if find_references(self.head.profile, self.head.fingerprints) is None:
             return f"no reference captions are known for these towers ({self.head.profile})"
-        return f"the index was made without corrections: run `pecl index {self.root}`"
+        return f"the index was made without corrections: run `pecl index {shell_quoted(self.root)}`"
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -300,7 +300,7 @@ class ImageIndex:
         if tower.fingerprint != self.head.towers[which]["fingerprint"]:
             raise DataError(
                 f"{self.folder / FILE} was built with different weights of the {which} tower {tower.name}: run "
-                f"`pecl index {self.root} --rebuild`"
+                f"`pecl index {shell_quoted(self.root)} --rebuild`"
             )
 
 
@@ -321,7 +321,7 @@ def find_index(folder: str | Path) -> Path:
     for place in (given, index_folder(given)):
         if (place / FILE).is_file():
             return place
-    raise DataError(f"{folder}: there is no index of it: make one with `pecl index {folder}`")
+    raise DataError(f"{folder}: there is no index of it: make one with `pecl index {shell_quoted(folder)}`")
 
 
 def check_top(top: object) -> None:

@@ -1,6 +1,7 @@
 """Search finds the photographs that arithmetic says, of every kind that phones write, for any query."""
 
 import re
+import shlex
 
 import numpy as np
 import pillow_heif
@@ -200,3 +201,11 @@ def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):
         (hits,) = index.search(Image.new("RGB", (8, 8), colour), top=1)
         assert hits[0].path.name == name
         assert index.open_image(hits[0]).getpixel((0, 0)) == pytest.approx(colour, abs=6)
+
+
+def test_a_suggested_command_has_its_path_as_a_shell_reads_it(photographs):
+    album = photographs.rename(photographs.with_name("Naše fotky 'z léta'"))
+    with pytest.raises(DataError, match="make one with") as caught:
+        pecl.ImageIndex.open(album)
+    (command,) = re.findall("`(.*)`", str(caught.value))
+    assert shlex.split(command) == ["pecl", "index", str(album)]

@@ -7,6 +7,7 @@ from helpers.flags.table import REAL, STOP, Has, Table
 from helpers.small_experiment import tiny_towers
 from pecl.apps.bulk.embed import Embedded
 from pecl.apps.search.build import IndexReport
+from pecl.apps.search.forget import ForgetReport
 from pecl.data.check import CheckReport
 from pecl.data.download import DownloadReport
 from pecl.data.translating.translate import TranslationJob
@@ -14,6 +15,7 @@ from pecl.data.translating.translate import TranslationJob
 JSON = ("--json", "output.is_json", True)
 JOB = TranslationJob([], Path("out"), lambda texts: b"", {})
 INDEXED = IndexReport(Path("index"), 3, new=3, changed=0, moved=0, removed=0, unreadable={})
+FORGOTTEN = ForgetReport(Path("index"), photographs=3, embeddings=3)
 
 DATA_LIST = Table("data list", {}, [("--data-dir there", "output.text", Has("data sets in there\n")), JSON])
 
@@ -121,7 +123,7 @@ EMBED = Table(
 
 INDEX = Table(
     "index photographs",
-    {"build_index": INDEXED, "pecl.training.distributed.use_threads": REAL},
+    {"build_index": INDEXED, "forget_index": FORGOTTEN, "pecl.training.distributed.use_threads": REAL},
     [
         ("folder", "build_index.folder", "photographs"),
         ("--out there", "build_index.out", "there"),
@@ -134,6 +136,8 @@ INDEX = Table(
         ("--words", "build_index.options.words", True),
         ("--no-words", "build_index.options.words", False),
         ("--rebuild", "build_index.options.rebuild", True),
+        ("--forget", "forget_index.folder", "photographs"),
+        ("--forget --out there", "forget_index.out", "there"),
         ("--device cuda:1", "build_index.options.device", "cuda:1"),
         ("--threads 1", "use_threads.number", 1),
         JSON,

@@ -1,0 +1,74 @@
+"""Remove an index, and the cached embeddings of its photographs: `forget_index`."""
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from pecl.apps.search.catalogue import FILE, connected, index_folder, read_head
+from pecl.apps.search.options import BUSY
+from pecl.apps.search.qdrant import Points
+from pecl.errors import ConfigError, DataError
+from pecl.files import LOCK, locked
+
+logger = logging.getLogger(__name__)
+
+
+class ForgetReport(NamedTuple):
+    """The outcome of `forget_index`."""
+
+    folder: Path  # of the index that was removed
+    photographs: int  # in the index; they stay
+    embeddings: int  # that were removed from the cache
+
+
+def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetReport:
+    """Remove the index of a folder of photographs, and the cached embeddings of its photographs, which stay.
+
+    Args:
+        folder: folder of the photographs, which may be gone, or of the index.
+        out: folder of the index, if it is not the default one.
+
+    Raises:
+        DataError: there is no index.
+        ConfigError: the index in `out` belongs to another folder.
+        OutputError: the index or the cache cannot be written.
+        BusyError: another process is updating the index.
+    """
+    from pecl.encoders.store import forget_images  # takes seconds
+
+    places = [Path(folder), index_folder(folder)] if out is None else [Path(out)]
+    place = next((place for place in places if (place / FILE).is_file()), None)
+    if place is None:
+        raise DataError(f"{folder}: there is no index of it in {places[-1]}: --out names the folder of another one")
+
+    with locked(place / LOCK, BUSY.format(place)):
+        contents = _read_contents(place, Path(folder))
+        count = forget_images(contents)  # first, so that the command can be repeated if it fails
+        for name in (FILE, f"{FILE}-journal"):
+            (place / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.rmdir()  # removes only an empty folder
+    return ForgetReport(place, len(contents), count)
+
+
+def _read_contents(place: Path, folder: Path) -> list[str]:
+    """Return the fingerprint of each photograph of the index in `place`, and delete its points on a Qdrant server.
+
+    A damaged index is removed, too: it has no fingerprints that could be read.
+    """
+    try:
+        head = read_head(place)
+        with connected(place) as database:
+            contents = [fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")]
+    except DataError as error:
+        logger.warning("%s; cached embeddings of its photographs stay: see docs/photographs.md", error)
+        return []
+    if folder.resolve() not in (Path(head.root), place.resolve()):
+        raise ConfigError(f"{place} is the index of {head.root}, got {folder.resolve()}: name another --out")
+    if head.url:
+        try:
+            Points(head.url, head.collection).drop()
+        except DataError as error:
+            logger.warning("%s cannot be deleted from its Qdrant server: %s", head.collection, error)
+    return contents

@@ -1,0 +1,130 @@
+"""Nothing of a removed index or photograph stays: not in the cache, and not in the file. Only the user can read it."""
+
+import json
+import stat
+
+import numpy as np
+import pytest
+from helpers.small_index import COUNT, by_hand, paint, paint_album
+from safetensors.numpy import load_file
+
+import pecl
+from pecl.apps.search.build import build_index
+from pecl.apps.search.catalogue import FILE, index_folder
+from pecl.apps.search.options import IndexOptions
+from pecl.cli import main
+from pecl.errors import ConfigError, DataError
+
+
+def cached(folder):
+    """All embeddings in the files of a cache, each of length 1, as tuples of rounded numbers."""
+    rows = [row.astype(np.float64) for path in folder.rglob("*.safetensors") for row in load_file(path)["embeddings"]]
+    return sorted(tuple(np.round(row / np.linalg.norm(row), 4).tolist()) for row in rows)
+
+
+def embeddings_of(*paths):
+    """The embeddings of photographs by the tower's formula, as `cached` returns them."""
+    return sorted(tuple(np.round(by_hand(path), 4).tolist()) for path in paths)
+
+
+def rights(path):
+    """The rights of a file or folder, such as 0o600."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_forget_removes_the_index_and_what_the_cache_has_of_it(photographs, tmp_path, capsys):
+    cache, other = tmp_path / "cache", paint_album(tmp_path / "other", shift=20)
+    for number, path in enumerate(sorted(other.rglob("*.png"))):
+        paint(path, seed=50 + number)
+    build_index(photographs)
+    build_index(other)
+    pecl.ImageIndex.open(photographs).search("a dog", "en")  # queries leave nothing in the cache
+    assert len(cached(cache)) == 2 * COUNT
+
+    assert main(["index", "--forget", str(photographs), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {"folder": str(index_folder(photographs)), "photographs": COUNT, "embeddings": COUNT}
+    assert cached(cache) == embeddings_of(*other.rglob("*.png"))
+    assert not index_folder(photographs).exists()
+    assert len(list(photographs.rglob("*.png"))) == COUNT
+    assert len(pecl.ImageIndex.open(other)) == COUNT
+
+    assert main(["index", "--forget", str(photographs)]) == 2
+    assert f"{photographs}: there is no index of it in" in capsys.readouterr().err
+    assert build_index(photographs).new == COUNT
+
+
+def test_a_removed_or_changed_photograph_leaves_the_cache_and_the_file(photographs, tmp_path, towers):
+    secret = paint(photographs / "Lilienthal" / "Xaverhof.png", seed=70)
+    build_index(photographs, options=IndexOptions(thumbnails=True))
+    index = pecl.ImageIndex.open(photographs)
+    row = index.paths.index(secret)
+    embedding = index.embeddings[row].tobytes()
+    file = index.folder / FILE
+    content = file.read_bytes()
+    assert embedding in content
+    assert b"xaverhof" in content
+
+    secret.unlink()
+    paint(photographs / "00.png", seed=71)
+    build_index(photographs)
+    assert cached(tmp_path / "cache") == embeddings_of(*photographs.rglob("*.png"))
+    content = file.read_bytes()
+    assert embedding not in content
+    assert b"xaverhof" not in content.lower()
+    towers.pictures = 0
+    build_index(photographs, options=IndexOptions(rebuild=True))
+    assert towers.pictures == 0  # the others are still cached
+
+
+def test_the_photographs_may_be_gone_and_the_index_damaged_or_elsewhere(photographs, tmp_path, caplog):
+    place = tmp_path / "place"
+    build_index(photographs, place)
+    with pytest.raises(ConfigError, match=r"place is the index of .*photographs, got .*cache: name another --out"):
+        forget(tmp_path / "cache", place)
+    photographs.rename(tmp_path / "moved")
+    forget(photographs, place)
+    assert (place.exists(), cached(tmp_path / "cache")) == (False, [])
+
+    moved = tmp_path / "moved"
+    build_index(moved)
+    (index_folder(moved) / FILE).write_text("{" * 512)
+    forget(moved)
+    assert "cached embeddings of its photographs stay" in caplog.text
+    assert not index_folder(moved).exists()
+    with pytest.raises(DataError, match="there is no index of it"):
+        forget(moved)
+
+
+def forget(folder, out=None):
+    from pecl.apps.search.forget import forget_index
+
+    return forget_index(folder, out)
+
+
+def test_forget_takes_no_other_flag(photographs, capsys):
+    build_index(photographs)
+    for flags in (["--rebuild"], ["--profile", "mini"], ["--no-words"]):
+        assert main(["index", "--forget", str(photographs), *flags]) == 2
+        assert "--forget: expected no other flags with it than --out and --json" in capsys.readouterr().err
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT
+
+
+def test_only_the_user_can_read_an_index(photographs, tmp_path):
+    build_index(photographs)
+    place = index_folder(photographs)
+    assert (rights(place), rights(place / FILE)) == (0o700, 0o600)
+
+    place.chmod(0o755)
+    (place / FILE).chmod(0o644)  # as earlier versions of pecl left it
+    build_index(photographs)
+    assert (rights(place), rights(place / FILE)) == (0o700, 0o600)
+    paint(photographs / "new.png", seed=80)
+    build_index(photographs)
+    assert (rights(place), rights(place / FILE)) == (0o700, 0o600)
+
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "notes.txt").write_text("of other people")
+    build_index(photographs, shared)
+    assert (rights(shared), rights(shared / FILE)) == (0o755, 0o600)
