@@ -75,8 +75,8 @@ def run(parsed: argparse.Namespace) -> None:
     The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each input. After Ctrl-C or
     SIGTERM the server answers the requests that it has accepted, and stops.
     """
-    server = _with_extra("server")
     plan = _checked(parsed)
+    server = _with_extra("server")
     logger.info("loading the towers; the address follows")
     service = _load(parsed, plan)
 
@@ -145,12 +145,12 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
     if parsed.index is not None:
         _check_index(parsed.index, config)
-
     _check_folders(config)
+    immich = _immich(parsed, config, port)
+
     towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
     known = KnownAdapters(config.profile, parsed.files, config.text_model)
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
-    immich = _immich(parsed, config, port)
     return _Plan(config, limits, port, key, known, known.files(), adapters_dir, towers, immich)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SECONDS = 0.15  # per photograph of twelve megapixels, for one core to open and shrink it
-_PROGRAM = 0.9e9  # bytes of memory besides the towers: Python, torch, and a batch of photographs
+_PROGRAM = 1.4e9  # bytes of memory besides the towers, at a first start with mini: Python, torch, large photographs
 
 
 def describe_needs(profile: str, photographs: int, device: str) -> str:
