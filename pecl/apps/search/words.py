@@ -39,6 +39,7 @@ _UNSPACED = re.compile(rf"{_HAN}|{_KATAKANA}|{_HIRAGANA}")
 # Hiragana next to other characters are particles and endings.
 _WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|(?<!\S){_HIRAGANA}+(?!\S)|(?:(?!{_UNSPACED.pattern})\S)+")
 _STROKES = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe"})  # that are no marks in Unicode
+_TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
 
@@ -124,7 +125,7 @@ def write_words(database: sqlite3.Connection, described: Mapping[str, Described]
     for name, words in described.items():
         (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
         database.execute("DELETE FROM words WHERE rowid = ?", [number])
-        values = [number, _spaced(words.text), _spaced(words.names), words.sidecars]
+        values = [number, _indexed(words.text), _indexed(words.names), words.sidecars]
         database.execute("INSERT INTO words (rowid, text, names, sidecars) VALUES (?, ?, ?, ?)", values)
         database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [words.taken, number])
     deleted = database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
@@ -200,9 +201,11 @@ def _names(
     for spaced, word in {_spaced(word): word for word in _words(text)}.items():
         if word.lower() in stop:
             continue
-        with_word = _rows(database, rows, _WITH_WORD, f'"{spaced}"', most + 1)
+        spellings = dict.fromkeys([spaced, _spaced(_in_two_letters(word))])
+        phrases = " OR ".join(f'"{spelling}"' for spelling in spellings)
+        with_word = _rows(database, rows, _WITH_WORD, phrases, most + 1)
         if len(with_word) > most:
-            with_word = _rows(database, rows, _WITH_WORD, f'names: "{spaced}"', len(rows))
+            with_word = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
         if 0 < len(with_word) < len(rows):  # a word of all photographs selects none
             names[word] = with_word
     return names
@@ -237,6 +240,21 @@ def _day(text: str | None, name: str) -> str:
     except ValueError:
         expected = "a day, a month or a year, such as 2019-07-14, 2019-07 or 2019"
         raise ConfigError(f"--{name}: expected {expected}, got {text!r}") from None
+
+
+def _indexed(text: str) -> str:
+    """Return a text as the index holds it, see `_spaced`, followed by the other spelling of its words with umlauts.
+
+    So `Mueller` finds Müller, and `Michael` does not find Michal.
+    """
+    words = unicodedata.normalize("NFC", text).casefold().split()
+    respelled = [word.translate(_TWO_LETTERS) for word in words]
+    return _spaced(" ".join([text, *sorted(set(respelled) - set(words))]))
+
+
+def _in_two_letters(word: str) -> str:
+    """Return a word in lower case with two letters for each umlaut, as Germans and Scandinavians write without them."""
+    return unicodedata.normalize("NFC", word).casefold().translate(_TWO_LETTERS)
 
 
 def _spaced(text: str) -> str:

@@ -139,6 +139,30 @@ def test_a_name_is_whole_and_found_without_case_and_accents_in_any_script(photog
     assert not index.select("मो").groups
 
 
+# Query -> the names that it finds: umlauts are also written as two letters, and accents are left out
+SPELLINGS = {
+    "Mueller": {"Müller", "Mueller", "MÜLLER"},
+    "Müller": {"Müller", "Mueller", "MÜLLER", "Muller"},
+    "Muller": {"Müller", "MÜLLER", "Muller"},
+    "Soeren": {"Søren"},
+    "Åse": {"Aase"},
+    "Michael": {"Michael"},
+    "Michal": {"Michal"},
+}
+
+
+@pytest.mark.parametrize("query", SPELLINGS)
+def test_a_name_is_found_with_its_umlauts_as_two_letters(photographs, query):
+    decomposed = unicodedata.normalize("NFD", "MÜLLER")
+    for name in ("Müller", "Mueller", decomposed, "Muller", "Søren", "Aase", "Michael", "Michal"):
+        photograph(photographs / name / "x.jpg")
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    (rows,) = index.select(query).groups
+    found = {unicodedata.normalize("NFC", index.paths[row].parent.name) for row in rows}
+    assert found == SPELLINGS[query]
+
+
 def test_among_equals_and_behind_them_the_embedding_decides(album):
     index = pecl.ImageIndex.open(album)
     query = "Babička Marie"
