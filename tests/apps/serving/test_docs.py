@@ -43,6 +43,14 @@ def test_a_request_holds_as_many_texts_and_images_as_is_said():
             assert answer.json()["error"]["message"] == f"input: expected at most {limit:,} {what}, got {got:,}"
 
 
+def test_the_memory_is_what_was_measured():
+    rows = json.loads((ROOT / "results" / "server_memory.json").read_text("utf-8"))
+    table = TEXT.split("<!-- memory -->\n")[1].split("<!-- end -->")[0].splitlines()[2:]
+    assert table == [
+        f"| {row['after']} | {row['resident_mb'] / 1000:.1f} | {row['peak_mb'] / 1000:.1f} |" for row in rows
+    ]
+
+
 def test_the_python_example_runs():
     (example,) = blocks("python")
     service = make_service(make_models(adapter_files()[:3] + adapter_files(("cs",)), "mini"))
