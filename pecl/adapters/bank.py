@@ -298,7 +298,7 @@ class AdapterBank:
         names = self._names(adapters, languages)
         found: dict[int, tuple[int, int]] = {}
         for tower, places, _ in self._by_tower(adapters):
-            read = tower.respelled([texts[i] for i in places], [names[i] for i in places])
+            read = tower.as_read([texts[i] for i in places], [names[i] for i in places])
             lengths = tower.whole_lengths(read, [token_ids[i] for i in places])
             found |= {places[i]: (length, tower.max_length) for i, length in lengths.items()}
         return found

@@ -14,6 +14,7 @@ from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD, find_name, language_code
+from pecl.data.normalization import normalize_text
 from pecl.errors import ConfigError, install
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
@@ -83,7 +84,7 @@ def can_guess() -> bool:
 def guess_languages(
     texts: Sequence[str], preferred: Sequence[str], among: Sequence[str] | None = None
 ) -> list[LanguageGuess]:
-    """Return the most likely language of each text.
+    """Return the most likely language of each text, after `normalize_text`.
 
     lingua's small models propose other languages, and its large models compare these with the preferred languages. A
     preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
@@ -98,7 +99,7 @@ def guess_languages(
     """
     if not can_guess():
         raise ConfigError(f"language: expected one, since detecting it needs lingua and wordfreq: {install('search')}")
-    return [_guess(text, preferred, among) for text in texts]
+    return [_guess(normalize_text(text), preferred, among) for text in texts]
 
 
 def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> LanguageGuess:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from pecl.data.normalization import NORMALIZATION
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.store import EmbeddingStore, text_embeddings
@@ -75,8 +76,9 @@ def _key(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | N
         identity = [type(tower.tokenizer).__name__, tower.tokenizer.get_vocab()]
     else:  # truncation and padding depend on the last call
         identity = {**json.loads(fast.to_str()), "truncation": None, "padding": None}
-    settings = [sha256_json(identity), tower.text_prefix, tower.max_length, sha256_lines(texts)]
     language = language or tower.language
+    normalization = [NORMALIZATION, language]  # capitals become lower case by the language's rules
+    settings = [sha256_json(identity), tower.text_prefix, tower.max_length, *normalization, sha256_lines(texts)]
     respelling = None if language is None else tower.respelling(language)
     if respelling is not None:
         settings += [respelling.letters]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pecl.data.languages import LANGUAGES, find_name, language_name
+from pecl.data.normalization import normalize_text
 from pecl.data.respelling import Respelling, shipped_respelling
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning
@@ -46,7 +47,7 @@ class Tokenizing:
         return longest_sequence(self.backbone.config)
 
     def tokenize(self, texts: str | Iterable[str], language: str | Sequence[str] | None = None) -> TokenIds:
-        """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
+        """Return the token ids of each text `as_read`, with the prefix and special tokens, cut to `max_length`.
 
         Warnings are logged for texts that were cut, and for a large share of pieces that the tokenizer does not know.
 
@@ -65,8 +66,7 @@ class Tokenizing:
             return []
         language = language or self.language
         languages = [language] * len(texts) if isinstance(language, str) else language
-        if languages is not None:
-            texts = self.respelled(texts, languages)
+        texts = self.as_read(texts, languages)
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
         self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]
@@ -82,11 +82,21 @@ class Tokenizing:
         code = find_name(language, LANGUAGES) if self.respells else None
         return None if code is None else shipped_respelling(code)
 
-    def respelled(self, texts: Sequence[str], languages: Sequence[str]) -> list[str]:
-        """Return texts in the letters that the tower reads, given the language of each."""
-        maps = {name: self.respelling(name) for name in set(languages)}
-        pairs = zip(texts, languages, strict=True)
-        return [text if (respell := maps[name]) is None else respell(text) for text, name in pairs]
+    def as_read(self, texts: Sequence[str], languages: Sequence[str] | None = None) -> list[str]:
+        """Return texts as the tower reads them: see `normalize_text`, and in the letters of another script if it needs.
+
+        `languages` has the language of each text, (N,); None if none is known.
+        """
+        if languages is None:
+            return [normalize_text(text) for text in texts]
+        codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
+        maps = {name: self.respelling(name) for name in codes}
+        read = list[str]()
+        for text, name in zip(texts, languages, strict=True):
+            text = normalize_text(text, codes[name])
+            respell = maps[name]
+            read.append(text if respell is None else respell(text))
+        return read
 
     def _warn_of_unknown(self, rows: Sequence[Sequence[int]]) -> None:
         """Warn of a large share of unknown pieces: the tokenizer was not made for the script."""
@@ -127,7 +137,7 @@ class Tokenizing:
         return token
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
-        """Return the uncut number of tokens of each text (`respelled`) that `tokenize` cut, by the text's index."""
+        """Return the uncut number of tokens of each text (`as_read`) that `tokenize` cut, by the text's index."""
         is_padded = self.family is not None and self.family.is_fixed
         padding = self.tokenizer.pad_token_id
         sizes = (len(row) - (row.count(padding) if is_padded else 0) for row in token_ids)

@@ -1,0 +1,72 @@
+"""One form of a text, before anything else reads it: detection, a tokenizer, or a language's map of letters.
+
+People paste and type the same text in many forms. `normalize_text` returns one of them: composed letters (NFC), single
+spaces, no invisible characters, and lower case for a text that is all in capitals. Well-formed text does not change.
+"""
+
+import re
+import unicodedata
+
+NORMALIZATION = 1  # version of the normal form: caches of token ids depend on it
+LONGEST_ABBREVIATION = 4  # capitals; a text with more is read in lower case
+DOTLESS_I = ("az", "crh", "tr")  # languages whose I is the capital of ı, and İ that of i
+_FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]+")  # Latin letters as wide as Chinese characters
+_HALF_WIDTH = re.compile("[\uff66-\uff9f]+")  # narrow Japanese letters
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]+")
+_INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")  # soft hyphens, directions
+_JOINERS = re.compile("[\u200b-\u200d]+")  # the space, the non-joiner and the joiner, each of width 0
+# Scripts from Arabic to Myanmar, Khmer and Mongolian, later ones of India, and emoji: joiners are part of their spelling
+_WITH_JOINERS = re.compile(
+    "[\u0600-\u109f\u1700-\u1cff\u2600-\u27bf\ua800-\ua8ff\ua980-\uabff\U00010a00-\U00011fff\U0001f000-\U0001faff]"
+)
+_TURKIC = str.maketrans({"I": "ı", "İ": "i"})
+_BESIDE_CAPITALS = "ßªº"  # letters that are no capitals, and that a text in capitals may have
+
+
+def normalize_text(text: str, language: str | None = None) -> str:
+    """Return the normal form of a text.
+
+    Letters are composed (NFC), and full-width Latin and half-width Japanese letters get their usual width. White space
+    of any kind and control characters become one space between words. Soft hyphens and marks of direction are dropped,
+    and joiners of width 0 where the script has no use for them. A text becomes lower case if all its letters are capitals, and
+    these are more than `LONGEST_ABBREVIATION`. Abbreviations in a script without capitals, such as GPS in Chinese, stay.
+
+    Args:
+        text: any text.
+        language: its code, whose rules of lower case apply. If it is None, İ shows that I is the capital of ı.
+
+    Example:
+        >>> normalize_text("EIN  HUND")
+        'ein hund'
+        >>> normalize_text("KIZ SAHİLDE", "tr")
+        'kız sahilde'
+    """
+    text = _HALF_WIDTH.sub(_usual_width, _FULL_WIDTH.sub(_usual_width, text))
+    text = _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
+    if not _WITH_JOINERS.search(text):
+        text = _JOINERS.sub("", text)
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    return _lower(text, language) if _is_shouted(text) else text
+
+
+def _usual_width(letters: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", letters.group())
+
+
+def _is_shouted(text: str) -> bool:
+    """Return whether a text is in capitals: they are its only letters, and more than those of an abbreviation."""
+    if text == text.lower():
+        return False
+    letters = [letter for letter in text if letter.isalpha() and letter not in _BESIDE_CAPITALS]
+    if any(unicodedata.category(letter) not in ("Lu", "Lt", "Lm") for letter in letters):
+        return False
+    # Cherokee is usually written in capitals only, which Unicode's case folding keeps
+    return sum(letter != letter.casefold() for letter in letters) > LONGEST_ABBREVIATION
+
+
+def _lower(text: str, language: str | None) -> str:
+    """Return a text in lower case. Python's rules include the final sigma of Greek, and ẞ."""
+    has_dotless_i = "İ" in text if language is None else language in DOTLESS_I
+    if has_dotless_i:
+        text = text.translate(_TURKIC)
+    return unicodedata.normalize("NFC", text.replace("İ", "i").lower())
