@@ -13,9 +13,9 @@ DOTLESS_I = ("az", "crh", "tr")  # languages whose I is the capital of Ä±, and Ä
 _FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]+")  # Latin letters as wide as Chinese characters
 _HALF_WIDTH = re.compile("[\uff66-\uff9f]+")  # narrow Japanese letters
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]+")
-_INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")  # soft hyphens, directions
+_INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")
 _JOINERS = re.compile("[\u200b-\u200d]+")  # the space, the non-joiner and the joiner, each of width 0
-# Scripts from Arabic to Myanmar, Khmer and Mongolian, later ones of India, and emoji: joiners are part of their spelling
+# Scripts whose spelling has joiners: Arabic to Myanmar, Khmer, Mongolian, later ones of India; and emoji
 _WITH_JOINERS = re.compile(
     "[\u0600-\u109f\u1700-\u1cff\u2600-\u27bf\ua800-\ua8ff\ua980-\uabff\U00010a00-\U00011fff\U0001f000-\U0001faff]"
 )
@@ -28,8 +28,8 @@ def normalize_text(text: str, language: str | None = None) -> str:
 
     Letters are composed (NFC), and full-width Latin and half-width Japanese letters get their usual width. White space
     of any kind and control characters become one space between words. Soft hyphens and marks of direction are dropped,
-    and joiners of width 0 where the script has no use for them. A text becomes lower case if all its letters are capitals, and
-    these are more than `LONGEST_ABBREVIATION`. Abbreviations in a script without capitals, such as GPS in Chinese, stay.
+    and joiners of width 0 where the script has no use for them. A text becomes lower case if capitals are its only
+    letters, and more than `LONGEST_ABBREVIATION`. So abbreviations in other scripts, such as GPS in Chinese, stay.
 
     Args:
         text: any text.
