@@ -5,6 +5,7 @@ With `mixed`, training also reads English captions, in which words of the langua
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
@@ -20,9 +21,11 @@ from pecl.data.custom.sources import TextSource, normal_form, parse_sources, wei
 from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
 from pecl.data.languages import LANGUAGES
 from pecl.data.mixing import UNSPACED, Mixer
+from pecl.data.normalization import normalize_text
 from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
+from pecl.data.spellings import respell
 from pecl.data.splits import split_captions
 from pecl.errors import ConfigError, DataError, not_none, shell_quoted, suggest
 from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
@@ -83,8 +86,8 @@ def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> 
     if text is None:
         if config.dataset in TEXT_TESTS:
             raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
-        for name in ("mixed", "train_size", "held_out"):
-            if getattr(config, name) is not None:
+        for name in ("mixed", "spellings", "train_size", "held_out"):
+            if getattr(config, name):
                 raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
         return data, None
     test = data.select(split_captions(data, config.shots, config.split_seed).test)
@@ -100,6 +103,8 @@ def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> 
         logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
     if config.mixed is not None:
         text = with_mixed(text, config, test)
+    if config.spellings:
+        text = with_spellings(text, config.language)
     return data, text
 
 
@@ -233,6 +238,28 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
     provenance = text.train.provenance | record
     train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
     return replace(text, train=train, mixed=len(kept), shared=(*text.shared, kept))
+
+
+def with_spellings(text: TrainingText, language: str) -> TrainingText:
+    """Return a training text in which each second reading of a pair has its target in another spelling.
+
+    A pair that is read once, as most are without a weight above 1, and mixed captions stay as written.
+    """
+    targets, english = list(text.train.target), not_none(text.train.english, "english")
+    readings = Counter[int]()
+    again = list[int]()  # indices of second, fourth, ... readings
+    for i in range(len(targets) - text.mixed):
+        key = hash((targets[i], english[i]))
+        readings[key] += 1
+        if readings[key] % 2 == 0:
+            again.append(i)
+    if not again:
+        logger.warning("spellings: no pair is read twice: give a source a weight of 2 or more, as in flickr30k200@2")
+    spelled = respell([normalize_text(targets[i], language) for i in again], language)
+    for i, target in zip(again, spelled, strict=True):
+        targets[i] = target
+    provenance = text.train.provenance | {"spellings": len(again)}
+    return replace(text, train=replace(text.train, target=column_of(targets), provenance=provenance))
 
 
 def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
