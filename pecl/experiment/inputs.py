@@ -87,7 +87,7 @@ def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> 
         if config.dataset in TEXT_TESTS:
             raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
         for name in ("mixed", "spellings", "train_size", "held_out"):
-            if getattr(config, name):
+            if getattr(config, name) not in (None, False):
                 raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
         return data, None
     test = data.select(split_captions(data, config.shots, config.split_seed).test)
