@@ -3,17 +3,20 @@ import logging
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from helpers.folders import flags
 from helpers.project import ROOT
+from helpers.report_results import train
 
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
 from pecl.commands.options import language_configs
 from pecl.files.progress import Bar
+from pecl.grid import GridOutcome
 
 
 def test_train_prints_the_path_of_the_result_last_and_no_carriage_return_into_a_file(small, capfd):
@@ -162,3 +165,13 @@ def test_quiet_turns_off_bars_and_remarks_before_or_after_the_command(line, caps
 def test_verbose_logs_more(line):
     assert main(line.split()) == 0
     assert logging.getLogger("pecl").isEnabledFor(logging.DEBUG)
+
+
+def test_a_grid_with_a_failed_run_ends_with_status_1_and_names_it(monkeypatch, capsys):
+    trained = train(4, 6)
+    failed = replace(trained, run_id="f" * 16, status="failed", error="RuntimeError: out of memory")
+    for results, status in (([trained], 0), ([trained, failed], 1)):
+        monkeypatch.setattr("pecl.commands.grid.run_grid", lambda *_, given=results: GridOutcome(given))
+        assert main(["grid"]) == status
+        printed = capsys.readouterr()
+        assert (f"{failed.run_id}: RuntimeError: out of memory" in printed.out + printed.err) == bool(status)

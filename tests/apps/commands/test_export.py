@@ -66,3 +66,23 @@ def test_immich_gets_the_towers_of_its_model(pecl, tmp_path, monkeypatch, name, 
         text, image, options = written.pop()
         assert torch.equal(text.encode_text(TEXTS), merged.encode_text(TEXTS))
         assert (getattr(image, "name", None), options) == (image_name, {"language": "cs", "is_mclip": is_mclip})
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "immich --tower XLM-Roberta-Large-Vit-B-32 --language Czech --adapter de.safetensors --out o",
+            "de.safetensors is for German (de), expected Czech",
+        ),
+        ("onnx o --adapter de.safetensors --adapter cs.safetensors", "--adapter: expected one without --slots, got 2"),
+        ("onnx o --slots", "--slots: expected --adapter ADAPTER, once per language"),
+        ("peft o --adapter none", "--adapter: expected an adapter, got none"),
+    ],
+)
+def test_adapters_that_do_not_fit_the_command_are_refused(pecl, tmp_path, line, sentence):
+    write_adapters(tmp_path)
+    status, out, error = pecl(line)
+    assert (status, out) == (2, "")
+    assert sentence in error
+    assert not (tmp_path / "o").exists()

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers.serving import client_of, data_uri, make_models, make_service
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import COUNT, check_hits, unit
 from helpers.tiny import tiny_tower
@@ -75,6 +76,18 @@ def test_texts_are_corrected_and_nothing_else(photographs, references):
     assert index.search(QUERY, "en", minus="pan", top=1)[0][0].score == pytest.approx(
         float((index.embeddings @ index.embed(QUERY, "en", minus="pan")[0]).max()), abs=1e-6
     )
+
+
+def test_a_server_corrects_a_text_alone(photographs, references):
+    index = indexed(photographs)
+    picture = data_uri((photographs / "00.png").read_bytes())
+    with client_of(make_service(make_models([]), index=photographs)) as client:
+        for more, is_corrected in (({}, True), ({"image": picture}, False), ({"minus": "pan"}, False)):
+            document = client.post("/search", json={"query": QUERY, "language": "en", **more}).json()
+            assert document["hubs_corrected"] == is_corrected
+            if not more:
+                (_, best), *_ = corrected_ranking(index, references)
+                assert document["photographs"][0]["score"] == pytest.approx(best, abs=1e-5)
 
 
 def test_an_index_made_before_gets_corrections_without_embedding_anything(photographs, references, towers, capsys):

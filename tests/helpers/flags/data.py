@@ -106,6 +106,7 @@ EMBED = Table(
     together=rows_of_fields("embed.towers", ("profile", "text_model", "image_model", "device", "precision")),
     rows=[
         ("source", "embed.source", "lines.txt"),
+        ("source", "embed.language", None),  # lines have no language by default
         ("--out rows.npy", "embed.out", "rows.npy"),
         ("--kind images", "embed.kind", "images"),
         ("--column english", "embed.column", "english"),

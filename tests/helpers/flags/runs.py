@@ -25,7 +25,7 @@ TRAIN = Table(
         ("--engine opendelta", "train_fleet.configs.0.engine", "opendelta"),
         ("--config flags.yaml", "train_fleet.configs.0.seed", 31),
         ("--dry-run", "plan_runs.configs.0.language", "de"),
-        ("--json", "output.is_json", True),
+        ("--json", "output.document.run_id", TRAINED.run_id),
     ],
 )
 
@@ -46,7 +46,7 @@ DISTIL = Table(
         ("--config flags.yaml", "distil_config.given.seed", 31),
         ("--images", "distil_config.images", True),
         ("--dry-run", "plan_runs.configs.0.language", "de"),
-        ("--json", "output.is_json", True),
+        ("--json", "output.document.run_id", TRAINED.run_id),
     ],
 )
 
@@ -73,7 +73,7 @@ EVALUATE = Table(
         ("--correct-hubs", "corrected_recall.config.language", "de"),
         ("--presence", "presence.config.language", "de"),
         ("--dry-run", "check_evaluation.config.language", "de"),
-        ("--json", "output.is_json", True),
+        ("--json", "output.document.0.run_id", EVALUATED.run_id),
     ],
 )
 
@@ -87,6 +87,7 @@ GRID = Table(
         ("--config flags.yaml", "run_grid.configs.0.seed", 31),
         ("--seeds 5,6", "run_grid.configs.1.seed", 6),
         ("--best-of trained", "collect.folders.0", "trained"),
+        ("--best-of trained", "run_grid.configs.0.out", "trained"),
         ("--fleet 3", "run_grid.fleet", "3"),
         ("--fleet 3 --dry-run", "plan_grid.fleet", "3"),
         ("--launcher process", "make_launcher.name", "process"),
@@ -95,6 +96,6 @@ GRID = Table(
         ("--devices cuda:0,cuda:2", "run_grid.configs.0.device", "cuda"),
         ("--launcher slurm --slurm partition=gpu --slurm time=9", "make_launcher.options", ["partition=gpu", "time=9"]),
         ("--launcher ray --ray num_gpus=0.5", "make_launcher.options", ["num_gpus=0.5"]),
-        ("--json", "output.is_json", True),
+        ("--json", "output.document.0.run_id", TRAINED.run_id),
     ],
 )
