@@ -27,7 +27,8 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
         text: sources of pairs, as in `--text`: names, tables with a column for `language` and one `en`, or aligned
             files `a.en=a.cs`, joined by commas.
         images: also train on the images of the training part; the result records their number.
-        values: further fields of `ExperimentConfig`; they override `distil_config`.
+        values: further fields of `ExperimentConfig`; they override `distil_config`. With `joint`, all its languages
+            learn one adapter together, each with a result of its own; that of `language` is returned.
 
     Raises:
         PeclError: bad input; nothing has been written.
@@ -38,7 +39,13 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
     """
     given = with_adapter_of_start({"language": language, **values} | ({} if text is None else {"text": text}))
     inputs = TrainingInputs()
-    return run_together([distil_config(given, inputs, images)], inputs)[0]
+    config = distil_config(given, inputs, images)
+    configs = [config]
+    if config.joint is not None:
+        languages = config.joint_languages
+        configs = [distil_config({**given, "language": code}, inputs, images) for code in languages]
+    results = run_together(configs, inputs)
+    return next(result for result in results if result.config.language == config.language)
 
 
 def distil_config(

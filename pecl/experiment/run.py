@@ -17,7 +17,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES, ExperimentConfig, make_config
+from pecl.config import ENGINES, ExperimentConfig, each_language, make_config
 from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, not_none
@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     """Train one config and return its result, whose file is `result.path`.
 
+    A `joint` config trains all its languages, which learn one adapter together. Each has a result of its own, and that
+    of `language` is returned, by default that of the first one.
+
     A complete result of the same config and data is returned unchanged. An interrupted run resumes. While another
     process trains the run, this process waits.
 
@@ -53,7 +56,9 @@ def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
         >>> result = pecl.train({"language": "de", "epochs": 5})
         >>> result.recall(stage="zero_shot"), result.recall()
     """
-    return train_fleet([config])[0]
+    config = as_config(config)
+    results = train_fleet(with_joint_languages(config))
+    return next(result for result in results if result.config.language == config.language)
 
 
 def train_fleet(
@@ -269,7 +274,15 @@ def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
         raise ConfigError(
             f'config: expected fields such as {{"language": "de"}}, or pecl.make_config(...), got {config!r:.200}'
         )
-    return make_config(with_adapter_of_start(config))
+    first, *_ = each_language(with_adapter_of_start(config))
+    return make_config(first)
+
+
+def with_joint_languages(config: ExperimentConfig) -> list[ExperimentConfig]:
+    """Return one config per language of a joint training; for any other training, the config itself."""
+    if config.joint is None:
+        return [config]
+    return [replace(config, language=language) for language in config.joint_languages]
 
 
 def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result] | None:

@@ -135,6 +135,14 @@ def test_the_command_solves_joint_languages_as_one_and_refuses_one_of_them(value
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_one_call_distils_all_languages_of_a_joint_training(values):
+    result = distilled(values, language="fr", joint="de+fr")
+    assert result.config.language == "fr"
+    german, french = sorted(collect([values["out"]]), key=lambda one: one.config.language)
+    assert (german.status, french) == ("complete", result)
+    assert all(torch.equal(tensor, weights_of(german)[name]) for name, tensor in weights_of(french).items())
+
+
 def test_joint_languages_of_different_numbers_of_pairs_are_refused_with_what_helps(values, tmp_path, capsys):
     del values["language"]
     table = Path(values["text"])

@@ -163,3 +163,17 @@ def test_train_and_grid_give_each_language_a_result(small, capsys):
     assert {r["run_id"]: r["curve"] for r in again} == {r["run_id"]: r["curve"] for r in trained}
     assert main(["train", *flags(small), "--language", "de"]) == 0
     assert len(chosen_candidates(collect([small["out"]]))) == 3  # only German is another row than German among two
+
+
+@pytest.mark.parametrize(("language", "returned"), [({"language": "German"}, "de"), ({}, "fr")])
+def test_one_call_trains_all_languages_of_a_joint_training(small, language, returned):
+    values = {name: value for name, value in small.items() if name != "language"}
+    result = train({**values, "joint": "French+de", **language} if language else {**values, "joint": "fr+de"})
+    assert (result.status, result.config.language) == ("complete", returned)
+    together = {**values, "joint": "de+fr", "out": f"{small['out']}-fleet"}
+    fleet = train_fleet([{**together, "language": code} for code in ("de", "fr")])
+    by_language = {one.config.language: one for one in collect([small["out"]])}
+    assert {code: one.metrics for code, one in by_language.items()} == {
+        one.config.language: one.metrics for one in fleet
+    }
+    assert by_language[returned] == result
