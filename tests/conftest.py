@@ -10,7 +10,7 @@ import torch
 from helpers.grid_processes import Command
 from hypothesis import HealthCheck, settings
 
-from pecl.encoders.loading.mini import weights_folder
+from pecl.encoders.loading.unpacked import weights_folder
 from pecl.experiment.run import _load_once
 from pecl.files.progress import OFF
 

@@ -1,6 +1,7 @@
 """The base class of text and image towers, and their fingerprint: a hash of weights and settings."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
 class Tower(nn.Module):
     """A frozen backbone with a name, and linear layers after it if any."""
 
+    weights_path: Path | None = None  # file of unpacked weights, which may be deleted; None for weights of the user
     name: str
     embedding_dim: int
     backbone: Any

@@ -55,10 +55,12 @@ class EmbeddingStore:
     Args:
         tower: identity of the tower, see `store_of`.
         folder: folder of all stores, by default the cache folder; each tower has its own folder there.
+        weights: name or path of the tower's weights, for errors.
     """
 
-    def __init__(self, tower: str, folder: str | Path | None = None) -> None:
+    def __init__(self, tower: str, folder: str | Path | None = None, weights: str | Path | None = None) -> None:
         self.tower = tower
+        self.weights = weights or f"the tower {tower[:16]}"
         self.folder = Path(folder or default_cache_dir()) / FOLDER / tower
         self._seen: set[str] = set()  # names of the shards whose keys were read
         self._places: dict[bytes, tuple[str, int]] = {}  # hash of a key -> shard and row
@@ -143,7 +145,10 @@ class EmbeddingStore:
             try:
                 for places, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():
-                        raise DataError(f"embeddings of the tower {self.tower[:16]} are not finite: damaged weights")
+                        raise DataError(
+                            f"embeddings are not finite: the weights of {self.weights} are damaged; delete them, so "
+                            "that they are unpacked or fetched again"
+                        )
                     kept = [i for i, place in enumerate(places) if place in wanted]
                     wanted.difference_update(places)
                     batches.append(([hashes[places[i]] for i in kept], embeddings[kept].float().numpy()))
@@ -173,13 +178,13 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
     identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
     if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
         identity.append(tower.precision)
-    return _store_of(sha256_json(identity), default_cache_dir())
+    return _store_of(sha256_json(identity), default_cache_dir(), str(tower.weights_path or tower.name))
 
 
 @cache
-def _store_of(identity: str, folder: Path) -> EmbeddingStore:
+def _store_of(identity: str, folder: Path, weights: str) -> EmbeddingStore:
     """Return this process's only store of an identity, so that the keys in its files are read once."""
-    return EmbeddingStore(identity, folder)
+    return EmbeddingStore(identity, folder, weights)
 
 
 def forget_images(fingerprints: Iterable[str]) -> int:

@@ -69,6 +69,7 @@ def load_towers(
     device: str | torch.device = "cpu",
     precision: str = FP32,
     dtype: torch.dtype = torch.float32,
+    quick: bool = False,
 ) -> Towers:
     """Return the pair `profile`, with either tower replaced if another is named.
 
@@ -80,6 +81,7 @@ def load_towers(
         precision: how the text tower multiplies: fp32, bf16, or auto, which is bf16 where it is faster. Images, which
             are embedded once, are always embedded in `dtype`.
         dtype: type of the weights: float32, bfloat16 or float16.
+        quick: see `load_text_encoder`.
 
     Raises:
         ConfigError: no such profile, device or precision. Errors of loading are raised at the first use of a tower.
@@ -95,7 +97,7 @@ def load_towers(
         check_bfloat16(device)
 
     def load_text() -> MultilingualTextEncoder:
-        tower = load_text_encoder(text_model or pair.text, device=device, dtype=dtype)
+        tower = load_text_encoder(text_model or pair.text, device=device, dtype=dtype, quick=quick)
         if in_bfloat16:
             tower.use_bfloat16()
         return tower
@@ -120,6 +122,7 @@ def load_text_encoder(
     dtype: torch.dtype = torch.float32,
     max_length: int | None = None,
     pooling: str | None = None,
+    quick: bool = False,
 ) -> MultilingualTextEncoder:
     """Load a text tower.
 
@@ -131,6 +134,8 @@ def load_text_encoder(
         max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower. Not for mini.
         pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` if it has none.
             Not for mini.
+        quick: start faster: of the cached weights of mini, check the word embeddings only if the time of their file
+            has changed. For queries, not for numbers that are recorded.
 
     Raises:
         WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
@@ -148,7 +153,7 @@ def load_text_encoder(
             raise ConfigError(f"max_length, pooling: expected neither with {name}, whose settings are fixed")
         from pecl.encoders.loading.mini import HEADS, load_mini_text
 
-        return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype)
+        return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype, quick=quick)
     from pecl.encoders.loading.text import load_text_checkpoint
 
     warn_of_licence(str(name))

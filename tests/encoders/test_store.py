@@ -8,7 +8,7 @@ from PIL import Image
 from tokenizers.normalizers import Replace
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
+from pecl.encoders.store import EmbeddingStore, image_embeddings, store_of, text_embeddings
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
 
@@ -175,7 +175,14 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place, known):
 
 
 def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):
+    tower = tiny_tower()
+    tower.weights_path = tmp_path / "weights.safetensors"
+    named = f"embeddings are not finite: the weights of {tower.weights_path} are damaged; delete them"
+    with torch.no_grad():
+        tower.head.bias.fill_(torch.nan)
+    with pytest.raises(DataError, match=named):
+        text_embeddings(tower, ["a"], store_of(tower))
     store = EmbeddingStore("t", tmp_path)
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="the weights of the tower t are damaged"):
         store.get(["a"], lambda places: [(places, torch.full((1, 4), torch.nan))])
     assert "a" not in EmbeddingStore("t", tmp_path)

@@ -148,7 +148,8 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     _check_folders(config)
     immich = _immich(parsed, config, port)
 
-    towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
+    names = config.profile, config.text_model, config.image_model
+    towers = load_towers(*names, config.device, config.precision, quick=True)
     known = KnownAdapters(config.profile, parsed.files, config.text_model)
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
     return _Plan(config, limits, port, key, known, known.files(), adapters_dir, towers, immich)

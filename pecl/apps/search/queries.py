@@ -94,7 +94,7 @@ class QueryEncoder:
         self.device = device
         self.among = among
         self.known = KnownAdapters(profile, list(adapters))
-        self.plain = load_text_encoder(profile, device=device)
+        self.plain = load_text_encoder(profile, device=device, quick=True)
         self.bank = AdapterBank(self.plain, plain=None)  # of the languages so far
         self.hold(self.known.named)
 

@@ -10,8 +10,6 @@ languages lag, as with the towers of the paper.
 
 import copy
 import importlib.util
-import logging
-import os
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,14 +20,13 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.loading.e5 import E5File, build_bert, build_tokenizer, read_e5
+from pecl.encoders.loading.e5 import build_bert, build_tokenizer, read_e5
+from pecl.encoders.loading.unpacked import unpacked, unpacked_path
 from pecl.encoders.loading.weights import read_tensors, take_linear
 from pecl.encoders.pairs import MINI, MINI_POOLED
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import OutputError, WeightsError
-from pecl.files import check_sha256, default_cache_dir, sha256_file, write_stream
-
-logger = logging.getLogger(__name__)
+from pecl.errors import WeightsError
+from pecl.files import check_sha256, sha256_file
 
 TEXT_PREFIX = "query: "  # E5's own prefix; without it, results are equal within noise (docs/notes.md)
 IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
@@ -83,14 +80,21 @@ IMAGE_WHEEL = Wheel(
 
 
 def load_mini_text(
-    *, heads: Path | None = HEADS, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    *,
+    heads: Path | None = HEADS,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    quick: bool = False,
 ) -> MultilingualTextEncoder:
-    """Load the text tower; `heads` is the file of the linear layers. With None the embedding is the mean, 384 wide."""
+    """Load the text tower; `heads` is the file of the linear layers. With None the embedding is the mean, 384 wide.
+
+    The unpacked weights in the cache are checked; for `quick` see `unpacked`.
+    """
     file = read_e5(TEXT_WHEEL.find())
     head = None if heads is None else read_head(heads, "text_head")
     is_shipped = heads is not None and dtype == torch.float32 and sha256_file(heads) == HEADS_SHA256
     encoder = MultilingualTextEncoder(
-        build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256)),
+        build_bert(file.config, unpacked(file, TEXT_WHEEL.sha256, quick)),
         build_tokenizer(file),
         head,
         name=MINI_POOLED if heads is None else MINI,
@@ -98,37 +102,8 @@ def load_mini_text(
         respells=True,
         fingerprint=FINGERPRINT if is_shipped else None,
     )
+    encoder.weights_path = unpacked_path(TEXT_WHEEL.sha256)
     return encoder.to(device=device, dtype=dtype)
-
-
-def unpacked(file: E5File, sha256: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of `file`, which has the given SHA-256, memory-mapped from a file in the cache.
-
-    The first call writes that file, 470 MB for the real tower; all processes share its memory. If it cannot be written,
-    a warning is logged and the tensors are in this process's memory.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
-
-    path = weights_folder() / f"{sha256[:16]}.safetensors"
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        logger.info("unpacking the text tower of mini into %s (470 MB), only at the first start", path)
-    except (OSError, SafetensorError) as error:
-        logger.warning("%s cannot be read and is written again: %s", path, error)
-    tensors = file.read_tensors()
-    try:
-        write_stream(path, lambda stream: stream.write(save(tensors)))
-    except OutputError as error:
-        logger.warning("%s; the text tower of mini is unpacked at every start", error)
-        return tensors
-    return load_file(path)
-
-
-def weights_folder() -> Path:
-    """Return the folder of unpacked weights: $PECL_WEIGHTS_DIR, or `weights` in the cache folder."""
-    return Path(os.environ.get("PECL_WEIGHTS_DIR") or default_cache_dir() / "weights")
 
 
 def load_mini_image(

@@ -24,7 +24,7 @@ from pecl.encoders.towers import Towers
 def served(monkeypatch):
     """What would have been served, instead of serving it; the towers are tiny."""
     found = []
-    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_, **__: tiny_towers())
     monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.setattr(pecl.apps.serving.server, "serve", lambda *arguments: found.append(arguments))
     return found
@@ -95,7 +95,7 @@ def test_the_address_is_announced_when_the_towers_are_loaded(served, monkeypatch
         return tiny_towers().text
 
     towers = Towers(load, lambda: tiny_towers().image)
-    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_: towers)
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_, **__: towers)
     monkeypatch.setattr(pecl.apps.serving.server, "serve", lambda *_: served.append(is_open(port)))
     monkeypatch.setattr(pecl.apps.commands.serve.webbrowser, "open", lambda address: opened.set() or True)
     assert run(f"serve --text-model other --port {port} --open") == 0

@@ -106,7 +106,7 @@ def test_a_recipe_goes_from_nothing_to_an_answer(name, photographs, tmp_path, mo
 
     answers = []
     monkeypatch.setattr(pecl.apps.serving.server, "serve", ask)
-    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_, **__: tiny_towers())
     monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})
     assert main(index) == 0
     assert main(["--quiet", *serve, *([] if "--port" in serve else ["--port", "0"])]) == 0

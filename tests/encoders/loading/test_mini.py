@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.retrieval import cosine_similarity
-from helpers.tiny_e5 import write_tiny
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -17,7 +16,6 @@ from safetensors.torch import save_file
 from pecl.data.registry import load_dataset
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.loading import mini
-from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.mini import HEADS, load_mini_image, load_mini_text, read_head
 from pecl.errors import WeightsError
 
@@ -73,32 +71,6 @@ def test_wheels_are_not_imported_nor_transformers_and_timm_only_for_images():
 def test_the_recorded_fingerprint_is_that_of_the_weights(text):
     settings = {"text_prefix": text.text_prefix, "max_length": text.max_length, "pooling": text.pooling}
     assert text.fingerprint == mini.FINGERPRINT == fingerprint_module(text, settings)
-
-
-def test_weights_are_unpacked_once_and_again_where_the_file_is_damaged(tmp_path, monkeypatch, caplog):
-    path = tmp_path / "tiny.bin"
-    write_tiny(path)
-    file, unpacked = read_e5(path), []
-    whole = file.read_tensors()
-    file = file._replace(read_tensors=lambda: unpacked.append(1) or whole)
-    monkeypatch.setenv("PECL_WEIGHTS_DIR", str(tmp_path / "weights"))
-
-    def check(times):
-        found = mini.unpacked(file, "ab" * 32)
-        assert len(unpacked) == times
-        assert found.keys() == whole.keys()
-        assert all(torch.equal(found[name], whole[name]) for name in whole)
-
-    check(1)
-    check(1)
-    (cached,) = (tmp_path / "weights").iterdir()
-    cached.write_bytes(cached.read_bytes()[:-4])
-    check(2)
-    assert "is written again" in caplog.text
-    check(2)
-    monkeypatch.setenv("PECL_WEIGHTS_DIR", "/dev/null/weights")
-    check(3)
-    assert "unpacked at every start" in caplog.text
 
 
 def test_head_is_read_exactly(tmp_path):
