@@ -41,8 +41,8 @@ class Days(NamedTuple):
     written: tuple[str, ...]  # the dates as the query has them
 
     @property
-    def name(self) -> str:
-        """The days in English, such as July 2019, or July 12, 2019 to 2020."""
+    def phrase(self) -> str:
+        """The days in English: in July 2019, on July 12, 2019, or from 2018 to 2020."""
         last = self.before - datetime.timedelta(days=1)
         if self._is_of_years:
             ends = [str(self.after.year), str(last.year)]
@@ -50,7 +50,9 @@ class Days(NamedTuple):
             ends = [f"{day:%B} {day.year}" for day in (self.after, last)]
         else:
             ends = [f"{day:%B} {day.day}, {day.year}" for day in (self.after, last)]
-        return " to ".join(dict.fromkeys(ends))
+        if ends[0] != ends[1]:
+            return f"from {ends[0]} to {ends[1]}"
+        return f"in {ends[0]}" if self._is_of_months else f"on {ends[0]}"
 
     def spellings(self) -> Iterator[str]:
         """Yield the days as names of files and folders may have them: 2019, or 2019 07, or the beginning 201907*."""

@@ -53,8 +53,8 @@ class Dated(NamedTuple):
     def sentence(self) -> str:
         """Clause for the output."""
         if self.photographs:
-            return f"taken in {self.days.name}"
-        return f"no photograph was taken in {self.days.name}, so all days are searched"
+            return f"taken {self.days.phrase}"
+        return f"no photograph was taken {self.days.phrase}, so all days are searched"
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the JSON document."""

@@ -97,15 +97,15 @@ def test_what_is_no_date(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "phrase"),
     [
-        ("2019", "2019"),
-        ("2018 2020", "2018 to 2020"),
-        ("Juli 2019", "July 2019"),
-        ("Juli 2019 bis März 2020", "July 2019 to March 2020"),
-        ("12.7.2019", "July 12, 2019"),
-        ("12.7.2019 bis 2020", "July 12, 2019 to December 31, 2020"),
+        ("2019", "in 2019"),
+        ("2018 2020", "from 2018 to 2020"),
+        ("Juli 2019", "in July 2019"),
+        ("Juli 2019 bis März 2020", "from July 2019 to March 2020"),
+        ("12.7.2019", "on July 12, 2019"),
+        ("12.7.2019 bis 2020", "from July 12, 2019 to December 31, 2020"),
     ],
 )
-def test_days_have_a_name(text, name):
-    assert find_days(text).name == name
+def test_days_have_a_phrase(text, phrase):
+    assert find_days(text).phrase == phrase

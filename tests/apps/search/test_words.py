@@ -194,9 +194,9 @@ def test_days_and_a_year_restrict_a_search(album):
     assert index.select("ein Hund 2019").text == "ein Hund"
     assert len(found(index, "ein Hund 1999")) == COUNT + 6  # nothing was taken then: it is no year
     assert found(index, "Marie 2019")[0] == "Strand"
-    assert (index.select("海2019年").text, index.select("바다 2019년").dated.days.name) == ("海", "2019")
+    assert (index.select("海2019年").text, index.select("바다 2019년").dated.days.phrase) == ("海", "in 2019")
     assert {"Opa", "Strand", "Urlaub am Meer"} < set(found(index, "ein Hund 2020-2018"))
-    assert index.select("von 2020 bis 2018").dated.days.name == "2018 to 2020"
+    assert index.select("von 2020 bis 2018").dated.days.phrase == "from 2018 to 2020"
     with pytest.raises(ConfigError, match=r"--after: expected a day, a month or a year, .*, got '2019-13'"):
         index.search("ein Hund", "de", after="2019-13")
 
