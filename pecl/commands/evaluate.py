@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
+from pecl.adapters.choice import AdapterChoice
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
@@ -59,17 +60,23 @@ def evaluate_languages(parsed: argparse.Namespace, measure: Measure) -> None:
             check_corrections(config)
 
     if parsed.dry_run:
-        lines = [
-            f"{config.run_id('evaluate')} {cli.differences(config, ['language'])} {choice.sentence}"
-            for config, choice in checked
-        ]
-        cli.print_text("\n".join([*lines, cli.counted(len(checked), "evaluation")]))
+        _print_plans(parsed, checked)
     elif parsed.presence:
         _run_presence(parsed, given)
     elif parsed.correct_hubs:
         _run_corrected(parsed, given)
     else:
         measure(parsed, [config for config, _ in checked])
+
+
+def _print_plans(parsed: argparse.Namespace, checked: Sequence[tuple[ExperimentConfig, AdapterChoice]]) -> None:
+    lines = []
+    documents = []
+    for config, choice in checked:
+        run_id = config.run_id("evaluate")
+        lines.append(f"{run_id} {cli.differences(config, ['language'])} {choice.sentence}")
+        documents.append({"run_id": run_id, "adapter": choice.name, "config": config.to_record()})
+    cli.print_answer(parsed, documents, *lines, cli.counted(len(checked), "evaluation"))
 
 
 def _measure(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:

@@ -65,15 +65,15 @@ def run(parsed: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} is for the launcher {name}: expected --launcher {name}")
     launcher = make_launcher(parsed.launcher, parsed.jobs, parsed.slurm or parsed.ray, _devices(parsed))
     if parsed.dry_run:
-        cli.print_text(_dry_run(configs, parsed.fleet, launcher))
+        _print_plans(parsed, configs, launcher)
         return 0
     outcome = run_grid(configs, parsed.fleet, launcher)
-    if parsed.json:
+    if parsed.json:  # with the errors of failed runs
         cli.print_json([result.to_json() for result in outcome.results])
     else:
         _print_tables(outcome)
-    for result in outcome.failed:
-        cli.print_text(f"failed: {result.run_id}: {result.error}")
+        for result in outcome.failed:
+            cli.print_text(f"failed: {result.run_id}: {result.error}")
     return int(bool(outcome.failed))
 
 
@@ -120,14 +120,24 @@ def _print_tables(outcome: GridOutcome) -> None:
         cli.print_text(reported(runs_table([one.chosen_run for one in chosen_candidates(complete)])))
 
 
-def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) -> str:
-    """Return the runs with their status, and the estimated time of the runs without a complete result."""
-    planned = plan_grid(configs, fleet, launcher)
+def _print_plans(parsed: argparse.Namespace, configs: list[ExperimentConfig], launcher: Launcher) -> None:
+    """Print the runs with their status, and the estimated time of the runs without a complete result."""
+    from pecl.experiment.plan import status_of  # imports torch
+
+    planned = plan_grid(configs, parsed.fleet, launcher)
     lines = [
-        f"{config.run_id()} {one.status if one else 'complete':<11} {cli.differences(config, ('language', 'lr'))}"
-        for config, one in planned
+        f"{config.run_id()} {status_of(plan):<11} {cli.differences(config, ('language', 'lr'))}"
+        for config, plan in planned
     ]
-    remaining = [(config, one.steps) for config, one in planned if one is not None and one.status != "complete"]
+
+    remaining = [(config, plan) for config, plan in planned if plan is not None and plan.status != "complete"]
+    steps = [plan.steps - plan.saved_step for _, plan in remaining]
     jobs = getattr(launcher, "jobs", None) or 1
-    time = estimate([one for one, _ in remaining], recorded_seconds(configs), jobs, [steps for _, steps in remaining])
-    return "\n".join([*lines, f"{cli.counted(len(planned), 'run')}, {len(remaining):,} to train: {time}"])
+    time = estimate([config for config, _ in remaining], recorded_seconds(configs), jobs, steps)
+    lines.append(f"{cli.counted(len(planned), 'run')}, {len(remaining):,} to train: {time}")
+
+    runs = []
+    for config, plan in planned:
+        counts = {"status": "complete"} if plan is None else plan._asdict()
+        runs.append({"run_id": config.run_id(), **counts, "config": config.to_record()})
+    cli.print_answer(parsed, {"runs": runs, "to_train": len(remaining), "seconds": time.seconds}, *lines)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.plan import RunPlan, plan_runs
+from pecl.experiment.plan import RunPlan, plan_runs, status_of
 from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
 from pecl.report.tables import reported, runs_table
@@ -42,8 +42,12 @@ def print_plans(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig],
     for one in plans:
         counts = {"pairs": one.pairs, "held out": one.held_out, "images": one.images, "steps": one.steps}
         said = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
-        lines.append(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
-    remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]
+        lines.append(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {status_of(one)}")
+    remaining = [
+        (config, plan.steps - plan.saved_step)
+        for config, plan in zip(configs, plans, strict=True)
+        if plan.status != "complete"
+    ]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
     operations = sum(one.operations for one in plans if one.status != "complete")
     shown = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)

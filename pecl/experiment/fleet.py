@@ -85,7 +85,8 @@ class Fleet:
         values = {name: getattr(config, name) for name in alike}
         schedule = Schedule(epochs, **values, last=config.choose == "last")
         validate = partial(self._validate, adapter)
-        return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes)
+        runs = [member.config for member in self.members]
+        return Trainer(adapter.tower, adapter, self.tasks, schedule, validate, path, self.slot_of, processes, runs=runs)
 
     def setup(self, adapter: Adapter) -> dict[str, Any]:
         """Return the arguments of `set_up_workers`, for the worker ranks."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from pecl.adapters.choice import AdapterChoice
@@ -11,7 +12,7 @@ from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import Prepared, prepare_evaluation
 from pecl.experiment.run import check_run, towers_of, with_adapter
-from pecl.results.folder import complete_result, find_result, has_threads_of
+from pecl.results.folder import complete_result, find_result, has_threads_of, saved_steps
 from pecl.training.optimizer import Schedule
 
 TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
@@ -27,8 +28,17 @@ class RunPlan(NamedTuple):
     solver: str
     lr: float
     images: int
-    status: str  # complete, failed or interrupted, as in its result; new without a result
+    # complete, failed or interrupted, as in its result; resumable from a saved state; new without either
+    status: str
+    saved_step: int  # step of the saved state that the run resumes from; 0 without one
     operations: float  # floating-point operations of the text tower's matrices, by an estimate
+
+
+def status_of(plan: RunPlan | None) -> str:
+    """Return the status of a run as text, with the step of its saved state; None is the plan of a complete run."""
+    if plan is None:
+        return "complete"
+    return f"resumable from step {plan.saved_step}" if plan.status == "resumable" else plan.status
 
 
 def plan_runs(
@@ -57,8 +67,12 @@ def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
     epochs = config.epochs if "gradient" in config.solvers else 0
     held_out = 0 if text is None or text.held_out is None else len(text.held_out)
     result = find_result(config)
+    threads = config.threads or torch.get_num_threads()
+    saved_step = saved_steps(config.out, threads).get(config.run_id(), 0)
     if complete_result(config, inputs.hashes) is not None:
-        status = "complete"
+        status, saved_step = "complete", 0
+    elif saved_step and (result is None or result.status != "failed"):
+        status = "resumable"
     elif result is None or result.status == "complete" or not has_threads_of(config, result):
         status = "new"
     else:
@@ -73,6 +87,7 @@ def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
         lr=config.lr,
         images=len(member.parts["train"]) if config.image_weight else 0,
         status=status,
+        saved_step=saved_step,
         operations=_operations(member, held_out, steps),
     )
 

@@ -56,6 +56,23 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
     return tensors, metadata
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file, without reading its tensors: the digest is not checked.
+
+    Raises:
+        DamagedFileError: it is not a safetensors file.
+        OSError: as in `read_tensors`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    check_regular(path)
+    try:
+        with safe_open(path, "np") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise DamagedFileError(str(error)) from error
+
+
 def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
     """Return the SHA-256 of contiguous tensors and metadata, independent of their order."""
     import torch

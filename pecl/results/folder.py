@@ -23,6 +23,8 @@ from pecl.files import (
     load_json,
     lock_holder,
     locked,
+    parse_json,
+    read_metadata,
     remove_abandoned_files,
     sha256_file,
     sha256_json,
@@ -196,6 +198,19 @@ def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int
     `identity` is a hash of the configs and their data.
     """
     return Path(out) / _STATES / f"{runs[0]}-{sha256_json([list(runs), identity])[:16]}-{threads}.safetensors"
+
+
+def saved_steps(out: str | Path, threads: int) -> dict[str, int]:
+    """Return the last saved step of each unfinished run in `out` that `threads` threads can resume, by run id.
+
+    A state that cannot be read has no step; the training reports it.
+    """
+    steps: dict[str, int] = {}
+    for path in sorted((Path(out) / _STATES).glob(f"*-{threads}.safetensors")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            progress = parse_json(read_metadata(path)["progress"])
+            steps |= dict.fromkeys(progress["runs"], progress["step"])
+    return steps
 
 
 def threads_of_states(path: Path) -> list[int]:

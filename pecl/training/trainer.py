@@ -348,7 +348,12 @@ class Trainer:
 
     def _save(self) -> None:
         if self.state_path is not None:
-            progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
+            progress = {
+                "runs": [config.run_id() for config in self.runs],
+                "step": self.step,
+                "seconds": self.seconds,
+                "recent_steps": self._recent_steps,
+            }
             save_state(self.state_path, self._state_tensors(), self.records, progress)
             self.saved_step = self.step
             self._call("after_save", {slot: {} for slot in range(len(self.records))})

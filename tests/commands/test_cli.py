@@ -115,6 +115,11 @@ def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     assert main(["evaluate", "--language", "en,de", "--dry-run"]) == 0
     english, german, total = capsys.readouterr().out.splitlines()
     assert [english.split()[1], german.split()[1], total] == ["language=en", "language=de", "2 evaluations"]
+    for name, key in (("grid", "runs"), ("evaluate", None)):
+        assert main([name, "--language", "en,de", "--dry-run", "--json", *(["--out", "nowhere"] if key else [])]) == 0
+        document = json.loads(capsys.readouterr().out)
+        listed = document[key] if key else document
+        assert [run["config"]["language"] for run in listed] == ["en", "de"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, note_trainings, signal_itself
+from helpers.interrupted import counted_steps, interrupted_after
 from helpers.report_results import train
 from helpers.small_experiment import SMALL, write_folder
 
@@ -19,11 +20,13 @@ import pecl.experiment.run
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.experiment.run import train_fleet
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, StatusLine, duration, recorded_seconds
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
 from pecl.results.folder import hold
+from pecl.results.result import training_path
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,50 @@ def test_ctrl_c_saves_and_stops(configs, tmp_path):
     assert not list(Path(configs["out"]).glob(".*.lock"))
     dry = Command(["grid", *flags(configs), "--dry-run"], tmp_path / "dry")
     assert dry.wait() == 0
-    assert f"{json.loads(path.read_text())['run_id']} interrupted" in dry.out
+    stopped = json.loads(path.read_text())
+    assert f"{stopped['run_id']} resumable from step {stopped['steps']} " in dry.out
+
+
+def test_a_dry_run_names_the_step_that_a_killed_run_resumes_from(small, capsys):
+    """A kill leaves the state and no result. Of the three runs the first two were trained together."""
+    trained, other = [make_config({**small, "seed": seed}) for seed in (1, 2)], make_config({**small, "seed": 3})
+    with interrupted_after(5):
+        train_fleet(trained)
+    for config in trained:
+        training_path(config).unlink()
+    listed = sorted(map(str, Path(small["out"]).rglob("*")))
+    arguments = ["grid", *flags({**small, "seed": "1,2,3"}), "--dry-run"]
+    assert main(arguments) == 0
+    *lines, total = capsys.readouterr().out.splitlines()
+    assert [line.partition(" language")[0].rstrip() for line in lines] == [
+        *(f"{config.run_id()} resumable from step 5" for config in trained),
+        f"{other.run_id()} new",
+    ]
+    assert total.startswith("3 runs, 3 to train")
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [(run["run_id"], run["status"], run["saved_step"], run["steps"]) for run in document["runs"]] == [
+        *((config.run_id(), "resumable", 5, 8) for config in trained),
+        (other.run_id(), "new", 0, 8),
+    ]
+    assert main(["train", *flags({**small, "seed": 1}), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(", resumable from step 5")
+    assert sorted(map(str, Path(small["out"]).rglob("*"))) == listed
+    with counted_steps() as steps:
+        train_fleet(trained)
+    assert steps == [5, 6, 7]
+    assert main([*arguments, "--json"]) == 0
+    assert [run["status"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["complete", "complete", "new"]
+
+
+def test_a_failed_run_is_part_of_the_one_json_document(small, capsys):
+    with no_luck():
+        assert main(["grid", *flags(small), "--json"]) == 1
+    (document,) = json.loads(capsys.readouterr().out)
+    assert (document["status"], document["error"]) == ("failed", "RuntimeError: no luck")
+    with no_luck():
+        assert main(["grid", *flags(small)]) == 1
+    assert capsys.readouterr().out == f"failed: {document['run_id']}: RuntimeError: no luck\n"
 
 
 @contextmanager
