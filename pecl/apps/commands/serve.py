@@ -124,9 +124,6 @@ class _Plan:
 
 def _checked(parsed: argparse.Namespace) -> _Plan:
     """Return the plan of a server; raise PeclError for any flag or file that is wrong."""
-    from pecl.adapters.choice import KnownAdapters
-    from pecl.encoders.towers import load_towers
-
     values = cli.config_values(parsed)
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)
@@ -147,6 +144,9 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
         _check_index(parsed.index, config)
     _check_folders(config)
     immich = _immich(parsed, config, port)
+
+    from pecl.adapters.choice import KnownAdapters  # with torch, which takes seconds
+    from pecl.encoders.towers import load_towers
 
     names = config.profile, config.text_model, config.image_model
     towers = load_towers(*names, config.device, config.precision, quick=True)
