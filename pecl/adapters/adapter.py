@@ -4,12 +4,13 @@ The tower's own weights are never written. A slot module takes the place of the 
 `base`; `Adapter.remove` puts the layers back, and the tower gives the same bits as before.
 """
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 
 from pecl.adapters.kind import AdapterConfig, layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
-from pecl.adapters.spec import check_combination, describe
+from pecl.adapters.spec import ADAPTERS_OF_ENGINES, check_combination, describe
 from pecl.data.lexicon import make_lexicon
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.row_adapter import PromptedInputs
@@ -42,10 +43,12 @@ class Adapter:
     A parameter is named `<path in the tower>.<parameter>`. The state of one slot has no slot dimension.
     """
 
-    def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], num_slots: int) -> None:
+    def __init__(
+        self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seeds: Sequence[int]
+    ) -> None:
         self.tower = tower
         self.configs = configs
-        self.rows = SlotRows(num_slots, tower.dtype)
+        self.rows = SlotRows(len(seeds), tower.dtype)
         self.modules: list[Attached] = []
         placements = [(place, config) for config in configs for place in config.placements(tower)]
         # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
@@ -55,6 +58,8 @@ class Adapter:
                 self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
                 tower.set_submodule(path, self.modules[-1].module)
             self._check_positions()
+            for slot, seed in enumerate(seeds):
+                self.reset_slot(slot, seed)
         except BaseException:  # an interruption, too, must leave a plain tower
             self.remove()
             raise
@@ -152,6 +157,30 @@ class Adapter:
         """Return a copy of what `slot` holds, by name."""
         return {name: tensor.detach()[slot].clone() for name, tensor in self.named_tensors()}
 
+    def write_own_format(self, path: Path) -> None:
+        """Write the folder of the package that made the modules, at `path`; pecl's own have none."""
+
+    def begin(self, steps: int) -> None:
+        """Prepare for a training of `steps` steps."""
+
+    def penalty(self) -> torch.Tensor | float:
+        """Return what the adapter adds to the loss of a step."""
+        return 0.0
+
+    def after_step(self, step: int) -> None:
+        """Do what follows an update of the parameters; steps count from 0."""
+
+    def progress(self) -> dict[str, torch.Tensor]:
+        """Return what `after_step` changes besides the tensors of the slots, for the saved state of a training."""
+        return {}
+
+    def resume(self, progress: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `progress` returned, after the tensors of the slots were put back."""
+
+    def plain_backbone(self, slot: int, memo: dict[int, Any]) -> Any:
+        """Return a copy of the tower's encoder without the adapter; `memo` has copies of some modules and tensors."""
+        return copy.deepcopy(self.tower.backbone, memo)
+
     def file_state(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         """Return a slot's state under the names of adapter files: here, the same names."""
         return state
@@ -247,9 +276,8 @@ def attach(
     check_combination(configs)
     if tower.device.type != "meta":  # weights on the meta device have no values; they serve to count parameters
         tower.fix_fingerprint()
-    adapter = Adapter(tower, configs, len(seeds))
-    for slot, seed in enumerate(seeds):
-        adapter.reset_slot(slot, seed)
+    classes = [ADAPTERS_OF_ENGINES[config.kind] for config in configs if config.kind in ADAPTERS_OF_ENGINES]
+    adapter: Adapter = (classes[0] if classes else Adapter)(tower, configs, seeds)
     tower.adapter = adapter
     set_trainable(tower, adapter.parameters())
     return adapter
@@ -265,11 +293,11 @@ def check_state(state: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tens
         own, is_float = state[name], like.is_floating_point()
         if own.shape != like.shape:
             raise WeightsError(f"adapter parameter {name!r} has shape {tuple(own.shape)}, expected {tuple(like.shape)}")
-        if not (own.is_floating_point() if is_float else own.dtype == torch.int32):
+        if not (own.is_floating_point() if is_float else own.dtype == like.dtype):
             kind = str(own.dtype).removeprefix("torch.")
-            expected = "floating-point numbers" if is_float else "int32"
+            expected = "floating-point numbers" if is_float else str(like.dtype).removeprefix("torch.")
             raise WeightsError(f"adapter parameter {name!r} holds {kind}, expected {expected}")
-        if not is_float and bool((own[1:] < own[:-1]).any()):
+        if name.endswith(".tokens") and bool((own[1:] < own[:-1]).any()):
             raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
 
 

@@ -22,6 +22,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, not_none, suggest
 
 Parameters = Mapping[str, torch.Tensor]
+Key = tuple[tuple[AdapterConfig, ...], str | None]  # configs, and the language of an adapter that has only one slot
 Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: languages to shares with sum 1
 
 
@@ -121,9 +122,9 @@ class AdapterBank:
 
     def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
         """Add languages with their adapters, one step per spec. If one raises an error, as in `add`, none is added."""
-        specs = {one.configs: one for one in self.specs}
-        held: dict[tuple[AdapterConfig, ...], Parameters] = {}
-        found: dict[str, tuple[tuple[AdapterConfig, ...], Parameters]] = {}
+        specs: dict[Key, SlottedTower] = {(one.configs, None): one for one in self.specs if one.has_slots}
+        held: dict[Key, Parameters] = {}
+        found: dict[str, tuple[Key, Parameters]] = {}
         spoken: dict[str, str] = {}
         for language, adapter in adapters:
             if isinstance(adapter, str | Path):
@@ -133,17 +134,18 @@ class AdapterBank:
             if (name := find_name(language, [*self._spec_of, *found], tags=False)) is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
             configs, state = self._read(adapter)
-            if configs not in specs:
-                specs[configs] = SlottedTower(self.tower, configs)
-            if configs not in held:
-                held[configs] = specs[configs].adapter.held()
-            check_state(state, held[configs])
-            found[language] = configs, state
-        for configs in dict.fromkeys(configs for configs, _ in found.values()):
-            specs[configs].add({language: state for language, (own, state) in found.items() if own == configs})
-        self._spec_of |= {language: specs[configs] for language, (configs, _) in found.items()}
+            key = configs, None if all(config.has_slots for config in configs) else language
+            if key not in specs:
+                specs[key] = SlottedTower(self.tower, configs)
+            if key not in held:
+                held[key] = specs[key].adapter.held()
+            check_state(state, held[key])
+            found[language] = key, state
+        for key in dict.fromkeys(key for key, _ in found.values()):
+            specs[key].add({language: state for language, (own, state) in found.items() if own == key})
+        self._spec_of |= {language: specs[key] for language, (key, _) in found.items()}
         self._spoken |= spoken
-        self.specs = list(specs.values())
+        self.specs = [*(one for one in self.specs if not one.has_slots), *specs.values()]
 
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file under `language`, by default its own, and return that. Errors as in `add`."""

@@ -12,7 +12,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from torch import nn
@@ -21,7 +21,7 @@ from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.families import FAMILIES, TextFamily
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
-from pecl.options import TOP_LAYERS, is_pattern, option, problems_of, quoted
+from pecl.options import TOP_LAYERS, format_option, is_pattern, option, problems_of, quoted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,6 +67,7 @@ class AdapterConfig(ABC):
         layers: an option of kinds that adapt layers: which of the topmost ones (`top-K`); None for all.
         lr_scale: the trainer multiplies the learning rate of the adapter's parameters by this.
         text_prompt: text that a merged tower puts before every text, after its own prefix.
+        has_slots: whether an adapter of this kind can have several slots.
 
     Raises:
         ConfigError: options have wrong types or values; all problems are reported at once.
@@ -78,10 +79,26 @@ class AdapterConfig(ABC):
     layers = cast("str | None", None)
     lr_scale: ClassVar[float] = 1.0
     text_prompt: ClassVar[str] = ""
+    has_slots: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if problems := problems_of(self):
             raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
+
+    @property
+    def trains_words(self) -> bool:
+        """Whether rows of the tower's word embeddings are trained, whichever a text has."""
+        return False
+
+    @property
+    def name(self) -> str:
+        """The name of this part of a spec."""
+        return self.kind
+
+    def given(self) -> dict[str, str]:
+        """Return the options that differ from their defaults, as text of a spec."""
+        values = {item.name: (getattr(self, item.name), item.default) for item in fields(self)}
+        return {name: format_option(value) for name, (value, default) in values.items() if value != default}
 
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:

@@ -24,7 +24,9 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     memo: dict[int, Any] = {}
     for _, module, _ in adapter.modules:
         memo[id(module)] = module.merged(slot)
-    return _copy(adapter.tower, memo, "".join(config.text_prompt for config in adapter.configs))
+    memo |= _shared(adapter.tower)
+    backbone = adapter.plain_backbone(slot, memo)
+    return _copy(adapter.tower, backbone, memo, "".join(config.text_prompt for config in adapter.configs))
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
@@ -32,17 +34,26 @@ def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
 
     `tower` has no adapter. Both have one fingerprint, that of the weights before rounding to bfloat16 and trimming.
     """
-    return _copy(tower, {}, fingerprint=tower.fingerprint)
+    memo = _shared(tower)
+    return _copy(tower, copy.deepcopy(tower.backbone, memo), memo, fingerprint=tower.fingerprint)
+
+
+def _shared(tower: MultilingualTextEncoder) -> dict[int, Any]:
+    """Return the tensors of `tower` by their ids, for a copy that shares their memory."""
+    parameters = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in tower.parameters()}
+    return parameters | {id(buffer): buffer for buffer in tower.buffers()}
 
 
 def _copy(
-    tower: MultilingualTextEncoder, memo: dict[int, Any], text_prompt: str = "", fingerprint: str | None = None
+    tower: MultilingualTextEncoder,
+    backbone: Any,
+    memo: dict[int, Any],
+    text_prompt: str = "",
+    fingerprint: str | None = None,
 ) -> MultilingualTextEncoder:
-    """Return a copy of `tower` that shares its weights; `memo` has the copies of some modules, by the original's id."""
-    memo |= {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in tower.parameters()}
-    memo |= {id(buffer): buffer for buffer in tower.buffers()}
+    """Return a tower with the settings of `tower` and a copy of its encoder; `memo` has further copies, by id."""
     return MultilingualTextEncoder(
-        copy.deepcopy(tower.backbone, memo),
+        backbone,
         tower.tokenizer,
         copy.deepcopy(tower.head, memo),
         name=tower.name,
@@ -62,6 +73,7 @@ class SlottedTower:
         tower: the view.
         adapter: the adapter.
         configs: its configuration, which all languages share.
+        has_slots: whether it can have more than one slot.
         languages: language of each slot.
     """
 
@@ -69,6 +81,7 @@ class SlottedTower:
         self.tower = second_tower(tower)
         self.adapter = attach(self.tower, configs, seeds=())
         self.configs = self.adapter.configs
+        self.has_slots = all(config.has_slots for config in self.configs)
         self.languages: list[str] = []
 
     def add(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:

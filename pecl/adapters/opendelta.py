@@ -15,7 +15,7 @@ import logging
 import sys
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
@@ -24,14 +24,14 @@ from torch import nn
 from transformers.integrations import deepspeed
 from transformers.models.distilbert import modeling_distilbert
 
-from pecl.adapters.adapter import check_finite, check_state, set_trainable
+from pecl.adapters.adapter import set_trainable
+from pecl.adapters.foreign import ForeignAdapter
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.soft_prompt import DEFAULT_TOKENS
+from pecl.adapters.slots import SlotRows
 from pecl.adapters.spec import describe
-from pecl.encoders.batches import TokenIds
-from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.machine import FP32
@@ -58,26 +58,21 @@ KINDS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 }
 
 
-class OpenDeltaAdapter:
-    """OpenDelta's delta on a tower, with the methods of `Adapter` that training and evaluation use; one slot.
+class OpenDeltaAdapter(ForeignAdapter):
+    """OpenDelta's delta on a tower.
 
     Arguments are as in `attach`. Raise ConfigError for a config that OpenDelta cannot express. Parameters have
     OpenDelta's names in the backbone, and no slot dimension. Initial values are drawn on the CPU, whatever the device.
     """
 
-    num_slots = 1
-    has_prompts = False  # OpenDelta lengthens the sequence itself
-    works_on_tokens = False  # OpenDelta's modules see batches as the released code gives them
-    first_layer = 0  # OpenDelta does not say where its modules are
-
     def __init__(self, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]) -> None:
-        if len(seeds) != 1:
-            raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
+        self.check_slots("opendelta", len(seeds))
         adapter, arguments = _opendelta_arguments(configs)
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
         tower.fix_fingerprint()
         self.tower, self.configs = tower, tuple(configs)
+        self.rows, self.modules = SlotRows(1), []
         self._plain_backbone = tower.backbone
         backbone: Any = tower.written_backbone()  # OpenDelta asks for transformers' classes
         norms = [path for one in configs if isinstance(one, LayerNormConfig) for path in _targets(one, tower)]
@@ -122,52 +117,23 @@ class OpenDeltaAdapter:
             self.remove()
             raise ConfigError(f"OpenDelta's {kind} does not fit the backbone: {error}") from error
 
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+    @property
+    def works_on_tokens(self) -> bool:
+        """False: OpenDelta's modules see batches as the released code gives them."""
+        return False
+
+    @property
+    def first_layer(self) -> int:
+        """0: OpenDelta does not tell where its modules are."""
+        return 0
+
+    def own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the trainable parameters, LayerNorms among them, with their names in the backbone."""
         return ((name, one) for name, one in self.tower.backbone.named_parameters() if one.requires_grad)
-
-    named_tensors = named_parameters  # an adapter of OpenDelta holds nothing else
-
-    def choose(self, slot: int, texts: Iterable[TokenIds]) -> None:
-        """See `Adapter`: no kind of OpenDelta's chooses tokens."""
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the trainable parameters."""
-        return [parameter for _, parameter in self.named_parameters()]
-
-    def num_parameters(self) -> int:
-        """Return the number of trainable parameters."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
-    def learning_rate_scales(self) -> dict[str, float]:
-        """Return 1 for each parameter."""
-        return {name: 1.0 for name, _ in self.named_parameters()}
-
-    def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
-        """Return a copy of the parameters."""
-        return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
-
-    def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Put back parameters that `slot_state` returned; raise WeightsError for other names, shapes or NaN."""
-        mine = dict(self.named_parameters())
-        check_state(state, mine)
-        check_finite(state)
-        for name, parameter in mine.items():
-            parameter.data.copy_(state[name])
 
     def file_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return a state under the names of pecl's adapter files."""
         return from_opendelta_state_dict(state)[1]
-
-    def select(self, slots: torch.Tensor | None, rows: int) -> None:
-        """See `RowAdapter`; every row uses the only slot."""
-
-    def pack(self, lengths: torch.Tensor | None) -> None:
-        """See `RowAdapter`; never called, since `works_on_tokens` is false."""
-
-    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
-        """See `RowAdapter`; OpenDelta's prompt lengthens sequence and mask within the backbone."""
-        return None
 
     def remove(self) -> None:
         """Take the delta off and put the plain backbone back: its class, its frozen weights, its LayerNorms' values.

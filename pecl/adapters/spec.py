@@ -16,7 +16,7 @@ from typing import Any, cast
 from pecl.adapters.kind import AdapterConfig, height_of
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.errors import ConfigError, unknown
-from pecl.options import Registry, format_option, parse_option, quoted, split_unquoted, unquote, value_type
+from pecl.options import Registry, parse_option, quoted, split_unquoted, unquote, value_type
 
 # Configs are listed in this order, however a spec orders its parts.
 _BUILT_IN = {
@@ -34,6 +34,9 @@ _BUILT_IN = {
     "full": "full:FullConfig",
 }
 KINDS = Registry("adapter", {kind: f"pecl.adapters.kinds.{place}" for kind, place in _BUILT_IN.items()})
+# Kinds that the specs of another engine name, and the class of an adapter with one of them
+OF_ENGINES = Registry("adapter", {"peft": "pecl.adapters.peft.method:PeftMethod"})
+ADAPTERS_OF_ENGINES = Registry("adapter", {"peft": "pecl.adapters.peft.adapter:PeftAdapter"})
 WITH_LAYER_NORMS = ("lora", "bottleneck", "compacter")
 
 PRESETS: dict[str, str] = {
@@ -110,7 +113,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     chosen: dict[str, AdapterConfig] = {}
     bringing: list[AdapterConfig] = []
     for part in split_unquoted(spec, "+"):
-        for config, brings_norms in _parse_part(part):
+        for config, brings_norms in parse_part(part):
             if config.kind in chosen:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
             chosen[config.kind] = config
@@ -133,33 +136,40 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     return ordered
 
 
-def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
+def parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
     """Return the configs of one part, and for each whether its name brings LayerNorms."""
-    name, options = (*split_unquoted(part, ":", 1), "")[:2]
-    name = name.strip()
+    name, options = split_part(part)
     if name in PRESETS:
         if options:
             preset = quoted(PRESETS[name])
             raise ConfigError(f"preset {quoted(name)} takes no options: write out {preset} and change it")
-        return [found for one in PRESETS[name].split("+") for found in _parse_part(one)]
+        return [found for one in PRESETS[name].split("+") for found in parse_part(one)]
     if name not in part_names():
         raise ConfigError(unknown("adapter", name, part_names()))
     config_class, values = KINDS[name.removesuffix("-only")], {}
-    for item in split_unquoted(options, ",") if options else []:
-        option, *text = split_unquoted(item, "=", 1)
-        if not text:
-            raise ConfigError(f"{config_class.kind}: expected option=value, got {quoted(item)}")
-        option = option.strip()
+    for option, text in options.items():
         _check_name(config_class, option)
         kind = value_type(config_class, option)[0]
         try:
-            if kind in (str, tuple) and text[0].startswith('"'):
-                values[option] = unquote(option, text[0]) if kind is str else (unquote(option, text[0]),)
+            if kind in (str, tuple) and text.startswith('"'):
+                values[option] = unquote(option, text) if kind is str else (unquote(option, text),)
             else:
-                values[option] = parse_option(config_class, option, text[0])
+                values[option] = parse_option(config_class, option, text)
         except ConfigError as error:
             raise ConfigError(f"{config_class.kind}: {error}") from error
     return [(config_class(**values), name in WITH_LAYER_NORMS)]
+
+
+def split_part(part: str) -> tuple[str, dict[str, str]]:
+    """Return the name of a part and its options as text. Raise ConfigError for an option without a value."""
+    name, *options = split_unquoted(part, ":", 1)
+    name, values = name.strip(), dict[str, str]()
+    for item in split_unquoted(options[0], ",") if options and options[0] else []:
+        option, *text = split_unquoted(item, "=", 1)
+        if not text:
+            raise ConfigError(f"{name.removesuffix('-only')}: expected option=value, got {quoted(item)}")
+        values[option.strip()] = text[0]
+    return name, values
 
 
 def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
@@ -199,12 +209,12 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
 
 def in_order(configs: Iterable[AdapterConfig]) -> tuple[AdapterConfig, ...]:
     """Return `configs` in the order of `KINDS`."""
-    order = list(KINDS)
+    order = [*OF_ENGINES, *KINDS]
     return tuple(sorted(configs, key=lambda config: order.index(config.kind)))
 
 
 def describe(configs: Sequence[AdapterConfig]) -> str:
-    """Return the shortest spec of `configs`: `parse_adapter` gives them back (in order)."""
+    """Return the shortest spec of `configs`: `parse_adapter` of their engine gives them back (in order)."""
     configs = in_order(configs)
     bringing = [config for config in configs if config.kind in WITH_LAYER_NORMS]
     norms_implied = bool(bringing) and _norms_beside(bringing) in configs
@@ -213,12 +223,8 @@ def describe(configs: Sequence[AdapterConfig]) -> str:
         if norms_implied and config.kind == LayerNormConfig.kind:
             continue
         suffix = "" if norms_implied or config.kind not in WITH_LAYER_NORMS else "-only"
-        values = [
-            f"{item.name}={format_option(getattr(config, item.name))}"
-            for item in fields(config)
-            if getattr(config, item.name) != item.default
-        ]
-        parts.append(config.kind + suffix + (":" + ",".join(values) if values else ""))
+        values = [f"{name}={text}" for name, text in config.given().items()]
+        parts.append(config.name + suffix + (":" + ",".join(values) if values else ""))
     return "+".join(parts)
 
 
@@ -232,7 +238,8 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
     configs = []
     for entry in document:
         options = dict(entry)
-        config_class = KINDS[options.pop("kind")]
+        kind = options.pop("kind")
+        config_class = OF_ENGINES[kind] if kind in OF_ENGINES else KINDS[kind]
         for name in options:
             _check_name(config_class, name)
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

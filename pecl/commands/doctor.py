@@ -23,6 +23,7 @@ _EXTRAS = {
     "serve": "pecl serve",
     "slurm": "pecl grid --launcher slurm",
     "ray": "pecl grid --launcher ray, pecl embed --ray",
+    "peft": "--engine peft",
     "export": "pecl export, and the packages that open its folders",
     "harness": "pecl evaluate --harness (mteb needs Python 3.11 or newer)",
     "docs": "the site",

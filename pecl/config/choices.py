@@ -12,10 +12,6 @@ LOSSES = Registry(
     },
 )
 WITH_BANK = ("match",)  # losses that compare with a bank of frozen anchors
-ENGINES = Registry(
-    "engine",  # attach(tower, configs, seeds): puts an adapter on a tower, one slot per seed
-    {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.opendelta:OpenDeltaAdapter"},
-)
 TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")  # data sets with text to train on
 TRAIN_ON = Registry(
     "training text",  # load(config) returns the text to train on in place of the few-shot pairs

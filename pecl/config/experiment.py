@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import ENGINES, LOSSES, TEXT_TESTS, TRAIN_ON, Role
+from pecl.config.choices import LOSSES, TEXT_TESTS, TRAIN_ON, Role
+from pecl.config.engines import ENGINES
 from pecl.config.plugins import fingerprint
 from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.data.languages import any_language_code, language_code
@@ -112,7 +113,7 @@ class ExperimentConfig:
     adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
-        "implementation of the adapter: pecl (slots), or opendelta (its classes; one run at a time)",
+        "implementation of the adapter: pecl (slots), or the classes of peft or opendelta (one run at a time)",
         choices=ENGINES,
     )
     rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
@@ -262,8 +263,11 @@ class ExperimentConfig:
             if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):
                 expected = "expected gradient once, and closed-form before and after it at most"
                 problems.append(f'solver: {expected}, got "{self.solver}"')
-            elif self.engine != "pecl" and ("closed-form" in self.solvers or self.start is not None):
-                problems.append(f'engine: expected pecl with the solver closed-form or a start, got "{self.engine}"')
+            elif not self._has_parts and ("closed-form" in self.solvers or self.start is not None):
+                expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
+                problems.append(
+                    f'engine: expected {expected} with the solver closed-form or a start, got "{self.engine}"'
+                )
         if isinstance(self.joint, str):
             try:
                 codes = sorted({self._code(code) for code in self.joint_languages})
@@ -289,6 +293,12 @@ class ExperimentConfig:
         for name, default in _DEFAULTS.items():
             if type(default) is float:  # 0 and 0.0 are one run
                 object.__setattr__(self, name, float(getattr(self, name)))
+
+    @property
+    def _has_parts(self) -> bool:
+        """Whether the engine has pecl's own parts; True for an unknown engine, which is a problem of its own."""
+        engine = ENGINES.get(str(self.engine))
+        return engine is None or engine.has_parts
 
     def _code(self, text: str) -> str:
         """Return the code of a language; for a table of captions, any code is valid."""

@@ -133,6 +133,7 @@ class Fleet:
             path = adapter_path(config.out, run_name(config, config.run_id()))
             state, pairs = adapter.file_state(record.best), pairs_of_training(prepared)
             save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs)
+            adapter.write_own_format(path.with_suffix(""))
             described = describe_adapter(adapter, self.tower_size, path)
             results.append(record_training(prepared, found, described, trainer, slot, len(self.members)))
         config = self.members[0].config

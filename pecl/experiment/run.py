@@ -16,7 +16,6 @@ from typing import Any
 from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, ExperimentConfig, each_language, make_config
 from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import Towers, load_towers
@@ -113,8 +112,9 @@ def _train_fleet(
         for config in configs:
             tidy(config.out, config.run_id())
         return done
-    first = configs[0]
-    members, adapters, most = _prepare(configs, share, inputs, towers_of(first, trims=first.trim_vocabulary))
+    first, adapters = configs[0], adapters_of(configs[0])
+    towers = towers_of(first, trims=first.trim_vocabulary)
+    members, most = _prepare(configs, adapters, share, inputs, towers)
     with hold(first.out, [config.run_id() for config in configs], wait):
         if done := _complete(configs, inputs):  # by another process, meanwhile
             return done
@@ -126,24 +126,34 @@ def _train_fleet(
         return [not_none(find_result(config), "result") for config in configs]
 
 
+def adapters_of(config: ExperimentConfig) -> tuple[AdapterConfig, ...]:
+    """Return the adapter of a run, as its engine reads it. Raise ConfigError for one that the engine does not have."""
+    adapters = ENGINES[config.engine].parse_adapter(config.adapter, config.rank, config.adapter_layers)
+    if config.trim_vocabulary:
+        check_trimming(config.engine, adapters)
+    return adapters
+
+
 def _prepare(
-    configs: Sequence[ExperimentConfig], share: int | None, inputs: TrainingInputs, towers: Towers, trims: bool = True
-) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
-    """Check everything, and return prepared runs, their adapter, and the number of runs that fit into memory.
+    configs: Sequence[ExperimentConfig],
+    adapters: Sequence[AdapterConfig],
+    share: int | None,
+    inputs: TrainingInputs,
+    towers: Towers,
+    trims: bool = True,
+) -> tuple[list[Prepared], int]:
+    """Check everything, and return prepared runs and the number of runs that fit into memory.
 
     `towers` may have shapes without values, see `with_shape`. Without `trims`, the runs' `trim_vocabulary` is ignored.
     """
     first = configs[0]
-    adapters = parse_adapter(first.adapter, first.rank, first.adapter_layers)
-    if first.trim_vocabulary:
-        check_trimming(first.engine, adapters)
     members = [prepare_training(config, towers, inputs) for config in configs]
     check_joint(members)
     checked, seeds = adapters, [first.seed]
     if has_no_values(towers.text):  # no values to draw, and no tokenizer for prompts of words
         seeds = []
         checked = [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None]
-    adapter = ENGINES[first.engine](towers.text, checked, seeds=seeds)
+    adapter = ENGINES[first.engine].attach(towers.text, checked, seeds=seeds)
     try:
         if "closed-form" in first.solvers:
             HeadSolver(adapter, (), ())  # refuses an adapter without a head
@@ -157,7 +167,7 @@ def _prepare(
     if share is None:
         check_size(members, most)
     check_writable(first.out)
-    return members, adapters, most
+    return members, most
 
 
 def _train_together(
@@ -168,7 +178,7 @@ def _train_together(
         return []
     config, tower = remaining[0].config, remaining[0].towers.text
     fleet = Fleet(remaining)  # everything frozen is computed while the tower is plain
-    adapter = ENGINES[config.engine](tower, adapters, seeds=fleet.seeds)
+    adapter = ENGINES[config.engine].attach(tower, adapters, seeds=fleet.seeds)
     try:
         trainer = fleet.trainer(adapter, processes)
         try:
@@ -208,9 +218,10 @@ def check_run(
     Weights are not loaded if the shape of the text tower is known. Images are not decoded.
     """
     check_fleet(configs)
+    adapters = adapters_of(configs[0])
     with use_threads(configs[0].threads):
         towers = with_shape(towers_of(configs[0]), configs[0])
-        return _prepare(configs, share, inputs or TrainingInputs(), towers, trims=False)[0]
+        return _prepare(configs, adapters, share, inputs or TrainingInputs(), towers, trims=False)[0]
 
 
 def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:

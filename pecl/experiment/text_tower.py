@@ -9,7 +9,7 @@ from itertools import chain, product
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.kind import AdapterConfig
-from pecl.config import ExperimentConfig
+from pecl.config import ENGINES, ExperimentConfig
 from pecl.data.captions import COLUMNS, ENGLISH_COLUMNS
 from pecl.data.languages import ENGLISH
 from pecl.encoders.text import MultilingualTextEncoder
@@ -24,12 +24,12 @@ _TOGETHER = 16_384  # texts that are tokenised together
 def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
     """Replace the text tower of a config by its shape, if the shape is known.
 
-    Engines other than pecl's read the weights and keep the tower.
+    An engine that needs the weights keeps the tower.
     """
     from pecl.encoders.loading.text import known_tower  # imports transformers' models, which takes seconds
 
     name = config.text_model or PAIRS[config.profile].text
-    shape = known_tower(name) if config.engine == "pecl" else None
+    shape = known_tower(name) if ENGINES[config.engine].fits_shapes else None
     return towers if shape is None else Towers(lambda: shape, lambda: towers.image)
 
 
@@ -40,10 +40,13 @@ def has_no_values(tower: MultilingualTextEncoder) -> bool:
 
 def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
     """Raise ConfigError for adapters that train every word embedding, and engines with code of their own for layers."""
-    if any(config.kind == "full" for config in configs):
-        raise ConfigError("trim_vocabulary: expected an adapter that does not train word embeddings, got full")
-    if engine != "pecl":
-        raise ConfigError(f"trim_vocabulary: expected the engine pecl, got {engine}")
+    if training := [config.name for config in configs if config.trains_words]:
+        raise ConfigError(
+            f"trim_vocabulary: expected an adapter that does not train word embeddings, got {training[0]}"
+        )
+    if not ENGINES[engine].has_parts:
+        expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
+        raise ConfigError(f"trim_vocabulary: expected the engine {expected}, got {engine}")
 
 
 def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config
+from pecl.config import ENGINES, FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config
 from pecl.errors import ConfigError
 from pecl.options import quoted
 from pecl.results.result import Result
@@ -73,6 +73,6 @@ def fleets(
         alike.setdefault(tuple(getattr(config, name) for name in shared), []).append(config)
     for group in alike.values():
         most = min(_LARGEST, -(-len(group) // jobs)) if str(size) == AUTO_FLEET else int(size)
-        if str(size) == AUTO_FLEET and group[0].engine != "pecl":  # other engines have one slot
+        if str(size) == AUTO_FLEET and not ENGINES[group[0].engine].has_slots:
             most = 1
         yield from (group[start : start + most] for start in range(0, len(group), most))

@@ -66,7 +66,7 @@ class SlotAdam:
     def step(self, lrs: torch.Tensor) -> None:
         """Update all parameters with the learning rates `lrs` (S,) of the slots, on the CPU.
 
-        A missing gradient counts as zero.
+        A missing gradient counts as zero. A parameter that requires none, since its adapter froze it, stays as it is.
         """
         self.steps += 1
         beta1, beta2, eps = 0.9, 0.999, 1e-8
@@ -78,6 +78,8 @@ class SlotAdam:
         for parameter, scale, exp_avg, exp_avg_sq in zip(
             self.parameters, self.scales, self.exp_avg, self.exp_avg_sq, strict=True
         ):
+            if not parameter.requires_grad:
+                continue
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             exp_avg.lerp_(grad, 1 - beta1)
             exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)

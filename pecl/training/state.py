@@ -61,6 +61,8 @@ def save_state(
 def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list[SlotRecord], dict[str, Any]]:
     """Fill tensors from the file at `path`, and return the records of all slots and the progress.
 
+    The progress has the key `rest`: the other tensors of the file, by name.
+
     Raises:
         WeightsError: the file cannot be read, is damaged, of another format, or has other tensors.
     """
@@ -77,6 +79,9 @@ def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list
             fields |= {name: [tuple(pair) for pair in fields[name]] for name in ("losses", "scores")}
             best = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
             records.append(SlotRecord(**fields, best=best))
+        progress["rest"] = {
+            name: tensor for name, tensor in saved.items() if name not in tensors and not name.startswith("best.")
+        }
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
     return records, progress

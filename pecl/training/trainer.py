@@ -37,6 +37,7 @@ from pecl.training.task import Share, SlotTask, derived_seed, embed_share, rando
 
 logger = logging.getLogger(__name__)
 
+_OF_ADAPTER = "adapter."  # prefix of the tensors in a saved state that are the adapter's own
 SAVE_EVERY_SECONDS = 2.0  # at least; 20 times the duration of a save if that is longer
 
 
@@ -95,6 +96,7 @@ class Trainer:
         self.average: Average | None = None
         self.records = [SlotRecord() for _ in range(adapter.num_slots)]
         self.total_steps = schedule.steps(sizes[0])
+        adapter.begin(self.total_steps)
         self.step = 0
         self.saved_step = 0  # step of the state on disk
         self.seconds = 0.0
@@ -158,10 +160,11 @@ class Trainer:
         losses = self.losses(self.batch_indices(self.step))
 
         self.optimizer.zero_grad()
-        losses.sum().backward()
+        (losses.sum() + self.adapter.penalty()).backward()
         self.processes.sum_gradients(self.adapter.parameters())
 
         self.optimizer.step(torch.tensor([self.learning_rate(slot) for slot in range(len(learns))]))
+        self.adapter.after_step(self.step)
         if self.average is not None:
             self.average.update(learns)
         self.step += 1
@@ -354,7 +357,8 @@ class Trainer:
                 "seconds": self.seconds,
                 "recent_steps": self._recent_steps,
             }
-            save_state(self.state_path, self._state_tensors(), self.records, progress)
+            of_adapter = {f"{_OF_ADAPTER}{name}": tensor for name, tensor in self.adapter.progress().items()}
+            save_state(self.state_path, self._state_tensors() | of_adapter, self.records, progress)
             self.saved_step = self.step
             self._call("after_save", {slot: {} for slot in range(len(self.records))})
 
@@ -362,6 +366,7 @@ class Trainer:
         """Continue from the saved state."""
         assert self.state_path is not None
         self.records, progress = restore_state(self.state_path, self._state_tensors())
+        self.adapter.resume({name.removeprefix(_OF_ADAPTER): one for name, one in progress["rest"].items()})
         self.step = progress["step"]
         self.saved_step = self.step
         self.optimizer.steps = self.step

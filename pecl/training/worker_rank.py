@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from pecl.adapters.adapter import Adapter
-from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES
 from pecl.encoders.dropout import use_row_dropout
 from pecl.encoders.towers import Towers
@@ -25,8 +24,8 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
     Args:
         processes: all ranks.
         setup: `towers`, arguments of `load_towers`; `vocabulary`, token ids whose word embeddings are kept, or None for
-            all; `engine`; `adapter`, arguments of `parse_adapter`; `seeds`, one per slot; and `texts`, token ids of the
-            lists of texts whose frozen layers are cached.
+            all; `engine`; `adapter`, arguments of its `parse_adapter`; `seeds`, one per slot; and `texts`, token ids of
+            the lists of texts whose frozen layers are cached.
 
     Raises:
         PeclError: a rank failed; the sentence names it.
@@ -74,8 +73,9 @@ class _Worker:
         self.tower = load(setup["towers"], vocabulary is not None).text
         if vocabulary is not None:
             trim_vocabulary(self.tower, vocabulary)
-        adapters = parse_adapter(*setup["adapter"])
-        self.adapter: Adapter = ENGINES[setup["engine"]](self.tower, adapters, seeds=setup["seeds"])
+        engine = ENGINES[setup["engine"]]
+        adapters = engine.parse_adapter(*setup["adapter"])
+        self.adapter: Adapter = engine.attach(self.tower, adapters, seeds=setup["seeds"])
         stack.callback(self.adapter.remove)
         use_row_dropout(self.tower, self.tower.dropout_seeds)
         stack.enter_context(self.tower.caching(setup["texts"]))

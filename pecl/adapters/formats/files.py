@@ -27,7 +27,7 @@ from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.ready import check_shipped
-from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe
+from pecl.adapters.spec import KINDS, OF_ENGINES, configs_from_json, configs_to_json, describe
 from pecl.adapters.training_pairs import TrainingPairs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, WeightsError, not_the_adapter_of
@@ -134,7 +134,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
                 "pecl"
             )
         document: Any = parse_json(metadata["configs"])
-        if unknown := [config["kind"] for config in document if config["kind"] not in KINDS]:
+        if unknown := [config["kind"] for config in document if config["kind"] not in (*KINDS, *OF_ENGINES)]:
             raise UnknownAdapterError(path, metadata["language"], unknown[0])
         configs = configs_from_json(document)
         state = unpack(state) if set(state) == {CODES, LAYOUT} else state

@@ -52,13 +52,15 @@ def write_peft(
     tower: MultilingualTextEncoder,
     base: str | None = None,
 ) -> Path:
-    """Write the state of a slot, LoRA or word embeddings with or without LayerNorms, in PEFT's format.
+    """Write the state of a slot in PEFT's format: a method of PEFT, or LoRA or word embeddings with LayerNorms or not.
 
     PEFT loads the encoder from `base`, a folder or hub id, by default the tower's name. Raise ConfigError for an
     adapter with parts that the format cannot hold.
     """
     folder = Path(folder)
     by_kind: dict[str, Any] = {config.kind: config for config in configs}
+    if (method := by_kind.get("peft")) is not None:
+        return method.write(folder, state, configs, tower, base)
     lora, words, norms = (by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm"))
     if not (lora or words) or by_kind:
         raise ConfigError(

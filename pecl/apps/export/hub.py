@@ -19,6 +19,7 @@ from huggingface_hub.errors import HFValidationError, HTTPError
 
 from pecl.adapters import ready
 from pecl.adapters.formats.files import SUFFIX, UnknownAdapterError, check_adapter_file, load_adapter_file
+from pecl.adapters.formats.peft import WEIGHTS_FILE
 from pecl.adapters.spec import describe
 from pecl.apps.export.card import Published, describe_published, terms_of, tower_terms, trained_on, write_card
 from pecl.config import ExperimentConfig
@@ -195,6 +196,11 @@ def check_published(folder: Path, tower: MultilingualTextEncoder | None = None) 
     return paths
 
 
+def _is_pecls(path: Path) -> bool:
+    """Return whether a file is neither the state of an unfinished training nor in PEFT's folder of an adapter."""
+    return ".state" not in path.parts and path.name != WEIGHTS_FILE
+
+
 def list_adapters(folder: Path) -> list[dict[str, Any]]:
     """Return a row per adapter file below `folder`, sorted by path.
 
@@ -206,7 +212,7 @@ def list_adapters(folder: Path) -> list[dict[str, Any]]:
     if not folder.is_dir():
         raise WeightsError(f"{folder}: expected a folder of adapter files")
     published = {path: index for index in sorted(folder.rglob(INDEX)) for path in check_published(index.parent)}
-    paths = sorted(path for path in folder.rglob(f"*{SUFFIX}") if ".state" not in path.parts)  # unfinished trainings
+    paths = sorted(path for path in folder.rglob(f"*{SUFFIX}") if _is_pecls(path))
     if not paths:
         raise WeightsError(f"{folder} holds no adapter files (*{SUFFIX})")
     return [{"file": str(path), **_row(path, published.get(path))} for path in paths]

@@ -38,7 +38,7 @@ INPUT_IDS = torch.tensor([[0, 5, 6, 7, 9, 2], [0, 8, 12, 2, 1, 1], [0, 11, 3, 4,
 
 
 def attach_opendelta(tower, spec, seed=1):
-    return ENGINES["opendelta"](tower, parse_adapter(spec), seeds=[seed])
+    return ENGINES["opendelta"].attach(tower, parse_adapter(spec), seeds=[seed])
 
 
 def embed(tower):
@@ -107,7 +107,7 @@ def test_what_opendelta_cannot_do_is_said_and_the_tower_stays_plain(spec, seeds,
     tower = tiny_tower()
     plain = embed(tower)
     with pytest.raises(ConfigError, match=message):
-        ENGINES["opendelta"](tower, parse_adapter(spec), seeds=seeds)
+        ENGINES["opendelta"].attach(tower, parse_adapter(spec), seeds=seeds)
     assert tower.adapter is None
     assert torch.equal(embed(tower), plain)
 

@@ -1,0 +1,277 @@
+"""`PeftAdapter`: a method of PEFT on a text tower, with one slot.
+
+PEFT changes a copy of the tower's encoder, which shares the memory of all weights that PEFT leaves as they are. Taking
+the adapter off puts the tower's own encoder back. Parameters have PEFT's names; those of layers begin with `backbone.`,
+those that PEFT shares between layers with `peft.`.
+"""
+
+import copy
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.foreign import ForeignAdapter
+from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE
+from pecl.adapters.kind import AdapterConfig, layer_of
+from pecl.adapters.peft import allocation
+from pecl.adapters.peft.method import PeftMethod
+from pecl.adapters.peft.methods import (
+    PEFT_ERRORS,
+    TRIED,
+    UNKNOWN_STEPS,
+    import_peft,
+    make_config,
+    options_on,
+    quiet,
+)
+from pecl.encoders.batches import TokenIds
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, WeightsError, one_line
+from pecl.files import write_tensors
+from pecl.files.writing import new_folder
+from pecl.machine import FP32
+
+NAME = "default"  # of the adapter within PEFT
+_INDICES = ("shira_indices", "token_indices")  # integers that PEFT's layers hold outside their tensors
+_TEXTS = ("a", "one two three four five")  # on which a method of a newer PEFT is tried
+_TOLERANCE = 1e-4
+
+
+class PeftAdapter(ForeignAdapter):
+    """A method of PEFT on a tower, perhaps with slot modules of pecl for its head or word embeddings.
+
+    Raises:
+        ConfigError: PEFT is missing, there are several seeds, the tower is not in fp32, or the method does not fit it.
+    """
+
+    def __init__(
+        self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seeds: Sequence[int]
+    ) -> None:
+        self.check_slots("peft", len(seeds))
+        if tower.precision != FP32:
+            raise ConfigError(f"engine peft: expected the precision fp32, got {tower.precision}")
+        (self.method,) = (config for config in configs if isinstance(config, PeftMethod))
+        self.tower = tower
+        self.paths = self.method.paths(tower)
+        self._plain_backbone = tower.backbone
+        self._inject(seeds[0] if seeds else 0)
+        super().__init__(tower, configs, seeds)
+        if self.method.method not in TRIED and tower.tokenizer is not None:
+            self._try_on_texts()
+
+    def _inject(self, seed: int) -> None:
+        """Put a copy of the encoder with PEFT's modules in its place; the initial values are those of `seed`."""
+        backbone, copies = self._copied()
+        config = make_config(self.method.method, options_on(self.method, self.paths, backbone))
+        devices = [self.tower.device] if self.tower.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices=devices), quiet():
+                torch.manual_seed(seed)
+                self.wrapped: Any = import_peft().get_peft_model(backbone, config, NAME)
+        except PEFT_ERRORS as error:
+            raise ConfigError(
+                f"engine peft: {self.method.method} does not fit the text tower {self.tower.name!r}: {one_line(error)}"
+            ) from error
+        vars(backbone).pop("peft_config", None)  # it would be saved with a merged encoder
+        self.config = self.wrapped.peft_config[NAME]
+        self.wrapped.train(self.tower.training)
+        self._find_tensors(copies)
+        self._indices = list(self._live_indices())
+        self.tower.backbone = backbone
+
+    def _copied(self) -> tuple[Any, dict[int, torch.Tensor]]:
+        """Return a copy of the encoder, and the tower's own tensors by the id of the copy's.
+
+        Modules that PEFT changes have copies of their tensors; all others share theirs with the tower.
+        """
+        backbone = self._plain_backbone
+        changed = [backbone.get_submodule(path) for path in chain.from_iterable(self.paths.values())]
+        mine = {id(one): one for module in changed for one in (*module.parameters(), *module.buffers())}
+        everything = chain(backbone.parameters(), backbone.buffers())
+        memo: dict[int, Any] = {id(one): one for one in everything if id(one) not in mine}
+        copied = copy.deepcopy(backbone, memo)
+        shared = {id(one): one for one in chain(copied.parameters(), copied.buffers())}
+        return copied, shared | {id(memo[key]): tensor for key, tensor in mine.items()}
+
+    def _find_tensors(self, own: Mapping[int, torch.Tensor]) -> None:
+        """Find the parameters that PEFT trains, and all tensors that a file needs.
+
+        `own` has the tower's own tensor for the id of each tensor of the copied encoder. A copy that PEFT did not
+        change shares the memory of the tower's own again.
+        """
+        self._trained: dict[str, nn.Parameter] = {}
+        self._held: dict[str, torch.Tensor] = {}
+        saved = self.wrapped.state_dict().keys()
+        for name, tensor in chain(self.wrapped.named_parameters(), self.wrapped.named_buffers()):
+            is_values = tensor.device.type != "meta"
+            base = own.get(id(tensor))
+            if base is not None and not (is_values and not torch.equal(base, tensor)):
+                tensor.data = base.data
+                continue
+            if name in saved:
+                self._held[_name(name)] = tensor
+            if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
+                self._trained[_name(name)] = tensor
+        if not self._trained:
+            raise ConfigError(f"engine peft: {self.method.method} trains nothing with these options")
+
+    def _live_indices(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name and the holder of the indices of each layer; those in lists become arrays."""
+        for path, module in self.wrapped.named_modules():
+            for name in _INDICES:
+                holder = getattr(module, name, None)
+                if isinstance(holder, dict) and NAME in holder:
+                    if isinstance(holder[NAME], list):
+                        holder[NAME] = torch.tensor(holder[NAME], dtype=torch.int64).numpy()
+                    yield f"{_name(path)}.{name}", holder
+
+    def _try_on_texts(self) -> None:
+        """Raise ConfigError if a method gives no gradient, or mixes the texts of a batch."""
+        token_ids = self.tower.tokenize(_TEXTS)
+        parameters, generator = list(self._trained.values()), torch.Generator().manual_seed(0)
+        values = [parameter.detach().clone() for parameter in parameters]
+        for parameter in parameters:  # fresh parameters may change nothing yet
+            parameter.data += torch.randn(parameter.shape, generator=generator).to(parameter)
+        try:
+            batch = self.tower.pad(token_ids, range(len(_TEXTS)))
+            together = self.tower(batch.input_ids, batch.attention_mask)
+            rows = [self.tower.pad(token_ids, [i]) for i in range(len(_TEXTS))]
+            alone = torch.cat([self.tower(row.input_ids, row.attention_mask) for row in rows])
+            together.square().sum().backward()
+        except PEFT_ERRORS as error:
+            self.remove()
+            raise ConfigError(f"engine peft: {self.method.method} does not work here: {one_line(error)}") from error
+        problem = "gives no gradient" if all(parameter.grad is None for parameter in parameters) else ""
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.data.copy_(value)
+            parameter.grad = None
+        if not torch.allclose(together, alone, atol=_TOLERANCE):
+            problem = "mixes the texts of a batch"
+        if problem:
+            self.remove()
+            raise ConfigError(f"engine peft: {self.method.method} {problem}, so it does not work here: use lora")
+
+    def own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the parameters that PEFT trains."""
+        yield from self._trained.items()
+
+    def own_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield parameters, what layers share or draw at random, and weights of the tower that PEFT replaced."""
+        yield from self._held.items()
+        for name, holder in self._indices:
+            yield name, torch.as_tensor(holder[NAME])
+
+    @property
+    def first_layer(self) -> int:
+        """See `RowAdapter`."""
+        paths = chain.from_iterable(self.paths.values())
+        return min(super().first_layer, *(layer_of(self._plain_backbone, f"backbone.{path}") for path in paths))
+
+    def choose(self, slot: int, texts: Iterable[TokenIds]) -> None:
+        """Let trainable_tokens choose the most frequent tokens of the training texts, unless its options name them."""
+        texts = list(texts)
+        super().choose(slot, texts)
+        if self.method.method != "trainable_tokens" or "token_indices" in self.method.values:
+            return
+        counts = Counter(token for column in texts for text in column for token in text)
+        for (_, holder), path in zip(self._indices, self.paths["target_modules"], strict=True):
+            count, layer = len(holder[NAME]), self.wrapped.get_submodule(f"base_model.model.{path}")
+            most = sorted(counts, key=lambda token: (-counts[token], token))[:count]
+            others = (token for token in range(layer.base_layer.num_embeddings) if token not in counts)
+            rest = [token for token, _ in zip(others, range(count - len(most)), strict=False)]
+            chosen = torch.tensor(sorted([*most, *rest]))
+            holder[NAME][:] = chosen.numpy()
+            rows = layer.base_layer.weight.detach()[chosen.to(self.tower.device)]
+            layer.trainable_tokens_delta[NAME].data.copy_(rows)
+            layer.trainable_tokens_original[NAME].copy_(rows)
+
+    def begin(self, steps: int) -> None:
+        """Give the length of the training to a method that allocates ranks by it."""
+        if getattr(self.config, "total_step", None) == UNKNOWN_STEPS and steps:
+            first, last = self.config.tinit, self.config.tfinal
+            if first >= steps - last:
+                raise ConfigError(
+                    f"engine peft: {self.method.method}: expected tinit + tfinal below the {steps} steps of the "
+                    f"training, got {first + last}"
+                )
+            self.config.total_step = steps
+
+    def penalty(self) -> torch.Tensor | float:
+        """Return AdaLoRA's penalty on factors that are not orthogonal; PEFT adds it to the loss of a whole model."""
+        return allocation.penalty(self.config, self._trained)
+
+    def after_step(self, step: int) -> None:
+        """Let AdaLoRA and AdaMSS allocate their ranks."""
+        if hasattr(self.wrapped.base_model, "update_and_allocate"):
+            self.wrapped.base_model.update_and_allocate(step)
+
+    def progress(self) -> dict[str, torch.Tensor]:
+        """Return the scores and masks of the allocation of ranks."""
+        return allocation.progress(self.wrapped, self._trained)
+
+    def resume(self, progress: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `progress` returned."""
+        allocation.resume(self.wrapped, self._trained, progress)
+
+    def plain_backbone(self, slot: int, memo: dict[int, Any]) -> Any:
+        """Return a copy of the encoder into which PEFT merged the adapter; raise WeightsError where it cannot merge."""
+        changed = [self.tower.backbone.get_submodule(path) for path in chain.from_iterable(self.paths.values())]
+        for tensor in (one for module in changed for one in (*module.parameters(), *module.buffers())):
+            memo.pop(id(tensor), None)
+        wrapped = copy.deepcopy(self.wrapped, memo).eval()
+        try:
+            with quiet(), torch.no_grad():
+                backbone = wrapped.merge_and_unload(safe_merge=True)
+        except (NotImplementedError, *PEFT_ERRORS) as error:
+            raise WeightsError(f"this adapter cannot be merged into the tower: {one_line(error)}") from error
+        vars(backbone).pop("peft_config", None)
+        return backbone.requires_grad_(False)
+
+    def write_own_format(self, path: Path) -> None:
+        """Write PEFT's folder at `path`, without pecl's own parts; a folder of PEFT that is there is replaced."""
+        if (path / CONFIG_FILE).exists():
+            shutil.rmtree(path)
+        with new_folder(path) as folder:
+            self.write_folder(folder)
+
+    def write_folder(self, folder: Path, base: str | None = None) -> None:
+        """Write PEFT's two files into `folder`, without pecl's own parts; `base` names the encoder for PEFT."""
+        config, changed = self.config, allocation.rank_pattern(self.wrapped)
+        if hasattr(config, "token_indices"):
+            config.token_indices = [int(token) for _, holder in self._indices for token in holder[NAME]]
+        before = getattr(config, "rank_pattern", None)
+        try:
+            if changed is not None:  # the ranks of these weights; those of a later step may be fewer
+                config.rank_pattern = changed
+            with quiet():
+                get_state = import_peft().get_peft_model_state_dict
+                state = get_state(self.wrapped, adapter_name=NAME, save_embedding_layers=False)
+                written = copy.copy(config)
+                written.base_model_name_or_path, written.task_type = base or self.tower.name, "FEATURE_EXTRACTION"
+                written.inference_mode = True
+                written.save_pretrained(str(folder))
+        finally:
+            if changed is not None:
+                config.rank_pattern = before
+        # without memory that tensors share, such as those of all layers
+        tensors = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+        }
+        write_tensors(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
+
+    def remove(self) -> None:
+        """Take the adapter off and put the tower's own encoder back."""
+        super().remove()
+        self.tower.backbone = self._plain_backbone.train(self.tower.backbone.training)
+
+
+def _name(name: str) -> str:
+    """Return the name in pecl's files of a tensor of PEFT's model."""
+    name = name.removeprefix("base_model.")
+    return f"backbone.{name.removeprefix('model.')}" if name.startswith("model.") else f"peft.{name}"

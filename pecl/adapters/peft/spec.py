@@ -1,0 +1,163 @@
+"""Specs of the engine peft: `vera:r=64`, `lora:use_dora=true,r=4+head`. Options are those of PEFT's config classes.
+
+One part is a method of PEFT. `head` and `word_embeddings`, which are pecl's own, can be joined to it. Modules are
+named by pecl's roles, and `layers=top-K` keeps the topmost layers, as in pecl's kinds. Lists are written a/b/c, and
+objects as JSON in double quotes.
+"""
+
+import json
+import types
+import typing
+from dataclasses import fields, replace
+from typing import Any
+
+from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig
+from pecl.adapters.peft.method import ROLES, TOKENS, WORDS, PeftMethod, to_options
+from pecl.adapters.peft.methods import config_class_of, make_config, method_names
+from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
+from pecl.errors import ConfigError, unknown
+from pecl.options import is_pattern, quoted, split_unquoted, unquote
+
+JOINED = ("head", "word_embeddings")  # kinds of pecl that can be joined to a method of PEFT
+# Fields of PEFT's configs that are not options here: pecl sets them, or has its own (`layers`, `bitfit`)
+_NO_OPTIONS = frozenset(
+    {
+        *("auto_mapping", "base_model_name_or_path", "bias", "exclude_modules", "inference_mode", "layers_pattern"),
+        *("layers_to_transform", "megatron_config", "megatron_core", "peft_type", "peft_version", "revision"),
+        *("runtime_config", "target_parameters", "task_type"),
+    }
+)
+_ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
+_WORDS = {"true": True, "false": False}
+_OPEN_CHOICES = {"pissa_niter_[number of iters]": "pissa_niter_"}  # a choice of PEFT with a number in it
+
+
+def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None) -> tuple[AdapterConfig, ...]:
+    """Return the configs that `spec` names: a method of PEFT, and perhaps a head and word embeddings.
+
+    Args:
+        spec: for example `vera:r=64` or `lora:use_dora=true,r=4+head`.
+        rank: the option r of the method instead of its own.
+        layers: topmost layers, such as `top-3`, instead of the method's own.
+
+    Raises:
+        ConfigError: PEFT is missing, or the spec has an unknown name, option or value (the valid ones are named).
+
+    Example:
+        >>> parse_adapter("vera:r=64+head:rank=8")
+        (PeftMethod(method='vera', options='{"r": 64}', layers=None), HeadConfig(rank=8, lr_scale=1.0))
+    """
+    methods: list[PeftMethod] = []
+    joined: dict[str, AdapterConfig] = {}
+    for part in split_unquoted(spec, "+"):
+        name, options = split_part(part)
+        if name in joined or any(name == method.name for method in methods):
+            raise ConfigError(f"adapter: expected each part once, got {name} twice in {quoted(spec)}")
+        if name in JOINED:
+            joined[name] = parse_part(part)[0][0]
+        elif name in KINDS and name not in method_names():
+            expected = f"expected one of PEFT's methods, with {' and '.join(JOINED)} or without"
+            raise ConfigError(f"engine peft: {expected}, got {name}: use --engine pecl")
+        else:
+            methods.append(_parse_method(name, options))
+    if len(methods) != 1:
+        got = " and ".join(method.name for method in methods) or "none"
+        raise ConfigError(f"engine peft: expected one of PEFT's methods, such as lora, got {got} in {quoted(spec)}")
+    (method,) = methods
+    if rank is not None:
+        method = _parse_method(method.name, {**method.given(), "r": str(rank)})
+    if layers is not None:
+        method = replace(method, layers=layers)
+    if method.trains_words and "word_embeddings" in joined:
+        raise ConfigError(f"engine peft: {method.name} and word_embeddings exclude each other: both train the words")
+    return in_order([method, *joined.values()])
+
+
+def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
+    """Return a method of PEFT with checked options."""
+    known = option_types(name)
+    values = dict[str, Any]()
+    for option, text in options.items():
+        if option == "layers":
+            continue
+        if option not in known:
+            raise ConfigError(f"{name}: {unknown('option', option, [*known, 'layers'])}")
+        values[option] = _read(name, option, known[option], text)
+    for role in (role for option in ROLES for role in values.get(option) or ()):
+        if role not in _ROLE_NAMES and not is_pattern((role,)):
+            raise ConfigError(f"{name}: {unknown('role', role, _ROLE_NAMES)}, or a regular expression in double quotes")
+    if values.get(TOKENS, 1) < 1:
+        raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
+    make_config(name, {option: value for option, value in values.items() if option != TOKENS})
+    return PeftMethod(name, to_options(values), options.get("layers"))
+
+
+def option_types(method: str) -> dict[str, Any]:
+    """Return the type of each option of a method: those of PEFT's config class, and `tokens` of trainable_tokens."""
+    config_class = config_class_of(method)
+    try:
+        hints = typing.get_type_hints(config_class)
+    except (NameError, TypeError):  # a name that PEFT imports for type checkers only
+        hints = {}
+    names = [item.name for item in fields(config_class) if item.name not in _NO_OPTIONS]
+    counted = {TOKENS: int} if method == "trainable_tokens" else {}
+    return {name: hints.get(name, str) for name in names} | counted
+
+
+def _read(method: str, option: str, kind: Any, text: str) -> Any:
+    """Return the value of an option from its text. Raise ConfigError if it is not of the option's type."""
+    plain = unquote(option, text) if text.startswith('"') else text
+    for member in _members(kind):
+        try:
+            return _value(member, plain)
+        except (ValueError, KeyError, TypeError):
+            continue
+    raise ConfigError(f"{method}: {option}: expected {_expected(kind)}, got {quoted(plain)}")
+
+
+def _members(kind: Any) -> list[Any]:
+    """Return the types that a type allows, the strictest first."""
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    members = list(typing.get_args(kind)) if is_union else [kind]
+    order: list[Any] = [type(None), bool, int, float, typing.Literal, dict, list, str]
+    known = [member for member in members if (typing.get_origin(member) or member) in order]
+    return sorted(known, key=lambda member: order.index(typing.get_origin(member) or member))
+
+
+def _value(kind: Any, text: str) -> Any:
+    """Return a value of one type; raise ValueError, KeyError or TypeError for text of another."""
+    origin = typing.get_origin(kind) or kind
+    if origin is type(None):
+        return {"none": None, "null": None}[text]
+    if origin is bool:
+        return _WORDS[text.lower()]
+    if origin is typing.Literal:
+        choices = {str(choice): choice for choice in typing.get_args(kind)}
+        if any(choice in choices and text.startswith(start) for choice, start in _OPEN_CHOICES.items()):
+            return text
+        return choices[text]
+    if origin is dict:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise ValueError(text)
+        return value
+    if origin is list:
+        (member,) = typing.get_args(kind) or (str,)
+        return [_value(member, item) for item in text.split("/")]
+    value = origin(text)
+    if origin is float and not abs(value) < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _expected(kind: Any) -> str:
+    """Return what an option of a type expects, for error sentences."""
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
+    texts = []
+    for member in _members(kind):
+        origin = typing.get_origin(member) or member
+        if origin is typing.Literal:
+            texts.append(f"one of {', '.join(map(str, typing.get_args(member)))}")
+        else:
+            texts.append(names.get(origin, "names joined by /" if origin is list else "JSON in double quotes"))
+    return " or ".join(texts) or "a value that only Python can give"

@@ -1,0 +1,149 @@
+"""Every method that PEFT has registered: it trains, reloads, merges and opens in PEFT itself, or it is refused."""
+
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import merge_adapter, read_adapter, save_adapter
+from pecl.adapters.formats.peft import write_peft
+from pecl.adapters.peft.methods import REFUSED, TRIED, config_classes, method_names
+from pecl.adapters.peft.spec import parse_adapter
+from pecl.adapters.spec import configs_from_json, configs_to_json, describe
+from pecl.errors import ConfigError
+
+peft = pytest.importorskip("peft")
+
+METHODS = sorted(config_classes())
+# Options that fit a tower of width 32; all other methods have PEFT's own defaults
+OPTIONS = {
+    "adamss": "r=8",
+    "fourierft": "n_frequency=50",
+    "gralora": "r=4",
+    "hira": "r=4",
+    "miss": "r=4",
+    "pvera": "r=8",
+    "shira": "r=4",
+    "supertuning": "sparsity=0.9",
+    "trainable_tokens": "tokens=20",
+    "vera": "r=8",
+    "waveft": "n_frequency=50",
+}
+TEXTS = sentences(5, seed=3)
+STEPS = 10
+
+
+def spec_of(method):
+    return f"{method}:{OPTIONS[method]}" if method in OPTIONS else method
+
+
+def embed(tower):
+    with torch.no_grad():
+        return tower.encode_token_ids(tower.tokenize(TEXTS), batch_size=2)
+
+
+def train(tower, adapter):
+    """Take some steps towards random embeddings and return the losses."""
+    batch = tower.pad(tower.tokenize(TEXTS), range(len(TEXTS)))
+    goal = torch.randn(len(TEXTS), tower.embedding_dim, generator=torch.Generator().manual_seed(0))
+    adapter.choose(0, [tower.tokenize(TEXTS)])
+    adapter.begin(STEPS)
+    optimizer, losses = torch.optim.Adam(adapter.parameters(), lr=1e-2), []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        loss = (tower(batch.input_ids, batch.attention_mask) - goal).square().mean()
+        (loss + adapter.penalty()).backward()
+        optimizer.step()
+        adapter.after_step(step)
+        losses.append(loss.item())
+    return losses
+
+
+def opened_by_peft(folder):
+    """Return a tower whose encoder PEFT opened from its own folder."""
+    tower = tiny_tower()
+    wrapped = peft.PeftModel.from_pretrained(tower.backbone, str(folder)).eval()
+    tower.backbone = wrapped.get_base_model()
+    return tower
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_reloads_merges_and_opens_in_peft_or_is_refused(method, tmp_path):
+    if method in REFUSED:
+        assert method not in method_names()
+        with pytest.raises(ConfigError, match=f"engine peft: {method} .*: use --engine pe"):
+            parse_adapter(method)
+        return
+    assert method in method_names()
+    try:
+        configs, tower = parse_adapter(spec_of(method)), tiny_tower()
+        plain, names = embed(tower), list(tower.state_dict())
+        adapter = attach(tower, configs, seeds=[1])
+    except ConfigError:
+        assert method not in TRIED  # of a newer PEFT, which may not work, or need other options
+        return
+    assert configs_from_json(configs_to_json(configs)) == configs
+    assert describe(configs) == spec_of(method)
+    before = adapter.slot_state(0)
+    losses = train(tower, adapter)
+    state, trained = adapter.slot_state(0), embed(tower)
+    assert losses[-1] < losses[0]
+    assert any(not torch.equal(value, before[name]) for name, value in state.items())
+    adapter.remove()
+    assert torch.equal(embed(tower), plain)  # the tower's own weights were not written
+    assert list(tower.state_dict()) == names
+
+    path = save_adapter(tmp_path / "a.safetensors", state, configs, "de", tower)
+    other = tiny_tower()
+    file = read_adapter(path, other)
+    reloaded = attach(other, file.configs, seeds=[7])  # other initial values, which the file replaces
+    reloaded.load_slot_state(0, file.state)
+    assert torch.equal(embed(other), trained)
+    reloaded.remove()
+    assert torch.allclose(embed(merge_adapter(file, other)), trained, atol=1e-5)
+    write_peft(tmp_path / "peft", file.state, file.configs, other)
+    assert torch.allclose(embed(opened_by_peft(tmp_path / "peft")), trained, atol=1e-5)
+
+
+def test_a_seed_gives_the_same_initial_values():
+    states = []
+    for seed in (1, 1, 2):
+        torch.rand(seed)  # whatever was drawn before
+        states.append(attach(tiny_tower(), parse_adapter("lora+head:rank=2"), seeds=[seed]).slot_state(0))
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert any(not torch.equal(value, states[2][name]) for name, value in states[0].items())
+
+
+def test_lora_and_dora_equal_pefts_own_training():
+    """A loop written with PEFT alone ends with the same embeddings."""
+    for options in ({}, {"use_dora": True}):
+        tower, reference = tiny_tower(), tiny_tower()
+        paths = [f"encoder.layer.{i}.attention.self.{name}" for i in range(2) for name in ("query", "value")]
+        torch.manual_seed(1)
+        peft.get_peft_model(reference.backbone, peft.LoraConfig(r=4, target_modules=paths, **options))
+        parameters = [one for one in reference.backbone.parameters() if one.requires_grad]
+        batch = reference.pad(reference.tokenize(TEXTS), range(len(TEXTS)))
+        goal = torch.randn(len(TEXTS), 8, generator=torch.Generator().manual_seed(0))
+        optimizer = torch.optim.Adam(parameters, lr=1e-2)
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            (reference(batch.input_ids, batch.attention_mask) - goal).square().mean().backward()
+            optimizer.step()
+        adapter = attach(tower, parse_adapter("lora:r=4" + ",use_dora=true" * bool(options)), seeds=[1])
+        train(tower, adapter)
+        assert torch.allclose(embed(tower), embed(reference), atol=1e-5)
+
+
+def test_a_method_that_mixes_texts_is_refused_when_it_is_tried(monkeypatch):
+    from pecl.adapters.peft import adapter, methods
+
+    monkeypatch.delitem(methods.REFUSED, "lily")
+    monkeypatch.setattr(adapter, "TRIED", frozenset())
+    tower = tiny_tower()
+    backbone = tower.backbone
+    with pytest.raises(ConfigError, match="lily mixes the texts of a batch"):
+        attach(tower, parse_adapter("lily:r=4"))
+    assert tower.adapter is None
+    assert tower.backbone is backbone
+    attach(tower, parse_adapter("lora"))
