@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from languages_budgets import BUDGETS
+from languages_spellings import SPELLED, SPELLINGS, TESTS
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
@@ -278,6 +279,20 @@ def weakest() -> str:
     )
 
 
+def spellings() -> str:
+    """Tabulate R@1 of the languages whose queries were measured in other spellings, captions then sentences."""
+    measured = load_json(SPELLED)
+    rows = []
+    for code in sorted(measured, key=language_name):
+        cells = [language_name(code)]
+        for test in TESTS:
+            recalls = measured[code].get(test, {})
+            cells += [f"{recalls[name]:.3f}" if name in recalls else "" for name in SPELLINGS]
+        rows.append(cells)
+    head = ["language", *SPELLINGS, *(f"{name} (sentences)" for name in SPELLINGS)]
+    return f"{len(rows)} languages are measured so far.\n\n{table(head, rows)}"
+
+
 def budgets() -> str:
     """Tabulate trainings of the same languages with adapters of several sizes, fewest parameters first."""
     rows, codes = [], []
@@ -337,6 +352,7 @@ def _runs(rows: Sequence[Row]) -> tuple[str, ...]:
 PARTS = {
     "summary": summary,
     "people": people,
+    "spellings": spellings,
     "weakest": weakest,
     "unknown": unknown,
     "budgets": budgets,

@@ -29,6 +29,8 @@ _FEWEST = 10  # with fewer pairs, nothing is reported
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
 _MOST_STRANGE = 0.5  # share of the pairs that may seem to be in another language
 _MOST_SPOKEN = 8  # most languages that are taken from a browser or a system
+_SENTENCE = 3  # least words of a sentence, which may be in English whatever a person's languages are
+_MOST_KNOWN = 0.5  # share of words in the lists of other languages, for a text in a language that lingua does not know
 _LONGEST = 1024  # characters of a header that are read
 _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext reads them
 # For each script without a language in lingua, its language with the most speakers. The key is the first word of the
@@ -89,10 +91,12 @@ def guess_languages(
     lingua's small models propose other languages, and its large models compare these with the preferred languages. A
     preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
     phrases. English counts still more, and a language of `WIDESPREAD`, such as Portuguese, less. A script without a
-    language in lingua determines the language. `among` has the codes of the languages that a person speaks. They count
-    equally, times the frequency of the words in each. Another language is returned only if it is nearly certain that
-    the text is in none of them (`CERTAIN`). lingua does not know some languages, such as Lingala. A text is in such a
-    language of `among` if at most half of its words are in the word lists of the others.
+    language in lingua determines the language.
+
+    `among` has the codes of the languages that a person speaks. They count equally, times the frequency of the words in
+    each, and so does English in a text of three words or more. Another language is returned only if it is nearly
+    certain that the text is in none of them (`CERTAIN`). lingua does not know some languages, such as Lingala. A text
+    is in such a language of `among` if at most half of its words are in the word lists of the others.
 
     Raises:
         ConfigError: lingua or wordfreq is not installed.
@@ -103,33 +107,94 @@ def guess_languages(
 
 
 def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> LanguageGuess:
-    if (code := _by_script(text, among)) is not None:
+    """Return the most likely language of a text in normal form, see `guess_languages`."""
+    code = _by_script(text, among)
+    if code is not None:
         is_other = among is not None and code not in among
         return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
-    guessed = _confidences(None, text)
-    scripts = {LANGUAGES[one].script for one in _OF_SCRIPT.values()}  # that determine a language
-    unknown = [code for code in among or () if not _codes([code]) and LANGUAGES[code].script not in scripts]
-    if unknown and (known := _known_words(_codes(among or ()).keys(), text, guessed)) is not None and known <= 1 / 2:
-        shares = tuple((code, 1 / len(unknown)) for code in unknown)
-        return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
-    code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
-    likelier = frozenset(_codes(preferred if among is None else among))
-    prior = dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD) | dict.fromkeys(likelier, _PREFERRED)
     if among is None:
-        prior[ENGLISH] = _ENGLISH
-    small = {iso: value * prior.get(iso, 1) for iso, value in guessed.items()}
-    others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
-    weighted = {iso: value * prior.get(iso, 1) for iso, value in _confidences(likelier.union(others), text).items()}
+        return _guess_among_all(text, preferred)
+
+    candidates = _with_english(text, among)
+    strange = _guess_unknown(text, candidates)
+    if strange is not None:
+        return strange
+    if _is_in_none(text, candidates):
+        return _guess_other(text, preferred, among)
+    return _guess_among(text, candidates, among)
+
+
+def _with_english(text: str, among: Sequence[str]) -> Sequence[str]:
+    """Return the languages of a person, and English for a sentence: many people also write it."""
+    is_sentence = len(_words(text)) >= _SENTENCE
+    return (*among, ENGLISH) if is_sentence and ENGLISH not in among else among
+
+
+def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
+    """Guess among all languages that lingua knows."""
+    likelier = _codes(preferred)
+    prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED), ENGLISH: _ENGLISH}
+    weighted, _ = _compared(text, frozenset(likelier), prior)
+    return _likeliest(weighted, _codes(tuple(LANGUAGES)) | likelier)
+
+
+def _guess_unknown(text: str, candidates: Sequence[str]) -> LanguageGuess | None:
+    """Guess a language of `candidates` that lingua does not know; None if most words are of the others.
+
+    Languages with a script of their own do not count: `_by_script` has found these.
+    """
+    scripts = {LANGUAGES[code].script for code in _OF_SCRIPT.values()}
+    unknown = [code for code in candidates if not _codes([code]) and LANGUAGES[code].script not in scripts]
+    if not unknown:
+        return None
+    known = _known_words(_codes(candidates).keys(), text, _confidences(None, text))
+    if known is None or known > _MOST_KNOWN:
+        return None
+    shares = tuple((code, 1 / len(unknown)) for code in unknown)
+    return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
+
+
+def _is_in_none(text: str, candidates: Sequence[str]) -> bool:
+    """Return whether a text is almost certainly in none of the candidates."""
+    likelier = frozenset(_codes(candidates))
+    prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED)}
+    weighted, others = _compared(text, likelier, prior)
     total = sum(weighted.values())
-    if among is not None and total:
-        if sum(weighted[iso] for iso in others) >= CERTAIN * total:
-            free = _guess(text, preferred, None)
-            if free.language == "zh" and "jp" in among and text == text.encode("cp932", "ignore").decode("cp932"):
-                return LanguageGuess("jp", 1.0, LANGUAGES["jp"].name, (("jp", 1.0),))  # kanji without kana
-            return free._replace(is_other=free.language not in among)
-        often = _frequencies(likelier, text)
-        weighted = {iso: value * often[iso] for iso, value in _confidences(likelier, text).items()}
-        total = sum(weighted.values())
+    return total > 0 and sum(weighted[iso] for iso in others) >= CERTAIN * total
+
+
+def _guess_other(text: str, preferred: Sequence[str], among: Sequence[str]) -> LanguageGuess:
+    """Guess the language of a text that is in none of a person's languages."""
+    guess = _guess_among_all(text, preferred)
+    is_kanji = text == text.encode("cp932", "ignore").decode("cp932")
+    if guess.language == "zh" and "jp" in among and is_kanji:  # Japanese without kana
+        return LanguageGuess("jp", 1.0, LANGUAGES["jp"].name, (("jp", 1.0),))
+    return guess._replace(is_other=guess.language not in among)
+
+
+def _guess_among(text: str, candidates: Sequence[str], among: Sequence[str]) -> LanguageGuess:
+    """Guess among candidates by lingua's large models and by the frequency of the words in each."""
+    isos = frozenset(_codes(candidates))
+    often = _frequencies(isos, text)
+    weighted = {iso: value * often[iso] for iso, value in _confidences(isos, text).items()}
+    guess = _likeliest(weighted, _codes(tuple(LANGUAGES)) | _codes(candidates))
+    return guess._replace(is_other=guess.language is not None and guess.language not in among)
+
+
+def _compared(text: str, likelier: frozenset[str], prior: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
+    """Compare `likelier` and the likeliest other languages by lingua's large models.
+
+    Return the weight of each of these, its confidence times its prior odds, and the others.
+    """
+    small = {iso: value * prior.get(iso, 1) for iso, value in _confidences(None, text).items()}
+    others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
+    large = _confidences(likelier.union(others), text)
+    return {iso: value * prior.get(iso, 1) for iso, value in large.items()}, others
+
+
+def _likeliest(weighted: Mapping[str, float], code_of: Mapping[str, str]) -> LanguageGuess:
+    """Return the guess of weights by ISO 639-1 code."""
+    total = sum(weighted.values())
     if total == 0:  # no word of any language
         return LanguageGuess(None, 0.0)
     best = max(weighted, key=lambda iso: weighted[iso])

@@ -171,11 +171,6 @@ def _replaced(text: str, letters: dict[str, str]) -> str:
     return re.sub(pattern, lambda match: whole[match.group()], text)
 
 
-def has_marks(texts: Sequence[str], language: str) -> bool:
-    """Say whether `without_marks` changes one of the texts."""
-    return any(without_marks(text, language) != text for text in texts)
-
-
 def with_errors(text: str, language: str, draws: random.Random, share: float = SHARE_OF_ERRORS) -> str:
     """Return a text with a typing error in a share of its words of four letters or more.
 

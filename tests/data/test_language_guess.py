@@ -77,6 +77,10 @@ def test_a_script_names_one_of_the_languages_that_a_person_speaks():
         ("perro", ["de", "en"], "en", False),  # one word of another language is not certain
         ("mbwa na mokili", ["ln", "en"], "ln", False),  # lingua does not know Lingala: these are no English words
         ("dog on the beach", ["ln", "en"], "en", False),
+        ("A man is riding a horse on the beach.", ["de", "sk", "cs"], "en", True),
+        ("two dogs running through snow", ["ln"], "en", True),
+        ("ein Mann mit Hut", ["de", "sk", "cs"], "de", False),
+        ("dog", ["de", "cs"], "de", False),  # a word is no sentence
         ("mbwa anakimbia kwenye ufuo", ["ln", "sw"], "sw", False),  # Swahili has no list of words, but lingua knows it
     ],
 )
