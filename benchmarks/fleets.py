@@ -32,7 +32,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
 from pecl.experiment.fleet import embed_queries
-from pecl.experiment.prepared import prepare_training
+from pecl.experiment.inputs import read_training
 from pecl.machine import BF16, FP32
 from pecl.results.parts import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -109,7 +109,7 @@ def released_way(config: ExperimentConfig, device: str, rounds: int, steps: int)
     """Return the released procedure on its own tower, with all its steps prepared."""
     towers = load_towers(config.profile, device=device)
     orders = torch.arange(rounds * steps * config.batch_size).view(-1, config.batch_size) % _PAIRS
-    return ReleasedWay(prepare_training(config, towers), orders.tolist(), batch=_PAIRS)
+    return ReleasedWay(read_training(config, towers), orders.tolist(), batch=_PAIRS)
 
 
 def run_seconds(found: dict[str, float], runs: int, config: ExperimentConfig) -> float:

@@ -41,9 +41,11 @@ from pecl.data.scenes import load_scenes
 from pecl.errors import not_none
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.distil import distil_config
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.fleet import Member
+from pecl.experiment.frozen import embed_anchors, embed_held_out_anchors, embed_images, freeze_training
+from pecl.experiment.inputs import read_training
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import RunPlan, plan_runs
-from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import towers_of
 from pecl.results.parts import process_peak_mb
 from pecl.results.result import collect
@@ -90,18 +92,18 @@ def command(folder: Path, data: list[str], epochs: int) -> list[str]:
 def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     """Run the command in this process and return its times and memory."""
     shutil.rmtree(folder / "out", ignore_errors=True)
-    words, peak, inputs = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingInputs()
-    config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], inputs)
-    (planned,), towers = plan_runs([config], inputs), towers_of(config)
+    words, peak, cache = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingDataCache()
+    config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], cache)
+    (planned,), towers = plan_runs([config], cache), towers_of(config)
     loading = seconds(lambda: (towers.text, towers.image))
-    prepared = prepare_training(config, towers, inputs)
-    image = seconds(lambda: prepared.images) / PHOTOGRAPHS
-    text = seconds(lambda: (prepared.frozen_anchor, prepared.held_out_anchor)) / (planned.pairs + planned.held_out)
+    inputs = read_training(config, towers, cache)
+    image = seconds(lambda: embed_images(inputs)) / PHOTOGRAPHS
+    text = seconds(lambda: (embed_anchors(inputs), embed_held_out_anchors(inputs))) / (planned.pairs + planned.held_out)
     whole = seconds(lambda: pecl_command(words))
     (result,) = collect([folder / "out"])
     took = {"loading_s": loading, "image_s": image, "text_s": text, "command_s": whole}
     memory = {"peak_mib": process_peak_mb(), "anonymous_peak_mib": peak.take()}
-    took |= pieces(prepared)
+    took |= pieces(Member(inputs, freeze_training(inputs), 0))
     return {
         "result": str(result.path),
         "adapter_file": str(result.adapter_path),
@@ -115,16 +117,16 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def pieces(prepared: Prepared) -> dict[str, float]:
+def pieces(member: Member) -> dict[str, float]:
     """Time one step and one closed form."""
-    config, tower = prepared.config, prepared.towers.text
+    config, tower = member.config, member.inputs.towers.text
     adapter = attach(tower, parse_adapter(config.adapter), seeds=[config.seed])
     objective = Objective(config.losses, config.alignment_weight, config.image_weight)
-    task = SlotTask(prepared.train_tokens, prepared.frozen_anchor, None, objective, config.lr, config.seed)
+    task = SlotTask(member.inputs.train_tokens, member.frozen.anchors, None, objective, config.lr, config.seed)
     schedule = Schedule(1, config.batch_size, config.eval_every, config.dropout)
     trainer = Trainer(tower, adapter, [task], schedule, lambda slots: [0.0])
     step = seconds(trainer.train_step)
-    return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [prepared], [0]).solve)}
+    return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [member]).solve)}
 
 
 def extrapolated(done: RunPlan, took: Mapping[str, float]) -> float:

@@ -35,7 +35,8 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.encoders.towers import load_towers
-from pecl.experiment.prepared import Prepared, prepare_training
+from pecl.experiment.frozen import embed_images, make_evaluator
+from pecl.experiment.inputs import Inputs, read_training
 from pecl.machine import BF16, FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
@@ -47,8 +48,8 @@ class Way:
 
     tests_the_same_twice: bool
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared, self.config = prepared, prepared.config
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.config = inputs, inputs.config
         self.seconds = {"train": 0.0, "test": 0.0}
         self.losses: list[float] = []
         self.recalls: list[float] = []  # one per validation, then the two tests
@@ -97,17 +98,18 @@ class PeclsWay(Way):
 
     tests_the_same_twice = False  # as in pecl/experiment
 
-    def __init__(self, prepared: Prepared) -> None:
-        super().__init__(prepared)
-        config, tower = self.config, prepared.towers.text
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs)
+        config, tower = self.config, inputs.towers.text
         self.evaluators = self.timed(
-            "images once", lambda: {part: prepared.evaluator(part) for part in ("val", "test")}
+            "images once", lambda: {part: make_evaluator(inputs, part) for part in ("val", "test")}
         )
         columns = [
-            tower.tokenize(getattr(prepared.train, column)) for column in (prepared.route.query, prepared.route.anchor)
+            tower.tokenize(getattr(inputs.train, column)) for column in (inputs.route.query, inputs.route.anchor)
         ]
-        learned = SlotTask(*columns, prepared.train_images, self.objective, config.lr, config.seed)
-        self.tokens = {part: prepared.tokens(part) for part in self.evaluators}
+        images = embed_images(inputs)[inputs.images_of(inputs.parts["train"])]
+        learned = SlotTask(*columns, images, self.objective, config.lr, config.seed)
+        self.tokens = {part: inputs.tokens(part) for part in self.evaluators}
         self.adapter = attach(tower, parse_adapter(config.adapter, config.rank))
         schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
         self.trainer = Trainer(tower, self.adapter, [learned], schedule, lambda slots: [self.recall("val")])
@@ -124,11 +126,11 @@ class ReleasedWay(Way):
 
     tests_the_same_twice = True
 
-    def __init__(self, prepared: Prepared, orders: Sequence[list[int]], batch: int) -> None:
-        super().__init__(prepared)
-        self.orders, self.batch, self.data = iter(orders), batch, prepared.train
-        self.parts = {part: prepared.data.select(prepared.parts[part]) for part in ("val", "test")}
-        self.tower = prepared.towers.text
+    def __init__(self, inputs: Inputs, orders: Sequence[list[int]], batch: int) -> None:
+        super().__init__(inputs)
+        self.orders, self.batch, self.data = iter(orders), batch, inputs.train
+        self.parts = {part: inputs.data.select(inputs.parts[part]) for part in ("val", "test")}
+        self.tower = inputs.towers.text
         self.tower.packing = False
         self.adapter = attach(self.tower, parse_adapter(self.config.adapter, self.config.rank))
         self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=self.config.lr)
@@ -136,7 +138,7 @@ class ReleasedWay(Way):
 
     def step(self) -> float:
         chosen = next(self.orders)
-        columns = (getattr(self.data, self.prepared.route.query), getattr(self.data, self.prepared.route.anchor))
+        columns = (getattr(self.data, self.inputs.route.query), getattr(self.data, self.inputs.route.anchor))
         images = self.images(self.data, chosen, len(chosen))
         query, anchor = (self.texts([column[i] for i in chosen]) for column in columns)
         loss = self.objective(query, anchor, images.to(self.tower.device))
@@ -149,7 +151,7 @@ class ReleasedWay(Way):
     def recall(self, part: str) -> float:
         data = self.parts[part]
         images = self.images(data, range(len(data.images)), self.batch)
-        column = getattr(data, self.prepared.query(part))
+        column = getattr(data, self.inputs.query(part))
         with torch.inference_mode():
             batches = (column[i : i + self.batch] for i in range(0, len(column), self.batch))
             texts = torch.cat([self.texts(batch) for batch in batches])  # (N, D)
@@ -168,16 +170,16 @@ class ReleasedWay(Way):
 
     def images(self, data: ParallelCaptions, chosen: Sequence[int], batch: int) -> torch.Tensor:
         """Load and encode images again; return (n, D)."""
-        return self.prepared.towers.image.encode_image((data.images.load(i) for i in chosen), batch, normalize=False)
+        return self.inputs.towers.image.encode_image((data.images.load(i) for i in chosen), batch, normalize=False)
 
 
 def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
     """Train one run with both procedures in alternation; return times, ratios and the largest difference of losses."""
     towers = [load_towers(config.profile, device=config.device, precision=name) for name in (config.precision, FP32)]
-    pecl = PeclsWay(prepare_training(config, towers[0]))
+    pecl = PeclsWay(read_training(config, towers[0]))
     total = pecl.trainer.total_steps
     orders = [pecl.trainer.batch_indices(step)[0] for step in range(total)]
-    released = ReleasedWay(prepare_training(config, towers[1]), orders, batch)
+    released = ReleasedWay(read_training(config, towers[1]), orders, batch)
     ways = (pecl, released)
     for step in tqdm(range(1, total + 1), desc="both procedures", unit="step", leave=False):
         for way in ways:

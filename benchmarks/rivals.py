@@ -32,8 +32,9 @@ from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.experiment.closed_form import HeadSolver
-from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.prepared import Prepared, prepare_training
+from pecl.experiment.fleet import Member
+from pecl.experiment.frozen import embed_anchors, freeze_training
+from pecl.experiment.inputs import read_training
 from pecl.experiment.run import use_threads
 from pecl.files import write_json
 from pecl.training.losses import Objective
@@ -74,12 +75,12 @@ class Way:
         return left
 
 
-def distil_way(prepared: Prepared, tower: MultilingualTextEncoder) -> Way:
+def distil_way(member: Member, tower: MultilingualTextEncoder) -> Way:
     """Return the training of `configs/distil_mini_layers.yaml`; solving the head at the end counts as a pass."""
-    config = prepared.config
+    config = member.config
     adapter = attach(tower, parse_adapter(config.adapter))
     objective = Objective(config.losses, config.alignment_weight, config.image_weight)
-    task = SlotTask(prepared.train_tokens, prepared.frozen_anchor, None, objective, config.lr, config.seed)
+    task = SlotTask(member.inputs.train_tokens, member.frozen.anchors, None, objective, config.lr, config.seed)
     schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False, warmup=config.warmup)
     trainer = Trainer(tower, adapter, [task], schedule, lambda _: [0.0])
 
@@ -88,18 +89,18 @@ def distil_way(prepared: Prepared, tower: MultilingualTextEncoder) -> Way:
             for _ in range(trainer.total_steps // config.epochs):
                 trainer.train_step()
             yield
-        HeadSolver(adapter, [prepared], [0]).solve([SlotRecord()])
+        HeadSolver(adapter, [member]).solve([SlotRecord()])
         yield
 
     return Way("pecl distil", passes(), _plain(tower), adapter.num_parameters())
 
 
-def head_way(prepared: Prepared, tower: MultilingualTextEncoder) -> Way:
+def head_way(member: Member, tower: MultilingualTextEncoder) -> Way:
     """Return the quickest training: only a head, in closed form."""
     adapter = attach(tower, parse_adapter(HEAD))
 
     def passes() -> Iterator[None]:
-        HeadSolver(adapter, [prepared], [0]).solve([SlotRecord()])
+        HeadSolver(adapter, [member]).solve([SlotRecord()])
         yield
 
     return Way("pecl distil, only a head", passes(), _plain(tower), adapter.num_parameters())
@@ -109,14 +110,16 @@ def _plain(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torch.Te
     return lambda texts: tower.encode_text(texts, normalize=False)
 
 
-def sentence_transformers_way(prepared: Prepared, folder: Path, kind: str, rate: float, epochs: int) -> Way:
+def sentence_transformers_way(member: Member, folder: Path, kind: str, rate: float, epochs: int) -> Way:
     """Return a training of sentence-transformers: of `all` parameters, or of PEFT's `lora`."""
     model = SentenceTransformer(str(folder), device="cpu")
     model.requires_grad_(kind == "all")
     if kind == "lora":
         inject_adapter_in_model(LORA, model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    loss, texts, anchors = MSELoss(model), getattr(prepared.train, prepared.route.query), prepared.frozen_anchor
+    loss = MSELoss(model)
+    texts = getattr(member.inputs.train, member.inputs.route.query)
+    anchors = embed_anchors(member.inputs)
     steps = epochs * math.ceil(len(texts) / BATCH)
     optimizer = torch.optim.AdamW(parameters, rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
@@ -151,17 +154,19 @@ def _rate(step: int, steps: int) -> float:
 def compare(language: str, dataset: str, rates: dict[str, float], epochs: int) -> dict[str, Any]:
     """Train all ways in alternation and return their recall over time."""
     given = {**read_yaml(RECIPE), "language": language, "dataset": dataset, "gallery": "images"}
-    config, inputs = make_config({**DISTIL_DEFAULTS, **given, "allow_missing_images": True}), TrainingInputs()
+    config = make_config({**DISTIL_DEFAULTS, **given, "allow_missing_images": True})
     towers = load_towers(config.profile, precision=config.precision)
-    prepared = prepare_training(config, towers, inputs)
-    texts, evaluator = prepared.texts("test"), prepared.evaluator("test")
-    before = evaluator(prepared.zero_shot("test")).mean_recall
-    _ = prepared.text_gallery  # the time for frozen embeddings is not counted
+    inputs = read_training(config, towers)
+    member = Member(inputs, freeze_training(inputs), 0)  # the time for frozen embeddings is not counted
+    texts = inputs.texts("test")
+    check = member.frozen.checks["test"]
+    evaluator = check.evaluator
+    before = check.plain.mean_recall
     with tempfile.TemporaryDirectory() as folder:
         exported = export_towers(load_towers(config.profile).text, None, Path(folder) / "tower")
-        ways = [sentence_transformers_way(prepared, exported, kind, rate, epochs) for kind, rate in rates.items()]
-    ways += [distil_way(prepared, towers.text)]
-    ways += [head_way(prepared, load_towers(config.profile, precision=config.precision).text)]
+        ways = [sentence_transformers_way(member, exported, kind, rate, epochs) for kind, rate in rates.items()]
+    ways += [distil_way(member, towers.text)]
+    ways += [head_way(member, load_towers(config.profile, precision=config.precision).text)]
     for way in ways:
         way.points.append((0.0, before))
     running = list(ways)
@@ -173,7 +178,7 @@ def compare(language: str, dataset: str, rates: dict[str, float], epochs: int) -
             print(f"{way.name:40} {way.seconds:6.0f} s  mean recall {way.points[-1][1]:.3f}", flush=True)
     return {
         "language": config.language,
-        "pairs": len(prepared.train),
+        "pairs": len(inputs.train),
         "test captions": len(texts),
         "precision of pecl": str(towers.text.precision),
         "rates of sentence-transformers": rates,

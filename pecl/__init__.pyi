@@ -35,6 +35,8 @@ from pecl.experiment.run import train_fleet as train_fleet
 from pecl.results.result import Result as Result
 from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
 from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
+from pecl.training.callbacks import Callback as Callback
+from pecl.training.callbacks import Event as Event
 from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
 from pecl.training.losses import Objective as Objective
 from pecl.training.losses import register_loss as register_loss

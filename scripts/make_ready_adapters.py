@@ -27,7 +27,7 @@ from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS, is_read
 from pecl.errors import not_none
 from pecl.experiment.distil import distil_config, fall, run_together
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.loading import TrainingDataCache
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
 from pecl.report.tables.groups import intervals
@@ -59,7 +59,7 @@ def recipe(language: str, out: str) -> ExperimentConfig:
     """Return the config of a language."""
     words = {} if language in DATASETS["flickr30k200"].languages else ONLY_WORDS
     given = {**read_yaml(RECIPE), **words, "language": language, "out": out}
-    return distil_config(given, TrainingInputs())
+    return distil_config(given, TrainingDataCache())
 
 
 def training_of(config: ExperimentConfig) -> str:
@@ -72,7 +72,7 @@ def training_of(config: ExperimentConfig) -> str:
 
 def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     """Train a language, keep its result, and write its adapter if it helps; return a sentence."""
-    (result,) = run_together([config], TrainingInputs())
+    (result,) = run_together([config], TrainingDataCache())
     verify(result)
     keep_result(result, keep)
     remove_older([result], keep)

@@ -6,7 +6,7 @@ from pecl.commands import options as cli
 from pecl.commands.train import print_plans, print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, run_together
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import plan_runs
 
 
@@ -23,13 +23,13 @@ def run(parsed: argparse.Namespace) -> None:
     The language's text is aligned to the frozen tower's embeddings of its English translations. --text accepts tables
     with a column for each of the two, pairs of aligned files, and named sets. Training needs no images.
     """
-    inputs = TrainingInputs()
-    configs = [distil_config(values, inputs, parsed.images, "command line") for values in cli.language_values(parsed)]
+    cache = TrainingDataCache()
+    configs = [distil_config(values, cache, parsed.images, "command line") for values in cli.language_values(parsed)]
     cli.check_languages(configs)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run or len(configs) > 1:  # report problems of all languages before the first is trained
-        plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]
+        plans = [one for fleet in fleets for one in plan_runs(fleet, cache)]
         if parsed.dry_run:
             print_plans(parsed, configs, plans)
             return
-    print_results([result for fleet in fleets for result in run_together(fleet, inputs)], parsed.json)
+    print_results([result for fleet in fleets for result in run_together(fleet, cache)], parsed.json)

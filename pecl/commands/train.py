@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import RunPlan, plan_runs, status_of
 from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
@@ -24,14 +24,14 @@ def run(parsed: argparse.Namespace) -> None:
     """Train a language's parameters and measure the recall before and after."""
     configs = cli.language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
-    inputs = TrainingInputs()
+    cache = TrainingDataCache()
     # Report problems of all languages before the first is trained
     if parsed.dry_run or (len(fleets) > 1 and launched()[1] == 1):
-        plans = [one for fleet in fleets for one in plan_runs(fleet, inputs)]
+        plans = [one for fleet in fleets for one in plan_runs(fleet, cache)]
         if parsed.dry_run:
             print_plans(parsed, configs, plans)
             return
-    results = [result for fleet in fleets for result in train_fleet(fleet, inputs=inputs)]
+    results = [result for fleet in fleets for result in train_fleet(fleet, cache=cache)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
 

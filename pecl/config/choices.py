@@ -17,8 +17,8 @@ TRAIN_ON = Registry(
     "training text",  # load(config) returns the text to train on in place of the few-shot pairs
     {
         "pairs": None,
-        "multi30k-translations": "pecl.experiment.inputs:multi30k_translations",
-        **{name: f"pecl.experiment.inputs:{name}_text" for name in TEXT_SETS},
+        "multi30k-translations": "pecl.experiment.loading:multi30k_translations",
+        **{name: f"pecl.experiment.loading:{name}_text" for name in TEXT_SETS},
     },
 )
 LEXICON = "lexicon"  # value of `start` that initialises from a lexicon, in place of a file

@@ -15,30 +15,43 @@ from pecl.adapters.adapter import Adapter
 from pecl.adapters.kinds.head import SlotLinear, SlotLowRankLinear
 from pecl.adapters.slots import SlotModule
 from pecl.encoders.batches import TokenIds
-from pecl.errors import ConfigError
-from pecl.experiment.prepared import Prepared
+from pecl.errors import ConfigError, not_none
+from pecl.experiment.fleet import Member, members_of
 from pecl.training.closed_form import LinearMap, NormalEquations, choose_ridge
 from pecl.training.state import SlotRecord
 
 logger = logging.getLogger(__name__)
 
 
-class HeadSolver:
-    """Solves the head of each slot of an adapter on the training pairs of all runs in that slot.
+Head = SlotLinear | SlotLowRankLinear
+
+
+def solvable_head(adapter: Adapter) -> tuple[list[nn.Module], Head]:
+    """Return the layers of the tower's head before its last one, and the last one, which an adapter has slots of.
 
     Raises:
         ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is not linear.
     """
+    head = adapter.tower.head
+    layers = list(head) if isinstance(head, nn.Sequential) else [head]
+    if not layers or not isinstance(layers[-1], Head):
+        raise ConfigError(
+            "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K, such as "
+            f'"lora+head:rank=48", and a tower whose last layer is linear, got {adapter!r}'
+        )
+    return layers[:-1], layers[-1]
 
-    def __init__(self, adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
-        layers = list(adapter.tower.head) if isinstance(adapter.tower.head, nn.Sequential) else [adapter.tower.head]
-        if not layers or not isinstance(layers[-1], SlotLinear | SlotLowRankLinear):
-            raise ConfigError(
-                "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K, such as "
-                f'"lora+head:rank=48", and a tower whose last layer is linear, got {adapter!r}'
-            )
-        self.adapter, self.members, self.slot_of, self.head = adapter, members, slot_of, layers[-1]
-        self.before = layers[:-1]
+
+class HeadSolver:
+    """Solves the head of each slot of an adapter on the training pairs of all runs in that slot.
+
+    Raise ConfigError as `solvable_head`.
+    """
+
+    def __init__(self, adapter: Adapter, members: Sequence[Member]) -> None:
+        self.adapter = adapter
+        self.members = list(members)
+        self.before, self.head = solvable_head(adapter)
 
     def solve(self, records: Sequence[SlotRecord]) -> None:
         """Solve and set the head of every slot that has not diverged, and add it to the slot's record."""
@@ -48,43 +61,54 @@ class HeadSolver:
 
     def _solve_slot(self, slot: int) -> dict[str, Any]:
         started = time.monotonic()
-        members = [member for member, own in zip(self.members, self.slot_of, strict=True) if own == slot]
-        base, prior = _linear(self.head.plain_base(slot)), _linear(self.head.merged(slot))
+        members = members_of(self.members, slot)
+        base = _linear(self.head.plain_base(slot))
+        prior = _linear(self.head.merged(slot))
         has_bias = isinstance(self.head, SlotLowRankLinear) or self.head.bias is not None
+
+        # Sums over the training pairs
         equations = NormalEquations(base.weight.shape[1], base.weight.shape[0], bias=has_bias)
         for member in members:
-            anchors = member.frozen_anchor
-            for places, features in self._features(slot, member.train_tokens):
+            anchors = not_none(member.frozen.anchors, "anchors")
+            for places, features in self._features(slot, member.inputs.train_tokens):
                 equations.add(features, anchors[places])
-        held_out = [self._whole(slot, member) for member in members]
-        features, anchors = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+
+        # The strength of the ridge, chosen on the held-out pairs
+        features = torch.cat([self._held_out_features(slot, member) for member in members])  # (m, d)
+        anchors = torch.cat([not_none(member.frozen.held_out_anchors, "held_out_anchors") for member in members])
         ridge = choose_ridge(equations, prior, features, anchors)
+
         if isinstance(self.head, SlotLowRankLinear):
             values = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
         else:
             values = vars(equations.solve(prior, ridge))  # weight and bias
         for name, parameter in self.head.slot_parameters().items():
             parameter.data[slot] = values[name].to(parameter)
-        found = _linear(self.head.merged(slot))  # possibly of low rank
-        error = float((found(features) - anchors.double()).square().mean())
+
+        solved = _linear(self.head.merged(slot))  # possibly of low rank
+        error = float((solved(features) - anchors.double()).square().mean())
         logger.info("head of slot %d solved: %d pairs, ridge %g", slot, equations.count, ridge)
         seconds = round(time.monotonic() - started, 2)
         return {"ridge": ridge, "held_out_mse": error, "pairs": equations.count, "seconds": seconds}
 
     def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
-        slots, tower = torch.tensor([slot]).expand(len(token_ids)), self.adapter.tower
-        before = nn.Sequential(*(one.merged(slot) if isinstance(one, SlotModule) else one for one in self.before))
+        """Yield the numbers of texts and the inputs (b, d) of the last layer of the head, batch by batch."""
+        tower = self.adapter.tower
+        slots = torch.tensor([slot]).expand(len(token_ids))
+        before = nn.Sequential(
+            *(layer.merged(slot) if isinstance(layer, SlotModule) else layer for layer in self.before)
+        )
         for places, pooled in tower.encode_batches(token_ids, slots=slots, progress="features", head=False):
             with torch.inference_mode():
                 yield places, before(pooled.to(tower.device, tower.dtype)).float().cpu()
 
-    def _whole(self, slot: int, member: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the features (m, d) and anchors (m, D) of the held-out pairs."""
-        anchors = member.held_out_anchor
-        features = torch.empty(len(anchors), self.head.merged(slot).in_features)  # (m, d)
-        for places, batch in self._features(slot, member.held_out_tokens):
+    def _held_out_features(self, slot: int, member: Member) -> torch.Tensor:
+        """Return the features (m, d) of the queries of the held-out pairs."""
+        token_ids = member.inputs.held_out_tokens
+        features = torch.empty(len(token_ids), self.head.merged(slot).in_features)  # (m, d)
+        for places, batch in self._features(slot, token_ids):
             features[places] = batch
-        return features, anchors
+        return features
 
 
 def _linear(layer: nn.Linear) -> LinearMap:

@@ -9,17 +9,25 @@ from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, s
 from pecl.data.languages import way_to_adapter
 from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError, not_none
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import train_fleet
 from pecl.experiment.start import with_adapter_of_start
 from pecl.files import is_path
 from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.measures import difference_interval
+from pecl.training.callbacks import Callback
 
 logger = logging.getLogger(__name__)
 
 
-def distil(language: str, text: str | None = None, *, images: bool = False, **values: Any) -> Result:
+def distil(
+    language: str,
+    text: str | None = None,
+    *,
+    images: bool = False,
+    callbacks: Sequence[Callback] = (),
+    **values: Any,
+) -> Result:
     """Train a language on translated text, and return its result, whose adapter file is `result.adapter_path`.
 
     Args:
@@ -27,6 +35,7 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
         text: sources of pairs, as in `--text`: names, tables with a column for `language` and one `en`, or aligned
             files `a.en=a.cs`, joined by commas.
         images: also train on the images of the training part; the result records their number.
+        callbacks: called during the training, see `pecl.Callback`.
         values: further fields of `ExperimentConfig`; they override `distil_config`. With `joint`, all its languages
             learn one adapter together, each with a result of its own; that of `language` is returned.
 
@@ -38,18 +47,18 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
         >>> result.recall(stage="zero_shot"), result.recall()
     """
     given = with_adapter_of_start({"language": language, **values} | ({} if text is None else {"text": text}))
-    inputs = TrainingInputs()
-    config = distil_config(given, inputs, images)
+    cache = TrainingDataCache()
+    config = distil_config(given, cache, images)
     configs = [config]
     if config.joint is not None:
         languages = config.joint_languages
-        configs = [distil_config({**given, "language": code}, inputs, images) for code in languages]
-    results = run_together(configs, inputs)
+        configs = [distil_config({**given, "language": code}, cache, images) for code in languages]
+    results = run_together(configs, cache, callbacks)
     return next(result for result in results if result.config.language == config.language)
 
 
 def distil_config(
-    given: Mapping[str, Any], inputs: TrainingInputs, images: bool = False, where: str = "config"
+    given: Mapping[str, Any], cache: TrainingDataCache, images: bool = False, where: str = "config"
 ) -> ExperimentConfig:
     """Return the config of a distillation: the given fields and defaults that depend on the number of pairs.
 
@@ -71,14 +80,16 @@ def distil_config(
         )
     if set(SCHEDULE_FIELDS) <= set(given):
         return config
-    _, text = inputs(config)
+    _, text = cache(config)
     pairs = len(not_none(text, "text").train)
     return make_config({**defaults, **schedule_for(pairs), **given}, where)
 
 
-def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result]:
+def run_together(
+    configs: Sequence[ExperimentConfig], cache: TrainingDataCache, callbacks: Sequence[Callback] = ()
+) -> list[Result]:
     """Train configs from `distil_config` together, such as languages of a joint training; warn if recall fell."""
-    results = train_fleet(configs, inputs=inputs)
+    results = train_fleet(configs, cache=cache, callbacks=callbacks)
     for result in results:
         _warn(result)
     return results

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from pecl.config import ExperimentConfig
 from pecl.data.language_guess import stop_words
 from pecl.errors import ConfigError, DataError
-from pecl.experiment.prepared import prepare_evaluation
+from pecl.experiment.frozen import embed_images
+from pecl.experiment.inputs import read_evaluation
 from pecl.experiment.run import towers_of, with_adapter
 from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -55,13 +56,13 @@ def corrected_recall(config: ExperimentConfig) -> dict[str, object]:
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         references, towers = check_corrections(config), towers_of(config)
-        prepared = without_training_pairs(prepare_evaluation(config, towers), choice.read(towers.text))
+        inputs = without_training_pairs(read_evaluation(config, towers), choice.read(towers.text))
         bank = choice.bank(towers.text, config.language)
-        embeddings = bank.encode_text(prepared.texts("test"), config.language)  # (Q, D)
-        gallery = F.normalize(prepared.images[prepared.gallery_items("test")], dim=1)  # (G, D)
+        embeddings = bank.encode_text(inputs.texts("test"), config.language)  # (Q, D)
+        gallery = F.normalize(embed_images(inputs)[inputs.gallery_items("test")], dim=1)  # (G, D)
         corrections = torch.from_numpy(references.corrections(gallery.numpy()))
         ranks = [
-            np.array(RetrievalEvaluator(gallery, prepared.places("test"), corrections=own)(embeddings).ranks[DIRECTION])
+            np.array(RetrievalEvaluator(gallery, inputs.places("test"), corrections=own)(embeddings).ranks[DIRECTION])
             for own in (None, corrections)
         ]
     plain, corrected = (np.array([rank <= k for k in RECALL_AT], float) for rank in ranks)  # (K, Q)
@@ -84,12 +85,12 @@ def presence(config: ExperimentConfig) -> dict[str, object]:
     config, choice = with_adapter(config)
     with use_threads(config.threads):
         towers = towers_of(config)
-        prepared = without_training_pairs(prepare_evaluation(config, towers), choice.read(towers.text))
-        bank, language = choice.bank(towers.text, prepared.test_language), prepared.test_language
-        words, is_present = words_of(prepared.texts("test"), prepared.places("test"), language)
+        inputs = without_training_pairs(read_evaluation(config, towers), choice.read(towers.text))
+        bank, language = choice.bank(towers.text, inputs.test_language), inputs.test_language
+        words, is_present = words_of(inputs.texts("test"), inputs.places("test"), language)
         if is_present.all() or not is_present.any():
             raise DataError(f"--presence: expected words that only some of the captions have, got {len(words)} words")
-        gallery = F.normalize(prepared.images[prepared.gallery_items("test")[::EVERY]], dim=1)  # (G, D)
+        gallery = F.normalize(embed_images(inputs)[inputs.gallery_items("test")[::EVERY]], dim=1)  # (G, D)
         best = (bank.encode_text(words, language) @ gallery.T).amax(dim=1).numpy()  # (W, D) x (D, G): (W,)
     area = area_under_curve(best[is_present], best[~is_present])
     counts = {"images": len(gallery), "present": int(is_present.sum()), "absent": int((~is_present).sum())}

@@ -1,283 +1,297 @@
-"""Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch.
+"""`Inputs`: everything that one run reads: captions, parts, training text, and the token ids of its texts.
 
-With `mixed`, training also reads English captions, in which words of the language replace those that they translate.
+The first step of an experiment. Nothing here runs a tower, so all of it may be used at any time; `frozen` has what the
+towers compute, which must come before an adapter is attached.
 """
 
 import logging
-import re
-from collections import Counter
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import fields, replace
-from functools import partial
-from itertools import chain
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-
-from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
-from pecl.config.routes import route
-from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
-from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
-from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
-from pecl.data.languages import LANGUAGES
-from pecl.data.mixing import UNSPACED, Mixer
-from pecl.data.normalization import normalize_text
-from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
-from pecl.data.reading import DataRequest
-from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
-from pecl.data.spellings import respell
-from pecl.data.splits import split_captions
-from pecl.errors import ConfigError, DataError, not_none, shell_quoted, suggest
-from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
-from pecl.files import expanded, sha256_file, sha256_lines
-from pecl.files.columns import column_of
+from pecl.config import ExperimentConfig
+from pecl.config.routes import TranslationRoute, route
+from pecl.data.captions import ENGLISH_COLUMNS, ParallelCaptions, find_repeats
+from pecl.data.languages import ENGLISH
+from pecl.data.registry import load_dataset
+from pecl.data.splits import published_part, split_captions
+from pecl.encoders.batches import TokenIds
+from pecl.encoders.large import tokens_of
+from pecl.encoders.store import store_of
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError, DataError, not_none
+from pecl.experiment.loading import TrainingDataCache, hashes_of_data, load_captions, photographs_of
+from pecl.experiment.text import TrainingText
+from pecl.files import sha256_lines
+from pecl.files.image_rows import ImageRows
 from pecl.files.images import image_fingerprints
+from pecl.results.folder import file_hashes
 
 logger = logging.getLogger(__name__)
 
-Inputs = tuple[ParallelCaptions, TrainingText | None]
-Decoded = Callable[[], Container[str]]  # see `load_request`
-T = TypeVar("T")
-MULTI30K = "multi30k"  # the name of its English training captions
-_LEAST_SHARE = 0.1  # of words that are replaced, without a warning
-# Fields that determine the inputs of a training
-INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # see `chooses_by_text`
+MOST_OTHER = 300  # English captions that are measured as other text
 
 
-def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
-    """Return the data request of a config; fields of equal names are copied."""
-    shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
-    need = tuple(name for name in DIRECTIONS if name in columns)
-    return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
+@dataclass(frozen=True)
+class Inputs:
+    """What one run reads. An evaluation has only the part `test`."""
+
+    config: ExperimentConfig
+    route: TranslationRoute
+    towers: Towers
+    data: ParallelCaptions  # the whole data set
+    parts: Mapping[str, tuple[int, ...]]  # captions of `train`, `val` and `test` in `data`
+    training_text: TrainingText | None = None  # text to train on in place of the training pairs
+    # Text unlike the training text, to see what an adapter loses there; None without training text
+    other_text: ParallelCaptions | None = None
+    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of local files by field, when they were read
+    rows: ImageRows | None = None  # embeddings of the images by another program, in place of the image tower
+    # Pairs that trained the evaluated adapter: the number `left_out` of the test, or `tested`
+    training_pairs: Mapping[str, int] | None = None
+
+    # Columns and languages
+
+    @property
+    def anchor(self) -> str | None:
+        """Column of the anchors that queries are aligned to; None if the route has none or its weight is 0."""
+        return self.route.anchor if self.config.alignment_weight else None
+
+    def query(self, part: str) -> str:
+        """Return the column that is the query in `part`."""
+        return self.route.test_query if part == "test" else self.route.query
+
+    def language_of(self, column: str) -> str:
+        """Return the language of the texts in `column`."""
+        return ENGLISH if column in ENGLISH_COLUMNS else self.config.language
+
+    @property
+    def test_language(self) -> str:
+        """Language of the test queries: English if these are translations into it."""
+        return self.language_of(self.query("test"))
+
+    # Training pairs
+
+    @cached_property
+    def train(self) -> ParallelCaptions:
+        """The training pairs, followed by mixed captions, if any."""
+        return self.data.select(self.parts["train"]) if self.training_text is None else self.training_text.train
+
+    @property
+    def pairs(self) -> ParallelCaptions:
+        """The training pairs without mixed captions."""
+        return self.train if self.training_text is None else self.training_text.pairs
+
+    @cached_property
+    def train_tokens(self) -> TokenIds:
+        """Token ids of the training queries."""
+        column = self.route.query
+        return tokens_of(self.towers.text, getattr(self.train, column), self.language_of(column))
+
+    @cached_property
+    def held_out(self) -> ParallelCaptions:
+        """Pairs for choosing weights, never trained on: part of the training text, or else the validation part."""
+        if self.training_text is None:
+            return self.data.select(self.parts["val"])
+        return not_none(self.training_text.held_out, "held_out")
+
+    @cached_property
+    def held_out_tokens(self) -> TokenIds:
+        """Token ids of the queries of `held_out`."""
+        column = self.route.query
+        return self.towers.text.tokenize(getattr(self.held_out, column), self.language_of(column))
+
+    # Queries and galleries of a part
+
+    def texts(self, part: str) -> tuple[str, ...]:
+        """Return the queries of `val` or `test`."""
+        column = getattr(self.data, self.query(part))
+        return tuple(column[i] for i in self.parts[part])
+
+    def tokens(self, part: str) -> TokenIds:
+        """Return the token ids of the queries of `val` or `test`."""
+        return self.towers.text.tokenize(self.texts(part), self.language_of(self.query(part)))
+
+    def items(self, part: str) -> list[int]:
+        """Return the index of the gallery item of each query of `part`: an image, or an English caption."""
+        captions = self.parts[part]
+        if self.config.gallery == "english":
+            return list(captions)
+        return self.images_of(captions)
+
+    def gallery_items(self, part: str) -> list[int]:
+        """Return the indices of the gallery of `part`: images, or English captions."""
+        return list(dict.fromkeys(self.items(part)))
+
+    def places(self, part: str) -> list[int]:
+        """Return the index in `gallery_items` of the item of each query of `part`."""
+        place = {item: i for i, item in enumerate(self.gallery_items(part))}
+        return [place[item] for item in self.items(part)]
+
+    def images_of(self, captions: Sequence[int]) -> list[int]:
+        """Return the index of the image of each caption."""
+        image_index = not_none(self.data.image_index, "image_index")
+        return [image_index[i] for i in captions]
+
+    # Identity
+
+    @cached_property
+    def hashes(self) -> dict[str, Any]:
+        """Hashes that identify the data of a training."""
+        return hashes_of_data(self.data, self.training_text, self.photographs)
+
+    @property
+    def photographs(self) -> str | None:
+        """One SHA-256 over the photographs that are trained on or retrieved; None without any."""
+        used = photographs_of(self.config, self.data, self.parts)
+        return sha256_lines([self.image_fingerprints[i] for i in used]) if used else None
+
+    @cached_property
+    def image_fingerprints(self) -> list[str]:
+        """Fingerprints of all M images, computed once: a result names exactly the images it was measured with."""
+        return image_fingerprints(not_none(self.data.images, "images"))
+
+    @cached_property
+    def duplicates(self) -> dict[str, int]:
+        """Counts of repeated items in the test `gallery` and the test `queries`; empty without repeats."""
+        shown = self.gallery_items("test")
+        if self.config.gallery == "english":
+            english = not_none(self.data.english, "english")
+            contents = [english[i] for i in shown]
+        else:
+            contents = [self.image_fingerprints[i] for i in shown]
+
+        repeats = {
+            "gallery": find_repeats(contents),
+            "queries": find_repeats(list(self.texts("test")), self.items("test")),
+        }
+        return {name: len(indices) for name, indices in repeats.items() if indices}
 
 
-def load_captions(
-    config: ExperimentConfig, columns: Collection[str | None], decoded: Decoded = tuple
-) -> ParallelCaptions:
-    """Return a config's data set with `columns`; `decoded` as in `load_request`. Raise DataError for missing data."""
-    data = load_request(_request(config, columns), decoded)
-    if config.gallery == "images" and data.images is None:
-        raise DataError(
-            f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
-            "captions with --gallery english (and train with --image-weight 0)"
-        )
-    if data.english is None and ("english" in columns or config.gallery == "english"):
-        what, way_on = f"route {config.route}", "choose --route baseline1"
-        if config.gallery == "english":
-            what, way_on = "--gallery english", "leave it out"
-        raise DataError(
-            f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
-            f"`pecl data translate {shell_quoted(config.dataset)} --source {config.language} --target en`, and rename "
-            "the new column en"
-        )
-    return data
-
-
-def load_training_inputs(config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
-    """Return the whole data set of a training, and the text that replaces its training pairs, or None.
-
-    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for wrong inputs.
-    """
-    chosen = route(config.route, config.test_query)
-    _check_text_options(config)
-    text, shared = _load_training_text(config)
-    needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
-    data = load_captions(config, needed, decoded)
-    if text is None:
-        if config.dataset in TEXT_TESTS:
-            raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
-        for name in ("mixed", "spellings", "train_size", "held_out"):
-            if getattr(config, name) not in (None, False):
-                raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
-        return data, None
-    test = data.select(split_captions(data, config.shots, config.split_seed).test)
-    if config.text is not None or config.dataset in TEXT_TESTS:
-        text = without_overlap(text, test, config.overlap)
-    if config.chooses_by_text:
-        text = hold_out(text, config.held_out, config.train_size)
-    else:
-        first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
-        text = TrainingText(first)
-    text = replace(text, shared=shared)
-    if config.train_size is not None and len(text.train) < config.train_size:
-        logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
-    if config.mixed is not None:
-        text = with_mixed(text, config, test)
-    if config.spellings:
-        text = with_spellings(text, config.language)
-    return data, text
-
-
-def _check_text_options(config: ExperimentConfig) -> None:
-    """Raise ConfigError for options of translated text in a training that would ignore them."""
-    if config.text is not None:
-        return
-    way = "expected translated text with it, such as --text captions.tsv"
-    if config.clean:
-        raise ConfigError(f"clean: {way}; leave it out")
-    is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
-    if config.overlap != "refuse" and not is_compared:
-        raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
-
-
-def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None, photographs: str | None) -> dict[str, Any]:
-    """Return the hashes that identify the data of a training: of each column of both sets, and of the photographs."""
-    return {"captions": data.hashes(), "training text": text and text.hashes, "photographs": photographs}
-
-
-def photographs_of(config: ExperimentConfig, data: ParallelCaptions, parts: Mapping[str, Sequence[int]]) -> list[int]:
-    """Return the images of a data set that a run trains on or retrieves; `parts` has the captions of each part."""
-    used = list(parts["train"]) if "train" in parts and config.image_weight else []
-    if config.gallery == "images":
-        used += [caption for part in ("val", "test") for caption in parts.get(part, ())]
-    if data.images is None:
-        return []
-    image_index = not_none(data.image_index, "image_index")
-    return list(dict.fromkeys(image_index[caption] for caption in used))
-
-
-def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
-    """Wrap `load`, a function of a config, in a cache with one entry per set of training data.
-
-    The data must not change meanwhile.
-    """
-    known = dict[tuple[Any, ...], T]()
-
-    def cached(config: ExperimentConfig, *rest: Any) -> T:
-        key = config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
-        if key not in known:
-            known[key] = load(config, *rest)
-        return known[key]
-
-    return cached
-
-
-class TrainingInputs:
-    """`load_training_inputs`, once per set of data."""
-
-    def __init__(self) -> None:
-        self._load = once_per_data(load_training_inputs)
-
-    def __call__(self, config: ExperimentConfig, decoded: Decoded = tuple) -> Inputs:
-        """Return the data set of a config, and its text."""
-        return self._load(config, decoded)
-
-    def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
-        """Return `hashes_of_inputs` of a config."""
-        data, text = self(config)
-        parts = split_captions(data, config.shots, config.split_seed)._asdict()
-        used, photographs = photographs_of(config, data, parts), None
-        if used:  # digests of files are cached by size and times: a grid reads each photograph once
-            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(used)))
-        return hashes_of_inputs(data, text, photographs)
-
-
-def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the Multi30K translations outside the few-shot pool, for training."""
-    root = find_data_dir("multi30k-1k", config.data_dir)
-    return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
-
-
-def _training_split(config: ExperimentConfig, name: str) -> ParallelCaptions:
-    return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
-
-
-flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = (
-    partial(_training_split, name=name) for name in TEXT_SETS
-)
-
-
-def _load_training_text(config: ExperimentConfig) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:
-    load = TRAIN_ON[config.train_on]
-    if config.text is None:
-        return load and load(config), ()
-    if load is not None:
-        raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
-    named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
-    return load_text(config, named, partial(_is_read, language=config.language))
-
-
-def _is_read(source: TextSource, language: str) -> bool:
-    """Return `is_read` of a source, or raise DataError for a data set, or a split, that is never trained on."""
-    name, *split = re.split("[/:]", source.name, maxsplit=1)
-    if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
-        raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
-    if source.name in DATASETS and source.name not in TRAIN_ON:
-        known = ", ".join(TEXT_SETS)
-        raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
-    return is_read(source, language)
-
-
-def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
-    """Return a training text with mixed captions after its pairs, made with a lexicon of the pairs.
-
-    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
+def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
+    """Read an evaluation on the published test part, or else all data.
 
     Raises:
-        DataError: a source is missing or wrong, or no caption is left.
+        ConfigError: the config has values that exclude each other.
+        DataError: data are missing or wrong, or an image has no row among the embeddings of another program.
     """
-    captions, sources = _english_captions(config)
-    left_out = normal_forms(test)
-    if text.held_out is not None:
-        left_out |= normal_forms(text.held_out)
-    kept = [caption for caption in captions if normal_form(caption) not in left_out]
-    if dropped := len(captions) - len(kept):
-        logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
-    if not kept:
-        raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
-    row = LANGUAGES.get(config.language)  # none for a code that only the user's table has
-    mixer = Mixer(*lexicon_pairs(text.train), spaces=row is None or row.script not in UNSPACED)
-    mixed, counts = zip(*mixer(kept), strict=True)
-    share = sum(counts) / sum(len(caption.split()) for caption in kept)
-    logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
-    if share < _LEAST_SHARE:
-        logger.warning("mixed: few words are replaced: too few pairs, or words that spaces do not separate")
-    english, target = (not_none(text.train.english, "english"), kept), (text.train.target, mixed)
-    columns = column_of(chain(*english)), column_of(chain(*target))
-    record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
-    provenance = text.train.provenance | record
-    train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
-    return replace(text, train=train, mixed=len(kept), shared=(*text.shared, kept))
+    chosen = route(config.route, config.test_query)
+    data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
+    test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
+    inputs = Inputs(config, chosen, towers, data, {"test": test}, files=file_hashes(config))
+
+    if config.image_embeddings is None:
+        if config.image_paths is not None:
+            raise ConfigError("image_paths: expected image_embeddings with it")
+        return inputs
+
+    if config.gallery != "images":
+        raise ConfigError(f"image_embeddings: expected the gallery images with it, got {config.gallery}")
+    inputs = replace(inputs, rows=ImageRows(config.image_embeddings, config.image_paths))
+    row_numbers(inputs)  # raises an error for an image without a row
+    return inputs
 
 
-def with_spellings(text: TrainingText, language: str) -> TrainingText:
-    """Return a training text in which each second reading of a pair has its target in another spelling.
+def read_training(
+    config: ExperimentConfig, towers: Towers, cache: TrainingDataCache | None = None, *, other_text: bool = True
+) -> Inputs:
+    """Read a training with its few-shot split and training text.
 
-    A pair that is read once, as most are without a weight above 1, and mixed captions stay as written.
+    Args:
+        config: the run.
+        towers: its towers; none is run.
+        cache: data that another run has read already.
+        other_text: whether to read text unlike the training text, which a dry run does not need.
+
+    Raises:
+        ConfigError: the loss of the config cannot be computed from its inputs.
+        DataError: data are missing or wrong.
     """
-    targets, english = list(text.train.target), not_none(text.train.english, "english")
-    readings = Counter[int]()
-    again = list[int]()  # indices of second, fourth, ... readings
-    for i in range(len(targets) - text.mixed):
-        key = hash((targets[i], english[i]))
-        readings[key] += 1
-        if readings[key] % 2 == 0:
-            again.append(i)
-    if not again:
-        logger.warning("spellings: no pair is read twice: give a source a weight of 2 or more, as in flickr30k200@2")
-    spelled = respell([normalize_text(targets[i], language) for i in again], language)
-    for i, target in zip(again, spelled, strict=True):
-        targets[i] = target
-    provenance = text.train.provenance | {"spellings": len(again)}
-    return replace(text, train=replace(text.train, target=column_of(targets), provenance=provenance))
+    chosen = route(config.route, config.test_query)
+    data, text = (cache or TrainingDataCache())(config, lambda: store_of(towers.image))
+    parts = split_captions(data, config.shots, config.split_seed)._asdict()
+    inputs = Inputs(config, chosen, towers, data, parts, text, files=file_hashes(config))
+    _check_training(inputs)
+
+    if text is not None and other_text:
+        return replace(inputs, other_text=_read_other_text(inputs))
+    return inputs
 
 
-def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the English captions of all sources, each sampled by its weight, and a record of each source."""
-    captions, records = list[str](), []
-    for source in parse_sources(config.mixed or "", "mixed"):
-        path, root = expanded(source.name), None
-        if source.name == MULTI30K:
-            root = find_data_dir(MULTI30K, config.data_dir)
-            path = root / TASK_FOLDER / "raw" / "train.en"
-        path = resolve_captions_file(path)
-        if not path.exists() or suffix_of(path) in TABLE_SUFFIXES:
-            hint = suggest(source.name, (MULTI30K,))
-            raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
-        lines = list(stripped_lines(path))
-        if root is not None:
-            lines = outside_pool(lines, root)
-        lines = [line for line in lines if line]
-        captions += [lines[index] for index in weighted(np.arange(len(lines)), source)]
-        records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
-    return captions, records
+def row_numbers(inputs: Inputs) -> list[int]:
+    """Return the row of each item of the test gallery in embeddings by another program.
+
+    Raise DataError for an image without a row.
+    """
+    ids = not_none(inputs.data.images, "images").ids
+    return not_none(inputs.rows, "rows").rows_of([ids[i] for i in inputs.gallery_items("test")])
+
+
+def _read_other_text(inputs: Inputs) -> ParallelCaptions | None:
+    """Return the split `dev` of SIB-200, or else of NTREX, if the data directory has it in the language.
+
+    Otherwise return the English captions of the test part, on both sides; None without English captions.
+    """
+    config, data = inputs.config, inputs.data
+    for dataset in ("sib200", "ntrex"):
+        try:
+            return load_dataset(dataset, config.language, split="dev", data_dir=config.data_dir)
+        except (ConfigError, DataError) as error:
+            logger.info("no other text in the language: %s", error)
+
+    if data.english is None:
+        return None
+    english = tuple(data.english[i] for i in inputs.parts["test"][:MOST_OTHER])
+    return ParallelCaptions(data.dataset, ENGLISH, english, english)
+
+
+def _check_training(inputs: Inputs) -> None:
+    """Raise ConfigError or DataError for inputs from which the loss of the config cannot be computed."""
+    config, chosen, data, text = inputs.config, inputs.route, inputs.data, inputs.training_text
+    if config.weights is not None:
+        raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
+    if config.image_embeddings is not None or config.image_paths is not None:
+        raise ConfigError("image_embeddings, image_paths: expected neither in a training: only evaluations use them")
+    if config.all_pairs:
+        raise ConfigError("all_pairs: expected none in a training: it tests only its test part")
+    train = data if text is None else text.train
+    for column in filter(None, (chosen.query, chosen.anchor)):
+        if getattr(train, column) is None:
+            raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
+    if config.image_weight and data.images is None:
+        raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")
+    if config.chooses_by_text and chosen.anchor is None:
+        raise ConfigError(
+            f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
+            f"which need an anchor, got {config.route}"
+        )
+    if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
+        got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
+        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
+    if "contrastive_with_image" in config.losses and inputs.anchor and config.anchor == "frozen":
+        raise ConfigError("anchor: expected student with contrastive_with_image, which trains anchors, got frozen")
+    if text is not None and config.image_weight and "gradient" not in config.solvers:
+        raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
+    unaligned = inputs.anchor is None
+    if unaligned and text is not None:
+        raise ConfigError(
+            f"route: expected method1, method2 or method3 and an alignment_weight above 0 with text to train on, got "
+            f"{config.route} and {config.alignment_weight:g}"
+        )
+    if unaligned and not config.image_weight:
+        raise ConfigError(
+            f"image_weight: expected a number > 0, got 0: route {config.route} has no alignment to learn from; or "
+            "choose method1, method2 or method3 with an alignment_weight above 0"
+        )
+
+
+def check_joint(members: Sequence[Inputs]) -> None:
+    """Raise ConfigError if the languages of a joint training have different numbers of pairs."""
+    joint = members[0].config.joint
+    sizes = {member.config.language: len(member.train) for member in members}
+    if joint is not None and len(set(sizes.values())) > 1:
+        got = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
+        raise ConfigError(
+            f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
+            f"--train-size {min(sizes.values())} takes so many of each"
+        )

@@ -15,7 +15,7 @@ import torch
 from pecl.encoders.batches import lengths_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.experiment.prepared import Prepared
+from pecl.experiment.inputs import Inputs
 
 MOST = 16  # runs of a fleet on a device whose memory is not known
 _SHARE = 0.8  # share of the device's memory
@@ -53,38 +53,38 @@ def bytes_of_slot(tower: MultilingualTextEncoder, parameters: int, lengths: np.n
     return 4 * (config.num_hidden_layers * kept * tokens + state)
 
 
-def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, kept: int = 0) -> int:
+def largest_fleet(runs: Sequence[Inputs], parameters: int, jobs: int = 1, kept: int = 0) -> int:
     """Return the largest number of runs of a fleet, at least 1; all languages of a joint training share a slot.
 
     Every slot counts as much as the largest run, since anchors, texts and images may differ within a fleet. `jobs`
     processes share the device's memory; `kept` is the bytes of cached frozen layers of a fleet on the CPU.
     """
-    config, tower = members[0].config, members[0].towers.text
+    config, tower = runs[0].config, runs[0].towers.text
     memory = memory_of(tower.device)
     if config.joint or memory is None:
-        return max(MOST, len(members))
+        return max(MOST, len(runs))
     if config.dropout and not tower.draws_by_row:
         return 1
     weights = sum(parameter.nbytes for parameter in tower.parameters())
     left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (kept if tower.device.type == "cpu" else 0)
-    each = [bytes_of_slot(tower, parameters, lengths_of(one.train_tokens), _rows(one)) for one in members]
+    each = [bytes_of_slot(tower, parameters, lengths_of(inputs.train_tokens), _rows(inputs)) for inputs in runs]
     return max(1, int(left // max(each)))
 
 
-def _rows(member: Prepared) -> int:
+def _rows(inputs: Inputs) -> int:
     """Return the number of texts of a run in a step."""
-    config = member.config
-    captioned_images = member.translations is not None and config.image_weight > 0
+    config = inputs.config
+    captioned_images = inputs.training_text is not None and config.image_weight > 0
     return config.batch_size * ((2 if config.anchor == "student" else 1) + captioned_images)
 
 
-def check_size(members: Sequence[Prepared], most: int) -> None:
+def check_size(runs: Sequence[Inputs], most: int) -> None:
     """Raise ConfigError for a fleet of more than `most` runs; the sentence names the largest possible size."""
-    if len(members) <= most:
+    if len(runs) <= most:
         return
-    if not members[0].towers.text.draws_by_row:
+    if not runs[0].towers.text.draws_by_row:
         raise ConfigError(
-            f"fleet: expected 1 with the text tower {members[0].towers.text.name!r}, whose attention draws dropout for "
-            f"a whole batch, got {len(members)}; or leave dropout out"
+            f"fleet: expected 1 with the text tower {runs[0].towers.text.name!r}, whose attention draws dropout for "
+            f"a whole batch, got {len(runs)}; or leave dropout out"
         )
-    raise ConfigError(f"fleet: expected at most {most}, which fit into the memory here, or auto, got {len(members)}")
+    raise ConfigError(f"fleet: expected at most {most}, which fit into the memory here, or auto, got {len(runs)}")

@@ -9,8 +9,8 @@ from torch import nn
 
 from pecl.adapters.choice import AdapterChoice
 from pecl.config import ExperimentConfig
-from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.prepared import Prepared, prepare_evaluation
+from pecl.experiment.inputs import Inputs, read_evaluation
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import check_run, towers_of, with_adapter
 from pecl.results.folder import complete_result, find_result, has_threads_of, saved_steps
 from pecl.training.optimizer import Schedule
@@ -42,11 +42,11 @@ def status_of(plan: RunPlan | None) -> str:
 
 
 def plan_runs(
-    configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None, share: int | None = None
+    configs: Sequence[ExperimentConfig], cache: TrainingDataCache | None = None, share: int | None = None
 ) -> list[RunPlan]:
     """Return one plan per run of a fleet; write nothing."""
-    inputs = inputs or TrainingInputs()
-    return [_plan(member, inputs) for member in check_run(configs, share, inputs)]
+    cache = cache or TrainingDataCache()
+    return [_plan(inputs, cache) for inputs in check_run(configs, share, cache)]
 
 
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
@@ -56,20 +56,20 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     """
     config, choice = with_adapter(config)
     towers = towers_of(config)
-    prepare_evaluation(replace(config, skip_unreadable=False), towers)
+    read_evaluation(replace(config, skip_unreadable=False), towers)
     if choice.path is not None:  # a plain tower, which may have to be downloaded, is not loaded for a dry run
         choice.read(towers.text)
     return config, choice
 
 
-def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
-    config, text = member.config, member.translations
+def _plan(inputs: Inputs, cache: TrainingDataCache) -> RunPlan:
+    config, text = inputs.config, inputs.training_text
     epochs = config.epochs if "gradient" in config.solvers else 0
     held_out = 0 if text is None or text.held_out is None else len(text.held_out)
     result = find_result(config)
     threads = config.threads or torch.get_num_threads()
     saved_step = saved_steps(config.out, threads).get(config.run_id(), 0)
-    if complete_result(config, inputs.hashes) is not None:
+    if complete_result(config, cache.hashes) is not None:
         status, saved_step = "complete", 0
     elif saved_step and (result is None or result.status != "failed"):
         status = "resumable"
@@ -77,31 +77,31 @@ def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
         status = "new"
     else:
         status = result.status
-    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(member.train))
+    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(inputs.train))
     return RunPlan(
         config.language,
-        pairs=len(member.train),
+        pairs=len(inputs.train),
         held_out=held_out,
         steps=steps,
         solver=config.solver,
         lr=config.lr,
-        images=len(member.parts["train"]) if config.image_weight else 0,
+        images=len(inputs.parts["train"]) if config.image_weight else 0,
         status=status,
         saved_step=saved_step,
-        operations=_operations(member, held_out, steps),
+        operations=_operations(inputs, held_out, steps),
     )
 
 
-def _operations(member: Prepared, held_out: int, steps: int) -> float:
+def _operations(inputs: Inputs, held_out: int, steps: int) -> float:
     """Estimate the operations of a run: passes over texts, times their tokens, times the parameters of linear layers.
 
     A step counts twice, for its backward pass. English is embedded once, and the test captions twice.
     """
-    config, tower = member.config, member.towers.text
+    config, tower = inputs.config, inputs.towers.text
     layers = tower.backbone if tower.family is None else tower.family.layers_of(tower.backbone)
     linear = sum(layer.weight.numel() for layer in layers.modules() if isinstance(layer, nn.Linear))
     tokens = tower.positions if tower.reads_last else TOKENS
-    validated = held_out or len(member.parts.get("val", ()))
-    passes = len(member.train) * (1 + config.solvers.count("closed-form")) + 2 * steps * config.batch_size
-    passes += (2 + steps // config.eval_every) * validated + 2 * len(member.parts["test"])
+    validated = held_out or len(inputs.parts.get("val", ()))
+    passes = len(inputs.train) * (1 + config.solvers.count("closed-form")) + 2 * steps * config.batch_size
+    passes += (2 + steps // config.eval_every) * validated + 2 * len(inputs.parts["test"])
     return 2.0 * linear * tokens * passes

@@ -13,7 +13,7 @@ import torch
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import describe
 from pecl.errors import not_none
-from pecl.experiment.prepared import Prepared
+from pecl.experiment.inputs import Inputs
 from pecl.files import sha256_file, sha256_lines
 from pecl.files.typed_json import smallest
 from pecl.results import parts
@@ -27,23 +27,23 @@ from pecl.training.trainer import Trainer
 Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 
 
-def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: parts.AdapterDescription | None) -> Result:
+def record_evaluation(inputs: Inputs, measured: Evaluations, adapter: parts.AdapterDescription | None) -> Result:
     """Write and return the result of an evaluation."""
-    run_id = prepared.config.run_id("evaluate")
-    result = Result(run_id, "evaluate", "complete", prepared.config, environment())
-    return _write(prepared, measured, result if adapter is None else replace(result, adapter=adapter))
+    run_id = inputs.config.run_id("evaluate")
+    result = Result(run_id, "evaluate", "complete", inputs.config, environment())
+    return _write(inputs, measured, result if adapter is None else replace(result, adapter=adapter))
 
 
 def record_training(
-    prepared: Prepared, measured: Evaluations, adapter: parts.AdapterDescription, trainer: Trainer, slot: int, runs: int
+    inputs: Inputs, measured: Evaluations, adapter: parts.AdapterDescription, trainer: Trainer, slot: int, runs: int
 ) -> Result:
     """Write and return the result of a training in a fleet of `runs` runs; write the manifest of its split first."""
     record = trainer.records[slot]
     result = Result(
-        prepared.config.run_id(),
+        inputs.config.run_id(),
         "train",
         "complete",
-        prepared.config,
+        inputs.config,
         environment(),
         adapter=adapter,
         steps=record.stopped or trainer.step,
@@ -53,65 +53,65 @@ def record_training(
         curve=parts.Curve(tuple(record.losses), tuple(record.scores)),
         closed_form=tuple(parts.ClosedForm(**head) for head in record.solved) or None,
     )
-    return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
+    return _write(inputs, measured, result, write_manifest(inputs.config.out, describe_split(inputs)))
 
 
-def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
+def _write(inputs: Inputs, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
     """Write the result, with its measurements, after the files that it names; return it with its path."""
-    text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
-    if prepared.rows is not None:
-        image = parts.Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])
+    text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in inputs.towers.describe().values())
+    if inputs.rows is not None:
+        image = parts.Tower(f"embeddings {inputs.rows.source.name}", inputs.files["image_embeddings"])
     result = replace(
         result,
-        data=describe_data(prepared, manifest),
+        data=describe_data(inputs, manifest),
         towers=parts.TowerPair(text, image),
         metrics={
             part: {stage: parts.Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
             for part, found in measured.items()
         },
-        subsets={"test": subset_recalls(prepared, measured["test"])},
+        subsets={"test": subset_recalls(inputs, measured["test"])},
         all_ranks={"test": _ranks(measured["test"])},
-        peak_memory_mb=round(peak_memory_mb(torch.device(prepared.config.device)), 1),
+        peak_memory_mb=round(peak_memory_mb(torch.device(inputs.config.device)), 1),
     )
-    shown = prepared.gallery_items("test")
+    shown = inputs.gallery_items("test")
     nearest = {  # indices of the data set's images or English captions
         stage: [[shown[place] for place in places] for places in evaluation.nearest]
         for stage, evaluation in measured["test"].items()
         if stage != "final"
     }
-    write_retrieved(prepared.config.out, result.name, nearest)
-    return replace(result, path=write_result(prepared.config.out, result))
+    write_retrieved(inputs.config.out, result.name, nearest)
+    return replace(result, path=write_result(inputs.config.out, result))
 
 
-def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.DataDescription:
+def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDescription:
     """Return the description of a result's data; `manifest` names the manifest of its split."""
-    data, text, other = prepared.data, prepared.translations, prepared.other_text
-    split = {part: len(indices) for part, indices in prepared.parts.items()}
+    data, text, other = inputs.data, inputs.training_text, inputs.other_text
+    split = {part: len(indices) for part, indices in inputs.parts.items()}
     translations = other_text = None
     if text is not None:
-        split["train"] = len(prepared.train)
-        images = len(prepared.parts["train"]) if prepared.config.image_weight else None
+        split["train"] = len(inputs.train)
+        images = len(inputs.parts["train"]) if inputs.config.image_weight else None
         translations = parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
     if other is not None:
         other_text = {"dataset": other.dataset, "split": other.provenance.get("split"), "language": other.language}
         other_text |= {"texts": len(other), **other.hashes()}
-    size, places = len(prepared.gallery_items("test")), prepared.places("test")
+    size, places = len(inputs.gallery_items("test")), inputs.places("test")
     several = len(places) > size  # several captions per image
     return parts.DataDescription(
         dataset=data.dataset,
         language=data.language,
         captions=len(data),
         split=split,
-        query={part: prepared.query(part) for part in prepared.parts},
+        query={part: inputs.query(part) for part in inputs.parts},
         sha256=data.hashes(),
         provenance=data.provenance,
-        gallery=parts.GalleryRecord(prepared.config.gallery, size, smallest(places) if several else None),
+        gallery=parts.GalleryRecord(inputs.config.gallery, size, smallest(places) if several else None),
         translations=translations,
         manifest=manifest,
-        duplicates=prepared.duplicates or None,
-        training_pairs=prepared.training_pairs,
-        files=prepared.files or None,
-        photographs=prepared.photographs,
+        duplicates=inputs.duplicates or None,
+        training_pairs=inputs.training_pairs,
+        files=inputs.files or None,
+        photographs=inputs.photographs,
         other_text=other_text,
     )
 
@@ -126,38 +126,38 @@ def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterD
     return parts.AdapterDescription(describe(adapter.configs), trainable, total, trainable / total, digest)
 
 
-def describe_split(prepared: Prepared) -> dict[str, Any]:
+def describe_split(inputs: Inputs) -> dict[str, Any]:
     """Return the manifest of a training's split, equal for all languages.
 
     It holds the indices of the training, validation and test captions in the data set, and the test gallery: indices
     and, for images, names and one SHA-256 over the SHA-256 of their files.
     """
-    config, shown = prepared.config, prepared.gallery_items("test")
+    config, shown = inputs.config, inputs.gallery_items("test")
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
     if config.gallery == "images":
-        images = not_none(prepared.data.images, "images")
+        images = not_none(inputs.data.images, "images")
         gallery["ids"] = [images.ids[i] for i in shown]
-        gallery["sha256"] = sha256_lines([prepared.image_fingerprints[i] for i in shown])
+        gallery["sha256"] = sha256_lines([inputs.image_fingerprints[i] for i in shown])
     return {
-        "dataset": prepared.data.dataset,
+        "dataset": inputs.data.dataset,
         "shots": config.shots,
         "split_seed": config.split_seed,
-        "indices": {part: list(indices) for part, indices in prepared.parts.items()},
+        "indices": {part: list(indices) for part, indices in inputs.parts.items()},
         "gallery": gallery,
     }
 
 
-def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
+def subset_recalls(inputs: Inputs, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
     Models trained on COCO have seen train2014, so their recall there means little. Empty for data without subsets.
     """
-    if prepared.data.subset is None:
+    if inputs.data.subset is None:
         return {}
-    gallery_first, texts_first = DIRECTIONS[prepared.config.gallery]
-    labels = [prepared.data.subset[i] for i in prepared.parts["test"]]
-    of_item = dict(zip(prepared.items("test"), labels, strict=True))
-    queries = {gallery_first: [of_item[item] for item in prepared.gallery_items("test")], texts_first: labels}
+    gallery_first, texts_first = DIRECTIONS[inputs.config.gallery]
+    labels = [inputs.data.subset[i] for i in inputs.parts["test"]]
+    of_item = dict(zip(inputs.items("test"), labels, strict=True))
+    queries = {gallery_first: [of_item[item] for item in inputs.gallery_items("test")], texts_first: labels}
     found = dict[str, Any]()
     for name in sorted(set(labels)):
         own = {d: [i for i, label in enumerate(of) if label == name] for d, of in queries.items()}

@@ -1,12 +1,14 @@
 """Run one experiment: the page to read first.
 
-`train` turns a config into a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
-training, recall of the final and the best weights. `evaluate` stops after the first recall. `train_fleet` trains
-several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. The configs of a
-`joint` training, one per language, share a slot: they learn one adapter, and each language has its own result.
+`train` turns a config into a result, in six steps: *read* captions, split and training text (`inputs`); *freeze* what
+the plain towers give (`frozen`); *attach* an adapter; *train* it (`training`); *measure* the final and the best weights
+(`measuring`); *record* the result (`record`). `evaluate` reads, measures and records. `train_fleet` trains several
+configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. The configs of a `joint`
+training, one per language, share a slot: they learn one adapter, and each language has its own result.
 """
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -15,23 +17,28 @@ from typing import Any
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
+from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ENGINES, ExperimentConfig, each_language, make_config
 from pecl.encoders.cached_layers import CACHED_BYTES
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, not_none
-from pecl.experiment.closed_form import HeadSolver
-from pecl.experiment.fleet import Fleet, check_fleet, embed_queries, remaining_of, size_of, tower_arguments
-from pecl.experiment.inputs import TrainingInputs
+from pecl.errors import ConfigError, DivergedError, not_none
+from pecl.experiment.closed_form import solvable_head
+from pecl.experiment.fleet import Member, check_fleet, is_complete, remaining_of, seeds_of, slots_of
+from pecl.experiment.frozen import embed_queries_plain, freeze_training, make_evaluator
+from pecl.experiment.inputs import Inputs, check_joint, read_evaluation, read_training
+from pecl.experiment.loading import TrainingDataCache
+from pecl.experiment.measuring import Measurements, embed_queries, measure, recalls_of, size_of
 from pecl.experiment.memory import check_size, largest_fleet
-from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
-from pecl.experiment.record import describe_adapter, record_evaluation
+from pecl.experiment.record import describe_adapter, record_evaluation, record_training
 from pecl.experiment.start import check_start, with_adapter_of_start
-from pecl.experiment.tested_pairs import without_training_pairs
+from pecl.experiment.tested_pairs import pairs_of_training, without_training_pairs
 from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape
+from pecl.experiment.training import encoded_often, make_trainer, tower_arguments, train_phases, worker_setup
 from pecl.files import check_writable
-from pecl.results.folder import complete_result, find_result, hold, tidy
-from pecl.results.result import Result
+from pecl.results.folder import complete_result, find_result, hold, remove_states, tidy
+from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
+from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
 from pecl.training.trainer import Trainer
 from pecl.training.worker_rank import run_worker, set_up_workers
@@ -39,7 +46,7 @@ from pecl.training.worker_rank import run_worker, set_up_workers
 logger = logging.getLogger(__name__)
 
 
-def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
+def train(config: ExperimentConfig | Mapping[str, Any], callbacks: Sequence[Callback] = ()) -> Result:
     """Train one config and return its result, whose file is `result.path`.
 
     A `joint` config trains all its languages, which learn one adapter together. Each has a result of its own, and that
@@ -50,13 +57,14 @@ def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
 
     Args:
         config: the run, or its fields as `make_config` takes them.
+        callbacks: called during the training, see `pecl.Callback`; not for a result that is complete already.
 
     Example:
         >>> result = pecl.train({"language": "de", "epochs": 5})
         >>> result.recall(stage="zero_shot"), result.recall()
     """
     config = as_config(config)
-    results = train_fleet(with_joint_languages(config))
+    results = train_fleet(with_joint_languages(config), callbacks=callbacks)
     return next(result for result in results if result.config.language == config.language)
 
 
@@ -64,7 +72,8 @@ def train_fleet(
     configs: Sequence[ExperimentConfig | Mapping[str, Any]],
     wait: bool = True,
     share: int | None = None,
-    inputs: TrainingInputs | None = None,
+    cache: TrainingDataCache | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> list[Result]:
     """Train configs that differ only in `FLEET_FIELDS` together, one slot each, and return their results.
 
@@ -77,7 +86,8 @@ def train_fleet(
         wait: whether to wait while another process trains one of them; otherwise BusyError.
         share: number of processes that share the memory: the fleet is divided into fleets that fit. None: a fleet that
             does not fit raises ConfigError with the largest possible size.
-        inputs: a cache of data that may have been read already.
+        cache: data that may have been read already.
+        callbacks: called during the training, see `pecl.Callback`.
 
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
@@ -88,39 +98,67 @@ def train_fleet(
         raise ConfigError("configs: expected at least one run, got none")
     configs = [as_config(config) for config in configs]
     processes = join_group(configs[0].device)
-    runs = [config.identity() for config in configs]
+    identities = [config.identity() for config in configs]
+
     with use_threads(configs[0].threads):
         if processes.rank > 0:
-            last = run_worker(processes, runs, load_towers_once)
+            last = run_worker(processes, identities, load_towers_once)
             return [replace(Result.from_json(document), path=Path(path)) for path, document in last["results"]]
-        with processes.leading(runs) as last:
+
+        with processes.leading(identities) as last:
             configs = [replace(config, processes=processes.size) for config in configs]
-            given = [config.language for config in configs] if configs[0].joint else []
-            configs.sort(key=lambda one: one.language if given else "")  # a joint training has one order of languages
-            results = _train_fleet(configs, wait, share, inputs or TrainingInputs(), processes)
-            results.sort(key=lambda one: given.index(one.config.language) if given else 0)
+            results = _train_in_order(configs, wait, share, cache or TrainingDataCache(), processes, callbacks)
             last["results"] = [(str(result.path), result.to_json()) for result in results]
         return results
 
 
+def _train_in_order(
+    configs: Sequence[ExperimentConfig],
+    wait: bool,
+    share: int | None,
+    cache: TrainingDataCache,
+    processes: ProcessGroup,
+    callbacks: Sequence[Callback],
+) -> list[Result]:
+    """Train a fleet; a joint training has one order of languages, whatever the order of its configs."""
+    if not configs[0].joint:
+        return _train_fleet(configs, wait, share, cache, processes, callbacks)
+
+    by_language = sorted(configs, key=lambda config: config.language)
+    results = _train_fleet(by_language, wait, share, cache, processes, callbacks)
+    result_of = {result.config.language: result for result in results}
+    return [result_of[config.language] for config in configs]
+
+
 def _train_fleet(
-    configs: Sequence[ExperimentConfig], wait: bool, share: int | None, inputs: TrainingInputs, processes: ProcessGroup
+    configs: Sequence[ExperimentConfig],
+    wait: bool,
+    share: int | None,
+    cache: TrainingDataCache,
+    processes: ProcessGroup,
+    callbacks: Sequence[Callback],
 ) -> list[Result]:
     """Read and check everything, then lock the runs and train as many at a time as fit into memory."""
     check_fleet(configs)
-    if done := _complete(configs, inputs):
+    if results := _complete(configs, cache):
         for config in configs:
             tidy(config.out, config.run_id())
-        return done
-    first, adapters = configs[0], adapters_of(configs[0])
+        return results
+
+    first = configs[0]
+    adapters = adapters_of(first)
     towers = towers_of(first, trims=first.trim_vocabulary)
-    members, most = _prepare(configs, adapters, share, inputs, towers)
+    runs, most = _read_and_check(configs, adapters, share, cache, towers)
+    if first.trim_vocabulary:
+        trim_to_texts(runs, adapters)
+
     with hold(first.out, [config.run_id() for config in configs], wait):
-        if done := _complete(configs, inputs):  # by another process, meanwhile
-            return done
+        if results := _complete(configs, cache):  # by another process, meanwhile
+            return results
+
         trained: list[Result] = []
-        for start in range(0, len(members), most):  # once, if all fit into memory
-            trained += _train_together(members[start : start + most], adapters, processes)
+        for start in range(0, len(runs), most):  # once, if all fit into memory
+            trained += _train_together(runs[start : start + most], adapters, processes, callbacks)
         if len(trained) == len(configs):
             return trained
         return [not_none(find_result(config), "result") for config in configs]
@@ -134,85 +172,124 @@ def adapters_of(config: ExperimentConfig) -> tuple[AdapterConfig, ...]:
     return adapters
 
 
-def _prepare(
+def _read_and_check(
     configs: Sequence[ExperimentConfig],
     adapters: Sequence[AdapterConfig],
     share: int | None,
-    inputs: TrainingInputs,
+    cache: TrainingDataCache,
     towers: Towers,
-    trims: bool = True,
-) -> tuple[list[Prepared], int]:
-    """Check everything, and return prepared runs and the number of runs that fit into memory.
+    is_dry: bool = False,
+) -> tuple[list[Inputs], int]:
+    """Read all runs, make all checks, and return the runs, and how many of them fit into memory.
 
-    `towers` may have shapes without values, see `with_shape`. Without `trims`, the runs' `trim_vocabulary` is ignored.
+    In a dry run, `towers` may have shapes without values, see `with_shape`.
     """
     first = configs[0]
-    members = [prepare_training(config, towers, inputs) for config in configs]
-    check_joint(members)
-    checked, seeds = adapters, [first.seed]
+    runs = [read_training(config, towers, cache, other_text=not is_dry) for config in configs]
+    check_joint(runs)
+
+    checked = tuple(adapters)
+    seeds = [first.seed]
     if has_no_values(towers.text):  # no values to draw, and no tokenizer for prompts of words
         seeds = []
-        checked = [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None]
+        checked = tuple(
+            config for config in adapters if not config.text_prompt and getattr(config, "init_text", None) is None
+        )
     adapter = ENGINES[first.engine].attach(towers.text, checked, seeds=seeds)
     try:
         if "closed-form" in first.solvers:
-            HeadSolver(adapter, (), ())  # refuses an adapter without a head
-        check_start(adapter, members)
-        parameters, kept = adapter.num_parameters(), CACHED_BYTES if checked and adapter.first_layer else 0
+            solvable_head(adapter)  # raises an error for an adapter without a head
+        check_start(adapter, runs)
+        parameters = adapter.num_parameters()
+        cached_bytes = CACHED_BYTES if checked and adapter.first_layer else 0
     finally:
         adapter.remove()
-    if trims and first.trim_vocabulary:
-        trim_to_texts(members, adapters)
-    most = largest_fleet(members, parameters, share or 1, kept)
+
+    most = largest_fleet(runs, parameters, share or 1, cached_bytes)
     if share is None:
-        check_size(members, most)
+        check_size(runs, most)
     check_writable(first.out)
-    return members, most
+    return runs, most
 
 
 def _train_together(
-    members: list[Prepared], adapters: Sequence[AdapterConfig], processes: ProcessGroup
+    runs: Sequence[Inputs],
+    adapters: Sequence[AdapterConfig],
+    processes: ProcessGroup,
+    callbacks: Sequence[Callback],
 ) -> list[Result]:
-    """Train the incomplete runs among `members`: prepare, attach, train, measure, record."""
-    if not (remaining := remaining_of(members)):
+    """Train the incomplete runs among `runs`, which have been read: freeze, attach, train, measure, record."""
+    runs = remaining_of(runs)
+    if not runs:
         return []
-    config, tower = remaining[0].config, remaining[0].towers.text
-    fleet = Fleet(remaining)  # everything frozen is computed while the tower is plain
-    adapter = ENGINES[config.engine].attach(tower, adapters, seeds=fleet.seeds)
+    config = runs[0].config
+    tower = runs[0].towers.text
+    tower_size = size_of(tower)
+
+    # Freeze what the plain towers give: with an adapter, the tower gives other embeddings
+    members = [Member(inputs, freeze_training(inputs), slot) for inputs, slot in zip(runs, slots_of(runs), strict=True)]
+
+    # Attach an adapter with a slot per member
+    adapter = ENGINES[config.engine].attach(tower, adapters, seeds=seeds_of(members))
     try:
-        trainer = fleet.trainer(adapter, processes)
+        trainer = make_trainer(adapter, members, processes, callbacks)
         try:
             if processes.size > 1:
-                set_up_workers(processes, **fleet.setup(adapter))
-            with tower.caching(fleet.encoded_often()):
-                _train_phases(trainer, fleet, config)
-                return fleet.record(adapter, trainer)
+                set_up_workers(processes, **worker_setup(trainer, members))
+
+            with tower.caching(encoded_often(trainer, members)):
+                train_phases(trainer, members)
+
+                measurements = measure(adapter, members, trainer.records)
+
+                return _record(trainer, members, measurements, tower_size)
         except KeyboardInterrupt:
-            fleet.record_interruption(trainer.saved_step)
+            for member in members:
+                if not is_complete(member.inputs):
+                    write_unfinished(member.config, "interrupted", steps=trainer.saved_step)
             raise
     finally:
         adapter.remove()
 
 
-def _train_phases(trainer: Trainer, fleet: Fleet, config: ExperimentConfig) -> None:
-    """Train and solve in the order of `config.solvers`; a saved state resumes in the gradient phase."""
-    phases = config.solvers
-    solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in phases else None
-    if trainer.is_saved:
-        phases = phases[phases.index("gradient") :]
-    elif config.choose == "text":  # the initial weights are a candidate, too
-        trainer.measure(0)
-    for phase in phases:
-        if solver is None or phase == "gradient":
-            trainer.run()
-        else:
-            solver.solve(trainer.records)
-            trainer.measure(trainer.step + 1 if trainer.step else 0)  # scored as weights of the next step
+def _record(
+    trainer: Trainer, members: Sequence[Member], measurements: Sequence[Measurements | None], tower_size: int
+) -> list[Result]:
+    """Write each run's adapter file and then its result, and return the results.
+
+    The measurements of a run are None if it diverged; `tower_size` is the number of parameters of the plain tower.
+    """
+    adapter = trainer.adapter
+    results: list[Result] = []
+    for member, measured in zip(members, measurements, strict=True):
+        config = member.config
+        record = trainer.records[member.slot]
+        if measured is None:
+            error = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
+            path = write_unfinished(config, "failed", error=error, steps=not_none(record.stopped, "stopped"))
+            results.append(read_result(path))
+            continue
+
+        path = adapter_path(config.out, run_name(config, config.run_id()))
+        pairs = pairs_of_training(member.inputs)
+        state = adapter.file_state(record.best)
+        save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs)
+        adapter.write_own_format(path.with_suffix(""))
+
+        description = describe_adapter(adapter, tower_size, path)
+        result = record_training(member.inputs, measured, description, trainer, member.slot, len(members))
+        results.append(result)
+        for callback in trainer.callbacks:
+            callback.at_end(Event(config, member.slot, trainer.step, recalls_of(result), lambda: None))
+
+    config = members[0].config
+    remove_states(config.out, config.run_id())
+    return results
 
 
 def check_run(
-    configs: Sequence[ExperimentConfig], share: int | None = None, inputs: TrainingInputs | None = None
-) -> list[Prepared]:
+    configs: Sequence[ExperimentConfig], share: int | None = None, cache: TrainingDataCache | None = None
+) -> list[Inputs]:
     """Make all checks of `train_fleet` before its first step, and write nothing: a dry run.
 
     Weights are not loaded if the shape of the text tower is known. Images are not decoded.
@@ -221,7 +298,8 @@ def check_run(
     adapters = adapters_of(configs[0])
     with use_threads(configs[0].threads):
         towers = with_shape(towers_of(configs[0]), configs[0])
-        return _prepare(configs, adapters, share, inputs or TrainingInputs(), towers, trims=False)[0]
+        runs, _ = _read_and_check(configs, adapters, share, cache or TrainingDataCache(), towers, is_dry=True)
+        return runs
 
 
 def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
@@ -236,29 +314,34 @@ def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     config, choice = with_adapter(as_config(config))
     with use_threads(config.threads):
         towers = towers_of(config, trims=config.trim_vocabulary)
-        prepared = prepare_evaluation(config, towers)
+        inputs = read_evaluation(config, towers)
         check_writable(config.out)
         file = choice.read(towers.text)
         logger.info("%s: %s", config.language, choice.sentence)
-        prepared = without_training_pairs(prepared, file)
+        inputs = without_training_pairs(inputs, file)
+
         if config.trim_vocabulary:
             configs = () if file is None else file.configs
             check_trimming("pecl", configs)
-            trim_to_texts([prepared], configs)
-        evaluator, total = prepared.evaluator("test"), size_of(towers.text)
+            trim_to_texts([inputs], configs)
+
+        tower_size = size_of(towers.text)
+        evaluator = make_evaluator(inputs, "test")
         if file is None:
-            return record_evaluation(prepared, {"test": {"zero_shot": evaluator(prepared.zero_shot("test"))}}, None)
+            evaluation = evaluator(embed_queries_plain(inputs, "test"))
+            return record_evaluation(inputs, {"test": {"zero_shot": evaluation}}, None)
+
         if file.language not in (None, config.language):
-            trained = (file.path, file.language)
-            logger.warning("%s was trained for %s and is evaluated on %s", *trained, config.language)
+            message = "%s was trained for %s and is evaluated on %s"
+            logger.warning(message, file.path, file.language, config.language)
         adapter = attach(towers.text, file.configs)
         try:
             adapter.load_slot_state(0, file.state)
-            evaluation = evaluator(embed_queries(adapter, 0, prepared.tokens("test")))
-            described = describe_adapter(adapter, total, file.path)
+            evaluation = evaluator(embed_queries(adapter, 0, inputs.tokens("test")))
+            description = describe_adapter(adapter, tower_size, file.path)
         finally:
             adapter.remove()
-        return record_evaluation(prepared, {"test": {"best": evaluation}}, described)
+        return record_evaluation(inputs, {"test": {"best": evaluation}}, description)
 
 
 def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
@@ -296,13 +379,14 @@ def with_joint_languages(config: ExperimentConfig) -> list[ExperimentConfig]:
     return [replace(config, language=language) for language in config.joint_languages]
 
 
-def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result] | None:
+def _complete(configs: Sequence[ExperimentConfig], cache: TrainingDataCache) -> list[Result] | None:
     """Return the results of `configs` if all are complete."""
-    done = [result for config in configs if (result := complete_result(config, inputs.hashes)) is not None]
-    if len(done) < len(configs):
+    results = [complete_result(config, cache.hashes) for config in configs]
+    complete = [result for result in results if result is not None]
+    if len(complete) < len(configs):
         return None
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
-    return done
+    return complete
 
 
 def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:

@@ -9,7 +9,8 @@ from pecl.adapters.spec import describe
 from pecl.config import LEXICON
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.experiment.prepared import Prepared
+from pecl.experiment.fleet import Member, members_of
+from pecl.experiment.inputs import Inputs
 from pecl.experiment.text import lexicon_pairs
 from pecl.experiment.text_tower import has_no_values
 from pecl.files import expanded
@@ -23,30 +24,35 @@ def with_adapter_of_start(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "adapter": describe(file_of_start(start).configs)}
 
 
-def check_start(adapter: Adapter, members: Sequence[Prepared]) -> None:
+def check_start(adapter: Adapter, runs: Sequence[Inputs]) -> None:
     """Raise ConfigError or WeightsError for a start that does not fit the adapter or the runs' training pairs."""
-    start = members[0].config.start
+    start = runs[0].config.start
     if start is None:
         return
     if start != LEXICON:
         return start_slots(adapter, start)
     if not any(module.counts_tokens for _, module, _ in adapter.modules):
         raise ConfigError(f"start: {LEXICON} needs an adapter with word_embeddings, got {describe(adapter.configs)}")
-    if any(member.pairs.english is None for member in members):
+    if any(inputs.pairs.english is None for inputs in runs):
         raise ConfigError(f"start: {LEXICON} needs training pairs with English captions, such as --text gives")
 
 
-def translate_slots(adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
+def translate_slots(adapter: Adapter, members: Sequence[Member]) -> None:
     """Initialise the word embeddings of each slot with a lexicon of its training pairs."""
     special = set(adapter.tower.tokenizer.all_special_ids)
+
+    def tokens_of(member: Member, column: str, captions: Sequence[str]) -> list[list[int]]:
+        texts = adapter.tower.tokenize(captions, member.inputs.language_of(column))
+        return [[token for token in text if token not in special] for text in texts]
+
     for slot in range(adapter.num_slots):
-        texts, english = list[list[int]](), list[list[int]]()
-        for member in (one for one, own in zip(members, slot_of, strict=True) if own == slot):
-            pairs = lexicon_pairs(member.pairs)
-            for side, column, captions in zip((texts, english), ("target", "english"), pairs, strict=True):
-                tokens = adapter.tower.tokenize(captions, member.language_of(column))
-                side += [[token for token in text if token not in special] for text in tokens]
-        adapter.translate(slot, texts, english)
+        targets: list[list[int]] = []
+        english: list[list[int]] = []
+        for member in members_of(members, slot):
+            target_captions, english_captions = lexicon_pairs(member.inputs.pairs)
+            targets += tokens_of(member, "target", target_captions)
+            english += tokens_of(member, "english", english_captions)
+        adapter.translate(slot, targets, english)
 
 
 def start_slots(adapter: Adapter, path: str) -> None:

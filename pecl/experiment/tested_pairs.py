@@ -8,20 +8,20 @@ from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.training_pairs import TrainingPairs, hashes_of_pairs, union_of
 from pecl.config import LEXICON
 from pecl.errors import DataError
-from pecl.experiment.prepared import Prepared
+from pecl.experiment.inputs import Inputs
 from pecl.experiment.start import file_of_start
 
 logger = logging.getLogger(__name__)
 
 
-def pairs_of_training(prepared: Prepared) -> TrainingPairs:
+def pairs_of_training(inputs: Inputs) -> TrainingPairs:
     """Return the pairs of a training's data set that are not its test part, and those of the adapter it starts from.
 
     A training on text leaves the training and validation parts out, too: its text is only checked against the test.
     """
-    config, data = prepared.config, prepared.data
-    indices = [*prepared.parts["train"], *prepared.parts["val"]]
-    photographs = None if data.images is None else prepared.image_fingerprints
+    config, data = inputs.config, inputs.data
+    indices = [*inputs.parts["train"], *inputs.parts["val"]]
+    photographs = None if data.images is None else inputs.image_fingerprints
     hashes = union_of(hashes_of_pairs(data, indices, photographs))
 
     shots = "all" if config.shots is None else config.shots
@@ -33,21 +33,21 @@ def pairs_of_training(prepared: Prepared) -> TrainingPairs:
     return pairs.with_those_of(file_of_start(config.start).training_pairs)
 
 
-def without_training_pairs(prepared: Prepared, file: AdapterFile | None) -> Prepared:
+def without_training_pairs(inputs: Inputs, file: AdapterFile | None) -> Inputs:
     """Return an evaluation that leaves out the pairs that trained the adapter `file`; with `all_pairs` it counts them.
 
     Raises:
         DataError: no pair is left.
     """
     if file is None:
-        return prepared
+        return inputs
     if file.training_pairs is None:
         logger.info("%s does not state which pairs trained it: all pairs are tested", file.path)
-        return prepared
+        return inputs
 
-    config, data, test = prepared.config, prepared.data, prepared.parts["test"]
+    config, data, test = inputs.config, inputs.data, inputs.parts["test"]
     by_photograph = config.gallery == "images" and data.images is not None
-    photographs = prepared.image_fingerprints if by_photograph else None
+    photographs = inputs.image_fingerprints if by_photograph else None
     trained = file.training_pairs.hashes
     hashes = hashes_of_pairs(data, test, photographs)
     others = tuple(i for i, own in zip(test, hashes, strict=True) if not own & trained)
@@ -56,7 +56,7 @@ def without_training_pairs(prepared: Prepared, file: AdapterFile | None) -> Prep
     if config.all_pairs:
         if count:
             logger.warning("%d of %d tested pairs trained %s or chose its weights", count, len(test), file.path)
-        return replace(prepared, training_pairs={"tested": count})
+        return replace(inputs, training_pairs={"tested": count})
     if not others:
         raise DataError(
             f"{data.dataset}: expected pairs that did not train {file.path}, got none among {len(test):,}: "
@@ -66,4 +66,4 @@ def without_training_pairs(prepared: Prepared, file: AdapterFile | None) -> Prep
         reason = f"they trained {file.path} or chose its weights; --all-pairs tests them, too"
         logger.info("%s: %d of %d pairs are left out: %s", config.language, count, len(test), reason)
     parts = {"test": others}
-    return replace(prepared, parts=parts, training_pairs={"left_out": count})
+    return replace(inputs, parts=parts, training_pairs={"left_out": count})

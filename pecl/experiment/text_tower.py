@@ -16,7 +16,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, Towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
-from pecl.experiment.prepared import Prepared
+from pecl.experiment.inputs import Inputs
 
 _TOGETHER = 16_384  # texts that are tokenised together
 
@@ -49,21 +49,25 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
         raise ConfigError(f"trim_vocabulary: expected the engine {expected}, got {engine}")
 
 
-def trim_to_texts(members: Sequence[Prepared], adapters: Sequence[AdapterConfig]) -> None:
-    """Trim the text tower of `members` to the tokens of their captions and of prompts in `adapters`."""
-    tower, used = members[0].towers.text, set[int]()
+def trim_to_texts(runs: Sequence[Inputs], adapters: Sequence[AdapterConfig]) -> None:
+    """Trim the text tower of `runs` to the tokens of their captions and of prompts in `adapters`."""
+    tower = runs[0].towers.text
+    used: set[int] = set()
     if adapters:
         adapter = attach(tower, adapters)
         used.update(token for prompt in adapter.prompts for token in getattr(prompt, "token_ids", None) or ())
         adapter.remove()
-    columns = {}  # by identity, since members may share some
-    for one in members:
-        found = (one.data, one.other_text, *(one.translations.parts if one.translations else ()))
-        for captions, name in product([captions for captions in found if captions is not None], COLUMNS):
-            if (column := getattr(captions, name)) is not None:
+
+    columns: dict[int, tuple[Sequence[str], str]] = {}  # by identity, since runs may share some
+    for inputs in runs:
+        text_parts = inputs.training_text.parts if inputs.training_text else ()
+        for captions, name in product((inputs.data, inputs.other_text, *text_parts), COLUMNS):
+            column = getattr(captions, name, None)
+            if captions is not None and column is not None:
                 columns[id(column)] = column, ENGLISH if name in ENGLISH_COLUMNS else captions.language
-        for listed in one.translations.shared if one.translations else ():  # perhaps embedded as a whole
-            columns[id(listed)] = listed, ENGLISH
+        for shared in inputs.training_text.shared if inputs.training_text else ():  # perhaps embedded as a whole
+            columns[id(shared)] = shared, ENGLISH
+
     for column, language in columns.values():
         for start in range(0, len(column), _TOGETHER):
             used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER], language)))

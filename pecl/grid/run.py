@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.experiment.inputs import TrainingInputs, once_per_data
+from pecl.experiment.loading import TrainingDataCache, once_per_data
 from pecl.files import check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, fleets
@@ -75,10 +75,11 @@ def plan_grid(
     """
     from pecl.experiment.plan import plan_runs  # imports torch
 
-    run, inputs = _Run(configs, fleet, launcher or Inline()), TrainingInputs()
+    run = _Run(configs, fleet, launcher or Inline())
+    cache = TrainingDataCache()
     plans: dict[tuple[str, str], RunPlan] = {}
     for task in run.pending:
-        found = plan_runs(task.configs, inputs, task.share)
+        found = plan_runs(task.configs, cache, task.share)
         plans |= {(config.out, config.run_id()): one for config, one in zip(task.configs, found, strict=True)}
     ordered = [config for task in run.tasks for config in task.configs]
     return [(config, plans.get((config.out, config.run_id()))) for config in ordered]
@@ -101,7 +102,7 @@ class _Run:
         self.tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
         self.pending = list(self.tasks)
         self.results: dict[tuple[str, str], Result] = {}
-        self.hashes = once_per_data(lambda config: TrainingInputs().hashes(config))  # does not keep the data
+        self.hashes = once_per_data(lambda config: TrainingDataCache().hashes(config))  # does not keep the data
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
         self.died: set[str] = set()  # tasks that are tried once more

@@ -61,7 +61,7 @@ def find_result(config: ExperimentConfig) -> Result | None:
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
     """Return the complete result of a training of this config on the present data and files, if any.
 
-    `hashes` returns the hashes of a config's present data, such as `experiment.inputs.TrainingInputs.hashes`.
+    `hashes` returns the hashes of a config's present data, such as `experiment.loading.TrainingDataCache.hashes`.
 
     Raises:
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
@@ -91,8 +91,8 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
     """Return the SHA-256 of each local file, or of a folder's names and files, by the field that names it.
 
     A field without an existing local file, such as a tower of the model hub, is left out; the reader of a missing file
-    reports it. Data sets and training text are identified by their captions, see `TrainingInputs.hashes`, and plug-ins
-    by the content that this process has run.
+    reports it. Data sets and training text are identified by their captions, see `TrainingDataCache.hashes`, and
+    plug-ins by the content that this process has run.
 
     Raises:
         DataError: a file cannot be read.

@@ -9,7 +9,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import DataRequest
 from pecl.data.registry import DATASETS, load_dataset, register_dataset
 from pecl.errors import ConfigError, DataError
-from pecl.experiment.inputs import load_captions
+from pecl.experiment.loading import load_captions
 from pecl.files.images import ImageFiles
 
 

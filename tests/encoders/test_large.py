@@ -11,7 +11,7 @@ from pecl.config import make_config
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import EmbeddingStore
-from pecl.experiment.prepared import prepare_training
+from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
 
 TEXTS = [*sentences(10), "بنجر"]
@@ -83,9 +83,9 @@ def test_an_experiment_on_files_is_that_on_lists(small, monkeypatch, tmp_path, a
     plain = train(make_config({**small, "anchor": anchor, "out": str(tmp_path / "plain")}))
     monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
     config = make_config({**small, "anchor": anchor})
-    prepared = prepare_training(config, pecl.experiment.run.load_towers("mini"))
-    assert isinstance(prepared.train_tokens, TokenStore)
-    assert isinstance(prepared.frozen_anchor, Embeddings)
+    inputs = read_training(config, pecl.experiment.run.load_towers("mini"))
+    assert isinstance(inputs.train_tokens, TokenStore)
+    assert isinstance(inputs.frozen_anchor, Embeddings)
     stored = train(config)
     if anchor == "student":
         assert stored.adapter_path.read_bytes() == plain.adapter_path.read_bytes()

@@ -28,8 +28,9 @@ from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.distil import distil_config
-from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.prepared import prepare_training
+from pecl.experiment.frozen import embed_anchors, make_evaluator
+from pecl.experiment.inputs import read_training
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import train_fleet
 from pecl.results.parts import Measured
 from pecl.results.result import collect, read_result
@@ -53,8 +54,8 @@ def weights_of(result):
 def recall_of_file(result, part="test"):
     """Recall of the adapter file on a part of its run."""
     towers = pecl.experiment.run.load_towers("mini")
-    prepared = prepare_training(result.config, towers)
-    evaluator, tokens = prepared.evaluator(part), prepared.tokens(part)
+    inputs = read_training(result.config, towers)
+    evaluator, tokens = make_evaluator(inputs, part), inputs.tokens(part)
     file = load_adapter_file(result.adapter_path, towers.text)
     attach(towers.text, file.configs).load_slot_state(0, file.state)
     return evaluator(towers.text.encode_token_ids(tokens)).mean_recall_at_1
@@ -255,19 +256,19 @@ def test_a_lexicon_of_the_training_pairs_is_a_start(values, tmp_path):
 
 
 def test_mixed_captions_are_trained_behind_the_pairs_without_tested_and_held_out_ones(values, tmp_path):
-    config, towers = distil_config(values, TrainingInputs()), pecl.experiment.run.load_towers("mini")
-    data, plain = TrainingInputs()(config)
-    tested = data.english[prepare_training(config, towers).parts["test"][0]]
+    config, towers = distil_config(values, TrainingDataCache()), pecl.experiment.run.load_towers("mini")
+    data, plain = TrainingDataCache()(config)
+    tested = data.english[read_training(config, towers).parts["test"][0]]
     mixed = tmp_path / "captions.txt"
     mixed.write_text(f"{plain.train.english[0]} zebra\n\n{plain.held_out.english[0].upper()}\n{tested}!\n", "utf-8")
-    prepared = prepare_training(replace(config, mixed=f"{mixed}@2"), towers)
-    text = prepared.translations
+    inputs = read_training(replace(config, mixed=f"{mixed}@2"), towers)
+    text = inputs.training_text
     assert [*text.pairs.target, *text.pairs.english] == [*plain.train.target, *plain.train.english]
     assert [*text.train.english][len(plain.train) :] == [f"{plain.train.english[0]} zebra"] * 2
     assert all(caption.endswith(" zebra") for caption in [*text.train.target][len(plain.train) :])
     assert text.train.provenance["mixed"]["captions"] == 2
     anchors = towers.text.encode_text([*text.train.english], normalize=False)
-    torch.testing.assert_close(prepared.frozen_anchor, anchors, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(embed_anchors(inputs), anchors, rtol=1e-4, atol=1e-5)
     result = distilled(values, mixed=f"{mixed}@2")
     assert result.data.split["train"] == len(plain.train) + 2
     with pytest.raises(DataError, match="mixed: expected multi30k or a file with a caption per line, got "):
@@ -405,7 +406,7 @@ def test_a_dry_run_needs_no_weights_of_the_papers_pair_and_writes_nothing(values
     expected = f"de: {re.escape(planned)}\nfr: {re.escape(planned)}\n2 runs, 2 to train: {ESTIMATED_TIME}\n"
     assert re.fullmatch(expected, capsys.readouterr().out)
     assert main([*paper, "--json"]) == 0
-    test = len(prepare_training(make_config({**DISTIL_DEFAULTS, **values}), tiny_towers()).parts["test"])
+    test = len(read_training(make_config({**DISTIL_DEFAULTS, **values}), tiny_towers()).parts["test"])
     # 48 pairs, English once and two closed forms; 6 steps of 16 pairs, forward and backward; validations and tests
     texts = 48 * 3 + 2 * 6 * values["batch_size"] + (2 + 6 // values["eval_every"]) * HELD_OUT + 2 * test
     for one in json.loads(capsys.readouterr().out):
@@ -427,9 +428,9 @@ def test_how_long_it_trains_depends_on_the_number_of_pairs(values, pairs, traine
     """Of those that are trained on: a tenth is held out; what is given stays as it is."""
     values["text"] = write_text(Path(values["text"]), [(f"a dog {i}", f"ein Hund {i}") for i in range(pairs)])
     given = {name: value for name, value in values.items() if name not in (*SCHEDULE_FIELDS, "held_out")}
-    config = distil_config(given, TrainingInputs())
+    config = distil_config(given, TrainingDataCache())
     assert (config.solver, config.epochs, config.lr) == expected
-    assert distil_config({**given, "epochs": 7}, TrainingInputs()) == replace(config, epochs=7)
+    assert distil_config({**given, "epochs": 7}, TrainingDataCache()) == replace(config, epochs=7)
     assert main(["distil", *flags(given), "--dry-run"]) == 0
     steps = expected[1] * math.ceil(trained / given["batch_size"])
     planned = (

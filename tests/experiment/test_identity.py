@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import pytest
 from helpers.small_experiment import tiny_towers
 
-import pecl.experiment.inputs
+import pecl.experiment.loading
 import pecl.experiment.run
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.fleet import check_fleet
-from pecl.experiment.inputs import TrainingInputs, once_per_data
+from pecl.experiment.loading import TrainingDataCache, once_per_data
 from pecl.experiment.run import evaluate
 from pecl.grid.configs import fleets
 
@@ -155,7 +155,7 @@ def made(places=range(20)):
 def reading(monkeypatch):
     """Return a function of a config: the data sets it asks for, and the hashes of its data or what they lack."""
     asked = []
-    inputs = pecl.experiment.inputs
+    inputs = pecl.experiment.loading
     monkeypatch.setattr(inputs, "load_request", lambda request, decoded: asked.append(request) or made())
     monkeypatch.setattr(
         inputs, "load_dataset", lambda *names, **options: asked.append((names, options)) or made([*range(20), 3])
@@ -164,7 +164,7 @@ def reading(monkeypatch):
     def read(config):
         asked.clear()
         try:
-            return TrainingInputs().hashes(config), list(asked)
+            return TrainingDataCache().hashes(config), list(asked)
         except PeclError as error:
             return str(error), list(asked)
 

@@ -6,7 +6,7 @@ import pytest
 
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.experiment.inputs import with_mixed, with_spellings
+from pecl.experiment.loading import with_mixed, with_spellings
 from pecl.experiment.text import TrainingText
 
 ANIMALS = {"dog": "小狗", "cat": "猫咪", "horse": "骏马", "bird": "鸟儿"}

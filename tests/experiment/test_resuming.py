@@ -14,7 +14,7 @@ import pecl.experiment.run
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import train, train_fleet
 from pecl.results.folder import complete_result
 from pecl.results.result import read_result, training_path
@@ -76,7 +76,7 @@ def test_a_run_goes_on_where_it_was_interrupted_and_again(small, tmp_path):
             train(config)
         stopped = read_result(training_path(config))
         assert (stopped.status, stopped.steps) == ("interrupted", done)
-        assert complete_result(config, TrainingInputs().hashes) is None
+        assert complete_result(config, TrainingDataCache().hashes) is None
     with counted_steps() as steps:
         resumed = train(config)
     assert steps == [6, 7]

@@ -18,7 +18,8 @@ from pecl.config import make_config
 from pecl.data.published import multi30k
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
-from pecl.experiment.prepared import prepare_training
+from pecl.experiment.frozen import embed_held_out_anchors
+from pecl.experiment.inputs import read_training
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.results.folder import read_retrieved
 from pecl.results.parts import FleetRecord
@@ -201,11 +202,11 @@ def test_a_language_is_distilled_onto_every_family(name, small, tmp_path, monkey
     settings = {"adapter": "lora:r=2,layers=top-1+head:rank=3", "trim_vocabulary": True}
     result = pecl.distil(**DISTILLATION | kept | settings, text=write_text(tmp_path / "text.tsv"))
     tower = towers().text
-    prepared = prepare_training(result.config, Towers(lambda: tower, lambda: None))
+    inputs = read_training(result.config, Towers(lambda: tower, lambda: None))
     file = load_adapter_file(result.adapter_path, tower)
-    before = prepared.held_out_anchor
+    before = embed_held_out_anchors(inputs)
     attach(tower, file.configs).load_slot_state(0, file.state)
-    after = tower.encode_token_ids(prepared.held_out_tokens)
+    after = tower.encode_token_ids(inputs.held_out_tokens)
     tower.adapter.remove()
-    plain = tower.encode_token_ids(prepared.held_out_tokens)
+    plain = tower.encode_token_ids(inputs.held_out_tokens)
     assert (after - before).square().mean() < (plain - before).square().mean()

@@ -259,11 +259,11 @@ def note_trainings():
     """Append a line to the file $PECL_CACHE_DIR/trainings for each training that begins."""
     import pecl.experiment.run
 
-    plain = pecl.experiment.fleet.Trainer
+    plain = pecl.experiment.training.Trainer
 
     def noting(*arguments, **options):
         with open(Path(os.environ["PECL_CACHE_DIR"]) / "trainings", "a", encoding="utf-8") as file:
             file.write("x\n")
         return plain(*arguments, **options)
 
-    pecl.experiment.fleet.Trainer = noting
+    pecl.experiment.training.Trainer = noting

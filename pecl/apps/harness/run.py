@@ -7,7 +7,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, install, not_none, unknown
-from pecl.experiment.prepared import Prepared, prepare_evaluation
+from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.run import evaluate, towers_of, with_adapter
 from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.retrieval.measures import RECALL_AT
@@ -40,40 +40,40 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[dic
         result = evaluate(config)
         towers = towers_of(config)
         _, choice = with_adapter(config)
-        prepared = without_training_pairs(prepare_evaluation(config, towers), choice.read(towers.text))
-        text = choice.bank(towers.text, prepared.test_language)
-        for direction, found in measure(prepared, towers, text).items():
+        inputs = without_training_pairs(read_evaluation(config, towers), choice.read(towers.text))
+        text = choice.bank(towers.text, inputs.test_language)
+        for direction, found in measure(inputs, towers, text).items():
             row: dict[str, object] = {"language": config.language, "direction": direction}
             row |= {f"{harness} recall@{k}": recall for k, recall in found.items()}
             rows.append(row | {f"pecl recall@{k}": result.recall(k=k, direction=direction) for k in RECALL_AT})
     return rows
 
 
-def _with_mteb(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
+def _with_mteb(inputs: Inputs, towers: Towers, text: AdapterBank) -> Recalls:
     import mteb
 
     from pecl.apps.harness.mteb_model import PeclEncoder
     from pecl.apps.harness.mteb_tasks import MTEB_CATEGORIES, Pairs, retrieval_task
 
-    model = PeclEncoder(prepared.config.profile, towers=towers, text=text)
-    shown = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
-    pairs = {prepared.test_language: Pairs(prepared.texts("test"), shown, prepared.places("test"))}
+    model = PeclEncoder(inputs.config.profile, towers=towers, text=text)
+    shown = not_none(inputs.data.images, "images").subset(inputs.gallery_items("test"))
+    pairs = {inputs.test_language: Pairs(inputs.texts("test"), shown, inputs.places("test"))}
     found: Recalls = {}
     for direction in MTEB_CATEGORIES:
-        task = retrieval_task(prepared.data.dataset, direction, pairs)
+        task = retrieval_task(inputs.data.dataset, direction, pairs)
         (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
         (scores,) = result.scores["test"]
         found[direction] = {k: scores[f"hit_rate_at_{k}"] for k in RECALL_AT}
     return found
 
 
-def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) -> Recalls:
+def _with_clip_benchmark(inputs: Inputs, towers: Towers, text: AdapterBank) -> Recalls:
     from pecl.apps.harness.clip_benchmark import clip_model, measure
 
-    model, tokenizer = clip_model(text, towers.image, prepared.test_language)
-    images = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
+    model, tokenizer = clip_model(text, towers.image, inputs.test_language)
+    images = not_none(inputs.data.images, "images").subset(inputs.gallery_items("test"))
     captions: list[list[str]] = [[] for _ in range(len(images))]  # of each image
-    for caption, place in zip(prepared.texts("test"), prepared.places("test"), strict=True):
+    for caption, place in zip(inputs.texts("test"), inputs.places("test"), strict=True):
         captions[place].append(caption)
     flat = measure(model, tokenizer, images, captions)
     names = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}
@@ -84,7 +84,7 @@ def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: AdapterBank) 
 
 
 # name -> required module, and measuring function
-HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, AdapterBank], Recalls]]] = {
+HARNESSES: dict[str, tuple[str, Callable[[Inputs, Towers, AdapterBank], Recalls]]] = {
     "mteb": ("mteb", _with_mteb),
     "clip-benchmark": ("clip_benchmark", _with_clip_benchmark),
 }

@@ -18,7 +18,7 @@ from collections.abc import Generator, Sequence
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.loading import TrainingDataCache
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
 from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, Event, Task
@@ -61,7 +61,7 @@ def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> Non
     """
     with contextlib.suppress(BusyError), hold(configs[0].out, [config.run_id() for config in configs]):
         for config in configs:
-            if complete_result(config, TrainingInputs().hashes) is None:
+            if complete_result(config, TrainingDataCache().hashes) is None:
                 write_unfinished(config, "failed", error="".join(traceback.format_exception_only(error)).strip())
 
 

@@ -20,7 +20,7 @@ from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.data.languages import language_name
 from pecl.errors import ConfigError, DataError, not_none
-from pecl.experiment.inputs import load_captions
+from pecl.experiment.loading import load_captions
 from pecl.files import check_writable, write_text
 from pecl.files.images import jpeg_uri, small_jpeg
 from pecl.files.progress import Bar

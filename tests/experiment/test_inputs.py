@@ -1,4 +1,4 @@
-"""`Prepared`: each tower has a store, each list its own embeddings, and named files count by their content."""
+"""`Inputs` and `Frozen`: a tower has a store, a list its embeddings, and files count by their content."""
 
 import hashlib
 import json
@@ -18,7 +18,8 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, DataError
-from pecl.experiment.prepared import prepare_training
+from pecl.experiment.frozen import embed_anchors, embed_queries_plain, freeze_training, make_evaluator
+from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
 from pecl.experiment.text import TrainingText
 from pecl.experiment.text_tower import trim_to_texts
@@ -29,18 +30,18 @@ from pecl.results.result import read_result
 def test_frozen_embeddings_are_those_of_the_parts_captions_and_images(small):
     towers, split = tiny_towers(), few_shot_split(24, 6)
     data = load_dataset(small["dataset"], "de", need=["english_to_target"])
-    prepared = prepare_training(make_config({**small, "anchor": "frozen", "route": "method2"}), towers)
+    inputs = read_training(make_config({**small, "anchor": "frozen", "route": "method2"}), towers)
     images = towers.image.encode_image((data.images.load(i) for i in range(24)), normalize=False)
-    torch.testing.assert_close(prepared.train_images, images[list(split.train)])
+    torch.testing.assert_close(freeze_training(inputs).train_images, images[list(split.train)])
     anchors = towers.text.encode_text([data.english_to_target[i] for i in split.train], normalize=False)
-    torch.testing.assert_close(prepared.frozen_anchor, anchors)
+    torch.testing.assert_close(freeze_training(inputs).anchors, anchors)
     for part in ("val", "test"):
         texts = [data.target[i] for i in getattr(split, part)]
         torch.testing.assert_close(
-            prepared.zero_shot(part), towers.text.encode_text(texts, normalize=False), rtol=1e-4, atol=1e-5
+            embed_queries_plain(inputs, part), towers.text.encode_text(texts, normalize=False), rtol=1e-4, atol=1e-5
         )
-        assert prepared.tokens(part) == towers.text.tokenize(texts)
-        torch.testing.assert_close(prepared.evaluator(part).gallery, images[list(getattr(split, part))])
+        assert inputs.tokens(part) == towers.text.tokenize(texts)
+        torch.testing.assert_close(make_evaluator(inputs, part).gallery, images[list(getattr(split, part))])
 
 
 def test_english_text_that_languages_share_is_embedded_for_one_of_them(small, monkeypatch):
@@ -57,11 +58,11 @@ def test_english_text_that_languages_share_is_embedded_for_one_of_them(small, mo
         english = (*lists[0][dropped:], *lists[1][:3], "own")
         pairs = ParallelCaptions("text", "de", english, english)
         config = make_config({**small, "route": "method1", "image_weight": 0.0})
-        prepared = replace(prepare_training(config, towers), translations=TrainingText(pairs, shared=lists))
+        inputs = replace(read_training(config, towers), training_text=TrainingText(pairs, shared=lists))
         if dropped:
-            trim_to_texts([prepared], ())
+            trim_to_texts([inputs], ())
         torch.testing.assert_close(
-            prepared.frozen_anchor, towers.text.encode_text(english, normalize=False), rtol=1e-4, atol=1e-5
+            embed_anchors(inputs), towers.text.encode_text(english, normalize=False), rtol=1e-4, atol=1e-5
         )
     assert list(filter(None, embedded)) == [8, 4]
 
@@ -73,10 +74,10 @@ def test_images_are_needed_for_the_gallery_or_the_loss_alone(small, tmp_path, ga
     values = {"dataset": str(tmp_path / "text.csv"), "gallery": gallery, "image_weight": image_weight}
     config = make_config({**small, **values, "alignment_weight": 1.0})
     if (gallery, image_weight) == ("english", 0.0):
-        assert prepare_training(config, tiny_towers()).train_images is None
+        assert freeze_training(read_training(config, tiny_towers())).train_images is None
         return
     with pytest.raises(DataError, match="has no images here"):
-        prepare_training(config, tiny_towers())
+        read_training(config, tiny_towers())
 
 
 STEPS = 8
@@ -100,10 +101,11 @@ def test_a_start_file_states_the_adapter_where_none_is_named(starts):
     start, _, values = starts
     del values["rank"]
     parser, flags = build_parser(), ["--dataset", values["dataset"], "--start", str(start)]
-    spec = train(values).config.adapter
-    assert spec == "lora:r=2"
-    assert [one.adapter for one in language_configs(parser.parse_args(["train", *flags]))] == [spec]
-    assert grid_values(parser.parse_args(["grid", *flags]))["adapter"] == spec
+    config = train(values).config
+    assert (config.adapter, config.rank) == ("lora", 2)
+    (from_flags,) = language_configs(parser.parse_args(["train", *flags]))
+    assert (from_flags.adapter, from_flags.rank) == ("lora", 2)
+    assert grid_values(parser.parse_args(["grid", *flags]))["adapter"] == "lora:r=2"
     assert grid_values(parser.parse_args(["grid", *flags, "--adapter", "head"]))["adapter"] == "head"
     with pytest.raises(ConfigError, match=r'start: expected an adapter "lora:r=3", got .* with "lora:r=2"'):
         train({**values, "adapter": "lora:r=3"})

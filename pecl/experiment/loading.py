@@ -1,0 +1,283 @@
+"""Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch.
+
+With `mixed`, training also reads English captions, in which words of the language replace those that they translate.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pecl.config import TEXT_SETS, TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
+from pecl.config.routes import route
+from pecl.data.captions import DIRECTIONS, ParallelCaptions, resolve_captions_file, stripped_lines
+from pecl.data.custom.sources import TextSource, normal_form, parse_sources, weighted
+from pecl.data.custom.tables import TABLE_SUFFIXES, suffix_of
+from pecl.data.languages import LANGUAGES
+from pecl.data.mixing import UNSPACED, Mixer
+from pecl.data.normalization import normalize_text
+from pecl.data.published.multi30k import TASK_FOLDER, outside_pool, read_multi30k_translations_outside_pool
+from pecl.data.reading import DataRequest
+from pecl.data.registry import DATASETS, find_data_dir, is_read, load_dataset, load_request
+from pecl.data.spellings import respell
+from pecl.data.splits import split_captions
+from pecl.errors import ConfigError, DataError, not_none, shell_quoted, suggest
+from pecl.experiment.text import TrainingText, hold_out, lexicon_pairs, load_text, normal_forms, without_overlap
+from pecl.files import expanded, sha256_file, sha256_lines
+from pecl.files.columns import column_of
+from pecl.files.images import image_fingerprints
+
+logger = logging.getLogger(__name__)
+
+TrainingData = tuple[ParallelCaptions, TrainingText | None]
+Decoded = Callable[[], Container[str]]  # see `load_request`
+T = TypeVar("T")
+MULTI30K = "multi30k"  # the name of its English training captions
+_LEAST_SHARE = 0.1  # of words that are replaced, without a warning
+# Fields that determine the inputs of a training
+INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # see `chooses_by_text`
+
+
+def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
+    """Return the data request of a config; fields of equal names are copied."""
+    shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
+    need = tuple(name for name in DIRECTIONS if name in columns)
+    return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
+
+
+def load_captions(
+    config: ExperimentConfig, columns: Collection[str | None], decoded: Decoded = tuple
+) -> ParallelCaptions:
+    """Return a config's data set with `columns`; `decoded` as in `load_request`. Raise DataError for missing data."""
+    data = load_request(_request(config, columns), decoded)
+    if config.gallery == "images" and data.images is None:
+        raise DataError(
+            f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
+            "captions with --gallery english (and train with --image-weight 0)"
+        )
+    if data.english is None and ("english" in columns or config.gallery == "english"):
+        what, way_on = f"route {config.route}", "choose --route baseline1"
+        if config.gallery == "english":
+            what, way_on = "--gallery english", "leave it out"
+        raise DataError(
+            f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
+            f"`pecl data translate {shell_quoted(config.dataset)} --source {config.language} --target en`, and rename "
+            "the new column en"
+        )
+    return data
+
+
+def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> TrainingData:
+    """Return the whole data set of a training, and the text that replaces its training pairs, or None.
+
+    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for wrong inputs.
+    """
+    chosen = route(config.route, config.test_query)
+    _check_text_options(config)
+    text, shared = _load_training_text(config)
+    needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
+    data = load_captions(config, needed, decoded)
+    if text is None:
+        if config.dataset in TEXT_TESTS:
+            raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
+        for name in ("mixed", "spellings", "train_size", "held_out"):
+            if getattr(config, name) not in (None, False):
+                raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
+        return data, None
+    test = data.select(split_captions(data, config.shots, config.split_seed).test)
+    if config.text is not None or config.dataset in TEXT_TESTS:
+        text = without_overlap(text, test, config.overlap)
+    if config.chooses_by_text:
+        text = hold_out(text, config.held_out, config.train_size)
+    else:
+        first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
+        text = TrainingText(first)
+    text = replace(text, shared=shared)
+    if config.train_size is not None and len(text.train) < config.train_size:
+        logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
+    if config.mixed is not None:
+        text = with_mixed(text, config, test)
+    if config.spellings:
+        text = with_spellings(text, config.language)
+    return data, text
+
+
+def _check_text_options(config: ExperimentConfig) -> None:
+    """Raise ConfigError for options of translated text in a training that would ignore them."""
+    if config.text is not None:
+        return
+    way = "expected translated text with it, such as --text captions.tsv"
+    if config.clean:
+        raise ConfigError(f"clean: {way}; leave it out")
+    is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
+    if config.overlap != "refuse" and not is_compared:
+        raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
+
+
+def hashes_of_data(data: ParallelCaptions, text: TrainingText | None, photographs: str | None) -> dict[str, Any]:
+    """Return the hashes that identify the data of a training: of each column of both sets, and of the photographs."""
+    return {"captions": data.hashes(), "training text": text and text.hashes, "photographs": photographs}
+
+
+def photographs_of(config: ExperimentConfig, data: ParallelCaptions, parts: Mapping[str, Sequence[int]]) -> list[int]:
+    """Return the images of a data set that a run trains on or retrieves; `parts` has the captions of each part."""
+    used = list(parts["train"]) if "train" in parts and config.image_weight else []
+    if config.gallery == "images":
+        used += [caption for part in ("val", "test") for caption in parts.get(part, ())]
+    if data.images is None:
+        return []
+    image_index = not_none(data.image_index, "image_index")
+    return list(dict.fromkeys(image_index[caption] for caption in used))
+
+
+def once_per_data(load: Callable[..., T]) -> Callable[..., T]:
+    """Wrap `load`, a function of a config, in a cache with one entry per set of training data.
+
+    The data must not change meanwhile.
+    """
+    known = dict[tuple[Any, ...], T]()
+
+    def cached(config: ExperimentConfig, *rest: Any) -> T:
+        key = config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS)
+        if key not in known:
+            known[key] = load(config, *rest)
+        return known[key]
+
+    return cached
+
+
+class TrainingDataCache:
+    """`load_training_data`, once per set of data."""
+
+    def __init__(self) -> None:
+        self._load = once_per_data(load_training_data)
+
+    def __call__(self, config: ExperimentConfig, decoded: Decoded = tuple) -> TrainingData:
+        """Return the data set of a config, and its text."""
+        return self._load(config, decoded)
+
+    def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
+        """Return `hashes_of_data` of a config."""
+        data, text = self(config)
+        parts = split_captions(data, config.shots, config.split_seed)._asdict()
+        used, photographs = photographs_of(config, data, parts), None
+        if used:  # digests of files are cached by size and times: a grid reads each photograph once
+            photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(used)))
+        return hashes_of_data(data, text, photographs)
+
+
+def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the Multi30K translations outside the few-shot pool, for training."""
+    root = find_data_dir("multi30k-1k", config.data_dir)
+    return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
+
+
+def _training_split(config: ExperimentConfig, name: str) -> ParallelCaptions:
+    return load_dataset(name, config.language, split=DATASETS[name].training_split, data_dir=config.data_dir)
+
+
+flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text = (
+    partial(_training_split, name=name) for name in TEXT_SETS
+)
+
+
+def _load_training_text(config: ExperimentConfig) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:
+    load = TRAIN_ON[config.train_on]
+    if config.text is None:
+        return load and load(config), ()
+    if load is not None:
+        raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
+    named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
+    return load_text(config, named, partial(_is_read, language=config.language))
+
+
+def _is_read(source: TextSource, language: str) -> bool:
+    """Return `is_read` of a source, or raise DataError for a data set, or a split, that is never trained on."""
+    name, *split = re.split("[/:]", source.name, maxsplit=1)
+    if split and name in TEXT_SETS and split[0] in DATASETS[name].splits:
+        raise DataError(f"text: training reads only the split train of {name}: write {name}, not {source.name}")
+    if source.name in DATASETS and source.name not in TRAIN_ON:
+        known = ", ".join(TEXT_SETS)
+        raise DataError(f"text: {source.name} is never trained on: expected one of {known}, or files of your own")
+    return is_read(source, language)
+
+
+def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
+    """Return a training text with mixed captions after its pairs, made with a lexicon of the pairs.
+
+    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
+
+    Raises:
+        DataError: a source is missing or wrong, or no caption is left.
+    """
+    captions, sources = _english_captions(config)
+    left_out = normal_forms(test)
+    if text.held_out is not None:
+        left_out |= normal_forms(text.held_out)
+    kept = [caption for caption in captions if normal_form(caption) not in left_out]
+    if dropped := len(captions) - len(kept):
+        logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
+    if not kept:
+        raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
+    row = LANGUAGES.get(config.language)  # none for a code that only the user's table has
+    mixer = Mixer(*lexicon_pairs(text.train), spaces=row is None or row.script not in UNSPACED)
+    mixed, counts = zip(*mixer(kept), strict=True)
+    share = sum(counts) / sum(len(caption.split()) for caption in kept)
+    logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
+    if share < _LEAST_SHARE:
+        logger.warning("mixed: few words are replaced: too few pairs, or words that spaces do not separate")
+    english, target = (not_none(text.train.english, "english"), kept), (text.train.target, mixed)
+    columns = column_of(chain(*english)), column_of(chain(*target))
+    record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
+    provenance = text.train.provenance | record
+    train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
+    return replace(text, train=train, mixed=len(kept), shared=(*text.shared, kept))
+
+
+def with_spellings(text: TrainingText, language: str) -> TrainingText:
+    """Return a training text in which each second reading of a pair has its target in another spelling.
+
+    A pair that is read once, as most are without a weight above 1, and mixed captions stay as written.
+    """
+    targets, english = list(text.train.target), not_none(text.train.english, "english")
+    readings = Counter[int]()
+    again = list[int]()  # indices of second, fourth, ... readings
+    for i in range(len(targets) - text.mixed):
+        key = hash((targets[i], english[i]))
+        readings[key] += 1
+        if readings[key] % 2 == 0:
+            again.append(i)
+    if not again:
+        logger.warning("spellings: no pair is read twice: give a source a weight of 2 or more, as in flickr30k200@2")
+    spelled = respell([normalize_text(targets[i], language) for i in again], language)
+    for i, target in zip(again, spelled, strict=True):
+        targets[i] = target
+    provenance = text.train.provenance | {"spellings": len(again)}
+    return replace(text, train=replace(text.train, target=column_of(targets), provenance=provenance))
+
+
+def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the English captions of all sources, each sampled by its weight, and a record of each source."""
+    captions, records = list[str](), []
+    for source in parse_sources(config.mixed or "", "mixed"):
+        path, root = expanded(source.name), None
+        if source.name == MULTI30K:
+            root = find_data_dir(MULTI30K, config.data_dir)
+            path = root / TASK_FOLDER / "raw" / "train.en"
+        path = resolve_captions_file(path)
+        if not path.exists() or suffix_of(path) in TABLE_SUFFIXES:
+            hint = suggest(source.name, (MULTI30K,))
+            raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
+        lines = list(stripped_lines(path))
+        if root is not None:
+            lines = outside_pool(lines, root)
+        lines = [line for line in lines if line]
+        captions += [lines[index] for index in weighted(np.arange(len(lines)), source)]
+        records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
+    return captions, records

@@ -1,0 +1,184 @@
+"""Train the members of a fleet: their tasks, their trainer, its phases, and the validation scores."""
+
+import logging
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from pecl.adapters.adapter import Adapter
+from pecl.config import LEXICON, WITH_BANK, ExperimentConfig
+from pecl.encoders.batches import TokenIds
+from pecl.encoders.large import tokens_of
+from pecl.encoders.memory import to_device
+from pecl.encoders.vocabulary import kept_tokens
+from pecl.errors import NotFiniteError, not_none
+from pecl.experiment.closed_form import HeadSolver
+from pecl.experiment.fleet import Member, members_of, seeds_of, state_of
+from pecl.experiment.measuring import embed_queries, evaluate_part
+from pecl.experiment.start import start_slots, translate_slots
+from pecl.results.folder import threads_of_states
+from pecl.training.callbacks import Callback
+from pecl.training.distributed import ProcessGroup
+from pecl.training.losses import Objective
+from pecl.training.optimizer import Schedule
+from pecl.training.task import ImageTask, SlotTask
+from pecl.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+BANK_SIZE = 8192  # frozen anchors of the first training pairs, for `match`
+
+
+def make_trainer(
+    adapter: Adapter, members: Sequence[Member], processes: ProcessGroup, callbacks: Sequence[Callback] = ()
+) -> Trainer:
+    """Return the trainer of an adapter's slots: initialised by `config.start`, or resumed from a saved state."""
+    config = members[0].config
+    if config.start == LEXICON:
+        translate_slots(adapter, members)
+    elif config.start is not None:
+        start_slots(adapter, config.start)
+
+    path = state_of([member.inputs for member in members])
+    if not path.exists() and (others := threads_of_states(path)):
+        message = "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts"
+        logger.warning(message, config.run_id(), others[0], torch.get_num_threads())
+
+    return Trainer(
+        adapter.tower,
+        adapter,
+        [make_task(member) for member in members],
+        make_schedule(config),
+        partial(validate, adapter, members),
+        path,
+        [member.slot for member in members],
+        processes,
+        callbacks,
+        [member.config for member in members],
+    )
+
+
+def make_schedule(config: ExperimentConfig) -> Schedule:
+    """Return the schedule of a run."""
+    return Schedule(
+        config.epochs if "gradient" in config.solvers else 0,
+        config.batch_size,
+        config.eval_every,
+        dropout=config.dropout,
+        warmup=config.warmup,
+        ema=config.ema,
+        patience=config.patience,
+        last=config.choose == "last",
+    )
+
+
+def make_task(member: Member) -> SlotTask:
+    """Return the training pairs and the objective of a run."""
+    inputs, frozen, config = member.inputs, member.frozen, member.config
+    tower = inputs.towers.text
+
+    bank = None
+    if inputs.anchor is not None and set(config.losses) & set(WITH_BANK):
+        bank = to_device(not_none(frozen.anchors, "anchors")[:BANK_SIZE], tower.device)
+    objective = Objective(
+        config.losses, config.alignment_weight, config.image_weight, weights=config.loss_weights, bank=bank
+    )
+
+    anchor: Any = None
+    if inputs.anchor is not None and config.anchor == "student":
+        anchor = tokens_of(tower, getattr(inputs.train, inputs.anchor), inputs.language_of(inputs.anchor))
+    elif inputs.anchor is not None:
+        anchor = frozen.anchors
+
+    images = frozen.train_images
+    image_task = None
+    mixed = 0
+    if inputs.training_text is not None:
+        mixed = inputs.training_text.mixed
+        if images is not None:  # the text has no images, but the data set has
+            column = inputs.route.query
+            captions = getattr(inputs.data.select(inputs.parts["train"]), column)
+            image_task = ImageTask(tokens_of(tower, captions, inputs.language_of(column)), images)
+            images = None
+
+    return SlotTask(inputs.train_tokens, anchor, images, objective, config.lr, config.seed, image_task, mixed)
+
+
+def train_phases(trainer: Trainer, members: Sequence[Member]) -> None:
+    """Train and solve in the order of `config.solvers`; a saved state resumes in the gradient phase."""
+    config = members[0].config
+    phases = config.solvers
+    solver = HeadSolver(trainer.adapter, members) if "closed-form" in phases else None
+
+    if trainer.is_saved:
+        phases = phases[phases.index("gradient") :]
+    elif config.choose == "text":  # the initial weights are a candidate, too
+        trainer.measure(0)
+
+    for phase in phases:
+        if phase == "gradient":
+            trainer.run()
+        else:
+            not_none(solver, "solver").solve(trainer.records)
+            trainer.measure(trainer.step + 1 if trainer.step else 0)  # scored as weights of the next step
+
+
+def validate(adapter: Adapter, members: Sequence[Member], slots: Sequence[int]) -> list[float]:
+    """Return the validation score of each slot, the mean of its runs; NaN for diverged weights."""
+    scores = []
+    for slot in slots:
+        scores_of_runs = [_score(adapter, member) for member in members_of(members, slot)]
+        scores.append(sum(scores_of_runs) / len(scores_of_runs))
+    return scores
+
+
+def _score(adapter: Adapter, member: Member) -> float:
+    """Return a run's recall on its validation part or its held-out text."""
+    try:
+        if member.config.choose == "text":
+            embeddings = embed_queries(adapter, member.slot, member.inputs.held_out_tokens)
+            return member.frozen.text_recall(embeddings)
+        return evaluate_part(adapter, member, "val").mean_recall_at_1
+    except NotFiniteError:
+        return math.nan
+
+
+def worker_setup(trainer: Trainer, members: Sequence[Member]) -> dict[str, Any]:
+    """Return the arguments of `set_up_workers`, for the worker ranks."""
+    config, adapter = members[0].config, trainer.adapter
+    return {
+        "towers": tower_arguments(config),
+        "vocabulary": kept_tokens(adapter.tower),
+        "engine": config.engine,
+        "adapter": (config.adapter, config.rank, config.adapter_layers),
+        "seeds": seeds_of(members),
+        "texts": [list(texts) for texts in _trained_often(trainer, config)] if adapter.first_layer else [],
+    }
+
+
+def encoded_often(trainer: Trainer, members: Sequence[Member]) -> list[TokenIds]:
+    """Return the texts that training and measuring encode repeatedly, the most frequent first."""
+    config = members[0].config
+    val = [member.frozen.checks["val"].token_ids for member in members]
+    test = [member.frozen.checks["test"].token_ids for member in members]
+    held_out = [member.inputs.held_out_tokens for member in members if member.config.chooses_by_text]
+
+    first = [] if config.choose == "text" else val
+    return [*first, *held_out, *_trained_often(trainer, config), *val, *test]
+
+
+def _trained_often(trainer: Trainer, config: ExperimentConfig) -> list[TokenIds]:
+    """Return the texts that training encodes repeatedly without dropout, the most frequent first."""
+    epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
+    captions = [task.image_task.captions for task in trainer.tasks if task.image_task is not None and epochs]
+    if epochs + config.solvers.count("closed-form") < 2:
+        return captions
+    return captions + [column for task in trainer.tasks for column in task.texts]
+
+
+def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
+    """Return the arguments of `load_towers` that a config names."""
+    return config.profile, config.text_model, config.image_model, config.device, config.precision
