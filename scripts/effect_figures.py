@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from marked import complete
 from matplotlib.axes import Axes
 
 from pecl.config import schedule_for
@@ -14,22 +15,21 @@ from pecl.data.languages import language_name
 from pecl.files import write_bytes
 from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
 from pecl.report.tables import Candidate
+from pecl.report.tables.disparity import english_of
 from pecl.report.tables.groups import BOOTSTRAP, intervals
-from pecl.results.result import Result
-from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
 COLOURS = {"cs": ("#0072B2", "o"), "de": ("#D55E00", "s"), "fr": ("#009E73", "^")}  # of Okabe & Ito's, and a marker
 MOST = 20_000  # minimum pairs of a point in the panel of parameters
 
 
-def write_figures(folder: Path, candidates: Sequence[Candidate], english: float) -> None:
-    """Write the figure; `english` is English's mean of R@1, 5 and 10, the upper end of the gap."""
-    plot = draw(candidates, english)
+def write_figures(folder: Path, candidates: Sequence[Candidate]) -> None:
+    """Write the figure."""
+    plot = draw(candidates)
     write_bytes(folder / f"{plot.name}.png", plot.render("png"))
 
 
 @styled
-def draw(candidates: Sequence[Candidate], english: float) -> Plot:
+def draw(candidates: Sequence[Candidate]) -> Plot:
     """Draw the share of the gap: one point with its interval per candidate, one colour per language."""
     chosen = by_size(candidates)
     (usual, _), *_ = Counter(parameters(one) for one in chosen.values()).most_common(1)
@@ -41,13 +41,13 @@ def draw(candidates: Sequence[Candidate], english: float) -> Plot:
     seeds = sorted({seed for one in shown for seed in one.seeds})
     below = f" Below: at least {MOST:,} pairs." if len(drawn) > 1 else ""
     caption = (
-        "Share of the gap to English that distillation closes, in the mean of R@1, 5 and 10 of both directions, 900 "
+        "Share of the gap to English that distillation closes, in mean R@1 of both directions, 900 "
         f"photographs. {'Above: ' if below else ''}{usual:,} parameters per language.{below} Bars: {BOOTSTRAP}, of the "
         f"mean hits over seeds ({', '.join(map(str, seeds))}); the gap is taken as exact."
     )
     figure, axes = panels(2.0, caption, rows=len(drawn))
     for place, (own, x, label) in zip(axes, drawn, strict=True):
-        _panel(place, own, english, x, label)
+        _panel(place, own, x, label)
     figure.draw_without_rendering()
     for place in axes:
         lines = [line for line in place.get_lines() if line.get_gid()]
@@ -80,9 +80,7 @@ def _pairs(one: Candidate) -> int:
     return one.pairs if one.pairs < 1000 else round(one.pairs, 1 - len(str(one.pairs)) + 1)
 
 
-def _panel(
-    place: Axes, candidates: Sequence[Candidate], english: float, x: Callable[[Candidate], int], label: str
-) -> None:
+def _panel(place: Axes, candidates: Sequence[Candidate], x: Callable[[Candidate], int], label: str) -> None:
     ticks = sorted({x(one) for one in candidates})
     low, high = ticks[0], ticks[-1]
     width = high / low
@@ -91,7 +89,7 @@ def _panel(
         if not own:
             continue
         at = [x(one) * width ** (aside / 60) for one in own]  # shifted, so that markers do not overlap
-        shares = [share_with_interval(one, english) for one in own]
+        shares = [share_with_interval(one) for one in own]
         middle = [share for share, _, _ in shares]
         errors = np.array([[share - least, most - share] for share, least, most in shares]).T
         place.errorbar(at, middle, yerr=errors, color=colour, linestyle="none", elinewidth=0.8)
@@ -103,15 +101,16 @@ def _panel(
     place.minorticks_off()
 
 
-def share_with_interval(one: Candidate, english: float) -> tuple[float, float, float]:
+def gap_of(one: Candidate) -> float:
+    """Return the gap to English before training, in mean R@1 of both directions; English has the same precision."""
+    english = english_of(one, complete("."))
+    if english is None:
+        raise SystemExit(f"results/measured: expected a result of English in {one.config.precision}")
+    return english.recall(stage="zero_shot") - one.zero_shot
+
+
+def share_with_interval(one: Candidate) -> tuple[float, float, float]:
     """Return the share of the gap that a candidate closes, and its bootstrap interval."""
-    gap = english - one.mean_recall_before
-    gains = np.mean([recalls(run, "best") - recalls(run, "zero_shot") for run in one.runs], axis=0)
-    low, high = intervals([gains])[0]
-    return float(gains.mean() / gap), float(low / gap), float(high / gap)
-
-
-def recalls(result: Result, stage: str) -> np.ndarray:
-    """Return the mean over directions and k of "rank is at most k" per test item, (N,)."""
-    ranks = [np.asarray(result.ranks(direction, stage=stage)) for direction in DIRECTIONS["images"]]
-    return np.mean([own <= k for own in ranks for k in RECALL_AT], axis=0)
+    gap = gap_of(one)
+    low, high = intervals([one.gains])[0]
+    return float(one.gains.mean() / gap), float(low / gap), float(high / gap)

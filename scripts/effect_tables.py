@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, pstdev
 
 import numpy as np
-from effect_figures import by_size, parameters, recalls, write_figures
+from effect_figures import by_size, gap_of, parameters, write_figures
 from effect_rivals import rivals_table, write_rivals
 from effect_ways import ways_table
 from marked import ROOT, complete, main, table, trained
@@ -52,11 +52,6 @@ def mean_recall(result: Result, stage: str) -> float:
     return result.measured("test", stage).mean_recall
 
 
-def english() -> Result:
-    """Return the English run on the same gallery; its zero-shot recall is the ceiling."""
-    return next(result for result in trained("effect/ceilings") if result.config.language == "en")
-
-
 def gap_runs() -> list[Result]:
     """Return the distillations measured on the pool's photographs."""
     runs = (run for run in trained("effect") if run.path.parent.name not in VARIANTS)
@@ -80,8 +75,8 @@ def gap_candidates() -> tuple[Candidate, ...]:
 
 
 def share(one: Candidate) -> float:
-    """Return the share of the gap to English that a candidate closes, in mean recall."""
-    return (one.mean_recall - one.mean_recall_before) / (mean_recall(english(), "zero_shot") - one.mean_recall_before)
+    """Return the share of the gap to English that a candidate closes, in mean R@1 of both directions."""
+    return one.gain / gap_of(one)
 
 
 def minutes(one: Candidate) -> float:
@@ -193,7 +188,7 @@ def few_shot_name(result: Result) -> str:
 def all_ways_table() -> str:
     """Tabulate all methods of training and searching."""
     ceilings = chosen_candidates([run for run in trained("effect/ceilings") if run.config.language != "en"])
-    return ways_table(gap_candidates(), ceilings, mean_recall(english(), "zero_shot"))
+    return ways_table(gap_candidates(), ceilings)
 
 
 def ceilings_table() -> str:
@@ -270,8 +265,11 @@ def share_difference(one: Candidate, usual: Candidate) -> str:
     """Format the difference in closed gap to another candidate, on the same seeds, with its interval."""
     partners = {run.config.seed: run for run in usual.runs}
     pairs = [(run, partners[run.config.seed]) for run in one.runs]
-    more = np.mean([recalls(run, "best") - recalls(other, "best") for run, other in pairs], axis=0)
-    more = more / (mean_recall(english(), "zero_shot") - one.mean_recall_before)
+    more = np.mean(
+        [run.hits("best") / gap_of(one) - other.hits("best") / gap_of(usual) for run, other in pairs], axis=0
+    )
+    starts = one.runs[0].hits("zero_shot") / gap_of(one) - usual.runs[0].hits("zero_shot") / gap_of(usual)
+    more = more - starts
     low, high = intervals([more])[0]
     return f"{more.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
@@ -341,5 +339,5 @@ OF_RUNS: dict[str, Callable[[], str]] = {
 if __name__ == "__main__":
     main(__doc__ or "", RUNS, OF_RUNS)
     if main(__doc__ or "", PAGE, PARTS):
-        write_figures(FIGURES, gap_candidates(), mean_recall(english(), "zero_shot"))
+        write_figures(FIGURES, gap_candidates())
         write_rivals(FIGURES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from effect_figures import by_size, parameters
+from effect_figures import by_size, gap_of, parameters
 from marked import table, trained
 
 from pecl.config.routes import ROUTES
@@ -29,27 +29,30 @@ class Way:
     is_trained: bool = True
 
 
-def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], english: float) -> str:
+def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> str:
     """Tabulate R@1, mean recall and the share of the gap to English per method and language.
 
     Args:
         distilled: candidates trained on text and measured on the pool's photographs.
         ceilings: candidates whose queries are translations into English, by the plain tower.
-        english: mean recall of English, the upper end of the gap.
     """
-    before = {one.language: one.mean_recall_before for one in distilled}
+    ways = _ways(distilled, ceilings)
+    # the same language and precision with original captions; their gap to English is that of translated queries, too
+    plain = {
+        (one.language, one.config.precision): one for way in ways for one in way.found.values() if one.query == "target"
+    }
 
     def scores(way: Way, language: str) -> str:
         if language not in way.found:
             return ""
         one = way.found[language]
-        low = one.mean_recall_before if one.query == "target" else before[language]
+        start = plain[language, one.config.precision]
         first, recall = (one.mean, one.mean_recall) if way.is_trained else (one.zero_shot, one.mean_recall_before)
-        share = round((recall - low) / (english - low), 2) + 0.0  # no -0.00
+        share = round((first - start.zero_shot) / gap_of(start), 2) + 0.0  # no -0.00
         return f"{first:.3f} / {recall:.3f} / {share:.2f}"
 
     rows = []
-    for way in _ways(distilled, ceilings):
+    for way in ways:
         own = way.found.values()
         numbers = [f"{max(map(count, own)):,}" for count in (_pairs, parameters)] if way.is_trained else ["-", "-"]
         rows.append([way.name, *numbers, *(scores(way, language) for language in LANGUAGES)])

@@ -13,7 +13,7 @@ from pecl.config import DISTIL_DEFAULTS
 from pecl.data.languages import ENGLISH, language_name
 from pecl.report.tables import Candidate, best_of_methods, group_of
 from pecl.report.tables.candidates import DISTILLED, FEW_SHOT
-from pecl.report.tables.disparity import find_english, gap_to_english
+from pecl.report.tables.disparity import english_of, gap_to_english, reference_remark
 from pecl.report.tables.groups import intervals
 from pecl.results.result import Result
 
@@ -25,15 +25,16 @@ def headline() -> str:
     group = group_of(trained("routes")[0])
     found = best_of_methods([result for result in trained(".") if group_of(result) == group])
     few_shot, distilled = _few_shot(found), _distilled(found)
-    english = find_english(complete("."), group)
-    if english is None:
-        raise SystemExit("results/measured: expected a result of English")
+    references = [english_of(candidate, complete(".")) for candidate in distilled.values()]
+    english = references[0]
+    if english is None or any(reference is not english for reference in references):
+        raise SystemExit("results/measured: expected one English result in the precision of the distillations")
     codes = sorted(distilled, key=lambda code: -distilled[code].gain)
     rows = [_row(code, distilled[code], english) for code in codes]
     head = ["language", "zero-shot", "distilled", "gain [95 %]", "gap to English closed"]
     rows.append([f"{language_name(ENGLISH)}, for comparison", _score(english.recall(stage="zero_shot")), "", "", ""])
     seeds = {len(one.seeds) for one in distilled.values()}
-    return f"{table(head, rows)}\n\n{_sentence(list(few_shot.values()), group.gallery, seeds)}"
+    return f"{table(head, rows)}\n\n{_sentence(list(few_shot.values()), group.gallery, seeds, english)}"
 
 
 def _few_shot(found: Sequence[Candidate]) -> dict[str, Candidate]:
@@ -65,14 +66,16 @@ def _score(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: set[int]) -> str:
+def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: set[int], english: Result) -> str:
     largest = max(few_shot, key=lambda one: one.gain)
     low, high = intervals([largest.gains])[0].tolist()
+    reference = reference_remark(english.config.precision, english)
     measurable = "no measurable gain" if low <= 0 <= high else "a measurable gain"
     return (
         f"Mean R@1 of both directions among {gallery}; 95 % bootstrap intervals over test items; "
-        f"{' or '.join(map(str, sorted(seeds)))} seeds per language. Few-shot training on fifty captioned photographs, "
-        f"the paper's setting, has {measurable} (the largest is {largest.gain:+.3f} [{low:+.3f}, {high:+.3f}])."
+        f"{' or '.join(map(str, sorted(seeds)))} seeds per language. {reference}. "
+        f"Few-shot training on fifty captioned photographs, the paper's setting, "
+        f"has {measurable} (the largest is {largest.gain:+.3f} [{low:+.3f}, {high:+.3f}])."
     )
 
 

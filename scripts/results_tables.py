@@ -13,8 +13,8 @@ from statistics import mean
 from marked import ROOT, complete, main, table, trained
 
 from pecl.data.languages import ENGLISH
-from pecl.report.tables import Candidate, chosen_candidates, group_of
-from pecl.report.tables.disparity import find_english
+from pecl.report.tables import Candidate, chosen_candidates
+from pecl.report.tables.disparity import english_of
 from pecl.report.tables.groups import intervals
 from pecl.report.tables.scores import COMPARISONS
 from pecl.results.result import Result
@@ -117,7 +117,7 @@ def routes_sentences() -> str:
 
 def share(one: Candidate) -> float:
     """Return the share of the gap to English, in mean R@1, that a candidate closes."""
-    english = find_english(trained("routes"), group_of(one.runs[0]))
+    english = english_of(one, trained("routes"))
     if english is None:
         raise ValueError("results/measured/routes: expected a result of English")
     return (one.mean - one.zero_shot) / (english.recall(stage="zero_shot") - one.zero_shot)

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pecl.data.languages import ENGLISH
 from pecl.errors import not_none, one_line
 from pecl.report.tables.candidates import best_of_methods, by_gain, method_labels, method_of
-from pecl.report.tables.disparity import find_english, gap_to_english
-from pecl.report.tables.groups import Group, by_arithmetic, by_group, grouped
+from pecl.report.tables.disparity import english_of, find_english, gap_to_english, reference_remark
+from pecl.report.tables.groups import by_arithmetic, by_group, group_of, grouped
 from pecl.report.tables.scores import candidates_frame
 from pecl.report.tables.table import (
     SHORT_ID,
@@ -54,8 +55,9 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     tables = []
     for group, own in by_group(results).items():
         whole = group.split_seed is None  # evaluations
-        frame, columns = (_evaluated(own), _EVALUATED) if whole else (_trained(group, own, results), _TRAINED)
-        tables.append(Table("summary", "Summary", group, frame, columns, own))
+        frame, columns = (_evaluated(own), _EVALUATED) if whole else (_trained(own, results), _TRAINED)
+        remarks = [] if whole else _references(own, results)
+        tables.append(Table("summary", "Summary", group, frame, columns, own, remarks))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -99,13 +101,14 @@ def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
         if len(lines) > LINES // 2:
             lines[LINES // 2 - 1 :] = [f"({len(lines) - LINES // 2 + 1} more lines: pecl report)"]
         return [title, *lines, ""]
+    notes = wrapped("; ".join(table.remarks)).splitlines()
     # the best method of each language, then the second best, and so on
     ranks = table.frame["gain"].astype(float).groupby(table.frame["language"]).rank(ascending=False, method="first")
     best = sorted(ranks.sort_values(kind="stable").index[:most])
     texts = texts.loc[best, (texts != "").any()]
     rows = text_table(texts, [column.name for column in table.columns if column.number]).splitlines()
     more = len(table.frame) - len(texts)
-    return [title, *rows, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
+    return [title, *rows, *notes, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
 
 
 def _evaluated(results: Sequence[Result]) -> Frame:
@@ -132,12 +135,18 @@ def _tests_training_pairs(result: Result) -> bool:
     return bool((result.data.training_pairs or {}).get("tested"))
 
 
-def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Frame:
+def _references(runs: Sequence[Result], results: Sequence[Result]) -> list[str]:
+    """Return a sentence per precision of trainings in other languages: the English reference of their gap closed."""
+    group = group_of(runs[0])
+    precisions = sorted({run.config.precision for run in runs if run.config.language != ENGLISH})
+    return [reference_remark(precision, find_english(results, group, precision)) for precision in precisions]
+
+
+def _trained(runs: Sequence[Result], results: Sequence[Result]) -> Frame:
     best = by_gain(best_of_methods(runs))
     labels, _ = method_labels(one.method for one in best)
     count = Counter((run.config.language, method_of(run)) for run in runs)
-    english = find_english(results, group)
-    gaps = [gap_to_english(one, english) for one in best]
+    gaps = [gap_to_english(candidate, english_of(candidate, results)) for candidate in best]
     frame = candidates_frame(best).assign(
         method=[labels[one.method] for one in best],
         text=[one.method.text for one in best],

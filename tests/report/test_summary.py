@@ -29,6 +29,21 @@ def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
     assert (english["method"], english["zero_shot"]) == ("plain tower", 0.8)
 
 
+def test_each_share_is_of_the_gap_to_english_in_the_precision_of_its_runs():
+    """Of 20: German 4 before and 10 after; English 16 in fp32, and 12 in bf16."""
+    runs = [train(4, 10), train(4, 10, precision="bf16", text="corpus.tsv", image_weight=0.0)]
+    english = {name: train(hits, hits, language="en", precision=name) for name, hits in (("fp32", 16), ("bf16", 12))}
+    (table,) = summary_tables([*runs, *english.values()])
+    shares = {row["text"]: row["share_closed"] for row in table.rows if row["language"] == "de"}
+    assert shares == pytest.approx({None: 0.3 / 0.6, "corpus.tsv": 0.3 / 0.4})
+    said = " ".join(summary_text([table], []).split())
+    for name, score in (("bf16", "0.600"), ("fp32", "0.800")):
+        assert f"English zero-shot {score} ({name}, run {english[name].run_id[:8]})" in said
+    (table,) = summary_tables([*runs, english["fp32"]])
+    assert "no bf16 result of language en on this gallery" in " ".join(summary_text([table], []).split())
+    assert [row["share_closed"] for row in table.rows if row["text"]] == [None]
+
+
 def test_text_says_rows_and_failures():
     made = [train(4, 9), evaluate(16, language="en"), *(evaluate(0, route=name) for name in ("method1", "baseline1"))]
     failed = replace(train(4, 6, language="fr"), status="failed", error="DivergedError: by\nstep 3")

@@ -17,7 +17,7 @@ from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
 from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, group_of
 from pecl.report.tables.candidates import FEW_SHOT, Method, Setting, by_gain, method_labels, varying
-from pecl.report.tables.disparity import find_english, gap_to_english
+from pecl.report.tables.disparity import english_of, gap_to_english
 from pecl.report.tables.groups import grouped
 from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
@@ -34,7 +34,7 @@ _SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  
 def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
     """Draw for each language and method recall before (hollow) and after training (filled)."""
     best, left_out = _legible(best_of_methods(runs))
-    english = find_english(results, group)
+    references = _references(best, results)
     names, remark = method_labels(one.method for one in best)
     title = "Recall before and after training"
     caption = (
@@ -55,11 +55,11 @@ def draw_recall(group: Group, runs: list[Result], results: Sequence[Result]) -> 
         place.errorbar(before[0], y, xerr=style.error(before), **look, elinewidth=0.5)
         if len(figure.axes) == 1:
             style.name_at(place, max(before[2], after[2]), y, names[one.method])
-    if english:
+    for english in references:
         for place in figure.axes:
             place.axvline(english.recall(stage="zero_shot"), color=GREY, linestyle=":")
     _finish(figure.axes, title, SCORE, most=1.0)
-    return Plot("recall", title, caption, style.run_ids(best, *filter(None, [english])), figure)
+    return Plot("recall", title, caption, style.run_ids(best, *references), figure)
 
 
 def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
@@ -69,26 +69,27 @@ def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result])
     is larger than its noise: if its 95 % bootstrap interval over test items, paired, is above 0.
     """
     where = f"the gallery {group.gallery} of {group.dataset}"
-    english = find_english(results, group)
-    if english is None:
-        raise NotDrawn(f"no result of English with {where}: train --language en")
     best = best_of_methods(runs)
-    behind = [one for one in best if gap_to_english(one, english) is not None]
+    references = _references(best, results)
+    if not references:
+        raise NotDrawn(f"no result of English with {where} in the precision of the runs: train --language en")
+    behind = [one for one in best if gap_to_english(one, english_of(one, results)) is not None]
     if not behind:
         raise NotDrawn(f"no trained language is behind English by more than the noise with {where}")
     kept, left_out = _legible(behind)
     names, remark = method_labels(one.method for one in best)
-    score = english.recall(stage="zero_shot")
+    scores = {english.config.precision: english.recall(stage="zero_shot") for english in references}
+    stated = ", ".join(f"{score:.3f}" + f" in {name}" * (len(scores) > 1) for name, score in scores.items())
     title = "Share of the gap to English that is closed"
     said = [f"{one.language} {names[one.method]}" for one in best if one not in behind and one.language != ENGLISH]
     left_out += f"Not behind English by more than the noise: {', '.join(said)}. " if said else ""
     caption = (
-        f"Gain / gap, where the gap is English zero-shot ({score:.3f}) minus the language's, taken as exact. "
+        f"Gain / gap, where the gap is English zero-shot ({stated}) minus the language's, taken as exact. "
         f"{left_out}{style.describe(group, kept)} {remark}"
     )
     figure, rows = _panels(kept, caption)
     for place, y, one in rows:
-        share = style.estimate(one.gains, one.gain, one.std) * 100 / (score - one.zero_shot)
+        share = style.estimate(one.gains, one.gain, one.std) * 100 / (scores[one.config.precision] - one.zero_shot)
         place.barh(y, share[0], 0.8, color=style.look(one.method)["color"], lw=0)
         place.errorbar(share[0], y, xerr=style.error(share), color="black", linestyle="none", elinewidth=0.8)
         if len(figure.axes) == 1:
@@ -96,7 +97,13 @@ def draw_gap_closed(group: Group, runs: list[Result], results: Sequence[Result])
     for place in figure.axes:
         place.axvline(0, color="black", linewidth=0.8)
     _finish(figure.axes, title, f"gap closed, % of the gap in {SCORE}", most=100.0)
-    return Plot("gap-closed", title, caption, style.run_ids(kept, english), figure)
+    return Plot("gap-closed", title, caption, style.run_ids(kept, *references), figure)
+
+
+def _references(candidates: Sequence[Candidate], results: Sequence[Result]) -> list[Result]:
+    """Return the English references of candidates, one per precision."""
+    found = {candidate.config.precision: english_of(candidate, results) for candidate in candidates}
+    return [english for _, english in sorted(found.items()) if english is not None]
 
 
 def _legible(candidates: Sequence[Candidate]) -> tuple[list[Candidate], str]:

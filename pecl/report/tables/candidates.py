@@ -22,7 +22,7 @@ from pecl.report.tables.groups import BEST, group_of, grouped
 from pecl.results.result import Result, where
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # stated by the table, or by the row
-_SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
+_SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED) | {"all_pairs"}]
 _SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
 _REPEATED = fields_of(Role.REPEAT)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from pecl.data.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import Group, by_arithmetic, group_of, grouped
 from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
-from pecl.report.tables.table import Column, Row, Table, frame_of, interval_column
+from pecl.report.tables.table import SHORT_ID, Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval
 
@@ -40,13 +40,15 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     languages. English's score is taken from `results`, see `find_english`; for the formulas see `_rows`.
     """
     group = group_of(candidates[0].runs[0])
-    english = find_english(results, group)
     by_setting = {setting: _complete(own) for setting, own in grouped(candidates, lambda one: one.setting).items()}
     kept = {setting: own for setting, own in by_setting.items() if len({one.language for one in own}) > 1}
     if not kept:
         return None
     rows: list[Row] = []
+    references: dict[str, Result | None] = {}  # precision -> English's zero-shot
     for setting, own in kept.items():
+        precision = own[0].config.precision
+        english = references.setdefault(precision, find_english(results, group, precision))
         starts = {one.route: ZERO_SHOT[one.query] for one in own}  # route -> its zero-shot
         found: dict[str, _Hits] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
         for one in own:
@@ -55,38 +57,41 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
         rows += [{**dict(setting), **row} for row in _rows(found, starts, english)]
     columns = [Column(name.replace("_", " "), partial(_setting_said, name)) for name in varying(kept)] + [*_COLUMNS]
     used = [candidate for own in kept.values() for candidate in own]
-    remarks = [*setting_remark(used), *_remarks(english)]
+    remarks = [*setting_remark(used), *_remarks(references)]
     if left_out := sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH}):
         remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
     runs = [run for one in used for run in one.runs]
-    references = [english] if english and english not in runs else []
-    runs += references
-    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs, remarks, references=references)
+    english_only = [result for result in references.values() if result is not None and result not in runs]
+    runs += english_only
+    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs, remarks, references=english_only)
     return replace(table, frame=table.frame[~table.texts.duplicated().to_numpy()])
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     """Return a row per text and arithmetic of evaluations of the plain tower; None for fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
-    rows, remarks = list[Row](), dict[str, None]()
+    rows, references = list[Row](), dict[str, Result | None]()
     for said, alike in by_arithmetic(plain).items():
         found = grouped(alike, lambda one: ZERO_SHOT[one.data.query["test"]])
         scores = {name + said: {one.config.language: one.hits("zero_shot") for one in found[name]} for name in found}
         if conditions := {name: own for name, own in scores.items() if len(own) > 1}:
-            english = find_english(alike, group_of(plain[0])) or find_english(plain, group_of(plain[0]))
+            precision = alike[0].config.precision
+            english = references.setdefault(precision, find_english(plain, group_of(plain[0]), precision))
             rows += _rows(conditions, {}, english)
-            remarks |= dict.fromkeys(_remarks(english)[:1])  # nothing was closed
-    return Table("disparity", TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, [*remarks]) if rows else None
+    if not rows:
+        return None
+    remarks = _remarks(references)[: len(references)]  # nothing was closed
+    return Table("disparity", TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, remarks)
 
 
-def find_english(results: Iterable[Result], group: Group) -> Result | None:
-    """Return a result that holds English's zero-shot score on English captions against the gallery of `group`.
+def find_english(results: Iterable[Result], group: Group, precision: str) -> Result | None:
+    """Return a result with English's zero-shot score on English captions, in this precision and the gallery of `group`.
 
     It is a training or evaluation of English in the same group, else an evaluation of a whole set with a gallery of
     that size. The test side does not matter, since English is tested on English.
     """
     english = [one for one in results if one.config.language == ENGLISH and one.data.query["test"] == "target"]
-    english = [one for one in english if "zero_shot" in one.stages]
+    english = [one for one in english if "zero_shot" in one.stages and one.config.precision == precision]
     for split_seed in (group.split_seed, None):
         wanted = replace(group, split_seed=split_seed)
         if same := [one for one in english if replace(group_of(one), test_query=group.test_query) == wanted]:
@@ -94,8 +99,17 @@ def find_english(results: Iterable[Result], group: Group) -> Result | None:
     return None
 
 
+def english_of(candidate: Candidate, results: Iterable[Result]) -> Result | None:
+    """Return the English reference of a candidate, see `find_english`."""
+    return find_english(results, group_of(candidate.runs[0]), candidate.config.precision)
+
+
 def gap_to_english(candidate: Candidate, english: Result | None) -> float | None:
-    """Return English's zero-shot score minus the language's; None if the gap is within noise, or English is missing."""
+    """Return English's zero-shot R@1 minus the language's; None if the gap is within noise, or English is missing.
+
+    R@1 is the mean of both directions. The share of the gap that training closes is the gain divided by this gap, in
+    every table and figure.
+    """
     if english is None or candidate.language == ENGLISH:
         return None
     gaps = english.hits("zero_shot") - candidate.runs[0].hits("zero_shot")
@@ -143,13 +157,21 @@ def _rows(conditions: dict[str, _Hits], starts: dict[str, str], english: Result 
     return list(rows.values())
 
 
-def _remarks(english: Result | None) -> list[str]:
+def reference_remark(precision: str, english: Result | None) -> str:
+    """Return the sentence that names the English reference of runs of a precision, or states that there is none."""
     if english is None:
-        return ["gap to English: no result of language en on this gallery"]
-    return [
-        f"English zero-shot {english.recall(stage='zero_shot'):.3f}; gap: English less the mean of the other languages",
-        "gap closed: share of the zero-shot gap on the same test text; only if the interval of that gap is above 0",
-    ]
+        return f"gap to English: no {precision} result of language en on this gallery"
+    return f"English zero-shot {english.recall(stage='zero_shot'):.3f} ({precision}, run {english.run_id[:SHORT_ID]})"
+
+
+def _remarks(references: Mapping[str, Result | None]) -> list[str]:
+    remarks = [reference_remark(precision, english) for precision, english in references.items()]
+    if any(references.values()):
+        remarks.append("gap: English less the mean of the other languages")
+        remarks.append(
+            "gap closed: share of the zero-shot gap on the same test text; only if the interval of that gap is above 0"
+        )
+    return remarks
 
 
 def _setting_said(name: str, row: Row) -> str:  # without an adapter, settings make no difference

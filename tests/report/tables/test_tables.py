@@ -115,6 +115,19 @@ def test_the_english_reference_is_zero_shot_on_english_captions_of_the_same_gall
         assert table.rows[0]["english_zero_shot"] == pytest.approx(used / 10)
 
 
+def test_the_english_reference_has_the_precision_of_the_runs_and_is_named():
+    """The fp32 result has the smaller run id and another score; of the bf16 runs none may use it."""
+    runs = [train(4, 6, size=10, language=code, precision="bf16") for code in ("de", "fr")]
+    other, same = _english(9, "0", precision="fp32"), _english(8, "5", precision="bf16")
+    table = disparity_table(chosen_candidates(runs), [*runs, other, same])
+    assert [row["english_zero_shot"] for row in table.rows] == pytest.approx([0.8, 0.8])
+    assert table.rows[1]["share_closed"] == pytest.approx(0.2 / 0.4)
+    assert "English zero-shot 0.800 (bf16, run 55555555)" in table.notes
+    without = disparity_table(chosen_candidates(runs), [*runs, other])
+    assert [row["share_closed"] for row in without.rows] == [None, None]
+    assert "gap to English: no bf16 result of language en on this gallery" in without.notes
+
+
 def test_a_row_shows_the_validation_score_that_the_candidate_was_chosen_by():
     """Seed 0 is there for only one candidate, so candidates are compared at seed 1."""
     results = [train(2, 6, size=10, seed=0, val=0.9), train(2, 8, size=10, seed=1, val=0.4)]
