@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.fingerprint import Tower, fingerprint_module
+from pecl.encoders.folding import folded
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles, to_rgb
 
@@ -64,6 +65,7 @@ class ImageEncoder(Tower):
         self.name = name
         self.preprocessing = preprocessing
         self.model_config: dict[str, Any] | None = None  # open_clip's config of the model whose image half this is
+        self._fast: tuple[nn.Module, ...] = ()  # the backbone as `encode_pixels` runs it; in a tuple, so not in states
         self.eval()
 
     @cached_property
@@ -118,4 +120,23 @@ class ImageEncoder(Tower):
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the embeddings (B, D), float32 on the CPU, not normalised, of B preprocessed images (3, H, W)."""
-        return self(torch.stack(list(pixels)).to(self.device, self.dtype)).float().cpu()  # (B, 3, H, W) -> (B, D)
+        stacked = torch.stack(list(pixels)).to(self.device, self.dtype)  # (B, 3, H, W)
+        features = self._folded_backbone(stacked)(stacked)  # (B, F)
+        return self.head(features).float().cpu()  # (B, D)
+
+    @property
+    def is_convolutional(self) -> bool:
+        """Whether the backbone has batch norms, which `encode_pixels` folds into the convolutions before them."""
+        return any(isinstance(module, nn.BatchNorm2d) for module in self.backbone.modules())
+
+    def _folded_backbone(self, pixels: torch.Tensor) -> nn.Module:
+        """Return the backbone with its batch norms folded, made at the first call; see `folding`."""
+        if not self._fast:
+            with torch.inference_mode(False), torch.no_grad():
+                self._fast = (folded(self.backbone, pixels[:1].clone()) if self.is_convolutional else self.backbone,)
+        return self._fast[0]
+
+    def _apply(self, *args: Any, **options: Any) -> Any:
+        """Move or convert the weights; the folded copy is made again."""
+        self._fast = ()
+        return super()._apply(*args, **options)

@@ -44,6 +44,8 @@ SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
 # Increased when the meaning of a key or the form of a shard changes
 FOLDER = "embeddings-4"
+# Part of the identity of a tower whose batch norms are folded: its embeddings have other last digits
+FOLDED = "folded-1"
 
 # Indices of missing keys -> batches of indices and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
@@ -178,6 +180,8 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
     identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
     if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
         identity.append(tower.precision)
+    if isinstance(tower, ImageEncoder) and tower.is_convolutional:
+        identity.append(FOLDED)
     return _store_of(sha256_json(identity), default_cache_dir(), str(tower.weights_path or tower.name))
 
 

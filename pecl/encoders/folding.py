@@ -1,0 +1,85 @@
+"""Folding: the batch norms of a frozen convolutional network, computed by the convolutions in front of them.
+
+In evaluation a batch norm multiplies and shifts each channel by constants. A convolution with changed weights gives the
+same numbers to the last digits, and saves a pass over the states. The copy that is folded is also laid out with its
+channels last, as the processor's convolutions read them.
+"""
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+# Largest difference of the features that folding may make, relative to the largest feature
+TOLERANCE = 1e-4
+
+
+def folded(backbone: nn.Module, pixels: torch.Tensor) -> nn.Module:
+    """Return a copy of a frozen `backbone` without the batch norms that follow a convolution.
+
+    The network itself is returned if it has no such batch norm, or if the copy would give other features. It stays as
+    it is, so its weights and fingerprint are those of the checkpoint.
+
+    Args:
+        backbone: network in evaluation mode.
+        pixels: (B, 3, H, W), on which the order of the layers is observed, and the copy compared.
+    """
+    if backbone.training:
+        return backbone
+    pairs = _convolutions_before_norms(backbone, pixels)
+    if not pairs:
+        return backbone
+
+    copied = copy.deepcopy(backbone)
+    for convolution_path, norm_path in pairs:
+        convolution, norm = copied.get_submodule(convolution_path), copied.get_submodule(norm_path)
+        copied.set_submodule(convolution_path, fuse_conv_bn_eval(convolution, norm))
+        copied.set_submodule(norm_path, _after(norm))
+    copied = copied.to(memory_format=torch.channels_last)
+
+    expected, features = backbone(pixels), copied(pixels)
+    is_equal = (features - expected).abs().max() <= TOLERANCE * expected.abs().max()
+    return copied if is_equal else backbone
+
+
+def _convolutions_before_norms(backbone: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str]]:
+    """Return the paths of each batch norm whose input is the output of a convolution, and of that convolution.
+
+    A layer that is called twice is left out.
+    """
+    outputs: dict[int, tuple[str, torch.Tensor]] = {}  # holds the tensors, so that no other gets their id
+    convolutions: list[str] = []
+    pairs: list[tuple[str, str]] = []
+
+    def note_output(path: str, output: torch.Tensor) -> None:
+        convolutions.append(path)
+        outputs[id(output)] = (path, output)
+
+    def note_input(path: str, given: torch.Tensor) -> None:
+        if id(given) in outputs:
+            pairs.append((outputs[id(given)][0], path))
+
+    hooks = []
+    for path, module in backbone.named_modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(lambda _, __, output, path=path: note_output(path, output)))
+        elif isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(lambda _, given, path=path: note_input(path, given[0])))
+    try:
+        backbone(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    norms = [norm for _, norm in pairs]
+    return [
+        (convolution, norm)
+        for convolution, norm in pairs
+        if convolutions.count(convolution) == 1 and norms.count(norm) == 1
+    ]
+
+
+def _after(norm: nn.Module) -> nn.Module:
+    """Return what a batch norm does after its own work: timm's has an activation."""
+    drop, activation = getattr(norm, "drop", None), getattr(norm, "act", None)
+    return nn.Sequential(*(layer for layer in (drop, activation) if layer is not None))
