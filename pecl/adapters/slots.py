@@ -114,6 +114,7 @@ class SlotRows:
             (B, L, o) or (B, o).
         """
         groups = self._groups(x)
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)  # states may be bfloat16
         if groups is None:
             return F.linear(x, self.one(weight), None if bias is None else self.one(bias))
         return groups.linear(_items(x), weight, bias).view(*x.shape[:-1], -1)
@@ -127,7 +128,7 @@ class SlotRows:
 
     def spread(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return the parameters of each row's slot, (S, o), in a shape that broadcasts with `x` (B, L, o) or (B, o)."""
-        groups = self._groups(x)
+        groups, parameter = self._groups(x), parameter.to(x.dtype)
         if groups is None:
             return self.one(parameter)
         own = parameter.index_select(0, groups.index)  # (B, o), or (T, o) of a packed batch
@@ -151,7 +152,7 @@ class SlotRows:
 
     def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
         """Return `out` (B, L, o) + scale * `linear(x, weight)`, in one call where possible."""
-        groups = self._groups(x)
+        groups, weight = self._groups(x), weight.to(x.dtype)
         if groups is None:
             return add_linear(out, x, self.one(weight), scale)
         return groups.add_linear(_items(out), _items(x), weight, scale).view(out.shape)

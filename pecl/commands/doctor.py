@@ -15,6 +15,7 @@ from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError, install, not_none
 from pecl.files import default_cache_dir
+from pecl.machine import bfloat16_support
 
 # Extra of pyproject.toml -> its purpose
 _EXTRAS = {
@@ -91,5 +92,6 @@ def _machine() -> list[Finding]:
     writable = os.access(next(p for p in (cache, *cache.parents) if p.exists()), os.W_OK)
     return [
         Finding("devices", "ok", ", ".join(["cpu", *devices]) + f"; {torch.get_num_threads()} threads"),
+        Finding("bf16 on the processor", "ok", bfloat16_support()),
         Finding("cache", "ok" if writable else "missing", f"{cache} ($PECL_CACHE_DIR)"),
     ]

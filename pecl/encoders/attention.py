@@ -82,8 +82,8 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attend as `sdpa` does, but within each row of a packed batch, and with the per-row dropout of `module`, if any.
 
-    In bfloat16 on a CPU it multiplies matrices itself: the backward pass of PyTorch's fused kernel is 4 to 8 times
-    slower on captions (PyTorch 2.13).
+    For gradients in bfloat16 on a CPU it multiplies matrices itself: the backward pass of PyTorch's fused kernel is 4
+    to 8 times slower on captions (PyTorch 2.13).
 
     Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head). `attention_mask` is
     (B, 1, 1 or L, K), bool or added to the scores; without it, each position attends to all. In a packed batch, all
@@ -100,6 +100,7 @@ def attend(
             attended.append(result)  # (G, L, h, d_head)
         return _FromBatches.apply(batches, query.shape[2], *attended).unsqueeze(0), None
     if prefix is not None:
+        prefix = prefix.to(key.dtype)
         key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
         value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
         if attention_mask is not None:
@@ -107,7 +108,8 @@ def attend(
             attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
     dropout = getattr(module, "dropout", None)
     drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None
-    if drawing is None and (query.dtype != torch.bfloat16 or query.device.type != "cpu"):
+    is_slow = query.dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled()
+    if drawing is None and not is_slow:
         return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scores = (query * scaling) @ key.mT  # (B, h, L, K)
     if attention_mask is not None:

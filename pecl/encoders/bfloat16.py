@@ -1,8 +1,15 @@
-"""A text tower whose frozen matrices are held and multiplied in bfloat16.
+"""A text tower whose frozen matrices are held and multiplied in bfloat16, in one of two forms.
 
-Nearly all the time of a pass is spent in the linear layers of the transformer. Their weights are held once, in half the
-memory, and multiplied in bfloat16. All else stays fp32: states between layers, attention, LayerNorms, the head, and
-every parameter that is trained. On a CPU that is faster than computing everything in bfloat16 (docs/notes.md).
+Nearly all the time of a pass is spent in the linear layers of the transformer. In both forms their weights are held
+once, in half the memory, and multiplied in bfloat16. The parameters of LayerNorms, the word embeddings, the head, the
+loss and everything that is trained stay fp32.
+
+- *Products*: the states between layers, attention and activations are fp32, and each layer converts its input. On a CPU
+  with AVX512-BF16 and without AMX that was faster (docs/notes.md).
+- *States*: the states are bfloat16 from the first layer to the last, so nothing is converted between layers.
+  LayerNorms, softmax and pooling add up in fp32. AMX multiplies bfloat16 so fast that the conversions would cost more.
+
+The processor's features choose the form, not a measurement: equal machines compute equal bits.
 """
 
 import logging
@@ -12,33 +19,55 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.errors import ConfigError
-from pecl.machine import cpu_multiplies_bfloat16
+from pecl.machine import cpu_has_amx, cpu_multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 
 
 class Bfloat16Linear(nn.Linear):
-    """A frozen linear layer with the weight (o, i) of `plain` in bfloat16; input, output and bias keep their type."""
+    """A frozen linear layer with the weight (o, i) of `plain` in bfloat16.
 
-    def __init__(self, plain: nn.Linear) -> None:
+    The output has the type of the input, or with `holds_states` bfloat16.
+    """
+
+    rounded_bias: torch.Tensor | None  # (o,) bfloat16, so that no pass converts the bias
+
+    def __init__(self, plain: nn.Linear, holds_states: bool = False) -> None:
         nn.Module.__init__(self)  # nn.Linear.__init__ would fill a weight with random numbers
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self.weight = nn.Parameter(plain.weight.detach().bfloat16(), requires_grad=False)
         self.bias = plain.bias
+        rounded = None if plain.bias is None else plain.bias.detach().bfloat16()
+        self.register_buffer("rounded_bias", rounded, persistent=False)
+        self.holds_states = holds_states
         self.training = plain.training
 
     def widened(self) -> nn.Linear:
         """Return a plain layer with the rounded weight in the type of the bias, or in float32 without a bias."""
         dtype = torch.float32 if self.bias is None else self.bias.dtype
-        plain = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+        made = WideLinear if self.holds_states else nn.Linear
+        plain = made(self.in_features, self.out_features, self.bias is not None, device="meta")
         plain.weight = nn.Parameter(self.weight.detach().to(dtype), requires_grad=False)
         plain.bias = self.bias
         return plain.train(self.training)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map (..., i) to (..., o)."""
-        bias = None if self.bias is None else self.bias.bfloat16()
-        return F.linear(input.bfloat16(), self.weight, bias).to(input.dtype)
+        output = F.linear(input.bfloat16(), self.weight, self.rounded_bias)
+        return output if self.holds_states else output.to(input.dtype)
+
+
+class WideLinear(nn.Linear):
+    """A linear layer of float32 among layers that hold bfloat16: an adapter was merged into its weight."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map (..., i) to (..., o) of the input's type."""
+        return super().forward(input.to(self.weight.dtype)).to(input.dtype)
+
+
+def holds_states(device: torch.device) -> bool:
+    """Return whether a tower on `device` is faster with states in bfloat16 than with products alone."""
+    return device.type == "cpu" and cpu_has_amx()
 
 
 def check_bfloat16(device: str | torch.device) -> None:

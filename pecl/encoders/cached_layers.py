@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from pecl.encoders.batches import TokenIds, batches
-from pecl.encoders.layers import embed_packed, packing_of, run_layers
+from pecl.encoders.layers import embed_packed, packing_of, run_layers, state_dtype
 from pecl.encoders.memory import to_device
-from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.pooling import pool
 from pecl.files.progress import Bar
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ class CachedLayers:
     def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = CACHED_BYTES) -> None:
         self.backbone, self.first, self.limit = backbone, first, limit
         self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are cached
-        self._pool = POOLINGS[pooling]
+        self._pooling = pooling
         self.bytes = 0  # of the cached states
         like = next(backbone.parameters())
-        self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
+        dtype = like.dtype if self.pools else state_dtype(backbone) or like.dtype
+        self._device, self._dtype = like.device, like.dtype
+        self._bytes_of_token = dtype.itemsize * backbone.config.hidden_size
         self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
 
     def __len__(self) -> int:
@@ -97,7 +99,7 @@ class CachedLayers:
         packing = packing_of(self.backbone, attention_mask)
         hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
         if self.pools:
-            return self._pool(packing.unpack(hidden), to_device(attention_mask, self._device))
+            return pool(self._pooling, packing.unpack(hidden), to_device(attention_mask, self._device), self._dtype)
         return hidden.squeeze(0)
 
     def _split(self, computed: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:

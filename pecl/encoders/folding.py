@@ -6,6 +6,7 @@ channels last, as the processor's convolutions read them.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ def folded(backbone: nn.Module, pixels: torch.Tensor) -> nn.Module:
     if not pairs:
         return backbone
 
-    copied = copy.deepcopy(backbone)
+    copied: Any = copy.deepcopy(backbone)
     for convolution_path, norm_path in pairs:
         convolution, norm = copied.get_submodule(convolution_path), copied.get_submodule(norm_path)
         copied.set_submodule(convolution_path, fuse_conv_bn_eval(convolution, norm))
@@ -52,20 +53,22 @@ def _convolutions_before_norms(backbone: nn.Module, pixels: torch.Tensor) -> lis
     convolutions: list[str] = []
     pairs: list[tuple[str, str]] = []
 
-    def note_output(path: str, output: torch.Tensor) -> None:
-        convolutions.append(path)
-        outputs[id(output)] = (path, output)
+    paths = {module: path for path, module in backbone.named_modules()}
 
-    def note_input(path: str, given: torch.Tensor) -> None:
-        if id(given) in outputs:
-            pairs.append((outputs[id(given)][0], path))
+    def note_output(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        convolutions.append(paths[module])
+        outputs[id(output)] = (paths[module], output)
+
+    def note_input(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if id(given[0]) in outputs:
+            pairs.append((outputs[id(given[0])][0], paths[module]))
 
     hooks = []
-    for path, module in backbone.named_modules():
+    for module in paths:
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(lambda _, __, output, path=path: note_output(path, output)))
+            hooks.append(module.register_forward_hook(note_output))
         elif isinstance(module, nn.BatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(lambda _, given, path=path: note_input(path, given[0])))
+            hooks.append(module.register_forward_pre_hook(note_input))
     try:
         backbone(pixels)
     finally:

@@ -71,7 +71,7 @@ def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Pa
     first = family.first_position(backbone.config)
     positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
     ids = packing.pack(to_device(input_ids, device))  # (1, T)
-    return family.embed(backbone, packing.pack(positions), ids, None)
+    return _as_states(backbone, family.embed(backbone, packing.pack(positions), ids, None))
 
 
 def embed(backbone: PreTrainedModel, input_ids: torch.Tensor | None, words: torch.Tensor | None) -> torch.Tensor:
@@ -79,7 +79,17 @@ def embed(backbone: PreTrainedModel, input_ids: torch.Tensor | None, words: torc
     given, family = not_none(input_ids if words is None else words, "token ids or words"), known_family(backbone)
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
-    return family.embed(backbone, positions, input_ids, words)
+    return _as_states(backbone, family.embed(backbone, positions, input_ids, words))
+
+
+def state_dtype(backbone: PreTrainedModel) -> torch.dtype | None:
+    """Return the type of the states between layers; None for that of the weights."""
+    return getattr(backbone, "state_dtype", None)
+
+
+def _as_states(backbone: PreTrainedModel, embedded: torch.Tensor) -> torch.Tensor:
+    dtype = state_dtype(backbone)
+    return embedded if dtype is None else embedded.to(dtype)
 
 
 def run_layers(

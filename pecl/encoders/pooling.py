@@ -27,6 +27,9 @@ POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 }
 
 
-def pool(name: str, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the pooled vectors (B, d) of states (B, L, d), or (B, 1, d) of the last position; the mask is (B, L)."""
-    return POOLINGS[name](hidden, mask[:, -hidden.shape[1] :])
+def pool(name: str, hidden: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the pooled vectors (B, d) of type `dtype`.
+
+    The states are (B, L, d), or (B, 1, d) of the last position alone; the mask is (B, L).
+    """
+    return POOLINGS[name](hidden.to(dtype), mask[:, -hidden.shape[1] :])

@@ -179,7 +179,7 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
     device = tower.device.type
     identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
     if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
-        identity.append(tower.precision)
+        identity.append(f"{tower.precision} states" if tower.holds_bfloat16 else tower.precision)
     if isinstance(tower, ImageEncoder) and tower.is_convolutional:
         identity.append(FOLDED)
     return _store_of(sha256_json(identity), default_cache_dir(), str(tower.weights_path or tower.name))

@@ -19,7 +19,7 @@ from pecl.encoders import batches, layers
 from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
-from pecl.encoders.bfloat16 import Bfloat16Linear
+from pecl.encoders.bfloat16 import Bfloat16Linear, holds_states
 from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
@@ -96,17 +96,27 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
         return BF16 if any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules()) else FP32
 
-    def use_bfloat16(self) -> None:
+    def use_bfloat16(self, states: bool | None = None) -> None:
         """Hold and multiply the frozen matrices of the transformer in bfloat16: faster, and half their memory.
 
-        The fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an adapter.
+        `states` says whether the states between layers are bfloat16, too; None chooses by the processor, see
+        `bfloat16`. The fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an
+        adapter.
         """
         if self.adapter is not None:
             raise ConfigError("precision: expected a text tower without adapter: set it before you attach one")
         self.fix_fingerprint()
+        has_states = holds_states(self.device) if states is None else states
         for path, module in list(self.backbone.named_modules()):
             if type(module) is nn.Linear:
-                self.backbone.set_submodule(path, Bfloat16Linear(module))
+                self.backbone.set_submodule(path, Bfloat16Linear(module, has_states))
+        if has_states:
+            self.backbone.state_dtype = torch.bfloat16
+
+    @property
+    def holds_bfloat16(self) -> bool:
+        """Whether the states between layers are bfloat16, see `bfloat16`."""
+        return layers.state_dtype(self.backbone) is not None
 
     def written_backbone(self) -> PreTrainedModel:
         """Return the backbone in transformers' class, sharing the weights, for programs that need that class."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.adapter_towers import TEXTS, batch_of, filled, tower_of
 
-from pecl.adapters.merge import merge_slot
+from pecl.adapters.merge import merge_slot, second_tower
 from pecl.config import make_config
 from pecl.encoders import bfloat16
 from pecl.encoders.bfloat16 import Bfloat16Linear, check_bfloat16
@@ -19,11 +19,11 @@ STEP = 2**-8  # from one bfloat16 number to the next, relative: rounding errs by
 SPECS = ("lora", "bottleneck", "compacter:reduction_factor=2", "prefix", "bitfit", "head", "word_embeddings:rank=2")
 
 
-def pair(architecture="xlm-roberta"):
+def pair(architecture="xlm-roberta", states=False):
     """The same tower in fp32 and in bf16."""
     plain = tower_of(architecture, torch.float32)
     lower = copy.deepcopy(plain)
-    lower.use_bfloat16()
+    lower.use_bfloat16(states)
     return plain, lower
 
 
@@ -70,10 +70,11 @@ def test_frozen_matrices_are_held_once_and_in_half_the_memory():
     assert lower.head.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_what_is_trained_is_fp32_and_has_the_gradients_of_fp32(spec):
+@pytest.mark.parametrize("states", [False, True], ids=["products", "states"])
+@pytest.mark.parametrize("spec", [*SPECS, "layernorm", "soft_prompt", "lora:layers=top-1"])
+def test_what_is_trained_is_fp32_and_has_the_gradients_of_fp32(spec, states):
     texts, found = TEXTS[:6], {}
-    for tower in pair():
+    for tower in pair(states=states):
         adapter = filled(tower, spec, slots=2, seed=1)
         assert {parameter.dtype for parameter in adapter.parameters()} == {torch.float32}
         slots = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -81,8 +82,60 @@ def test_what_is_trained_is_fp32_and_has_the_gradients_of_fp32(spec):
         assert embeddings.dtype == torch.float32
         (embeddings - torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)).square().mean().backward()
         found[tower.precision] = torch.cat([parameter.grad.flatten() for parameter in adapter.parameters()])
-    assert direction(found["bf16"], found["fp32"]) > 0.999
+    assert direction(found["bf16"], found["fp32"]) > (0.998 if states else 0.999)
     assert 0.98 < found["bf16"].norm() / found["fp32"].norm() < 1.02
+
+
+@pytest.fixture
+def layer_types():
+    """Note the types of numbers that enter and leave the layers of a tower."""
+
+    def noted(tower):
+        types = set()
+        for layer in tower.backbone.encoder.layer:
+            layer.register_forward_hook(lambda _, given, output: types.update((given[0].dtype, output.dtype)))
+        return types
+
+    return noted
+
+
+@pytest.mark.parametrize("spec", [None, *SPECS, "layernorm", "soft_prompt", "lora:layers=top-1"])
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "mini"])
+def test_states_are_bf16_from_layer_to_layer_and_embeddings_are_fp32_and_near(architecture, spec, layer_types):
+    embeddings = []
+    for tower in pair(architecture, states=True):
+        if spec is not None:
+            filled(tower, spec, seed=1)
+        types = layer_types(tower)
+        ids = tower.tokenize(TEXTS)
+        embeddings.append(tower.encode_token_ids(ids))
+        with tower.caching([ids]):
+            cached = tower.encode_token_ids(ids)
+        assert types == ({torch.bfloat16} if tower.holds_bfloat16 else {torch.float32})
+        assert embeddings[-1].dtype == cached.dtype == torch.float32
+        assert direction(cached, embeddings[-1]) > 0.9999
+    nearest = torch.nn.functional.cosine_similarity(*embeddings).min()
+    assert nearest > 0.999
+
+
+def test_a_tower_with_a_merged_adapter_holds_its_states_in_bf16(layer_types):
+    merged = []
+    for tower in pair(states=True):
+        adapter = filled(tower, "lora:r=2", seed=3)
+        merged.append(merge_slot(adapter, 0))
+    types = layer_types(merged[1])
+    embeddings = [tower.encode_text(TEXTS) for tower in merged]
+    assert types == {torch.bfloat16}
+    assert torch.nn.functional.cosine_similarity(*embeddings).min() > 0.999
+
+
+@pytest.mark.parametrize("has_amx", [True, False])
+def test_the_processor_chooses_the_form(monkeypatch, has_amx):
+    monkeypatch.setattr(bfloat16, "cpu_has_amx", lambda: has_amx)
+    _, lower = pair(states=None)
+    assert lower.precision == "bf16"
+    assert lower.holds_bfloat16 is has_amx
+    assert second_tower(lower).holds_bfloat16 is has_amx
 
 
 def test_a_merged_tower_loses_nothing_of_the_update():
@@ -102,6 +155,7 @@ def test_stores_keep_precisions_apart(monkeypatch, tmp_path):
     plain, lower = pair()
     theirs, ours = (text_embeddings(tower, TEXTS, store_of(tower)) for tower in (plain, lower))
     assert not torch.equal(theirs, ours)
+    assert store_of(pair(states=True)[1]).tower != store_of(lower).tower
     assert torch.equal(text_embeddings(lower, TEXTS, store_of(lower)), ours)
 
 

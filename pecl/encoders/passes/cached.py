@@ -38,7 +38,7 @@ def padded_from_cache(tower: PassTower, inputs: PassInputs) -> torch.Tensor:
         hidden = run_to_last_position(backbone, hidden, attended, cache.first)
     else:
         hidden = layers.run_layers(backbone, hidden, start=cache.first, mask=attended)
-    return pool(tower.pooling, hidden, mask)
+    return pool(tower.pooling, hidden, mask, tower.dtype)
 
 
 def _cache_of(tower: PassTower) -> CachedLayers:

@@ -29,6 +29,16 @@ class PassTower(Protocol):
         ...
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type of the head's input."""
+        ...
+
+    @property
+    def holds_bfloat16(self) -> bool:
+        """Whether the states between layers are bfloat16."""
+        ...
+
+    @property
     def reads_last(self) -> bool:
         """Whether only the last position of the last layer is read."""
         ...

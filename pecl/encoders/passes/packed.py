@@ -38,4 +38,4 @@ def announced_packing(tower: PassTower, inputs: PassInputs) -> Iterator[Packing]
 def pool_packed(tower: PassTower, inputs: PassInputs, packing: Packing, hidden: torch.Tensor) -> torch.Tensor:
     """Return the pooled vectors (B, d) of packed states (1, T, d)."""
     mask = to_device(inputs.attention_mask, packing.device)  # (B, L)
-    return pool(tower.pooling, packing.unpack(hidden), mask)
+    return pool(tower.pooling, packing.unpack(hidden), mask, tower.dtype)

@@ -22,13 +22,18 @@ def padded(tower: PassTower, inputs: PassInputs) -> torch.Tensor:
     input_ids = to_device(inputs.input_ids, tower.device)  # (B, L)
     mask = to_device(inputs.attention_mask, tower.device)  # (B, L)
     hidden = encode(tower, input_ids, mask, inputs.is_padded)
-    return pool(tower.pooling, hidden, mask)
+    return pool(tower.pooling, hidden, mask, tower.dtype)
 
 
 def encode(tower: PassTower, given: torch.Tensor, mask: torch.Tensor, is_padded: bool) -> torch.Tensor:
-    """Return the last hidden states as `encode_padded` does, with the rows' own dropout in the attention, too."""
-    draws = tower.training and tower.dropout_seeds.seeds is not None and layers.knows_attention(tower.backbone)
-    with layers.our_attention(tower.backbone) if draws else nullcontext():
+    """Return the last hidden states as `encode_padded` does.
+
+    Attention is pecl's own where it draws the rows' own dropout, or where the backward pass of PyTorch's is slow.
+    """
+    draws = tower.training and tower.dropout_seeds.seeds is not None
+    is_slow = tower.holds_bfloat16 and torch.is_grad_enabled()
+    is_ours = (draws or is_slow) and layers.knows_attention(tower.backbone)
+    with layers.our_attention(tower.backbone) if is_ours else nullcontext():
         return encode_padded(tower.backbone, given, mask, is_padded, tower.reads_last)
 
 

@@ -16,4 +16,4 @@ def prompted(tower: PassTower, inputs: PassInputs) -> torch.Tensor:
     mask = to_device(inputs.attention_mask, tower.device)  # (B, L)
     extended = adapter.extend_inputs(input_ids, mask)  # (B, P + L, d)
     words, mask, pooled = not_none(extended, "the prompted inputs")
-    return pool(tower.pooling, encode(tower, words, mask, inputs.is_padded), pooled)
+    return pool(tower.pooling, encode(tower, words, mask, inputs.is_padded), pooled, tower.dtype)
