@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.captions import ParallelCaptions, find_repeats, read_captions
 from pecl.data.custom.in_memory import from_dataset
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
@@ -97,3 +97,8 @@ def test_truncated_missing_and_false_images_are_named(tmp_path):
     for access in (missing.load, missing.fingerprint):
         with pytest.raises(DataError, match=r"cannot read image .*no\.jpg"):
             access(0)
+
+
+def test_equal_captions_of_one_image_are_no_repeats():
+    assert find_repeats(["a", "a", "b", "a", "b"], owners=[0, 0, 0, 1, 0]) == {3: 0}
+    assert find_repeats(["a", "a", "b", "a", "b"]) == {1: 0, 3: 0, 4: 2}

@@ -10,6 +10,7 @@ from helpers.report_results import evaluate, train, write
 
 from pecl.cli import main
 from pecl.report.summary import LINES, summary_tables, summary_text
+from pecl.report.tables import best_of_methods
 
 
 def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
@@ -42,6 +43,17 @@ def test_each_share_is_of_the_gap_to_english_in_the_precision_of_its_runs():
     (table,) = summary_tables([*runs, english["fp32"]])
     assert "no bf16 result of language en on this gallery" in " ".join(summary_text([table], []).split())
     assert [row["share_closed"] for row in table.rows if row["text"]] == [None]
+
+
+def test_one_lucky_seed_does_not_win_over_three():
+    steady = [train(4, after, seed=seed, val=0.5) for seed, after in ((1, 9), (2, 10), (3, 11))]
+    lucky = train(4, 18, adapter="bottleneck", val=0.95)
+    for results in ([lucky, *steady], [*steady, lucky]):
+        (table,) = summary_tables(results)
+        (row,) = table.rows
+        assert (row["seeds"], row["mean"]) == ([1, 2, 3], pytest.approx(0.5))
+        (chosen,) = best_of_methods(results)
+        assert chosen.run_ids == [run.run_id for run in steady]
 
 
 def test_text_says_rows_and_failures():

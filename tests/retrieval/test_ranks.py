@@ -248,3 +248,12 @@ def test_what_has_no_answer_is_refused():
         RetrievalEvaluator(GALLERY, [0, 1, 2])(TEXTS)
     with pytest.raises(ValueError, match="kind: expected one of images, english, got 'text'"):
         RetrievalEvaluator(GALLERY, [0, 1, 2], "text")
+
+
+def test_each_direction_counts_its_own_queries_and_gallery():
+    """Twelve captions of four images: captions search among four images, images among twelve captions."""
+    generator = torch.Generator().manual_seed(5)
+    images, texts = (torch.randn(size, 6, generator=generator) for size in (4, 12))
+    found = RetrievalEvaluator(images, [i % 4 for i in range(12)])(texts).metrics
+    sizes = {name: (direction.queries, direction.gallery) for name, direction in found.items()}
+    assert sizes == {"image_to_text": (4, 12), "text_to_image": (12, 4)}

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.fake_hub import COMMIT, running_hub, take_uploads
 from helpers.folders import exchange, without_digest
+from helpers.report_results import both, made, ranked
 from helpers.report_results import train as result_of
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
@@ -103,6 +104,24 @@ def test_the_index_says_the_recall_of_an_adapter_before_and_after(trained):
     file = load_adapter_file(trained[0].adapter_path)
     row = describe_published(Published(file, result_of(4, 6)))  # of 20 items
     assert (row["recall@1 before"], row["recall@1"]) == (0.2, 0.3)
+
+
+def test_the_card_has_each_direction_under_its_own_name_and_the_iso_code_of_japanese(trained):
+    """Of 10 items, images find 3 captions, and captions find 7 images."""
+    file = load_adapter_file(trained[0].adapter_path)
+    ranks = both(ranked(3, 10), ranked(7, 10))
+    result = made("train", dict.fromkeys(("zero_shot", "final", "best"), ranks), language="jp")
+    text = write_card([Published(replace(file, language="jp"), result)], "me/adapters", "mit")
+    card = ModelCard(text).data
+    assert card.language == ["ja"]
+    assert {one.metric_name: one.metric_value for one in card.eval_results} == {
+        "image to text recall@1": 0.3,
+        "text to image recall@1": 0.7,
+    }
+    (head,) = [line for line in text.splitlines() if line.startswith("| language | test |")]
+    (row,) = [line for line in text.splitlines() if line.startswith("| jp |")]
+    cells = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    assert (cells["texts find items"], cells["items find texts"]) == ("0.700", "0.300")
 
 
 def test_the_card_names_the_towers_that_are_not_the_default(trained):
