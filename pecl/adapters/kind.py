@@ -100,6 +100,15 @@ class AdapterConfig(ABC):
         values = {item.name: (getattr(self, item.name), item.default) for item in fields(self)}
         return {name: format_option(value) for name, (value, default) in values.items() if value != default}
 
+    def summary(self) -> str:
+        """Return what the kind does, in one sentence."""
+        return (type(self).__doc__ or "").partition("\n")[0]
+
+    def explained(self) -> list[tuple[str, str]]:
+        """Return each option with its value, as text of a spec, and its help."""
+        options = [(f"{item.name}={format_option(getattr(self, item.name))}", item) for item in fields(self)]
+        return [(text, item.metadata["help"]) for text, item in options]
+
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the slot modules that the adapter puts on `tower`, in a fixed order."""

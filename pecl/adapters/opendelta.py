@@ -58,6 +58,11 @@ KINDS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 }
 
 
+def kind_names() -> list[str]:
+    """Return the kinds that OpenDelta has, too."""
+    return list(KINDS)
+
+
 class OpenDeltaAdapter(ForeignAdapter):
     """OpenDelta's delta on a tower.
 

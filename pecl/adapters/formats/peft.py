@@ -59,13 +59,14 @@ def write_peft(
     """
     folder = Path(folder)
     by_kind: dict[str, Any] = {config.kind: config for config in configs}
-    if (method := by_kind.get("peft")) is not None:
-        return method.write(folder, state, configs, tower, base)
+    method = by_kind.get("peft")
+    if method is not None and len(by_kind) == 1:
+        return method.write(folder, state, tower, base)
     lora, words, norms = (by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm"))
     if not (lora or words) or by_kind:
         raise ConfigError(
-            f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only and "
-            "word_embeddings here"
+            f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only, "
+            "word_embeddings or one method of the engine peft here"
         )
     tensors = {_to_peft(name): tensor for name, tensor in state.items() if not name.endswith(_OF_WORDS)}
     targets, patterns = [_path(name) for name in state if name.endswith(".lora_A")], {}

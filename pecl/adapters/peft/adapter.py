@@ -20,14 +20,13 @@ from pecl.adapters.foreign import ForeignAdapter
 from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE
 from pecl.adapters.kind import AdapterConfig, layer_of
 from pecl.adapters.peft import allocation
-from pecl.adapters.peft.method import PeftMethod
+from pecl.adapters.peft.method import PeftMethod, options_on
 from pecl.adapters.peft.methods import (
     PEFT_ERRORS,
     TRIED,
     UNKNOWN_STEPS,
     import_peft,
     make_config,
-    options_on,
     quiet,
 )
 from pecl.encoders.batches import TokenIds

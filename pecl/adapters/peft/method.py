@@ -4,8 +4,9 @@ PEFT itself is needed to read a spec (`spec`) and to put a method on a tower (`a
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +14,12 @@ import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.kind import NORM_ROLES, AdapterConfig, Placement, layers_option
+from pecl.adapters.peft.methods import TOKENS, config_class_of, option_helps
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import format_option, option
 
 WORDS = "word_embeddings"  # the role of the tower's word embeddings
-TOKENS = "tokens"  # option of trainable_tokens: how many of the most frequent tokens of the training text it trains
 DEFAULT_TOKENS = 512
 # Options of PEFT whose values are roles here, and paths of modules in PEFT
 ROLES = ("target_modules", "feedforward_modules", "modules_to_save")
@@ -84,6 +85,19 @@ class PeftMethod(AdapterConfig):
         layers = {} if self.layers is None else {"layers": self.layers}
         return {name: _text(value) for name, value in self.values.items()} | layers
 
+    def summary(self) -> str:
+        """Return the modules that the method changes."""
+        return f"PEFT's {self.method}, at {', '.join(self.roles()['target_modules'])}"
+
+    def explained(self) -> list[tuple[str, str]]:
+        """Return the options as text, with PEFT's help of each; only those that were given where PEFT is missing."""
+        given = self.given()
+        try:
+            helps = option_helps(self.method)
+        except ConfigError:
+            helps = dict.fromkeys(given, ("", ""))
+        return [(f"{name}={given.get(name, default)}", help) for name, (default, help) in helps.items()]
+
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return no slot modules: PEFT makes the modules."""
         return []
@@ -92,12 +106,11 @@ class PeftMethod(AdapterConfig):
         self,
         folder: Path,
         state: Mapping[str, torch.Tensor],
-        configs: Sequence[AdapterConfig],
         tower: MultilingualTextEncoder,
         base: str | None,
     ) -> Path:
-        """Write PEFT's files of an adapter with this method; see `formats.peft.write_peft`."""
-        adapter: Any = attach(tower, configs)
+        """Write PEFT's files of an adapter of this method alone; see `formats.peft.write_peft`."""
+        adapter: Any = attach(tower, self)
         try:
             adapter.load_slot_state(0, state)
             adapter.write_folder(folder, base)
@@ -108,6 +121,22 @@ class PeftMethod(AdapterConfig):
     def paths(self, tower: MultilingualTextEncoder) -> dict[str, list[str]]:
         """Return the paths in the plain backbone of the modules of each option in `ROLES`."""
         return {name: self.layer_paths(tower, roles) for name, roles in self.roles().items()}
+
+
+def options_on(method: PeftMethod, paths: Mapping[str, list[str]], backbone: Any) -> dict[str, Any]:
+    """Return the options of PEFT's config for an encoder, with `paths` of modules and the values that pecl fills in."""
+    values: dict[str, Any] = {**method.values, **paths}
+    modules = [backbone.get_submodule(path) for path in paths["target_modules"]]
+    tokens = values.pop(TOKENS, DEFAULT_TOKENS)
+    if method.method == "trainable_tokens":
+        words = min(module.num_embeddings for module in modules)
+        values.setdefault("token_indices", list(range(min(tokens, words))))
+    name = DIVISORS.get(method.method)
+    if name is not None and name not in values:
+        default: Any = next(item.default for item in fields(config_class_of(method.method)) if item.name == name)
+        widths = {width for module in modules for width in (module.in_features, module.out_features)}
+        values[name] = math.gcd(default, *widths)
+    return values
 
 
 def to_options(values: Mapping[str, Any]) -> str:

@@ -1,19 +1,28 @@
 """PEFT's methods by name: those that work on a text tower, and those that cannot, with the reason."""
 
 import contextlib
-import math
+import typing
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from importlib import import_module
 from typing import Any
 
-from pecl.adapters.peft.method import DEFAULT_TOKENS, DIVISORS, TOKENS, PeftMethod
 from pecl.errors import ConfigError, install, one_line, unknown
+from pecl.options import format_option
 
 # What PEFT raises for options that do not fit each other or the model
 PEFT_ERRORS = (ValueError, TypeError, KeyError, AttributeError, AssertionError, RuntimeError, ImportError)
+TOKENS = "tokens"  # option of trainable_tokens: how many of the most frequent tokens of the training text it trains
 UNKNOWN_STEPS = 10**9
+# Fields of PEFT's configs that are not options here: pecl sets them, or has its own (`layers`, `bitfit`)
+_NO_OPTIONS = frozenset(
+    {
+        *("auto_mapping", "base_model_name_or_path", "bias", "exclude_modules", "inference_mode", "layers_pattern"),
+        *("layers_to_transform", "megatron_config", "megatron_core", "peft_type", "peft_version", "revision"),
+        *("runtime_config", "target_parameters", "task_type"),
+    }
+)
 _FILLED = {"total_step": UNKNOWN_STEPS, "progressbar": False}
 
 # Methods that cannot work on a text tower: the reason, and the nearest adapter that can
@@ -93,20 +102,27 @@ def make_config(method: str, values: Mapping[str, Any]) -> Any:
         raise ConfigError(f"engine peft: {method}: {one_line(error)}") from error
 
 
-def options_on(method: PeftMethod, paths: Mapping[str, list[str]], backbone: Any) -> dict[str, Any]:
-    """Return the options of PEFT's config for an encoder, with `paths` of modules and the values that pecl fills in."""
-    values: dict[str, Any] = {**method.values, **paths}
-    modules = [backbone.get_submodule(path) for path in paths["target_modules"]]
-    tokens = values.pop(TOKENS, DEFAULT_TOKENS)
-    if method.method == "trainable_tokens":
-        words = min(module.num_embeddings for module in modules)
-        values.setdefault("token_indices", list(range(min(tokens, words))))
-    name = DIVISORS.get(method.method)
-    if name is not None and name not in values:
-        default: Any = next(item.default for item in fields(config_class_of(method.method)) if item.name == name)
-        widths = {width for module in modules for width in (module.in_features, module.out_features)}
-        values[name] = math.gcd(default, *widths)
-    return values
+def option_types(method: str) -> dict[str, Any]:
+    """Return the type of each option of a method: those of PEFT's config class, and `tokens` of trainable_tokens."""
+    config_class = config_class_of(method)
+    try:
+        hints = typing.get_type_hints(config_class)
+    except (NameError, TypeError):  # a name that PEFT imports for type checkers only
+        hints = {}
+    names = [item.name for item in fields(config_class) if item.name not in _NO_OPTIONS]
+    counted = {TOKENS: int} if method == "trainable_tokens" else {}
+    return {name: hints.get(name, str) for name in names} | counted
+
+
+def option_helps(method: str) -> dict[str, tuple[str, str]]:
+    """Return the default and PEFT's help, in one sentence, of each option of a method."""
+    known = option_types(method)
+    helps = {}
+    for item in fields(config_class_of(method)):
+        if item.name in known:
+            default = "" if item.default is MISSING else format_option(item.default)
+            helps[item.name] = default, one_line(item.metadata.get("help", "")).partition(". ")[0]
+    return helps
 
 
 @contextlib.contextmanager

@@ -8,25 +8,17 @@ objects as JSON in double quotes.
 import json
 import types
 import typing
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig
-from pecl.adapters.peft.method import ROLES, TOKENS, WORDS, PeftMethod, to_options
-from pecl.adapters.peft.methods import config_class_of, make_config, method_names
+from pecl.adapters.peft.method import ROLES, WORDS, PeftMethod, to_options
+from pecl.adapters.peft.methods import TOKENS, make_config, method_names, option_types
 from pecl.adapters.spec import KINDS, in_order, parse_part, split_part
 from pecl.errors import ConfigError, unknown
 from pecl.options import is_pattern, quoted, split_unquoted, unquote
 
 JOINED = ("head", "word_embeddings")  # kinds of pecl that can be joined to a method of PEFT
-# Fields of PEFT's configs that are not options here: pecl sets them, or has its own (`layers`, `bitfit`)
-_NO_OPTIONS = frozenset(
-    {
-        *("auto_mapping", "base_model_name_or_path", "bias", "exclude_modules", "inference_mode", "layers_pattern"),
-        *("layers_to_transform", "megatron_config", "megatron_core", "peft_type", "peft_version", "revision"),
-        *("runtime_config", "target_parameters", "task_type"),
-    }
-)
 _ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
 _WORDS = {"true": True, "false": False}
 _OPEN_CHOICES = {"pissa_niter_[number of iters]": "pissa_niter_"}  # a choice of PEFT with a number in it
@@ -90,18 +82,6 @@ def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
         raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
     make_config(name, {option: value for option, value in values.items() if option != TOKENS})
     return PeftMethod(name, to_options(values), options.get("layers"))
-
-
-def option_types(method: str) -> dict[str, Any]:
-    """Return the type of each option of a method: those of PEFT's config class, and `tokens` of trainable_tokens."""
-    config_class = config_class_of(method)
-    try:
-        hints = typing.get_type_hints(config_class)
-    except (NameError, TypeError):  # a name that PEFT imports for type checkers only
-        hints = {}
-    names = [item.name for item in fields(config_class) if item.name not in _NO_OPTIONS]
-    counted = {TOKENS: int} if method == "trainable_tokens" else {}
-    return {name: hints.get(name, str) for name in names} | counted
 
 
 def _read(method: str, option: str, kind: Any, text: str) -> Any:

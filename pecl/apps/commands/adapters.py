@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,34 @@ from transformers import AutoModel
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import SUFFIX, load_adapter_file, merge_adapter, read_adapter, write_adapter
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
+from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter
 from pecl.apps.export.folders import save_text_encoder
 from pecl.apps.export.hub import list_adapters, pull, push, shipped_adapters
 from pecl.commands import options as cli
-from pecl.config import Role, fields_of
+from pecl.config import ENGINES, Role, fields_of
 from pecl.data.languages import any_language_code
 from pecl.encoders.loading.text import base_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
-from pecl.errors import DataError
+from pecl.errors import ConfigError, DataError
 from pecl.files import check_absent
-from pecl.options import format_option
 from pecl.report.tables.candidates import chosen_candidates
 from pecl.report.tables.groups import group_of, grouped
 from pecl.results.result import collect
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
+_ENGINE = cli.argument("--engine", "engine of the specs: pecl (default), opendelta or peft", choices=list(ENGINES))
 _action = cli.group("adapters", "pecl adapters show lora+head")
 
 
 @_action(
     "pecl adapters list results/default",
     cli.path("folder", "folder to search for adapter files", nargs="?"),
+    _ENGINE,
     cli.JSON,
 )
 def _list(parsed: argparse.Namespace) -> None:
-    """List the kinds of adapters and the shipped adapters, or the adapter files of a folder.
+    """List the kinds of adapters and the shipped adapters, the kinds of an --engine, or the adapter files of a folder.
 
     Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
     """
@@ -47,13 +47,16 @@ def _list(parsed: argparse.Namespace) -> None:
         document: Any = list_adapters(Path(parsed.folder))
         text = _with_terms(document)
     else:
-        kinds, shipped = [], shipped_adapters()
-        for name in part_names():
-            configs = parse_adapter(name)
-            what = PRESETS.get(name) or "; ".join(_summary(config).rstrip(".") for config in configs)
+        kinds, shipped = [], [] if parsed.engine else shipped_adapters()
+        engine = ENGINES[parsed.engine or "pecl"]
+        for name in engine.names():
+            configs = engine.parse_adapter(name)
+            what = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
             kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
         document = {"kinds": kinds, "shipped": shipped}
-        text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\ndetails per shipped file: LICENSE-WEIGHTS.md"
+        text = _table(kinds)
+        if shipped:
+            text += f"\n\n{_with_terms(_by_spec(shipped))}\n\ndetails per shipped file: LICENSE-WEIGHTS.md"
     cli.print_answer(parsed, document, text)
 
 
@@ -83,15 +86,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
     return cli.in_columns([list(rows[0]), *cells])
 
 
-def _summary(config: AdapterConfig) -> str:
-    return (type(config).__doc__ or "").partition("\n")[0]
-
-
 @_action(
     "pecl adapters show lora:r=4+head",
     cli.argument("adapter", f"adapter file (*{SUFFIX}), or a spec such as lora+head"),
     cli.argument("--rank", "rank of LoRA, instead of the spec's", type=int),
     cli.argument("--adapter-layers", "layers with the adapter, such as top-3, instead of the spec's"),
+    _ENGINE,
     cli.JSON,
 )
 def _show(parsed: argparse.Namespace) -> None:
@@ -110,14 +110,14 @@ def _show(parsed: argparse.Namespace) -> None:
             "named by": None if file.named_by is None else str(file.named_by),
         }
     else:
-        configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
+        engine = ENGINES[parsed.engine or "pecl"]
+        configs = engine.parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
     width = max(map(len, document))
     lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()]
     for config in configs:
-        lines.append(f"\n{config.kind}: {_summary(config)}")
-        options = [(f"{item.name}={format_option(getattr(config, item.name))}", item) for item in fields(config)]
-        lines += [f"  {option:50}  {item.metadata['help']}" for option, item in options]
+        lines.append(f"\n{config.name}: {config.summary()}")
+        lines += [f"  {option:50}  {help}" for option, help in config.explained()]
     cli.print_answer(parsed, {**document, "configs": configs_to_json(configs)}, *lines)
 
 
@@ -134,7 +134,12 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     with torch.device("meta"):
         backbone, head = AutoModel.from_config(base_config("xlm-roberta-large")), nn.Linear(1024, 768)
     tower = MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
-    return attach(tower, counted, seeds=()).num_parameters()
+    try:
+        return attach(tower, counted, seeds=()).num_parameters()
+    except ConfigError:  # a method of PEFT that needs the values of the weights
+        if all(config.has_slots for config in counted):
+            raise
+        return None
 
 
 @_action(

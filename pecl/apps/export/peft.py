@@ -17,6 +17,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.word_embeddings import WordEmbeddingsConfig
+from pecl.adapters.peft.method import PeftMethod
 from pecl.adapters.spec import describe
 from pecl.apps.export import contract
 from pecl.apps.export.folders import encoder_options
@@ -33,7 +34,7 @@ from pecl.files import checked_folder, expanded
 
 BASE_OPTION = "--base"
 _REMEDY = f"write it once with `pecl export sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
-_HELD = LoraConfig | WordEmbeddingsConfig | LayerNormConfig  # the kinds that PEFT's format holds
+_HELD = LoraConfig | WordEmbeddingsConfig | LayerNormConfig | PeftMethod  # the kinds that PEFT's format holds
 
 
 def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | None) -> Path:
@@ -95,8 +96,7 @@ def write_encoder_adapter(
     beyond = [config for _, config in inside if config not in held and not config.text_prompt]
     if beyond or all(isinstance(config, LayerNormConfig) for config in held):
         raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(beyond))))
-    places = tuple(place for place, _ in inside)
-    state = {name: tensor for name, tensor in adapter.state.items() if name.startswith(places)}
+    state = {name: tensor for name, tensor in adapter.state.items() if not name.startswith("head")}
     encoder = base_encoder(base, tower)
     if tower.names_languages:
         contract.portable_tokenizer(tower, adapter.language).save_pretrained(folder)
