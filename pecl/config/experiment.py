@@ -7,8 +7,9 @@ without fields of the roles `PATH` and `MACHINE` (threads, processes).
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of fields from the roles.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
@@ -252,55 +253,13 @@ class ExperimentConfig:
     )
 
     def __post_init__(self) -> None:
-        problems = problems_of(self)
-        try:
-            object.__setattr__(self, "language", self._code(str(self.language)))
-        except ConfigError as error:
-            problems.append(f"language: {error}")
-        if self.dataset in TEXT_TESTS:
-            object.__setattr__(self, "gallery", "english")
-        if isinstance(self.solver, str) and all(name in _SOLVERS for name in self.solvers):
-            if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):
-                expected = "expected gradient once, and closed-form before and after it at most"
-                problems.append(f'solver: {expected}, got "{self.solver}"')
-            elif not self._has_parts and ("closed-form" in self.solvers or self.start is not None):
-                expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
-                problems.append(
-                    f'engine: expected {expected} with the solver closed-form or a start, got "{self.engine}"'
-                )
-        if isinstance(self.joint, str):
-            try:
-                codes = sorted({self._code(code) for code in self.joint_languages})
-                if len(codes) < 2 or self.language not in codes:
-                    among = f'"{self.language}" among them, got "{self.joint}"'
-                    problems.append(f"joint: expected two languages or more, {among}")
-                object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one adapter has one identity
-            except ConfigError as error:
-                problems.append(f"joint: {error}")
-        try:
-            if isinstance(self.plugin, str):
-                fingerprint(self.plugin)
-        except ConfigError as error:
-            problems.append(str(error))
-        for name in ("data_dir", "out"):
-            if (path := getattr(self, name)) == "":
-                problems.append(f"{name}: {EMPTY_PATH}")
-            elif isinstance(path, str):
-                object.__setattr__(self, name, os.path.expanduser(path))
+        problems = [*problems_of(self), *(problem for rule in _RULES for problem in rule(self))]
         if problems:
             raise ConfigError("; ".join(problems))
-        object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))
-        for name, default in _DEFAULTS.items():
-            if type(default) is float:  # 0 and 0.0 are one run
-                object.__setattr__(self, name, float(getattr(self, name)))
+        for name, value in _normal_values(self).items():
+            object.__setattr__(self, name, value)
 
-    @property
-    def _has_parts(self) -> bool:
-        """Whether the engine has pecl's own parts; True for an unknown engine, which is a problem of its own."""
-        engine = ENGINES.get(str(self.engine))
-        return engine is None or engine.has_parts
-
-    def _code(self, text: str) -> str:
+    def code_of(self, text: str) -> str:
         """Return the code of a language; for a table of captions, any code is valid."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
 
@@ -363,6 +322,84 @@ class ExperimentConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return asdict(self)
+
+
+# Rules for several fields at once, or for fields whose values are not options. `problems_of` checks types and ranges: a
+# rule leaves a value of a wrong type to it.
+
+
+def _check_language(config: ExperimentConfig) -> Iterator[str]:
+    try:
+        config.code_of(str(config.language))
+    except ConfigError as error:
+        yield f"language: {error}"
+
+
+def _check_solver(config: ExperimentConfig) -> Iterator[str]:
+    if not isinstance(config.solver, str) or not all(name in _SOLVERS for name in config.solvers):
+        return
+    repeats = any(first == second for first, second in pairwise(config.solvers))
+    if config.solvers.count("gradient") > 1 or repeats:
+        yield f'solver: expected gradient once, and closed-form before and after it at most, got "{config.solver}"'
+        return
+
+    engine = ENGINES.get(str(config.engine))  # None is a problem of its own
+    if engine is None or engine.has_parts:
+        return
+    if "closed-form" in config.solvers or config.start is not None:
+        expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
+        yield f'engine: expected {expected} with the solver closed-form or a start, got "{config.engine}"'
+
+
+def _check_joint(config: ExperimentConfig) -> Iterator[str]:
+    if not isinstance(config.joint, str):
+        return
+    try:
+        codes = {config.code_of(code) for code in config.joint_languages}
+    except ConfigError as error:
+        yield f"joint: {error}"
+        return
+    with contextlib.suppress(ConfigError):  # of the language, which `_check_language` reports
+        if len(codes) < 2 or config.code_of(str(config.language)) not in codes:
+            yield f'joint: expected two languages or more, "{config.language}" among them, got "{config.joint}"'
+
+
+def _check_plugin(config: ExperimentConfig) -> Iterator[str]:
+    if not isinstance(config.plugin, str):
+        return
+    try:
+        fingerprint(config.plugin)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _check_paths(config: ExperimentConfig) -> Iterator[str]:
+    for name in ("data_dir", "out"):
+        if getattr(config, name) == "":
+            yield f"{name}: {EMPTY_PATH}"
+
+
+_RULES = (_check_language, _check_solver, _check_joint, _check_plugin, _check_paths)
+
+
+def _normal_values(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the fields of a valid config whose values can be written in several ways, in one way."""
+    values: dict[str, Any] = {
+        "language": config.code_of(config.language),
+        "precision": resolve_precision(config.precision, config.device),
+    }
+    if config.dataset in TEXT_TESTS:
+        values["gallery"] = "english"
+    if config.joint is not None:  # in one order, so that one adapter has one identity
+        values["joint"] = "+".join(sorted({config.code_of(code) for code in config.joint_languages}))
+    for name in ("data_dir", "out"):
+        path = getattr(config, name)
+        if path is not None:
+            values[name] = os.path.expanduser(path)
+    for name, default in _DEFAULTS.items():
+        if type(default) is float:  # 0 and 0.0 are one run
+            values[name] = float(getattr(config, name))
+    return values
 
 
 def fields_of(roles: Role) -> frozenset[str]:

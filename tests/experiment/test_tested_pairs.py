@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from helpers.folders import flags
 from helpers.small_experiment import tiny_towers
-from pecl.commands.main import main
 
 from pecl.adapters.formats.files import load_adapter_file, read_adapter, write_adapter
 from pecl.adapters.training_pairs import TrainingPairs
+from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, DataError

@@ -29,11 +29,11 @@ def short(line):
     return re.sub(r"(.)\1{99,}", r"\1...", line.replace(SMALL, "..."))
 
 
-def tiny_for_mini(profile, text_model=None, image_model=None, device="cpu", precision="fp32"):
+def tiny_for_mini(profile, text_model=None, image_model=None, device="cpu", precision="fp32", quick=False):
     """Return tiny towers where those of mini on the CPU are asked for, and what is wrong with all others."""
     if (profile, text_model, image_model, device) == ("mini", None, None, "cpu"):
         return tiny_towers(precision)
-    return load_towers(profile, text_model, image_model, device, precision)
+    return load_towers(profile, text_model, image_model, device, precision, quick=quick)
 
 
 def tiny_or(load, which):
