@@ -2,10 +2,13 @@
 
     python scripts/make_ready_adapters.py                     # every language; a repeated call resumes
     python scripts/make_ready_adapters.py --language rw,yo
+    python scripts/make_ready_adapters.py --recipe configs/distil_mini_spellings.yaml --out new --keep new/results
 
-The recipe is `configs/distil_mini_ready.yaml`. A language without captions is trained on GATITOS, emoji and NTREX, and
-measured on held-out words. A language with a result in `--keep` is skipped. An adapter is shipped if the interval of
-its gain on the test is above zero, and recall on sentences of people, if any, does not fall by more than noise.
+The recipe is `configs/distil_mini_ready.yaml`, or another one, whose adapters belong into folders of their own until
+they are compared (`scripts/languages_spellings.py --adapters new/mini`). A language without captions is trained on
+GATITOS, emoji and NTREX, and measured on held-out words. A language with a result in `--keep` is skipped. An adapter is
+shipped if the interval of its gain on the test is above zero, and recall on sentences of people, if any, does not fall
+by more than noise.
 """
 
 from __future__ import annotations
@@ -42,23 +45,25 @@ def main() -> None:
     """Train the languages one after the other; write one adapter file and one result per language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--language", default="all", help="codes joined by commas, or all")
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="config of `pecl distil`")
     parser.add_argument("--trained", type=Path, default=ROOT / "results" / "languages", help="folder of the trainings")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
     parser.add_argument("--keep", type=Path, default=ROOT / "results" / "measured" / "languages", help="results")
     parsed = parser.parse_args()
     with_text = {code for name in ("flickr30k200", "gatitos") for code in DATASETS[name].languages} - {ENGLISH}
     chosen = sorted(with_text) if parsed.language == "all" else map(language_code, parsed.language.split(","))
+    parsed.keep.mkdir(parents=True, exist_ok=True)
     done = {training_of(result.config) for result in collect([parsed.keep])}
     for language in chosen:
-        config = recipe(language, str(parsed.trained))
+        config = recipe(language, str(parsed.trained), parsed.recipe)
         if training_of(config) not in done:
             print(f"{language}: {train(config, parsed.out, parsed.keep)}", flush=True)
 
 
-def recipe(language: str, out: str) -> ExperimentConfig:
-    """Return the config of a language."""
+def recipe(language: str, out: str, path: Path = RECIPE) -> ExperimentConfig:
+    """Return the config of a language by the recipe in a file."""
     words = {} if language in DATASETS["flickr30k200"].languages else ONLY_WORDS
-    given = {**read_yaml(RECIPE), **words, "language": language, "out": out}
+    given = {**read_yaml(path), **words, "language": language, "out": out}
     return distil_config(given, TrainingDataCache())
 
 
