@@ -1,0 +1,210 @@
+"""Captions, single queries and photographs per second: pecl next to the packages that people would use instead.
+
+    python benchmarks/peers.py                                    all ways, 800 captions and 200 photographs
+    python benchmarks/peers.py --captions 100 --photographs 16    few items, on a busy machine
+    python benchmarks/peers.py --ways pecl-fp32,timm --json peers.json
+
+All ways have the weights of the mini pair. Each runs in a process of its own, because thread pools disturb each other.
+The ways take turns, and the best round of each counts. On one thread, seconds are CPU seconds. Captions are encoded in
+batches of 64 sorted by length; a query is one caption. OpenVINO runs the graphs that `pecl export onnx` writes, and
+needs `pip install openvino`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from figures import seconds
+from PIL import Image
+
+from pecl.apps.export.onnx import TEXT_FILE, VISION_FILE, export_onnx
+from pecl.data.scenes import load_scenes
+from pecl.encoders.batches import batches
+from pecl.encoders.towers import load_towers
+from pecl.errors import not_none
+from pecl.files import write_json
+from pecl.machine import BF16, FP32
+from pecl.results.parts import peak_memory_mb
+
+BATCH = 64  # captions
+PHOTOGRAPHS = 4  # in a batch
+QUERIES = 15
+NAMES = ("captions", "photographs", "threads")  # flags that every process gets
+WIDTHS = (11, 10, 14, 7)  # of the columns
+
+EmbedText = Callable[[Sequence[str]], Any]
+EmbedImages = Callable[[Sequence[Image.Image]], Any]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of one way; None for what it does not do."""
+
+    captions_per_second: float | None
+    query_milliseconds: float | None
+    photographs_per_second: float | None
+    memory_mib: float
+
+
+def by_pecl(precision: str) -> tuple[EmbedText, EmbedImages]:
+    """Return the functions of pecl's own towers."""
+    towers = load_towers("mini", precision=precision)
+    return towers.text.encode_text, towers.image.encode_image
+
+
+def by_transformers(dtype: torch.dtype) -> tuple[EmbedText, None]:
+    """Return a loop over sorted, padded batches with transformers' model, of type `dtype`."""
+    tower = load_towers("mini").text
+    backbone = tower.written_backbone().to(dtype)
+
+    @torch.inference_mode()
+    def encode(texts: Sequence[str]) -> None:
+        for batch in batches(tower.tokenize(texts), BATCH, tower.tokenizer.pad_token_id, 1.0):
+            output = backbone(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            mask = batch.attention_mask.unsqueeze(-1)  # (B, L, 1)
+            mean = (output.last_hidden_state.float() * mask).sum(1) / mask.sum(1)  # (B, d)
+            tower.head(mean)
+
+    return encode, None
+
+
+def by_timm() -> tuple[None, EmbedImages]:
+    """Return a loop with timm's model as `timm.create_model` returns it."""
+    tower = load_towers("mini").image
+
+    @torch.inference_mode()
+    def encode(images: Sequence[Image.Image]) -> None:
+        for start in range(0, len(images), PHOTOGRAPHS):
+            pixels = torch.stack([tower.preprocess(image) for image in images[start : start + PHOTOGRAPHS]])
+            tower.head(tower.backbone(pixels))
+
+    return None, encode
+
+
+def by_openvino(hint: str, folder: Path, threads: int) -> tuple[EmbedText, EmbedImages]:
+    """Return loops with OpenVINO over exported graphs; `hint` is f32 or bf16."""
+    import openvino  # from no extra of pecl: only this benchmark needs it
+
+    towers = load_towers("mini")
+    text, image = towers.text, towers.image
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    text_model, image_model = (core.compile_model(folder / name, "CPU", settings) for name in (TEXT_FILE, VISION_FILE))
+
+    def encode_text(texts: Sequence[str]) -> None:
+        for batch in batches(text.tokenize(texts), BATCH, text.tokenizer.pad_token_id, 1.0):
+            text_model({"input_ids": batch.input_ids.numpy(), "attention_mask": batch.attention_mask.numpy()})
+
+    def encode_images(images: Sequence[Image.Image]) -> None:
+        for start in range(0, len(images), PHOTOGRAPHS):
+            pixels = torch.stack([image.preprocess(one) for one in images[start : start + PHOTOGRAPHS]])
+            image_model([pixels.numpy()])
+
+    return encode_text, encode_images
+
+
+def made(way: str, folder: Path, threads: int) -> tuple[EmbedText | None, EmbedImages | None]:
+    """Return the functions of a way for texts and for images."""
+    ways: dict[str, Callable[[], tuple[EmbedText | None, EmbedImages | None]]] = {
+        "pecl-fp32": lambda: by_pecl(FP32),
+        "pecl-bf16": lambda: by_pecl(BF16),
+        "transformers-fp32": lambda: by_transformers(torch.float32),
+        "transformers-bf16": lambda: by_transformers(torch.bfloat16),
+        "timm": by_timm,
+        "openvino-f32": lambda: by_openvino("f32", folder, threads),
+        "openvino-bf16": lambda: by_openvino("bf16", folder, threads),
+    }
+    return ways[way]()
+
+
+WAYS = (
+    *("pecl-fp32", "pecl-bf16", "transformers-fp32", "transformers-bf16"),
+    *("timm", "openvino-f32", "openvino-bf16"),
+)
+
+
+def measure(way: str, folder: Path, captions: int, photographs: int, threads: int) -> Speed:
+    """Measure one way, in this process."""
+    torch.set_num_threads(threads)
+    texts = [text for code in ("cs", "de") for text in load_scenes(code, size=max(captions // 2, 20)).target][:captions]
+    images = not_none(load_scenes("de", size=max(photographs, 20)).images, "images of scenes")
+    pictures = [images.load(i) for i in range(photographs)]
+    embed_text, embed_images = made(way, folder, threads)
+
+    per_second = query = photographs_per_second = None
+    if embed_text is not None:
+        embed_text(texts[:8])
+        query = 1000 * median(seconds(lambda text=text: embed_text([text])) for text in texts[:QUERIES])
+        per_second = len(texts) / seconds(lambda: embed_text(texts))
+    if embed_images is not None:
+        embed_images(pictures[:PHOTOGRAPHS])
+        photographs_per_second = len(pictures) / seconds(lambda: embed_images(pictures))
+    return Speed(per_second, query, photographs_per_second, peak_memory_mb(torch.device("cpu")))
+
+
+def best(rounds: Sequence[Speed]) -> Speed:
+    """Return the best figure of each kind: other work on the machine only makes figures worse."""
+    values = {name: [value for one in rounds if (value := asdict(one)[name]) is not None] for name in asdict(rounds[0])}
+    smaller = ("query_milliseconds", "memory_mib")
+    return Speed(**{name: (min if name in smaller else max)(own, default=None) for name, own in values.items()})
+
+
+def main() -> None:
+    """Measure every way in a process of its own, by turns, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ways", default=",".join(WAYS), help=f"some of {', '.join(WAYS)} (default: all)")
+    parser.add_argument("--captions", type=int, default=800, help="captions in Czech and German (default: 800)")
+    parser.add_argument("--photographs", type=int, default=200, help="pictures of scenes (default: 200)")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each way (default: 2)")
+    parser.add_argument("--threads", type=int, default=1, help="1, the default, counts CPU seconds")
+    parser.add_argument("--json", type=Path, help="file for the result")
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)  # measure this way in this process
+    parser.add_argument("--graphs", type=Path, default=Path(), help=argparse.SUPPRESS)
+    parsed = parser.parse_args()
+    sizes = parsed.captions, parsed.photographs, parsed.threads
+    if parsed.one is not None:
+        print(json.dumps(asdict(measure(parsed.one, parsed.graphs, *sizes))))
+        return
+
+    ways = parsed.ways.split(",")
+    if unknown := [way for way in ways if way not in WAYS]:
+        parser.error(f"--ways: expected some of {', '.join(WAYS)}, got {unknown[0]}")
+    if importlib.util.find_spec("openvino") is None:
+        ways = [way for way in ways if not way.startswith("openvino")]
+        print("openvino is not installed: its rows are left out", file=sys.stderr)
+    found: dict[str, list[Speed]] = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory() as folder:
+        graphs = Path(folder) / "graphs"
+        if any(way.startswith("openvino") for way in ways):
+            towers = load_towers("mini")
+            export_onnx(towers.text, towers.image, graphs)
+        for _ in range(parsed.rounds):
+            for way in ways:
+                command = [sys.executable, __file__, "--one", way, "--graphs", str(graphs)]
+                command += [f"--{name}={value}" for name, value in zip(NAMES, sizes, strict=True)]
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                found[way].append(Speed(**json.loads(output.splitlines()[-1])))
+    table = {way: best(rounds) for way, rounds in found.items()}
+    print(f"{'':20} {'captions/s':>11} {'query, ms':>10} {'photographs/s':>14} {'MiB':>7}")
+    for way, speed in table.items():
+        cells = [speed.captions_per_second, speed.query_milliseconds, speed.photographs_per_second, speed.memory_mib]
+        shown = [f"{'' if cell is None else f'{cell:.1f}':>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)]
+        print(f"{way:20}", *shown)
+    if parsed.json:
+        document = {"ways": {way: asdict(speed) for way, speed in table.items()}, "threads": parsed.threads}
+        write_json(parsed.json, document | {"captions": parsed.captions, "photographs": parsed.photographs})
+
+
+if __name__ == "__main__":
+    main()
