@@ -1,4 +1,4 @@
-"""Methods of PEFT on every family of text towers: roles give PEFT its modules, and each pass of a tower reaches them."""
+"""Methods of PEFT on every family of text towers: roles give PEFT its modules, and each pass reaches them."""
 
 import pytest
 import torch
