@@ -70,7 +70,7 @@ def test_the_others_keep_their_embeddings_when_a_language_is_removed_and_comes_a
 
 
 def test_cut_texts_are_counted_in_the_letters_that_the_tower_reads():
-    tower, text = tower_of("bert", torch.float32), "بنجر " * 9
+    tower, text = tower_of("bert", torch.float32), " ".join(["بنجر"] * 9)
     tower.respells, tower.max_length = True, 30
     bank, read = AdapterBank(tower, plain=["bjn_arab"]), shipped_respelling("bjn_arab")(text)
     token_ids = bank.tokenize([text], [None], ["bjn_arab"])
