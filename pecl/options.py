@@ -253,6 +253,11 @@ class Registry(Mapping[str, Any]):
         """The table of names; another object after each change."""
         return self._all
 
+    def added(self, name: str) -> Any | None:
+        """Return what was added under a name to this process, or None for a name that is unknown or built in."""
+        found = self._all.get(name)
+        return None if found is self._built_in.get(name) else found
+
     def add(self, name: str, found: Any, *, replace: bool = False) -> None:
         """Add `found` as `name`. Raise ConfigError if the name is taken, unless `replace` is set.
 

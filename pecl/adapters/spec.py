@@ -53,9 +53,10 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
     A decorator. The class is a frozen dataclass; its `kind` is its name, its options are made with `option`, and its
     `placements` put its `SlotModule` on layers.
 
-    In a plug-in (`--plugin my.py`, `pecl.load_plugin`) the workers of a grid know the name too, and results hold the
-    SHA-256 of the file: a run of changed code is trained again. An adapter registered elsewhere is known only to this
-    process, and results do not record its code: rename the adapter when its code changes.
+    In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a grid, too, and
+    results record the SHA-256 of the file. An adapter registered elsewhere exists only in this process, and results
+    record a digest of its bytecode and of what it uses, see `pecl.config.code_digest`. Either way, a run of changed
+    code is trained again.
 
     Args:
         config_class: the subclass.

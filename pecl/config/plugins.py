@@ -20,6 +20,7 @@ from pecl.options import Registry
 
 GROUP = "pecl.plugins"
 _loaded: dict[str, str] = {}  # path without links, or name of an entry point -> SHA-256
+_registered: dict[tuple[str, str], tuple[object, str]] = {}  # registry, name -> what a plug-in put there; its SHA-256
 
 
 def load_plugin(name: str) -> str:
@@ -54,17 +55,29 @@ def loaded_plugins() -> list[str]:
 
 def fingerprint(names: str | None) -> str | None:
     """Return the SHA-256 of the plug-ins that a config names, or None. Raise ConfigError if one was not run here."""
-    if names is None:
+    hashes = hashes_of(names)
+    if not hashes:
         return None
+    return sha256_json(hashes) if len(hashes) > 1 else hashes[0]
+
+
+def hashes_of(names: str | None) -> list[str]:
+    """Return the SHA-256 of each plug-in that a config names. Raise ConfigError if one was not run here."""
     hashes = list[str]()
-    for name in names.split(","):
+    for name in names.split(",") if names is not None else ():
         if _key(name) not in _loaded:
             raise ConfigError(
                 f"plugin: {name} is code, which a config does not run: expected --plugin {name} on the command "
                 f'line too, or pecl.load_plugin("{name}") before'
             )
         hashes.append(_loaded[_key(name)])
-    return sha256_json(hashes) if len(hashes) > 1 else hashes[0]
+    return hashes
+
+
+def source_of(registry: Registry, name: str) -> str | None:
+    """Return the SHA-256 of the plug-in that registered what a registry has under a name, or None."""
+    found, sha256 = _registered.get((registry.what, name), (None, None))
+    return sha256 if found is registry.added(name) else None
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
@@ -87,6 +100,7 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
     The plug-in counts as loaded from the start, since it may load itself.
     """
     plugins, modules = dict(_loaded), set(sys.modules)
+    before = {id(registry): registry.state for registry in Registry.all}
     _loaded[key] = sha256
     try:
         with Registry.changing():
@@ -98,6 +112,11 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
             if name.partition(".")[0] == package:  # so that another attempt runs it again
                 del sys.modules[name]
         raise
+    for registry in Registry.all:
+        for name, found in registry.state.items():
+            is_new = found is not before.get(id(registry), {}).get(name)
+            if is_new and source_of(registry, name) is None:  # not of a plug-in that this one has run
+                _registered[registry.what, name] = (found, sha256)
 
 
 def _run_file(name: str, path: str) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import describe
+from pecl.config.code_digest import code_hashes
 from pecl.errors import not_none
 from pecl.experiment.inputs import Inputs
 from pecl.files import sha256_file, sha256_lines
@@ -97,6 +98,7 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
         other_text |= {"texts": len(other), **other.hashes()}
     size, places = len(inputs.gallery_items("test")), inputs.places("test")
     several = len(places) > size  # several captions per image
+    files = {**inputs.files, **code_hashes(inputs.config)}  # code may change values that it uses: those at the end
     return parts.DataDescription(
         dataset=data.dataset,
         language=data.language,
@@ -110,7 +112,7 @@ def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDesc
         manifest=manifest,
         duplicates=inputs.duplicates or None,
         training_pairs=inputs.training_pairs,
-        files=inputs.files or None,
+        files=files or None,
         photographs=inputs.photographs,
         other_text=other_text,
     )

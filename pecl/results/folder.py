@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.config import ExperimentConfig
+from pecl.config.code_digest import code_hashes
 from pecl.config.plugins import fingerprint
 from pecl.errors import DataError, OutputError
 from pecl.files import (
@@ -73,10 +74,14 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
         made, asked = result.environment.machine.threads, config.threads
         logger.warning("%s was made with %d threads, not with %d; running it again", result.path, made, asked)
         return None
-    if other := [name for name, sha in file_hashes(config).items() if (result.data.files or {}).get(name, sha) != sha]:
-        logger.warning("%s was made with another file of %s; running it again", result.path, " and ".join(other))
-        return None
-    text, present = result.data.translations, hashes(config)
+    recorded = result.data.files or {}  # older results have fewer
+    for what, present in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
+        other = [name for name, sha256 in present.items() if recorded.get(name, sha256) != sha256]
+        if other:
+            logger.warning("%s was made with %s of %s; running it again", result.path, what, " and ".join(other))
+            return None
+    text = result.data.translations
+    present = hashes(config)
     captions = {name: present["captions"].get(name) for name in result.data.sha256}  # older results have fewer
     if result.data.sha256 != captions or (text and text.sha256) != present["training text"]:
         logger.warning("%s is of other data; running it again", result.path)

@@ -94,7 +94,8 @@ class DataDescription:
     # number of pairs that trained the evaluated adapter or chose its weights: `left_out` of the test, or `tested`; None
     # without an adapter, or if its file states none
     training_pairs: Mapping[Text, Whole] | None = None
-    # SHA-256 of the local files that the config names, by field, such as `start`; None without any
+    # SHA-256 of the local files that the config names, by field, such as `start`, and digests of the code of registered
+    # names, such as `loss gram`; None without any
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
     # one SHA-256 over the photographs that were trained on or retrieved; None without photographs, and in older results
     photographs: Text | None = field(default=None, repr=False)

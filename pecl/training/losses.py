@@ -91,9 +91,10 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     The loss is a function `loss(query, anchor, images)`, or a class without arguments whose instances are such
     functions. It takes embeddings (B, D), not normalised, and returns a scalar. `images` is None in text-only training.
 
-    In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the workers of a grid know the name, and results hold the
-    SHA-256 of the file: a run of changed code is trained again. A loss registered elsewhere is known only to this
-    process, and results do not record its code: rename the loss when its code changes.
+    In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a grid, too, and
+    results record the SHA-256 of the file. A loss registered elsewhere exists only in this process, and results record
+    a digest of its bytecode and of what it uses, see `pecl.config.code_digest`. Either way, a run of changed code is
+    trained again.
 
     Args:
         name: letters, digits and underscores.
