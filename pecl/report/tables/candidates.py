@@ -226,10 +226,13 @@ def _different_input(one: Result, other: Result) -> str:
     """Say what two trainings read differently: data, or files; empty if they read the same. Older results say less."""
     equal = all(one.data.sha256[key] == sha for key, sha in other.data.sha256.items() if key in one.data.sha256)
     texts = [run.data.translations and run.data.translations.sha256 for run in (one, other)]
+    photographs = {run.data.photographs for run in (one, other)} - {None}
+    if not equal or texts[0] != texts[1] or len(photographs) > 1:
+        return "captions, photographs or parts"
     found, others = (run.data.files or {} for run in (one, other))
     recorded = [name for name in ("start", "plugin") if name in found and name in others]
     changed = [f"files of {name}" for name in recorded if found[name] != others[name]]
-    return " and ".join(changed) if equal and texts[0] == texts[1] else "captions, photographs or parts"
+    return " and ".join(changed)
 
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:

@@ -172,6 +172,11 @@ def test_one_language_tested_on_two_texts_and_seeds_trained_on_two_are_refused()
         report([train(4, 6), train(4, 6, route="baseline1", sha={"target": "u" * 64})])
     with pytest.raises(DataError, match="differ only in their seed, but were trained on different captions"):
         report([train(4, 6), train(4, 6, seed=2, sha={"target_to_english": "u" * 64})])
+    plain = [train(4, 6, seed=seed) for seed in (1, 2, 3)]  # one of them before photographs were recorded
+    seen = [changed(run, {"data.photographs": digest}) for run, digest in zip(plain, "aab", strict=True)]
+    assert report([*seen[:2], plain[2]]).named("routes")[0].rows[0]["seeds"] == [1, 2, 3]
+    with pytest.raises(DataError, match="differ only in their seed, but were trained on different captions, photog"):
+        report(seen)
     made = [train(4, 6, start="old.safetensors", seed=seed) for seed in (1, 2, 3)]  # one of them before files were said
     seeds = [changed(one, {"data.files": {"start": digest}}) for one, digest in zip(made, "aab", strict=True)]
     assert report([*seeds[:2], made[2]]).named("routes")[0].rows[0]["seeds"] == [1, 2, 3]
