@@ -11,6 +11,7 @@ from pecl.config import make_config
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import EmbeddingStore
+from pecl.experiment.frozen import embed_anchors
 from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
 
@@ -85,7 +86,7 @@ def test_an_experiment_on_files_is_that_on_lists(small, monkeypatch, tmp_path, a
     config = make_config({**small, "anchor": anchor})
     inputs = read_training(config, pecl.experiment.run.load_towers("mini"))
     assert isinstance(inputs.train_tokens, TokenStore)
-    assert isinstance(inputs.frozen_anchor, Embeddings)
+    assert isinstance(embed_anchors(inputs), Embeddings)
     stored = train(config)
     if anchor == "student":
         assert stored.adapter_path.read_bytes() == plain.adapter_path.read_bytes()
