@@ -10,8 +10,8 @@ from helpers.project import ROOT
 
 PACKAGE = ROOT / "pecl"
 TEXT = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-PLAN = TEXT.partition("## The plan")[2].partition("## Three trips")[0]
-TRIPS = TEXT.partition("## Three trips")[2].partition("## Free of torch")[0]
+PLAN = TEXT.partition("## The plan")[2].partition("## Four trips")[0]
+TRIPS = TEXT.partition("## Four trips")[2].partition("## Free of torch")[0]  # and the table of places to add
 ROWS = [line.split("|")[1:3] for line in PLAN.splitlines() if line.startswith("| `")]
 NAMED = [name for first, _ in ROWS for name in re.findall(r"`([\w/]+)`", first)]
 TORCH_FREE = re.findall(r"`(\w+)`", TEXT.partition("## Free of torch")[2].partition("## Words")[0])
