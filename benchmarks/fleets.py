@@ -33,8 +33,7 @@ from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
 from pecl.experiment.fleet import embed_queries
 from pecl.experiment.inputs import read_training
-from pecl.machine import BF16, FP32
-from pecl.results.parts import process_peak_mb
+from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
 from pecl.training.optimizer import Schedule

@@ -36,8 +36,7 @@ from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.loading.text import base_config
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
-from pecl.machine import BF16, FP32
-from pecl.results.parts import process_peak_mb
+from pecl.machine import BF16, FP32, process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import Objective
 from pecl.training.trainer import Schedule, SlotTask, Trainer

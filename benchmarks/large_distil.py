@@ -47,7 +47,7 @@ from pecl.experiment.inputs import read_training
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import towers_of
-from pecl.results.parts import process_peak_mb
+from pecl.machine import process_peak_mb
 from pecl.results.result import collect
 from pecl.training.losses import Objective
 from pecl.training.optimizer import Schedule

@@ -23,7 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pecl.results.parts import process_peak_mb
+from pecl.machine import process_peak_mb
 
 PAIRS, WIDTH = 50_000, 256
 RESULTS, ITEMS, VALIDATIONS = 5_000, 1_000, 100

@@ -1,4 +1,4 @@
-"""The machine that computes: its precision, the GPUs of a device, and Ray.
+"""The machine that computes: its precision, its memory, the GPUs of a device, and Ray.
 
 bf16 has the range of fp32 and 8 bits of precision in place of 24. Processors with AVX512-BF16 or AMX, and GPUs,
 multiply bf16 matrices several times as fast. `auto` is resolved on the machine where a command starts: a config always
@@ -7,10 +7,16 @@ holds fp32 or bf16, and so does the run id. With `auto` on a machine with bf16, 
 
 import logging
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 FP32 = "fp32"
 BF16 = "bf16"
@@ -70,6 +76,25 @@ def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     """Return the bytes that a process can still take by Linux's estimate; None on other systems."""
     lines = (line for line in _lines(meminfo) if line.startswith("MemAvailable:"))
     return next((int(line.split()[1]) * 1024 for line in lines), None)
+
+
+def peak_memory_mb(device: "torch.device") -> float:
+    """Return the peak memory of this process so far, in MiB; on the GPU if `device` is one."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return process_peak_mb()
+
+
+def process_peak_mb() -> float:
+    """Return the peak memory of this process so far, in MiB, including pages of files that it read."""
+    for line in _lines(Path("/proc/self/status")):  # on Linux, `ru_maxrss` begins with the peak of the parent process
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB elsewhere
 
 
 def _lines(path: Path) -> list[str]:

@@ -17,9 +17,10 @@ from pecl.errors import not_none
 from pecl.experiment.inputs import Inputs
 from pecl.files import sha256_file, sha256_lines
 from pecl.files.typed_json import smallest
+from pecl.machine import peak_memory_mb
 from pecl.results import parts
 from pecl.results.folder import write_manifest, write_retrieved
-from pecl.results.parts import environment, peak_memory_mb
+from pecl.results.parts import environment
 from pecl.results.result import Result, write_result
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS

@@ -279,11 +279,16 @@ def _record(
         description = describe_adapter(adapter, tower_size, path)
         result = record_training(member.inputs, measured, description, trainer, member.slot, len(members))
         results.append(result)
-        for callback in trainer.callbacks:
-            callback.at_end(Event(config, member.slot, trainer.step, recalls_of(result), lambda: None))
 
     config = members[0].config
     remove_states(config.out, config.run_id())
+
+    # Only now: a fleet that is killed before this line resumes, and records all its results again
+    for member, result in zip(members, results, strict=True):
+        if result.status == "complete":
+            event = Event(member.config, member.slot, trainer.step, recalls_of(result), lambda: None)
+            for callback in trainer.callbacks:
+                callback.at_end(event)
     return results
 
 

@@ -1,26 +1,20 @@
 """The parts of a `Result`: measurements, data, towers, adapter, training; and the software and machine it came from."""
 
 import platform
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator
 
 from pecl.files.typed_json import Flag, Number, Points, Ranks, Text, Whole
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RetrievalMetrics
 
-if TYPE_CHECKING:
-    import torch
-
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
 _CODE = (":/", ":(top,exclude)results", ":(top,exclude)pecl/adapters/shipped")  # code that can change results
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -199,25 +193,6 @@ def environment() -> Environment:
     machine = Machine(platform.platform(), torch.get_num_threads())
     dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)) if commit else None
     return Environment(versions, machine, commit, dirty)
-
-
-def peak_memory_mb(device: "torch.device") -> float:
-    """Return the peak memory of this process so far, in MiB; on the GPU if `device` is one."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return process_peak_mb()
-
-
-def process_peak_mb() -> float:
-    """Return the peak memory of this process so far, in MiB, including pages of files that it read."""
-    if _STATUS.exists():  # Linux, where `ru_maxrss` begins with the peak of the process that started this one
-        held = (line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        if (kib := next(held, None)) is not None:
-            return int(kib) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB elsewhere
 
 
 def _git(*arguments: str) -> str | None:

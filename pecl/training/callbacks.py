@@ -45,4 +45,4 @@ class Callback:
         """Run after the state of the training was written: a killed run resumes from this step."""
 
     def at_end(self, event: Event) -> None:
-        """Run when the result of the run has been written."""
+        """Run when the results of the fleet have been written; not for a run that diverged."""

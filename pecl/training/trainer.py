@@ -28,6 +28,7 @@ from pecl.encoders.memory import to_device
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
 from pecl.files.progress import Bar
+from pecl.machine import peak_memory_mb
 from pecl.training.batch import ANCHOR, CAPTIONS, QUERY, make_batch
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import SINGLE, ProcessGroup
@@ -272,12 +273,14 @@ class Trainer:
             if record.validations_since_best() >= (self.schedule.patience or math.inf):
                 record.stopped = self.step
 
+        peak_memory = peak_memory_mb(self.tower.device)
         metrics = {
             slot: {
                 "loss": mean_losses[slot],
                 "validation_recall": self.records[slot].scores[-1][1],
                 "lr": self._last_rate(slot),
                 "seconds": self.seconds,
+                "peak_memory_mb": peak_memory,
             }
             for slot in slots
             if not self.records[slot].diverged

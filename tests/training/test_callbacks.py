@@ -1,5 +1,7 @@
 """Callbacks see each step once, in order, and may stop their slot."""
 
+import resource
+
 import pytest
 import torch
 from helpers.interrupted import interrupted_after
@@ -83,3 +85,12 @@ def test_callbacks_do_not_change_what_is_learned():
     for found, expected in zip(watched, plain, strict=True):
         assert (found.losses, found.scores) == (expected.losses, expected.scores)
         torch.testing.assert_close(found.best, expected.best, rtol=0, atol=0)
+
+
+def test_a_validation_reports_the_peak_memory_of_the_process():
+    recorder = Recorder()
+    run_of(1, [recorder]).run()
+    reported = [metrics["peak_memory_mb"] for _, metrics in recorder.of("after_validation")]
+    assert reported == sorted(reported)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # KiB on Linux
+    assert 0 < reported[-1] <= peak * 1.01
