@@ -30,6 +30,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
 }
 TOP_LAYERS = (r"top-[1-9][0-9]{0,3}", "top-3")  # form of an option: the K topmost layers of a text tower
 _LONGEST_SHOWN = 200  # characters of a wrong value that an error sentence repeats
+_SEPARATORS = {",": "commas"}
 _SPECIAL = set(',+="\\/:')  # characters with a meaning in an adapter's spec; text that has one is quoted
 
 
@@ -40,7 +41,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: Collection[str] = (),
-    joined: bool = False,
+    joined: str = "",
     weighted: bool = False,
     form: tuple[str, str] | None = None,
     none: str = "none",
@@ -55,7 +56,7 @@ def option(
         low: the smallest valid number.
         high: the largest valid number.
         choices: the valid names, for a tuple those of each member. A `Registry` may grow later.
-        joined: whether several names may be joined by +.
+        joined: the separator that may join several names, such as +.
         weighted: whether a name may have a weight, a number > 0 after a colon.
         form: a regular expression that the whole text must match, and an example of such a text.
         none: text for None, besides "none", if the type allows None.
@@ -122,7 +123,7 @@ def _problem(about: SimpleNamespace, value: Any) -> str | None:
         return None
     if not about.choices:
         return None
-    names = value if kind is tuple else value.split("+") if about.joined else (value,)
+    names = value if kind is tuple else value.split(about.joined) if about.joined else (value,)
     if about.weighted:
         names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
         if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
@@ -156,7 +157,7 @@ def _expected(about: SimpleNamespace) -> str:
     if about.choices:
         text = f"one of {', '.join(sorted(about.choices))}"
         if about.joined:
-            text += ", or several joined by +"
+            text += f", or several joined by {_SEPARATORS.get(about.joined, about.joined)}"
         elif about.kind is tuple:
             pattern = ", a regular expression in double quotes" if about.pattern else ""
             text += f"{pattern}, or several joined by /, each once"

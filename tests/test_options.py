@@ -25,7 +25,7 @@ class Paint:
     shiny: bool = option(False, "shiny")
     name: str = option("", "what it is called")
     colour: str = option("red", "colour", choices=COLOURS)
-    mix: str = option("red", "colours that are mixed", choices=COLOURS, joined=True)
+    mix: str = option("red", "colours that are mixed", choices=COLOURS, joined="+")
     walls: tuple[str, ...] = option(("north",), "walls", choices=("north", "south"))
 
 

@@ -21,6 +21,16 @@ TRAIN_ON = Registry(
         **{name: f"pecl.experiment.loading:{name}_text" for name in TEXT_SETS},
     },
 )
+TRACKERS = Registry(
+    "tracker",  # tracker(folder of the results) returns a `Tracker`
+    {
+        "tensorboard": "pecl.training.trackers.tensorboard:TensorBoardTracker",
+        "wandb": "pecl.training.trackers.wandb:WandbTracker",
+        "mlflow": "pecl.training.trackers.mlflow:MlflowTracker",
+        "trackio": "pecl.training.trackers.trackio:TrackioTracker",
+        "csv": "pecl.training.trackers.csv:CsvTracker",
+    },
+)
 LEXICON = "lexicon"  # value of `start` that initialises from a lexicon, in place of a file
 TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")  # data sets without photographs: their gallery is english
 
@@ -43,5 +53,6 @@ class Role(Flag):
     ROW = auto()  # a row of a table states it, or its adapter's description
     MACHINE = auto()  # how this machine computes: recorded and compared, but no part of a run's identity
     SAME_BITS = auto()  # how much of a tower is loaded: no part of a run's identity, since results are the same bits
+    REPORTED = auto()  # where a training is reported to: no part of a run's identity
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
     LATER = auto()  # part of the run id only if it is not the default: results from before the field keep their run id

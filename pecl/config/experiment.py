@@ -2,7 +2,7 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. A config
 checks its values and reports all problems at once. The run id is a hash over the fields that can change the result,
-without fields of the roles `PATH` and `MACHINE` (threads, processes).
+without fields of the roles `PATH`, `MACHINE` (threads, processes) and `REPORTED`.
 
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of fields from the roles.
 """
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import LOSSES, TEXT_TESTS, TRAIN_ON, Role
+from pecl.config.choices import LOSSES, TEXT_TESTS, TRACKERS, TRAIN_ON, Role
 from pecl.config.engines import ENGINES
 from pecl.config.plugins import fingerprint
 from pecl.config.routes import WITHOUT_ANCHOR
@@ -129,7 +129,7 @@ class ExperimentConfig:
         "loss that aligns query and anchor; several joined by +, each with an optional weight: mse+match:0.1",
         _LOSS | Role.ANCHOR,
         choices=LOSSES,
-        joined=True,
+        joined="+",
         weighted=True,
     )
     alignment_weight: float = _option(0.03, "weight of this loss, lambda", _LOSS | Role.ANCHOR, low=0.0)
@@ -148,7 +148,7 @@ class ExperimentConfig:
         "phases of training, for example closed-form+gradient; closed-form solves the head by ridge regression",
         Role.SEARCHED | Role.INPUT | Role.LATER,
         choices=_SOLVERS,
-        joined=True,
+        joined="+",
     )
     start: str | None = _option(
         None,
@@ -237,6 +237,13 @@ class ExperimentConfig:
     )
     threads: int | None = _option(None, "CPU threads (affects rounding; default: all)", Role.MACHINE, low=1)
     out: str = _option("results/default", "folder of the experiment's results", Role.PATH | Role.COMMAS)
+    report_to: str | None = _option(
+        None,
+        "trackers that the training is reported to, joined by commas: tensorboard, wandb, mlflow, trackio, csv",
+        Role.REPORTED | Role.COMMAS | Role.LATER,
+        choices=TRACKERS,
+        joined=",",
+    )
     plugin: str | None = _option(
         None,
         "your Python files, or installed plug-ins, that register adapters, losses, data sets or languages; joined by "
@@ -267,6 +274,11 @@ class ExperimentConfig:
     def joint_languages(self) -> tuple[str, ...]:
         """Codes of the languages that learn one adapter together; empty for a language trained by itself."""
         return () if self.joint is None else tuple(self.joint.split("+"))
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Names of the trackers that the training is reported to, each once."""
+        return () if self.report_to is None else tuple(dict.fromkeys(self.report_to.split(",")))
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -412,7 +424,7 @@ FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 _DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig)}
-_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS | Role.MACHINE)
+_OUTSIDE_IDENTITY = fields_of(Role.PATH | Role.SAME_BITS | Role.MACHINE | Role.REPORTED)
 _LATER = {name: _DEFAULTS[name] for name in fields_of(Role.LATER)}
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {name: value for name, value in _DEFAULTS.items() if name not in _OUTSIDE_IDENTITY}

@@ -34,6 +34,7 @@ from pecl.experiment.record import describe_adapter, record_evaluation, record_t
 from pecl.experiment.start import check_start, with_adapter_of_start
 from pecl.experiment.tested_pairs import pairs_of_training, without_training_pairs
 from pecl.experiment.text_tower import check_trimming, has_no_values, trim_to_texts, with_shape
+from pecl.experiment.tracking import make_trackers, reporting
 from pecl.experiment.training import encoded_often, make_trainer, tower_arguments, train_phases, worker_setup
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result, hold, remove_states, tidy
@@ -147,18 +148,19 @@ def _train_fleet(
 
     first = configs[0]
     adapters = adapters_of(first)
+    trackers = make_trackers(first)
     towers = towers_of(first, trims=first.trim_vocabulary)
     runs, most = _read_and_check(configs, adapters, share, cache, towers)
     if first.trim_vocabulary:
         trim_to_texts(runs, adapters)
 
-    with hold(first.out, [config.run_id() for config in configs], wait):
+    with hold(first.out, [config.run_id() for config in configs], wait), reporting(trackers) as reporters:
         if results := _complete(configs, cache):  # by another process, meanwhile
             return results
 
         trained: list[Result] = []
         for start in range(0, len(runs), most):  # once, if all fit into memory
-            trained += _train_together(runs[start : start + most], adapters, processes, callbacks)
+            trained += _train_together(runs[start : start + most], adapters, processes, [*callbacks, *reporters])
         if len(trained) == len(configs):
             return trained
         return [not_none(find_result(config), "result") for config in configs]
@@ -301,6 +303,7 @@ def check_run(
     """
     check_fleet(configs)
     adapters = adapters_of(configs[0])
+    make_trackers(configs[0])  # raises an error if a package is missing
     with use_threads(configs[0].threads):
         towers = with_shape(towers_of(configs[0]), configs[0])
         runs, _ = _read_and_check(configs, adapters, share, cache or TrainingDataCache(), towers, is_dry=True)

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import ENGINES, FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config
+from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, Role, each_language, fields_of, make_config
 from pecl.errors import ConfigError
 from pecl.options import quoted
 from pecl.results.result import Result
 
 AUTO_FLEET = "auto"
 _LARGEST = 16  # maximum runs of an automatic fleet
+_ALIKE = fields_of(Role.MACHINE | Role.REPORTED)  # one value for all runs
 _MOST = 100_000  # maximum combinations of a grid
 
 
@@ -33,7 +34,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     for name, among in zip(names, choices, strict=True):
         if not among:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
-        if len(among) > 1 and name in MACHINE_FIELDS:
+        if len(among) > 1 and name in _ALIKE:
             raise ConfigError(f"{where}: {name}: expected one value, since it distinguishes no runs, got {len(among)}")
     if (count := math.prod(map(len, choices))) > _MOST:
         raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {quoted(count)}")

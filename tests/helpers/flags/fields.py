@@ -54,6 +54,7 @@ FIELDS = {
     "trim_vocabulary": ("--trim-vocabulary", True),
     "threads": ("--threads 2", 2),
     "out": ("--out folder", "folder"),
+    "report_to": ("--report-to csv,tensorboard", "csv,tensorboard"),
 }
 # Switches of two forms: the form that is the default overrides the other one
 FORMS = {
