@@ -27,6 +27,7 @@ _EXTRAS = {
     "peft": "--engine peft",
     "export": "pecl export, and the packages that open its folders",
     "harness": "pecl evaluate --harness (mteb needs Python 3.11 or newer)",
+    "trackers": "--report-to",
     "docs": "the site",
 }
 _OPENDELTA = "pip install -r requirements-opendelta.txt (--engine opendelta)"  # in no extra: it pins other packages

@@ -83,6 +83,7 @@ FIELDS = {
     "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
+    "report_to": Row("csv", training=False, evaluation=False, fleet=False, data=False),
     "plugin": Row("my.py", training=False, evaluation=False, fleet=False, data=False),
     "processes": Row(2, training=False, evaluation=False, fleet=False, data=False),
 }

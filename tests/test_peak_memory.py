@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import numpy as np
-from pecl.results.parts import process_peak_mb
+from pecl.machine import process_peak_mb
 block = np.ones(256 << 20, np.uint8)
 del block
 with open("/proc/self/status") as file:
