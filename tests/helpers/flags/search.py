@@ -168,12 +168,12 @@ SERVE_INDEX = Table(
         **LOADED,
         "profile_of": "paper",
         "ImageIndex.open": lambda: nullcontext(SimpleNamespace(head=SimpleNamespace(profile="paper"), root="album")),
-        "pecl.apps.serving.photographs.Photographs": STOP,
+        "pecl.apps.serving.photographs.Photographs.__init__": STOP,
         "pecl.apps.serving.server.serve": None,
     },
     [
         ("--index album", "profile_of.folder", "album"),
-        ("--index album", "Photographs.folder", "album"),
+        ("--index album", "__init__.folder", "album"),
         ("--index album", "load_towers.profile", "paper"),
     ],
 )
