@@ -32,6 +32,9 @@ from pecl.experiment.distil import distil as distil
 from pecl.experiment.run import evaluate as evaluate
 from pecl.experiment.run import train as train
 from pecl.experiment.run import train_fleet as train_fleet
+from pecl.grid.run import run_grid as run_grid
+from pecl.report.folders import make_tables as make_tables
+from pecl.report.folders import read_results as read_results
 from pecl.results.result import Result as Result
 from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
 from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics

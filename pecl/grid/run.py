@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.loading import TrainingDataCache, once_per_data
 from pecl.files import check_writable
 from pecl.files.progress import watching_steps
-from pecl.grid.configs import AUTO_FLEET, fleets
+from pecl.grid.configs import AUTO_FLEET, expand, fleets
 from pecl.grid.estimate import StatusLine
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
@@ -48,10 +48,13 @@ class GridOutcome:
 
 
 def run_grid(
-    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO_FLEET, launcher: Launcher | None = None
+    configs: Sequence[ExperimentConfig] | Mapping[str, Any],
+    fleet: int | str = AUTO_FLEET,
+    launcher: Launcher | None = None,
 ) -> GridOutcome:
     """Train all runs and return their results.
 
+    The runs are configs, or values of which lists are expanded: `{"language": ["cs", "de"], "lr": [1e-4, 3e-4]}`.
     `fleet` is the number of runs trained together; "auto" for as many as fit into memory, up to 16. The launcher trains
     them; this process by default.
 
@@ -60,6 +63,8 @@ def run_grid(
             written.
         KeyboardInterrupt: interrupted; running tasks have saved their state.
     """
+    if isinstance(configs, Mapping):
+        configs = expand(configs)
     run = _Run(configs, fleet, launcher or Inline())
     run.train()
     return GridOutcome([run.results[config.out, config.run_id()] for config in configs])

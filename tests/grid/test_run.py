@@ -299,3 +299,12 @@ def test_of_equal_runs_the_first_is_kept_and_other_engines_train_one_at_a_time()
     values = {"seed": [1, 2, 3]}
     assert [len(group) for group in fleets(expand(values))] == [3]
     assert [len(group) for group in fleets(expand({**values, "engine": "opendelta"}))] == [1, 1, 1]
+
+
+def test_values_with_lists_are_a_grid(configs):
+    """A notebook calls `pecl.run_grid` with values, as the command line with flags."""
+    values = {**configs, "lr": [1e-2, 1e-3], "seed": 1}
+    values.pop("fleet")  # the command's flag
+    outcome = run_grid(values)
+    assert [result.config for result in outcome.results] == expand(values)
+    assert [result.status for result in outcome.results] == ["complete"] * 2

@@ -64,4 +64,5 @@ def test_every_cell_runs_on_few_scenes(tmp_path, monkeypatch):
     assert quoted(values, "bank.save(").endswith("equal embeddings: True'")
     pictures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(pictures) == 4
-    assert len(list((tmp_path / "results" / "notebook" / "adapters").glob("*.safetensors"))) == 1
+    assert len(list((tmp_path / "results" / "notebook" / "adapters").glob("*.safetensors"))) == 2
+    assert "baseline1" in quoted(values, "pecl.make_tables(")
