@@ -21,9 +21,9 @@ def read_results(folders: Folders) -> pd.DataFrame:
     """Return a row per run and measured stage: zero_shot, final and best; a run without measurements has one row.
 
     Columns are run_id, kind, status, error, stage; the fields of the config under their names; then, on the test part,
-    `<direction> recall@<k>`, `mean_recall@1` and `mean_recall`; on the validation part `val mean_recall@1`; the
-    gallery, the trainable parameters and their share of the tower, the seconds of the training and of a step, peak memory in
-    MiB, and the file. Values that a run lacks are missing. Recalls and shares are in [0, 1].
+    `<direction> recall@<k>`, `mean_recall@1` and `mean_recall`; on the validation part `val mean_recall@1`; kind and
+    size of the gallery, the trainable parameters and their share of the tower, the seconds of the training and of a
+    step, peak memory in MiB, and the file. Values that a run lacks are missing. Recalls and shares are in [0, 1].
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
