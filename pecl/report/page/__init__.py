@@ -27,8 +27,8 @@ from pecl.files.progress import Bar
 from pecl.report.plots import Drawing
 from pecl.report.plots.style import LOOKS
 from pecl.report.tables import BEST, Report, best_of_methods, by_group, group_of
-from pecl.report.tables.candidates import method_labels
 from pecl.report.tables.formats import html_table, to_html
+from pecl.report.tables.methods import method_labels
 from pecl.report.tables.table import RUN, SHORT_ID, Frame, frame_of
 from pecl.results.folder import Nearest, read_manifest, read_retrieved
 from pecl.results.result import Result

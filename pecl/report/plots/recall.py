@@ -16,9 +16,10 @@ from pecl.data.languages import ENGLISH, language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
 from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, group_of
-from pecl.report.tables.candidates import FEW_SHOT, Method, Setting, by_gain, method_labels, varying
+from pecl.report.tables.candidates import Setting, by_gain, varying
 from pecl.report.tables.disparity import english_of, gap_to_english
 from pecl.report.tables.groups import grouped
+from pecl.report.tables.methods import FEW_SHOT, Method, method_labels
 from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
 

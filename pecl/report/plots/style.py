@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pecl.report.tables import Candidate, Group
-from pecl.report.tables.candidates import Method
+from pecl.report.tables.methods import Method
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval

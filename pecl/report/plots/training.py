@@ -16,8 +16,9 @@ from pecl.data.languages import language_name
 from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, SCORE, NotDrawn, Plot
 from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method
-from pecl.report.tables.candidates import by_gain, method_labels
+from pecl.report.tables.candidates import by_gain
 from pecl.report.tables.groups import grouped
+from pecl.report.tables.methods import method_labels
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval

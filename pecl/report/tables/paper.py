@@ -16,9 +16,10 @@ from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
 from pecl.errors import DataError
 from pecl.files.typed_json import encode
-from pecl.report.tables.candidates import KINDS, Candidate, chosen_candidates, setups_of, varying, with_several, without
+from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of, varying, with_several, without
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_arithmetic, by_group, group_of, grouped
+from pecl.report.tables.methods import KINDS
 from pecl.report.tables.scores import PARAMETERS, SHARE, TEST_TEXT, ZERO_SHOT, best_places, setting_text
 from pecl.report.tables.table import Column, Row, Table, frame_of
 from pecl.results.result import Result
