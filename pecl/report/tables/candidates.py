@@ -22,6 +22,7 @@ _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _STATED | fields_o
 _SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
 _LISTED = [name for name in IDENTITY_DEFAULTS if name not in _STATED | {"adapter", "lr", "alignment_weight"}]
 _REPEATED = fields_of(Role.REPEAT)
+_LATER = fields_of(Role.LATER)
 
 Setting = tuple[tuple[str, Any], ...]
 
@@ -149,6 +150,20 @@ def varying(settings: Iterable[Setting], without: str = "") -> list[str]:
     columns = zip(*settings, strict=True)
     names = [column[0][0] for column in columns if len(set(column)) > 1]
     return [name for name in names if name != without]
+
+
+def recorded_fields(settings: Iterable[Setting]) -> list[str]:
+    """Return the fields that raw rows state: all but those of the role `LATER` that have their default in all settings.
+
+    A new field of the config thus leaves the tables of earlier results unchanged.
+    """
+    names = []
+    for column in zip(*settings, strict=True):
+        name = column[0][0]
+        changed = any(value != IDENTITY_DEFAULTS.get(name) for _, value in column)
+        if changed or name not in _LATER:
+            names.append(name)
+    return names
 
 
 def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:

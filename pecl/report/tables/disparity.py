@@ -10,7 +10,7 @@ import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
-from pecl.report.tables.candidates import Candidate, varying
+from pecl.report.tables.candidates import Candidate, recorded_fields, varying
 from pecl.report.tables.groups import Group, by_arithmetic, group_of, grouped
 from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import SHORT_ID, Column, Row, Table, frame_of, interval_column
@@ -44,6 +44,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     kept = {setting: own for setting, own in by_setting.items() if len({one.language for one in own}) > 1}
     if not kept:
         return None
+    fields = recorded_fields(kept)
     rows: list[Row] = []
     references: dict[str, Result | None] = {}  # precision -> English's zero-shot
     for setting, own in kept.items():
@@ -54,7 +55,8 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
         for one in own:
             found[starts[one.route]][one.language] = one.runs[0].hits("zero_shot")
             found[one.route][one.language] = one.trained_hits
-        rows += [{**dict(setting), **row} for row in _rows(found, starts, english)]
+        stated = {name: value for name, value in setting if name in fields}
+        rows += [{**stated, **row} for row in _rows(found, starts, english)]
     columns = [Column(name.replace("_", " "), partial(_setting_said, name)) for name in varying(kept)] + [*_COLUMNS]
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [*setting_remark(used), *_remarks(references)]

@@ -14,7 +14,14 @@ from typing import Any
 
 from pecl.config import IDENTITY_DEFAULTS
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
-from pecl.report.tables.candidates import Candidate, differing_fields, varying, with_several, without
+from pecl.report.tables.candidates import (
+    Candidate,
+    differing_fields,
+    recorded_fields,
+    varying,
+    with_several,
+    without,
+)
 from pecl.report.tables.groups import BEST, group_of, intervals
 from pecl.report.tables.table import RUN, Column, Frame, Row, Table, difference, frame_of, interval_column
 from pecl.results.result import Result
@@ -74,6 +81,7 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     if not pairs:
         return None
     used = [candidate for pair in pairs for candidate in pair]
+    fields = recorded_fields(one.setting for one in used)
     columns = (
         LANGUAGE,
         *setting_columns(varying(one.setting for one in used)),
@@ -86,7 +94,7 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     rows = [
         {
             "language": aligned.language,
-            **dict(aligned.setting),
+            **{name: value for name, value in aligned.setting if name in fields},
             "aligned": aligned.route,
             "baseline": baseline.route,
             **{f"aligned_{key}": getattr(aligned, key) for key in ("mean", "std", "seeds")},

@@ -144,6 +144,25 @@ def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_na
     assert "languages left out, since a route has no result of them: jp" in table.notes
 
 
+@pytest.mark.parametrize("name", ["disparity", "aligned"])
+def test_raw_rows_state_a_field_that_came_later_only_if_a_run_changes_it(name):
+    """`clean` came later than `train_on`; its default is not recorded with a run either."""
+
+    def first_row(**values):
+        results = [
+            train(4, hits, size=10, language=code, route=route, **values)
+            for code in ("de", "fr")
+            for route, hits in (("method1", 7), ("baseline1", 6))
+        ]
+        assert ("clean" in results[0].config.to_record()) == bool(values)
+        return report(results).named(name)[0].rows[0]
+
+    assert first_row(clean=True)["clean"] is True
+    row = first_row()
+    assert row["train_on"] == "pairs"
+    assert "clean" not in row
+
+
 def test_each_number_of_shots_has_its_own_gallery():
     results = [train(4, 6, size=20, shots=5), train(3, 6, size=10, shots=10)]
     table = report(results).named("shots")[0]
