@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from pecl.apps.search.queries import QueryEncoder, known_shares
+from pecl.apps.search.encoder import QueryEncoder
+from pecl.apps.search.query import known_shares
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.data.languages import ENGLISH
 from pecl.data.registry import load_dataset

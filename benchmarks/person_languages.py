@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from search_queries import LANGUAGES, test
 
-from pecl.apps.search.queries import QueryEncoder, known_shares
+from pecl.apps.search.encoder import QueryEncoder
+from pecl.apps.search.query import known_shares
 from pecl.data.language_guess import guess_languages, stop_words
 from pecl.data.registry import load_dataset
 from pecl.encoders.towers import load_towers

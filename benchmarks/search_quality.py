@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from search_queries import LANGUAGES, LENGTHS, Gallery, foreign_word_queries, short_queries, test, validation
 
+from pecl.adapters.ready import PLAIN
+from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.exact import ExactSearch
-from pecl.apps.search.queries import PLAIN, QueryEncoder, known_shares
+from pecl.apps.search.query import known_shares
 from pecl.data.language_guess import guess_languages
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none

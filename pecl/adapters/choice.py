@@ -12,6 +12,7 @@ from pathlib import Path
 from pecl.adapters import ready
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter
+from pecl.adapters.ready import PLAIN
 from pecl.data.languages import (
     ENGLISH,
     LANGUAGES,
@@ -26,8 +27,6 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError, not_none, suggest
 from pecl.files import expanded
-
-PLAIN = "none"  # the plain tower, in place of the name of an adapter
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,27 @@
 """`pecl search`: find photographs by text, by image, or by both, in an index or in another program's embeddings."""
 
+from __future__ import annotations
+
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pecl.apps.search.index import ImageIndex, check_top
+from pecl.apps.search.index import Hit, ImageIndex, check_top
 from pecl.apps.search.qdrant import UNNAMED, CollectionRows
+from pecl.apps.search.query import Query, QueryLanguage
 from pecl.commands import options as cli
 from pecl.data.language_guess import system_languages
 from pecl.data.languages import language_code
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown
 from pecl.files import check_writable
-from pecl.files.image_rows import ImageRows
+from pecl.files.image_rows import ImageRows, Nearest
+
+if TYPE_CHECKING:
+    from pecl.apps.search.encoder import QueryEncoder
 
 _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
          pecl search ~/Pictures "a dog" --minus "a beach" --language en --top 5
@@ -66,13 +71,21 @@ def run(parsed: argparse.Namespace) -> None:
     in_rows = _has_rows(parsed)
     words = [*([parsed.index] if parsed.index and in_rows else []), *parsed.text]
     parsed.text = " ".join(words) if words else None
-    picture = None if parsed.image is None else Path(parsed.image)
     if not in_rows and (parsed.index is None or parsed.paths or parsed.profile):
         raise ConfigError(
             "search: expected an INDEX, or --embeddings FILE (with --paths and --profile) or --collection NAME"
         )
     _check(parsed)
-    hits, document, note = (_search_rows if in_rows else _search_index)(parsed, picture)
+    query = Query(
+        text=parsed.text,
+        image=None if parsed.image is None else Path(parsed.image),
+        minus=parsed.minus,
+        language=parsed.language,
+        after=parsed.after,
+        before=parsed.before,
+        names=parsed.words,
+    )
+    hits, document, note = _search_rows(parsed, query) if in_rows else _search_index(parsed, query)
     if note and not parsed.json:
         sys.stderr.write(f"{note}\n")
     cli.print_answer(parsed, document, *(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
@@ -110,34 +123,46 @@ def _check(parsed: argparse.Namespace) -> None:
         check_writable(Path(parsed.html).parent)
 
 
-def _search_index(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
+def _search_index(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Hit], dict[str, Any], str]:
     """Return the hits in the index, the document for --json, and the note on language, adapter and hubs."""
     with cli.threads_of(parsed), ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
-        asked = index.select(parsed.text or "", after=parsed.after, before=parsed.before)
-        asked = asked if parsed.words else asked.without_names()
-        text = None if parsed.text is None else asked.text
-        texts = [one for one in (text, parsed.minus) if one is not None]
-        spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None
-        note = "; ".join(filter(None, (spoken and spoken.sentence, asked.sentence)))
-        query = _query(text, picture, parsed.minus, lambda item: index.embed([item], spoken)[0])
-        corrects = parsed.correct_hubs and spoken is not None and parsed.minus is None and parsed.image is None
+        selection = index.select_for(query)
+        query = query.without_dates(selection)
+        language = index.queries.language_of(query)
+        query = replace(query, language=language)
+
+        facts, sentence = _describe(language, index.queries)
+        note = "; ".join(filter(None, (sentence, selection.sentence)))
+        corrects = parsed.correct_hubs and query.is_text
+        corrected = corrects and not index.uncorrected
         if corrects and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
-        corrected = corrects and not index.uncorrected
-        (hits,) = index.search(query[None], top=parsed.top, corrected=corrected, selection=asked)
+
+        embedding = index.embed_queries([query])  # (1, D)
+        (hits,) = index.search(embedding, top=parsed.top, corrected=corrected, selection=selection)
         if parsed.html is not None:
             from pecl.apps.search.page import write_search_page
 
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
-    nothing = {"language": None, "confidence": None, "adapter": None, "mixed": {}}
-    said = {"query": _heading(parsed), **(spoken.to_json() if spoken else nothing)}
-    said |= {"words": asked.words, "days": asked.dated and asked.dated.to_json()}
-    said |= {"note": note, "hubs_corrected": corrected}
-    return hits, said | {"photographs": [{"path": str(hit.path), "score": hit.score} for hit in hits]}, note
+    document = {
+        "query": _heading(parsed),
+        "language": None,
+        "confidence": None,
+        "adapter": None,
+        "mixed": {},
+        **facts,
+        "words": selection.words,
+        "days": selection.dated and selection.dated.to_json(),
+        "note": note,
+        "hubs_corrected": corrected,
+        "photographs": [{"path": str(hit.path), "score": hit.score} for hit in hits],
+    }
+    return hits, document, note
 
 
-def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequence[Any], dict[str, Any], str]:
-    from pecl.apps.search.queries import QueryEncoder
+def _search_rows(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Nearest], dict[str, Any], str]:
+    """Return the hits in another program's embeddings, the document for --json, and the note on the language."""
+    from pecl.apps.search.encoder import QueryEncoder
 
     profile = parsed.profile or "mini"
     if profile not in PAIRS:
@@ -149,28 +174,29 @@ def _search_rows(parsed: argparse.Namespace, picture: Path | None) -> tuple[Sequ
         rows = CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
     else:
         rows = ImageRows(parsed.embeddings, parsed.paths)
+
     with cli.threads_of(parsed):
         queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages())
         rows.check(queries.plain.embedding_dim, profile)
-        texts = [text for text in (parsed.text, parsed.minus) if text is not None]
-        spoken = queries.language_of(" ".join(texts), parsed.language) if texts else None
-
-        def embed(item: str | Path) -> np.ndarray:
-            found = queries.encode_text([item], spoken) if isinstance(item, str) else queries.encode_image([item])
-            return found[0].numpy()
-
-        query = _query(parsed.text, picture, parsed.minus, embed)
-        hits = rows.nearest(query / max(float(np.linalg.norm(query)), 1e-12), parsed.top)
-    said = {**(spoken.to_json() if spoken else {}), "images": [hit._asdict() for hit in hits]}
-    return hits, said, spoken.sentence if spoken else ""
+        language = queries.language_of(query)
+        embedding = queries.embed([replace(query, language=language)])[0].numpy()  # (D,)
+        hits = rows.nearest(embedding, parsed.top)
+    facts, sentence = _describe(language, queries)
+    return hits, {**facts, "images": [hit._asdict() for hit in hits]}, sentence
 
 
-def _query(
-    text: str | None, picture: Path | None, minus: str | None, embed: Callable[[str | Path], np.ndarray]
-) -> np.ndarray:
-    """Return the sum (D,) of the embeddings of a text and an image, less that of a negative query."""
-    query = np.sum([embed(item) for item in (text, picture) if item is not None], axis=0)
-    return query if minus is None else query - embed(minus)
+def _describe(language: QueryLanguage | None, queries: QueryEncoder) -> tuple[dict[str, Any], str]:
+    """Return the language and adapter of a query for --json, and as a sentence; nothing for a query without text."""
+    if language is None:
+        return {}, ""
+    choice = queries.known.for_language(language.code)
+    facts = {
+        "language": language.code,
+        "confidence": None if language.guess is None else language.guess.confidence,
+        "adapter": choice.name,
+        "mixed": language.mixture(),
+    }
+    return facts, language.sentence(choice)
 
 
 def _heading(parsed: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from langchain_core.embeddings import Embeddings
 
-from pecl.apps.search.queries import QueryEncoder
+from pecl.apps.search.encoder import QueryEncoder
 
 
 class PeclEmbeddings(Embeddings):

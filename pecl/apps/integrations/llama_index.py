@@ -12,7 +12,7 @@ from typing import Any
 from llama_index.core.bridge.pydantic import PrivateAttr  # pyright: ignore[reportMissingImports]
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding  # pyright: ignore[reportMissingImports]
 
-from pecl.apps.search.queries import QueryEncoder
+from pecl.apps.search.encoder import QueryEncoder
 from pecl.files.images import decode_picture
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pecl.apps.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.qdrant import QdrantSearch
+from pecl.apps.search.query import Query, make_queries
 from pecl.apps.search.words import Selection, select
 from pecl.data.language_guess import system_languages
 from pecl.errors import ConfigError, DataError, not_none, shell_quoted
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from pecl.apps.search.queries import QueryEncoder, QueryLanguage
+    from pecl.apps.search.encoder import QueryEncoder
     from pecl.encoders.image import ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder
 
@@ -114,7 +115,7 @@ class ImageIndex:
             WeightsError: the towers or adapters cannot be used.
             DataError: the text tower is not the one that the index was made for.
         """
-        from pecl.apps.search.queries import QueryEncoder
+        from pecl.apps.search.encoder import QueryEncoder
 
         queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device, self.languages)
         self._check_tower("text", queries.plain)
@@ -157,7 +158,7 @@ class ImageIndex:
     def search(
         self,
         queries: str | Path | Image.Image | np.ndarray | torch.Tensor | Sequence[str | Path | Image.Image],
-        language: str | QueryLanguage | Sequence[str] | None = None,
+        language: str | Sequence[str] | None = None,
         *,
         minus: str | Sequence[str] | None = None,
         top: int = 10,
@@ -170,7 +171,7 @@ class ImageIndex:
 
         Args:
             queries: texts (`str`), images (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
-            language: language of all texts, or of each query; None detects it from each text. If the detection is
+            language: language of all texts, or of each query; None detects it from each query. If the detection is
                 unsure, the embeddings of the likeliest languages are mixed.
             minus: negative query, one for all queries or one per query, in the language of the query: its embedding is
                 subtracted.
@@ -187,17 +188,23 @@ class ImageIndex:
             DataError: a query has another type, an image cannot be read, or embeddings have the wrong shape or NaN.
         """
         check_top(top)
-        items = _items(queries, self.head.width)
-        choose = cache(lambda text: selection or self.select(text, after=after, before=before))
-        chosen = [choose(one if isinstance(one, str) else "") for one in items]
+        asked = make_queries(queries, self.head.width, language, minus)
         if selection is None:
-            items = [own.text or one for one, own in zip(items, chosen, strict=True)]
-        embedded = self.embed(items, language, minus=minus)
+            texts = [query.text or "" for query in asked]
+            by_text = {text: self.select(text, after=after, before=before) for text in dict.fromkeys(texts)}
+            selections = [by_text[text] for text in texts]
+            asked = [query.without_dates(by_text[text]) for query, text in zip(asked, texts, strict=True)]
+        else:
+            selections = [selection] * len(asked)
+        embeddings = self.embed_queries(asked)
+
         if corrected and self.uncorrected:
             raise ConfigError(f"corrected: {self.uncorrected}")
-        can = minus is None and not self.uncorrected
-        corrects = [can and isinstance(one, str) if corrected is None else corrected for one in items]
-        return [self._nearest(*one, top) for one in zip(embedded, corrects, chosen, strict=True)]
+        results = []
+        for query, embedding, selected in zip(asked, embeddings, selections, strict=True):
+            corrects = query.is_text and not self.uncorrected if corrected is None else corrected
+            results.append(self._nearest(embedding, corrects, selected, top))
+        return results
 
     def select(
         self, text: str = "", *, after: str | None = None, before: str | None = None, folder: str = ""
@@ -213,11 +220,16 @@ class ImageIndex:
         Raises:
             ConfigError: a day is invalid, or the index holds no days.
         """
-        found = select(self.folder, self._rows, text, languages=self.languages, after=after, before=before)
+        selection = select(self.folder, self._rows, text, languages=self.languages, after=after, before=before)
         if not folder:
-            return found
+            return selection
         inside = [row for row, entry in enumerate(self._entries) if entry.name.startswith(f"{folder}/")]
-        return found.within(np.array(inside, np.int64))
+        return selection.within(np.array(inside, np.int64))
+
+    def select_for(self, query: Query) -> Selection:
+        """Select photographs by the names, days and folder of a query, see `select`."""
+        selection = self.select(query.text or "", after=query.after, before=query.before, folder=query.folder)
+        return selection if query.names else selection.without_names()
 
     def _nearest(self, embedding: np.ndarray, corrected: bool, selection: Selection, top: int) -> list[Hit]:
         """Return the nearest photographs of a query (D,): first those of each group in turn, then the others."""
@@ -232,18 +244,21 @@ class ImageIndex:
     def embed(
         self,
         queries: str | Path | Image.Image | np.ndarray | torch.Tensor | Sequence[str | Path | Image.Image],
-        language: str | QueryLanguage | Sequence[str] | None = None,
+        language: str | Sequence[str] | None = None,
         *,
         minus: str | Sequence[str] | None = None,
     ) -> np.ndarray:
         """Return the embeddings (Q, D) float32 of length 1 that `search` compares; for the arguments see `search`."""
-        embedded = self._embed(_items(queries, self.head.width), language)
-        if minus is not None:
-            texts = [minus] * len(embedded) if isinstance(minus, str) else list(minus)
-            if len(texts) != len(embedded):
-                raise ConfigError(f"minus: expected one text, or {len(embedded)} as the queries, got {len(texts)}")
-            embedded = embedded - self._embed(texts, language)
-        return _unit(embedded)
+        return self.embed_queries(make_queries(queries, self.head.width, language, minus))
+
+    def embed_queries(self, queries: Sequence[Query]) -> np.ndarray:
+        """Return the embeddings (Q, D) float32 of length 1 of queries, see `pecl.apps.search.encoder.embed_queries`."""
+        if all(query.is_embedding for query in queries):  # no tower is loaded
+            embeddings = [query.embedding for query in queries]
+            return np.array(embeddings, np.float32).reshape(len(queries), self.head.width)
+        if any(query.image is not None for query in queries):
+            self._check_tower("image", self.queries.image_tower)
+        return self.queries.embed(queries).numpy()
 
     def find(self, identity: str) -> Hit:
         """Return the photograph with this `Hit.id`; its score is NaN.
@@ -270,31 +285,6 @@ class ImageIndex:
     def _hit(self, row: int, score: float, named: bool = False) -> Hit:
         entry = self._entries[row]
         return Hit(self.root / entry.name, score, photograph_id(entry.name), entry.fingerprint, named)
-
-    def _embed(self, items: Sequence[Any], language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
-        """Return the embeddings (Q, D) float32 of texts, images and embeddings, which may be mixed."""
-        from PIL import Image
-
-        from pecl.apps.search.queries import QueryLanguage
-
-        found = np.empty((len(items), self.head.width), np.float32)
-        texts = {i: item for i, item in enumerate(items) if isinstance(item, str)}
-        pictures = {i: item for i, item in enumerate(items) if isinstance(item, Path | Image.Image)}
-        for i in set(range(len(items))) - texts.keys() - pictures.keys():
-            if not isinstance(items[i], np.ndarray):
-                raise DataError(f"queries: expected a text or a picture at position {i}, got {type(items[i]).__name__}")
-            found[i] = items[i]
-        of_each = language
-        if not (language is None or isinstance(language, str | QueryLanguage)):
-            if len(language) != len(items):
-                raise ConfigError(f"{len(language)} languages for {len(items)} queries: expected one, or one per query")
-            of_each = [language[i] for i in texts]
-        if texts:
-            found[list(texts)] = self.queries.encode_text(list(texts.values()), of_each).numpy()
-        if pictures:
-            self._check_tower("image", self.queries.image_tower)
-            found[list(pictures)] = self.queries.encode_image(list(pictures.values())).numpy()
-        return found
 
     def _check_tower(self, which: str, tower: MultilingualTextEncoder | ImageEncoder) -> None:
         if tower.fingerprint != self.head.towers[which]["fingerprint"]:
@@ -328,22 +318,3 @@ def check_top(top: object) -> None:
     """Raise ConfigError unless `top` is a whole number from 1 to `TOP_LIMIT`."""
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
         raise ConfigError(f"top: expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}")
-
-
-def _items(queries: Any, width: int) -> list[Any]:
-    """Return the queries one by one, embeddings (D,) scaled to length 1."""
-    if hasattr(queries, "detach"):
-        queries = queries.detach().cpu().float().numpy()
-    if isinstance(queries, np.ndarray):
-        if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
-            raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
-        return list(_unit(queries.astype(np.float32)))
-    if isinstance(queries, str | Path) or not isinstance(queries, Iterable):
-        return [queries]
-    return list(queries)
-
-
-def _unit(embeddings: np.ndarray) -> np.ndarray:
-    """Return (Q, D) scaled to length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(lengths, 1e-12)

@@ -83,7 +83,7 @@ async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
         raise bad(f"text: expected text of at most {service.limits.characters:,} characters, got none", "text")
     at_most(service.limits.characters, len(text), "characters", "text")
     language, adapter = await _language(service.models, text, named)
-    job = TextJob([text], [adapter], "text", truncate=True, language=language)
+    job = TextJob([text], [adapter], "text", truncate=True, languages=[language])
     row = (await service.embed_texts(job)).embeddings[0].numpy()  # (D,)
     return JSONResponse({"clip": f"[{','.join(map(str, row))}]"})
 

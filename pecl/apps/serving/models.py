@@ -31,7 +31,7 @@ class TextJob:
     param: str = "input"  # field of the request that holds the texts
     truncate: bool = False  # whether texts that are too long for the tower are cut, instead of refused
     first: int = 0  # number of the first text within the request
-    language: str | None = None  # for towers that need it; by default that of each adapter, or English
+    languages: list[str | None] | None = None  # of each text, for towers that need it; None: its adapter's, or English
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -39,8 +39,14 @@ class TextJob:
     def parts(self, size: int) -> "list[TextJob]":
         """Split the job into jobs of at most `size` texts."""
         return [
-            replace(self, texts=self.texts[i : i + size], adapters=self.adapters[i : i + size], first=self.first + i)
-            for i in range(0, len(self), size)
+            replace(
+                self,
+                texts=self.texts[start : start + size],
+                adapters=self.adapters[start : start + size],
+                first=self.first + start,
+                languages=None if self.languages is None else self.languages[start : start + size],
+            )
+            for start in range(0, len(self), size)
         ]
 
 
@@ -104,16 +110,15 @@ class Models(AdapterBank):
         ]
 
     def _token_ids(self, job: TextJob) -> TokenIds | Exception:
-        languages = job.language and [job.language] * len(job)
         try:
-            token_ids = self.tokenize(job.texts, job.adapters, languages)
+            token_ids = self.tokenize(job.texts, job.adapters, job.languages)
         except ConfigError as error:
             if all(name is None or name in self.adapters for name in job.adapters):
                 return error
             return Refusal(404, str(error), "model", "model_not_found")  # it was unloaded since the request was read
         except PeclError as error:
             return error
-        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, languages)
+        whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
         for place, (length, most) in whole.items():
             got = f"text {job.first + place} has {length} tokens, the tower reads {most}"
             return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)

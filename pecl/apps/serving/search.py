@@ -15,23 +15,24 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 import torch
-import torch.nn.functional as F
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
+from fastapi import Query as Address
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pecl.apps.search.catalogue import THUMBNAIL
+from pecl.apps.search.encoder import embed_queries
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.options import keep_languages
-from pecl.apps.search.queries import QueryLanguage, known_shares, shares_to_json
+from pecl.apps.search.query import Query, QueryLanguage, choose_language
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.photographs import LARGE, Photographs
 from pecl.apps.serving.refusals import Refusal, at_most, bad
 from pecl.apps.serving.requests import JsonRoute, PersonLanguages, SearchAddress, SearchRequest, read_data_uri
 from pecl.apps.serving.service import Served, Service
-from pecl.data.language_guess import accepted_languages, guess_languages, named_languages, system_languages
-from pecl.data.languages import ENGLISH, language_code, language_name
+from pecl.data.language_guess import accepted_languages, named_languages, system_languages
+from pecl.data.languages import ENGLISH, language_name
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import BusyError
 
@@ -60,7 +61,7 @@ Searched = Annotated[Photographs, Depends(_photographs)]
 
 @router.get("/search")
 async def search_by_address(
-    request: Request, query: Annotated[SearchAddress, Query()], service: Served
+    request: Request, query: Annotated[SearchAddress, Address()], service: Served
 ) -> dict[str, Any]:
     """Search as `POST` does; without any field, return facts on the index."""
     if not request.url.query:
@@ -128,24 +129,30 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     if body.query is None and body.image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
     picture = None if body.image is None else read_data_uri(body.image, "image", service.limits)
-    index = photographs.index()  # one state, even if it is updated meanwhile
-    selection = await _select(index, body)
-    if body.query is not None:
-        texts["query"] = selection.text
-    among = _spoken(request, photographs, body.languages)
-    chosen = await _choose(service.models, body, list(texts.values()), among)
-    embedding = await _embed(service, texts, picture, chosen)
-    corrected = texts.keys() == {"query"} and picture is None and not index.uncorrected
-    (hits,) = await asyncio.to_thread(
-        index.search, embedding[None], top=body.top, corrected=corrected, selection=selection
+    query = Query(
+        text=body.query,
+        image=picture,
+        minus=body.minus,
+        language=body.language,
+        after=body.after,
+        before=body.before,
+        folder=body.folder.strip("/"),
+        names=body.words,
     )
+    index = photographs.index()  # one state, even if it is updated meanwhile
+    selection = await _select(index, query)
+    query = query.without_dates(selection)
+
+    among = _spoken(request, photographs, body.languages)
+    language = await _choose(service.models, query, among, body.adapter)
+    query = replace(query, language=language)
+    about_language = _about_language(language, service.models, body.adapter)
+
+    embedding = await _embed(service, query, body.adapter)  # (1, D)
+    corrected = query.is_text and not index.uncorrected
+    (hits,) = await asyncio.to_thread(index.search, embedding, top=body.top, corrected=corrected, selection=selection)
     return {
-        "language": chosen.language,
-        "detected": chosen.confidence is not None and chosen.language is not None,
-        "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
-        "model": chosen.adapter if texts else None,
-        "mixed": shares_to_json(chosen.shares) if texts else {},
-        "other_language": chosen.is_other,
+        **about_language,
         "words": list(selection.words),
         "days": selection.dated and selection.dated.to_json(),
         "hubs_corrected": corrected,
@@ -162,16 +169,55 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     }
 
 
-async def _select(index: ImageIndex, body: SearchRequest) -> Selection:
-    days_and_folder = {"after": body.after, "before": body.before, "folder": body.folder.strip("/")}
+async def _select(index: ImageIndex, query: Query) -> Selection:
     try:
-        selection = await asyncio.to_thread(index.select, body.query or "", **days_and_folder)
+        return await asyncio.to_thread(index.select_for, query)
     except ConfigError as error:
         raise bad(str(error).removeprefix("--")) from error
     except DataError as error:
         logger.warning("%s", error)  # it names the folder, for whoever runs the server
         raise Refusal(503, "the index cannot be read now", code="no_index") from error
-    return selection if body.words else selection.without_names()
+
+
+async def _choose(models: Models, query: Query, among: tuple[str, ...], with_adapters: bool) -> QueryLanguage | None:
+    try:
+        language = await asyncio.to_thread(choose_language, query, models, among)
+    except ConfigError as error:
+        if query.language is None:
+            raise
+        raise bad(f"language: {error}", "language") from error
+    return language if language is None or with_adapters else language.plain()
+
+
+def _about_language(language: QueryLanguage | None, models: Models, with_adapters: bool) -> dict[str, Any]:
+    """Return the fields of an answer on the language of its query; None stands for a query without text."""
+    if language is None:
+        code, guess, model, mixture = None, None, None, {}
+    else:
+        code, guess, mixture = language.code, language.guess, language.mixture()
+        model = models.model_of(models.find(code) if with_adapters else None)
+    return {
+        "language": code,
+        "detected": guess is not None and code is not None,
+        "confidence": None if guess is None else round(guess.confidence, 4),
+        "model": model,
+        "mixed": mixture,
+        "other_language": guess is not None and guess.is_other,
+    }
+
+
+async def _embed(service: Service, query: Query, with_adapters: bool) -> torch.Tensor:
+    """Return the embedding (1, D), of length 1, of a query; its parts wait in the queues of the service."""
+
+    async def embed_texts(texts: list[str], languages: list[str | None]) -> torch.Tensor:
+        adapters = [service.models.find(code) if with_adapters else None for code in languages]
+        job = TextJob(texts, adapters, "query", truncate=True, languages=languages)
+        return (await service.embed_texts(job)).embeddings
+
+    async def embed_images(images: list[bytes]) -> torch.Tensor:
+        return (await service.embed_pictures(images, ["image"])).embeddings
+
+    return await embed_queries([query], embed_texts, embed_images)
 
 
 @router.get("/thumbnails/{id}", response_class=JpegResponse)
@@ -184,39 +230,3 @@ async def thumbnail(id: str, photographs: Searched, service: Served) -> Response
 async def photograph(id: str, photographs: Searched, service: Served) -> Response:
     """Show a photograph that a search found."""
     return JpegResponse(await service.decoded(lambda: photographs.picture(id, LARGE)), headers=_CACHED)
-
-
-async def _choose(models: Models, body: SearchRequest, texts: list[str], among: tuple[str, ...]) -> QueryLanguage:
-    plain = QueryLanguage(None, None, models.name, "", ((None, 1.0),))
-    if not texts:
-        return plain
-    if body.language is not None:
-        try:
-            code = models.find(body.language) or language_code(body.language)
-        except ConfigError as error:
-            raise bad(f"language: {error}", "language") from error
-        confidence, is_other, shares = None, False, ((models.find(code), 1.0),)
-    else:
-        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.preferred, among)
-        code, confidence, is_other = guess.language if guess.is_sure else None, guess.confidence, guess.is_other
-        shares = tuple((models.find(one), share) for one, share in known_shares(guess, models))
-    if not body.adapter:
-        return replace(plain, language=code, confidence=confidence, is_other=is_other)
-    return QueryLanguage(code, confidence, models.model_of(models.find(code)), "", shares, is_other)
-
-
-async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: QueryLanguage) -> torch.Tensor:
-    """Return the embedding (D,), length 1, of a query: text plus image minus negative query."""
-    total = torch.zeros(service.models.tower.embedding_dim)
-    if picture is not None:
-        total += (await service.embed_pictures([picture], ["image"])).embeddings[0]
-    if texts:
-        rows = [(name, adapter, share) for name in texts for adapter, share in chosen.shares]
-        adapters = [adapter for _, adapter, _ in rows]
-        job = TextJob([texts[name] for name, _, _ in rows], adapters, "query", truncate=True, language=chosen.language)
-        of_text = {name: torch.zeros(service.models.tower.embedding_dim) for name in texts}
-        for (name, _, share), row in zip(rows, (await service.embed_texts(job)).embeddings, strict=True):
-            of_text[name] += share * row
-        for name, embedding in of_text.items():
-            total += F.normalize(embedding, dim=0) * (-1 if name == "minus" else 1)
-    return F.normalize(total, dim=0)

@@ -58,7 +58,7 @@ def test_a_wheel_that_lacks_its_file_or_has_other_weights_is_refused(tmp_path, m
 @pytest.mark.weights
 def test_wheels_are_not_imported_nor_transformers_and_timm_only_for_images():
     code = (
-        "import sys, pecl.apps.search.queries; from pecl.encoders.loading.mini import *; "
+        "import sys, pecl.apps.search.encoder; from pecl.encoders.loading.mini import *; "
         "load_mini_text().encode_text('a'); "
         "texts = {*sys.modules}; load_mini_image(); "
         "print(*texts & {'timm', 'transformers', 'sympy', 'torch._dynamo'}, "

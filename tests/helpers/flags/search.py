@@ -12,19 +12,24 @@ from helpers.flags.data import JSON
 from helpers.flags.fields import rows_of_fields
 from helpers.flags.table import REAL, STOP, Table
 from helpers.small_experiment import tiny_towers
+from pecl.adapters.choice import AdapterChoice
+from pecl.apps.search.encoder import QueryEncoder
 from pecl.apps.search.index import ImageIndex
-from pecl.apps.search.queries import QueryEncoder, QueryLanguage
+from pecl.apps.search.query import QueryLanguage
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.limits import Limits
 
-LANGUAGE = QueryLanguage("de", None, "none", "language: German", (("de", 1.0),))
+LANGUAGE = QueryLanguage("de", (("de", 1.0),))
+KNOWN = SimpleNamespace(for_language=lambda _: AdapterChoice(None, "none"))
 NAMED = Selection("dog", groups=(np.arange(2),), words=("dog",))
 
 
 def index() -> ImageIndex:
     """Return an index whose methods are replaced."""
     opened = object.__new__(ImageIndex)
-    vars(opened).update(queries=object.__new__(QueryEncoder), uncorrected="")
+    queries = object.__new__(QueryEncoder)
+    queries.known = KNOWN
+    vars(opened).update(queries=queries, uncorrected="")
     return opened
 
 
@@ -33,19 +38,19 @@ SEARCH = Table(
     {
         "ImageIndex.open": index,
         "ImageIndex.select": NAMED,
-        "ImageIndex.embed": np.ones((1, 8)),
+        "ImageIndex.embed_queries": np.ones((1, 8)),
         "ImageIndex.search": [[]],
         "ImageIndex.close": None,
-        "pecl.apps.search.queries.QueryEncoder.language_of": LANGUAGE,
+        "pecl.apps.search.encoder.QueryEncoder.language_of": LANGUAGE,
         "pecl.apps.search.page.write_search_page": None,
         "pecl.training.distributed.use_threads": REAL,
     },
     [
         ("index", "open.folder", "album"),
         ("text", "select.text", "dog"),
-        ("--language cs", "language_of.language", "cs"),
-        ("--image dog.jpg", "embed.queries.0", Path("dog.jpg")),
-        ("--minus beach", "embed.queries.0", "beach"),
+        ("--language cs", "language_of.query.language", "cs"),
+        ("--image dog.jpg", "embed_queries.queries.0.image", Path("dog.jpg")),
+        ("--minus beach", "embed_queries.queries.0.minus", "beach"),
         ("--after 2019", "select.after", "2019"),
         ("--before 2020", "select.before", "2020"),
         ("--no-words", "search.selection", NAMED.without_names()),
@@ -65,12 +70,13 @@ ROWS = SimpleNamespace(check=lambda *_: None, nearest=lambda query, top: [])
 ENCODER = SimpleNamespace(
     plain=SimpleNamespace(embedding_dim=8),
     language_of=lambda *_: LANGUAGE,
-    encode_text=lambda *_: torch.ones(1, 8),
+    known=KNOWN,
+    embed=lambda *_: torch.ones(1, 8),
 )
 
 SEARCH_IN_AN_ARRAY = Table(
     "search dog --embeddings rows.npy",
-    {"ImageRows": ROWS, "pecl.apps.search.queries.QueryEncoder": ENCODER},
+    {"ImageRows": ROWS, "pecl.apps.search.encoder.QueryEncoder": ENCODER},
     [
         ("--embeddings other.npy", "ImageRows.embeddings", "other.npy"),
         ("--paths paths.txt", "ImageRows.paths", "paths.txt"),
@@ -82,7 +88,7 @@ SEARCH_IN_AN_ARRAY = Table(
 
 SEARCH_IN_A_COLLECTION = Table(
     "search dog",
-    {"CollectionRows": ROWS, "pecl.apps.search.queries.QueryEncoder": ENCODER},
+    {"CollectionRows": ROWS, "pecl.apps.search.encoder.QueryEncoder": ENCODER},
     [
         ("--url http://server --engine qdrant --collection photos", "CollectionRows.collection", "photos"),
         ("--engine qdrant --collection photos --url http://server", "CollectionRows.url", "http://server"),

@@ -1,0 +1,209 @@
+"""`Query`: what a search is for; and the choice of the language of its texts.
+
+The command line, the server and `ImageIndex` each make a `Query`. `choose_language` names or detects its language, and
+`pecl.apps.search.encoder.embed_queries` embeds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pecl.adapters.ready import PLAIN
+from pecl.data.language_guess import LanguageGuess, guess_languages
+from pecl.data.languages import language_code, language_name
+from pecl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pecl.adapters.bank import AdapterBank
+    from pecl.adapters.choice import AdapterChoice, KnownAdapters
+    from pecl.apps.search.words import Selection
+
+Shares = tuple[tuple[str | None, float], ...]  # codes of languages (None: the plain tower) with shares; their sum is 1
+
+
+@dataclass(frozen=True)
+class QueryLanguage:
+    """The language of a query's texts."""
+
+    code: str | None  # None if it is not known
+    shares: Shares  # languages whose embeddings of a text are mixed; only one if the language is certain
+    guess: LanguageGuess | None = None  # None if the language was named
+
+    def sentence(self, choice: AdapterChoice) -> str:
+        """Return the line that a command prints, given the adapter of the language."""
+        if self.guess is None:
+            return f"language: {language_name(self.code or '')}; {choice.sentence}"
+        if len(self.shares) > 1:
+            used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
+        elif self.code is None:
+            used = "adapter: none (the plain tower)"
+        else:
+            used = choice.sentence
+        return f"language: {self.guess.sentence}; {used}; --language names another"
+
+    def plain(self) -> QueryLanguage:
+        """Return the language for the plain tower, which embeds a text once."""
+        return replace(self, shares=((self.code, 1.0),))
+
+    def mixture(self) -> dict[str, float]:
+        """Return the shares by code, `none` for the plain tower; {} if there is only one language."""
+        return {code or PLAIN: round(share, 3) for code, share in self.shares} if len(self.shares) > 1 else {}
+
+
+PLAIN_TOWER = QueryLanguage(None, ((None, 1.0),))
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A search for photographs that resemble a text, an image, or both, and do not resemble `minus`.
+
+    Attributes:
+        text: description of the photographs.
+        image: an image that they resemble: a file, an open image, or the bytes of a file.
+        minus: negative query, whose embedding is subtracted.
+        language: name or code of the language of `text` and `minus`, or the result of `choose_language`; None detects
+            it.
+        after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or 2019.
+        before: only photographs that were taken before this day.
+        folder: only photographs in this folder, at any depth; relative to the folder of the index's photographs.
+        names: whether photographs with names of the text come first.
+        embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it already.
+
+    Raises:
+        ConfigError: there is neither a text, an image nor an embedding.
+    """
+
+    text: str | None = None
+    image: Path | Image.Image | bytes | None = None
+    minus: str | None = None
+    language: str | QueryLanguage | None = None
+    after: str | None = None
+    before: str | None = None
+    folder: str = ""
+    names: bool = True
+    embedding: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is None and self.image is None and self.embedding is None:
+            raise ConfigError("query: expected a text, an image or an embedding, got none")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts to embed, which have one language."""
+        return tuple(text for text in (self.text, self.minus) if text is not None)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the query is a text and nothing else. Only then hubs are corrected, see `pecl.retrieval.hubs`."""
+        return self.text is not None and self.image is None and self.embedding is None and self.minus is None
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the query is embedded already."""
+        return self.embedding is not None and self.image is None and not self.texts
+
+    @property
+    def shares(self) -> Shares:
+        """The shares of the languages of the texts; TypeError if the language has not been chosen."""
+        if not isinstance(self.language, QueryLanguage):
+            raise TypeError(f"call choose_language first: the language of the query is {self.language!r}")
+        return self.language.shares
+
+    def without_dates(self, selection: Selection) -> Query:
+        """Return the query without the dates by which `selection` chose photographs."""
+        return self if self.text is None else replace(self, text=selection.text)
+
+
+def choose_language(
+    query: Query, adapters: AdapterBank | KnownAdapters, among: Sequence[str] | None
+) -> QueryLanguage | None:
+    """Return the language of a query's texts, as named or else detected; None for a query without text.
+
+    Args:
+        query: the query.
+        adapters: the known adapters.
+        among: codes of the languages that the person speaks, among which detection chooses; None for all languages.
+
+    Raises:
+        ConfigError: no such language, or lingua is not installed.
+    """
+    if not query.texts:
+        return None
+    if isinstance(query.language, QueryLanguage):
+        return query.language
+    if query.language is not None:
+        code = adapters.find(query.language) or language_code(query.language)
+        return QueryLanguage(code, ((code, 1.0),))
+
+    (guess,) = guess_languages([" ".join(query.texts)], adapters.preferred, among)
+    code = guess.language if guess.is_sure else None
+    return QueryLanguage(code, known_shares(guess, adapters), guess)
+
+
+def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) -> Shares:
+    """Return the shares of a guess; English and the languages without an adapter share one entry, the plain tower."""
+    shares: dict[str | None, float] = {}
+    for language, share in guess.shares:
+        code = adapters.find(language)
+        shares[code] = shares.get(code, 0.0) + share
+    if len(shares) > 1:
+        return tuple(sorted(shares.items(), key=lambda item: -item[1]))
+    return ((guess.language if guess.is_sure else None, 1.0),)  # some plain towers need the language, too
+
+
+def make_queries(queries: Any, width: int, language: str | Sequence[str | None] | None, minus: Any) -> list[Query]:
+    """Return the Q queries that the arguments of `ImageIndex.search` describe; embeddings have the width `width`.
+
+    Raises:
+        ConfigError: there are not as many languages or negative queries as queries.
+        DataError: a query has another type, or embeddings have the wrong shape or NaN.
+    """
+    items = _items(queries, width)
+    languages = [language] * len(items) if language is None or isinstance(language, str) else list(language)
+    if len(languages) != len(items):
+        raise ConfigError(f"{len(languages)} languages for {len(items)} queries: expected one, or one per query")
+    minuses = [minus] * len(items) if minus is None or isinstance(minus, str) else list(minus)
+    if len(minuses) != len(items):
+        raise ConfigError(f"minus: expected one text, or {len(items)} as the queries, got {len(minuses)}")
+    return [
+        _make_query(number, item, named_language(name), negative)
+        for number, (item, name, negative) in enumerate(zip(items, languages, minuses, strict=True))
+    ]
+
+
+def named_language(name: str | None) -> str | QueryLanguage | None:
+    """Return the language of a `Query`, given the name of a language, or `none` for the plain tower."""
+    return PLAIN_TOWER if name == PLAIN else name
+
+
+def _make_query(number: int, item: Any, language: str | QueryLanguage | None, minus: str | None) -> Query:
+    from PIL import Image
+
+    if isinstance(item, str):
+        return Query(text=item, minus=minus, language=language)
+    if isinstance(item, Path | Image.Image):
+        return Query(image=item, minus=minus, language=language)
+    if isinstance(item, np.ndarray):
+        return Query(embedding=item, minus=minus, language=language)
+    raise DataError(f"queries: expected a text or a picture at position {number}, got {type(item).__name__}")
+
+
+def _items(queries: Any, width: int) -> list[Any]:
+    """Return the queries one by one, embeddings (D,) scaled to length 1; zeros stay zeros."""
+    if hasattr(queries, "detach"):
+        queries = queries.detach().cpu().float().numpy()
+    if isinstance(queries, np.ndarray):
+        if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
+            raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
+        embeddings = queries.astype(np.float32)
+        return list(embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12))
+    if isinstance(queries, str | Path) or not isinstance(queries, Iterable):
+        return [queries]
+    return list(queries)
