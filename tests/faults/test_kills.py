@@ -18,7 +18,7 @@ from helpers.tiny import tiny_tower
 import pecl
 import pecl.apps.bulk.job
 import pecl.encoders.towers
-from pecl.apps.search.catalogue import read_thumbnail
+from pecl.apps.search.thumbnails import read_thumbnail
 from pecl.cli import main
 
 

@@ -19,12 +19,10 @@ import numpy as np
 
 from pecl.apps.search.catalogue import (
     FILE,
-    THUMBNAIL,
     Catalogue,
     Entry,
     Head,
     Unreadable,
-    connected,
     index_folder,
     make_private,
     read_catalogue,
@@ -36,11 +34,11 @@ from pecl.apps.search.embed import describe_needs, embed, fingerprints
 from pecl.apps.search.metadata import Described, describe, sidecar_state
 from pecl.apps.search.options import BUSY, IndexOptions, check_same, new_head
 from pecl.apps.search.qdrant import Points, point_of
+from pecl.apps.search.thumbnails import add_thumbnails, drop_thumbnails
 from pecl.apps.search.words import drop_words, read_sidecars, write_words
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, not_none
 from pecl.files import LOCK, check_writable, locked
-from pecl.files.images import ImageFiles, small_jpeg
 from pecl.files.progress import Bar
 from pecl.retrieval.hubs import find_references
 
@@ -48,11 +46,6 @@ if TYPE_CHECKING:
     from pecl.encoders.image import ImageEncoder
 
 logger = logging.getLogger(__name__)
-
-_DROP_THUMBNAILS = "DELETE FROM thumbnails WHERE ? OR fingerprint NOT IN (SELECT fingerprint FROM photographs)"
-_WITHOUT_THUMBNAIL = """SELECT fingerprint, min(name) FROM photographs
-    WHERE fingerprint NOT IN (SELECT fingerprint FROM thumbnails) GROUP BY fingerprint"""
-_TOGETHER = 64  # thumbnails per transaction
 
 
 @dataclass(frozen=True)
@@ -165,7 +158,7 @@ class _Renewal:
         described = self._described(kept, {entry.name for entry in changed})
         self._write(kept, changed, failed, described)
         if self.head.thumbnails:
-            _add_thumbnails(self.place, self.found.root)
+            add_thumbnails(self.place, self.found.root)
         return self._report(kept, embedded, failed, described)
 
     def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
@@ -271,7 +264,7 @@ class _Renewal:
                 write_words(database, described)
             else:
                 drop_words(database)
-            database.execute(_DROP_THUMBNAILS, [not self.head.thumbnails])
+            drop_thumbnails(database, every=not self.head.thumbnails)
             write_head(database, self.head, failed.values())
         self._tidy_server(entries)
         self._tidy_cache(entries)
@@ -296,25 +289,3 @@ class _Renewal:
                 Points(self.unused.url, self.unused.collection).drop()
             except DataError as error:
                 logger.warning("%s is no longer used, and cannot be deleted: %s", self.unused.collection, error)
-
-
-def _add_thumbnails(folder: Path, root: Path) -> None:
-    """Make the missing thumbnails.
-
-    A photograph below `root` that can no longer be read is skipped with a warning; the next update lists it.
-    """
-    with connected(folder) as database:
-        missing = database.execute(_WITHOUT_THUMBNAIL).fetchall()
-    with Bar(total=len(missing), desc="thumbnails", unit="image", leave=False, disable=not missing) as bar:
-        for start in range(0, len(missing), _TOGETHER):
-            block, made = missing[start : start + _TOGETHER], []
-            for fingerprint, name in block:
-                try:
-                    picture = ImageFiles((root / os.fsdecode(name),)).load(0, fingerprint)
-                except DataError as error:
-                    logger.warning("no thumbnail: %s", error)
-                    continue
-                made.append((fingerprint, small_jpeg(picture, THUMBNAIL)))
-            with writing(folder, new=False) as database:
-                database.executemany("INSERT INTO thumbnails VALUES (?, ?)", made)
-            bar.update(len(block))

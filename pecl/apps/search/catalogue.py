@@ -26,7 +26,6 @@ from pecl.files import LOCK, parse_json
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
-THUMBNAIL = 320  # pixels of a thumbnail's longer side; about 20 KiB per photograph
 _FILES = {FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal", LOCK}  # all files of an index
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # allowed difference of an embedding's length from 1
@@ -226,13 +225,6 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
     if corrections is not None and not np.isfinite(corrections).all():
         raise damaged(folder / FILE, "it holds corrections that are not finite numbers")
     return Catalogue(head, entries, matrix, corrections, {one.name: one for one in failed})
-
-
-def read_thumbnail(folder: Path, fingerprint: str) -> bytes | None:
-    """Return a photograph's thumbnail as JPEG, or None if the index in `folder` has none."""
-    with connected(folder) as database:
-        found = database.execute("SELECT jpeg FROM thumbnails WHERE fingerprint = ?", [fingerprint]).fetchone()
-    return found[0] if found else None
 
 
 def write_head(database: sqlite3.Connection, head: Head, unreadable: Iterable[Unreadable] | None = None) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from pecl.apps.search.catalogue import THUMBNAIL, read_thumbnail
 from pecl.apps.search.index import Hit, ImageIndex
+from pecl.apps.search.thumbnails import THUMBNAIL, read_thumbnail
 from pecl.errors import DataError
 from pecl.files import write_bytes
 from pecl.files.images import jpeg_uri, small_jpeg

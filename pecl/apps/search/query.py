@@ -16,7 +16,7 @@ import numpy as np
 from pecl.adapters.ready import PLAIN
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.data.languages import language_code, language_name
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, not_none
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,7 +39,7 @@ class QueryLanguage:
     def sentence(self, choice: AdapterChoice) -> str:
         """Return the line that a command prints, given the adapter of the language."""
         if self.guess is None:
-            return f"language: {language_name(self.code or '')}; {choice.sentence}"
+            return f"language: {language_name(not_none(self.code, 'code'))}; {choice.sentence}"
         if len(self.shares) > 1:
             used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
         elif self.code is None:

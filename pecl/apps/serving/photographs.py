@@ -9,8 +9,9 @@ import os
 import threading
 from pathlib import Path
 
-from pecl.apps.search.catalogue import FILE, THUMBNAIL, read_head, read_thumbnail
+from pecl.apps.search.catalogue import FILE, read_head
 from pecl.apps.search.index import ImageIndex
+from pecl.apps.search.thumbnails import THUMBNAIL, read_thumbnail
 from pecl.apps.serving.refusals import Refusal
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError

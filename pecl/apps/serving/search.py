@@ -20,11 +20,11 @@ from fastapi import Query as Address
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pecl.apps.search.catalogue import THUMBNAIL
 from pecl.apps.search.encoder import embed_queries
 from pecl.apps.search.index import ImageIndex
 from pecl.apps.search.options import keep_languages
 from pecl.apps.search.query import Query, QueryLanguage, choose_language
+from pecl.apps.search.thumbnails import THUMBNAIL
 from pecl.apps.search.words import Selection
 from pecl.apps.serving.models import Models, TextJob
 from pecl.apps.serving.photographs import LARGE, Photographs

@@ -13,8 +13,9 @@ from PIL import Image
 
 import pecl
 from pecl.apps.search.build import build_index
-from pecl.apps.search.catalogue import FILE, index_folder, read_thumbnail
+from pecl.apps.search.catalogue import FILE, index_folder
 from pecl.apps.search.options import IndexOptions
+from pecl.apps.search.thumbnails import read_thumbnail
 from pecl.errors import ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, locked
 
