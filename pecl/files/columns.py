@@ -35,14 +35,15 @@ class ArrowColumn(Sequence[T]):
 
     Args:
         values: M >= N values.
-        places: (N,) indices of the values, in order; None for all.
+        indices: (N,) indices of the values, in order; None for all.
     """
 
-    def __init__(self, values: pa.ChunkedArray, places: np.ndarray | None = None) -> None:
-        self.values, self._places = values, places
+    def __init__(self, values: pa.ChunkedArray, indices: np.ndarray | None = None) -> None:
+        self.values = values
+        self._indices = indices
 
     def __len__(self) -> int:
-        return len(self.values) if self._places is None else len(self._places)
+        return len(self.values) if self._indices is None else len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -52,22 +53,26 @@ class ArrowColumn(Sequence[T]):
 
     def __getitem__(self, index: int | slice) -> T | list[T]:
         if not isinstance(index, slice):
-            place = range(len(self))[index]  # IndexError beyond the end, as lists raise it
-            return self.values[place if self._places is None else int(self._places[place])].as_py()
-        chosen = range(len(self))[index]
-        if self._places is None and chosen.step == 1:
-            return self.values.slice(chosen.start, len(chosen)).to_pylist()
-        places = chosen if self._places is None else self._places[index].tolist()
-        return [self.values[place].as_py() for place in places]
+            position = range(len(self))[index]  # IndexError beyond the end, as lists raise it
+            if self._indices is not None:
+                position = int(self._indices[position])
+            return self.values[position].as_py()
+
+        positions = range(len(self))[index]
+        if self._indices is not None:
+            return [self.values[i].as_py() for i in self._indices[index].tolist()]
+        if positions.step == 1:
+            return self.values.slice(positions.start, len(positions)).to_pylist()
+        return [self.values[i].as_py() for i in positions]
 
     def __iter__(self) -> Iterator[T]:
         for start in range(0, len(self), ROWS):
             yield from self[start : start + ROWS]
 
-    def take(self, places: Sequence[int] | np.ndarray) -> ArrowColumn[T]:
-        """Return the values at `places`, in that order; values are not copied."""
-        chosen = np.asarray(places, np.uint32)
-        return ArrowColumn(self.values, chosen if self._places is None else self._places[chosen])
+    def take(self, indices: Sequence[int] | np.ndarray) -> ArrowColumn[T]:
+        """Return the values at `indices`, in that order; values are not copied."""
+        chosen = np.asarray(indices, np.uint32)
+        return ArrowColumn(self.values, chosen if self._indices is None else self._indices[chosen])
 
 
 class _Spool(tempfile.SpooledTemporaryFile):
@@ -85,7 +90,8 @@ class TextWriter:
     def __init__(self) -> None:
         import pyarrow as pa
 
-        self._pending, self.count = list[str](), 0
+        self._pending: list[str] = []
+        self.count = 0
         self._file = _Spool(IN_MEMORY, dir=str(default_cache_dir()))
         self._writer = pa.ipc.new_file(self._file, pa.schema([(VALUES, pa.string())]))
 
@@ -116,8 +122,10 @@ class TextWriter:
                 self._writer.close()
                 self._file.flush()
         except OSError as error:
-            said = f"cannot write the training text into {default_cache_dir()}: {error.strerror or error}"
-            raise OutputError(f"{said}; PECL_CACHE_DIR names another folder") from error
+            raise OutputError(
+                f"cannot write the training text into {default_cache_dir()}: {error.strerror or error}; "
+                "PECL_CACHE_DIR names another folder"
+            ) from error
         self._pending = []
 
 

@@ -58,23 +58,31 @@ def sha256_lines(lines: Iterable[str]) -> str:
     The texts are joined by newlines. If texts hold newlines themselves, the positions of these texts follow, after a
     byte that UTF-8 never contains; an empty list is that byte.
     """
-    digest, rest, count, broken = hashlib.sha256(), iter(lines), 0, {}
+    digest = hashlib.sha256()
+    rest = iter(lines)
+    count = 0
+    broken: dict[int, int] = {}  # number of newlines in a text, by its index
     while block := list(islice(rest, 4096)):
-        content = ("\n" * (count > 0) + "\n".join(block)).encode("utf-8")
-        if content.count(b"\n") != len(block) - (count == 0):
-            broken |= {count + i: breaks for i, line in enumerate(block) if (breaks := line.count("\n"))}
-        digest.update(content)
+        content = "\n".join(block)
+        if content.count("\n") != len(block) - 1:
+            broken |= {count + i: line.count("\n") for i, line in enumerate(block) if "\n" in line}
+        if count > 0:
+            digest.update(b"\n")
+        digest.update(content.encode("utf-8"))
         count += len(block)
+
     if broken or not count:
-        digest.update(b"\xff" + json.dumps(broken).encode("ascii") * bool(broken))
+        digest.update(b"\xff")
+    if broken:
+        digest.update(json.dumps(broken).encode("ascii"))
     return digest.hexdigest()
 
 
 def check_sha256(path: Path, sha256: str, problem: str, remedy: str) -> None:
     """Raise WeightsError if a file cannot be read or has another SHA-256; `problem` is then such as "has changed"."""
     try:
-        found = sha256_file(path)
+        actual = sha256_file(path)
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-    if found != sha256:
-        raise WeightsError(f"{path} {problem}: its SHA-256 begins with {found[:12]}, expected {sha256[:12]}; {remedy}")
+    if actual != sha256:
+        raise WeightsError(f"{path} {problem}: its SHA-256 begins with {actual[:12]}, expected {sha256[:12]}; {remedy}")

@@ -17,7 +17,8 @@ from pecl.files import default_cache_dir
 
 BAD_INPUT, FAILURE = 2, 1  # exit statuses
 
-_KEPT_LOGS, _LOG_BYTES = 20, 100_000
+_MAX_LOGS = 20
+_MAX_LOG_BYTES = 100_000
 # System errors for a path that the user gave: bad input, not a failure of pecl
 _OF_PATHS = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
@@ -33,9 +34,11 @@ def describe_failure(error: BaseException) -> tuple[int, str]:
         return FAILURE, one_line(error)
     if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename is not None:
         return BAD_INPUT, one_line(f"cannot use {_short(str(error.filename))}: {error.strerror}")
-    said = f"{type(error).__name__}: {_short(one_line(error))}".removesuffix(": ")
+
+    problem = f"{type(error).__name__}: {_short(one_line(error))}".removesuffix(": ")
     path = log_traceback(error)
-    return FAILURE, f"unexpected {said}; " + (f"the traceback is in {path}" if path else "no log could be written")
+    log = f"the traceback is in {path}" if path else "no log could be written"
+    return FAILURE, f"unexpected {problem}; {log}"
 
 
 def write_output(text: str, flush: bool = False) -> None:
@@ -54,9 +57,9 @@ def write_output(text: str, flush: bool = False) -> None:
 def drop_output() -> None:
     """Discard pending output: Python would otherwise try again at exit, and print a traceback."""
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def log_traceback(error: BaseException) -> Path | None:
@@ -66,8 +69,9 @@ def log_traceback(error: BaseException) -> Path | None:
     """
     text = "".join(traceback.format_exception(error))
     content = text.encode("utf-8", errors="backslashreplace")
-    if len(content) > _LOG_BYTES:  # keep the beginning (origin) and the end (error)
-        content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
+    if len(content) > _MAX_LOG_BYTES:  # keep the beginning (origin) and the end (error)
+        content = content[: _MAX_LOG_BYTES // 2] + b"\n...\n" + content[-_MAX_LOG_BYTES // 2 :]
+
     written = None
     with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
         folder = default_cache_dir() / "logs"
@@ -77,8 +81,9 @@ def log_traceback(error: BaseException) -> Path | None:
         with open(descriptor, "wb") as file:
             file.write(content)
         written = Path(name)
+
         by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
-        for old in by_age[:-_KEPT_LOGS]:
+        for old in by_age[:-_MAX_LOGS]:
             old.unlink(missing_ok=True)
     return written
 

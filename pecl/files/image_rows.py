@@ -25,7 +25,7 @@ _LENGTH = 0.01  # allowed difference of a row's length from 1: 16-bit rows are r
 
 
 class Nearest(NamedTuple):
-    """A found image: its path, as the other program wrote it, and its cosine similarity."""
+    """An image near to a query: its path, as the other program wrote it, and its cosine similarity."""
 
     path: str
     score: float
@@ -47,16 +47,20 @@ class ImageRows:
             raise ConfigError(f"--embeddings {self.source}: expected {what}")
         self.paths: list[str] = []
         self.parts: list[np.ndarray] = []
+
         files = sorted(self.source.glob("*.parquet")) if self.source.is_dir() else [self.source]
         if paths is not None:
-            self.parts, self.paths = [read_array(self.source)], read_names(Path(paths))
+            self.parts = [read_array(self.source)]
+            self.paths = read_names(Path(paths))
         elif files:
             for path in files:
                 ids, rows = read_columns(path, "id", "embedding")
                 self.paths += _texts(ids)
-                self.parts += [_stacked(path, rows)] if len(rows) else []
+                if len(rows):
+                    self.parts.append(_stacked(path, rows))
         else:
             self._read_folder()
+
         count = sum(map(len, self.parts))
         if count != len(self.paths) or not count:
             raise DataError(f"{self.source}: expected one path per embedding, got {count:,} and {len(self.paths):,}")
@@ -89,11 +93,12 @@ class ImageRows:
         """Return the embeddings (M, D) float32 of M rows, checked as in `check`."""
         self._check_width(width, tower)
         ends = np.cumsum([len(part) for part in self.parts])  # (P,)
-        found = np.empty((len(rows), width), np.float32)
-        for i, (row, part) in enumerate(zip(rows, np.searchsorted(ends, rows, side="right"), strict=True)):
-            found[i] = self.parts[part][row - ends[part]]  # a negative index, from the end of the part
-        self._check_lengths(found, rows)
-        return found
+        part_of = np.searchsorted(ends, rows, side="right")  # (M,)
+        embeddings = np.empty((len(rows), width), np.float32)
+        for i, (row, part) in enumerate(zip(rows, part_of, strict=True)):
+            embeddings[i] = self.parts[part][row - ends[part]]  # a negative index, from the end of the part
+        self._check_lengths(embeddings, rows)
+        return embeddings
 
     def nearest(self, query: np.ndarray, top: int) -> list[Nearest]:
         """Return the `top` images nearest to an embedding (D,) of length 1, nearest first."""
@@ -129,8 +134,8 @@ class ImageRows:
 
     def _read_folder(self) -> None:
         arrays, tables = (
-            sorted(self.source.glob(found), key=lambda path: (len(path.name), path.name))  # part 10 after part 9
-            for found in ("img_emb/*.npy", "metadata/*.parquet")
+            sorted(self.source.glob(pattern), key=lambda path: (len(path.name), path.name))  # part 10 after part 9
+            for pattern in ("img_emb/*.npy", "metadata/*.parquet")
         )
         if not arrays or len(arrays) != len(tables):
             raise DataError(

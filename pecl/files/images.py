@@ -32,7 +32,8 @@ from pecl.files.reading import read_regular
 WHOLE = 89_478_485
 # Maximum pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
 # that is reduced at most 9 (progressive CMYK): 4.3 GB in addition to the bytes of the file itself.
-PIXELS, JPEG_PIXELS = 2 * WHOLE, 500_000_000
+PIXELS = 2 * WHOLE
+JPEG_PIXELS = 500_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JXL")  # JPEG includes cameras' MPO
 _PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}  # format -> the package that adds it to Pillow
@@ -57,12 +58,13 @@ def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | N
     image = _identify(content, formats)
     is_jpeg = image.format in ("JPEG", "MPO")
     most = most or (JPEG_PIXELS if is_jpeg else PIXELS)
+
     pixels = image.width * image.height
     if pixels > most:
         raise TooManyPixelsError(f"expected at most {most:,} pixels, got {image.width:,} x {image.height:,}")
     if is_jpeg and pixels > WHOLE:
-        part = next(part for part in (2, 4, 8) if pixels <= WHOLE * part**2 or part == 8)
-        image.draft(None, (image.width // part, image.height // part))
+        factor = next(factor for factor in (2, 4, 8) if pixels <= WHOLE * factor**2 or factor == 8)
+        image.draft(None, (image.width // factor, image.height // factor))
     return image
 
 
@@ -96,6 +98,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
             reasons.append(str(error))
         except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
             raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
+
     reason = f" ({'; '.join(reasons)})" if reasons else ""
     readable = (name if name in Image.OPEN else f"{name} (with the package {_PACKAGES[name]})" for name in formats)
     raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(readable)}")
@@ -131,6 +134,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if is_plain(image):
         return image.convert("RGB")
+
     upright = image if _is_upright(image) else ImageOps.exif_transpose(image)
     if upright.mode in _WIDE:
         values = upright.convert("I")

@@ -38,7 +38,7 @@ class Bar(tqdm):
     def __init__(self, *args: Any, file: Any = None, disable: bool = False, **options: Any) -> None:
         file = sys.stderr if file is None else file
         self.plain = not (hasattr(file, "isatty") and file.isatty())
-        self._said = time.monotonic()
+        self._written_at = time.monotonic()  # time of the last line
         if self.plain:
             layout = options.get("bar_format") or _PLAIN
             options |= {"bar_format": _BAR.sub(" ", layout), "mininterval": EVERY, "maxinterval": EVERY, "delay": EVERY}
@@ -47,16 +47,17 @@ class Bar(tqdm):
 
     def update(self, n: float = 1) -> Any:
         """Count `n` more as done, and tell the watchers of a training's steps."""
-        shown = super().update(n)
-        if not self.disable and self.unit == "step" and self.total and (watcher := _watcher.get()) is not None:
+        displayed = super().update(n)
+        watcher = _watcher.get()
+        if watcher is not None and not self.disable and self.unit == "step" and self.total:
             watcher(self.n / self.total)
-        return shown
+        return displayed
 
     def refresh(self, *args: Any, **options: Any) -> Any:
         """Write the bar again, or a line if the last line is older than `EVERY`."""
         if not self.plain:
             return super().refresh(*args, **options)
-        if not self.disable and time.monotonic() - self._said >= EVERY:
+        if not self.disable and time.monotonic() - self._written_at >= EVERY:
             self._line()
         return True
 
@@ -72,7 +73,7 @@ class Bar(tqdm):
             self._line()
 
     def _line(self) -> None:
-        self._said = time.monotonic()
+        self._written_at = time.monotonic()
         self.fp.write(f"{' '.join(str(self).split())}\n")
         self.fp.flush()
 

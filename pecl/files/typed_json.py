@@ -31,8 +31,8 @@ def decode(kind: Any, value: Any) -> Any:
 
 def encode(value: Any) -> Any:
     """Return a dataclass as a JSON value, without fields that have their defaults."""
-    made = _adapter(type(value)).dump_python(value, by_alias=True, exclude_defaults=True, warnings=False)
-    return json.loads(json.dumps(made))  # tuples become lists; pydantic's own JSON would make null of infinities
+    document = _adapter(type(value)).dump_python(value, by_alias=True, exclude_defaults=True, warnings=False)
+    return json.loads(json.dumps(document))  # tuples become lists; pydantic's own JSON would make null of infinities
 
 
 _adapter = cache(TypeAdapter)

@@ -74,17 +74,21 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> bool:
 def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
     """Remove temporary files and folders (only of `target`, if given) that no writer holds."""
     for name in os.listdir(folder):
-        found = _TEMPORARY.fullmatch(name)
-        if found is not None and target in ("", found["target"]):
-            path = Path(folder, name)
-            with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or no locks there
-                is_folder = path.is_dir()
-                held = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS, a file's lock needs O_RDWR
-                try:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path) if is_folder else path.unlink()
-                finally:
-                    os.close(held)
+        match = _TEMPORARY.fullmatch(name)
+        if match is None or target not in ("", match["target"]):
+            continue
+        path = Path(folder, name)
+        with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or no locks there
+            is_folder = path.is_dir()
+            descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS, a file's lock needs O_RDWR
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if is_folder:
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -99,7 +103,7 @@ def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
     """
     separators = (",", ":") if indent is None else None
     text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)
-    return write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", "", found[0]), text) + "\n")
+    return write_text(path, _NUMBERS.sub(lambda match: re.sub(r"\s+", "", match[0]), text) + "\n")
 
 
 @contextlib.contextmanager
@@ -118,10 +122,10 @@ def new_folder(target: str | Path) -> Iterator[Path]:
             folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
             folder.mkdir()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            held = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, held)
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
             with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes it
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield folder
             os.rename(folder, target)
         except OSError as error:
@@ -141,7 +145,8 @@ def checked_folder(target: str | Path, check: Callable[[Path], None] | None) -> 
         except OutputError as error:  # its sentence has the folder's temporary name
             raise OutputError(str(error).replace(str(folder), str(target))) from error
         except Exception as error:
-            if reason := _RUST_OS_ERROR.search(str(error)):
+            reason = _RUST_OS_ERROR.search(str(error))
+            if reason is not None:
                 raise OutputError(f"cannot write {target}: {reason[1]}") from error
             raise
         if check is not None:
