@@ -20,7 +20,7 @@ from pecl.data.published.multi30k import load_pool_ids, read_split
 from pecl.data.reading import DataRequest
 from pecl.encoders.towers import load_towers
 from pecl.files import sha256_lines
-from pecl.retrieval.hubs import PLACES, REFERENCES, ROWS
+from pecl.retrieval.hubs import REFERENCES, ROWS, SHIFTS
 
 COUNT = 24_000
 SHARPNESS = 40
@@ -40,7 +40,7 @@ def packed(embeddings: np.ndarray) -> np.ndarray:
     """Return embeddings (R, D) in 2 bits per number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
     large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
     codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
-    return (codes.reshape(len(codes), -1, len(PLACES)) << PLACES).sum(axis=-1, dtype=np.uint8)
+    return (codes.reshape(len(codes), -1, len(SHIFTS)) << SHIFTS).sum(axis=-1, dtype=np.uint8)
 
 
 def main() -> None:

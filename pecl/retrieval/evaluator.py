@@ -83,17 +83,18 @@ class RetrievalEvaluator:
         self._check(texts)
         device = self.gallery.device
         blocks = cosine_blocks(texts.detach().to(device), self.gallery, corrections=self._corrections)
-        found = compare(blocks, self._item.to(device), NEAREST)
+        comparison = compare(blocks, self._item.to(device), NEAREST)
+
         gallery_first, texts_first = DIRECTIONS[self.kind]
         text = torch.arange(len(texts))
         directions = {  # name -> ranks of the pairs, query of each pair, number of ranked items
-            gallery_first: (correct_ranks(found.ahead_of_text, self._item), self._item, len(texts)),
-            texts_first: (found.ahead_of_item + 1, text, len(self.gallery)),
+            gallery_first: (correct_ranks(comparison.ahead_of_text, self._item), self._item, len(texts)),
+            texts_first: (comparison.ahead_of_item + 1, text, len(self.gallery)),
         }
         return Evaluation(
             metrics={name: metrics(*direction) for name, direction in directions.items()},
             ranks={name: best_ranks(ranks, query).tolist() for name, (ranks, query, _) in directions.items()},
-            nearest=found.nearest.tolist(),
+            nearest=comparison.nearest.tolist(),
         )
 
     def _check(self, texts: torch.Tensor) -> None:

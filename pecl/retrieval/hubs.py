@@ -18,8 +18,8 @@ from pecl.files import sha256_bytes, sha256_json
 
 REFERENCES = Path(__file__).with_name("references")
 ROWS = "embeddings"  # the tensor of a file: (R, D / 4) uint8, see `unpacked`
-PLACES = np.array([0, 2, 4, 6], np.uint8)  # bits of the four codes in a byte
-_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> PLACES & 3) - np.float32(1.5)  # per byte: four of -1.5 to 1.5
+SHIFTS = np.array([0, 2, 4, 6], np.uint8)  # of the four codes in a byte, in bits
+_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> SHIFTS & 3) - np.float32(1.5)  # per byte: four of -1.5 to 1.5
 _BLOCK = 1 << 24  # similarities in memory at a time
 
 
@@ -39,13 +39,13 @@ class References:
 
     def corrections(self, gallery: np.ndarray) -> np.ndarray:
         """Return the correction of each photograph, (N,) float32, from embeddings (N, D) float32 of length 1."""
-        found = np.empty(len(gallery), np.float32)
+        corrections = np.empty(len(gallery), np.float32)
         rows = max(_BLOCK // len(self.embeddings), 1)
         for start in range(0, len(gallery), rows):
             similar = gallery[start : start + rows] @ self.embeddings.T  # (B, D) x (D, R): (B, R)
             soft_maximum = np.log(np.exp(self.sharpness * similar).mean(axis=1)) / self.sharpness
-            found[start : start + rows] = self.weight * soft_maximum
-        return found
+            corrections[start : start + rows] = self.weight * soft_maximum
+        return corrections
 
 
 def find_references(profile: str, towers: Mapping[str, str]) -> References | None:
@@ -53,13 +53,17 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
     path = {file.stem: file for file in REFERENCES.glob("*.safetensors")}.get(profile)
     if path is None:
         return None
+
     with safe_open(path, "np") as file:
         metadata = file.metadata()
         if any(metadata[which] != towers.get(which) for which in ("image", "text")):
             return None
         codes = file.get_tensor(ROWS)
-    settings = float(metadata["sharpness"]), float(metadata["weight"])
-    return References(codes, *settings, sha256_json([sha256_bytes(codes.tobytes()), *settings]))
+
+    sharpness = float(metadata["sharpness"])
+    weight = float(metadata["weight"])
+    fingerprint = sha256_json([sha256_bytes(codes.tobytes()), sharpness, weight])
+    return References(codes, sharpness, weight, fingerprint)
 
 
 def unpacked(codes: np.ndarray) -> np.ndarray:
