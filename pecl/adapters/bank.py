@@ -5,6 +5,7 @@ pass of its own, and so does the plain tower. All share the weights of the tower
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ from pecl.errors import ConfigError, not_none, suggest
 Parameters = Mapping[str, torch.Tensor]
 Key = tuple[tuple[AdapterConfig, ...], str | None]  # configs, and the language of an adapter that has only one slot
 Language = str | Mapping[str | None, float] | None  # None: the plain tower; a mapping: languages to shares with sum 1
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row to embed: a text as one adapter, or the plain tower, reads it."""
+
+    text: int  # index of the text
+    language: str | None
+    adapter: str | None  # None for the plain tower
+    weight: float  # of the row in the text's embedding
 
 
 class AdapterBank:
@@ -62,10 +73,10 @@ class AdapterBank:
             raise ConfigError("the text tower has an adapter already; call its remove() first")
         self.tower = tower
         self.specs: list[SlottedTower] = []
-        self._own = None
+        self._configs = None  # of parameters that are added without a file
         if adapter is not None:
-            self._own = in_order(parse_adapter(adapter) if isinstance(adapter, str) else adapter)
-            self.specs.append(SlottedTower(tower, self._own))
+            self._configs = in_order(parse_adapter(adapter) if isinstance(adapter, str) else adapter)
+            self.specs.append(SlottedTower(tower, self._configs))
         self._plain = plain
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
         self._spoken: dict[str, str] = {}  # language that an adapter's file states, if the adapter has another name
@@ -102,7 +113,7 @@ class AdapterBank:
         return preferred(self.adapters)
 
     def __repr__(self) -> str:
-        adapters = ", ".join(f"{describe(one.configs)!r}: {one.languages}" for one in self.specs)
+        adapters = ", ".join(f"{describe(spec.configs)!r}: {spec.languages}" for spec in self.specs)
         return f"{type(self).__name__}({{{adapters}}}, tower={self.tower.name!r}, device={str(self.tower.device)!r})"
 
     def __len__(self) -> int:
@@ -122,17 +133,21 @@ class AdapterBank:
 
     def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Parameters | str | Path]]) -> None:
         """Add languages with their adapters, one step per spec. If one raises an error, as in `add`, none is added."""
-        specs: dict[Key, SlottedTower] = {(one.configs, None): one for one in self.specs if one.has_slots}
+        specs: dict[Key, SlottedTower] = {(spec.configs, None): spec for spec in self.specs if spec.has_slots}
         held: dict[Key, Parameters] = {}
-        found: dict[str, tuple[Key, Parameters]] = {}
+        added: dict[str, tuple[Key, Parameters]] = {}
         spoken: dict[str, str] = {}
+
+        # Check every adapter
         for language, adapter in adapters:
             if isinstance(adapter, str | Path):
                 adapter = load_adapter_file(adapter)
             if isinstance(adapter, AdapterFile) and adapter.language and find_name(language, LANGUAGES) is None:
                 spoken[language] = adapter.language
-            if (name := find_name(language, [*self._spec_of, *found], tags=False)) is not None:
+            name = find_name(language, [*self._spec_of, *added], tags=False)
+            if name is not None:
                 raise ConfigError(f"language {language!r} is in the bank already, as {name!r}: remove it first")
+
             configs, state = self._read(adapter)
             key = configs, None if all(config.has_slots for config in configs) else language
             if key not in specs:
@@ -140,12 +155,14 @@ class AdapterBank:
             if key not in held:
                 held[key] = specs[key].adapter.held()
             check_state(state, held[key])
-            found[language] = key, state
-        for key in dict.fromkeys(key for key, _ in found.values()):
-            specs[key].add({language: state for language, (own, state) in found.items() if own == key})
-        self._spec_of |= {language: specs[key] for language, (key, _) in found.items()}
+            added[language] = key, state
+
+        # Add the languages of each spec in one step
+        for key in dict.fromkeys(key for key, _ in added.values()):
+            specs[key].add({language: state for language, (other, state) in added.items() if other == key})
+        self._spec_of |= {language: specs[key] for language, (key, _) in added.items()}
         self._spoken |= spoken
-        self.specs = [*(one for one in self.specs if not one.has_slots), *specs.values()]
+        self.specs = [*(spec for spec in self.specs if not spec.has_slots), *specs.values()]
 
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file under `language`, by default its own, and return that. Errors as in `add`."""
@@ -157,8 +174,9 @@ class AdapterBank:
     def save(self, language: str, path: str | Path) -> Path:
         """Write the adapter of one language to a file, which states the language that its texts are read in."""
         spec, slot = self.slot(language)
-        own = spec.languages[slot]
-        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, self._spoken.get(own, own), self.tower)
+        name = spec.languages[slot]
+        spoken = self._spoken.get(name, name)
+        return save_adapter(path, spec.adapter.slot_state(slot), spec.configs, spoken, self.tower)
 
     def remove(self, language: str) -> None:
         """Remove a language, which frees its memory; raise ConfigError if it has no adapter."""
@@ -167,7 +185,7 @@ class AdapterBank:
         spec.remove(name)
         del self._spec_of[name]
         self._spoken.pop(name, None)
-        if not spec.languages and spec.configs != self._own:
+        if not spec.languages and spec.configs != self._configs:
             self.specs.remove(spec)
 
     def find(self, language: str | None) -> str | None:
@@ -185,20 +203,20 @@ class AdapterBank:
     def single(self) -> SlottedTower:
         """Return the tower of all languages. Raise ConfigError unless all adapters have the same spec."""
         if len(self.specs) != 1:
-            found = "; ".join(f"{describe(one.configs)}: {listed(one.languages)}" for one in self.specs) or "none"
-            raise ConfigError(f"adapters: expected one spec, got {found}")
+            specs = "; ".join(f"{describe(spec.configs)}: {listed(spec.languages)}" for spec in self.specs)
+            raise ConfigError(f"adapters: expected one spec, got {specs or 'none'}")
         return self.specs[0]
 
     def spec_names(self) -> dict[str, str]:
         """Return the spec of each adapter as text, by language."""
-        return {name: describe(one.configs) for name, one in list(self._spec_of.items())}
+        return {name: describe(spec.configs) for name, spec in list(self._spec_of.items())}
 
     def adapter_for(self, language: str | None) -> str | None:
         """Return the name of a language's adapter; None for the plain tower. Raise ConfigError if neither embeds it."""
-        found = self.find(language)
-        if found is None and language is not None and self._plain is not None and not find_name(language, self._plain):
+        name = self.find(language)
+        if name is None and language is not None and self._plain is not None and not find_name(language, self._plain):
             raise ConfigError(self.missing(language))
-        return found
+        return name
 
     def missing(self, language: str) -> str:
         """Return the error sentence for a language that has no adapter."""
@@ -235,23 +253,35 @@ class AdapterBank:
         if not 0 <= plain_weight <= 1:
             raise ConfigError(f"plain_weight: expected a number from 0 to 1, got {plain_weight}")
         texts = as_texts(texts)
-        shares = [one if isinstance(one, Mapping) else {one: 1.0} for one in of_each(language, len(texts))]
+        languages = of_each(language, len(texts))
+        shares = [choice if isinstance(choice, Mapping) else {choice: 1.0} for choice in languages]
         if not all(shares):
             raise ConfigError("language: expected a language, or shares of at least one, for each text, got no share")
-        found = {name: self.adapter_for(name) for own in shares for name in own}
-        chosen = list[tuple[int, str | None, str | None, float]]()  # rows to embed: text, language, adapter, weight
-        for i, own in enumerate(shares):
-            for name, share in own.items():
-                plain = 1.0 if found[name] is None else plain_weight
-                parts = ((found[name], 1 - plain), (None, plain))
-                chosen += [(i, found[name] or name, adapter, share * part) for adapter, part in parts if part]
-        places, names = [i for i, *_ in chosen], [name for _, name, *_ in chosen]
-        adapters, weights = [adapter for *_, adapter, _ in chosen], [weight for *_, weight in chosen]
-        token_ids = self.tokenize([texts[i] for i in places], adapters, names)
-        rows = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
-        if len(places) > len(texts):
-            rows = mixed(rows, places, weights)
-        return F.normalize(rows, dim=1) if normalize else rows
+
+        rows = self._rows(shares, plain_weight)
+        adapters = [row.adapter for row in rows]
+        token_ids = self.tokenize([texts[row.text] for row in rows], adapters, [row.language for row in rows])
+        embeddings = self.encode_token_ids(token_ids, adapters, batch_size, progress)  # (R, D)
+
+        if len(rows) > len(texts):
+            embeddings = mixed(embeddings, [row.text for row in rows], [row.weight for row in rows])
+        return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+    def _rows(self, shares: Sequence[Mapping[str | None, float]], plain_weight: float) -> list[_Row]:
+        """Return the rows to embed for texts with these shares of languages."""
+        adapter_of = {name: self.adapter_for(name) for shares_of_text in shares for name in shares_of_text}
+        rows: list[_Row] = []
+        for i, shares_of_text in enumerate(shares):
+            for name, share in shares_of_text.items():
+                adapter = adapter_of[name]
+                if adapter is None:
+                    rows.append(_Row(i, name, None, float(share)))
+                    continue
+                if plain_weight < 1:
+                    rows.append(_Row(i, adapter, adapter, share * (1 - plain_weight)))
+                if plain_weight > 0:
+                    rows.append(_Row(i, adapter, None, share * plain_weight))
+        return rows
 
     def tokenize(
         self, texts: Sequence[str], adapters: Sequence[str | None], languages: Sequence[str | None] | None = None
@@ -268,9 +298,9 @@ class AdapterBank:
         """
         names = self._names(adapters, languages)
         token_ids: list[list[int]] = [[]] * len(texts)
-        for tower, places, _ in self._by_tower(adapters):
-            own = tower.tokenize([texts[i] for i in places], [names[i] for i in places])
-            for i, ids in zip(places, own, strict=True):
+        for tower, indices, _ in self._by_tower(adapters):
+            ids_of_tower = tower.tokenize([texts[i] for i in indices], [names[i] for i in indices])
+            for i, ids in zip(indices, ids_of_tower, strict=True):
                 token_ids[i] = ids
         return token_ids
 
@@ -283,10 +313,13 @@ class AdapterBank:
     ) -> torch.Tensor:
         """Return the embeddings (N, D), float32 on the CPU, not normalised; `adapters` is as in `tokenize`."""
         embeddings = torch.empty(len(token_ids), self.tower.embedding_dim)  # (N, D)
-        for tower, places, slots in self._by_tower(adapters):
-            for part in [torch.arange(len(places))] if slots is None else _together(slots, batch_size):
-                chosen, own = [places[i] for i in part.tolist()], None if slots is None else slots[part]
-                embeddings[chosen] = tower.encode_token_ids([token_ids[i] for i in chosen], batch_size, own, progress)
+        for tower, indices, slots in self._by_tower(adapters):
+            groups = [torch.arange(len(indices))] if slots is None else _together(slots, batch_size)
+            for group in groups:
+                chosen = [indices[i] for i in group.tolist()]
+                ids = [token_ids[i] for i in chosen]
+                group_slots = None if slots is None else slots[group]
+                embeddings[chosen] = tower.encode_token_ids(ids, batch_size, group_slots, progress)
         return embeddings
 
     def whole_lengths(
@@ -298,12 +331,12 @@ class AdapterBank:
     ) -> dict[int, tuple[int, int]]:
         """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
         names = self._names(adapters, languages)
-        found: dict[int, tuple[int, int]] = {}
-        for tower, places, _ in self._by_tower(adapters):
-            read = tower.as_read([texts[i] for i in places], [names[i] for i in places])
-            lengths = tower.whole_lengths(read, [token_ids[i] for i in places])
-            found |= {places[i]: (length, tower.max_length) for i, length in lengths.items()}
-        return found
+        lengths: dict[int, tuple[int, int]] = {}
+        for tower, indices, _ in self._by_tower(adapters):
+            texts_as_read = tower.as_read([texts[i] for i in indices], [names[i] for i in indices])
+            cut = tower.whole_lengths(texts_as_read, [token_ids[i] for i in indices])
+            lengths |= {indices[i]: (length, tower.max_length) for i, length in cut.items()}
+        return lengths
 
     def merge(self, language: str) -> MultilingualTextEncoder:
         """Return a plain tower for one language, without the adapter's overhead.
@@ -324,17 +357,23 @@ class AdapterBank:
         self, adapters: Sequence[str | None]
     ) -> Iterator[tuple[MultilingualTextEncoder, list[int], torch.Tensor | None]]:
         """Yield each tower, the indices of its texts, and their slots (None for the plain tower)."""
-        found = {name: (None, 0) if name is None else self.slot(name) for name in dict.fromkeys(adapters)}
-        places: dict[SlottedTower | None, list[int]] = {}
+        slot_of = {name: self.slot(name) for name in dict.fromkeys(adapters) if name is not None}
+        by_spec: dict[SlottedTower | None, list[int]] = {}
         for i, name in enumerate(adapters):
-            places.setdefault(found[name][0], []).append(i)
-        for spec, own in places.items():
-            slots = None if spec is None else torch.tensor([found[adapters[i]][1] for i in own])
-            yield self.tower if spec is None else spec.tower, own, slots
+            spec = None if name is None else slot_of[name][0]
+            by_spec.setdefault(spec, []).append(i)
+
+        for spec, indices in by_spec.items():
+            if spec is None:
+                yield self.tower, indices, None
+            else:
+                names = (not_none(adapters[i], "adapter") for i in indices)
+                yield spec.tower, indices, torch.tensor([slot_of[name][1] for name in names])
 
     def _names(self, adapters: Sequence[str | None], languages: Sequence[str | None] | None) -> list[str]:
         """Return the language of each text, by default its adapter's; English for a text with neither."""
-        names = [one or adapter or ENGLISH for one, adapter in zip(languages or adapters, adapters, strict=True)]
+        pairs = zip(languages or adapters, adapters, strict=True)
+        names = [language or adapter or ENGLISH for language, adapter in pairs]
         return [self._spoken.get(name, name) for name in names]
 
     def _read(self, adapter: AdapterFile | Parameters) -> tuple[tuple[AdapterConfig, ...], Parameters]:
@@ -342,10 +381,10 @@ class AdapterBank:
         if isinstance(adapter, AdapterFile):  # its values were checked when it was read
             adapter.check_tower(self.tower)
             return in_order(adapter.configs), adapter.state
-        if self._own is None:
+        if self._configs is None:
             raise ConfigError("adapter: expected a file, or parameters and a bank that was made for their spec")
         check_finite(adapter)
-        return self._own, adapter
+        return self._configs, adapter
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
@@ -361,15 +400,15 @@ def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
         yield others
 
 
-def mixed(rows: torch.Tensor, places: Sequence[int], shares: Sequence[float]) -> torch.Tensor:
-    """Add each of `rows` (R, D), R >= N, at length 1 and times its share, to row `places` of the result (N, D).
+def mixed(rows: torch.Tensor, texts: Sequence[int], shares: Sequence[float]) -> torch.Tensor:
+    """Return the sums (N, D) of the rows (R, D), R >= N, of each text, at length 1 and times their shares.
 
-    The only row of a place is the result itself, of any length.
+    The only row of a text is the result itself, of any length. `texts` are the indices of the rows' texts.
     """
-    index = torch.tensor(places)  # (R,)
+    index = torch.tensor(texts)  # (R,)
     weighted = F.normalize(rows, dim=1) * torch.tensor(shares).unsqueeze(1)
     weighted = torch.where((index.bincount()[index] == 1).unsqueeze(1), rows, weighted)
-    return torch.zeros(max(places) + 1, rows.shape[1]).index_add_(0, index, weighted)
+    return torch.zeros(max(texts) + 1, rows.shape[1]).index_add_(0, index, weighted)
 
 
 def of_each(language: Any, count: int) -> list[Any]:

@@ -48,7 +48,8 @@ class AdapterChoice:
 
     def bank(self, tower: MultilingualTextEncoder, language: str) -> AdapterBank:
         """Return a bank of `tower` in which the language has the adapter, if there is one."""
-        bank, file = AdapterBank(tower, plain=None), self.read(tower)
+        bank = AdapterBank(tower, plain=None)
+        file = self.read(tower)
         if file is not None:
             bank.add(language, file)
         return bank
@@ -77,16 +78,19 @@ class KnownAdapters:
         self._off = PLAIN in named
         if self._off and len(named) > 1:
             raise ConfigError(f"adapter: expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}")
+
         self.paths: dict[str, Path] = {} if self._off else dict(self._shipped)  # by language
-        own: dict[str, str | Path] = {}
+        named_by: dict[str, str | Path] = {}  # name in `named`, by language
         for name in () if self._off else named:
             path = self._path_of(name)
             language = not_none(load_adapter_file(path).language, "language")
             language = find_name(language, self.paths) or language
-            if language in own:
-                raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
-            own[language], self.paths[language] = name, path
-        self.named = list(own)  # languages of `named`
+            if language in named_by:
+                first = named_by[language]
+                raise ConfigError(f"adapter: expected one per language, got {first} and {name} for {language}")
+            named_by[language] = name
+            self.paths[language] = path
+        self.named = list(named_by)  # languages of `named`
 
     @property
     def preferred(self) -> list[str]:
@@ -99,8 +103,10 @@ class KnownAdapters:
 
     def for_language(self, language: str | None) -> AdapterChoice:
         """Return the adapter of a language, given any of its names; None stands for an unknown language."""
-        if (found := self.find(language)) is not None:
-            return self._choice(self.paths[found])
+        name = self.find(language)
+        if name is not None:
+            return self._choice(self.paths[name])
+
         known = f"adapters are known for {listed(self.paths)}" if self.paths else "no adapter is known"
         if self._off:
             reason = "as asked for"
@@ -135,9 +141,9 @@ class KnownAdapters:
         if isinstance(name, str):
             tower, colon, language = name.partition(":")
             is_qualified = bool(colon) and tower in (self.tower, *PAIRS)
-            found = find_name(language if is_qualified else name, self._shipped)
-            if found is not None and (not is_qualified or tower == self.tower):
-                return self._shipped[found]
+            shipped = find_name(language if is_qualified else name, self._shipped)
+            if shipped is not None and (not is_qualified or tower == self.tower):
+                return self._shipped[shipped]
             if is_qualified or not (exists or "/" in name or Path(name).suffix):
                 raise ConfigError(f"adapter: {self._expected(name)}")
         if not exists:
@@ -146,12 +152,14 @@ class KnownAdapters:
 
     def _expected(self, name: str) -> str:
         names = [f"{self.tower}:{language}" for language in self._shipped]
-        such = f", such as {names[0]}," if names else ""
+        known = f"one of {listed(self._shipped)}, {PLAIN}, such as {names[0]}," if names else PLAIN
+
         language = find_name(name.rpartition(":")[2], LANGUAGES)
-        made = language and f"; {way_to_adapter(language, self.tower)} for {language_name(language)}"
-        hint = made or suggest(name, [*self._shipped, PLAIN, *names])
-        known = f"one of {listed(self._shipped)}, {PLAIN}" if names else PLAIN
-        return f"expected {known}{such} or a file, got {name!r}{hint}"
+        if language is not None:
+            hint = f"; {way_to_adapter(language, self.tower)} for {language_name(language)}"
+        else:
+            hint = suggest(name, [*self._shipped, PLAIN, *names])
+        return f"expected {known} or a file, got {name!r}{hint}"
 
 
 def load_bank(
@@ -184,12 +192,14 @@ def load_bank(
     if not paths:
         known = ", ".join(ready.ready_profiles())
         raise ConfigError(f"profile: expected one with ready adapters ({known}), got {profile!r}")
+
     names = [languages] if isinstance(languages, str) else list(languages)
     chosen = list(paths) if names == [ready.ALL] else list(dict.fromkeys(map(language_code, names)))
     for name in chosen:
         if name not in paths and name != ENGLISH:
             known = f"expected one with a ready adapter for {profile} ({listed(paths)})"
             raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
+
     tower = tower or load_text_encoder(profile, device=device)
     bank = AdapterBank(tower, plain=[ENGLISH])
     files = [load_adapter_file(paths[name], tower) for name in chosen if name in paths]

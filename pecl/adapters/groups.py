@@ -27,14 +27,20 @@ class SlotGroups:
     def __init__(self, slots: torch.Tensor, num_slots: int, device: torch.device) -> None:
         self.index = to_device(slots, device)  # (N,)
         used, counts = slots.unique(return_counts=True)
-        self.slots, self.sizes = used.tolist(), counts.tolist()
+        self.slots: list[int] = used.tolist()
+        self.sizes: list[int] = counts.tolist()
         self._used = None if len(self.slots) == num_slots else to_device(used, device)  # (U,)
+
+        # Items that are not in order are sorted by slot, and the results back
         self._order = self._inverse = None
         if not bool((slots.diff() >= 0).all()):
             order = slots.argsort(stable=True)  # (N,): the items by slot
-            self._order, self._inverse = to_device(order, device), to_device(order.argsort(), device)
+            self._order = to_device(order, device)
+            self._inverse = to_device(order.argsort(), device)
+
+        # On a device, groups of several sizes are padded to the largest
         self.equal = len(set(self.sizes)) == 1
-        self._padded = self._places = None
+        self._padded = self._unpadded = None
         if not self.equal and device.type != "cpu":
             most = max(self.sizes)
             starts = counts.cumsum(0) - counts
@@ -42,8 +48,8 @@ class SlotGroups:
             within = torch.arange(most).expand(len(counts), -1)  # (U, M)
             within = torch.where(within < counts[:, None], within, 0)
             self._padded = to_device((starts[:, None] + within).flatten(), device)  # (U * M,)
-            kept = torch.arange(most)[None, :] < counts[:, None]  # (U, M)
-            self._places = to_device(kept.flatten().nonzero().squeeze(1), device)  # (N,): each item's place in U * M
+            is_item = torch.arange(most)[None, :] < counts[:, None]  # (U, M)
+            self._unpadded = to_device(is_item.flatten().nonzero().squeeze(1), device)  # (N,): indices in U * M
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Apply each item's own linear layer: x (N, L, i), weight (S, o, i), bias (S, o) or None -> (N, L, o)."""
@@ -53,17 +59,18 @@ class SlotGroups:
         shape = x.shape[:2]
         if self._padded is not None:
             x = x.index_select(0, self._padded)
-        used, length = len(self.slots), x.shape[1]
+
+        used = len(self.slots)
+        length = x.shape[1]
         if self._used is not None:
-            weight, bias = (
-                weight.index_select(0, self._used),
-                None if bias is None else bias.index_select(0, self._used),
-            )
+            weight = weight.index_select(0, self._used)
+            bias = None if bias is None else bias.index_select(0, self._used)
         out = torch.bmm(x.reshape(used, -1, x.shape[-1]), weight.mT)  # (U, N / U * L, o)
         out = out if bias is None else out + bias.unsqueeze(1)
+
         out = out.reshape(-1, length, weight.shape[1])
-        if self._places is not None:
-            out = out.index_select(0, self._places)
+        if self._unpadded is not None:
+            out = out.index_select(0, self._unpadded)
         out = out if self._inverse is None else out.index_select(0, self._inverse)
         return out.reshape(*shape, weight.shape[1])
 
@@ -86,12 +93,14 @@ class SlotGroups:
         Returns:
             (N, L, o).
         """
-        ordered = items if self._order is None else [one.index_select(0, self._order) for one in items]
-        own = [parameter.unbind() for parameter in parameters]
-        parts = zip(*(one.split(self.sizes) for one in ordered), strict=True)
-        out = torch.cat(
-            [layer(*part, *(each[slot] for each in own)) for slot, part in zip(self.slots, parts, strict=True)]
-        )
+        ordered = items if self._order is None else [item.index_select(0, self._order) for item in items]
+        by_slot = [parameter.unbind() for parameter in parameters]
+        groups = zip(*(item.split(self.sizes) for item in ordered), strict=True)
+        results = [
+            layer(*group, *(parameter[slot] for parameter in by_slot))
+            for slot, group in zip(self.slots, groups, strict=True)
+        ]
+        out = torch.cat(results)
         return out if self._inverse is None else out.index_select(0, self._inverse)
 
 

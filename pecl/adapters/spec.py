@@ -33,7 +33,7 @@ _BUILT_IN = {
     "pooler": "head:PoolerConfig",
     "full": "full:FullConfig",
 }
-KINDS = Registry("adapter", {kind: f"pecl.adapters.kinds.{place}" for kind, place in _BUILT_IN.items()})
+KINDS = Registry("adapter", {kind: f"pecl.adapters.kinds.{path}" for kind, path in _BUILT_IN.items()})
 # Kinds that the specs of another engine name, and the class of an adapter with one of them
 OF_ENGINES = Registry("adapter", {"peft": "pecl.adapters.peft.method:PeftMethod"})
 ADAPTERS_OF_ENGINES = Registry("adapter", {"peft": "pecl.adapters.peft.adapter:PeftAdapter"})
@@ -76,7 +76,7 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
         ...         return self.at_roles(tower, ("key", "value"), SlotScale)
     """
     if config_class is None:
-        return lambda found: register_adapter(found, replace=replace)
+        return lambda decorated: register_adapter(decorated, replace=replace)
     if not (isinstance(config_class, type) and issubclass(config_class, AdapterConfig) and is_dataclass(config_class)):
         raise ConfigError(f"adapter: expected a frozen dataclass derived from AdapterConfig, got {config_class!r}")
     kind = cast(Any, getattr(config_class, "kind", None))
@@ -118,20 +118,24 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
             if config.kind in chosen:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
             chosen[config.kind] = config
-            bringing += [config] if brings_norms else []
+            if brings_norms:
+                bringing.append(config)
     implied = {LayerNormConfig.kind: _norms_beside(bringing)} if bringing else {}
     configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
+
     if rank is not None:
         if "lora" not in configs:
             expected = "expected an adapter with lora, which has a rank"
             raise ConfigError(f"rank: {expected}, got rank {rank} with {quoted(spec)}")
         configs["lora"] = replace(configs["lora"], r=rank)
+
     if layers is not None:
-        has_layers = [kind for kind, one in KINDS.items() if any(item.name == "layers" for item in fields(one))]
+        has_layers = [kind for kind, config_class in KINDS.items() if "layers" in _option_names(config_class)]
         if configs.keys().isdisjoint(has_layers):
             expected = f"expected an adapter with one of {', '.join(has_layers)}"
             raise ConfigError(f"adapter_layers: {expected}, got {layers} with {quoted(spec)}")
-        configs |= {kind: replace(one, layers=layers) for kind, one in configs.items() if kind in has_layers}
+        configs |= {kind: replace(config, layers=layers) for kind, config in configs.items() if kind in has_layers}
+
     ordered = in_order(configs.values())
     check_combination(ordered)
     return ordered
@@ -144,10 +148,12 @@ def parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
         if options:
             preset = quoted(PRESETS[name])
             raise ConfigError(f"preset {quoted(name)} takes no options: write out {preset} and change it")
-        return [found for one in PRESETS[name].split("+") for found in parse_part(one)]
+        return [config for preset_part in PRESETS[name].split("+") for config in parse_part(preset_part)]
     if name not in part_names():
         raise ConfigError(unknown("adapter", name, part_names()))
-    config_class, values = KINDS[name.removesuffix("-only")], {}
+
+    config_class = KINDS[name.removesuffix("-only")]
+    values: dict[str, Any] = {}
     for option, text in options.items():
         _check_name(config_class, option)
         kind = value_type(config_class, option)[0]
@@ -164,7 +170,8 @@ def parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
 def split_part(part: str) -> tuple[str, dict[str, str]]:
     """Return the name of a part and its options as text. Raise ConfigError for an option without a value."""
     name, *options = split_unquoted(part, ":", 1)
-    name, values = name.strip(), dict[str, str]()
+    name = name.strip()
+    values: dict[str, str] = {}
     for item in split_unquoted(options[0], ",") if options and options[0] else []:
         option, *text = split_unquoted(item, "=", 1)
         if not text:
@@ -178,9 +185,13 @@ def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
     return LayerNormConfig(layers=max((config.layers for config in configs), key=height_of))
 
 
+def _option_names(config_class: Any) -> list[str]:
+    return [item.name for item in fields(config_class)]
+
+
 def _check_name(config_class: type[AdapterConfig], name: str) -> None:
     """Raise ConfigError unless the configs of a class have an option `name`."""
-    names = [item.name for item in fields(config_class)]
+    names = _option_names(config_class)
     if not names:
         raise ConfigError(f"{config_class.kind} takes no options, got {quoted(name)}")
     if name not in names:
@@ -198,7 +209,9 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
     if "full" in by_kind and others:
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
-    norms, biases = by_kind.get("layernorm"), by_kind.get("bitfit")
+
+    norms = by_kind.get("layernorm")
+    biases = by_kind.get("bitfit")
     if norms is not None and biases is not None:
         shared = [role for role in norms.target_modules if role in biases.target_modules]
         if shared:
