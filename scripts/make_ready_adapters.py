@@ -20,9 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pack_adapters import pack
-
 from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.formats.packed import pack
 from pecl.adapters.ready import RESULTS, SHIPPED, read_results
 from pecl.config import ExperimentConfig, read_yaml
 from pecl.data.custom.sources import parse_sources

@@ -3,26 +3,24 @@
 A file of pecl holds the parameters of one adapter of one language in safetensors. Its header has everything else that
 is needed to use them: format and version, language, configs as JSON and as a spec, name and fingerprint of the tower
 that it was trained on, and the pairs that trained it. Files that the package ships have parameters in few bits, see
-`unpack`. A file holds no code.
+`packed`. A file holds no code.
 
 The result of a training has the SHA-256 of its adapter file. A file in a folder of results, or among the shipped
 adapters, is compared with it whenever it is loaded, so that swapped files are never used.
 """
 
 import json
-import math
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pecl.adapters.adapter import attach, check_finite
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
+from pecl.adapters.formats.packed import CODES, LAYOUT, unpack
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
@@ -45,10 +43,6 @@ from pecl.files.digests import check_digest
 SUFFIX = ".safetensors"
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
-CODES, LAYOUT = "codes", "layout"
-ZERO = 128  # the code of the mean
-WHOLE = np.dtype("<i4")  # type of the stored differences of integers
-_STEPS = np.arange(256, dtype=np.float32) - ZERO  # steps from the mean, by code
 
 
 @dataclass(frozen=True)
@@ -246,35 +240,3 @@ def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> Multi
         attached.remove()
     merged.language = adapter.language
     return merged
-
-
-def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Unpack the parameters of a shipped file to float32 or int32. Raise ValueError if layout and codes do not fit.
-
-    `scripts/pack_adapters.py` writes them. `codes` (bytes,) uint8 has the codes of each role, compressed with zlib.
-    `layout` (bytes,) uint8 is JSON, compressed with zlib: per role, the length of its compressed codes and its
-    parameters, each with name, shape, mean and step. A value is mean + (code - 128) * step. Codes 128 at the end of a
-    role are not stored. Integers, such as token ids, have no mean and step: they are stored as int32 differences, whose
-    four bytes are four rows of codes.
-    """
-    try:
-        codes, layout = (tensors[name].numpy().tobytes() for name in (CODES, LAYOUT))
-        at, state = 0, dict[str, torch.Tensor]()
-        for size, parameters in json.loads(zlib.decompress(layout)):
-            numbers = np.frombuffer(zlib.decompress(codes[at : at + size]), np.uint8)
-            counts = [math.prod(shape) * (1 if scale else WHOLE.itemsize) for _, shape, *scale in parameters]
-            numbers, first = np.pad(numbers, (0, sum(counts) - len(numbers)), constant_values=ZERO), 0
-            for (name, shape, *scale), count in zip(parameters, counts, strict=True):
-                own = numbers[first : first + count]
-                if scale:
-                    mean, step = map(np.float32, scale)
-                    values = (mean + _STEPS * step)[own]  # (256,) by code
-                else:
-                    rows = own.reshape(WHOLE.itemsize, -1)  # four rows of bytes
-                    values = np.ascontiguousarray(rows.T).view(WHOLE).ravel().cumsum().astype(np.int32)
-                state[name] = torch.from_numpy(values.reshape(shape))
-                first += count
-            at += size
-    except (zlib.error, TypeError, LookupError, ValueError) as error:
-        raise ValueError(f"codes and layout of the parameters do not fit together: {error}") from error
-    return state

@@ -1,12 +1,11 @@
-"""Parameters of adapter files: finite everywhere, and near to the original where they are packed in steps."""
+"""Parameters of adapter files: finite everywhere."""
 
 import pytest
 import torch
 from helpers.adapter_towers import states, tower_of
-from pack_adapters import pack
 
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter, save_adapter, unpack
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, read_adapter, save_adapter
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import WeightsError
@@ -65,59 +64,3 @@ def test_token_ids_are_rising_whole_numbers(tokens, message):
     bank.add("de", state)
     with pytest.raises(WeightsError, match=r"vectors' holds int32, expected floating-point numbers"):
         bank.add("cs", state | {name.replace("tokens", "vectors"): state[name].expand(2, 5).T})
-
-
-def drawn():
-    draw = torch.Generator().manual_seed(0)
-    shapes = {"layer.0.lora_A": (3, 40), "layer.1.lora_A": (3, 40), "head.up": (70, 3), "layer.0.norm": (17,)}
-    return {name: torch.randn(*shape, generator=draw) * (i + 1) - 1 for i, (name, shape) in enumerate(shapes.items())}
-
-
-@pytest.mark.parametrize("step", [0.1, 1.0])
-def test_numbers_are_as_far_off_as_the_steps_of_their_role_say(step):
-    """Values between two codes are off by the step over the root of 12, on average over squares."""
-    state = drawn()
-    state["layer.1.norm"] = 50 * state["layer.0.norm"]  # vectors share no step
-    found = unpack(pack(state, step))
-    assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in state.items()}
-    lora, norms = ("layer.0.lora_A", "layer.1.lora_A"), ("layer.0.norm", "layer.1.norm")
-    for names, factor in ((lora, 1), (("head.up",), 0.5), *(((norm,), 0.5) for norm in norms)):
-        deviation = torch.cat([(state[name] - state[name].mean()).ravel() for name in names]).std(correction=0)
-        for name in names:
-            errors = (found[name] - state[name]).square().mean().sqrt() / deviation
-            assert errors == pytest.approx(step * factor / 12**0.5, rel=0.35), name
-            steps = found[name] - state[name].mean()  # least squares: no longer or shorter step is nearer
-            assert (steps * (found[name] - state[name])).sum().abs() < 1e-3 * steps.square().sum(), name
-
-
-def words(rows, columns, rank, smaller=0.5):
-    """Vectors (rows, rank) and up (columns, rank); each column of the vectors is smaller than the one before."""
-    draw = torch.Generator().manual_seed(0)
-    sizes = smaller ** torch.arange(rank)
-    return {
-        "words.vectors": torch.randn(rows, rank, generator=draw) * sizes,
-        "words.up": torch.randn(columns, rank, generator=draw),
-    }
-
-
-def product(state):
-    return state["words.vectors"] @ state["words.up"].T
-
-
-@pytest.mark.parametrize(("rows", "rank"), [(300, 8), (3, 8)])
-def test_word_embeddings_are_stored_along_the_singular_vectors_of_their_product(rows, rank):
-    """So a rotation of the factors changes neither what is stored nor its size. The rank may exceed both sizes."""
-    state = words(rows, 30, rank)
-    rotation = torch.linalg.qr(torch.randn(rank, rank, generator=torch.Generator().manual_seed(1)))[0]
-    packed, turned = (pack(own, 0.1) for own in (state, {name: own @ rotation for name, own in state.items()}))
-    assert len(packed["codes"]) == pytest.approx(len(turned["codes"]), rel=0.02)
-    found = unpack(packed)
-    assert {name: own.shape for name, own in found.items()} == {name: own.shape for name, own in state.items()}
-    exact = product(state)
-    assert (product(found) - exact).norm() < 0.25 * exact.norm()
-    assert (product(unpack(turned)) - product(found)).norm() < 0.1 * exact.norm()
-
-
-def test_whole_numbers_are_kept():
-    tokens = torch.tensor([[0, 5, 250_001, 2**31 - 1, 2**31 - 1], [3, 2, 1, -7, 0]], dtype=torch.int32)
-    assert torch.equal(unpack(pack({"words.tokens": tokens, "norm": torch.ones(3)}, 0.2))["words.tokens"], tokens)
