@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from pecl.encoders.attention import ATTENTION_BY_ROW
 from pecl.encoders.families import TextFamily, family_of
@@ -37,7 +38,24 @@ def knows_attention(backbone: PreTrainedModel) -> bool:
     config = backbone.config
     if family_of(config) is None or config._attn_implementation not in _KNOWN_ATTENTION:
         return False
-    return not any("forward" in vars(module) for module in backbone.modules())
+    return not _has_replaced_forward(backbone)
+
+
+def _has_replaced_forward(backbone: nn.Module) -> bool:
+    """Return whether a module within `backbone` has a `forward` of its own, in place of that of its class.
+
+    Each pass calls this twice, so that it follows every change of a module. `backbone.modules()` gives the same modules,
+    but builds their names, too, and takes five times as long.
+    """
+    waiting: list[nn.Module | None] = [backbone]
+    while waiting:
+        module = waiting.pop()
+        if module is not None:
+            attributes = module.__dict__
+            if "forward" in attributes:
+                return True
+            waiting.extend(attributes["_modules"].values())
+    return False
 
 
 def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:

@@ -74,6 +74,25 @@ def test_other_attentions_and_architectures_are_left_alone():
     assert not can_pack(tower.backbone)
 
 
+def test_replaced_forwards_are_found_anywhere_without_the_slow_walk(monkeypatch):
+    """The answer follows every change of a module, and `modules()`, which builds names, is not called."""
+    backbone = tower_of("bert").backbone
+    modules = list(backbone.modules())
+    monkeypatch.setattr(backbone, "modules", None, raising=True)
+    for module in modules:
+        assert can_pack(backbone)
+        module.forward = module.forward
+        assert not can_pack(backbone)
+        del module.forward
+    layer = backbone.encoder.layer[0]
+    before, replacement = layer.output.dense, torch.nn.Linear(1, 1)
+    replacement.forward = replacement.forward
+    backbone.set_submodule("encoder.layer.0.output.dense", replacement)  # as adapters are attached
+    assert not can_pack(backbone)
+    backbone.set_submodule("encoder.layer.0.output.dense", before)  # and removed
+    assert can_pack(backbone)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
 def test_rows_of_like_length_are_a_batch_each(lengths):
