@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from pecl.encoders.decoding import batches, batches_ahead
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.folding import folded
 from pecl.errors import DataError
@@ -97,7 +97,8 @@ class ImageEncoder(Tower):
 
         Args:
             images: one image (N = 1) or N images, each a path or a Pillow image. They are read batch by batch, so
-                neither many paths nor a generator of images fill the memory.
+                neither many paths nor a generator of images fill the memory. The next batch of a sequence is decoded
+                in a thread while the model embeds the current one; a generator is read only when a batch is due.
             batch_size: images in one pass (default: `default_batch_size`).
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
                 Without it, lengths are the tower's own, about 4 with the mini pair.
@@ -110,12 +111,25 @@ class ImageEncoder(Tower):
             >>> image.encode_image("dog.jpg").shape
             torch.Size([1, 256])
         """
-        pixels = map(self.preprocess, as_pictures(images))  # (3, H, W) each
-        batches: list[torch.Tensor] = []
-        while batch := list(islice(pixels, batch_size or self.default_batch_size)):
-            batches.append(self.encode_pixels(batch))
-        embeddings = torch.cat(batches) if batches else torch.empty(0, self.embedding_dim)  # (N, D)
+        size = batch_size or self.default_batch_size
+        has_more = isinstance(images, Sequence) and len(images) > size
+        embeddings = self._encode(as_pictures(images), size, is_ahead=has_more)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+    @torch.inference_mode()
+    def encode_ahead(self, pictures: Iterator[Image.Image], *, normalize: bool = False) -> torch.Tensor:
+        """Return the embeddings (N, D), float32 on the CPU, of N pictures in RGB mode.
+
+        Another thread reads the iterator, one batch ahead of the model. Errors of the iterator are raised unchanged.
+        """
+        embeddings = self._encode(pictures, self.default_batch_size, is_ahead=True)
+        return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+    def _encode(self, pictures: Iterator[Image.Image], batch_size: int, *, is_ahead: bool) -> torch.Tensor:
+        pixels = map(self.preprocess, pictures)  # (3, H, W) each
+        lists = batches_ahead(pixels, batch_size) if is_ahead else batches(pixels, batch_size)
+        embeddings = [self.encode_pixels(batch) for batch in lists]  # (B, D) each
+        return torch.cat(embeddings) if embeddings else torch.empty(0, self.embedding_dim)  # (N, D)
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:

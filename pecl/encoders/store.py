@@ -241,7 +241,7 @@ def image_embeddings(
         with Bar(total=len(missing), desc="images", unit="image", leave=False) as progress:
             for start in range(0, len(missing), IMAGE_BATCH):
                 batch = missing[start : start + IMAGE_BATCH]
-                yield batch, tower.encode_image((images.load(i, prints[i]) for i in batch), normalize=False)
+                yield batch, tower.encode_ahead(images.load(i, prints[i]) for i in batch)
                 progress.update(len(batch))
 
     try:

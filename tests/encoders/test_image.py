@@ -1,3 +1,4 @@
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import Towers
+from pecl.errors import DataError
 
 
 def to_pixels(image):
@@ -56,6 +58,46 @@ def test_a_generator_is_read_one_batch_at_a_time():
 
     tower.encode_image(images(), batch_size=2)
     assert waiting == [0, 1, 0, 1, 0, 1]
+
+
+def test_a_sequence_is_decoded_in_a_thread_and_embedded_as_a_generator_is(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(7)]
+    for i, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (30 * i, i, 255 - i)).save(path)
+    threads = []
+    tower = encoder()
+    tower.preprocess = lambda image: threads.append(threading.current_thread()) or to_pixels(image)
+
+    plain = tower.encode_image((path for path in paths), batch_size=3)
+    assert set(threads) == {threading.main_thread()}
+    threads.clear()
+    ahead = tower.encode_image(paths, batch_size=3)
+    assert threading.main_thread() not in threads
+    assert torch.equal(ahead, plain)
+    assert torch.equal(tower.encode_ahead(map(Image.open, paths), normalize=True), plain)
+
+
+def test_a_sequence_of_one_batch_needs_no_thread():
+    threads = []
+    tower = encoder()
+    tower.preprocess = lambda image: threads.append(threading.current_thread()) or to_pixels(image)
+    tower.encode_image(colours((1, 2, 3), (4, 5, 6)), batch_size=2)
+    assert threads == [threading.main_thread()] * 2
+
+
+def test_an_unreadable_file_of_a_sequence_is_the_error_of_a_generator(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path in paths:
+        Image.new("RGB", (8, 8)).save(path)
+    paths[3].write_bytes(b"no image")
+    messages = []
+    for images in (paths, iter(paths)):
+        tower = encoder()
+        with pytest.raises(DataError, match=r"3\.png") as caught:
+            tower.encode_image(images, batch_size=2)
+        assert tower.backbone.batch_sizes == [2]  # the batch before the damaged file was embedded
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 def test_the_head_is_a_linear_layer_of_the_features():

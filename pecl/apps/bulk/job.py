@@ -255,7 +255,7 @@ class Embedder:
         source, normalize = self.source, self.job.normalize
         if source.kind == IMAGES:
             for i in range(0, len(rows), IMAGE_BATCH):
-                yield self.towers.image.encode_image(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)
+                yield self.towers.image.encode_ahead(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)
         else:  # the whole shard, so that texts of one length share a batch
             language = self.metadata.get("language")
             yield self.towers.text.encode_text(

@@ -78,7 +78,7 @@ def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[s
             for start in range(0, len(places), IMAGE_BATCH):
                 batch = places[start : start + IMAGE_BATCH]
                 read: list[int] = []
-                embeddings = tower.encode_image(_readable(images, entries, batch, read, failed), normalize=False)
+                embeddings = tower.encode_ahead(_readable(images, entries, batch, read, failed))
                 if read:
                     yield read, embeddings
                 progress.update(len(batch))
