@@ -41,7 +41,7 @@ def test_an_error_comes_where_its_list_would():
 
     lists = batches_ahead(items(), 2)
     assert [next(lists), next(lists)] == [[0, 1], [2, 3]]
-    with pytest.raises(ValueError, match="^item 5 is damaged$"):
+    with pytest.raises(ValueError, match=r"^item 5 is damaged$"):
         next(lists)
 
 
