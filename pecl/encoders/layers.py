@@ -44,8 +44,8 @@ def knows_attention(backbone: PreTrainedModel) -> bool:
 def _has_replaced_forward(backbone: nn.Module) -> bool:
     """Return whether a module within `backbone` has a `forward` of its own, in place of that of its class.
 
-    A pass calls this twice, so that it follows every change of a module. `backbone.modules()` gives the same modules, but
-    also builds their names and takes five times as long.
+    A pass calls this twice, so that it follows every change of a module. `backbone.modules()` gives the same modules,
+    but also builds their names and takes five times as long.
     """
     waiting: list[nn.Module | None] = [backbone]
     while waiting:
