@@ -33,6 +33,7 @@ from pecl.experiment.run import evaluate as evaluate
 from pecl.experiment.run import train as train
 from pecl.experiment.run import train_fleet as train_fleet
 from pecl.grid.run import run_grid as run_grid
+from pecl.report.folders import compare as compare
 from pecl.report.folders import make_tables as make_tables
 from pecl.report.folders import read_results as read_results
 from pecl.results.result import Result as Result

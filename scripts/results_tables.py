@@ -13,6 +13,7 @@ from statistics import mean
 from marked import ROOT, complete, main, table, trained
 
 from pecl.data.languages import ENGLISH
+from pecl.report.significance import holm, sign_flip_p
 from pecl.report.tables import Candidate, chosen_candidates
 from pecl.report.tables.disparity import english_of
 from pecl.report.tables.groups import intervals
@@ -103,12 +104,16 @@ def routes_sentences() -> str:
     ]
     differences = [one.trained_hits - other.trained_hits for one, other in pairs]
     above = [pair for pair, low in zip(pairs, intervals(differences)[:, 0], strict=True) if low > 0]
+    corrected = holm([sign_flip_p(values) for values in differences])
+    left = [p for p in corrected if p < 0.05]
     largest = max(found.values(), key=lambda one: one.mean - one.zero_shot)
     closed = [share(one) for one in chosen_candidates(trained("distill"))]
     all_of_it = [share(one) for one in chosen_candidates(trained("full_data"))]
     return (
         f"{_number(len(above))} of {len(pairs)} paired differences between an aligned route and its baseline "
-        f"{'has' if len(above) == 1 else 'have'} an interval above zero. The largest gain of a route over zero-shot is "
+        f"{'has' if len(above) == 1 else 'have'} an interval above zero; after Holm's correction "
+        f"{_number(len(left)).lower()} of them {'differ' if len(left) > 1 else 'differs'} from zero at the level of "
+        f"0.05 (smallest corrected p {min(corrected):.2g}). The largest gain of a route over zero-shot is "
         f"{with_interval([largest.gains])[0]}, by {largest.route} in {largest.language}. Distillation closes "
         f"{min(closed):.0%} to {max(closed):.0%} of the gap to English, on average {mean(closed):.0%}. On all of the "
         f"text it closes {mean(all_of_it):.0%}.".replace("%", " %")

@@ -12,6 +12,7 @@ from pecl.files import check_writable, write_text
 from pecl.options import quoted
 from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
+from pecl.report.tables.comparison import comparison_tables
 from pecl.report.tables.formats import ENDINGS
 from pecl.report.tables.groups import select
 from pecl.report.tables.paper import paper_tables
@@ -41,6 +42,12 @@ def _count(text: str) -> int:
     cli.switch(
         "--summary",
         f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
+    ),
+    cli.argument(
+        "--compare",
+        "compare the first method with each other one, or all with the best: method1 baseline1, or best",
+        nargs="+",
+        metavar="NAME",
     ),
     cli.switch("--ids", "show the ids of runs"),
     cli.path("--out", "write a file for each table into this folder; print their paths", "DIR"),
@@ -85,7 +92,7 @@ def run(parsed: argparse.Namespace) -> None:
     elif parsed.summary and parsed.format == "text":
         cli.print_text(summary_text(tables, failed))
     else:
-        if parsed.format == "csv" and not parsed.table and not parsed.paper and not parsed.summary:
+        if parsed.format == "csv" and not parsed.table and not (parsed.paper or parsed.summary or parsed.compare):
             tables = made.named("routes" if any(table.name == "routes" for table in tables) else "evaluations")
         cli.print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
     for sentence in made.exchanged:
@@ -95,8 +102,10 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _chosen_tables(parsed: argparse.Namespace, complete: Sequence[Result], made: Report) -> list[Table]:
-    if (wanted := sum(map(bool, (parsed.table, parsed.paper, parsed.summary)))) > 1:
-        raise ConfigError(f"report: expected one of --table, --paper and --summary, got {wanted}")
+    if (wanted := sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))) > 1:
+        raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {wanted}")
+    if parsed.compare:
+        return comparison_tables(complete, parsed.compare)
     if parsed.paper or parsed.summary:
         return paper_tables(complete) if parsed.paper else summary_tables(complete)
     return made.named(parsed.table) if parsed.table else made.tables

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.report.tables import Report, report
+from pecl.report.tables import Report, Table, report
+from pecl.report.tables.comparison import comparison_tables
+from pecl.report.tables.groups import select
 from pecl.results.result import Result, collect
 from pecl.retrieval.measures import METRIC
 
@@ -45,6 +47,19 @@ def make_tables(folders: Folders, where: Sequence[str] = ()) -> Report:
         DataError: there is no complete result, or none that meets the conditions, or one is damaged.
     """
     return report(collect(_listed(folders)), where=where)
+
+
+def compare(folders: Folders, *names: str, where: Sequence[str] = ()) -> list[Table]:
+    """Return the tables of `pecl report --compare`: differences by language, then over languages.
+
+    `names` are methods as the summary names them, the first against each other one, or `best` for all against the best.
+
+    Raises:
+        ConfigError: a name is unknown, or only one is given.
+        DataError: no results that were measured alike have two of them.
+    """
+    complete = [result for result in collect(_listed(folders)) if result.status == "complete"]
+    return comparison_tables(select(complete, where), names)
 
 
 def _listed(folders: Folders) -> Sequence[str | Path]:
