@@ -5,6 +5,7 @@ locative ("v červenci", in July), so the names of Slavic languages in this case
 write months as numbers, which need no table.
 """
 
+import argparse
 from pathlib import Path
 
 from babel import Locale, localedata
@@ -54,6 +55,7 @@ def months(code: str) -> dict[str, object]:
 
 def main() -> None:
     """Write the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     write_json(OUT, {code: months(code) for code in LANGUAGES}, indent=1)
 
 

@@ -221,9 +221,9 @@ class Noting:
 def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     noting = Noting(make_config({**small, "route": "baseline1"}))
     evaluate(noting)
-    # `image_weight` asks for images next to English captions, `start` and `plugin` for a digest; places
+    # `image_weight` asks for images next to English captions, `start`, `plugin` and `adapter` for a digest; places
     # and threads are no part of an identity
-    neighbour = {"image_weight", "start", "data_dir", "out", "threads", "trim_vocabulary", "plugin"}
+    neighbour = {"image_weight", "start", "adapter", "data_dir", "out", "threads", "trim_vocabulary", "plugin"}
     assert noting.read - neighbour == {name for name, row in FIELDS.items() if row.evaluation}
 
 

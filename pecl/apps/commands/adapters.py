@@ -44,6 +44,8 @@ def _list(parsed: argparse.Namespace) -> None:
     Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
     """
     if parsed.folder is not None:
+        if parsed.engine is not None:
+            raise ConfigError("--engine: expected no folder with it: the files of a folder name their own engine")
         document: Any = list_adapters(Path(parsed.folder))
         text = _with_terms(document)
     else:

@@ -57,6 +57,12 @@ def test_command_lists_and_shows(pecl, shipped):
     status, out, _ = pecl("show", "lora", "--rank", "2")
     assert status == 0
     assert "lora:r=2" in out
+    of_engine = json.loads(pecl("list", "--engine", "opendelta", "--json")[1])
+    assert {row["name"] for row in of_engine["kinds"]} < counts.keys()
+    assert of_engine["shipped"] == []
+    status, _, error = pecl("list", shipped, "--engine", "opendelta")
+    assert status == 2
+    assert "--engine: expected no folder with it" in error
     assert "null" in pecl("show", 'soft_prompt:init_text="a b"', "--json")[1]  # as many as the text has tokens
     assert "294912" in out  # 48 layers x 2 x 2 x 1024, and 98,304 in LayerNorms
 

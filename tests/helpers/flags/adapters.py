@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from helpers.flags.data import JSON
 from helpers.flags.fields import rows_of_fields
-from helpers.flags.table import REAL, Row, Table
+from helpers.flags.table import REAL, Has, Row, Table
 from pecl.adapters.choice import AdapterChoice
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import parse_adapter
@@ -30,15 +30,17 @@ ADAPTERS_LIST = Table(
     "adapters list folder",
     {"list_adapters": [{"file": "cs.safetensors", "terms": {}}]},
     [("folder", "list_adapters.folder", Path("folder")), JSON],
+    elsewhere={"--engine": "tests/apps/commands/test_adapters.py"},  # not with a folder
 )
 
 ADAPTERS_SHOW = Table(
     "adapters show lora",
-    {"parse_adapter": REAL},
+    {"pecl.adapters.spec.parse_adapter": REAL},
     [
         ("adapter", "parse_adapter.spec", "lora"),
         ("--rank 3", "parse_adapter.rank", 3),
         ("--adapter-layers top-2", "parse_adapter.layers", "top-2"),
+        ("--engine peft", "output.text", Has("use_dora")),  # an option of PEFT's LoRA
         JSON,
     ],
 )
