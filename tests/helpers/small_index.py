@@ -63,7 +63,7 @@ def counted_towers():
         def count(module, inputs):
             counted.pictures += len(inputs[0])
 
-        image.register_forward_pre_hook(count)
+        image.head.register_forward_pre_hook(count)  # `encode_pixels` calls the parts, not the tower
         return image
 
     return load, counted
