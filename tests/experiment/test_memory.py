@@ -24,7 +24,7 @@ GIB = 1 << 30
 def members(count=3, tower=None, **values):
     tower = tower or tiny_tower()
     towers, tokens = SimpleNamespace(text=tower), tower.tokenize(sentences(20))
-    one = SimpleNamespace(config=make_config(values), towers=towers, train_tokens=tokens, translations=None)
+    one = SimpleNamespace(config=make_config(values), towers=towers, train_tokens=tokens, training_text=None)
     return [one] * count
 
 

@@ -111,4 +111,4 @@ def test_the_command_prints_it_as_text_json_and_csv(tmp_path, capsys):
     assert main(["report", folder, "--summary", "--where", "language=fr"]) == 0
     assert "de" not in capsys.readouterr().out.split()
     assert main(["report", folder, "--summary", "--paper"]) == 2
-    assert "expected one of --table, --paper and --summary, got 2" in capsys.readouterr().err
+    assert "expected one of --table, --paper, --summary and --compare, got 2" in capsys.readouterr().err

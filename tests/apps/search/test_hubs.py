@@ -72,7 +72,9 @@ def test_texts_are_corrected_and_nothing_else(photographs, references):
     check_hits(mixed[0], expected)
     assert mixed[1][0].path == index.paths[2]
     assert mixed[1][0].score == pytest.approx(1, abs=1e-6)
-    assert index.search(text[None], top=COUNT)[0] == plain
+    by_array = index.search(text[None], top=COUNT)[0]
+    assert [hit.path for hit in by_array] == [hit.path for hit in plain]
+    assert [hit.score for hit in by_array] == pytest.approx([hit.score for hit in plain], abs=1e-6)
     assert index.search(QUERY, "en", minus="pan", top=1)[0][0].score == pytest.approx(
         float((index.embeddings @ index.embed(QUERY, "en", minus="pan")[0]).max()), abs=1e-6
     )
