@@ -140,7 +140,7 @@ class Inputs:
         """Hashes that identify the data of a training."""
         return hashes_of_data(self.data, self.training_text, self.photographs)
 
-    @property
+    @cached_property
     def photographs(self) -> str | None:
         """One SHA-256 over the photographs that are trained on or retrieved; None without any."""
         used = photographs_of(self.config, self.data, self.parts)
