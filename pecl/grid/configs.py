@@ -16,9 +16,9 @@ from pecl.options import quoted
 from pecl.results.result import Result
 
 AUTO_FLEET = "auto"
-_LARGEST = 16  # maximum runs of an automatic fleet
-_ALIKE = fields_of(Role.MACHINE | Role.REPORTED)  # one value for all runs
-_MOST = 100_000  # maximum combinations of a grid
+_LARGEST_FLEET = 16  # maximum runs of an automatic fleet
+_SINGLE_VALUED = fields_of(Role.MACHINE | Role.REPORTED)  # one value for all runs
+_MAX_COMBINATIONS = 100_000
 
 
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
@@ -29,19 +29,25 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     Raises:
         ConfigError: an unknown key, a wrong value or an empty list, found before any run begins.
     """
-    names = list(values)
-    choices = [value if isinstance(value, list) else [value] for value in values.values()]
-    for name, among in zip(names, choices, strict=True):
-        if not among:
+    choices = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    for name, choice in choices.items():
+        if not choice:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
-        if len(among) > 1 and name in _ALIKE:
-            raise ConfigError(f"{where}: {name}: expected one value, since it distinguishes no runs, got {len(among)}")
-    if (count := math.prod(map(len, choices))) > _MOST:
-        raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {quoted(count)}")
-    products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
-    configs = [make_config(one, where) for product in products for one in each_language(product)]
-    first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals
-    return list(first.values())[::-1]
+        if len(choice) > 1 and name in _SINGLE_VALUED:
+            raise ConfigError(f"{where}: {name}: expected one value, since it distinguishes no runs, got {len(choice)}")
+
+    count = math.prod(map(len, choices.values()))
+    if count > _MAX_COMBINATIONS:
+        raise ConfigError(
+            f"{where}: expected lists with at most {_MAX_COMBINATIONS:,} combinations, got {quoted(count)}"
+        )
+
+    configs = []
+    for combination in itertools.product(*choices.values()):
+        product = dict(zip(choices, combination, strict=True))
+        configs += [make_config(language_values, where) for language_values in each_language(product)]
+    first_of_equals = {(config.run_id(), config.out): config for config in reversed(configs)}
+    return list(first_of_equals.values())[::-1]
 
 
 def repeat_configs(results: Sequence[Result], values: Mapping[str, Any]) -> list[ExperimentConfig]:
@@ -64,16 +70,25 @@ def fleets(
     """
     if str(size) != AUTO_FLEET and not (str(size).isdecimal() and int(size) >= 1):
         raise ConfigError(f"fleet: expected a whole number >= 1, or auto, got {size}")
-    joint: dict[ExperimentConfig, list[ExperimentConfig]] = {}
-    for config in (config for config in configs if config.joint):
-        joint.setdefault(replace(config, language=config.joint_languages[0]), []).append(config)
-    yield from joint.values()
-    shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
-    alike: dict[tuple[Any, ...], list[ExperimentConfig]] = {}
-    for config in (config for config in configs if not config.joint):
-        alike.setdefault(tuple(getattr(config, name) for name in shared), []).append(config)
-    for group in alike.values():
-        most = min(_LARGEST, -(-len(group) // jobs)) if str(size) == AUTO_FLEET else int(size)
-        if str(size) == AUTO_FLEET and not ENGINES[group[0].engine].has_slots:
-            most = 1
-        yield from (group[start : start + most] for start in range(0, len(group), most))
+
+    joint_groups: dict[ExperimentConfig, list[ExperimentConfig]] = {}
+    groups: dict[tuple[Any, ...], list[ExperimentConfig]] = {}
+    shared_fields = [field.name for field in fields(ExperimentConfig) if field.name not in FLEET_FIELDS]
+    for config in configs:
+        if config.joint:
+            joint_groups.setdefault(replace(config, language=config.joint_languages[0]), []).append(config)
+        else:
+            groups.setdefault(tuple(getattr(config, name) for name in shared_fields), []).append(config)
+
+    yield from joint_groups.values()
+    for group in groups.values():
+        fleet_size = _automatic_size(group, jobs) if str(size) == AUTO_FLEET else int(size)
+        for start in range(0, len(group), fleet_size):
+            yield group[start : start + fleet_size]
+
+
+def _automatic_size(group: Sequence[ExperimentConfig], jobs: int) -> int:
+    """Return the size of the fleets of runs that can be trained together."""
+    if not ENGINES[group[0].engine].has_slots:
+        return 1
+    return min(_LARGEST_FLEET, math.ceil(len(group) / jobs))

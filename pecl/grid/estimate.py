@@ -18,8 +18,8 @@ from pecl.results.result import DamagedResultError, Result, read_result
 logger = logging.getLogger(__name__)
 
 # Config fields that determine the time of a run, and those that matter most for the time of a step
-_shape = attrgetter(*(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT)))
-_step = attrgetter(*fields_of(Role.STEP_TIME))
+_shape_of = attrgetter(*(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT)))
+_step_of = attrgetter(*fields_of(Role.STEP_TIME))
 # Floating-point operations per second of a GPU that an estimate without recorded runs assumes
 GPU_SPEED = 10e12
 
@@ -46,7 +46,7 @@ class TimeEstimate:
 
 def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
     """Return the times of complete trainings in the results folders of `configs`; damaged files are skipped."""
-    found = []
+    recorded = []
     for out in dict.fromkeys(config.out for config in configs):
         for path in sorted(Path(out).glob("*.json")):
             try:
@@ -54,8 +54,8 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
             except DamagedResultError as error:
                 logger.debug("%s", error)
                 continue
-            found += recorded_of([result])
-    return found
+            recorded += recorded_of([result])
+    return recorded
 
 
 def recorded_of(results: Iterable[Result]) -> list[Recorded]:
@@ -79,21 +79,29 @@ def estimate(
     """
     by_shape: dict[tuple[Any, ...], list[float]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}
-    for one in recorded:
-        by_shape.setdefault(_shape(one.config), []).append(one.seconds)
-        if one.steps:  # a run of only closed-form phases has none
-            by_tower.setdefault(_step(one.config), []).append(one.seconds / one.steps)
-    total, of_shape, of_tower = 0.0, 0, 0
-    for config, own in zip(configs, steps or map(_steps, configs), strict=True):
-        if seconds := by_shape.get(_shape(config)):
-            total, of_shape = total + median(seconds), of_shape + 1
-        elif own and (seconds := by_tower.get(_step(config))):
-            total, of_tower = total + own * median(seconds), of_tower + 1
+    for run in recorded:
+        by_shape.setdefault(_shape_of(run.config), []).append(run.seconds)
+        if run.steps:  # a run of only closed-form phases has none
+            by_tower.setdefault(_step_of(run.config), []).append(run.seconds / run.steps)
+
+    total = 0.0
+    counts = {"recorded runs of the same shape": 0, "a step's recorded time": 0}
+    for config, run_steps in zip(configs, steps or map(_steps, configs), strict=True):
+        run_seconds = by_shape.get(_shape_of(config))
+        step_seconds = by_tower.get(_step_of(config))
+        if run_seconds:
+            total += median(run_seconds)
+            counts["recorded runs of the same shape"] += 1
+        elif run_steps and step_seconds:
+            total += run_steps * median(step_seconds)
+            counts["a step's recorded time"] += 1
         else:
             return TimeEstimate(None, "time unknown until a run of these towers is complete in the results folder")
-    bases = {"recorded runs of the same shape": of_shape, "a step's recorded time": of_tower}
-    basis = " and ".join(f"{name} for {count}" for name, count in bases.items() if count)
-    return TimeEstimate(total / jobs, f"by {basis} of {len(configs)} runs" if configs else "nothing to do")
+
+    if not configs:
+        return TimeEstimate(0.0, "nothing to do")
+    basis = " and ".join(f"{name} for {count}" for name, count in counts.items() if count)
+    return TimeEstimate(total / jobs, f"by {basis} of {len(configs)} runs")
 
 
 def by_operations(operations: float, precision: str) -> str:
@@ -130,12 +138,19 @@ class StatusLine:
     """
 
     def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:
-        self.total, self.complete, self.failed, self.running = total, len(before), 0, 0
-        self.ended_here, self.started_at = 0, time.monotonic()
-        self.waits, self.share = False, 0.0
-        self.guess = 0.0
+        self.total = total
+        self.complete = len(before)
+        self.failed = 0
+        self.running = 0
+        self.ended_here = 0
+        self.started_at = time.monotonic()
+        self.waits = False
+        self.share = 0.0
+
+        self.estimated: float | None = 0.0  # seconds of all remaining runs
         if remaining:
-            self.guess = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
+            self.estimated = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
+
         layout = "grid: {percentage:3.0f}%|{bar:20}| {desc}"
         self.bar = Bar(total=total, initial=self.complete, desc=self.text(), bar_format=layout, unit="run")
 
@@ -148,12 +163,14 @@ class StatusLine:
     def started(self, task: Task) -> None:
         """Count a task as running."""
         self.running += len(task.configs)
-        self.waits, self.share = False, 0.0
+        self.waits = False
+        self.share = 0.0
 
     def advanced(self, share: float) -> None:
         """Count a share, in [0, 1], of the steps of the running task as done."""
-        seen, self.share = self._done(), share
-        if int(100 * seen / self.total) != int(100 * self._done() / self.total):  # a training takes many steps a second
+        shown = self._done()
+        self.share = share
+        if int(100 * shown / self.total) != int(100 * self._done() / self.total):  # not at each of many steps
             self.refresh()
 
     def left(self, task: Task) -> None:
@@ -182,18 +199,20 @@ class StatusLine:
     def text(self) -> str:
         """Return the line's words."""
         remaining = self.total - self.complete - self.failed
-        left = self._seconds_left(remaining)
-        return (
-            f"{self.complete} done, {self.running} running, {self.failed} failed, {remaining} remaining, "
-            + (f"{duration(left)} left" if left is not None else "time left unknown")
-            + (" (waiting for another process)" if self.waits else "")
-        )
+        seconds = self._seconds_left(remaining)
+        time_left = "time left unknown" if seconds is None else f"{duration(seconds)} left"
+        waits = " (waiting for another process)" if self.waits else ""
+        counts = f"{self.complete} done, {self.running} running, {self.failed} failed, {remaining} remaining"
+        return f"{counts}, {time_left}{waits}"
 
     def _done(self) -> float:
         return self.complete + self.failed + self.share * self.running
 
     def _seconds_left(self, remaining: int) -> float | None:
-        elapsed, begun = time.monotonic() - self.started_at, self.share * self.running
-        if self.ended_here or (self.guess is None and begun):
+        elapsed = time.monotonic() - self.started_at
+        begun = self.share * self.running
+        if self.ended_here or (self.estimated is None and begun):
             return elapsed / (self.ended_here + begun) * (remaining - begun)
-        return None if self.guess is None else max(self.guess - elapsed, 0.0)
+        if self.estimated is None:
+            return None
+        return max(self.estimated - elapsed, 0.0)

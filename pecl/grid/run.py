@@ -43,7 +43,7 @@ class GridOutcome:
 
     @property
     def failed(self) -> list[Result]:
-        """Results of the runs that failed; `error` says why."""
+        """Results of the runs that failed; `error` gives the reason."""
         return [result for result in self.results if result.status == "failed"]
 
 
@@ -65,6 +65,7 @@ def run_grid(
     """
     if isinstance(configs, Mapping):
         configs = expand(configs)
+
     run = _Run(configs, fleet, launcher or Inline())
     run.train()
     return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
@@ -84,8 +85,10 @@ def plan_grid(
     cache = TrainingDataCache()
     plans: dict[tuple[str, str], RunPlan] = {}
     for task in run.pending:
-        found = plan_runs(task.configs, cache, task.share)
-        plans |= {(config.out, config.run_id()): one for config, one in zip(task.configs, found, strict=True)}
+        task_plans = plan_runs(task.configs, cache, task.share)
+        for config, plan in zip(task.configs, task_plans, strict=True):
+            plans[config.out, config.run_id()] = plan
+
     ordered = [config for task in run.tasks for config in task.configs]
     return [(config, plans.get((config.out, config.run_id()))) for config in ordered]
 
@@ -97,23 +100,25 @@ class _Run:
     """
 
     def __init__(self, configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> None:
-        def share(device: str) -> int | None:
-            if fleet != AUTO_FLEET:
-                return None
-            return launcher.sharing(device) if isinstance(launcher, Processes) else 1
+        self.configs = configs
+        self.launcher = launcher
 
         jobs = getattr(launcher, "jobs", None) or 1  # at a time
-        self.configs, self.launcher = configs, launcher
-        self.tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
+        self.tasks = [
+            Task(tuple(group), _share(launcher, fleet, group[0].device)) for group in fleets(configs, fleet, jobs)
+        ]
         self.pending = list(self.tasks)
         self.results: dict[tuple[str, str], Result] = {}
         self.hashes = once_per_data(lambda config: TrainingDataCache().hashes(config))  # does not keep the data
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
         self.died: set[str] = set()  # tasks that are tried once more
-        for config in (config for task in self.pending for config in task.configs):
-            self.hashes(config)  # bad data stop the grid before it writes anything
-            self.files_before[training_path(config)] = _version(training_path(config))
+
+        for task in self.pending:
+            for config in task.configs:
+                self.hashes(config)  # bad data stop the grid before it writes anything
+                self.files_before[training_path(config)] = _version(training_path(config))
+
         self.pending = [task for task in self.tasks if not self._collect(task)]
         for out in dict.fromkeys(config.out for task in self.pending for config in task.configs):
             check_writable(out)
@@ -125,6 +130,7 @@ class _Run:
         with contextlib.closing(self.status), watching_steps(self.status.advanced):
             while self.pending:
                 self._round()
+
         for out in dict.fromkeys(config.out for config in self.configs):
             remove_leftovers(out)
         for config in self.configs:
@@ -133,14 +139,13 @@ class _Run:
 
     def _round(self) -> None:
         """Carry out the tasks that no other process works on; wait a moment if there is none."""
-        free = [
-            task for task in self.pending if not any(holder(config.out, config.run_id()) for config in task.configs)
-        ]
+        free = [task for task in self.pending if not _held(task)]
         ready = [task for task in free if not self._end(task)]
         if not ready:
             self.status.waiting()
             time.sleep(_WAIT_SECONDS)
             return
+
         with contextlib.closing(self.launcher.run(ready)) as events:
             for event in events:
                 if event.task is not None:
@@ -151,14 +156,17 @@ class _Run:
         if event.kind == "started":
             self.status.started(task)
             return
+
         self.status.left(task)
         if event.kind == "busy":
             return
+
         error = event.error
         if error is None and not self._end(task):  # network file systems may show files late
-            error = WorkerDiedError("its worker ended well, but its results are not seen here")
+            error = WorkerDiedError("the worker exited cleanly, but its results are not visible on this host")
         if error is not None and self._try_otherwise(task, error):
             return
+
         if error is not None:
             # The worker could not record the error; an error that would stop every other run, too, is raised.
             if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
@@ -181,11 +189,12 @@ class _Run:
             self.died.add(task.name)
             logger.warning("%s is tried once more: %s", task.name, error)
             return True
-        wrong = isinstance(error, PeclError) and not isinstance(error, OutputError)
-        if not wrong or len(task.configs) == 1 or task.configs[0].joint or str(error).startswith("fleet: "):
+
+        bad_input = isinstance(error, PeclError) and not isinstance(error, OutputError)
+        if not bad_input or len(task.configs) == 1 or task.configs[0].joint or str(error).startswith("fleet: "):
             return False
-        place = self.pending.index(task)
-        self.pending[place : place + 1] = [Task((config,), task.share) for config in task.configs]
+        index = self.pending.index(task)
+        self.pending[index : index + 1] = [Task((config,), task.share) for config in task.configs]
         return True
 
     def _end(self, task: Task) -> bool:
@@ -201,23 +210,42 @@ class _Run:
 
         The outcome of a run is its complete result, or its failure since this grid began, here or in another process.
         """
-        ended = []
+        outcomes = []
         for config in task.configs:
-            result, path = complete_result(config, self.hashes), training_path(config)
-            if result is None and _version(path) != self.files_before.get(path, (0, 0)):
-                result = find_result(config)
-                result = result if result is not None and result.status == "failed" else None
-            if result is None:
+            outcome = complete_result(config, self.hashes) or self._new_failure(config)
+            if outcome is None:
                 return []
-            ended.append(result)
-        self.results |= {(config.out, one.run_id): one for config, one in zip(task.configs, ended, strict=True)}
-        return ended
+            outcomes.append(outcome)
+
+        for config, outcome in zip(task.configs, outcomes, strict=True):
+            self.results[config.out, outcome.run_id] = outcome
+        return outcomes
+
+    def _new_failure(self, config: ExperimentConfig) -> Result | None:
+        """Return the failure of a run since this grid began, or None."""
+        path = training_path(config)
+        if _version(path) == self.files_before.get(path, (0, 0)):
+            return None
+        result = find_result(config)
+        return result if result is not None and result.status == "failed" else None
+
+
+def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:
+    """Return the number of processes that share the memory of `device`; None if the size of fleets is given."""
+    if fleet != AUTO_FLEET:
+        return None
+    return launcher.sharing(device) if isinstance(launcher, Processes) else 1
+
+
+def _held(task: Task) -> bool:
+    """Return whether another process works on a run of the task."""
+    return any(holder(config.out, config.run_id()) for config in task.configs)
 
 
 def _version(path: Path) -> tuple[int, int]:
     """Return inode and time of a file, which differ for its replacement; (0, 0) without a file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return 0, 0
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns

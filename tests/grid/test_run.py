@@ -156,7 +156,7 @@ def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small):
     assert run_grid([config]).results[0].status == "complete"
 
 
-KILLED = WorkerDiedError("the worker was killed by SIGKILL: it said nothing")
+KILLED = WorkerDiedError("the worker was killed by SIGKILL: no output")
 
 
 class Faulty:
@@ -178,7 +178,12 @@ class Faulty:
 
 @pytest.mark.parametrize(
     ("faults", "attempts", "error", "said"),
-    [(0, 1, None, ""), (1, 2, KILLED, ""), (2, 2, None, "its results are not seen here"), (2, 2, KILLED, str(KILLED))],
+    [
+        (0, 1, None, ""),
+        (1, 2, KILLED, ""),
+        (2, 2, None, "its results are not visible on this host"),
+        (2, 2, KILLED, str(KILLED)),
+    ],
 )
 def test_runs_whose_worker_dies_or_leaves_no_result_are_tried_once_more(small, error, said, faults, attempts):
     launcher = Faulty(faults, error)

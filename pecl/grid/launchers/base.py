@@ -13,7 +13,9 @@ from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.files import parse_json
 
 # Exit statuses of a worker, besides 0 for written results (complete or failed): see sysexits.h
-BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
+BAD_INPUT = 2
+CANNOT_WRITE = 73
+BUSY = 75
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Task:
 class Event:
     """An event of a launcher.
 
-    `finished`: the results are written, or `error` says why not; `busy`: another process trains a run; `tick`: about
-    once a second while nothing else happens.
+    `finished`: the results are written, or `error` gives the reason; `busy`: another process trains a run;
+    `tick`: about once a second while nothing else happens.
     """
 
     kind: Literal["started", "finished", "busy", "tick"]
@@ -71,7 +73,7 @@ class WorkerDiedError(RuntimeError):
     """A worker ended without leaving results."""
 
 
-def end_of(task: Task, status: int, sentence: str) -> Event:
+def end_event(task: Task, status: int, sentence: str) -> Event:
     """Return the event for a worker's exit status and last sentence."""
     if status == BUSY:
         return Event("busy", task)
@@ -87,8 +89,8 @@ def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | st
     """
     options: dict[str, int | float | str] = {}
     for pair in pairs:
-        key, found, value = pair.partition("=")
-        if not found or not key:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
             raise ConfigError(f"{flag} {pair}: expected key=value, such as {flag} cpus_per_task=4")
         name = key.replace("-", "_")
         options[name] = value

@@ -7,7 +7,9 @@ and above name one GPU for all. A process ends when its parent ends.
 """
 
 import contextlib
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,10 +23,11 @@ from typing import IO
 import numpy as np
 
 from pecl.errors import ConfigError, not_none
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_event
 from pecl.machine import gpus_needed
 
-_POLL_SECONDS, _TICK_SECONDS = 0.05, 1.0
+_POLL_SECONDS = 0.05
+_TICK_SECONDS = 1.0
 _STOP_SECONDS = 30.0  # for a stopping worker to save its state
 
 
@@ -39,13 +42,16 @@ class Processes:
     """Carries out tasks in `jobs` processes, which take `gpus`, numbers of visible GPUs, in turn; empty for all."""
 
     def __init__(self, jobs: int, gpus: Sequence[int] = ()) -> None:
-        self.jobs, self.gpus = jobs, list(gpus)
+        self.jobs = jobs
+        self.gpus = list(gpus)
 
     def sharing(self, device: str) -> int:
         """Return the number of processes that share the memory of `device`; a requested GPU must exist."""
-        return self.jobs if gpus_needed(device) != 1 else -(-self.jobs // len(self._names_of_gpus()))
+        if gpus_needed(device) != 1:
+            return self.jobs
+        return math.ceil(self.jobs / len(self._gpu_names()))
 
-    def _names_of_gpus(self) -> list[str]:
+    def _gpu_names(self) -> list[str]:
         """Return the GPUs that the processes take in turn, as in CUDA_VISIBLE_DEVICES."""
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         if visible:
@@ -56,24 +62,30 @@ class Processes:
             names = [str(i) for i in range(torch.cuda.device_count())]
             if not names and self.gpus:
                 raise ConfigError(f"devices: expected cpu, since there is no GPU here, got cuda:{self.gpus[0]}")
-            names = names or ["0"]  # the worker will say that there is none
-        if beyond := [gpu for gpu in self.gpus if gpu >= len(names)]:
-            raise ConfigError(f"devices: expected cuda:0 to cuda:{len(names) - 1}, got cuda:{beyond[0]}")
+            names = names or ["0"]  # the worker raises the error
+
+        missing = [gpu for gpu in self.gpus if gpu >= len(names)]
+        if missing:
+            raise ConfigError(f"devices: expected cuda:0 to cuda:{len(names) - 1}, got cuda:{missing[0]}")
         return [names[gpu] for gpu in self.gpus] or names
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
-        waiting, running, ticked = deque(tasks), {}, time.monotonic()
+        waiting = deque(tasks)
+        running: dict[int, _Worker] = {}  # by the number of the process
+        ticked = time.monotonic()
         try:
             while waiting or running:
-                for place in range(self.jobs):
-                    if place not in running and waiting:
-                        running[place] = self._start(place, waiting.popleft())
-                        yield Event("started", running[place].task)
-                for place, worker in list(running.items()):
+                for number in range(self.jobs):
+                    if number not in running and waiting:
+                        running[number] = self._start(number, waiting.popleft())
+                        yield Event("started", running[number].task)
+
+                for number, worker in list(running.items()):
                     if worker.process.poll() is not None:
-                        del running[place]
+                        del running[number]
                         yield _ended(worker)
+
                 time.sleep(_POLL_SECONDS)
                 if time.monotonic() - ticked > _TICK_SECONDS:
                     ticked = time.monotonic()
@@ -81,15 +93,18 @@ class Processes:
         finally:
             _stop(list(running.values()))
 
-    def _start(self, place: int, task: Task) -> _Worker:
-        cores = share_of_cores(place, self.jobs)
-        threads = {"OMP_NUM_THREADS": str(len(share_of_cores(self.jobs - 1, self.jobs)))}  # cores of the smallest part
-        environment = {**threads, **os.environ, "TQDM_DISABLE": "1"}
-        if (asked := task.configs[0].threads) is not None:
-            environment["OMP_NUM_THREADS"] = str(asked)
-        if gpus_needed(task.configs[0].device) == 1:
-            names = self._names_of_gpus()
-            environment["CUDA_VISIBLE_DEVICES"] = names[place % len(names)]
+    def _start(self, number: int, task: Task) -> _Worker:
+        cores = share_of_cores(number, self.jobs)
+        threads = len(share_of_cores(self.jobs - 1, self.jobs))  # cores of the smallest part
+
+        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "TQDM_DISABLE": "1"}
+        config = task.configs[0]
+        if config.threads is not None:
+            environment["OMP_NUM_THREADS"] = str(config.threads)
+        if gpus_needed(config.device) == 1:
+            names = self._gpu_names()
+            environment["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
+
         command = [sys.executable, "-m", "pecl.grid.launchers.worker", "--cores", ",".join(map(str, cores))]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
         process = subprocess.Popen(
@@ -100,19 +115,19 @@ class Processes:
             env=environment,
             start_new_session=True,  # Ctrl-C reaches only this process, which then stops the worker once
         )
-        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status will say so
+        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status is the error
             stdin = not_none(process.stdin, "stdin")
             stdin.write(task.to_json().encode() + b"\n")
             stdin.flush()
         return _Worker(task, process, errors)
 
 
-def share_of_cores(place: int, jobs: int) -> list[int]:
-    """Return the cores of process `place` of `jobs`: equal parts of at least one core; the first ones get the rest."""
+def share_of_cores(number: int, jobs: int) -> list[int]:
+    """Return the cores of process `number` of `jobs`: equal parts of at least one core; the first ones get the rest."""
     cores = sorted(os.sched_getaffinity(0))
     if jobs >= len(cores):
-        return [cores[place % len(cores)]]
-    return np.array_split(cores, jobs)[place].tolist()
+        return [cores[number % len(cores)]]
+    return np.array_split(cores, jobs)[number].tolist()
 
 
 def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
@@ -123,20 +138,18 @@ def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
     """
     if devices and all(device == "cpu" for device in devices):
         return "cpu", []
-    numbers = [device.removeprefix("cuda:") for device in devices]
-    if not devices or not all(
-        number.isdecimal() and device != number for number, device in zip(numbers, devices, strict=True)
-    ):
+    if not devices or not all(re.fullmatch(r"cuda:[0-9]+", device) for device in devices):
         raise ConfigError(f"devices: expected GPUs such as cuda:0,cuda:1, or cpu,cpu, got {','.join(devices)}")
-    return "cuda", [int(number) for number in numbers]
+    return "cuda", [int(device.removeprefix("cuda:")) for device in devices]
 
 
 def _ended(worker: _Worker) -> Event:
-    status, last = worker.process.returncode, _close(worker)
+    status = worker.process.returncode
+    last_line = _close(worker)
     if status in (0, BAD_INPUT, CANNOT_WRITE, BUSY):
-        return end_of(worker.task, status, last)
+        return end_event(worker.task, status, last_line)
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
-    return end_of(worker.task, status, f"the worker {how}: {last}")
+    return end_event(worker.task, status, f"the worker {how}: {last_line}")
 
 
 def _close(worker: _Worker) -> str:
@@ -145,7 +158,8 @@ def _close(worker: _Worker) -> str:
         not_none(worker.process.stdin, "stdin").close()
     with worker.errors as file:
         file.seek(0)
-        return (file.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no output"
 
 
 def _stop(workers: Sequence[_Worker]) -> None:

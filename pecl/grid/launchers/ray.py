@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from pecl.errors import ConfigError, install
-from pecl.grid.launchers.base import Event, Task, end_of
+from pecl.grid.launchers.base import Event, Task, end_event
 from pecl.grid.launchers.worker import run_text
 from pecl.machine import gpus_needed, running_ray
 
@@ -36,6 +36,7 @@ class Ray:
                 raise ConfigError(f"--ray: unknown option {name!r}: expected one of {', '.join(_OPTIONS)}")
             if type(value) not in (int, float) or not 0 <= value < math.inf:
                 raise ConfigError(f"--ray: {name}: expected a number >= 0, got {value!r}")
+
         self.cores = len(os.sched_getaffinity(0))
         self.options = {"num_cpus": max(self.cores // max(jobs, 1), 1), **(options or {})}
         self.jobs = jobs
@@ -58,11 +59,12 @@ class Ray:
                     ended, _ = ray.wait(list(waiting), timeout=1.0)
                     for reference in ended:
                         try:
-                            status, said = ray.get(reference)
+                            status, sentence = ray.get(reference)
                         except RayError as error:
-                            last = str(error).strip().splitlines()[-1]
-                            status, said = 1, f"the Ray task ended without a result ({type(error).__name__}: {last})"
-                        yield end_of(waiting.pop(reference), status, said)
+                            last_line = str(error).strip().splitlines()[-1]
+                            status = 1
+                            sentence = f"the Ray task ended without a result ({type(error).__name__}: {last_line})"
+                        yield end_event(waiting.pop(reference), status, sentence)
                     if not ended:
                         yield Event("tick")
             finally:  # running tasks save their state

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pecl.errors import ConfigError, install, suggest
-from pecl.grid.launchers.base import Event, Task, end_of
+from pecl.grid.launchers.base import Event, Task, end_event
 from pecl.grid.launchers.worker import run_text
 
 _POLL_SECONDS = 1.0
-_ASK_SECONDS = 30.0  # between queries of Slurm's accounting, for jobs that died silently
+_QUERY_SECONDS = 30.0  # between queries of Slurm's accounting, for jobs that died silently
 
 
 class _Job:
@@ -55,7 +55,9 @@ class Slurm:
                 raise ConfigError(f"launcher slurm needs {program}, which is not found here: run it on a login node")
         self.jobs = jobs
         self.options = {"job_name": "pecl", "time": 24 * 60, **(options or {})}
-        self.options |= {"array_parallelism": jobs} if jobs else {}
+        if jobs:
+            self.options["array_parallelism"] = jobs
+
         known = SlurmExecutor._valid_parameters()  # submitit's own list; it has no public name
         for name in self.options:
             if name not in known:
@@ -73,6 +75,7 @@ class Slurm:
             jobs = executor.map_array(_Job(), [task.to_json() for task in tasks])
         except (FailedJobError, FailedSubmissionError) as error:  # sbatch failed, or named no job
             raise ConfigError(f"Slurm refused the jobs: {' '.join(str(error).split())}") from error
+
         waiting = dict(zip(jobs, tasks, strict=True))
         failed = False
         try:
@@ -92,13 +95,14 @@ class Slurm:
 
 def _as_they_end(waiting: Mapping[Any, Task]) -> Iterator[Any]:
     """Yield the jobs of `waiting` as they end, and None about once a second; the caller removes them."""
-    asked = time.monotonic()
+    last_query = time.monotonic()
     while waiting:
-        ask = time.monotonic() - asked > _ASK_SECONDS
-        if ask:
-            asked = time.monotonic()
+        query = time.monotonic() - last_query > _QUERY_SECONDS
+        if query:
+            last_query = time.monotonic()
+
         # one forced query covers all jobs
-        ended = [job for i, job in enumerate(waiting) if job.done(force_check=ask and i == 0)]
+        ended = [job for i, job in enumerate(waiting) if job.done(force_check=query and i == 0)]
         yield from ended
         if not ended:
             yield None
@@ -108,6 +112,6 @@ def _as_they_end(waiting: Mapping[Any, Task]) -> Iterator[Any]:
 def _ended(job: Any, task: Task) -> Event:
     problem = job.exception()
     if problem is None:
-        return end_of(task, *job.result())
-    last = str(problem).strip().splitlines()[0]
-    return end_of(task, 1, f"Slurm job {job.job_id} ended without a result ({last}); see {job.paths.stderr}")
+        return end_event(task, *job.result())
+    first_line = str(problem).strip().splitlines()[0]
+    return end_event(task, 1, f"Slurm job {job.job_id} ended without a result ({first_line}); see {job.paths.stderr}")

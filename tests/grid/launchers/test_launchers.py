@@ -383,7 +383,7 @@ def test_a_slurm_job_that_dies_is_a_failed_run(on_disk, tmp_path, monkeypatch):
     jobs = install(tmp_path, monkeypatch)
     monkeypatch.setattr(submitit.Job, "_results_timeout_s", 0)  # for which it waits for a result that never comes
     (jobs.parent / "bin" / "srun").write_text("#!/bin/sh\nexit 9\n")
-    monkeypatch.setattr(pecl.grid.launchers.slurm, "_ASK_SECONDS", 0.5)
+    monkeypatch.setattr(pecl.grid.launchers.slurm, "_QUERY_SECONDS", 0.5)
     (failed,) = run_grid([make_config(on_disk)], launcher=make_launcher("slurm")).failed
     said = r"pecl\.grid\.launchers\.base\.WorkerDiedError: Slurm job \d+ ended without a result"
     assert re.match(said, failed.error)
