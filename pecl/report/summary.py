@@ -1,6 +1,6 @@
 """An overview of a folder of results: a row per language and method, and the runs that failed, on one screen."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,29 +8,32 @@ from pecl.data.languages import ENGLISH
 from pecl.errors import not_none, one_line
 from pecl.report.tables.candidates import best_of_methods, by_gain
 from pecl.report.tables.disparity import english_of, find_english, gap_to_english, reference_remark
-from pecl.report.tables.groups import by_arithmetic, by_group, group_of, grouped
+from pecl.report.tables.groups import Group, by_arithmetic, by_group, grouped
+from pecl.report.tables.layout import shortened, text_table, wrapped
 from pecl.report.tables.methods import method_labels, method_of
 from pecl.report.tables.scores import candidates_frame
-from pecl.report.tables.table import (
-    SHORT_ID,
-    Column,
-    Frame,
-    Table,
-    difference,
-    frame_of,
-    shortened,
-    text_table,
-    wrapped,
-)
+from pecl.report.tables.table import SHORT_ID, Column, Frame, Row, Table, difference, frame_of
 from pecl.results.result import Result
 
 LINES = 64
-_FAILURES = 5  # maximum lines about incomplete runs
+_FAILURE_LINES = 5  # maximum lines about incomplete runs
+_SCORE_LINES = LINES // 2  # maximum lines of the scores of evaluations
 _LEGEND = (
     "R@1: mean of both directions, ± standard deviation over seeds. Gain: over zero-shot, with 95 % interval over test "
     "items. Gap closed: share of the gap from zero-shot to English. text: distilled from text. held-out, validation, "
     "last: how the weights were chosen (docs/reports.md)."
 )
+
+
+def _weights_text(row: Row) -> str:
+    return Path(row["weights"] or "").stem
+
+
+def _score_text(row: Row) -> str:
+    score = row["mean"] if row.get("zero_shot") is None else row["zero_shot"]
+    return f"{score:.3f}"
+
+
 _TRAINED = (
     Column("code", "{language}"),  # shorter than "language": the rows are as wide as a terminal
     Column("method"),
@@ -43,8 +46,8 @@ _TRAINED = (
 _EVALUATED = (
     Column("code", "{language}"),
     Column("method"),
-    Column("weights", lambda row: Path(row["weights"] or "").stem),
-    Column("score", lambda row: f"{row['mean' if row.get('zero_shot') is None else 'zero_shot']:.3f}"),
+    Column("weights", _weights_text),
+    Column("score", _score_text),
 )
 
 
@@ -54,77 +57,44 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     Validation chooses the best candidate. A language without training has a row for the plain tower.
     """
     tables = []
-    for group, own in by_group(results).items():
-        whole = group.split_seed is None  # evaluations
-        frame, columns = (_evaluated(own), _EVALUATED) if whole else (_trained(own, results), _TRAINED)
-        remarks = [] if whole else _references(own, results)
-        tables.append(Table("summary", "Summary", group, frame, columns, own, remarks))
+    for group, group_results in by_group(results).items():
+        if group.split_seed is None:
+            tables.append(_table_of_evaluations(group, group_results))
+        else:
+            tables.append(_table_of_trainings(group, group_results, results))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
-def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
-    """Return the summary as text of at most `LINES` lines, each at most 100 letters wide, with a legend.
+def _table_of_trainings(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Table:
+    best = by_gain(best_of_methods(runs))
+    labels, _ = method_labels(candidate.method for candidate in best)
+    run_count = Counter((run.config.language, method_of(run)) for run in runs)
+    gaps = [gap_to_english(candidate, english_of(candidate, results)) for candidate in best]
 
-    Languages that gained least are left out first, and a line states the number of omitted rows.
-    """
-    failures = [
-        f"{one.status}: {one.config.language} {one.config.route} {one.run_id[:SHORT_ID]} {one.error or ''}"
-        for one in unfinished
-    ]
-    below = [shortened(one_line(text)) for text in failures] or ["All runs are complete."]
-    if len(below) > _FAILURES:
-        below[_FAILURES - 1 :] = [f"{len(below) - _FAILURES + 1} more runs are not complete"]
-    if any(table.columns == _TRAINED for table in tables):
-        below = [*wrapped(_LEGEND).splitlines(), *below]
-    towers = [(table.heading[0], not_none(table.group, "group").text_tower) for table in tables]
-    shown = [
-        (table, table.texts, f", text tower {tower}" if len({own for own in towers if own[0] == title}) > 1 else "")
-        for table, (title, tower) in zip(tables, towers, strict=True)
-    ]
-    most, kept = LINES, len(tables)  # maximum rows per table, and number of tables
-    while True:
-        said = [line for one in shown[:kept] for line in _lines(*one, most)]
-        said += [f"{len(tables) - kept} more data sets and galleries: pecl report"] if kept < len(tables) else []
-        if len(said) + len(below) <= LINES or kept == most == 1:
-            return "\n".join([*said, *below]) + "\n"
-        most, kept = (most - max(1, most // 8), kept) if most > 1 else (most, kept - 1)
+    frame = candidates_frame(best).assign(
+        method=[labels[candidate.method] for candidate in best],
+        text=[candidate.method.text for candidate in best],
+        share_closed=[candidate.gain / gap if gap else None for candidate, gap in zip(best, gaps, strict=True)],
+        runs=[run_count[candidate.language, candidate.method] for candidate in best],
+    )
+    scores = ["zero_shot", "mean", "std", "gain", "gain_low", "gain_high", "share_closed"]
+    frame = frame.reindex(columns=["language", "method", "text", "adapter", *scores, "seeds", "runs", "run_ids"])
+    return Table("summary", "Summary", group, frame, _TRAINED, runs, _references(group, runs, results))
 
 
-def _lines(table: Table, texts: Frame, tower: str, most: int) -> list[str]:
-    """Return a table as lines: scores of evaluations, or `most` rows of trainings; the last line is blank."""
-    runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
-    title = shortened(f"== {table.heading[0]}{tower}, {runs} ==")
-    if table.columns == _EVALUATED:  # no table: each language with its score
-        lines = list[str]()
-        for name, own in texts.groupby("method", sort=False):
-            adapter = (" (" + own["weights"] + ")").where(own["code"].duplicated(keep=False), "")
-            lines += wrapped(f"{name}: {', '.join(own['code'] + ' ' + own['score'] + adapter)}").splitlines()
-        if len(lines) > LINES // 2:
-            lines[LINES // 2 - 1 :] = [f"({len(lines) - LINES // 2 + 1} more lines: pecl report)"]
-        return [title, *lines, ""]
-    notes = wrapped("; ".join(table.remarks)).splitlines()
-    # the best method of each language, then the second best, and so on
-    ranks = table.frame["gain"].astype(float).groupby(table.frame["language"]).rank(ascending=False, method="first")
-    best = sorted(ranks.sort_values(kind="stable").index[:most])
-    texts = texts.loc[best, (texts != "").any()]
-    rows = text_table(texts, [column.name for column in table.columns if column.number]).splitlines()
-    more = len(table.frame) - len(texts)
-    return [title, *rows, *notes, *([f"({more} more row{'s' * (more > 1)})"] if more else []), ""]
+def _references(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[str]:
+    """Return a sentence per precision of trainings in other languages: the English reference of their gap closed."""
+    precisions = sorted({run.config.precision for run in runs if run.config.language != ENGLISH})
+    return [reference_remark(precision, find_english(results, group, precision)) for precision in precisions]
 
 
-def _evaluated(results: Sequence[Result]) -> Frame:
+def _table_of_evaluations(group: Group, results: Sequence[Result]) -> Table:
     """Return a row per language, test text, adapter and arithmetic; routes with one test text are measured alike."""
-    rows, order = [], sorted(results, key=lambda one: (one.config.language, one.config.weights or "", one.run_id))
-    for said, alike in by_arithmetic(order).items():
-        found = grouped(alike, _measured_alike)
-        for (language, query, weights, _), own in found.items():
-            name, key = ("adapter file", "mean") if weights else ("plain tower", "zero_shot")
-            name += " (translated)" if query == "target_to_english" else ""
-            name += " (tested on pairs that trained it, too)" if _tests_training_pairs(own[0]) else ""
-            name += said
-            row = {"language": language, "method": name, "weights": weights, key: own[0].recall(), "runs": len(own)}
-            rows.append({**row, "run_ids": [one.run_id for one in own]})
-    return frame_of(rows)
+    ordered = sorted(results, key=lambda result: (result.config.language, result.config.weights or "", result.run_id))
+    rows = []
+    for arithmetic, same_arithmetic in by_arithmetic(ordered).items():
+        rows += [_evaluated_row(alike, arithmetic) for alike in grouped(same_arithmetic, _measured_alike).values()]
+    return Table("summary", "Summary", group, frame_of(rows), _EVALUATED, results)
 
 
 def _measured_alike(result: Result) -> tuple[str, str, str | None, bool]:
@@ -133,26 +103,121 @@ def _measured_alike(result: Result) -> tuple[str, str, str | None, bool]:
 
 
 def _tests_training_pairs(result: Result) -> bool:
-    return bool((result.data.training_pairs or {}).get("tested"))
+    counts = result.data.training_pairs or {}
+    return bool(counts.get("tested"))
 
 
-def _references(runs: Sequence[Result], results: Sequence[Result]) -> list[str]:
-    """Return a sentence per precision of trainings in other languages: the English reference of their gap closed."""
-    group = group_of(runs[0])
-    precisions = sorted({run.config.precision for run in runs if run.config.language != ENGLISH})
-    return [reference_remark(precision, find_english(results, group, precision)) for precision in precisions]
+def _evaluated_row(results: Sequence[Result], arithmetic: str) -> Row:
+    """Return the row of evaluations that were measured alike."""
+    first = results[0]
+    weights = first.config.weights
+    method = "adapter file" if weights else "plain tower"
+    if first.data.query["test"] == "target_to_english":
+        method += " (translated)"
+    if _tests_training_pairs(first):
+        method += " (tested on pairs that trained it, too)"
+
+    return {
+        "language": first.config.language,
+        "method": method + arithmetic,
+        "weights": weights,
+        "mean" if weights else "zero_shot": first.recall(),
+        "runs": len(results),
+        "run_ids": [result.run_id for result in results],
+    }
 
 
-def _trained(runs: Sequence[Result], results: Sequence[Result]) -> Frame:
-    best = by_gain(best_of_methods(runs))
-    labels, _ = method_labels(one.method for one in best)
-    count = Counter((run.config.language, method_of(run)) for run in runs)
-    gaps = [gap_to_english(candidate, english_of(candidate, results)) for candidate in best]
-    frame = candidates_frame(best).assign(
-        method=[labels[one.method] for one in best],
-        text=[one.method.text for one in best],
-        share_closed=[one.gain / gap if gap else None for one, gap in zip(best, gaps, strict=True)],
-        runs=[count[one.language, one.method] for one in best],
-    )
-    kept = ["language", "method", "text", "adapter", "zero_shot", "mean", "std", "gain", "gain_low", "gain_high"]
-    return frame.reindex(columns=[*kept, "share_closed", "seeds", "runs", "run_ids"])
+def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
+    """Return the summary as text of at most `LINES` lines, each at most 100 letters wide, with a legend.
+
+    Languages that gained least are left out first, and a line states the number of omitted rows.
+    """
+    end = _failure_lines(unfinished)
+    if any(table.columns == _TRAINED for table in tables):
+        end = [*wrapped(_LEGEND).splitlines(), *end]
+
+    titles = _titles(tables)
+    texts = [table.texts for table in tables]
+    rows_per_table = LINES
+    table_count = len(tables)
+    while True:
+        lines = []
+        for table, title, fields in zip(tables[:table_count], titles, texts, strict=False):
+            lines += _table_lines(table, title, fields, rows_per_table)
+        if table_count < len(tables):
+            lines.append(f"{len(tables) - table_count} more data sets and galleries: pecl report")
+
+        if len(lines) + len(end) <= LINES or table_count == rows_per_table == 1:
+            return "\n".join([*lines, *end]) + "\n"
+        if rows_per_table > 1:
+            rows_per_table -= max(1, rows_per_table // 8)
+        else:
+            table_count -= 1
+
+
+def _failure_lines(unfinished: Sequence[Result]) -> list[str]:
+    if not unfinished:
+        return ["All runs are complete."]
+
+    lines = []
+    for result in unfinished:
+        config = result.config
+        run = f"{config.language} {config.route} {result.run_id[:SHORT_ID]}"
+        lines.append(shortened(one_line(f"{result.status}: {run} {result.error or ''}")))
+    if len(lines) > _FAILURE_LINES:
+        count = len(lines) - _FAILURE_LINES + 1
+        lines[_FAILURE_LINES - 1 :] = [f"{count} more runs are not complete"]
+    return lines
+
+
+def _titles(tables: Sequence[Table]) -> list[str]:
+    """Return the title of each table; those of one data set and gallery but several towers name the tower."""
+    towers_of = defaultdict(set)
+    for table in tables:
+        towers_of[table.heading[0]].add(_text_tower(table))
+
+    titles = []
+    for table in tables:
+        title = table.heading[0]
+        tower = f", text tower {_text_tower(table)}" if len(towers_of[title]) > 1 else ""
+        word = "run" if len(table.results) == 1 else "runs"
+        titles.append(shortened(f"== {title}{tower}, {len(table.results):,} {word} =="))
+    return titles
+
+
+def _text_tower(table: Table) -> str:
+    return not_none(table.group, "group").text_tower
+
+
+def _table_lines(table: Table, title: str, texts: Frame, row_count: int) -> list[str]:
+    """Return a table as lines: scores of evaluations, or `row_count` rows of trainings; the last line is blank."""
+    if table.columns == _EVALUATED:
+        return [title, *_score_lines(texts), ""]
+
+    # the best method of each language, then the second best, and so on
+    gains = table.frame["gain"].astype(float)
+    ranks = gains.groupby(table.frame["language"]).rank(ascending=False, method="first")
+    shown = sorted(ranks.sort_values(kind="stable").index[:row_count])
+    texts = texts.loc[shown, (texts != "").any()]
+
+    rows = text_table(texts, [column.name for column in table.columns if column.number]).splitlines()
+    notes = wrapped("; ".join(table.remarks)).splitlines()
+    omitted = len(table.frame) - len(texts)
+    if omitted:
+        notes.append("(1 more row)" if omitted == 1 else f"({omitted} more rows)")
+    return [title, *rows, *notes, ""]
+
+
+def _score_lines(texts: Frame) -> list[str]:
+    """Return the lines of evaluations, without a table: each method, and its languages with their scores."""
+    lines: list[str] = []
+    for method, rows in texts.groupby("method", sort=False):
+        several_adapters = rows["code"].duplicated(keep=False)
+        adapter = (" (" + rows["weights"] + ")").where(several_adapters, "")
+        scores = rows["code"] + " " + rows["score"] + adapter
+        lines += wrapped(f"{method}: {', '.join(scores)}").splitlines()
+
+    if len(lines) > _SCORE_LINES:
+        count = len(lines) - _SCORE_LINES + 1
+        lines[_SCORE_LINES - 1 :] = [f"({count} more lines: pecl report)"]
+    return lines

@@ -17,10 +17,10 @@ from pecl.report.plots import style
 from pecl.report.plots.style import COLUMN, GREY, SCORE, NotDrawn, Plot
 from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, group_of
 from pecl.report.tables.candidates import Setting, by_gain, varying
+from pecl.report.tables.columns import setting_text
 from pecl.report.tables.disparity import english_of, gap_to_english
 from pecl.report.tables.groups import grouped
 from pecl.report.tables.methods import FEW_SHOT, Method, method_labels
-from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
 
 _ROW, _SMALL_ROW = 0.17, 0.105  # inches: height of a method's row, in a figure with few rows and with many

@@ -5,7 +5,7 @@ route is chosen by its validation score, never by its test score. Results that w
 one table.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError, WeightsError
@@ -14,9 +14,10 @@ from pecl.report.tables.candidates import Candidate, best_of_methods, candidates
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import BEST, Group, by_group, group_of, grouped, select
-from pecl.report.tables.paper import published_table
-from pecl.report.tables.scores import evaluations_table, runs_table
-from pecl.report.tables.table import SHORT_ID, Column, Table, plain_table, reported
+from pecl.report.tables.layout import plain_table, reported
+from pecl.report.tables.lists import evaluations_table, runs_table
+from pecl.report.tables.published import published_table
+from pecl.report.tables.table import SHORT_ID, Column, Table
 from pecl.results.result import Result, verify
 
 # name -> the required results, for the message about a missing table
@@ -46,10 +47,11 @@ class Report:
         Raises:
             DataError: there is none; the message names the required results.
         """
-        if found := [table for table in self.tables if table.name == name]:
-            return found
-        there = ", ".join(dict.fromkeys(table.name for table in self.tables))
-        raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
+        tables = [table for table in self.tables if table.name == name]
+        if not tables:
+            names = ", ".join(dict.fromkeys(table.name for table in self.tables))
+            raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {names}")
+        return tables
 
 
 def report(results: Sequence[Result], published: bool = False, where: Sequence[str] = ()) -> Report:
@@ -63,41 +65,79 @@ def report(results: Sequence[Result], published: bool = False, where: Sequence[s
             language and gallery were tested on different captions.
     """
     complete = [result for result in results if result.status == "complete"]
-    unfinished = grouped((one for one in results if one.status != "complete"), lambda one: one.status)
-    left_out = "; ".join(
-        f"{len(own)} {status}: {', '.join(one.run_id[:SHORT_ID] for one in own)}"
-        for status, own in sorted(unfinished.items())
-    )
+    left_out = _left_out(result for result in results if result.status != "complete")
     if not complete:
-        said = f" ({left_out})" if left_out else ""
-        raise DataError(f"no complete results here{said}; run pecl train or pecl evaluate first")
+        reason = f" ({left_out})" if left_out else ""
+        raise DataError(f"no complete results here{reason}; run pecl train or pecl evaluate first")
     complete = select(complete, where)
-    tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
-    # candidates that differ in shots, and so perhaps in the size of their gallery
-    setups = setups_of([result for result in complete if result.kind == "train"])
-    chosen = [(setup, one) for setup, own in setups.items() for one in chosen_candidates(own)]
-    alike = grouped(chosen, lambda pair: (replace(group_of(pair[1].runs[0]), gallery_size=None), pair[0]))
-    shots = [(setup, scores.shots_table([one for _, one in found])) for (_, setup), found in alike.items()]
-    tables += [replace(table, setup=setup) for setup, table in shots if table]
+
+    tables = []
+    for group, group_results in by_group(complete).items():
+        if group.split_seed is None:
+            tables += _tables_of_evaluations(group_results)
+        else:
+            tables += _tables_of_trainings(group_results, complete)
+    tables += _shots_tables(complete)
     if published:
         tables.append(published_table(complete))
-    exchanged = []
-    for result in complete:
+
+    return Report(tables, left_out, tuple(_exchanged(complete)))
+
+
+def _left_out(unfinished: Iterable[Result]) -> str:
+    """Return the numbers of unfinished runs by status, and their ids."""
+    by_status = grouped(unfinished, lambda result: result.status)
+    parts = []
+    for status, results in sorted(by_status.items()):
+        ids = ", ".join(result.run_id[:SHORT_ID] for result in results)
+        parts.append(f"{len(results)} {status}: {ids}")
+    return "; ".join(parts)
+
+
+def _tables_of_evaluations(results: Sequence[Result]) -> list[Table]:
+    """Return the tables of the evaluations of one group."""
+    disparity = zero_shot_disparity_table(results)
+    return [evaluations_table(results), *([disparity] if disparity else [])]
+
+
+def _tables_of_trainings(results: Sequence[Result], all_results: Sequence[Result]) -> list[Table]:
+    """Return the tables of the trainings of one group, setup by setup; `all_results` may have English's scores."""
+    tables = []
+    for setup, setup_results in setups_of(results).items():
+        candidates = chosen_candidates(setup_results)
+        made = (
+            scores.routes_table(candidates),
+            scores.aligned_table(candidates),
+            disparity_table(candidates, all_results),
+            scores.adapters_table(candidates),
+            runs_table(setup_results),
+        )
+        tables += [replace(table, setup=setup) for table in made if table is not None]
+    return tables
+
+
+def _shots_tables(results: Sequence[Result]) -> list[Table]:
+    """Return tables of candidates that differ in shots, and so perhaps in the size of their gallery."""
+    trained = [result for result in results if result.kind == "train"]
+    alike: dict[tuple[Group, str], list[Candidate]] = {}
+    for setup, setup_results in setups_of(trained).items():
+        for candidate in chosen_candidates(setup_results):
+            group = replace(group_of(candidate.runs[0]), gallery_size=None)
+            alike.setdefault((group, setup), []).append(candidate)
+
+    tables = []
+    for (_, setup), candidates in alike.items():
+        table = scores.shots_table(candidates)
+        if table is not None:
+            tables.append(replace(table, setup=setup))
+    return tables
+
+
+def _exchanged(results: Sequence[Result]) -> Iterator[str]:
+    """Yield an error for each adapter file that has changed since its result."""
+    for result in results:
         if result.kind == "train" and result.adapter.sha256 is not None and result.adapter_path.exists():
             try:
                 verify(result)
             except WeightsError as error:
-                exchanged.append(str(error))
-    return Report(tables, left_out, tuple(exchanged))
-
-
-def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
-    """Yield the tables of one group; it holds trainings or evaluations, since only trainings have a split seed."""
-    if group.split_seed is None:
-        yield from filter(None, [evaluations_table(results), zero_shot_disparity_table(results)])
-        return
-    for setup, own in setups_of(results).items():
-        candidates = chosen_candidates(own)
-        tables = [scores.routes_table(candidates), scores.aligned_table(candidates)]
-        tables += [disparity_table(candidates, everything), scores.adapters_table(candidates), runs_table(own)]
-        yield from (replace(table, setup=setup) for table in tables if table)
+                yield str(error)

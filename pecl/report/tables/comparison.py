@@ -8,22 +8,34 @@ import numpy as np
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.report.significance import holm, sign_flip_p, two_level_interval, wilcoxon_p
 from pecl.report.tables.candidates import Candidate, candidates_by_method
+from pecl.report.tables.columns import ZERO_SHOT
 from pecl.report.tables.groups import Group, by_group, intervals
 from pecl.report.tables.methods import method_labels
-from pecl.report.tables.scores import ZERO_SHOT
 from pecl.report.tables.table import Column, Row, Table, difference, frame_of
 from pecl.results.result import Result
+from pecl.retrieval.measures import LEVEL, SAMPLES
 
 ALL = "best"  # the name that asks for all contestants against the best one
+BY_LANGUAGE = "comparison"  # names of the tables
+OVER_LANGUAGES = "comparison-languages"
+
+_ITEMS_RESAMPLED = f"{LEVEL:.0%} percentile bootstrap: {SAMPLES:,} resamples of the test items of a language, seed 0"
+_LANGUAGES_RESAMPLED = (
+    f"{LEVEL:.0%} percentile bootstrap: {SAMPLES:,} resamples of the languages and of the test items, which all "
+    "languages share, seed 0"
+)
+_LANGUAGE = Column("language", always=True)
 _COMPARED = (Column("first", always=True), Column("second", always=True))
 _SCORES = (
-    Column("first score", "{first_score:.3f}", True),
-    Column("second score", "{second_score:.3f}", True),
+    Column("first score", "{first_score:.3f}", always=True),
+    Column("second score", "{second_score:.3f}", always=True),
     *difference("difference"),
 )
-_TESTS = (Column("p", "{p:.2g}", True), Column("p (Holm)", "{p_holm:.2g}", True))
-_LANGUAGE = Column("language", always=True)
-_WINS = (Column("languages", "{languages:d}", True), Column("wins/ties/losses", "{wins_ties_losses}", always=True))
+_WINS = (
+    Column("languages", "{languages:d}", always=True),
+    Column("wins/ties/losses", "{wins_ties_losses}", always=True),
+)
+_TESTS = (Column("p", "{p:.2g}", always=True), Column("p (Holm)", "{p_holm:.2g}", always=True))
 
 
 @dataclass
@@ -41,6 +53,27 @@ class Contestant:
         self.runs[language] = runs
 
 
+@dataclass(frozen=True)
+class _Comparison:
+    """Two contestants by name, and the languages that both have."""
+
+    first_name: str
+    second_name: str
+    first: Contestant
+    second: Contestant
+
+    @property
+    def languages(self) -> list[str]:
+        return sorted(self.first.hits.keys() & self.second.hits.keys())
+
+    def differences(self) -> list[np.ndarray]:
+        """Return per language the paired differences of the test items, (N,)."""
+        return [self.first.hits[language] - self.second.hits[language] for language in self.languages]
+
+    def runs(self, language: str) -> list[Result]:
+        return [*self.first.runs[language], *self.second.runs[language]]
+
+
 def comparison_tables(results: Sequence[Result], names: Sequence[str]) -> list[Table]:
     """Return, for each group of results that were measured alike, differences by language, and over its languages.
 
@@ -52,22 +85,29 @@ def comparison_tables(results: Sequence[Result], names: Sequence[str]) -> list[T
         DataError: no results that were measured alike have two of them.
     """
     trained = [result for result in results if result.kind == "train"]
-    by_name = {group: contestants(own) for group, own in by_group(trained).items()}
-    known = {name for found in by_name.values() for name in found}
-    if len(names) == 1 and names[0] != ALL:
-        raise ConfigError(f"--compare {names[0]}: expected two names or more, or {ALL!r} for all against the best")
-    for name in names:
-        if name not in known and list(names) != [ALL]:
-            raise ConfigError(f"--compare: {unknown('method', name, known)}")
+    by_name = {group: contestants(group_results) for group, group_results in by_group(trained).items()}
+    _check_names(names, {name for group_contestants in by_name.values() for name in group_contestants})
 
     tables = []
-    for group, found in by_name.items():
-        pairs = _pairs(found, names)
-        if pairs:
-            tables += _tables(group, found, pairs)
+    for group, group_contestants in by_name.items():
+        comparisons = _comparisons(group_contestants, names)
+        if comparisons:
+            tables.append(_table_by_language(group, comparisons))
+        if any(len(comparison.languages) > 1 for comparison in comparisons):
+            tables.append(_table_over_languages(group, comparisons))
     if not tables:
         raise DataError(f"--compare {' '.join(names)}: no results that were measured alike have two of these methods")
     return tables
+
+
+def _check_names(names: Sequence[str], known: set[str]) -> None:
+    if list(names) == [ALL]:
+        return
+    if len(names) == 1:
+        raise ConfigError(f"--compare {names[0]}: expected two names or more, or {ALL!r} for all against the best")
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"--compare: {unknown('method', name, known)}")
 
 
 def contestants(results: Sequence[Result]) -> dict[str, Contestant]:
@@ -79,129 +119,138 @@ def contestants(results: Sequence[Result]) -> dict[str, Contestant]:
     """
     candidates = candidates_by_method(results)
     labels, _ = method_labels(candidate.method for candidate in candidates)
-    several = len({candidate.adapter.spec for candidate in candidates}) > 1
+    has_several_adapters = len({candidate.adapter.spec for candidate in candidates}) > 1
 
-    # worst first, so that the best candidate of a name replaces the others
-    ordered: list[Candidate] = sorted(candidates, key=lambda one: (len(one.seeds), one.validation))
-    found: dict[str, Contestant] = {}
-    for candidate in ordered:
+    by_name: dict[str, Contestant] = {}
+    for candidate in sorted(candidates, key=_seeds_and_validation):  # the best one of a name comes last, and replaces
         label = labels[candidate.method]
-        names = [label, f"{label} {candidate.adapter.spec}"] if several else [label]
+        names = [label, f"{label} {candidate.adapter.spec}"] if has_several_adapters else [label]
         for name in names:
-            contestant = found.setdefault(name, Contestant())
+            contestant = by_name.setdefault(name, Contestant())
             contestant.add(candidate.language, candidate.trained_hits, candidate.validation, candidate.runs)
 
         first = candidate.runs[0]
-        plain = found.setdefault(ZERO_SHOT[candidate.query], Contestant())
-        plain.add(candidate.language, first.hits("zero_shot"), first.recall("val", "zero_shot"), [first])
-    return found
+        plain_tower = by_name.setdefault(ZERO_SHOT[candidate.query], Contestant())
+        plain_tower.add(candidate.language, first.hits("zero_shot"), first.recall("val", "zero_shot"), [first])
+    return by_name
 
 
-def _pairs(found: dict[str, Contestant], names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the pairs of names to compare that share a language."""
+def _seeds_and_validation(candidate: Candidate) -> tuple[int, float]:
+    return len(candidate.seeds), candidate.validation
+
+
+def _comparisons(by_name: dict[str, Contestant], names: Sequence[str]) -> list[_Comparison]:
+    """Return the comparisons of contestants that share a language."""
     if list(names) == [ALL]:
-        best = _best(found)
-        names = [best, *(name for name in found if name != best)]
+        best = _best_name(by_name)
+        names = [best, *(name for name in by_name if name != best)]
+
     first, *others = names
-    return [
-        (first, other)
-        for other in others
-        if first in found and other in found and found[first].hits.keys() & found[other].hits.keys()
-    ]
+    comparisons = []
+    for other in others:
+        if first in by_name and other in by_name:
+            comparison = _Comparison(first, other, by_name[first], by_name[other])
+            if comparison.languages:
+                comparisons.append(comparison)
+    return comparisons
 
 
-def _best(found: dict[str, Contestant]) -> str:
+def _best_name(by_name: dict[str, Contestant]) -> str:
     """Return the name with the highest mean validation score over the languages of all; without any, over its own."""
-    common = set.intersection(*(set(contestant.validation) for contestant in found.values()))
+    common = set.intersection(*(set(contestant.validation) for contestant in by_name.values()))
 
     def mean_validation(name: str) -> float:
-        scores = found[name].validation
+        scores = by_name[name].validation
         return float(np.mean([scores[language] for language in common or scores]))
 
-    return max(found, key=mean_validation)
+    return max(by_name, key=mean_validation)
 
 
-def _tables(group: Group, found: dict[str, Contestant], pairs: Sequence[tuple[str, str]]) -> list[Table]:
-    by_language: list[Row] = []
-    over_languages: list[Row] = []
-    runs: dict[str, Result] = {}
-    for first, second in pairs:
-        shared = sorted(found[first].hits.keys() & found[second].hits.keys())
-        differences = []
-        for language in shared:
-            differences.append(found[first].hits[language] - found[second].hits[language])
-            for name in (first, second):
-                runs |= {run.run_id: run for run in found[name].runs[language]}
-        by_language += _language_rows(first, second, shared, found, differences)
-        if len(shared) > 1:
-            over_languages.append(_summary_row(first, second, shared, found, np.stack(differences)))
-
-    _correct(by_language)
-    results = list(runs.values())
-    method = "p: sign-flip test over items"
-    columns = (_LANGUAGE, *_COMPARED, *_SCORES, *_TESTS)
-    tables = [_table("comparison", "Differences by language", group, by_language, columns, results, method)]
-    if over_languages:
-        _correct(over_languages)
-        method = "interval: languages and items are resampled; p: Wilcoxon's signed-rank test over languages"
-        columns = (*_COMPARED, *_SCORES, *_WINS, *_TESTS)
-        title = "Differences over languages"
-        tables.append(_table("comparison-languages", title, group, over_languages, columns, results, method))
-    return tables
+def _table_by_language(group: Group, comparisons: Sequence[_Comparison]) -> Table:
+    rows = [row for comparison in comparisons for row in _language_rows(comparison)]
+    _add_corrected(rows)
+    return Table(
+        BY_LANGUAGE,
+        "Differences by language",
+        group,
+        frame_of(rows),
+        (_LANGUAGE, *_COMPARED, *_SCORES, *_TESTS),
+        _runs_of(comparisons),
+        ["p: sign-flip test over items", _correction_remark(rows)],
+        resampled=_ITEMS_RESAMPLED,
+    )
 
 
-def _table(
-    name: str,
-    title: str,
-    group: Group,
-    rows: Sequence[Row],
-    columns: Sequence[Column],
-    results: Sequence[Result],
-    method: str,
-) -> Table:
-    remarks = [method, f"Holm's correction over the rows of the table ({len(rows)})"]
-    return Table(name, title, group, frame_of(rows), columns, results, remarks)
+def _table_over_languages(group: Group, comparisons: Sequence[_Comparison]) -> Table:
+    rows = [_summary_row(comparison) for comparison in comparisons if len(comparison.languages) > 1]
+    _add_corrected(rows)
+    return Table(
+        OVER_LANGUAGES,
+        "Differences over languages",
+        group,
+        frame_of(rows),
+        (*_COMPARED, *_SCORES, *_WINS, *_TESTS),
+        _runs_of(comparisons),
+        ["p: Wilcoxon's signed-rank test over languages", _correction_remark(rows)],
+        resampled=_LANGUAGES_RESAMPLED,
+    )
 
 
-def _language_rows(
-    first: str, second: str, languages: Sequence[str], found: dict[str, Contestant], differences: Sequence[np.ndarray]
-) -> list[Row]:
+def _runs_of(comparisons: Sequence[_Comparison]) -> list[Result]:
+    runs = {}
+    for comparison in comparisons:
+        for language in comparison.languages:
+            runs |= {run.run_id: run for run in comparison.runs(language)}
+    return list(runs.values())
+
+
+def _correction_remark(rows: Sequence[Row]) -> str:
+    return f"Holm's correction over the rows of the table ({len(rows)})"
+
+
+def _language_rows(comparison: _Comparison) -> list[Row]:
+    differences = comparison.differences()
+    ends = intervals(differences).tolist()
+
     rows = []
-    for language, values, (low, high) in zip(languages, differences, intervals(differences).tolist(), strict=True):
+    for language, values, (low, high) in zip(comparison.languages, differences, ends, strict=True):
         rows.append(
             {
                 "language": language,
-                "first": first,
-                "second": second,
-                "first_score": float(found[first].hits[language].mean()),
-                "second_score": float(found[second].hits[language].mean()),
+                "first": comparison.first_name,
+                "second": comparison.second_name,
+                "first_score": float(comparison.first.hits[language].mean()),
+                "second_score": float(comparison.second.hits[language].mean()),
                 "difference": _mean(values),
                 "difference_low": low,
                 "difference_high": high,
                 "p": sign_flip_p(values),
-                "run_ids": [run.run_id for name in (first, second) for run in found[name].runs[language]],
+                "run_ids": [run.run_id for run in comparison.runs(language)],
             }
         )
     return rows
 
 
-def _summary_row(
-    first: str, second: str, languages: Sequence[str], found: dict[str, Contestant], differences: np.ndarray
-) -> Row:
+def _summary_row(comparison: _Comparison) -> Row:
+    differences = np.stack(comparison.differences())
     means = np.round(differences.mean(axis=1), 12)
     low, high = two_level_interval(differences)
     return {
-        "first": first,
-        "second": second,
-        "first_score": float(np.mean([found[first].hits[language].mean() for language in languages])),
-        "second_score": float(np.mean([found[second].hits[language].mean() for language in languages])),
+        "first": comparison.first_name,
+        "second": comparison.second_name,
+        "first_score": _mean_score(comparison.first, comparison.languages),
+        "second_score": _mean_score(comparison.second, comparison.languages),
         "difference": _mean(differences),
         "difference_low": low,
         "difference_high": high,
-        "languages": len(languages),
+        "languages": len(comparison.languages),
         "wins_ties_losses": f"{(means > 0).sum()}/{(means == 0).sum()}/{(means < 0).sum()}",
         "p": wilcoxon_p(means.tolist()),
     }
+
+
+def _mean_score(contestant: Contestant, languages: Sequence[str]) -> float:
+    return float(np.mean([contestant.hits[language].mean() for language in languages]))
 
 
 def _mean(values: np.ndarray) -> float:
@@ -209,7 +258,8 @@ def _mean(values: np.ndarray) -> float:
     return round(float(values.mean()), 12) + 0.0
 
 
-def _correct(rows: Sequence[Row]) -> None:
-    """Add Holm's correction over all rows."""
-    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = corrected
+def _add_corrected(rows: Sequence[Row]) -> None:
+    """Add to each row Holm's correction over all rows."""
+    corrected = holm([row["p"] for row in rows])
+    for row, p_holm in zip(rows, corrected, strict=True):
+        row["p_holm"] = p_holm

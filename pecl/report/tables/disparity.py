@@ -3,24 +3,31 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.data.languages import ENGLISH
-from pecl.report.tables.candidates import Candidate, recorded_fields, varying
+from pecl.report.tables.candidates import Candidate, Setting, recorded_fields, varying
+from pecl.report.tables.columns import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.groups import Group, by_arithmetic, group_of, grouped
-from pecl.report.tables.scores import ZERO_SHOT, setting_remark, setting_text
 from pecl.report.tables.table import SHORT_ID, Column, Row, Table, frame_of, interval_column
 from pecl.results.result import Result
 from pecl.retrieval.measures import bootstrap_interval
 
-TITLE = "Disparity between languages"
+_TITLE = "Disparity between languages"
+
+
+def _languages_text(row: Row) -> str:
+    return " ".join(row["languages"])
+
+
 _COLUMNS = (
     Column("condition"),
-    Column("languages", lambda row: " ".join(row["languages"])),
+    Column("languages", _languages_text),
     Column("mean", "{mean:.3f}"),
     Column("std over languages", "{std_population:.3f}"),
     Column("max - min", "{max_minus_min:.3f}"),
@@ -29,7 +36,14 @@ _COLUMNS = (
     Column("gap closed", "{share_closed:.1%}"),
 )
 
-_Hits = dict[str, np.ndarray]  # language -> hits (N,) of the test items, whose mean is its score
+
+@dataclass(frozen=True)
+class _Condition:
+    """The scores of one row: of the plain tower, or of a route."""
+
+    name: str
+    hits: Mapping[str, np.ndarray]  # language -> hits (N,) of the test items, whose mean is its score
+    zero_shot: str | None = None  # name of the condition whose gap a route closes; None for the plain tower
 
 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
@@ -39,51 +53,137 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     languages. A route with fewer than two languages other than English is left out. Return None if no setting has two
     languages. English's score is taken from `results`, see `find_english`; for the formulas see `_rows`.
     """
-    group = group_of(candidates[0].runs[0])
-    by_setting = {setting: _complete(own) for setting, own in grouped(candidates, lambda one: one.setting).items()}
-    kept = {setting: own for setting, own in by_setting.items() if len({one.language for one in own}) > 1}
-    if not kept:
+    by_setting = _comparable(candidates)
+    if not by_setting:
         return None
-    fields = recorded_fields(kept)
+
+    group = group_of(candidates[0].runs[0])
+    fields = recorded_fields(by_setting)
     rows: list[Row] = []
     references: dict[str, Result | None] = {}  # precision -> English's zero-shot
-    for setting, own in kept.items():
-        precision = own[0].config.precision
+    for setting, compared in by_setting.items():
+        precision = compared[0].config.precision
         english = references.setdefault(precision, find_english(results, group, precision))
-        starts = {one.route: ZERO_SHOT[one.query] for one in own}  # route -> its zero-shot
-        found: dict[str, _Hits] = {name: {} for name in (*ZERO_SHOT.values(), *ROUTES)}
-        for one in own:
-            found[starts[one.route]][one.language] = one.runs[0].hits("zero_shot")
-            found[one.route][one.language] = one.trained_hits
-        stated = {name: value for name, value in setting if name in fields}
-        rows += [{**stated, **row} for row in _rows(found, starts, english)]
-    columns = [Column(name.replace("_", " "), partial(_setting_said, name)) for name in varying(kept)] + [*_COLUMNS]
-    used = [candidate for own in kept.values() for candidate in own]
-    remarks = [*setting_remark(used), *_remarks(references)]
-    if left_out := sorted({one.language for one in candidates} - {one.language for one in used} - {ENGLISH}):
-        remarks.append(f"languages left out, since a route has no result of them: {', '.join(left_out)}")
-    runs = [run for one in used for run in one.runs]
-    english_only = [result for result in references.values() if result is not None and result not in runs]
-    runs += english_only
-    table = Table("disparity", TITLE, group, frame_of(rows), columns, runs, remarks, references=english_only)
+        recorded = {name: value for name, value in setting if name in fields}
+        rows += [recorded | row for row in _rows(_conditions(compared), english)]
+
+    columns = (*map(_setting_column, varying(by_setting)), *_COLUMNS)
+    used = [candidate for compared in by_setting.values() for candidate in compared]
+    remarks = [*setting_remark(used), *_remarks(references), *_left_out_remark(candidates, used)]
+    runs = [run for candidate in used for run in candidate.runs]
+    english_only = [english for english in references.values() if english is not None and english not in runs]
+
+    table = Table(
+        "disparity", _TITLE, group, frame_of(rows), columns, runs + english_only, remarks, references=english_only
+    )
     return replace(table, frame=table.frame[~table.texts.duplicated().to_numpy()])
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     """Return a row per text and arithmetic of evaluations of the plain tower; None for fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
-    rows, references = list[Row](), dict[str, Result | None]()
-    for said, alike in by_arithmetic(plain).items():
-        found = grouped(alike, lambda one: ZERO_SHOT[one.data.query["test"]])
-        scores = {name + said: {one.config.language: one.hits("zero_shot") for one in found[name]} for name in found}
-        if conditions := {name: own for name, own in scores.items() if len(own) > 1}:
-            precision = alike[0].config.precision
+    rows: list[Row] = []
+    references: dict[str, Result | None] = {}
+    for arithmetic, results in by_arithmetic(plain).items():
+        conditions = _plain_conditions(results, arithmetic)
+        if conditions:
+            precision = results[0].config.precision
             english = references.setdefault(precision, find_english(plain, group_of(plain[0]), precision))
-            rows += _rows(conditions, {}, english)
+            rows += _rows(conditions, english)
     if not rows:
         return None
-    remarks = _remarks(references)[: len(references)]  # nothing was closed
-    return Table("disparity", TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, remarks)
+
+    remarks = [reference_remark(precision, english) for precision, english in references.items()]
+    return Table("disparity", _TITLE, group_of(plain[0]), frame_of(rows), _COLUMNS, plain, remarks)
+
+
+def _comparable(candidates: Sequence[Candidate]) -> dict[Setting, list[Candidate]]:
+    """Return by setting the candidates whose languages have all routes; settings with two languages or more."""
+    by_setting = {}
+    for setting, alike in grouped(candidates, attrgetter("setting")).items():
+        complete = _of_complete_languages(alike)
+        if len({candidate.language for candidate in complete}) > 1:
+            by_setting[setting] = complete
+    return by_setting
+
+
+def _of_complete_languages(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates of languages with all routes; a route needs two languages other than English."""
+    count = Counter(candidate.route for candidate in candidates if candidate.language != ENGLISH)
+    routes = {route for route, languages in count.items() if languages > 1}
+
+    of_routes = [candidate for candidate in candidates if candidate.route in routes]
+    routes_of: dict[str, set[str]] = {}
+    for candidate in of_routes:
+        routes_of.setdefault(candidate.language, set()).add(candidate.route)
+    return [candidate for candidate in of_routes if routes_of[candidate.language] == routes]
+
+
+def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
+    """Return the conditions of candidates of one setting: the plain tower by test text, then the routes."""
+    before: dict[str, dict[str, np.ndarray]] = {name: {} for name in ZERO_SHOT.values()}
+    after: dict[str, dict[str, np.ndarray]] = {route: {} for route in ROUTES}
+    zero_shot_of = {}
+    for candidate in candidates:
+        zero_shot = ZERO_SHOT[candidate.query]
+        zero_shot_of[candidate.route] = zero_shot
+        before[zero_shot][candidate.language] = candidate.runs[0].hits("zero_shot")
+        after[candidate.route][candidate.language] = candidate.trained_hits
+
+    plain = [_Condition(name, hits) for name, hits in before.items() if hits]
+    trained = [_Condition(route, hits, zero_shot_of[route]) for route, hits in after.items() if hits]
+    return plain + trained
+
+
+def _plain_conditions(results: Sequence[Result], arithmetic: str) -> list[_Condition]:
+    """Return a condition per test text of evaluations of the plain tower that has two languages or more."""
+    by_text: dict[str, dict[str, np.ndarray]] = {}
+    for result in results:
+        name = ZERO_SHOT[result.data.query["test"]] + arithmetic
+        by_text.setdefault(name, {})[result.config.language] = result.hits("zero_shot")
+    return [_Condition(name, hits) for name, hits in by_text.items() if len(hits) > 1]
+
+
+def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]:
+    """Return a row per condition: the disparity between languages.
+
+    The standard deviation is the population's, since these are all languages. The gap is English's zero-shot score
+    minus the mean of the languages other than English; its bootstrap interval is paired by test item. A route closes
+    the share 1 - its gap / its zero-shot gap, which is NaN unless the interval of the zero-shot gap is above 0:
+    otherwise that gap is within noise.
+    """
+    rows: dict[str, Row] = {}
+    for condition in conditions:
+        scores = np.array([hits.mean() for hits in condition.hits.values()])
+        row = {
+            "condition": condition.name,
+            "languages": sorted(condition.hits),
+            "mean": float(scores.mean()),
+            "std_population": float(scores.std()),
+            "max_minus_min": float(np.ptp(scores)),
+            **_gap_values(condition, english),
+            "share_closed": math.nan,
+        }
+        if condition.zero_shot is not None and rows[condition.zero_shot]["gap_low"] > 0:
+            row["share_closed"] = 1 - row["gap_to_english"] / rows[condition.zero_shot]["gap_to_english"]
+        rows[condition.name] = row
+    return list(rows.values())
+
+
+def _gap_values(condition: _Condition, english: Result | None) -> Row:
+    """Return English's score, the gap to it, and the gap's interval; NaN without a result of English."""
+    if english is None:
+        return dict.fromkeys(("english_zero_shot", "gap_to_english", "gap_low", "gap_high"), math.nan)
+
+    others = [hits for language, hits in condition.hits.items() if language != ENGLISH]
+    gaps = english.hits("zero_shot") - np.mean(others, axis=0)
+    low, high = bootstrap_interval(gaps)
+    return {
+        "english_zero_shot": english.recall(stage="zero_shot"),
+        "gap_to_english": float(gaps.mean()),
+        "gap_low": low,
+        "gap_high": high,
+    }
 
 
 def find_english(results: Iterable[Result], group: Group, precision: str) -> Result | None:
@@ -92,13 +192,21 @@ def find_english(results: Iterable[Result], group: Group, precision: str) -> Res
     It is a training or evaluation of English in the same group, else an evaluation of a whole set with a gallery of
     that size. The test side does not matter, since English is tested on English.
     """
-    english = [one for one in results if one.config.language == ENGLISH and one.data.query["test"] == "target"]
-    english = [one for one in english if "zero_shot" in one.stages and one.config.precision == precision]
+    english = [result for result in results if _is_plain_english(result) and result.config.precision == precision]
     for split_seed in (group.split_seed, None):
-        wanted = replace(group, split_seed=split_seed)
-        if same := [one for one in english if replace(group_of(one), test_query=group.test_query) == wanted]:
-            return min(same, key=lambda result: result.run_id)
+        reference_group = replace(group, split_seed=split_seed)
+        matches = [
+            result for result in english if replace(group_of(result), test_query=group.test_query) == reference_group
+        ]
+        if matches:
+            return min(matches, key=attrgetter("run_id"))
     return None
+
+
+def _is_plain_english(result: Result) -> bool:
+    """Return whether a result has a zero-shot score of English on English captions."""
+    tests_english = result.config.language == ENGLISH and result.data.query["test"] == "target"
+    return tests_english and "zero_shot" in result.stages
 
 
 def english_of(candidate: Candidate, results: Iterable[Result]) -> Result | None:
@@ -115,48 +223,8 @@ def gap_to_english(candidate: Candidate, english: Result | None) -> float | None
     if english is None or candidate.language == ENGLISH:
         return None
     gaps = english.hits("zero_shot") - candidate.runs[0].hits("zero_shot")
-    return float(gaps.mean()) if bootstrap_interval(gaps)[0] > 0 else None
-
-
-def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates of languages with all routes; a route needs two languages other than English."""
-    count = Counter(candidate.route for candidate in candidates if candidate.language != ENGLISH)
-    routes = {name for name, languages in count.items() if languages > 1}
-    by_language = grouped((one for one in candidates if one.route in routes), lambda one: one.language)
-    whole = {code for code, own in by_language.items() if {one.route for one in own} == routes}
-    return [one for one in candidates if one.route in routes and one.language in whole]
-
-
-def _rows(conditions: dict[str, _Hits], starts: dict[str, str], english: Result | None) -> list[Row]:
-    """Return a row per condition with scores: the disparity between languages.
-
-    `starts` names the zero-shot condition of each route, which precedes it. The standard deviation is the population's,
-    since these are all languages. The gap is English's zero-shot score minus the mean of the languages other than
-    English; its bootstrap interval is paired by test item. A route closes the share 1 - its gap / its zero-shot gap,
-    which is NaN unless the interval of the zero-shot gap is above 0: otherwise that gap is within noise.
-    """
-    rows: dict[str, Row] = {}
-    for name, found in ((name, found) for name, found in conditions.items() if found):
-        values = np.array([own.mean() for own in found.values()])
-        reference = gap = low = high = math.nan
-        if english is not None:
-            gaps = english.hits("zero_shot") - np.mean([own for code, own in found.items() if code != ENGLISH], axis=0)
-            reference, gap = english.recall(stage="zero_shot"), float(gaps.mean())
-            low, high = bootstrap_interval(gaps)
-        before = rows.get(starts.get(name, ""))
-        rows[name] = {
-            "condition": name,
-            "languages": sorted(found),
-            "mean": float(values.mean()),
-            "std_population": float(values.std()),
-            "max_minus_min": float(np.ptp(values)),
-            "english_zero_shot": reference,
-            "gap_to_english": gap,
-            "gap_low": low,
-            "gap_high": high,
-            "share_closed": 1 - gap / before["gap_to_english"] if before and before["gap_low"] > 0 else math.nan,
-        }
-    return list(rows.values())
+    low, _ = bootstrap_interval(gaps)
+    return float(gaps.mean()) if low > 0 else None
 
 
 def reference_remark(precision: str, english: Result | None) -> str:
@@ -176,5 +244,19 @@ def _remarks(references: Mapping[str, Result | None]) -> list[str]:
     return remarks
 
 
-def _setting_said(name: str, row: Row) -> str:  # without an adapter, settings make no difference
-    return "-" if row["condition"] in ZERO_SHOT.values() else setting_text(name, row[name])
+def _left_out_remark(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> list[str]:
+    """Return a remark that names the languages of candidates that are not used, or no remark."""
+    left_out = {candidate.language for candidate in candidates} - {candidate.language for candidate in used} - {ENGLISH}
+    if not left_out:
+        return []
+    return [f"languages left out, since a route has no result of them: {', '.join(sorted(left_out))}"]
+
+
+def _setting_column(name: str) -> Column:
+    return Column(name.replace("_", " "), partial(_setting_field, name))
+
+
+def _setting_field(name: str, row: Row) -> str:
+    if row["condition"] in ZERO_SHOT.values():  # without an adapter, settings make no difference
+        return "-"
+    return setting_text(name, row[name])

@@ -11,13 +11,15 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from pecl.errors import one_line
-from pecl.report.tables.table import Frame, Layout, Table, laid_out, text_table, wrapped
+from pecl.report.tables.layout import Layout, laid_out, text_table, wrapped
+from pecl.report.tables.table import Frame, Table
 
-# Letters per row that fit a paper's column and its page, and rows per page
-_COLUMN, _PAGE, _ROWS = 42, 98, 40
+_COLUMN_WIDTH = 42  # letters per row that fit a paper's column
+_PAGE_WIDTH = 98  # letters per row that fit its page
+_PAGE_ROWS = 40
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "…": r"\dots{}",
     "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -27,56 +29,112 @@ _SIGNED = re.compile(r"(?<![\w.$-])[-+]\d+(?:\.\d+)?")  # a hyphen before a numb
 
 def to_latex(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as LaTeX; ids of runs are comments."""
-    floats = [_floats(table, f"tab:{table.name}-{number}", ids) for number, table in enumerate(tables, 1)]
-    return "\n".join(["% needs \\usepackage{booktabs,graphicx}\n", *itertools.chain.from_iterable(floats)])
+    parts = ["% needs \\usepackage{booktabs,graphicx}\n"]
+    for number, table in enumerate(tables, 1):
+        parts += _floats(table, f"tab:{table.name}-{number}", ids)
+    return "\n".join(parts)
 
 
 def escape_latex(field: object) -> str:
     """Escape a field for LaTeX; signed numbers become mathematics, with a minus or plus sign."""
     # NUL stands for the dollar of mathematics while the signs are escaped
-    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", one_line(field))
+    marked = _SIGNED.sub(lambda match: f"\0{match.group()}\0", one_line(field))
     return "".join(_SIGNS.get(sign, sign) for sign in marked).replace("\0", "$")
 
 
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
+    """Yield the floats of a table, one per page that it fills."""
     layout = laid_out(table, ids)
     width = max(map(len, text_table(layout.frame, layout.numbers, width=100_000).splitlines()), default=0)
-    note = "; ".join(filter(None, [table.group and table.group.metric, *table.notes]))
-    said = [table.title, table.heading[0], f"In all rows: {layout.shared}" if layout.shared else ""]
-    said += [note[:1].upper() + note[1:], "Best in bold" if table.best else ""]
-    parts = range(0, len(layout.frame), _ROWS)
-    for part, start in enumerate(parts, 1):
-        of = [f"Part {part} of {len(parts)}"] if len(parts) > 1 else []
-        caption = escape_latex(" ".join(f"{one}." for one in [*said, *of] if one))
-        own, best = layout.frame[start : start + _ROWS], layout.best[start : start + _ROWS]
-        bold = best.replace({True: "textbf:--rwrap", False: ""})
-        style = own.style.hide(axis="index").format(escape_latex).format_index(escape_latex, axis="columns")
-        latex = style.apply(lambda _, bold=bold: bold, axis=None).to_latex(
-            column_format="".join("r" if name in layout.numbers else "l" for name in own),
-            position="t",
-            position_float="centering",
-            hrules=True,
-            # a long word, such as an adapter's options, may be broken at its signs
-            caption=re.sub(r"\S{30,}", lambda one: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", one[0]), caption),
+    starts = range(0, len(layout.frame), _PAGE_ROWS)
+    for part, start in enumerate(starts, 1):
+        rows = slice(start, start + _PAGE_ROWS)
+        page = layout._replace(frame=layout.frame[rows], best=layout.best[rows])
+        part_text = f"Part {part} of {len(starts)}" if len(starts) > 1 else ""
+        latex = _float(
+            page,
+            caption=_latex_caption(table, layout.shared, part_text),
             label=label if part == 1 else f"{label}-{part}",
-            environment="table*" if width > _COLUMN else "table",
+            width=width,
         )
-        if width > _PAGE:
-            latex = latex.replace(r"\begin{tabular}", r"\resizebox{\linewidth}{!}{\begin{tabular}")
-            latex = latex.replace(r"\end{tabular}", r"\end{tabular}}")
-        # a bracket or asterisk at the beginning of a row would be an argument of the line break before it
-        latex = re.sub(r"^(?=[\[*])", "{}", latex, flags=re.MULTILINE).replace(r"\centering", r"\centering\small", 1)
         yield f"% {table.short_ids}\n{latex}" if ids and table.short_ids else latex
+
+
+def _latex_caption(table: Table, shared: str, part: str) -> str:
+    note = "; ".join(filter(None, [table.group and table.group.metric, *table.notes]))
+    sentences = [
+        table.title,
+        table.heading[0],
+        f"In all rows: {shared}" if shared else "",
+        note[:1].upper() + note[1:],
+        "Best in bold" if table.best else "",
+        part,
+    ]
+    caption = escape_latex(" ".join(f"{sentence}." for sentence in sentences if sentence))
+    # a long word, such as an adapter's options, may be broken at its signs
+    return re.sub(r"\S{30,}", lambda word: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", word[0]), caption)
+
+
+def _float(layout: Layout, caption: str, label: str, width: int) -> str:
+    """Return one float; `width` is the number of letters of the table's rows."""
+    bold = layout.best.replace({True: "textbf:--rwrap", False: ""})
+    style = layout.frame.style.apply(lambda _: bold, axis=None).hide(axis="index")
+    style.format(escape_latex)
+    style.format_index(escape_latex, axis="columns")
+    latex = style.to_latex(
+        column_format="".join("r" if name in layout.numbers else "l" for name in layout.frame),
+        position="t",
+        position_float="centering",
+        hrules=True,
+        caption=caption,
+        label=label,
+        environment="table*" if width > _COLUMN_WIDTH else "table",
+    )
+
+    if width > _PAGE_WIDTH:
+        latex = latex.replace(r"\begin{tabular}", r"\resizebox{\linewidth}{!}{\begin{tabular}")
+        latex = latex.replace(r"\end{tabular}", r"\end{tabular}}")
+    # a bracket or asterisk at the beginning of a row would be an argument of the line break before it
+    latex = re.sub(r"^(?=[\[*])", "{}", latex, flags=re.MULTILINE)
+    return latex.replace(r"\centering", r"\centering\small", 1)
+
+
+class _Section(NamedTuple):
+    """A table as text formats print it."""
+
+    heading: tuple[str, str] | None  # title and details of its group, before the group's first table
+    table: Table
+    layout: Layout
+    note: str
+
+
+def _sections(tables: Sequence[Table], ids: bool) -> Iterator[_Section]:
+    """Yield the sections of tables; a heading has the notes that its tables share."""
+    for (title, details), alike in itertools.groupby(tables, key=lambda table: table.heading):
+        group_tables = list(alike)
+        shared = []
+        if title:
+            shared = [note for note in group_tables[0].notes if all(note in table.notes for table in group_tables)]
+
+        heading = (title, "; ".join([details, *shared])) if title else None
+        for table in group_tables:
+            notes = [note for note in table.notes if note not in shared]
+            if ids:
+                notes.append(table.short_ids)
+            yield _Section(heading, table, laid_out(table, ids), "; ".join(notes))
+            heading = None
 
 
 def to_text(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as plain text, at most 100 letters wide; tables that were measured alike share a heading."""
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
-        parts += [f"{wrapped(f'== {heading[0]} ==')}\n{wrapped(heading[1])}"] if heading else []
+        if heading:
+            title, details = heading
+            parts.append(f"{wrapped(f'== {title} ==')}\n{wrapped(details)}")
         body = text_table(layout.frame, layout.numbers)
-        said = [wrapped(table.title), wrapped(layout.shared), body, wrapped(f"({note})") if note else ""]
-        parts.append("\n".join(filter(None, said)))
+        lines = [wrapped(table.title), wrapped(layout.shared), body, wrapped(f"({note})") if note else ""]
+        parts.append("\n".join(filter(None, lines)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -84,12 +142,15 @@ def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as GitHub Markdown, the best of comparable scores in bold."""
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
-        parts += [f"## {escape_markdown(heading[0])}", escape_markdown(heading[1])] if heading else []
-        sides = ["right" if name in layout.numbers else "left" for name in layout.frame]
+        if heading:
+            title, details = heading
+            parts += [f"## {escape_markdown(title)}", escape_markdown(details)]
+
+        alignments = ["right" if name in layout.numbers else "left" for name in layout.frame]
         frame = layout.frame.map(escape_markdown)
         frame = frame.mask(layout.best, "**" + frame + "**").rename(columns=escape_markdown)
-        said = frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=sides)
-        parts += [f"**{escape_markdown(table.title)}**", escape_markdown(layout.shared), said, escape_markdown(note)]
+        body = frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=alignments)
+        parts += [f"**{escape_markdown(table.title)}**", escape_markdown(layout.shared), body, escape_markdown(note)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -97,22 +158,16 @@ def to_html(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as HTML elements: a heading per group of numbers, tables with captions, and notes."""
     parts = []
     for heading, table, layout, note in _sections(tables, ids):
-        parts += [f'<h3>{escape(heading[0])}</h3>\n<p class="hint">{escape(heading[1])}</p>'] if heading else []
+        if heading:
+            title, details = heading
+            parts.append(f'<h3>{escape(title)}</h3>\n<p class="hint">{escape(details)}</p>')
+
+        body = html_table(table.title, layout.frame)
         under = escape("; ".join(filter(None, [layout.shared, note])))
-        parts.append(html_table(table.title, layout.frame) + (f'\n<p class="under">{under}</p>' if under else ""))
+        if under:
+            body += f'\n<p class="under">{under}</p>'
+        parts.append(body)
     return "\n\n".join(parts) + "\n"
-
-
-def _sections(tables: Sequence[Table], ids: bool) -> Iterator[tuple[tuple[str, str] | None, Table, Layout, str]]:
-    """Yield (heading, table, layout, note): a heading, before its first table, has the notes that they share."""
-    for (title, details), group in itertools.groupby(tables, key=lambda table: table.heading):
-        own = list(group)
-        shared = [note for note in own[0].notes if title and all(note in table.notes for table in own)]
-        heading = (title, "; ".join([details, *shared])) if title else None
-        for table in own:
-            notes = [*(note for note in table.notes if note not in shared), *([table.short_ids] if ids else [])]
-            yield heading, table, laid_out(table, ids), "; ".join(notes)
-            heading = None
 
 
 def html_table(title: str, frame: Frame) -> str:
@@ -132,7 +187,11 @@ def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
     import pandas as pd
 
     frame = pd.concat([table.frame for table in tables]) if tables else pd.DataFrame()
-    return frame.map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value).to_csv(index=False)
+    return frame.map(_joined).to_csv(index=False)
+
+
+def _joined(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def to_json(tables: Sequence[Table], ids: bool = True) -> str:
@@ -142,8 +201,12 @@ def to_json(tables: Sequence[Table], ids: bool = True) -> str:
 
 # Name -> a function that writes tables as text, with run ids or without
 FORMATS = {
-    **{"text": to_text, "markdown": to_markdown, "latex": to_latex},
-    **{"html": to_html, "csv": to_csv, "json": to_json},
+    "text": to_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "html": to_html,
+    "csv": to_csv,
+    "json": to_json,
 }
 ENDINGS = {"text": "txt", "markdown": "md", "latex": "tex"}  # suffixes of files that differ from the format's name
 

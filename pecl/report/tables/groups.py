@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, not_none, unknown
+from pecl.results.parts import Tower
 from pecl.results.result import Result, where
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 BEST = "best"
-_BLOCK = 256  # arrays that are resampled together
+_BLOCK_SIZE = 256  # arrays that are resampled together
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
 
@@ -57,15 +58,18 @@ class Group:
     @property
     def details(self) -> str:
         """The other properties that its numbers share."""
-        towers = f"text tower {self.text_tower}" + (f", image tower {self.image_tower}" if self.image_tower else "")
+        towers = f"text tower {self.text_tower}"
+        if self.image_tower:
+            towers += f", image tower {self.image_tower}"
         part = "whole set" if self.split_seed is None else f"few-shot split seed {self.split_seed}"
         return f"{self.metric}; {towers}; {part}; test query: {self.test_query}; captions {self.captions}"
 
 
 def group_of(result: Result) -> Group:
     """Return the group that a complete result belongs to."""
-    config, data, towers = result.config, result.data, result.towers
-    text, image = (f"{tower.name} {tower.fingerprint[:8]}" if tower else None for tower in (towers.text, towers.image))
+    config = result.config
+    data = result.data
+    image_tower = result.towers.image if data.gallery.kind == "images" else None
     return Group(
         dataset=data.dataset,
         dataset_split=config.split,
@@ -73,24 +77,28 @@ def group_of(result: Result) -> Group:
         gallery_kind=data.gallery.kind,
         gallery_size=data.gallery.size,
         split_seed=config.split_seed if result.kind == "train" else None,
-        text_tower=not_none(text, "text tower"),
-        image_tower=image if data.gallery.kind == "images" else None,
+        text_tower=_tower_text(result.towers.text),
+        image_tower=_tower_text(image_tower) if image_tower else None,
         test_query=config.test_query,
     )
 
 
+def _tower_text(tower: Tower) -> str:
+    return f"{tower.name} {tower.fingerprint[:8]}"
+
+
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Return `items` by their `key`, keys in the order of their first item."""
-    found: dict[K, list[T]] = {}
+    groups: dict[K, list[T]] = {}
     for item in items:
-        found.setdefault(key(item), []).append(item)
-    return found
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def by_arithmetic(results: Sequence[Result]) -> dict[str, list[Result]]:
     """Return results by device and precision of the text tower, as text for a label: empty if all have the same."""
-    found = grouped(results, lambda one: f", {one.config.device} {one.config.precision}")
-    return found if len(found) > 1 else {"": list(results)}
+    by_label = grouped(results, lambda result: f", {result.config.device} {result.config.precision}")
+    return by_label if len(by_label) > 1 else {"": list(results)}
 
 
 def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
@@ -99,20 +107,29 @@ def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
     Raises:
         DataError: two runs of one language in a group were tested on different captions.
     """
-    found = grouped(results, group_of)
-    for own in found.values():
-        seen: dict[tuple[str, str], Result] = {}
-        for result in own:
-            language, column = result.config.language, result.data.query["test"]
-            first = seen.setdefault((language, column), result)
-            before, now = (str(one.data.sha256[column])[:8] for one in (first, result))
-            if before != now:
-                raise DataError(
-                    f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
-                    f"data.sha256.{column} begins {before} against {now}; run the older one again"
-                )
-    order = sorted(found, key=lambda group: (group.dataset, group.gallery_kind, group.gallery_size, repr(group)))
-    return {group: found[group] for group in order}
+    groups = grouped(results, group_of)
+    for group_results in groups.values():
+        _check_test_captions(group_results)
+
+    ordered = sorted(groups, key=lambda group: (group.dataset, group.gallery_kind, group.gallery_size, repr(group)))
+    return {group: groups[group] for group in ordered}
+
+
+def _check_test_captions(results: Sequence[Result]) -> None:
+    """Raise DataError if two results of one language were tested on different captions."""
+    first_of: dict[tuple[str, str], Result] = {}
+    for result in results:
+        language = result.config.language
+        column = result.data.query["test"]
+        first = first_of.setdefault((language, column), result)
+
+        first_sha = str(first.data.sha256[column])[:8]
+        sha = str(result.data.sha256[column])[:8]
+        if first_sha != sha:
+            raise DataError(
+                f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
+                f"data.sha256.{column} begins {first_sha} against {sha}; run the older one again"
+            )
 
 
 def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
@@ -124,29 +141,33 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
         ConfigError: a condition is not `key=value`, or has an unknown key.
         DataError: no result meets it.
     """
-    left = list(results)
+    selected = list(results)
     for condition in conditions:
-        key, sign, value = condition.partition("=")
-        if not sign:
+        key, equals, value = condition.partition("=")
+        if not equals:
             raise ConfigError(f"--where {condition}: expected key=value, such as gallery_size=900")
-        values = [{**one.config.to_dict(), **asdict(group_of(one)), "kind": one.kind} for one in left]
-        if key not in values[0]:
-            raise ConfigError(f"--where: {unknown('key', key, values[0])}")
-        found = grouped(zip(left, values, strict=True), lambda pair, key=key: str(pair[1][key]))
-        if value not in found:
-            there = ", ".join(sorted(found))
-            raise DataError(f"--where {condition}: no complete result has it; {key} is {there} here")
-        left = [result for result, _ in found[value]]
-    return left
+
+        by_value: dict[str, list[Result]] = {}
+        for result in selected:
+            values = {**result.config.to_dict(), **asdict(group_of(result)), "kind": result.kind}
+            if key not in values:
+                raise ConfigError(f"--where: {unknown('key', key, values)}")
+            by_value.setdefault(str(values[key]), []).append(result)
+
+        if value not in by_value:
+            present = ", ".join(sorted(by_value))
+            raise DataError(f"--where {condition}: no complete result has it; {key} is {present} here")
+        selected = by_value[value]
+    return selected
 
 
 def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
     """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length."""
     arrays = list(per_item)
-    found = np.empty((len(arrays), 2))
+    ends = np.empty((len(arrays), 2))
     for length in {len(values) for values in arrays}:
-        places = [place for place, values in enumerate(arrays) if len(values) == length]
-        for start in range(0, len(places), _BLOCK):
-            block = places[start : start + _BLOCK]
-            found[block] = bootstrap_intervals(np.stack([arrays[place] for place in block]))
-    return found
+        indices = [i for i, values in enumerate(arrays) if len(values) == length]
+        for start in range(0, len(indices), _BLOCK_SIZE):
+            block = indices[start : start + _BLOCK_SIZE]
+            ends[block] = bootstrap_intervals(np.stack([arrays[i] for i in block]))
+    return ends

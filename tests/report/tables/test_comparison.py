@@ -98,3 +98,9 @@ def test_a_wrong_name_has_the_nearest(folder, capsys):
         pecl.compare(folder, "method1", "method2")
     assert main(["report", str(folder), "--compare", "methd1", "baseline1"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_each_table_states_what_its_intervals_resample(folder):
+    by_language, over_languages = pecl.compare(folder, "method1", "baseline1")
+    assert "2,000 resamples of the test items of a language" in " ".join(by_language.notes)
+    assert "2,000 resamples of the languages and of the test items" in " ".join(over_languages.notes)

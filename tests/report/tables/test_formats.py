@@ -12,7 +12,7 @@ from helpers.report_results import evaluate, train
 
 from pecl.report.tables import FORMATS, report
 from pecl.report.tables.formats import escape_latex, escape_markdown
-from pecl.report.tables.table import laid_out
+from pecl.report.tables.layout import laid_out
 
 AWKWARD = r"a_b & 5% {x} #1 | <i> \ ~^ $y$ `c`* +0.5"  # not so long that its middle is left out
 HOSTILE = "x\n\\input{/etc/passwd}\r\u2028\0\x1b[2J[a](javascript:alert(1))"

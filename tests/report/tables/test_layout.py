@@ -7,8 +7,9 @@ from helpers.report_results import both, changed, made
 
 from pecl.report.tables import FORMATS, report
 from pecl.report.tables.groups import intervals
+from pecl.report.tables.layout import laid_out, shortened, text_table
 from pecl.report.tables.paper import paper_tables
-from pecl.report.tables.table import Column, Table, frame_of, laid_out, shortened, text_table
+from pecl.report.tables.table import Column, Table, frame_of
 from pecl.results.result import collect
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pecl.encoders.towers import PAIRS
 from pecl.report.tables import chosen_candidates
-from pecl.report.tables.paper import paper_tables, published_table, read_published
+from pecl.report.tables.paper import paper_tables
+from pecl.report.tables.published import published_table, read_published
 
 
 def tables_of(*results):
