@@ -54,9 +54,9 @@ class HeadSolver:
         self.before, self.head = solvable_head(adapter)
 
     def solve(self, records: Sequence[SlotRecord]) -> None:
-        """Solve and set the head of every slot that has not diverged, and add it to the slot's record."""
+        """Solve and set the head of every slot that is measured, and add it to the slot's record."""
         for slot, record in enumerate(records):
-            if record.diverged is None:
+            if record.is_measured:
                 record.solved.append(self._solve_slot(slot))
 
     def _solve_slot(self, slot: int) -> dict[str, Any]:

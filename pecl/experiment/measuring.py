@@ -17,11 +17,13 @@ Measurements = Mapping[str, Mapping[str, Evaluation]]  # by part (val, test) and
 
 
 def measure(adapter: Adapter, members: Sequence[Member], records: Sequence[SlotRecord]) -> list[Measurements | None]:
-    """Return each run's measurements by part and stage; None if it diverged. `other_text` has no stage `final`.
+    """Return each run's measurements by part and stage; None if it diverged or was pruned.
+
+    `other_text` has no stage `final`.
 
     Afterwards the slots hold their best weights.
     """
-    trained = [number for number, member in enumerate(members) if not records[member.slot].diverged]
+    trained = [number for number, member in enumerate(members) if records[member.slot].is_measured]
 
     # The final weights of all runs, before any slot is changed
     finals: dict[tuple[int, str], Evaluation] = {}

@@ -41,6 +41,7 @@ from pecl.results.folder import complete_result, find_result, hold, remove_state
 from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
+from pecl.training.state import SlotRecord
 from pecl.training.trainer import Trainer
 from pecl.training.worker_rank import run_worker, set_up_workers
 
@@ -259,7 +260,8 @@ def _record(
 ) -> list[Result]:
     """Write each run's adapter file and then its result, and return the results.
 
-    The measurements of a run are None if it diverged; `tower_size` is the number of parameters of the plain tower.
+    The measurements of a run are None if it diverged or was pruned; `tower_size` is the number of parameters of the
+    plain tower.
     """
     adapter = trainer.adapter
     results: list[Result] = []
@@ -267,9 +269,7 @@ def _record(
         config = member.config
         record = trainer.records[member.slot]
         if measured is None:
-            error = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
-            path = write_unfinished(config, "failed", error=error, steps=not_none(record.stopped, "stopped"))
-            results.append(read_result(path))
+            results.append(_record_unmeasured(config, record))
             continue
 
         path = adapter_path(config.out, run_name(config, config.run_id()))
@@ -292,6 +292,17 @@ def _record(
             for callback in trainer.callbacks:
                 callback.at_end(event)
     return results
+
+
+def _record_unmeasured(config: ExperimentConfig, record: SlotRecord) -> Result:
+    """Write and return the result of a run that diverged or was pruned."""
+    steps = not_none(record.stopped, "stopped")
+    if record.diverged is None:
+        path = write_unfinished(config, "pruned", steps=steps, validation_recall=record.scores[-1][1])
+    else:
+        error = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
+        path = write_unfinished(config, "failed", error=error, steps=steps)
+    return read_result(path)
 
 
 def check_run(

@@ -25,7 +25,7 @@ from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode
 from pecl.results import parts
 
 Kind = Literal["train", "evaluate"]
-Status = Literal["complete", "failed", "interrupted"]
+Status = Literal["complete", "failed", "interrupted", "pruned"]
 
 SCHEMA = 1
 OTHER_TEXT = "other_text"  # a measured part next to `val` and `test`: text unlike the training text
@@ -54,7 +54,7 @@ _ABSENT: Any = None  # in failed and interrupted runs, which no table includes
 class Result:
     """The outcome of one run.
 
-    Fields after `environment` are None if the run failed or was interrupted, and those after `peak_memory_mb` in an
+    Fields after `environment` are None if the run failed, was interrupted or pruned, and those after `peak_memory_mb` in an
     evaluation too; an evaluation of an adapter file has `adapter`.
 
     Attributes:
@@ -66,6 +66,7 @@ class Result:
             the stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
         steps: training steps; for an interrupted run, those that were saved.
+        validation_recall: of a pruned run, after its last step.
         best_step: step whose weights were kept.
         closed_form: the heads that were solved, at the start and the end; None without any.
         path: file that it was read from or written to; no part of its JSON, and not compared.
@@ -92,6 +93,7 @@ class Result:
     seconds: parts.Seconds = _ABSENT
     curve: parts.Curve = _ABSENT
     closed_form: tuple[parts.ClosedForm, ...] | None = None
+    validation_recall: Number | None = None
     path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -265,11 +267,25 @@ def write_result(out: str | Path, result: Result) -> Path:
     return write_json(Path(out) / f"{result.name}.json", with_digest(result.to_json()))
 
 
-def write_unfinished(config: ExperimentConfig, status: Status, error: str | None = None, steps: int = _ABSENT) -> Path:
-    """Write the result of a training without metrics, failed or interrupted, and return its path."""
-    return write_result(
-        config.out, Result(config.run_id(), "train", status, config, parts.environment(), error=error, steps=steps)
+def write_unfinished(
+    config: ExperimentConfig,
+    status: Status,
+    error: str | None = None,
+    steps: int = _ABSENT,
+    validation_recall: float | None = None,
+) -> Path:
+    """Write the result of a training without metrics (failed, interrupted or pruned), and return its path."""
+    result = Result(
+        config.run_id(),
+        "train",
+        status,
+        config,
+        parts.environment(),
+        error=error,
+        steps=steps,
+        validation_recall=validation_recall,
     )
+    return write_result(config.out, result)
 
 
 def read_result(path: str | Path) -> Result:

@@ -1,6 +1,6 @@
 """`Callback`: code of a user that runs during a training, and may stop a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pecl.config import ExperimentConfig
@@ -13,10 +13,13 @@ class Event:
     config: ExperimentConfig  # of the run
     slot: int  # of the run in its fleet; the runs of a joint training share a slot
     step: int  # steps taken so far
+    total_steps: int  # of the whole training
     # After a step: `loss` and `lr`. After a validation: `loss`, the mean since the last one, `validation_recall`, `lr`,
     # `seconds` of training and `peak_memory_mb`. At the end: the recalls, such as `test/best/text_to_image/recall@1`.
     metrics: Mapping[str, float]
     stop: Callable[[], None] = field(repr=False, compare=False)  # stops the run's slot after this step
+    # Stops the slot as well, but its runs are recorded as pruned: with the step and the validation recall, not measured
+    prune: Callable[[], None] = field(repr=False, compare=False)
 
 
 class Callback:
@@ -41,8 +44,11 @@ class Callback:
     def after_validation(self, event: Event) -> None:
         """Run after each validation."""
 
+    def after_fleet_validation(self, events: Sequence[Event]) -> None:
+        """Run after each validation, to compare the runs of a fleet; the event of a stopped run has no metrics."""
+
     def after_save(self, event: Event) -> None:
         """Run after the state of the training was written: a killed run resumes from this step."""
 
     def at_end(self, event: Event) -> None:
-        """Run when the results of the fleet have been written; not for a run that diverged."""
+        """Run when the results of the fleet have been written; not for a run that diverged or was pruned."""

@@ -31,6 +31,7 @@ class SlotRecord:
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # parameters at `best_step`
     stopped: int | None = None  # step after which the slot was dropped; None if it trained to the end
     diverged: str | None = None  # why the slot was dropped: a loss or embedding was not finite
+    pruned: bool = False  # whether a callback dropped the slot, as worse than others
     # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and `seconds` of wall time
     solved: list[dict[str, Any]] = field(default_factory=list)
 
@@ -38,6 +39,11 @@ class SlotRecord:
     def learns(self) -> bool:
         """Whether the slot takes part in the next step."""
         return self.stopped is None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the runs of the slot have a complete result: it neither diverged nor was pruned."""
+        return self.diverged is None and not self.pruned
 
     def validations_since_best(self) -> int:
         """Return the number of validations after the one with the best score, or the last of several equal ones."""

@@ -118,8 +118,8 @@ class Trainer:
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record per slot.
 
-        A slot is dropped when its loss or validation score is not finite, or when it is out of patience. The other
-        slots are not affected.
+        A slot is dropped when its loss or validation score is not finite, when it is out of patience, or when a callback
+        stops or prunes it. The other slots are not affected.
 
         Raises:
             DivergedError: the only slot diverged.
@@ -286,11 +286,16 @@ class Trainer:
             if not self.records[slot].diverged
         }
         self._call("after_validation", metrics)
+        for callback in self.callbacks:
+            callback.after_fleet_validation(self._events({slot: {} for slot in range(len(self.records))} | metrics))
 
     def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
-        """Score the weights of `slots` (None: all that have not diverged) as those of `step`; keep each slot's best."""
+        """Score the weights of `slots` as those of `step`; keep each slot's best.
+
+        By default these are all slots that have neither diverged nor been pruned.
+        """
         if slots is None:
-            slots = [slot for slot, record in enumerate(self.records) if not record.diverged]
+            slots = [slot for slot, record in enumerate(self.records) if record.is_measured]
         for slot, score in zip(slots, self.validate(slots), strict=True):
             record = self.records[slot]
             if math.isnan(score):
@@ -329,12 +334,20 @@ class Trainer:
     def _call(self, moment: str, metrics: Mapping[int, Mapping[str, float]]) -> None:
         """Call a method of all callbacks for each run whose slot has metrics."""
         for callback in self.callbacks:
-            for config, slot in zip(self.runs, self.slot_of, strict=True):
-                if slot in metrics:
-                    event = Event(config, slot, self.step, metrics[slot], partial(self._stop, slot))
-                    getattr(callback, moment)(event)
+            for event in self._events(metrics):
+                getattr(callback, moment)(event)
 
-    def _stop(self, slot: int) -> None:
+    def _events(self, metrics: Mapping[int, Mapping[str, float]]) -> list[Event]:
+        """Return an event for each run whose slot has metrics."""
+        events = []
+        for config, slot in zip(self.runs, self.slot_of, strict=True):
+            if slot in metrics:
+                stop = partial(self._stop, slot)
+                prune = partial(self._stop, slot, is_pruned=True)
+                events.append(Event(config, slot, self.step, self.total_steps, metrics[slot], stop, prune))
+        return events
+
+    def _stop(self, slot: int, is_pruned: bool = False) -> None:
         """Stop a slot at a callback's request. Its last weights are measured if no validation has measured any."""
         record = self.records[slot]
         if not record.learns:
@@ -342,6 +355,7 @@ class Trainer:
         if not record.scores or record.scores[-1][0] != self.step:
             self.measure(self.step, [slot])
         record.stopped = self.step
+        record.pruned = is_pruned
 
     def _postfix(self) -> dict[str, str]:
         """Return the mean loss and score of the slots, for the progress bar."""
