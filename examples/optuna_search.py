@@ -1,8 +1,8 @@
 """Search a learning rate and an alignment weight with Optuna: `python examples/optuna_search.py [TRIALS]`.
 
-It needs `pip install optuna`. Four trials at a time are trained as one fleet, seed after seed. A trial is pruned as soon
-as Wilcoxon's test finds it worse than the best trial on the same seeds. The study is a file: the same command
-continues a killed search, and pecl trains no run again.
+It needs `pip install optuna`. Four trials at a time are trained as one fleet, seed after seed. A trial is pruned when
+Wilcoxon's test finds it worse than the best trial on the same seeds. The study is a file: the same command continues a
+killed search, and pecl trains no run again.
 """
 
 import sys
@@ -53,7 +53,7 @@ def train_trials(study: optuna.Study, trials: list[Trial], config: dict[str, Any
             scores[trial.number].append(result.recall("val", "best"))
             trial.report(scores[trial.number][-1], step=seed)
             if trial.should_prune():
-                study.tell(trial, mean(scores[trial.number]), state=TrialState.PRUNED)
+                study.tell(trial, state=TrialState.PRUNED)  # with its last score
             else:
                 remaining.append(trial)
         trials = remaining

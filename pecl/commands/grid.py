@@ -1,17 +1,24 @@
 """`pecl grid`: train every combination of the values that are lists."""
 
+from __future__ import annotations
+
 import argparse
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, plan_grid, recorded_seconds, repeat_configs, run_grid
 from pecl.grid.configs import AUTO_FLEET
+from pecl.grid.halving import competitions, rungs
 from pecl.grid.launchers import LAUNCHERS, make_launcher
 from pecl.grid.launchers.base import Launcher
 from pecl.grid.launchers.processes import parse_devices
 from pecl.results.result import collect
+
+if TYPE_CHECKING:
+    from pecl.experiment.plan import RunPlan
 
 
 def _option_of(launcher: str, example: str) -> cli.Argument:
@@ -47,6 +54,13 @@ def _option_of(launcher: str, example: str) -> cli.Argument:
     ),
     _option_of("slurm", "partition=gpu"),
     _option_of("ray", "num_gpus=0.5"),
+    cli.argument(
+        "--halving",
+        "after each Nth of the steps, continue with the best 1/N of the competing runs of a fleet, by validation; the "
+        "others are recorded as pruned",
+        type=int,
+        metavar="N",
+    ),
     cli.switch(
         "--dry-run",
         "check each run up to its first step, print the runs and the estimated time, and write nothing",
@@ -67,11 +81,14 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.dry_run:
         _print_plans(parsed, configs, launcher)
         return 0
-    outcome = run_grid(configs, parsed.fleet, launcher)
+    outcome = run_grid(configs, parsed.fleet, launcher, parsed.halving)
     if parsed.json:  # with the errors of failed runs
         cli.print_json([result.to_json() for result in outcome.results])
     else:
         _print_tables(outcome)
+        for result in outcome.pruned:
+            recall = f"validation recall {result.validation_recall:.3f}"
+            cli.print_text(f"pruned: {result.run_id}: after step {result.steps}, {recall}")
         for result in outcome.failed:
             cli.print_text(f"failed: {result.run_id}: {result.error}")
     return int(bool(outcome.failed))
@@ -121,23 +138,53 @@ def _print_tables(outcome: GridOutcome) -> None:
 
 
 def _print_plans(parsed: argparse.Namespace, configs: list[ExperimentConfig], launcher: Launcher) -> None:
-    """Print the runs with their status, and the estimated time of the runs without a complete result."""
-    from pecl.experiment.plan import status_of  # imports torch
+    """Print the runs with their status, what halving would prune, and the estimated time of the runs to train."""
+    from pecl.experiment.plan import RunPlan, status_of  # imports torch
 
-    planned = plan_grid(configs, parsed.fleet, launcher)
-    lines = [
-        f"{config.run_id()} {status_of(plan):<11} {cli.differences(config, ('language', 'lr'))}"
-        for config, plan in planned
-    ]
-
-    remaining = [(config, plan) for config, plan in planned if plan is not None and plan.status != "complete"]
-    steps = [plan.steps - plan.saved_step for _, plan in remaining]
-    jobs = getattr(launcher, "jobs", None) or 1
-    time = estimate([config for config, _ in remaining], recorded_seconds(configs), jobs, steps)
-    lines.append(f"{cli.counted(len(planned), 'run')}, {len(remaining):,} to train: {time}")
-
+    lines = []
     runs = []
-    for config, plan in planned:
-        counts = {"status": "complete"} if plan is None else plan._asdict()
-        runs.append({"run_id": config.run_id(), **counts, "config": config.to_record()})
-    cli.print_answer(parsed, {"runs": runs, "to_train": len(remaining), "seconds": time.seconds}, *lines)
+    fleets: list[dict[ExperimentConfig, RunPlan]] = []  # the runs to train
+    for planned in plan_grid(configs, parsed.fleet, launcher, parsed.halving):
+        fleets.append({})
+        for config, plan in planned:
+            status = plan.status
+            counts: dict[str, Any] = {"status": status}
+            if isinstance(plan, RunPlan):
+                status = status_of(plan)
+                counts = plan._asdict()
+                if plan.status != "complete":
+                    fleets[-1][config] = plan
+            lines.append(f"{config.run_id()} {status:<11} {cli.differences(config, ('language', 'lr'))}")
+            runs.append({"run_id": config.run_id(), **counts, "config": config.to_record()})
+
+    plans = {config: plan for fleet in fleets for config, plan in fleet.items()}
+    steps = [plan.steps - plan.saved_step for plan in plans.values()]
+    jobs = getattr(launcher, "jobs", None) or 1
+    time = estimate(list(plans), recorded_seconds(configs), jobs, steps)
+    total = f"{cli.counted(len(runs), 'run')}, {len(plans):,} to train: {time}"
+    document = {"runs": runs, "to_train": len(plans), "seconds": time.seconds}
+
+    if parsed.halving is not None:
+        document["halving"] = [entry for fleet in fleets for entry in _competitions_of(fleet, parsed.halving)]
+        lines += map(_halving_text, document["halving"])
+        total += ", without halving"
+    cli.print_answer(parsed, document, *lines, total)
+
+
+def _competitions_of(fleet: Mapping[ExperimentConfig, RunPlan], factor: int) -> Iterator[dict[str, Any]]:
+    """Yield the runs of each competition of a fleet, and how many of them continue after which step."""
+    for rivals in competitions(fleet):
+        steps = fleet[rivals[0]].steps
+        sizes = rungs(len(rivals), factor, steps, rivals[0].eval_every)
+        continuing = [{"step": step, "runs": runs} for step, runs in sizes.items()]
+        yield {"runs": [config.run_id() for config in rivals], "steps": steps, "continuing": continuing}
+
+
+def _halving_text(competition: Mapping[str, Any]) -> str:
+    """Return one competition of a fleet as a line."""
+    first, *others = competition["runs"]
+    rivals = f"halving: of {first} and {cli.counted(len(others), 'rival')}"
+    if not competition["continuing"]:
+        return f"{rivals} all continue to the end, since no validation precedes the last step"
+    sizes = [f"{rung['runs']} continue after step {rung['step']}" for rung in competition["continuing"]]
+    return f"{rivals} {', '.join(sizes)} of {competition['steps']}"

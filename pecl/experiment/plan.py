@@ -28,16 +28,14 @@ class RunPlan(NamedTuple):
     solver: str
     lr: float
     images: int
-    # complete, failed or interrupted, as in its result; resumable from a saved state; new without either
+    # complete, failed, interrupted or pruned, as in its result; resumable from a saved state; new without either
     status: str
     saved_step: int  # step of the saved state that the run resumes from; 0 without one
     operations: float  # floating-point operations of the text tower's matrices, by an estimate
 
 
-def status_of(plan: RunPlan | None) -> str:
-    """Return the status of a run as text, with the step of its saved state; None is the plan of a complete run."""
-    if plan is None:
-        return "complete"
+def status_of(plan: RunPlan) -> str:
+    """Return the status of a run as text, with the step of its saved state."""
     return f"resumable from step {plan.saved_step}" if plan.status == "resumable" else plan.status
 
 

@@ -288,7 +288,7 @@ def _record(
     # Only now: a fleet that is killed before this line resumes, and records all its results again
     for member, result in zip(members, results, strict=True):
         if result.status == "complete":
-            event = Event(member.config, member.slot, trainer.step, recalls_of(result), lambda: None)
+            event = Event(member.config, member.slot, trainer.step, trainer.total_steps, recalls_of(result))
             for callback in trainer.callbacks:
                 callback.at_end(event)
     return results

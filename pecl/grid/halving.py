@@ -5,13 +5,15 @@ second part the best ninth; both are rounded up.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pecl.config import ExperimentConfig, Role, fields_of
+from pecl.errors import ConfigError
 from pecl.training.callbacks import Callback, Event
 
-# Runs of a fleet compete if these fields are equal: language, route, test query and seeds
+# Runs of a fleet compete if they differ only in these fields: the loss, its weights and the learning rate
+_SEARCHED = sorted(fields_of(Role.FLEET) & fields_of(Role.SEARCHED))
 _EQUAL = sorted(fields_of(Role.FLEET) - fields_of(Role.SEARCHED))
 
 
@@ -39,6 +41,23 @@ class Halving(Callback):
             ranked = sorted(learning, key=lambda event: (-event.metrics["validation_recall"], event.config.run_id()))
             for event in ranked[size:]:
                 event.prune()
+
+
+def check_halving(factor: int, fleets: Iterable[Sequence[ExperimentConfig]]) -> None:
+    """Raise ConfigError if `factor` is not a whole number >= 2, or no runs compete."""
+    if type(factor) is not int or factor < 2:
+        raise ConfigError(f"halving: expected a whole number >= 2, got {factor!r}")
+    if not any(competitions([config for config in fleet if "gradient" in config.solvers]) for fleet in fleets):
+        names = f"{', '.join(_SEARCHED[:-1])} or {_SEARCHED[-1]}"
+        raise ConfigError(f"halving: expected runs of a fleet that differ only in {names}, got none that compete")
+
+
+def competitions(fleet: Iterable[ExperimentConfig]) -> list[list[ExperimentConfig]]:
+    """Return the runs of a fleet that compete with each other; a run without rivals is left out."""
+    by_competition: dict[tuple[Any, ...], list[ExperimentConfig]] = {}
+    for config in fleet:
+        by_competition.setdefault(competition_of(config), []).append(config)
+    return [configs for configs in by_competition.values() if len(configs) > 1]
 
 
 def competition_of(config: ExperimentConfig) -> tuple[Any, ...]:

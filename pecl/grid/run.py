@@ -1,7 +1,8 @@
 """`run_grid`: train every run once, also with other processes in the same folder, and resume after any stop.
 
 A run with a complete result on the present data is skipped. A run that another process trains is left for the end, and
-taken over if that process dies. A failing run is recorded with its error, and the others continue.
+taken over if that process dies. A failing run is recorded with its error, and the others continue. A run that was
+pruned counts as done for a grid with halving; a grid without halving trains it from its first step.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pecl.files import check_writable
 from pecl.files.progress import watching_steps
 from pecl.grid.configs import AUTO_FLEET, expand, fleets
 from pecl.grid.estimate import StatusLine
+from pecl.grid.halving import check_halving
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
@@ -37,7 +39,7 @@ _WAIT_SECONDS = 0.5  # between checks of other processes' runs
 
 @dataclass(frozen=True)
 class GridOutcome:
-    """Results of a grid's runs in order, complete or failed."""
+    """Results of a grid's runs in order: complete, failed, or pruned."""
 
     results: list[Result]
 
@@ -46,17 +48,24 @@ class GridOutcome:
         """Results of the runs that failed; `error` gives the reason."""
         return [result for result in self.results if result.status == "failed"]
 
+    @property
+    def pruned(self) -> list[Result]:
+        """Results of the runs that halving stopped, with the step and the validation recall."""
+        return [result for result in self.results if result.status == "pruned"]
+
 
 def run_grid(
     configs: Sequence[ExperimentConfig] | Mapping[str, Any],
     fleet: int | str = AUTO_FLEET,
     launcher: Launcher | None = None,
+    halving: int | None = None,
 ) -> GridOutcome:
     """Train all runs and return their results.
 
     The runs are configs, or values of which lists are expanded: `{"language": ["cs", "de"], "lr": [1e-4, 3e-4]}`.
     `fleet` is the number of runs trained together; "auto" for as many as fit into memory, up to 16. The launcher trains
-    them; this process by default.
+    them; this process by default. With `halving` N, after each Nth of the steps the best 1/N of the competing runs of a
+    fleet go on, by validation, and the others are pruned; None to train all runs to the end.
 
     Raises:
         PeclError: bad input, found before anything was written or by the first trained run; or results cannot be
@@ -66,31 +75,34 @@ def run_grid(
     if isinstance(configs, Mapping):
         configs = expand(configs)
 
-    run = _Run(configs, fleet, launcher or Inline())
+    run = _Run(configs, fleet, launcher or Inline(), halving)
     run.train()
     return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
 
 
 def plan_grid(
-    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO_FLEET, launcher: Launcher | None = None
-) -> list[tuple[ExperimentConfig, RunPlan | None]]:
-    """Return each run in the order of training, with its plan, or None for a complete run.
+    configs: Sequence[ExperimentConfig],
+    fleet: int | str = AUTO_FLEET,
+    launcher: Launcher | None = None,
+    halving: int | None = None,
+) -> list[list[tuple[ExperimentConfig, RunPlan | Result]]]:
+    """Return each run by fleet, in the order of training, with its plan; or with its result if it is not trained.
 
     The arguments are those of `run_grid`. All its checks before the first step of each run are made, and nothing is
     written.
     """
     from pecl.experiment.plan import plan_runs  # imports torch
 
-    run = _Run(configs, fleet, launcher or Inline())
+    run = _Run(configs, fleet, launcher or Inline(), halving)
     cache = TrainingDataCache()
-    plans: dict[tuple[str, str], RunPlan] = {}
-    for task in run.pending:
-        task_plans = plan_runs(task.configs, cache, task.share)
-        for config, plan in zip(task.configs, task_plans, strict=True):
-            plans[config.out, config.run_id()] = plan
-
-    ordered = [config for task in run.tasks for config in task.configs]
-    return [(config, plans.get((config.out, config.run_id()))) for config in ordered]
+    planned: list[list[tuple[ExperimentConfig, RunPlan | Result]]] = []
+    for task in run.tasks:
+        if task in run.pending:
+            plans = plan_runs(task.configs, cache, task.share)
+        else:
+            plans = [run.results[config.out, config.run_id()] for config in task.configs]
+        planned.append(list(zip(task.configs, plans, strict=True)))
+    return planned
 
 
 class _Run:
@@ -99,14 +111,18 @@ class _Run:
     Of its `tasks`, `pending` are those without an outcome; `results` holds the outcomes.
     """
 
-    def __init__(self, configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> None:
+    def __init__(
+        self, configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher, halving: int | None
+    ) -> None:
         self.configs = configs
         self.launcher = launcher
+        self.halving = halving
 
         jobs = getattr(launcher, "jobs", None) or 1  # at a time
-        self.tasks = [
-            Task(tuple(group), _share(launcher, fleet, group[0].device)) for group in fleets(configs, fleet, jobs)
-        ]
+        groups = list(fleets(configs, fleet, jobs))
+        if halving is not None:
+            check_halving(halving, groups)
+        self.tasks = [Task(tuple(group), _share(launcher, fleet, group[0].device), halving) for group in groups]
         self.pending = list(self.tasks)
         self.results: dict[tuple[str, str], Result] = {}
         self.hashes = once_per_data(lambda config: TrainingDataCache().hashes(config))  # does not keep the data
@@ -134,7 +150,8 @@ class _Run:
         for out in dict.fromkeys(config.out for config in self.configs):
             remove_leftovers(out)
         for config in self.configs:
-            if has_states(config.out) and complete_result(config, self.hashes):
+            outcome = self.results[config.out, config.run_id()]
+            if has_states(config.out) and outcome.status != "failed":
                 tidy(config.out, config.run_id())
 
     def _round(self) -> None:
@@ -162,7 +179,10 @@ class _Run:
             return
 
         error = event.error
-        if error is None and not self._end(task):  # network file systems may show files late
+        if error is None and not self._end(task):
+            if self.halving is None and _has_pruned(task):
+                return  # it continued the saved state of a grid with halving: the next round trains its pruned runs
+            # Network file systems may show files late
             error = WorkerDiedError("the worker exited cleanly, but its results are not visible on this host")
         if error is not None and self._try_otherwise(task, error):
             return
@@ -208,11 +228,12 @@ class _Run:
     def _collect(self, task: Task) -> list[Result]:
         """Collect the outcomes of a task if all its runs have one, and return them; else none.
 
-        The outcome of a run is its complete result, or its failure since this grid began, here or in another process.
+        The outcome of a run is its complete result, or its failure since this grid began, here or in another process;
+        with halving, also that it was pruned.
         """
         outcomes = []
         for config in task.configs:
-            outcome = complete_result(config, self.hashes) or self._new_failure(config)
+            outcome = complete_result(config, self.hashes) or self._unfinished(config)
             if outcome is None:
                 return []
             outcomes.append(outcome)
@@ -221,13 +242,17 @@ class _Run:
             self.results[config.out, outcome.run_id] = outcome
         return outcomes
 
-    def _new_failure(self, config: ExperimentConfig) -> Result | None:
-        """Return the failure of a run since this grid began, or None."""
+    def _unfinished(self, config: ExperimentConfig) -> Result | None:
+        """Return the failure of a run since this grid began, or, with halving, the result of a pruned run; or None."""
         path = training_path(config)
-        if _version(path) == self.files_before.get(path, (0, 0)):
+        is_new = _version(path) != self.files_before.get(path, (0, 0))
+        if not is_new and self.halving is None:
             return None
         result = find_result(config)
-        return result if result is not None and result.status == "failed" else None
+        if result is None:
+            return None
+        counts = {"failed": is_new, "pruned": self.halving is not None}
+        return result if counts.get(result.status, False) else None
 
 
 def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:
@@ -235,6 +260,12 @@ def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:
     if fleet != AUTO_FLEET:
         return None
     return launcher.sharing(device) if isinstance(launcher, Processes) else 1
+
+
+def _has_pruned(task: Task) -> bool:
+    """Return whether a run of the task was pruned."""
+    results = [find_result(config) for config in task.configs]
+    return any(result is not None and result.status == "pruned" for result in results)
 
 
 def _held(task: Task) -> bool:

@@ -54,8 +54,8 @@ _ABSENT: Any = None  # in failed and interrupted runs, which no table includes
 class Result:
     """The outcome of one run.
 
-    Fields after `environment` are None if the run failed, was interrupted or pruned, and those after `peak_memory_mb` in an
-    evaluation too; an evaluation of an adapter file has `adapter`.
+    Fields after `environment` are None if the run failed, was interrupted or pruned, and those after `peak_memory_mb`
+    in an evaluation too; an evaluation of an adapter file has `adapter`.
 
     Attributes:
         run_id: identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`.

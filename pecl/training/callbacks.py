@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pecl.config import ExperimentConfig
 
 
+def _do_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Event:
     """A moment in the training of one run."""
@@ -17,9 +21,10 @@ class Event:
     # After a step: `loss` and `lr`. After a validation: `loss`, the mean since the last one, `validation_recall`, `lr`,
     # `seconds` of training and `peak_memory_mb`. At the end: the recalls, such as `test/best/text_to_image/recall@1`.
     metrics: Mapping[str, float]
-    stop: Callable[[], None] = field(repr=False, compare=False)  # stops the run's slot after this step
+    # Stops the run's slot after this step; at the end nothing is left to stop
+    stop: Callable[[], None] = field(default=_do_nothing, repr=False, compare=False)
     # Stops the slot as well, but its runs are recorded as pruned: with the step and the validation recall, not measured
-    prune: Callable[[], None] = field(repr=False, compare=False)
+    prune: Callable[[], None] = field(default=_do_nothing, repr=False, compare=False)
 
 
 class Callback:

@@ -118,8 +118,8 @@ class Trainer:
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record per slot.
 
-        A slot is dropped when its loss or validation score is not finite, when it is out of patience, or when a callback
-        stops or prunes it. The other slots are not affected.
+        A slot is dropped when its loss or validation score is not finite, when it is out of patience, or when a
+        callback stops or prunes it. The other slots are not affected.
 
         Raises:
             DivergedError: the only slot diverged.

@@ -34,6 +34,7 @@ RUNS = {
     ),
     "custom_adapter": (lambda folder: [], r"AdapterDescription\(spec='ia3', trainable=224, .*"),
     "custom_loss": (lambda folder: [], r"\{'zero_shot': \d\.\d+, 'final': \d\.\d+, 'best': \d\.\d+\}"),
+    "optuna_search": (lambda folder: ["2"], r"\{'lr': .*, 'alignment_weight': .*\} validation \d\.\d{3}"),
     "own_dataset": (lambda folder: [], r"ParallelCaptions.*"),
     "own_table": (lambda folder: [], r"R@1 .* before, .* after; adapter: .*"),
     "search": (lambda folder: [], r"[+-]\d\.\d{3}  scene-0-\d+\.png"),

@@ -1,11 +1,28 @@
 """Successive halving: who competes, who goes on, and what becomes of the others."""
 
+import json
+import os
 from functools import partial
+from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+import torch
+from helpers.folders import flags, listing
+from helpers.interrupted import counted_steps, interrupted_after
+from helpers.small_experiment import SMALL, tiny_towers, write_folder
 
+import pecl
+import pecl.experiment.run
+from pecl.adapters.formats.files import load_adapter_file
+from pecl.cli import main
 from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.grid import expand, plan_grid, run_grid
 from pecl.grid.halving import Halving, rungs
+from pecl.grid.launchers.base import Task
+from pecl.grid.launchers.worker import run_text
+from pecl.results.result import collect, read_result, training_path
 from pecl.training.callbacks import Event
 
 
@@ -27,7 +44,7 @@ def decided(step, recalls, factor=3, **options):
     return sorted(pruned)
 
 
-NINE = {lr: recall for lr, recall in enumerate((0.31, 0.12, 0.55, 0.40, 0.08, 0.61, 0.22, 0.47, 0.05), 1)}
+NINE = dict(enumerate((0.31, 0.12, 0.55, 0.40, 0.08, 0.61, 0.22, 0.47, 0.05), 1))
 
 
 def test_a_third_goes_on_after_each_third_of_the_training():
@@ -80,3 +97,218 @@ def test_losses_and_their_weights_compete():
     parts = [events_of(30, {1: recall}, **value) for recall, value in zip((0.1, 0.2, 0.4, 0.3), values, strict=True)]
     Halving(4).after_fleet_validation([event for events, _ in parts for event in events])
     assert [pruned for _, pruned in parts] == [[1], [1], [], [1]]
+
+
+RATES = [3e-2, 1e-2, 3e-3, 1e-3, 1e-4]
+
+
+def searched(values):
+    """A search of five learning rates in two languages, eight steps each; the rungs are steps 4 and 6."""
+    return expand({**values, "language": ["de", "fr"], "lr": RATES})
+
+
+def curves(results):
+    """The validation recall of complete runs by step, by language and learning rate."""
+    return {(result.config.language, result.config.lr): dict(result.curve.val_mean_recall_at_1) for result in results}
+
+
+def expected_statuses(results):
+    """What halving by 3 has to make of runs that were trained to the end: status, steps and validation recall."""
+    scores = curves(results)
+    ids = {(result.config.language, result.config.lr): result.run_id for result in results}
+    expected = {}
+    for language in ("de", "fr"):
+        learning = [key for key in scores if key[0] == language]
+        for step, size in ((4, 2), (6, 1)):
+            learning.sort(key=lambda key: (-scores[key][step], ids[key]))
+            expected |= {key: ("pruned", step, scores[key][step]) for key in learning[size:]}
+            learning = learning[:size]
+        expected |= dict.fromkeys(learning, ("complete", 8, None))
+    return expected
+
+
+def statuses(results):
+    return {(one.config.language, one.config.lr): (one.status, one.steps, one.validation_recall) for one in results}
+
+
+def states(results):
+    return {
+        (one.config.language, one.config.lr): load_adapter_file(one.adapter_path).state
+        for one in results
+        if one.status == "complete"
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("searched")
+    write_folder(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """The results of the search without halving."""
+    values = {**SMALL, "dataset": str(folder / "captions.csv"), "out": str(folder / "whole")}
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
+        context.setenv("PECL_CACHE_DIR", str(folder / "cache"))
+        return run_grid(searched(values)).results
+
+
+@pytest.fixture
+def configs(small, folder):
+    return searched({**small, "dataset": str(folder / "captions.csv")})
+
+
+def check_equal(results, whole):
+    """The runs that were not pruned have the weights and the recalls of a grid that prunes none."""
+    reference = {(one.config.language, one.config.lr): one for one in whole}
+    for key, state in states(results).items():
+        torch.testing.assert_close(state, states(whole)[key], rtol=1e-4, atol=1e-5)
+    for one in results:
+        if one.status == "complete":
+            other = reference[one.config.language, one.config.lr]
+            assert one.curve.val_mean_recall_at_1 == other.curve.val_mean_recall_at_1
+            assert one.metrics == other.metrics
+
+
+def test_a_grid_prunes_the_worse_runs_and_the_others_are_those_of_a_grid_without_halving(configs, whole):
+    outcome = run_grid(configs, halving=3)
+    assert statuses(outcome.results) == expected_statuses(whole)
+    assert len(outcome.pruned) == 8
+    assert not outcome.failed
+    check_equal(outcome.results, whole)
+    assert [result.config for result in outcome.results] == configs
+    with counted_steps() as steps:
+        assert run_grid(configs, halving=3).results == outcome.results
+    assert steps == []
+    adapters = {path.stem for path in Path(configs[0].out, "adapters").iterdir()}
+    assert adapters == {result.name for result in outcome.results if result.status == "complete"}
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5, 7])
+def test_a_killed_grid_makes_the_same_decisions(configs, whole, steps):
+    with interrupted_after(steps):
+        run_grid(configs, halving=3)
+    results = run_grid(configs, halving=3).results
+    assert statuses(results) == expected_statuses(whole)
+    check_equal(results, whole)
+    assert not Path(configs[0].out, ".state").exists()
+
+
+@pytest.mark.parametrize("function", ["pecl.experiment.run.remove_states", "pecl.experiment.run.save_adapter"])
+def test_a_grid_that_is_killed_while_it_records_its_runs_ends_with_the_same(configs, whole, function):
+    with patch(function, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run_grid(configs, halving=3)
+    with counted_steps() as steps:
+        results = run_grid(configs, halving=3).results
+    assert steps == []
+    assert statuses(results) == expected_statuses(whole)
+    assert not Path(configs[0].out, ".state").exists()
+
+
+def test_a_grid_without_halving_trains_pruned_runs_to_the_end(configs, whole):
+    run_grid(configs, halving=3)
+    results = run_grid(configs).results
+    assert curves(results).keys() == curves(whole).keys()
+    check_equal(results, whole)
+
+
+def test_a_grid_without_halving_takes_over_a_killed_one_with_halving(configs, whole, caplog):
+    with interrupted_after(5):
+        run_grid(configs, halving=3)
+    results = run_grid(configs).results
+    assert [result.status for result in results] == ["complete"] * 10
+    check_equal(results, whole)
+    assert "tried once more" not in caplog.text
+
+
+def test_a_worker_halves_as_the_grid_does(configs, whole):
+    assert run_text(Task(tuple(configs), None, 3).to_json()) == (0, "")
+    assert statuses(read_result(training_path(config)) for config in configs) == expected_statuses(whole)
+
+
+def test_no_table_and_no_choice_takes_a_pruned_run_for_complete(configs, capsys):
+    outcome = run_grid(configs, halving=3)
+    pruned = {result.run_id for result in outcome.pruned}
+    out = configs[0].out
+
+    made = pecl.make_tables(out)
+    assert all(not pruned & {result.run_id for result in table.results} for table in made.tables)
+    assert made.left_out.startswith("8 pruned: ")
+    frame = pecl.read_results(out)
+    assert set(frame[frame["status"] == "pruned"]["run_id"]) == pruned
+    assert frame[frame["status"] == "pruned"]["mean_recall@1"].isna().all()
+    assert frame[frame["stage"] == "best"]["run_id"].nunique() == 2
+
+    assert main(["grid", "--best-of", out, "--seeds", "2", "--json"]) == 0
+    repeated = json.loads(capsys.readouterr().out)
+    complete = {one.config.lr for one in outcome.results if one.status == "complete"}
+    assert {document["config"]["lr"] for document in repeated} <= complete
+    assert pruned == {result.run_id for result in collect([out]) if result.status == "pruned"}
+
+
+def test_the_command_lists_pruned_runs_and_a_dry_run_states_the_rungs(small, capsys):
+    arguments = ["grid", *flags({**small, "lr": "3e-2,1e-2,3e-3,1e-3,1e-4", "halving": 3})]
+    assert main([*arguments, "--dry-run"]) == 0
+    *lines, rung, total = capsys.readouterr().out.splitlines()
+    first = lines[0].split()[0]
+    assert rung == f"halving: of {first} and 4 rivals 2 continue after step 4, 1 continue after step 6 of 8"
+    assert total.startswith("5 runs, 5 to train: ")
+    assert not Path(small["out"]).exists()
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["halving"] == [
+        {
+            "runs": [run["run_id"] for run in document["runs"]],
+            "steps": 8,
+            "continuing": [{"step": 4, "runs": 2}, {"step": 6, "runs": 1}],
+        }
+    ]
+
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("pruned: ") == 4
+    assert main([*arguments, "--json"]) == 0
+    documents = json.loads(capsys.readouterr().out)
+    assert [document["status"] for document in documents].count("pruned") == 4
+    for document in documents:
+        if document["status"] == "pruned":
+            line = f"pruned: {document['run_id']}: after step {document['steps']}, validation recall "
+            assert f"{line}{document['validation_recall']:.3f}\n" in printed
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert sorted(run["status"] for run in document["runs"]) == ["complete", *["pruned"] * 4]
+    assert (document["to_train"], document["halving"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("halving", "values", "message"),
+    [
+        (1, {}, "halving: expected a whole number >= 2, got 1"),
+        (True, {}, "halving: expected a whole number >= 2, got True"),
+        (2.5, {}, "halving: expected a whole number >= 2, got 2.5"),
+        (3, {"lr": [1e-2], "seed": [1, 2]}, "differ only in alignment, alignment_weight, anchor, image_weight or lr"),
+        (3, {"solver": "closed-form", "adapter": "head", "rank": None}, "got none that compete"),
+        (3, {"engine": "opendelta"}, "got none that compete"),
+    ],
+)
+def test_values_without_a_meaning_are_refused_before_anything_is_loaded(small, halving, values, message):
+    configs = expand({**small, "lr": [1e-2, 1e-3], **values})
+    before = listing(Path(small["out"]).parent)
+    with patch("pecl.experiment.loading.load_captions", side_effect=AssertionError("loaded")):
+        for function in (run_grid, plan_grid):
+            with pytest.raises(ConfigError, match=message):
+                function(configs, halving=halving)
+    assert listing(Path(small["out"]).parent) == before
+
+
+def test_the_command_refuses_in_one_sentence(small, capsys):
+    assert main(["grid", *flags({**small, "lr": "1e-2,1e-3", "fleet": 1, "halving": 3})]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "pecl: halving: expected runs of a fleet that differ only in alignment, alignment_weight, anchor, image_weight "
+        "or lr, got none that compete"
+    )
+    assert not os.path.exists(small["out"])

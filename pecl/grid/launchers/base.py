@@ -24,6 +24,7 @@ class Task:
 
     configs: tuple[ExperimentConfig, ...]
     share: int | None = None  # number of processes that share the device's memory; see `train_fleet`
+    halving: int | None = None  # factor of `Halving`
 
     @property
     def name(self) -> str:
@@ -31,9 +32,15 @@ class Task:
         return self.configs[0].run_id()
 
     def to_json(self) -> str:
-        """Return the task for a worker, as a line of JSON: folder, share, plug-ins, and the configs of the runs."""
-        document = {"folder": os.getcwd(), "share": self.share, "plugins": loaded_plugins()}
-        return json.dumps({**document, "runs": [config.to_dict() for config in self.configs]})
+        """Return the task for a worker, as a line of JSON with its folder, plug-ins, and the configs of the runs."""
+        document = {
+            "folder": os.getcwd(),
+            "share": self.share,
+            "halving": self.halving,
+            "plugins": loaded_plugins(),
+            "runs": [config.to_dict() for config in self.configs],
+        }
+        return json.dumps(document)
 
     @classmethod
     def received(cls, text: str) -> "Task":
@@ -45,7 +52,7 @@ class Task:
         os.chdir(document["folder"])
         load_plugins(document["plugins"])
         configs = (make_config(values, f"task, run {i}") for i, values in enumerate(document["runs"], 1))
-        return cls(tuple(configs), document["share"])
+        return cls(tuple(configs), document["share"], document["halving"])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`work(configs)`: train runs and write their results, in this process (`Inline`) or a worker.
 
 As a process, `python -m pecl.grid.launchers.worker` reads a task from standard input, whose end stops the work. Exit
-status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process trains a
+status: 0 results are written (of any status), 2 bad input, 73 nothing can be written, 75 another process trains a
 run, 130 interrupted. An error is one sentence, the last line of standard error.
 """
 
@@ -21,6 +21,7 @@ from pecl.errors import OutputError, PeclError
 from pecl.experiment.loading import TrainingDataCache
 from pecl.files import BusyError
 from pecl.files.failures import describe_failure
+from pecl.grid.halving import Halving
 from pecl.grid.launchers.base import BUSY, CANNOT_WRITE, Event, Task
 from pecl.results.folder import complete_result, hold
 from pecl.results.result import write_unfinished
@@ -28,11 +29,11 @@ from pecl.results.result import write_unfinished
 logger = logging.getLogger(__name__)
 
 
-def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
+def work(configs: Sequence[ExperimentConfig], share: int | None = None, halving: int | None = None) -> None:
     """Train runs together and write their results; an error in training is recorded as a failure.
 
     After an error, the runs of a fleet are trained one by one, so that only the failing ones are recorded as failed.
-    `share` is as in `train_fleet`.
+    `share` is as in `train_fleet`; `halving` is the factor of `Halving`, None to prune no run.
 
     Raises:
         PeclError: bad input, or results cannot be written.
@@ -41,7 +42,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
     from pecl.experiment.run import train_fleet  # imports torch, which a grid of complete runs does not need
 
     try:
-        train_fleet(configs, wait=False, share=share)
+        train_fleet(configs, wait=False, share=share, callbacks=[] if halving is None else [Halving(halving)])
     except (PeclError, BusyError):
         raise
     except Exception as error:  # other runs may still succeed
@@ -73,7 +74,7 @@ class Inline:
         for task in tasks:
             yield Event("started", task)
             try:
-                work(task.configs, task.share)
+                work(task.configs, task.share, task.halving)
             except BusyError:
                 yield Event("busy", task)
             except PeclError as error:
@@ -106,7 +107,7 @@ def run_text(text: str) -> tuple[int, str]:
     """Carry out a task given as JSON; return the exit status, and a sentence if it failed."""
     try:
         task = Task.received(text)
-        work(task.configs, task.share)
+        work(task.configs, task.share, task.halving)
     except BusyError as error:
         return BUSY, str(error)
     except OutputError as error:

@@ -90,6 +90,8 @@ GRID = Table(
         ("--best-of trained", "run_grid.configs.0.out", "trained"),
         ("--fleet 3", "run_grid.fleet", "3"),
         ("--fleet 3 --dry-run", "plan_grid.fleet", "3"),
+        ("--halving 3", "run_grid.halving", 3),
+        ("--halving 4 --dry-run", "plan_grid.halving", 4),
         ("--launcher process", "make_launcher.name", "process"),
         ("--jobs 3", "make_launcher.jobs", 3),
         ("--devices cuda:0,cuda:2", "make_launcher.devices", ["cuda:0", "cuda:2"]),
