@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from pecl.encoders.batches import TokenIds, batches
-from pecl.encoders.layers import embed_packed, packing_of, run_layers, state_dtype
+from pecl.encoders.layers import embed_packed, known_family, packing_of, run_layers, state_dtype
 from pecl.encoders.memory import to_device
 from pecl.encoders.pooling import pool
 from pecl.files.progress import Bar
@@ -22,6 +23,25 @@ logger = logging.getLogger(__name__)
 # States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten times as many.
 CACHED_BYTES = 512 << 20
 _BATCH = 64
+
+
+class LayerStates(NamedTuple):
+    """The states of a cache, and what they depend on: the lowest layer, the pooling, and the frozen tensors below it.
+
+    Each tensor stands with its version, which counts the changes of its values, and its address.
+    """
+
+    first: int
+    pooling: str
+    tensors: list[tuple[torch.Tensor, int, int]]
+    states: dict[tuple[int, ...], torch.Tensor]  # token ids of a text -> (L or 1, d) on the CPU, in their order
+
+    def has_layers_of(self, other: LayerStates) -> bool:
+        """Return whether both depend on the same layers."""
+        if (self.first, self.pooling, len(self.tensors)) != (other.first, other.pooling, len(other.tensors)):
+            return False
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return all(mine[0] is yours[0] and mine[1:] == yours[1:] for mine, yours in pairs)
 
 
 class CachedLayers:
@@ -38,9 +58,17 @@ class CachedLayers:
         first: the lowest layer that is not cached, from 1; the number of layers for pooled vectors.
         pooling: name of a pooling.
         limit: largest size of the cache, in bytes.
+        earlier: the states of another cache, which are taken if they are those of the same texts and layers.
     """
 
-    def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = CACHED_BYTES) -> None:
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        first: int,
+        pooling: str,
+        limit: int = CACHED_BYTES,
+        earlier: LayerStates | None = None,
+    ) -> None:
         self.backbone, self.first, self.limit = backbone, first, limit
         self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are cached
         self._pooling = pooling
@@ -49,13 +77,28 @@ class CachedLayers:
         dtype = like.dtype if self.pools else state_dtype(backbone) or like.dtype
         self._device, self._dtype = like.device, like.dtype
         self._bytes_of_token = dtype.itemsize * backbone.config.hidden_size
-        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
+        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # as in `LayerStates`
+        self._earlier = earlier
+
+    @property
+    def states(self) -> LayerStates:
+        """The cached states, for a later cache of the same texts."""
+        layers = known_family(self.backbone).layers_of(self.backbone)[self.first :]
+        above = {id(tensor) for layer in layers for tensor in chain(layer.parameters(), layer.buffers())}
+        everything = chain(self.backbone.parameters(), self.backbone.buffers())
+        below = [tensor for tensor in everything if id(tensor) not in above]
+        tensors = [(tensor, tensor._version, tensor.data_ptr()) for tensor in below]
+        return LayerStates(self.first, self._pooling, tensors, self._states)
 
     def __len__(self) -> int:
         return len(self._states)
 
     def add(self, lists: Iterable[TokenIds]) -> None:
-        """Compute and cache the states of the first texts of each list, as many as the limit allows."""
+        """Compute and cache the states of the first texts of each list, as many as the limit allows.
+
+        The last bits of a state depend on the texts of its batch. So earlier states are taken only if they are those
+        of exactly these texts.
+        """
         rows: list[tuple[int, ...]] = []  # those that have room
         for token_ids in lists:
             for row in map(tuple, token_ids):
@@ -67,6 +110,13 @@ class CachedLayers:
                 self.bytes += size
                 self._states[row] = torch.empty(0)
                 rows.append(row)
+
+        earlier = self._earlier
+        if earlier is not None and list(earlier.states) == list(self._states) and earlier.has_layers_of(self.states):
+            self._states = earlier.states
+            logger.info("cached states below layer %d: %d texts, of the run before", self.first, len(self))
+            return
+
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
             for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
                 made = self._compute(batch.input_ids, batch.attention_mask).cpu()

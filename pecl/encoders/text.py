@@ -20,7 +20,7 @@ from pecl.encoders.attention import register_with_transformers
 from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bert import Bert, in_transformers
 from pecl.encoders.bfloat16 import Bfloat16Linear, holds_states
-from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers
+from pecl.encoders.cached_layers import CACHED_BYTES, CachedLayers, LayerStates
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.passes.choice import choose_pass
@@ -87,6 +87,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.adapter: RowAdapter | None = None
         self.dropout_seeds = DropoutSeeds()  # shared by all dropouts, see `use_row_dropout`
         self.cached_layers: CachedLayers | None = None  # see `caching`
+        self._earlier_states: LayerStates | None = None  # of the last cache
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint = fingerprint
         self.eval()
@@ -180,16 +181,21 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         The outputs for the texts of `lists` are computed now, in evaluation mode, up to `limit` bytes; those of other
         texts are computed in each pass. Passes with dropout do not use the cache. Nothing is cached, and None yielded,
         for an adapter in the first layer or below it, or an attention other than torch's SDPA.
+
+        The outputs stay in memory until the next call, so that a run on the same texts does not compute them again.
         """
         first = 0 if self.adapter is None else self.adapter.first_layer
+        earlier, self._earlier_states = self._earlier_states, None
         if first == 0 or not layers.can_pack(self.backbone):
             yield None
             return
         self.eval()
-        self.cached_layers = CachedLayers(self.backbone, first, self.pooling, limit)
+        cache = CachedLayers(self.backbone, first, self.pooling, limit, earlier)
+        self.cached_layers = cache
         try:
-            self.cached_layers.add(lists)
-            yield self.cached_layers
+            cache.add(lists)
+            yield cache
+            self._earlier_states = cache.states
         finally:
             self.cached_layers = None
 

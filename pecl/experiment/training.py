@@ -163,18 +163,18 @@ def encoded_often(trainer: Trainer, members: Sequence[Member]) -> list[TokenIds]
     """Return the texts that training and measuring encode repeatedly, the most frequent first."""
     config = members[0].config
     val = [member.frozen.checks["val"].token_ids for member in members]
-    test = [member.frozen.checks["test"].token_ids for member in members]
+    others = [check.token_ids for member in members for part, check in member.frozen.checks.items() if part != "val"]
     held_out = [member.inputs.held_out_tokens for member in members if member.config.chooses_by_text]
 
     first = [] if config.choose == "text" else val
-    return [*first, *held_out, *_trained_often(trainer, config), *val, *test]
+    return [*first, *held_out, *_trained_often(trainer, config), *val, *others]
 
 
 def _trained_often(trainer: Trainer, config: ExperimentConfig) -> list[TokenIds]:
     """Return the texts that training encodes repeatedly without dropout, the most frequent first."""
     epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
     captions = [task.image_task.captions for task in trainer.tasks if task.image_task is not None and epochs]
-    if epochs + config.solvers.count("closed-form") < 2:
+    if not epochs and "closed-form" not in config.solvers:
         return captions
     return captions + [column for task in trainer.tasks for column in task.texts]
 

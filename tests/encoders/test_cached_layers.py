@@ -9,7 +9,7 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
-from pecl.config import make_config
+from pecl.config import ENGINES, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.experiment.run import train_fleet
 
@@ -88,6 +88,45 @@ def test_what_is_beyond_the_limit_is_computed_in_each_pass(spec, pooling):
         torch.testing.assert_close(embedded(tower, parameters, slots=slots), reference, rtol=1e-5, atol=1e-5)
     with tower.caching([texts], limit - 1) as kept:
         assert len(kept) == 6
+
+
+@pytest.mark.parametrize("engine", ["pecl", "peft"])
+def test_the_next_run_on_the_same_texts_takes_the_states_of_the_run_before(engine):
+    """Only of the same texts and layers: everything else is computed again."""
+    if engine == "peft":
+        pytest.importorskip("peft")
+    tower = tiny_tower("xlm-roberta")
+    texts, others = tower.tokenize(TEXTS), tower.tokenize(sentences(4, seed=9))
+    counted = Counted(tower)
+
+    def run(lists, layers="top-1"):
+        """Return the number of tokens that the first layer is given, and the cached states."""
+        before = counted.tokens[0]
+        adapter = ENGINES[engine].attach(tower, ENGINES[engine].parse_adapter("lora", None, layers), seeds=[1])
+        try:
+            with tower.caching(lists) as cache:
+                states = None if cache is None else [value.clone() for value in cache.states.states.values()]
+        finally:
+            adapter.remove()
+        return counted.tokens[0] - before, states
+
+    size = sum(map(len, texts))
+    first, states = run([texts])
+    again, same = run([texts])
+    assert (first, again) == (size, 0)
+    assert all(torch.equal(one, other) for one, other in zip(states, same, strict=True))
+    assert run([others])[0] == sum(map(len, others))  # other texts
+    assert run([texts])[0] == size  # only the states of the last run are held
+    assert run([texts, others])[0] == size + sum(map(len, others))
+    assert run([texts])[0] == size  # the batches were others
+
+    with torch.no_grad():
+        tower.backbone.encoder.layer[0].output.dense.weight.mul_(1.5)
+    changed, other_states = run([texts])
+    assert changed == size
+    assert any(not torch.equal(one, other) for one, other in zip(states, other_states, strict=True))
+    assert run([texts], layers=None) == (0, None)
+    assert run([texts])[0] == size  # an adapter in all layers frees them
 
 
 @pytest.mark.parametrize(
