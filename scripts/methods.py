@@ -10,8 +10,9 @@ chose; with `--rates each`, every language chooses its own. Runs lie in `results
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from marked import ROOT
 
 import pecl
 from pecl.config import read_yaml
+from pecl.grid.configs import expand
 from pecl.results.result import Result
 
 CONFIG = ROOT / "configs" / "methods.yaml"
@@ -114,6 +116,12 @@ def folder_of(pairs: int, budget: str, layers: str) -> Path:
     return RUNS / f"{pairs}-{budget.removeprefix('.')}-{layers}"
 
 
+def table_of(folder: Path) -> tuple[int, str, str]:
+    """Return what `folder_of` made the name of a folder from."""
+    pairs, budget, layers = folder.name.split("-", 2)
+    return int(pairs), f".{budget}", layers
+
+
 @dataclass(frozen=True)
 class Stage:
     """The runs of a method in a language."""
@@ -145,6 +153,12 @@ def fields_of(stage: Stage) -> dict[str, Any]:
     return values
 
 
+def runs_of(stage: Stage, results: Mapping[str, Result]) -> dict[float, Result]:
+    """Return the runs of a stage among `results` by run id: learning rate -> run of the first seed."""
+    ids = {config.lr: config.run_id() for config in expand(fields_of(stage))}
+    return {rate: results[run_id] for rate, run_id in ids.items() if run_id in results}
+
+
 def chosen_rate(results: Sequence[Result]) -> float | None:
     """Return the learning rate whose last weights have the best recall on held-out text; None if all runs failed.
 
@@ -156,23 +170,41 @@ def chosen_rate(results: Sequence[Result]) -> float | None:
     return max(sorted(scores), key=lambda rate: scores[rate], default=None)
 
 
-def stages(parsed: argparse.Namespace) -> Iterator[Stage]:
-    """Yield the grids in the order of training."""
-    names = parsed.methods or [method.name for method in METHODS]
+def stages(pairs: int, budget: str, layers: str, languages: Sequence[str] = LANGUAGES) -> Iterator[Stage]:
+    """Yield the stages of a table, in the order of training."""
+    for language in languages:
+        for method in METHODS:
+            if method.specs[BUDGETS.index(budget)]:
+                yield Stage(method, language, pairs, budget, layers)
+
+
+def stages_named(parsed: argparse.Namespace) -> list[Stage]:
+    """Return the stages that the command line names, in the order of training."""
+    found: list[Stage] = []
     for pairs in parsed.pairs:
         for budget in parsed.budgets:
-            for language in parsed.languages:
-                for method in METHODS:
-                    if method.name in names and method.specs[BUDGETS.index(budget)]:
-                        yield Stage(method, language, pairs, budget, parsed.layers)
+            found += stages(pairs, budget, parsed.layers, parsed.languages)
+    return [stage for stage in found if parsed.methods is None or stage.method.name in parsed.methods]
+
+
+def searches(parsed: argparse.Namespace, stage: Stage) -> bool:
+    """Return whether a stage is trained with every learning rate."""
+    return stage.language == FIRST or parsed.rates == "each"
 
 
 def train(parsed: argparse.Namespace) -> None:
-    """Train all runs; those that are complete are skipped."""
+    """Train all runs; those that are complete are skipped.
+
+    Where rates are searched, all methods are trained with the middle rates first, so that a stopped plan has rows.
+    """
+    for rate in read_yaml(CONFIG)["lr"][1:-1]:
+        for stage in filter(partial(searches, parsed), stages_named(parsed)):
+            pecl.run_grid({**fields_of(stage), "lr": rate, "seed": parsed.seeds[0]})
+
     rates: dict[Stage, float | None] = {}
     first_seed, *more_seeds = parsed.seeds
-    for stage in stages(parsed):
-        searched = stage if parsed.rates == "each" else replace(stage, language=FIRST)
+    for stage in stages_named(parsed):
+        searched = stage if searches(parsed, stage) else replace(stage, language=FIRST)
         if searched not in rates:
             rates[searched] = chosen_rate(pecl.run_grid({**fields_of(searched), "seed": first_seed}).results)
         rate = rates[searched]
@@ -203,10 +235,9 @@ def main() -> None:
             if value not in values:
                 parser.error(f"--{name}: expected some of {', '.join(values)}, got {value}")
     if parsed.dry_run:
-        for stage in stages(parsed):
-            searches = stage.language == FIRST or parsed.rates == "each"
+        for stage in stages_named(parsed):
             values = fields_of(stage)
-            runs = len(parsed.seeds) + (len(values["lr"]) - 1 if searches else 0)
+            runs = len(parsed.seeds) + (len(values["lr"]) - 1 if searches(parsed, stage) else 0)
             print(f"{stage.language}: {stage.method.name}: {values['adapter']}, {runs} runs")
         return
     train(parsed)

@@ -1,19 +1,27 @@
-"""Measure what a training does not record, for the adapters in docs/methods.md: sizes, English, costs.
+"""Collect the runs of docs/methods.md, and measure what a training does not record: sizes, English, costs.
 
     python scripts/methods_measure.py [FOLDER]
 
-Reads the runs of `scripts/methods.py` in one folder, and for each adapter the best one of the first language: the bytes of
-its file, recall of English captions through it, and, in CPU seconds of one thread, a training step and single queries, with
-the adapter attached and merged. Each adapter has a process of its own, so its memory is its own. Writes `measures.json`
-into the folder of the committed results; adapters that it has already are skipped.
+Reads the runs of `scripts/methods.py` in one folder. It writes into the folder of the committed results:
+
+- the results with the chosen learning rates, and those of methods that failed with every rate;
+- `rates.json`: the score on held-out text, and R@1, with each learning rate;
+- `measures.json`: for each adapter of the first language the bytes of its file, the recall of English captions through
+  it, and, in CPU seconds of one thread, a training step and single queries, with the adapter attached and merged.
+
+Each adapter is measured in a process of its own, so its memory is its own. Adapters that are measured already are
+skipped.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +29,14 @@ import methods
 import torch
 from marked import MEASURED
 
-import pecl
 from pecl.adapters.adapter import Adapter, attach
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import parse_adapter
 from pecl.config import make_config
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import PeclError
+from pecl.errors import PeclError, not_none
 from pecl.experiment.frozen import embed_queries_plain, make_evaluator
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.run import towers_of
@@ -43,14 +50,39 @@ BATCH = 16
 ENGLISH = {"dataset": "multi30k-1k", "language": "en", "route": "baseline1", "precision": "fp32", "threads": 1}
 
 
-def chosen_runs(folder: Path) -> dict[str, Result]:
-    """Return the run of each adapter in the first language whose learning rate held-out text chose."""
-    by_spec: dict[str, list[Result]] = {}
-    for result in collect([folder]):
-        if result.status == "complete" and (result.config.language, result.config.seed) == (methods.FIRST, 1):
-            by_spec.setdefault(result.adapter.spec, []).append(result)
-    rates = {spec: methods.chosen_rate(results) for spec, results in by_spec.items()}
-    return {spec: next(run for run in runs if run.config.lr == rates[spec]) for spec, runs in by_spec.items()}
+def chosen_of(runs: Mapping[float, Result]) -> Result:
+    """Return the run whose rate held-out text chose, or the failed one with the smallest rate."""
+    rate = methods.chosen_rate(list(runs.values()))
+    return runs[min(runs) if rate is None else rate]
+
+
+def write_runs(folder: Path, out: Path) -> dict[str, Result]:
+    """Copy the chosen results and write `rates.json`; return the chosen runs of the first language by method."""
+    results = {result.run_id: result for result in collect([folder])}
+    shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
+    rates: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, Result] = {}
+    for stage in methods.stages(*methods.table_of(folder)):
+        runs = methods.runs_of(stage, results)
+        if not runs:
+            continue
+        run = chosen_of(runs)
+        path = not_none(run.path, "path")
+        shutil.copyfile(path, out / path.name)
+        if stage.language == methods.FIRST:
+            chosen[stage.method.name] = run
+        if len(runs) > 1:
+            scores = {f"{rate:g}": _score(runs[rate]) for rate in sorted(runs)}
+            rates.setdefault(stage.language, {})[stage.method.name] = scores
+    write_json(out / "rates.json", rates)
+    return chosen
+
+
+def _score(run: Result) -> dict[str, float] | None:
+    """Return held-out score and R@1 of the last weights; None if the run failed."""
+    if run.status != "complete":
+        return None
+    return {"held_out": run.curve.val_mean_recall_at_1[-1][1], "recall": run.recall(stage="final")}
 
 
 def measure(path: Path, tower: MultilingualTextEncoder, english: Inputs) -> dict[str, Any]:
@@ -58,20 +90,19 @@ def measure(path: Path, tower: MultilingualTextEncoder, english: Inputs) -> dict
     file = load_adapter_file(path, tower)
     evaluator = make_evaluator(english, "test")
     token_ids = english.tokens("test")
-    start = process_peak_mb()
+    before = process_peak_mb()
     adapter = attach(tower, file.configs, seeds=[1])
-    measured = {"bytes": path.stat().st_size, "step_seconds": _step_seconds(adapter, token_ids)}
-    measured["step_mib"] = process_peak_mb() - start
-    adapter.load_slot_state(0, file.state)
-
     with tower.caching([token_ids]):
-        embeddings = tower.encode_token_ids(token_ids)
-    measured["english"] = evaluator(embeddings).mean_recall_at_1
-    return measured | _queries_per_second(adapter, file, token_ids)
+        seconds = _step_seconds(adapter, token_ids)
+        memory = process_peak_mb() - before
+        adapter.load_slot_state(0, file.state)
+        recall = evaluator(tower.encode_token_ids(token_ids)).mean_recall_at_1
+    measured = {"bytes": path.stat().st_size, "step_seconds": seconds, "step_mib": memory, "english": recall}
+    return measured | _queries_per_second(adapter, token_ids)
 
 
 def _step_seconds(adapter: Adapter, token_ids: TokenIds) -> float:
-    """Return the CPU seconds of a training step without cached layers: the least of some."""
+    """Return the CPU seconds of a training step: the least of some."""
     tower = adapter.tower
     adapter.choose(0, [token_ids])
     adapter.begin(100)
@@ -89,19 +120,19 @@ def _step_seconds(adapter: Adapter, token_ids: TokenIds) -> float:
     return min(seconds)
 
 
-def _queries_per_second(adapter: Adapter, file: AdapterFile, token_ids: TokenIds) -> dict[str, float | None]:
+def _queries_per_second(adapter: Adapter, token_ids: TokenIds) -> dict[str, float | None]:
     """Return single queries per CPU second, by turns, with the adapter attached and merged; None if it cannot merge."""
     towers = {"attached": adapter.tower}
-    try:
+    with contextlib.suppress(PeclError):
         towers["merged"] = merge_slot(adapter, 0)
-    except PeclError:
-        pass
+
     seconds = dict.fromkeys(towers, 0.0)
-    for row in token_ids[: QUERIES + 1]:
+    for number, row in enumerate(token_ids[: QUERIES + 1]):
         for name, tower in towers.items():
             start = time.process_time()
             tower.encode_token_ids([row])
-            seconds[name] += time.process_time() - start if row is not token_ids[0] else 0.0  # the first warms up
+            if number > 0:  # the first warms up
+                seconds[name] += time.process_time() - start
     return {name: QUERIES / seconds[name] if name in seconds else None for name in ("attached", "merged")}
 
 
@@ -132,6 +163,7 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     path = MEASURED / "methods" / folder.name / "measures.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    chosen = write_runs(folder, path.parent)
     torch.set_num_threads(1)
 
     config = make_config(ENGLISH)
@@ -149,12 +181,13 @@ def main() -> None:
         pass
     adapter.remove()
 
-    for spec, run in sorted(chosen_runs(folder).items()):
-        if run.run_id not in {record.get("run_id") for record in measures.values()}:
+    for name, run in chosen.items():
+        is_measured = measures.get(name, {}).get("run_id") == run.run_id
+        if run.status == "complete" and not is_measured:
             record = in_a_process(run.adapter_path, towers.text, english)
-            measures[spec] = {"run_id": run.run_id, **record}
+            measures[name] = {"run_id": run.run_id, **record}
             write_json(path, measures)
-            print(spec, record, flush=True)
+            print(name, record, flush=True)
 
 
 if __name__ == "__main__":

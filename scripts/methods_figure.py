@@ -1,0 +1,82 @@
+"""The figure of docs/methods.md: the share of the gap that each method closes; `methods_tables.py` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pecl.report.plots.style import GREY, Plot, name_at, panels, styled
+from pecl.report.tables.groups import BOOTSTRAP
+from pecl.results.result import Result
+
+ENGINES = {"PEFT": ("#0072B2", "o"), "pecl": ("#D55E00", "s")}  # of Okabe & Ito's, and a marker
+_ROW = 0.125  # inches per method
+_WIDTH = 7.0
+
+
+class Point(NamedTuple):
+    """A method: its parameters, its share of the gap, and the interval of the share."""
+
+    name: str
+    parameters: int
+    share: float
+    low: float
+    high: float
+
+    @property
+    def engine(self) -> str:
+        """Whose method it is."""
+        return "pecl" if self.name.startswith("pecl ") else "PEFT"
+
+
+def frontier(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no point with as few parameters or fewer surpasses, fewest parameters first."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.parameters, -point.share)):
+        if not best or point.share > best[-1].share:
+            best.append(point)
+    return best
+
+
+@styled
+def draw(points: Sequence[Point], language: str, results: Sequence[Result]) -> Plot:
+    """Draw all methods with their intervals, sorted, and next to it their shares over parameters with the frontier."""
+    captions = results[0].test_captions
+    caption = (
+        f"Share of the gap to English that is closed in {language}, in mean R@1 of both directions, {captions} "
+        f"captions, 757 pairs, one seed. Left: all methods, the best first. Bars: {BOOTSTRAP}; the gap is taken as "
+        "exact. Right: the same shares over the number of parameters; the line joins the methods that none with fewer "
+        "parameters surpasses."
+    )
+    figure, (left, right) = panels(_ROW * len(points) + 0.6, caption, columns=2, width=_WIDTH)
+    ordered = sorted(points, key=lambda point: point.share)
+    for place, point in enumerate(ordered):
+        colour, marker = ENGINES[point.engine]
+        left.plot([point.low, point.high], [place, place], color=colour, linewidth=0.8)
+        left.plot(point.share, place, color=colour, marker=marker, markersize=3)
+    left.set_yticks(range(len(ordered)), [point.name for point in ordered], fontsize=5.5)
+    left.set(ylim=(-1, len(ordered)), xlabel="share of the gap")
+    left.axvline(0, color=GREY, linewidth=0.8)
+
+    for engine, (colour, marker) in ENGINES.items():
+        own = [point for point in points if point.engine == engine]
+        right.plot(
+            [point.parameters for point in own],
+            [point.share for point in own],
+            color=colour,
+            marker=marker,
+            markersize=3,
+            linestyle="none",
+            label=engine,
+        )
+    best = frontier(points)
+    right.plot([point.parameters for point in best], [point.share for point in best], color=GREY, linewidth=0.8)
+    right.set(xscale="log", xlabel="parameters", ylabel="share of the gap")
+    low, high = right.get_xlim()
+    right.set_xlim(low, high * 4)  # room for names
+    for point in best:
+        name_at(right, point.parameters, point.share, point.name)
+    right.axhline(0, color=GREY, linewidth=0.8)
+    right.legend(loc="lower right")
+    runs = sorted(result.run_id for result in results)
+    return Plot("methods", f"Methods in {language}", caption, tuple(runs), figure)

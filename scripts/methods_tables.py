@@ -1,0 +1,211 @@
+"""Generate docs/methods.md's tables from the committed results of `scripts/methods.py`, and draw img/methods.
+
+python scripts/methods_tables.py            print them as Markdown
+python scripts/methods_tables.py --write    write them into the page, between their marks, and draw the figure
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import methods
+import numpy as np
+from marked import MEASURED, ROOT, complete, main, table
+from methods_figure import Point, draw
+
+from pecl.data.languages import language_name
+from pecl.errors import not_none
+from pecl.files import load_json, write_bytes
+from pecl.report.significance import holm, sign_flip_p
+from pecl.report.tables.disparity import find_english
+from pecl.report.tables.groups import group_of, intervals
+from pecl.results.result import OTHER_TEXT, Result, collect
+
+PAGE = ROOT / "docs" / "methods.md"
+FIGURES = ROOT / "img" / "methods"
+FOLDER = MEASURED / "methods" / "757-05-top-2"
+BASE = "lora"  # the method that all others are compared with
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, its result in each language, and what was measured for it in the first language."""
+
+    method: methods.Method
+    results: dict[str, Result]
+    measures: dict[str, Any]
+
+    @property
+    def first(self) -> Result:
+        """The result in the first language."""
+        return self.results[methods.FIRST]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its training in the first language ended."""
+        return self.first.status == "complete"
+
+    @property
+    def parameters(self) -> int:
+        """The number of trained parameters."""
+        return self.first.adapter.trainable
+
+
+@cache
+def rows() -> list[Row]:
+    """Return a row per method with results in the first language, the best in it first; failed ones come last."""
+    measures = load_json(FOLDER / "measures.json")
+    results = {result.run_id: result for result in collect([FOLDER])}
+    found: dict[methods.Method, dict[str, Result]] = {}
+    for stage in methods.stages(*methods.table_of(FOLDER)):
+        for result in methods.runs_of(stage, results).values():  # only the chosen one is there
+            found.setdefault(stage.method, {})[stage.language] = result
+    all_rows = [
+        Row(method, by_language, measures.get(method.name, {}))
+        for method, by_language in found.items()
+        if methods.FIRST in by_language
+    ]
+    return sorted(all_rows, key=lambda row: (not row.is_complete, -share(row.first) if row.is_complete else 0.0))
+
+
+def gap(result: Result) -> float:
+    """Return the distance to English before training, in R@1."""
+    if result.data.gallery.kind == "english":  # an English caption finds itself
+        return 1 - result.recall(stage="zero_shot")
+    english = find_english(complete("."), group_of(result), result.config.precision)
+    return not_none(english, "a result of English").recall(stage="zero_shot") - result.recall(stage="zero_shot")
+
+
+def share(result: Result) -> float:
+    """Return the share of the gap to English that the training closed."""
+    return float(result.gains.mean()) / gap(result)
+
+
+def share_interval(result: Result) -> tuple[float, float]:
+    """Return the interval of the share over test items; the gap is taken as exact."""
+    low, high = intervals([result.gains])[0]
+    return low / gap(result), high / gap(result)
+
+
+def languages() -> list[str]:
+    """Return the languages with results, in the order of training."""
+    return [language for language in methods.LANGUAGES if any(language in row.results for row in rows())]
+
+
+def recall_table() -> str:
+    """Tabulate R@1 and the share of the gap, by language."""
+    base = next(row for row in rows() if row.method.name == BASE)
+    others = [row for row in rows() if row.is_complete and row is not base]
+    differences = {row.method.name: row.first.hits("best") - base.first.hits("best") for row in others}
+    p_values = dict(zip(differences, holm([sign_flip_p(own) for own in differences.values()]), strict=True))
+    head = ["method", "parameters", "lr"]
+    for language in languages():
+        head += [f"{language}: R@1", "share of the gap"]
+    head += [f"{methods.FIRST}: share minus `{BASE}`'s [95 %]", "p (Holm)", "sentences", "English"]
+    body = []
+    for row in rows():
+        if not row.is_complete:
+            body.append([_name(row), *["failed"] * (len(head) - 1)])
+            continue
+        fields = [_name(row), f"{row.parameters:,}", f"{row.first.config.lr:g}"]
+        for language in languages():
+            result = row.results.get(language)
+            fields += ["", ""] if result is None else [f"{result.recall():.3f}", _share(result)]
+        fields += _difference(differences.get(row.method.name), gap(row.first), p_values.get(row.method.name))
+        english = row.measures.get("english")
+        sentences = row.first.recall(OTHER_TEXT, "best")
+        body.append([*fields, f"{sentences:.3f}", "" if english is None else f"{english:.3f}"])
+    return table(head, body)
+
+
+def _name(row: Row) -> str:
+    """Return the name of a method and its spec."""
+    engine = "" if row.method.engine == "pecl" else "PEFT's "
+    return f"{engine}`{row.method.specs[0]}`"
+
+
+def _share(result: Result) -> str:
+    low, high = share_interval(result)
+    return f"{share(result):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _difference(hits: np.ndarray | None, distance: float, p: float | None) -> list[str]:
+    """Return the cells of a difference to the base, as a share of the gap."""
+    if hits is None or p is None:
+        return ["", ""]
+    low, high = intervals([hits])[0] / distance
+    return [f"{hits.mean() / distance:+.2f} [{low:+.2f}, {high:+.2f}]", f"{p:.2g}"]
+
+
+def plain_table() -> str:
+    """Tabulate the plain tower."""
+    measures = load_json(FOLDER / "measures.json")
+    body = []
+    for language in languages():
+        result = next((row.results[language] for row in rows() if language in row.results and row.is_complete), None)
+        if result is not None:
+            sentences = result.recall(OTHER_TEXT, "zero_shot")
+            gallery = f"{result.data.gallery.size} {result.data.gallery.kind}"
+            plain = result.recall(stage="zero_shot")
+            name = language_name(language)
+            body.append([name, gallery, f"{plain:.3f}", f"{plain + gap(result):.3f}", f"{sentences:.3f}"])
+    english = f"English captions find their photographs with R@1 {measures['plain']['english']:.3f}."
+    head = ["language", "gallery", "R@1 of the plain tower", "R@1 of English", "sentences"]
+    return f"{table(head, body)}\n\n{english}"
+
+
+def cost_table() -> str:
+    """Tabulate sizes and costs."""
+    body = []
+    for row in sorted((row for row in rows() if row.is_complete), key=lambda row: row.method.name):
+        measured = row.measures
+        cells = [_name(row), f"{row.parameters:,}"]
+        if "step_seconds" in measured:
+            merged = measured["merged"]
+            cells += [f"{measured['bytes']:,}", f"{measured['step_seconds']:.2f}", f"{measured['step_mib']:.0f}"]
+            cells += [f"{measured['attached']:.0f}", "cannot merge" if merged is None else f"{merged:.0f}"]
+        else:
+            cells += [""] * 5
+        body.append([*cells, f"{row.first.seconds.train:.0f}"])
+    head = "method,parameters,bytes,CPU s per step,MiB of a step,queries/s attached,queries/s merged,training s (wall)"
+    return table(head.split(","), body)
+
+
+def rate_table() -> str:
+    """Tabulate the score on held-out text, and R@1, with each learning rate in the first language."""
+    records = load_json(FOLDER / "rates.json")[methods.FIRST]
+    rates = sorted({rate for scores in records.values() for rate in scores}, key=float)
+    body = []
+    for row in sorted(rows(), key=lambda row: row.method.name):
+        scores = records.get(row.method.name, {})
+        body.append([_name(row), *(_rate(scores, rate) for rate in rates)])
+    return table(["method", *rates], body)
+
+
+def _rate(scores: dict[str, Any], rate: str) -> str:
+    if rate not in scores:
+        return ""
+    score = scores[rate]
+    return "failed" if score is None else f"{score['held_out']:.3f} / {score['recall']:.3f}"
+
+
+def write_figure(folder: Path) -> None:
+    """Draw the shares of all methods in the first language, and their frontier over parameters."""
+    points = [
+        Point(row.method.name, row.parameters, share(row.first), *share_interval(row.first))
+        for row in rows()
+        if row.is_complete
+    ]
+    plot = draw(points, language_name(methods.FIRST), [row.first for row in rows() if row.is_complete])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / f"{plot.name}.png", plot.render("png"))
+
+
+PARTS = {"plain": plain_table, "recall": recall_table, "costs": cost_table, "rates": rate_table}
+
+if __name__ == "__main__":
+    if main(__doc__ or "", PAGE, PARTS):
+        write_figure(FIGURES)
