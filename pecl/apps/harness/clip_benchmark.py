@@ -113,7 +113,18 @@ def main() -> None:
     models.TYPE2FUNC["pecl"] = load
     if "pecl" not in models.MODEL_TYPES:
         models.MODEL_TYPES.append("pecl")
+    _import("clip_benchmark.metrics.zeroshot_classification").accuracy = accuracy
     _import("clip_benchmark.cli").main()
+
+
+def accuracy(scores: torch.Tensor, target: torch.Tensor, topk: Sequence[int] = (1,)) -> list[float]:
+    """Return for each k the share of the images whose class (N,) is among the k best of scores (N, C).
+
+    It stands for CLIP_benchmark's own function, which fails with NumPy 2.4: that converts no array (1,) to a number.
+    """
+    best = scores.topk(max(topk), dim=1).indices  # (N, k)
+    is_right = best == target[:, None]
+    return [float(is_right[:, :k].any(dim=1).double().mean()) for k in topk]
 
 
 def _import(name: str) -> Any:

@@ -101,11 +101,15 @@ class PeclEncoder(AbsEncoder):
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
     """Return pecl's code of the language of a task's subset, or None for several, or one that pecl does not know.
 
-    mteb writes a language as `ces-Latn`: its ISO 639-3 code and script, which FLORES writes with an underscore.
+    mteb writes a language as `ces-Latn`: its ISO 639-3 code and script, which FLORES writes with an underscore. A
+    subset with several of them is of the language that its name states, such as `no`, Norwegian with its two forms.
     """
-    written = task_metadata.hf_subsets_to_langscripts.get(hf_subset, [])
-    codes = {find_name(one, LANGUAGES) for one in written} - {None}
-    return codes.pop() if len(written) == len(codes) == 1 else None
+    langscripts = task_metadata.hf_subsets_to_langscripts.get(hf_subset, [])
+    codes = {find_name(langscript, LANGUAGES) for langscript in langscripts} - {None}
+    if len(langscripts) == len(codes) == 1:
+        return codes.pop()
+    named = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None  # en-de is a pair of languages
+    return named if named in codes else None
 
 
 def langscript(language: str) -> str:
