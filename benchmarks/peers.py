@@ -6,8 +6,8 @@
 
 All ways have the weights of the mini pair. Each runs in a process of its own, because thread pools disturb each other.
 The ways take turns, and the best round of each counts. On one thread, seconds are CPU seconds. Captions are encoded in
-batches of 64 sorted by length; a query is one caption. OpenVINO runs the graphs that `pecl export onnx` writes, and
-needs `pip install openvino`.
+batches of 64 sorted by length; a query is one caption. OpenVINO and onnxruntime run the graphs that `pecl export onnx`
+writes; the ways pecl-openvino are pecl with `--backend openvino`. They need `pip install -e '.[openvino,export]'`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import torch
 from figures import seconds
 from PIL import Image
 
+from pecl.apps.backends import OPENVINO, TORCH, load_towers_on
 from pecl.apps.export.onnx import TEXT_FILE, VISION_FILE, export_onnx
 from pecl.data.scenes import load_scenes
 from pecl.encoders.batches import batches
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
 from pecl.files import write_json
-from pecl.machine import BF16, FP32
-from pecl.results.parts import peak_memory_mb
+from pecl.machine import BF16, FP32, peak_memory_mb
 
 BATCH = 64  # captions
 PHOTOGRAPHS = 4  # in a batch
@@ -45,6 +45,7 @@ WIDTHS = (11, 10, 14, 7)  # of the columns
 
 EmbedText = Callable[[Sequence[str]], Any]
 EmbedImages = Callable[[Sequence[Image.Image]], Any]
+Graph = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Speed:
     memory_mib: float
 
 
-def by_pecl(precision: str) -> tuple[EmbedText, EmbedImages]:
+def by_pecl(precision: str, backend: str = TORCH) -> tuple[EmbedText, EmbedImages]:
     """Return the functions of pecl's own towers."""
-    towers = load_towers("mini", precision=precision)
+    towers = load_towers_on(backend, "mini", precision)
     return towers.text.encode_text, towers.image.encode_image
 
 
@@ -92,15 +93,34 @@ def by_timm() -> tuple[None, EmbedImages]:
     return None, encode
 
 
+def openvino_core() -> Any:
+    """Return OpenVINO's core, as pecl opens it: without reports of usage."""
+    from pecl.apps.backends.openvino import core
+
+    return core()
+
+
 def by_openvino(hint: str, folder: Path, threads: int) -> tuple[EmbedText, EmbedImages]:
     """Return loops with OpenVINO over exported graphs; `hint` is f32 or bf16."""
-    import openvino  # from no extra of pecl: only this benchmark needs it
+    core = openvino_core()
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    return by_graphs(*(core.compile_model(folder / name, "CPU", settings) for name in (TEXT_FILE, VISION_FILE)))
 
+
+def by_onnxruntime(folder: Path, threads: int) -> tuple[EmbedText, EmbedImages]:
+    """Return loops with onnxruntime over exported graphs, in fp32."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    sessions = [InferenceSession(folder / name, options) for name in (TEXT_FILE, VISION_FILE)]
+    return by_graphs(*(lambda feed, session=session: session.run(None, feed) for session in sessions))
+
+
+def by_graphs(text_model: Graph, image_model: Graph) -> tuple[EmbedText, EmbedImages]:
+    """Return loops over batches of texts and of images for compiled graphs."""
     towers = load_towers("mini")
     text, image = towers.text, towers.image
-    core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    text_model, image_model = (core.compile_model(folder / name, "CPU", settings) for name in (TEXT_FILE, VISION_FILE))
 
     def encode_text(texts: Sequence[str]) -> None:
         for batch in batches(text.tokenize(texts), BATCH, text.tokenizer.pad_token_id, 1.0):
@@ -109,7 +129,7 @@ def by_openvino(hint: str, folder: Path, threads: int) -> tuple[EmbedText, Embed
     def encode_images(images: Sequence[Image.Image]) -> None:
         for start in range(0, len(images), PHOTOGRAPHS):
             pixels = torch.stack([image.preprocess(one) for one in images[start : start + PHOTOGRAPHS]])
-            image_model([pixels.numpy()])
+            image_model({"pixel_values": pixels.numpy()})
 
     return encode_text, encode_images
 
@@ -119,9 +139,12 @@ def made(way: str, folder: Path, threads: int) -> tuple[EmbedText | None, EmbedI
     ways: dict[str, Callable[[], tuple[EmbedText | None, EmbedImages | None]]] = {
         "pecl-fp32": lambda: by_pecl(FP32),
         "pecl-bf16": lambda: by_pecl(BF16),
+        "pecl-openvino": lambda: by_pecl(FP32, OPENVINO),
+        "pecl-openvino-bf16": lambda: by_pecl(BF16, OPENVINO),
         "transformers-fp32": lambda: by_transformers(torch.float32),
         "transformers-bf16": lambda: by_transformers(torch.bfloat16),
         "timm": by_timm,
+        "onnxruntime": lambda: by_onnxruntime(folder, threads),
         "openvino-f32": lambda: by_openvino("f32", folder, threads),
         "openvino-bf16": lambda: by_openvino("bf16", folder, threads),
     }
@@ -129,9 +152,19 @@ def made(way: str, folder: Path, threads: int) -> tuple[EmbedText | None, EmbedI
 
 
 WAYS = (
-    *("pecl-fp32", "pecl-bf16", "transformers-fp32", "transformers-bf16"),
-    *("timm", "openvino-f32", "openvino-bf16"),
+    *("pecl-fp32", "pecl-bf16", "pecl-openvino", "pecl-openvino-bf16"),
+    *("transformers-fp32", "transformers-bf16", "timm", "onnxruntime", "openvino-f32", "openvino-bf16"),
 )
+
+
+def left_out(ways: Sequence[str]) -> dict[str, str]:
+    """Return the reason for each of `ways` that cannot be measured here."""
+    if importlib.util.find_spec("openvino") is None:
+        return {way: "the package openvino is missing" for way in ways if "openvino" in way}
+    slow = [way for way in ways if "openvino" in way and "bf16" in way]
+    if slow and "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return dict.fromkeys(slow, "OpenVINO has no bf16 on this processor, and would compute in fp32")
+    return {}
 
 
 def measure(way: str, folder: Path, captions: int, photographs: int, threads: int) -> Speed:
@@ -180,13 +213,14 @@ def main() -> None:
     ways = parsed.ways.split(",")
     if unknown := [way for way in ways if way not in WAYS]:
         parser.error(f"--ways: expected some of {', '.join(WAYS)}, got {unknown[0]}")
-    if importlib.util.find_spec("openvino") is None:
-        ways = [way for way in ways if not way.startswith("openvino")]
-        print("openvino is not installed: its rows are left out", file=sys.stderr)
+    reasons = left_out(ways)
+    for way, reason in reasons.items():
+        print(f"{way} is left out: {reason}", file=sys.stderr)
+    ways = [way for way in ways if way not in reasons]
     found: dict[str, list[Speed]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
         graphs = Path(folder) / "graphs"
-        if any(way.startswith("openvino") for way in ways):
+        if any(way.startswith(("openvino", "onnxruntime")) for way in ways):
             towers = load_towers("mini")
             export_onnx(towers.text, towers.image, graphs)
         for _ in range(parsed.rounds):

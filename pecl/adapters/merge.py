@@ -30,12 +30,14 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a second tower that shares the weights of `tower`: an adapter on one leaves the other plain.
+    """Return a second tower that shares weights and runtime of `tower`: an adapter on one leaves the other plain.
 
     `tower` has no adapter. Both have one fingerprint, that of the weights before rounding to bfloat16 and trimming.
     """
     memo = _shared(tower)
-    return _copy(tower, copy.deepcopy(tower.backbone, memo), memo, fingerprint=tower.fingerprint)
+    second = _copy(tower, copy.deepcopy(tower.backbone, memo), memo, fingerprint=tower.fingerprint)
+    second.runtime = tower.runtime
+    return second
 
 
 def _shared(tower: MultilingualTextEncoder) -> dict[int, Any]:

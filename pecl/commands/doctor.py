@@ -25,6 +25,7 @@ _EXTRAS = {
     "slurm": "pecl grid --launcher slurm",
     "ray": "pecl grid --launcher ray, pecl embed --ray",
     "peft": "--engine peft",
+    "openvino": "--backend openvino",
     "export": "pecl export, and the packages that open its folders",
     "harness": "pecl evaluate --harness (mteb needs Python 3.11 or newer)",
     "trackers": "--report-to",

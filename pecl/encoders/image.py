@@ -13,6 +13,7 @@ from torch import nn
 from pecl.encoders.decoding import batches, batches_ahead
 from pecl.encoders.fingerprint import Tower, fingerprint_module
 from pecl.encoders.folding import folded
+from pecl.encoders.runtime import Runtime
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles, to_rgb
 
@@ -65,6 +66,7 @@ class ImageEncoder(Tower):
         self.name = name
         self.preprocessing = preprocessing
         self.model_config: dict[str, Any] | None = None  # open_clip's config of the model whose image half this is
+        self.runtime: Runtime | None = None  # computes the backbone in place of PyTorch
         self._fast: tuple[nn.Module, ...] = ()  # the backbone as `encode_pixels` runs it; in a tuple, so not in states
         self.eval()
 
@@ -135,7 +137,8 @@ class ImageEncoder(Tower):
     def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the embeddings (B, D), float32 on the CPU, not normalised, of B preprocessed images (3, H, W)."""
         stacked = torch.stack(list(pixels)).to(self.device, self.dtype)  # (B, 3, H, W)
-        features = self._folded_backbone(stacked)(stacked)  # (B, F)
+        backbone = self.runtime or self._folded_backbone(stacked)
+        features = backbone(stacked)  # (B, F)
         return self.head(features).float().cpu()  # (B, D)
 
     @property

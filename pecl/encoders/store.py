@@ -178,9 +178,11 @@ def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
     """Return the store of a tower on this device and number of threads: last digits of embeddings depend on both."""
     device = tower.device.type
     identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
-    if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
+    if tower.runtime is not None:
+        identity.append(f"{tower.runtime.name}, {tower.runtime.precision}")
+    elif isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
         identity.append(f"{tower.precision} states" if tower.holds_bfloat16 else tower.precision)
-    if isinstance(tower, ImageEncoder) and tower.is_convolutional:
+    elif isinstance(tower, ImageEncoder) and tower.is_convolutional:
         identity.append(FOLDED)
     return _store_of(sha256_json(identity), default_cache_dir(), str(tower.weights_path or tower.name))
 

@@ -27,6 +27,7 @@ from pecl.encoders.passes.choice import choose_pass
 from pecl.encoders.passes.inputs import PassInputs
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
+from pecl.encoders.runtime import Runtime
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
 from pecl.files.progress import Bar
@@ -89,12 +90,15 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.cached_layers: CachedLayers | None = None  # see `caching`
         self._earlier_states: LayerStates | None = None  # of the last cache
         self.packing = True  # whether a batch with much padding is computed without it
+        self.runtime: Runtime | None = None  # computes the backbone in place of PyTorch
         self._fingerprint = fingerprint
         self.eval()
 
     @property
     def precision(self) -> str:
         """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
+        if self.runtime is not None:
+            return self.runtime.precision
         return BF16 if any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules()) else FP32
 
     def use_bfloat16(self, states: bool | None = None) -> None:
@@ -213,7 +217,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     @property
     def may_pack(self) -> bool:
         """Whether batches can be packed, and have padding that can be left out."""
-        if self.family is not None and self.family.is_fixed:
+        if self.runtime is not None or (self.family is not None and self.family.is_fixed):
             return False
         takes_tokens = self.adapter is None or self.adapter.works_on_tokens
         return self.packing and takes_tokens and layers.can_pack(self.backbone)

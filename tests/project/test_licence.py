@@ -131,6 +131,6 @@ def test_a_wheel_holds_all_files_requirements_and_the_command_in_27_mb(tmp_path)
     lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
     required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {Requirement(line) for line in lines if line}
-    extras = "openclip slurm ray search serve peft export harness trackers docs"
+    extras = "openclip slurm ray search serve peft openvino export harness trackers docs"
     assert set(metadata.get_all("Provides-Extra")) == set(extras.split())
     assert metadata.get_all("License-File") == ["LICENSE-WEIGHTS.md"]

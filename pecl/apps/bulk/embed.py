@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from pecl.apps.backends import TORCH
 from pecl.apps.bulk.job import Embedder, EmbedJob, text_items
 from pecl.apps.bulk.shards import ARRAY, shards_of, write_array
 from pecl.config.plugins import load_plugins, loaded_plugins
@@ -42,6 +43,7 @@ def embed(
     batch_size: int = 64,
     normalize: bool = True,
     ray_workers: int | None = None,
+    backend: str = TORCH,
     **towers: Any,
 ) -> Embedded:
     """Embed images or texts into a folder of parquet files with the columns `id` and `embedding`.
@@ -64,6 +66,7 @@ def embed(
         normalize: whether each embedding is scaled to length 1. A training with frozen anchors needs the tower's own
             lengths: False.
         ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.
+        backend: package that computes the towers' layers, torch or openvino.
         towers: arguments of `load_towers`; by default the profile mini.
 
     Raises:
@@ -88,6 +91,7 @@ def embed(
         batch_size=batch_size,
         normalize=normalize,
         towers={"profile": "mini", **towers},
+        backend=backend,
     )
     is_array = Path(out).suffix == ARRAY
     if ray_workers is None:

@@ -4,6 +4,7 @@ import argparse
 
 from pecl.apps.bulk.embed import embed
 from pecl.apps.bulk.job import COLUMNS, KINDS, TOWERS
+from pecl.apps.commands.flags import BACKEND
 from pecl.commands import options as cli
 from pecl.config import make_config
 from pecl.training.distributed import use_threads
@@ -23,6 +24,7 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
         "--no-normalize", "keep the tower's own lengths (default: length 1)", action="store_false", dest="normalize"
     ),
     cli.argument("--ray", "embed on this many workers of Ray Data (extra `ray`)", type=int, metavar="WORKERS"),
+    BACKEND,
     cli.config_flags(only=_FLAGS, defaults={"language": "de for a table or data set, none for lines"}),
     cli.JSON,
 )
@@ -46,6 +48,7 @@ def run(parsed: argparse.Namespace) -> None:
             batch_size=parsed.batch_size,
             normalize=parsed.normalize,
             ray_workers=parsed.ray,
+            backend=parsed.backend,
             **{name: getattr(config, name) for name in TOWERS},
         )
     document = {"files": [str(path) for path in found.paths], "rows": found.rows}

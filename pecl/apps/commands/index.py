@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import asdict, fields
 
+from pecl.apps.commands.flags import BACKEND
 from pecl.apps.search.build import IndexReport, build_index
 from pecl.apps.search.forget import forget_index
 from pecl.apps.search.options import IndexOptions
@@ -29,6 +30,7 @@ _SHOWN = 10  # unreadable files that are named
     cli.choice("--words", "read names of files and folders, captions, keywords, people and days (default: yes)"),
     cli.switch("--rebuild", "rebuild from scratch"),
     cli.switch("--forget", "remove the index, and the cached embeddings of its photographs, which stay"),
+    BACKEND,
     cli.argument("--device", "torch device, such as cuda (default: cpu)", default="cpu"),
     cli.THREADS,
     cli.JSON,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pecl.apps.commands.flags import BACKEND
 from pecl.apps.search.index import Hit, ImageIndex, check_top
 from pecl.apps.search.qdrant import UNNAMED, CollectionRows
 from pecl.apps.search.query import Query, QueryLanguage
@@ -61,6 +62,7 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
         metavar="ADAPTER",
     ),
     cli.argument("--url", "address of the Qdrant server of --collection"),
+    BACKEND,
     cli.argument("--device", "torch device, such as cuda (default: cpu)", default="cpu"),
     cli.THREADS,
     cli.path("--html", "write an HTML report with the photographs", "PAGE"),
@@ -125,7 +127,8 @@ def _check(parsed: argparse.Namespace) -> None:
 
 def _search_index(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Hit], dict[str, Any], str]:
     """Return the hits in the index, the document for --json, and the note on language, adapter and hubs."""
-    with cli.threads_of(parsed), ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
+    options = {"adapters": parsed.adapter, "device": parsed.device, "backend": parsed.backend}
+    with cli.threads_of(parsed), ImageIndex.open(parsed.index, **options) as index:
         selection = index.select_for(query)
         query = query.without_dates(selection)
         language = index.queries.language_of(query)
@@ -176,7 +179,7 @@ def _search_rows(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Nea
         rows = ImageRows(parsed.embeddings, parsed.paths)
 
     with cli.threads_of(parsed):
-        queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages())
+        queries = QueryEncoder(profile, parsed.adapter, parsed.device, system_languages(), parsed.backend)
         rows.check(queries.plain.embedding_dim, profile)
         language = queries.language_of(query)
         embedding = queries.embed([replace(query, language=language)])[0].numpy()  # (D,)

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pecl.apps.backends import check_backend, load_towers_on, prepare
+from pecl.apps.commands.flags import BACKEND
 from pecl.apps.search.index import ImageIndex, profile_of
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.sockets import LOOPBACK, address_of, allowed_hosts, check_port, open_socket, read_key
@@ -66,6 +68,7 @@ def _limit(item: Field) -> cli.Argument:
     cli.path("--api-key-file", "file with the key that requests must send (default: no key)", "FILE"),
     cli.switch("--open", "open the page in a browser"),
     cli.switch("--access-log", "log a line per request, without its query"),
+    BACKEND,
     cli.config_flags(only=_FLAGS),
     *map(_limit, fields(Limits)),
 )
@@ -128,6 +131,7 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)
     config = make_config(values, where="command line")
+    check_backend(parsed.backend, config.device, config.precision)
 
     given = {item.name: getattr(parsed, item.name) for item in fields(Limits)}
     limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
@@ -146,10 +150,16 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     immich = _immich(parsed, config, port)
 
     from pecl.adapters.choice import KnownAdapters  # with torch, which takes seconds
-    from pecl.encoders.towers import load_towers
 
-    names = config.profile, config.text_model, config.image_model
-    towers = load_towers(*names, config.device, config.precision, quick=True)
+    towers = load_towers_on(
+        parsed.backend,
+        config.profile,
+        config.precision,
+        text_model=config.text_model,
+        image_model=config.image_model,
+        device=config.device,
+        quick=True,
+    )
     known = KnownAdapters(config.profile, parsed.files, config.text_model)
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
     return _Plan(config, limits, port, key, known, known.files(), adapters_dir, towers, immich)
@@ -199,6 +209,7 @@ def _load(parsed: argparse.Namespace, plan: _Plan) -> Service:
     models.add_files((not_none(file.language, "language"), file) for file in plan.adapters.values())
     names = [plan.known.for_language(language).name for language in plan.adapters]
     logger.info("adapters: %s", listed(names) or "none")
+    prepare([models.tower, *(spec.tower for spec in models.specs)])
     return Service(models, towers.image, plan.limits, plan.adapters_dir, photographs, plan.immich)
 
 

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ from transformers import AutoTokenizer
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.slots import SlotRows
 from pecl.apps.export import contract
+from pecl.apps.export.gathered_rows import GatheredRows, gathered
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.passes.padded import encode_padded
 from pecl.encoders.pooling import POOLINGS
@@ -88,28 +87,6 @@ def export_onnx(
         plain.written_backbone().config.save_pretrained(folder)
         write_json(folder / ABOUT_FILE, about)
     return Path(target)
-
-
-class GatheredRows(SlotRows):
-    """Slot rows in which each row takes its own copy of its slot's parameters: a graph without branches."""
-
-    one_by_one = False
-
-    def choose(self, slots: torch.Tensor | None) -> None:
-        """Set the slots (B,) of the next pass, which are symbolic in a graph."""
-        groups: Any = SimpleNamespace(index=slots)
-        self.groups = groups
-
-    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """Apply to each row, (B, L, i) or (B, i), the linear layer of its slot; see `SlotRows.linear`."""
-        own = self.take(weight)  # (B, o, i)
-        out = torch.matmul(x if x.ndim == 3 else x.unsqueeze(1), own.mT)  # (B, L, o), or (B, 1, o)
-        out = out if bias is None else out + self.take(bias).unsqueeze(1)
-        return out if x.ndim == 3 else out.squeeze(1)
-
-    def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
-        """Return `out` + scale * `linear(x, weight)`."""
-        return out + scale * self.linear(x, weight)
 
 
 class TextModule(nn.Module):
@@ -235,10 +212,7 @@ def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: P
     if adapter is not None:
         inputs["slots"] = torch.tensor([0, adapter.num_slots - 1])  # (B,)
         shapes["slots"] = {0: texts}
-    with contextlib.ExitStack() as stack:
-        for _, one, _ in () if adapter is None else adapter.modules:
-            stack.callback(setattr, one, "rows", one.rows)  # the bank itself stays as it is
-            one.rows = rows
+    with contextlib.nullcontext() if adapter is None else gathered(adapter, rows):
         write_graph(module, inputs, shapes, path)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pecl.apps.backends import set_backend
 from pecl.apps.search.catalogue import (
     FILE,
     Catalogue,
@@ -196,6 +197,7 @@ class _Renewal:
         from pecl.encoders.towers import load_image_encoder, load_text_encoder
 
         tower = load_image_encoder(self.head.profile, device=self.options.device)
+        set_backend(tower, self.options.backend)
         image = {"name": tower.name, "fingerprint": tower.fingerprint}
         if self.head.towers.get("image") != image:
             text = load_text_encoder(self.head.profile, device=self.options.device)

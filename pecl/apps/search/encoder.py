@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank, mixed, of_each
 from pecl.adapters.choice import KnownAdapters
+from pecl.apps.backends import TORCH, set_backend
 from pecl.apps.search.query import Query, QueryLanguage, Shares, choose_language, named_language
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.data.languages import ENGLISH
@@ -91,6 +92,7 @@ class QueryEncoder:
         adapters: adapters to add to the shipped ones, see `KnownAdapters`.
         device: device of the towers.
         among: codes of the languages among which detection chooses; None for all.
+        backend: package that computes the towers' layers, see `pecl.apps.backends`.
 
     Raises:
         ConfigError: no such profile, device or adapter, or two adapters of one language.
@@ -103,14 +105,17 @@ class QueryEncoder:
         adapters: Iterable[str | Path] = (),
         device: str = "cpu",
         among: Sequence[str] | None = None,
+        backend: str = TORCH,
     ) -> None:
         from pecl.encoders.towers import load_text_encoder
 
         self.profile = profile
         self.device = device
         self.among = among
+        self.backend = backend
         self.known = KnownAdapters(profile, list(adapters))
         self.plain = load_text_encoder(profile, device=device, quick=True)
+        set_backend(self.plain, backend)
         self.bank = AdapterBank(self.plain, plain=None)  # of the languages so far
         self.hold(self.known.named)
 
@@ -125,7 +130,9 @@ class QueryEncoder:
         """Image tower, loaded at the first query by image."""
         from pecl.encoders.towers import load_image_encoder
 
-        return load_image_encoder(self.profile, device=self.device)
+        tower = load_image_encoder(self.profile, device=self.device)
+        set_backend(tower, self.backend)
+        return tower
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
         """Return the likeliest language of each text; see `pecl.data.language_guess.guess_languages`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pecl.apps.backends import TORCH, check_backend
 from pecl.apps.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head
 from pecl.apps.search.exact import ExactSearch
 from pecl.apps.search.qdrant import QdrantSearch
@@ -58,15 +59,24 @@ class ImageIndex:
     """
 
     def __init__(
-        self, folder: str | Path, adapters: Iterable[str | Path], queries: QueryEncoder | None, device: str
+        self,
+        folder: str | Path,
+        adapters: Iterable[str | Path],
+        queries: QueryEncoder | None,
+        device: str,
+        backend: str,
     ) -> None:
+        check_backend(backend, device)
         self.folder = find_index(folder)
         catalogue = read_catalogue(self.folder, to_search=True)
         self.head, self.root = catalogue.head, Path(catalogue.head.root)
         if queries is not None and queries.profile != self.head.profile:
             raise ConfigError(f"queries: expected towers of {self.head.profile}, as the index, got {queries.profile}")
         self._entries, self._matrix = catalogue.entries, catalogue.matrix
-        self._queries, self._adapters, self._device = queries, tuple(adapters), device
+        self._queries = queries
+        self._adapters = tuple(adapters)
+        self._device = device
+        self._backend = backend
         if self._matrix is None:
             self._engine = QdrantSearch(self.head.url, self.head.collection, self._entries)
         else:
@@ -80,6 +90,7 @@ class ImageIndex:
         adapters: Iterable[str | Path] = (),
         queries: QueryEncoder | None = None,
         device: str = "cpu",
+        backend: str = TORCH,
     ) -> ImageIndex:
         """Open an index; no tower is loaded before the first query.
 
@@ -88,12 +99,13 @@ class ImageIndex:
             adapters: paths of adapters to add to the shipped ones, one per language; `none` for no adapters.
             queries: loaded towers and adapters of the index's profile; by default they are loaded at the first query.
             device: device of the towers.
+            backend: package that computes the towers' layers, torch or openvino.
 
         Raises:
             DataError: there is no index, or it is damaged, or its Qdrant server does not answer.
-            ConfigError: `queries` is of another profile, or the engine needs a package that is missing.
+            ConfigError: `queries` is of another profile, or the engine or the backend needs a package that is missing.
         """
-        return cls(folder, adapters, queries, device)
+        return cls(folder, adapters, queries, device, backend)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.root}: {len(self)} photographs, {self.head.profile}, {self.head.engine})"
@@ -117,7 +129,9 @@ class ImageIndex:
         """
         from pecl.apps.search.encoder import QueryEncoder
 
-        queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device, self.languages)
+        queries = self._queries or QueryEncoder(
+            self.head.profile, self._adapters, self._device, self.languages, self._backend
+        )
         self._check_tower("text", queries.plain)
         return queries
 

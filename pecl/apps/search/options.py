@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pecl.apps.backends import TORCH, check_backend
 from pecl.apps.search.catalogue import FILE, Head, read_head, write_head, writing
 from pecl.data.language_guess import named_languages
 from pecl.errors import ConfigError, unknown
@@ -32,6 +33,7 @@ class IndexOptions:
         languages: names or codes of the languages that the person speaks, among which language detection chooses;
             by default those of the system, and English.
         words: whether the index holds names, captions, keywords, people and days of photographs, by default yes.
+        backend: package that computes the image tower's layers, torch or openvino; either updates any index.
     """
 
     profile: str | None = None
@@ -42,6 +44,7 @@ class IndexOptions:
     device: str = "cpu"
     languages: Sequence[str] | None = None
     words: bool | None = None
+    backend: str = TORCH
 
     def check(self) -> None:
         """Raise ConfigError if an option is wrong for any index."""
@@ -51,6 +54,7 @@ class IndexOptions:
             raise ConfigError(_URL)
         if self.languages is not None:
             named_languages(self.languages)
+        check_backend(self.backend, self.device)
         if self.profile is None and self.device == "cpu":
             return  # nothing to look up, so nothing heavy to import
         from pecl.encoders.towers import PAIRS, check_device

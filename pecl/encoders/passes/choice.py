@@ -9,7 +9,7 @@ from pecl.encoders.passes.prompted import prompted
 
 
 def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
-    """Return the pass for a batch.
+    """Return the pass for a batch: that of the tower's runtime, if it has one, else the first that applies.
 
     A tower has a cache only if its adapter changes no layer below the cached one, so prompts and caches exclude each
     other. Dropout changes the cached states, so a pass of training ignores the cache. Packing pays only if more than
@@ -19,6 +19,9 @@ def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
     cache = None if tower.training else tower.cached_layers
     has_cache = cache is not None
     has_much_padding = inputs.tokens < (1 - MAX_PADDING) * inputs.attention_mask.numel()
+
+    if tower.runtime is not None:
+        return tower.runtime
 
     table: tuple[tuple[bool, Pass], ...] = (
         (has_prompts, prompted),

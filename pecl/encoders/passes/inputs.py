@@ -10,6 +10,7 @@ import torch
 from pecl.encoders.cached_layers import CachedLayers
 from pecl.encoders.dropout import DropoutSeeds
 from pecl.encoders.row_adapter import RowAdapter
+from pecl.encoders.runtime import Runtime
 
 
 class PassTower(Protocol):
@@ -21,6 +22,7 @@ class PassTower(Protocol):
     dropout_seeds: DropoutSeeds
     packing: bool
     pooling: str
+    runtime: Runtime | None
     training: bool
 
     @property

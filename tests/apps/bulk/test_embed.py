@@ -32,7 +32,7 @@ TEXTS = sentences(11)
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
-    monkeypatch.setattr("pecl.apps.bulk.job.load_towers", lambda **_: tiny_towers())
+    monkeypatch.setattr("pecl.encoders.towers.load_towers", lambda **_: tiny_towers())
     monkeypatch.setattr("pecl.apps.bulk.job.ROWS", 4)
     monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.chdir(tmp_path)
@@ -136,7 +136,7 @@ def test_an_adapter_and_lengths_are_those_that_are_asked_for(dtype):
 def test_towers_are_told_the_language(monkeypatch, tmp_path):
     WRITERS["nllb"](tmp_path)
     monkeypatch.setattr(
-        "pecl.apps.bulk.job.load_towers", lambda **_: Towers(partial(load_text_encoder, tmp_path), None)
+        "pecl.encoders.towers.load_towers", lambda **_: Towers(partial(load_text_encoder, tmp_path), None)
     )
     bank = pecl.AdapterBank(load_text_encoder(tmp_path), plain=None)
     french = embedded(TEXTS, language="French")
@@ -217,7 +217,7 @@ def test_other_embeddings_are_not_overwritten(shipped, monkeypatch):
         with pytest.raises(OutputError, match=rf"out/embeddings-00000.parquet holds other embeddings \({said}"):
             pecl.embed(source, "out", **options)
     with monkeypatch.context() as patch:
-        patch.setattr("pecl.apps.bulk.job.load_towers", lambda **_: tiny_towers("bf16"))
+        patch.setattr("pecl.encoders.towers.load_towers", lambda **_: tiny_towers("bf16"))
         with pytest.raises(OutputError, match=r"other embeddings \(precision: fp32, not bf16\)"):
             pecl.embed("lines.txt", "out")
     assert files() == before

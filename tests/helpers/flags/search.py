@@ -59,6 +59,7 @@ SEARCH = Table(
         ("--no-correct-hubs", "search.corrected", False),
         ("--no-correct-hubs --correct-hubs", "search.corrected", True),
         ("--adapter mini:cs --adapter a.safetensors", "open.adapters", ["mini:cs", "a.safetensors"]),
+        ("--backend openvino", "open.backend", "openvino"),
         ("--device cuda:1", "open.device", "cuda:1"),
         ("--threads 1", "use_threads.number", 1),
         ("--html found.html", "write_search_page.path", "found.html"),
@@ -82,6 +83,7 @@ SEARCH_IN_AN_ARRAY = Table(
         ("--paths paths.txt", "ImageRows.paths", "paths.txt"),
         ("--profile paper", "QueryEncoder.profile", "paper"),
         ("--adapter mini:cs", "QueryEncoder.adapters", ["mini:cs"]),
+        ("--backend openvino", "QueryEncoder.backend", "openvino"),
         ("--device cuda:1", "QueryEncoder.device", "cuda:1"),
     ],
 )
@@ -132,6 +134,12 @@ SERVE = Table(
         ("--config profile.yaml", "load_towers.profile", "paper"),
     ],
     elsewhere={"--open": "tests/apps/serving/test_command.py, with the thread that opens the browser"},
+)
+
+SERVE_BACKEND = Table(
+    "serve --port 0",
+    {**LOADED, "check_backend": None, "load_towers_on": STOP},
+    [("--backend openvino", "load_towers_on.backend", "openvino")],
 )
 
 SERVE_SOCKET = Table(

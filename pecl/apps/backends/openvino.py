@@ -1,0 +1,293 @@
+"""OpenVINO computes the layers of a tower: graphs, their cache, and the runtimes that call them.
+
+The graph of a text tower maps word embeddings to pooled vectors. An adapter's parameters and the slot of each row are
+inputs of the graph, so one graph serves all languages whose adapters have the same spec. A graph is converted at its
+first use, and cached in OpenVINO's own format, which does not depend on the processor.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.adapter import Adapter
+from pecl.adapters.foreign import ForeignAdapter
+from pecl.adapters.spec import describe
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.passes.inputs import PassInputs
+from pecl.encoders.passes.padded import encode_padded
+from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.runtime import Runtime
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, OutputError, one_line
+from pecl.files import default_cache_dir, load_json, locked, new_folder, sha256_file, sha256_json, write_json
+from pecl.machine import BF16
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1  # increased when the graphs change
+GRAPH, WEIGHTS, DIGESTS = "graph.xml", "graph.bin", "digests.json"
+_HINTS = {"fp32": "f32", BF16: "bf16"}
+_LEAVE_OUT = "leave --backend out"
+
+Convert = Callable[[], Any]  # -> openvino.Model
+
+
+def runtime_of(tower: MultilingualTextEncoder | ImageEncoder, precision: str) -> Runtime:
+    """Return the runtime of a tower. Raise ConfigError if the tower's weights are not float32."""
+    for dtype in {parameter.dtype for parameter in tower.parameters()} - {torch.float32}:
+        raise ConfigError(f"--backend openvino: expected weights of torch.float32, got {dtype}: {_LEAVE_OUT}")
+    return TextRuntime(precision) if isinstance(tower, MultilingualTextEncoder) else ImageRuntime(tower, precision)
+
+
+@cache
+def _openvino() -> Any:
+    """Return the package. Its reports of usage, which it sends by default, stay off."""
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # then it finds no package that sends them
+    import openvino
+
+    return openvino
+
+
+@cache
+def core() -> Any:
+    """Return OpenVINO's core, which reads and compiles graphs."""
+    return _openvino().Core()
+
+
+def check_bfloat16() -> None:
+    """Raise ConfigError if OpenVINO does not multiply in bf16 here: it would compute in fp32 without a word."""
+    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ConfigError("precision: expected fp32 with --backend openvino on this processor, got bf16")
+
+
+class _Runtime:
+    """What the runtimes share: name, precision, and the compilation of graphs."""
+
+    def __init__(self, precision: str) -> None:
+        self.name = f"openvino {_openvino().__version__.partition('-')[0]}"
+        self.precision = precision
+
+    def compiled(self, identity: Mapping[str, Any], convert: Convert, what: str) -> Any:
+        """Return a graph, compiled for this processor, the number of threads and the precision."""
+        model = _cached({**identity, "openvino": self.name, "format": FORMAT}, convert, what)
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # other processes have a right to the first cores, too
+        }
+        return core().compile_model(model, "CPU", settings)
+
+
+class TextRuntime(_Runtime):
+    """The pass of a text tower, with any of pecl's own adapters."""
+
+    def __init__(self, precision: str) -> None:
+        super().__init__(precision)
+        self._graphs: dict[str, Any] = {}  # compiled, by the adapter's spec
+
+    def __call__(self, tower: Any, inputs: PassInputs) -> torch.Tensor:
+        """Return the pooled vectors (B, d)."""
+        adapter: Adapter | None = tower.adapter
+        mask = inputs.attention_mask  # (B, L)
+        extended = None if adapter is None else adapter.extend_inputs(inputs.input_ids, mask)
+        if extended is None:
+            words = tower.backbone.get_input_embeddings()(inputs.input_ids)  # (B, L, d)
+            given = [words, mask, mask]
+        else:
+            given = list(extended)
+
+        if adapter is not None:
+            given += self._slots(adapter, len(mask))
+        graph = self.graph(tower)
+        (pooled,) = graph([tensor.detach().numpy() for tensor in given], share_inputs=True).values()
+        return torch.from_numpy(pooled)
+
+    def graph(self, tower: Any) -> Any:
+        """Return the compiled graph of a tower with its adapter; it takes seconds to a minute at the first call.
+
+        Raises:
+            ConfigError: OpenVINO has no form of the tower or of its adapter.
+        """
+        adapter: Adapter | None = tower.adapter
+        spec = "" if adapter is None else describe(adapter.configs)
+        if spec not in self._graphs:
+            if isinstance(adapter, ForeignAdapter):
+                raise ConfigError(
+                    f"--backend openvino: expected an adapter of pecl's own engine, got {spec}: {_LEAVE_OUT}"
+                )
+            identity = {"tower": tower.fingerprint, "adapter": spec}
+            what = f"the text tower {tower.name}" + (f" with {spec}" if spec else "")
+            self._graphs[spec] = self.compiled(identity, lambda: _convert_text(tower, what), what)
+        return self._graphs[spec]
+
+    @staticmethod
+    def _slots(adapter: Adapter, rows: int) -> list[torch.Tensor]:
+        """Return the slot of each row (B,) among the used ones, and the parameters (U, ...) of the used slots."""
+        groups = adapter.rows.groups
+        if groups is None:
+            single = adapter.rows.single
+            index = torch.zeros(rows, dtype=torch.int64)  # (B,)
+            return [index, *(tensor[single : single + 1] for tensor in _parameters(adapter).values())]
+
+        used, index = groups.index.unique(return_inverse=True)  # (U,), (B,)
+        return [index, *(tensor.index_select(0, used) for tensor in _parameters(adapter).values())]
+
+
+class ImageRuntime(_Runtime):
+    """The backbone of an image tower, converted when it is made."""
+
+    def __init__(self, tower: ImageEncoder, precision: str) -> None:
+        super().__init__(precision)
+        what = f"the image tower {tower.name}"
+        self._graph = self.compiled({"tower": tower.fingerprint}, lambda: _convert_image(tower, what), what)
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map pixels (B, 3, H, W) to features (B, F)."""
+        (features,) = self._graph([pixels.numpy()], share_inputs=True).values()
+        return torch.from_numpy(features)
+
+
+def _parameters(adapter: Adapter) -> dict[str, torch.Tensor]:
+    """Return what the slots hold within the layers, (S, ...) by name: the rest is computed by PyTorch."""
+    tower = adapter.tower
+    outside = {*tower.backbone.get_input_embeddings().modules(), *tower.head.modules()}
+    return {
+        f"{path}.{name}": tensor
+        for path, module, _ in adapter.modules
+        if module not in outside
+        for name, tensor in module.slot_tensors().items()
+    }
+
+
+# --- graphs
+
+
+class _TextLayers(nn.Module):
+    """A text tower from word embeddings to the pooled vectors."""
+
+    def __init__(self, tower: MultilingualTextEncoder) -> None:
+        super().__init__()
+        self.backbone = tower.backbone
+        self.pooling = POOLINGS[tower.pooling]
+        self.only_last = tower.reads_last
+
+    def forward(self, words: torch.Tensor, mask: torch.Tensor, pooling_mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, L, d), (B, L) and (B, L) to (B, d)."""
+        hidden = encode_padded(self.backbone, words, mask, True, self.only_last)
+        return self.pooling(hidden, pooling_mask[:, -1:] if self.only_last else pooling_mask)
+
+
+class _SlottedLayers(nn.Module):
+    """The same with the parameters of an adapter as inputs; `names` are theirs in the tower."""
+
+    def __init__(self, layers: _TextLayers, names: Sequence[str], rows: Any) -> None:
+        super().__init__()
+        self.layers = layers
+        self.names = names
+        self.rows = rows
+
+    def forward(
+        self,
+        words: torch.Tensor,
+        mask: torch.Tensor,
+        pooling_mask: torch.Tensor,
+        slots: torch.Tensor,
+        parameters: list[torch.Tensor],
+    ) -> torch.Tensor:
+        """Map (B, L, d), (B, L), (B, L), (B,) and tensors (U, ...) to (B, d)."""
+        self.rows.choose(slots)
+        state = dict(zip(self.names, parameters, strict=True))
+        return torch.func.functional_call(self.layers, state, (words, mask, pooling_mask))
+
+
+def _convert_text(tower: MultilingualTextEncoder, what: str) -> Any:
+    from pecl.apps.export.gathered_rows import GatheredRows, gathered
+
+    rows, length = torch.export.Dim("rows"), torch.export.Dim("length")
+    words = torch.zeros(2, 16, tower.backbone.config.hidden_size)
+    mask = torch.ones(2, 16, dtype=torch.int64)
+    inputs: list[Any] = [words, mask, mask]
+    shapes: list[Any] = [{0: rows, 1: length}] * 3
+    layers = _TextLayers(tower).eval()
+    adapter: Any = tower.adapter
+    if adapter is None:
+        return _convert(layers, inputs, shapes, what)
+
+    parameters = _parameters(adapter)
+    gathering = GatheredRows(adapter.num_slots)
+    examples = [tensor.detach()[:1].expand(2, *tensor.shape[1:]).clone() for tensor in parameters.values()]
+    used = torch.export.Dim("used")
+    inputs += [torch.tensor([0, 1]), examples]
+    shapes += [{0: rows}, [{0: used}] * len(examples)]
+    with gathered(adapter, gathering):
+        return _convert(_SlottedLayers(layers, list(parameters), gathering).eval(), inputs, shapes, what)
+
+
+def _convert_image(tower: ImageEncoder, what: str) -> Any:
+    from PIL import Image
+
+    pixels = torch.stack([tower.preprocess(Image.new("RGB", (32, 32)))] * 2)  # (2, 3, H, W)
+    return _convert(tower.backbone, [pixels], [{0: torch.export.Dim("pictures")}], what)
+
+
+def _convert(module: nn.Module, inputs: Sequence[Any], shapes: Sequence[Any], what: str) -> Any:
+    """Return a module as OpenVINO's model; raise ConfigError if there is no form of it."""
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            exported = torch.export.export(module, tuple(inputs), dynamic_shapes=tuple(shapes))
+            return _openvino().convert_model(exported)
+        except Exception as error:  # whatever torch and OpenVINO raise for what they lack
+            reason = one_line(error)[:200]
+            raise ConfigError(f"--backend openvino cannot compute {what}: {_LEAVE_OUT} ({reason})") from error
+
+
+# --- cache
+
+
+def _cached(identity: Mapping[str, Any], convert: Convert, what: str) -> Any:
+    """Return the graph of an identity from the cache; convert it, and add it, if it is not there."""
+    folder = default_cache_dir() / "openvino" / sha256_json(identity)[:16]
+    if not _is_sound(folder):
+        busy = f"another process converts {what} for OpenVINO"
+        try:
+            with locked(folder.with_suffix(".lock"), busy, wait=True):
+                if not _is_sound(folder):  # another process may have written it meanwhile
+                    logger.info("converting %s for OpenVINO, only at the first start", what)
+                    _write(folder, convert())
+        except OutputError as error:
+            logger.warning("%s; %s is converted at every start", error, what)
+            return convert()
+    return core().read_model(folder / GRAPH)
+
+
+def _write(folder: Path, model: Any) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    with new_folder(folder) as temporary:
+        _openvino().save_model(model, temporary / GRAPH, compress_to_fp16=False)
+        digests = {name: sha256_file(temporary / name) for name in (GRAPH, WEIGHTS)}
+        write_json(temporary / DIGESTS, digests)
+
+
+def _is_sound(folder: Path) -> bool:
+    """Return whether a graph is there, and is what was written."""
+    if not folder.exists():
+        return False
+    try:
+        digests = load_json(folder / DIGESTS)
+        return all(sha256_file(folder / name) == digests[name] for name in (GRAPH, WEIGHTS))
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning("dropping a damaged graph in %s", folder)
+        return False
