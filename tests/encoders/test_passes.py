@@ -1,11 +1,13 @@
 """The table of passes: which pass a batch takes, by the tower, its adapter, its cache and the batch's padding."""
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from helpers.adapter_towers import batch_of, filled, tower_of
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.merge import second_tower
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.passes.choice import choose_pass
 from pecl.encoders.passes.inputs import PassInputs
@@ -48,6 +50,15 @@ def test_training_ignores_the_cache_and_a_tower_may_refuse_to_pack():
         assert chosen(tower, UNEVEN) == "packed"
     tower.packing = False
     assert chosen(tower, UNEVEN) == "padded"
+
+
+def test_a_runtime_computes_every_batch_and_a_second_tower_has_it_too():
+    tower = tower_of("xlm-roberta")
+    tower.runtime = SimpleNamespace(name="a package", precision="bf16", __name__="runtime")
+    second = second_tower(tower)
+    filled(second, "soft_prompt+head")
+    for one in (tower, second):
+        assert (chosen(one, UNEVEN), one.may_pack, one.precision) == ("runtime", False, "bf16")
 
 
 def test_a_fingerprint_that_comes_after_an_adapter_is_refused():

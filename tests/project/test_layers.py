@@ -16,7 +16,16 @@ ORDER = (
     *("errors", "machine", "options", "files", "data", "config"),
     *("retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
     "commands",
-    *("apps/export", "apps/harness", "apps/search", "apps/serving", "apps/bulk", "apps/integrations", "apps/commands"),
+    *(
+        "apps/export",
+        "apps/backends",
+        "apps/harness",
+        "apps/search",
+        "apps/serving",
+        "apps/bulk",
+        "apps/integrations",
+        "apps/commands",
+    ),
     *("apps", "cli", "__main__"),
 )
 

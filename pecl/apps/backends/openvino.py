@@ -287,7 +287,9 @@ def _is_sound(folder: Path) -> bool:
         return False
     try:
         digests = load_json(folder / DIGESTS)
-        return all(sha256_file(folder / name) == digests[name] for name in (GRAPH, WEIGHTS))
+        is_sound = all(sha256_file(folder / name) == digests[name] for name in (GRAPH, WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError):
+        is_sound = False
+    if not is_sound:
         logger.warning("dropping a damaged graph in %s", folder)
-        return False
+    return is_sound

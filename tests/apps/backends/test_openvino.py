@@ -105,15 +105,15 @@ def test_the_second_start_reads_the_cache(graph, monkeypatch):
     set_backend(image_tower(), "openvino")
 
 
-@pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "digests.json"])
-def test_a_damaged_graph_is_converted_again(name, graph, caplog):
+@pytest.mark.parametrize("name", ["graph.bin", "digests.json"])
+def test_a_damaged_graph_is_converted_again(name, graph, monkeypatch, caplog):
     path = graph / name
-    content = path.read_bytes()
-    path.write_bytes(content[:-9] + bytes(9))
+    path.write_bytes(path.read_bytes()[:-9] + bytes(9))
     tower = image_tower()
     set_backend(tower, "openvino")
     assert f"dropping a damaged graph in {graph}" in caplog.text
-    assert path.read_bytes() == content
+    monkeypatch.setattr(backend, "_convert", lambda *_: pytest.fail("it was converted a third time"))
+    set_backend(image_tower(), "openvino")
     torch.testing.assert_close(tower.encode_image(pictures()), image_tower().encode_image(pictures()))
 
 

@@ -1,0 +1,105 @@
+"""Where the time of a training step goes: shares of the operations' own CPU time, by torch's profiler, on one thread.
+
+    python benchmarks/steps.py                     one run, a fleet of 15, and distillation
+    python benchmarks/steps.py --steps 2 "one run"
+
+The towers are `mini`; the pairs are captions of drawn scenes with random image embeddings. "products" are those of all
+linear layers, forward and backward; "without operation" is time of the step between operations: Python and autograd.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from itertools import chain
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
+from pecl.config.recipes import DISTIL_DEFAULTS
+from pecl.data.scenes import load_scenes
+from pecl.encoders.towers import load_text_encoder
+from pecl.training.losses import Objective
+from pecl.training.optimizer import Schedule
+from pecl.training.task import SlotTask
+from pecl.training.trainer import Trainer
+
+SHOTS = 40
+# Name -> adapter, slots, pairs per step, whether the anchor is frozen
+RUNS = {
+    "one run": ("lora", 1, 5, False),
+    "fleet of 15": ("lora", 15, 5, False),
+    "distillation": (DISTIL_DEFAULTS["adapter"], 1, DISTIL_DEFAULTS["batch_size"], True),
+}
+GROUPS = {
+    "products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::addbmm", "aten::mkldnn_linear"),
+    "attention": ("scaled_dot_product", "flash_attention", "softmax"),
+    "GELU": ("aten::gelu",),
+    "LayerNorm": ("layer_norm",),
+    "dropout": ("dropout", "bernoulli", "random"),
+    "copies": ("aten::copy_", "aten::cat", "aten::clone", "aten::contiguous", "index_select", "aten::index"),
+    "sums and products of elements": ("aten::add", "aten::mul", "aten::sum", "aten::div", "aten::sub"),
+}
+
+
+def group_of(operation: str) -> str:
+    """Return the group of an operation of torch."""
+    for group, parts in GROUPS.items():
+        if any(part in operation for part in parts):
+            return group
+    return "other operations"
+
+
+def make_trainer(spec: str, slots: int, pairs: int, is_frozen: bool) -> Trainer:
+    """Return a trainer on captions of drawn scenes, one task per slot."""
+    tower = load_text_encoder("mini")
+    data = load_scenes("de", size=SHOTS)
+    queries, anchors = tower.tokenize(data.target), tower.tokenize(data.english)
+    images = torch.randn(SHOTS, tower.embedding_dim, generator=torch.Generator().manual_seed(0))
+    anchor = tower.encode_token_ids(anchors) if is_frozen else anchors
+    objective = Objective(alignment_weight=1.0, image_weight=0.0) if is_frozen else Objective()
+    tasks = [SlotTask(queries, anchor, images, objective, 1e-4, seed=slot) for slot in range(slots)]
+    adapter = attach(tower, parse_adapter(spec), seeds=range(slots))
+    schedule = Schedule(10, pairs, 1000, dropout=not is_frozen)
+    return Trainer(tower, adapter, tasks, schedule, lambda chosen: [0.0] * len(chosen))
+
+
+def shares(trainer: Trainer, steps: int) -> tuple[float, dict[str, float]]:
+    """Return the CPU seconds of a step, and the share of each group in it."""
+    trainer.train_step()
+    started = time.process_time()
+    for _ in range(steps):
+        trainer.train_step()
+    took = time.process_time() - started
+
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        started = time.perf_counter()
+        for _ in range(steps):
+            trainer.train_step()
+        elapsed = time.perf_counter() - started
+    own: dict[str, float] = defaultdict(float)
+    for event in profiled.key_averages():
+        own[group_of(event.key)] += event.self_cpu_time_total / 1e6
+    own["without operation"] = max(elapsed - sum(own.values()), 0.0)
+    return took / steps, {group: value / elapsed for group, value in own.items()}
+
+
+def main() -> None:
+    """Profile the named runs, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", help=f"some of {', '.join(RUNS)} (default: all)")
+    parser.add_argument("--steps", type=int, default=4, help="steps of each (default: 4)")
+    parsed = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in parsed.runs or RUNS:
+        took, own = shares(make_trainer(*RUNS[name]), parsed.steps)
+        print(f"{name}: {took:.3f} CPU seconds per step")
+        for group in chain(GROUPS, ("other operations", "without operation")):
+            print(f"  {group:32} {own.get(group, 0.0):6.1%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
