@@ -46,7 +46,7 @@ from pecl.experiment.frozen import embed_anchors, embed_held_out_anchors, embed_
 from pecl.experiment.inputs import read_training
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.plan import RunPlan, plan_runs
-from pecl.experiment.run import towers_of
+from pecl.experiment.towers import towers_of
 from pecl.machine import process_peak_mb
 from pecl.results.result import collect
 from pecl.training.losses import Objective

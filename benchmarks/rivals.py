@@ -35,8 +35,8 @@ from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.fleet import Member
 from pecl.experiment.frozen import embed_anchors, freeze_training
 from pecl.experiment.inputs import read_training
-from pecl.experiment.run import use_threads
 from pecl.files import write_json
+from pecl.training.distributed import use_threads
 from pecl.training.losses import Objective
 from pecl.training.optimizer import Schedule
 from pecl.training.state import SlotRecord

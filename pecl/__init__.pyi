@@ -29,7 +29,7 @@ from pecl.encoders.towers import load_image_encoder as load_image_encoder
 from pecl.encoders.towers import load_text_encoder as load_text_encoder
 from pecl.encoders.towers import load_towers as load_towers
 from pecl.experiment.distil import distil as distil
-from pecl.experiment.run import evaluate as evaluate
+from pecl.experiment.evaluation import evaluate as evaluate
 from pecl.experiment.run import train as train
 from pecl.experiment.run import train_fleet as train_fleet
 from pecl.grid.run import run_grid as run_grid

@@ -39,7 +39,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import PeclError, not_none
 from pecl.experiment.frozen import embed_queries_plain, make_evaluator
 from pecl.experiment.inputs import Inputs, read_evaluation
-from pecl.experiment.run import towers_of
+from pecl.experiment.towers import towers_of
 from pecl.files import load_json, write_json
 from pecl.machine import process_peak_mb
 from pecl.results.result import Result, collect

@@ -11,7 +11,7 @@ from helpers.grid_processes import Command
 from hypothesis import HealthCheck, settings
 
 from pecl.encoders.loading.unpacked import weights_folder
-from pecl.experiment.run import _load_once
+from pecl.experiment.towers import _load_once
 from pecl.files.progress import OFF
 
 # Modules that keep a name of a module where tests replace it; first imported then, they would keep the replacement.

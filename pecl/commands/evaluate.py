@@ -7,9 +7,9 @@ from pecl.adapters.choice import AdapterChoice
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
+from pecl.experiment.evaluation import evaluate, with_adapter
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
-from pecl.experiment.run import evaluate, with_adapter
 from pecl.report.tables import Column, evaluations_table, plain_table, reported
 from pecl.results.result import EVALUATE_FLAGS
 from pecl.retrieval.measures import RECALL_AT
@@ -34,12 +34,13 @@ FLAGS = (
     ),
     cli.switch("--correct-hubs", "also measure recall with hubs corrected, as `pecl search` ranks"),
     cli.switch(
-        "--presence", "measure how well the best score of a word tells whether an image of it exists, as a cutoff would"
+        "--presence", "measure how well the best score of a word shows whether an image of it exists, as a cutoff would"
     ),
     cli.switch("--dry-run", "check data and adapter, print the evaluations, and run none of them"),
     cli.JSON,
 )
-Measure = Callable[[argparse.Namespace, Sequence[ExperimentConfig]], None]  # measures configs and prints the recalls
+# measures configs and prints the recalls
+Measure = Callable[[argparse.Namespace, Sequence[ExperimentConfig]], None]
 
 
 @cli.command(EXAMPLE, *FLAGS)
@@ -52,7 +53,8 @@ def evaluate_languages(parsed: argparse.Namespace, measure: Measure) -> None:
     """Check the configs of all languages, then print the dry run, or measure them: by `measure` without other flags."""
     given = cli.language_configs(parsed)
 
-    # Report problems of all languages before the first is measured; a single one is checked as it is measured
+    # Report problems of all languages before the first is measured; a single one is checked as it
+    # is measured
     check = check_evaluation if parsed.dry_run or len(given) > 1 else with_adapter
     checked = [check(config) for config in given]
     if parsed.correct_hubs:
@@ -69,7 +71,10 @@ def evaluate_languages(parsed: argparse.Namespace, measure: Measure) -> None:
         measure(parsed, [config for config, _ in checked])
 
 
-def _print_plans(parsed: argparse.Namespace, checked: Sequence[tuple[ExperimentConfig, AdapterChoice]]) -> None:
+def _print_plans(
+    parsed: argparse.Namespace,
+    checked: Sequence[tuple[ExperimentConfig, AdapterChoice]],
+) -> None:
     lines = []
     documents = []
     for config, choice in checked:
@@ -89,11 +94,13 @@ def _measure(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) ->
 
 def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> None:
     """Print recall from texts to images with hubs corrected next to plain recall; results hold only plain recall."""
-    results, rows = [evaluate(config) for config in configs], [corrected_recall(config) for config in configs]
+    results = [evaluate(config) for config in configs]
+    rows = [corrected_recall(config) for config in configs]
     if parsed.json:
         pairs = zip(results, rows, strict=True)
         cli.print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
         return
+
     columns = [Column("language")]
     for k in RECALL_AT:
         columns += [
@@ -101,6 +108,7 @@ def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfi
             Column(f"corrected R@{k}", f"{{corrected recall@{k}:.3f}}"),
         ]
         columns.append(Column(f"interval of R@{k}", f"[{{low@{k}:+.3f}}, {{high@{k}:+.3f}}]"))
+
     cli.print_text(reported(evaluations_table(results)))
     cli.print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
     cli.print_text(plain_table(columns, rows))

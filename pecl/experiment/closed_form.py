@@ -30,7 +30,8 @@ def solvable_head(adapter: Adapter) -> tuple[list[nn.Module], Head]:
     """Return the layers of the tower's head before its last one, and the last one, which an adapter has slots of.
 
     Raises:
-        ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is not linear.
+        ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is
+            not linear.
     """
     head = adapter.tower.head
     layers = list(head) if isinstance(head, nn.Sequential) else [head]
@@ -68,13 +69,15 @@ class HeadSolver:
 
         # Sums over the training pairs
         equations = NormalEquations(base.weight.shape[1], base.weight.shape[0], bias=has_bias)
+
         for member in members:
             anchors = not_none(member.frozen.anchors, "anchors")
             for places, features in self._features(slot, member.inputs.train_tokens):
                 equations.add(features, anchors[places])
 
         # The strength of the ridge, chosen on the held-out pairs
-        features = torch.cat([self._held_out_features(slot, member) for member in members])  # (m, d)
+        # (m, d)
+        features = torch.cat([self._held_out_features(slot, member) for member in members])
         anchors = torch.cat([not_none(member.frozen.held_out_anchors, "held_out_anchors") for member in members])
         ridge = choose_ridge(equations, prior, features, anchors)
 
@@ -82,6 +85,7 @@ class HeadSolver:
             values = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
         else:
             values = vars(equations.solve(prior, ridge))  # weight and bias
+
         for name, parameter in self.head.slot_parameters().items():
             parameter.data[slot] = values[name].to(parameter)
 

@@ -8,10 +8,12 @@ from pecl.config import TEXT_SETS, ExperimentConfig, make_config
 from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
 from pecl.data.languages import way_to_adapter
 from pecl.data.registry import DATASETS
+from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import train_fleet
 from pecl.experiment.start import with_adapter_of_start
+from pecl.experiment.towers import LoadTowers
 from pecl.files import is_path
 from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.measures import difference_interval
@@ -26,18 +28,21 @@ def distil(
     *,
     images: bool = False,
     callbacks: Sequence[Callback] = (),
+    load: LoadTowers = load_towers,
     **values: Any,
 ) -> Result:
     """Train a language on translated text, and return its result, whose adapter file is `result.adapter_path`.
 
     Args:
         language: code of the target language.
-        text: sources of pairs, as in `--text`: names, tables with a column for `language` and one `en`, or aligned
-            files `a.en=a.cs`, joined by commas.
+        text: sources of pairs, as in `--text`: names, tables with a column for `language` and one
+            `en`, or aligned files `a.en=a.cs`, joined by commas.
         images: also train on the images of the training part; the result records their number.
         callbacks: called during the training, see `pecl.Callback`.
-        values: further fields of `ExperimentConfig`; they override `distil_config`. With `joint`, all its languages
-            learn one adapter together, each with a result of its own; that of `language` is returned.
+        load: function that returns the towers; it takes the arguments of `pecl.load_towers`.
+        values: further fields of `ExperimentConfig`; they override `distil_config`. With `joint`,
+            all its languages learn one adapter together, each with a result of its own; that of
+            `language` is returned.
 
     Raises:
         PeclError: bad input; nothing has been written.
@@ -53,7 +58,8 @@ def distil(
     if config.joint is not None:
         languages = config.joint_languages
         configs = [distil_config({**given, "language": code}, cache, images) for code in languages]
-    results = run_together(configs, cache, callbacks)
+
+    results = run_together(configs, cache, callbacks, load)
     return next(result for result in results if result.config.language == config.language)
 
 
@@ -67,9 +73,11 @@ def distil_config(
     defaults = {**DISTIL_DEFAULTS, **(WITH_IMAGES if images else {})}
     if given.get("text") is None:
         defaults["clean"] = False  # sets named by train_on need no cleaning
+
     config = make_config({**defaults, **given}, where)
     if images and not config.image_weight:
         raise ConfigError("image_weight: expected a number > 0 with images, got 0")
+
     if config.text is None and config.train_on == "pairs":
         languages = DATASETS[config.dataset].languages if config.dataset in DATASETS else ()
         has_captions = is_path(config.dataset) or config.language in languages
@@ -78,18 +86,23 @@ def distil_config(
             "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
             f"multi30k-translations, {', '.join(TEXT_SETS)}; {way}"
         )
+
     if set(SCHEDULE_FIELDS) <= set(given):
         return config
+
     _, text = cache(config)
     pairs = len(not_none(text, "text").train)
     return make_config({**defaults, **schedule_for(pairs), **given}, where)
 
 
 def run_together(
-    configs: Sequence[ExperimentConfig], cache: TrainingDataCache, callbacks: Sequence[Callback] = ()
+    configs: Sequence[ExperimentConfig],
+    cache: TrainingDataCache,
+    callbacks: Sequence[Callback] = (),
+    load: LoadTowers = load_towers,
 ) -> list[Result]:
     """Train configs from `distil_config` together, such as languages of a joint training; warn if recall fell."""
-    results = train_fleet(configs, cache=cache, callbacks=callbacks)
+    results = train_fleet(configs, cache=cache, callbacks=callbacks, load=load)
     for result in results:
         _warn(result)
     return results
@@ -106,24 +119,32 @@ class Fall(NamedTuple):
 def fall(result: Result, part: str) -> Fall | None:
     """Return the fall of recall on a measured part; None if it did not fall, or not beyond noise."""
     before, after = (result.recall(part, stage) for stage in ("zero_shot", "best"))
-    queries = min(one.queries for one in result.measured(part).directions.values())
-    return Fall(before, after, queries) if difference_interval(before, after, queries)[0] > 0 else None
+    queries = min(metrics.queries for metrics in result.measured(part).directions.values())
+    if difference_interval(before, after, queries)[0] > 0:
+        return Fall(before, after, queries)
+    return None
 
 
 def _warn(result: Result) -> None:
     """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
     text = result.data.other_text or {}
-    other = f"sentences of {text['dataset']} ({text['split']})" if text.get("split") else "English captions"
+    other = "English captions"
+    if text.get("split"):
+        other = f"sentences of {text['dataset']} ({text['split']})"
+
     for part, what, way_on in (
         ("val", "validation captions", "the training text is unlike captions: give it less weight, or add captions"),
         (OTHER_TEXT, other, "add text of that kind, such as sib200 or ntrex"),
     ):
         if part not in result.metrics:
             continue
-        if fell := fall(result, part):
-            said = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
-            logger.warning(said, result.name, fell.queries, what, fell.before, fell.after, way_on)
+        fell = fall(result, part)
+        if fell:
+            message = "%s: mean R@1 on the %d %s fell from %.3f to %.3f, which is beyond noise: %s"
+            logger.warning(message, result.name, fell.queries, what, fell.before, fell.after, way_on)
+
     scores = [score for _, score in result.curve.val_mean_recall_at_1]
-    if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is the score of the initial weights
-        said = "%s: mean R@1 on the held-out text fell from %.3f to at most %.3f: the initial weights are kept"
-        logger.warning(said, result.name, scores[0], max(scores[1:]))
+    # the first is the score of the initial weights
+    if result.config.choose == "text" and max(scores[1:]) < scores[0]:
+        message = "%s: mean R@1 on the held-out text fell from %.3f to at most %.3f: the initial weights are kept"
+        logger.warning(message, result.name, scores[0], max(scores[1:]))

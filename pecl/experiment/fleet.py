@@ -96,5 +96,6 @@ def state_of(runs: Sequence[Inputs]) -> Path:
     config = runs[0].config
     if config.processes > 1:
         identities.append(config.processes)
+
     run_ids = [inputs.config.run_id() for inputs in runs]
     return state_path(config.out, run_ids, sha256_json(identities), torch.get_num_threads())

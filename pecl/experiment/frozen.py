@@ -1,7 +1,7 @@
 """`Frozen`: everything that the plain text tower and the image tower give for one run.
 
-The second step of an experiment. It must come before an adapter is attached: afterwards, the text tower gives other
-embeddings. Embeddings come from the stores on disk where these have them.
+The second step of an experiment. It must come before an adapter is attached: afterwards, the text
+tower gives other embeddings. Embeddings come from the stores on disk where these have them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,18 +39,21 @@ class Frozen:
     """What the frozen towers give for a training."""
 
     checks: Mapping[str, Check]  # of `val`, `test` and `other_text`
-    train_images: torch.Tensor | None  # (m, D) of the images of the training part; None in text-only training
-    # (n, D) of the training anchors; None if the loss, the solver and the choice of weights need none
+    # (m, D) of the images of the training part; None in text-only training
+    train_images: torch.Tensor | None
+    # (n, D) of the training anchors; None if the loss, the solver and the choice of weights need
+    # none
     anchors: torch.Tensor | Embeddings | None
     held_out_anchors: torch.Tensor | None  # (m, D); None if weights are not chosen by text
-    # (m + at most RIVALS, D): the held-out anchors, and training anchors as further items; None as before
+    # (m + at most RIVALS, D): the held-out anchors, and training anchors as further items; None as
+    # before
     text_gallery: torch.Tensor | None
 
     def text_recall(self, embeddings: torch.Tensor) -> float:
         """Return the share of held-out queries whose own anchor ranks first in `text_gallery`.
 
-        Training anchors are in the gallery, too: a few hundred held-out anchors would be too easy. The embeddings
-        are (m, D).
+        Training anchors are in the gallery, too: a few hundred held-out anchors would be too easy.
+        The embeddings are (m, D).
         """
         gallery = not_none(self.text_gallery, "text_gallery")
         comparison = compare(cosine_blocks(embeddings, gallery), torch.arange(len(embeddings)), nearest=1)
@@ -101,7 +104,11 @@ def _check_text(inputs: Inputs, text: ParallelCaptions) -> Check:
     return Check(inputs.towers.text.tokenize(text.target, text.language), evaluator, plain)
 
 
-def make_evaluator(inputs: Inputs, part: str, images: torch.Tensor | None = None) -> RetrievalEvaluator:
+def make_evaluator(
+    inputs: Inputs,
+    part: str,
+    images: torch.Tensor | None = None,
+) -> RetrievalEvaluator:
     """Return the evaluator of the queries of `part` against the gallery of that part.
 
     `images` (M, D) are the embeddings of all images, if they have been computed already.
@@ -142,7 +149,8 @@ def embed_held_out_anchors(inputs: Inputs) -> torch.Tensor:
 def embed_anchors(inputs: Inputs) -> torch.Tensor | Embeddings:
     """Return the embeddings (n, D) of the training anchors by the tower without adapter.
 
-    An English list that languages share is embedded as a whole if at least half of it is trained on.
+    An English list that languages share is embedded as a whole if at least half of it is trained
+    on.
     """
     tower = inputs.towers.text
     column = not_none(inputs.route.anchor, "anchor")

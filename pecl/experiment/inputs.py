@@ -1,7 +1,7 @@
 """`Inputs`: everything that one run reads: captions, parts, training text, and the token ids of its texts.
 
-The first step of an experiment. Nothing here runs a tower, so all of it may be used at any time; `frozen` has what the
-towers compute, which must come before an adapter is attached.
+The first step of an experiment. Nothing here runs a tower, so all of it may be used at any time;
+`frozen` has what the towers compute, which must come before an adapter is attached.
 """
 
 import logging
@@ -45,8 +45,10 @@ class Inputs:
     training_text: TrainingText | None = None  # text to train on in place of the training pairs
     # Text unlike the training text, to see what an adapter loses there; None without training text
     other_text: ParallelCaptions | None = None
-    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of local files by field, when they were read
-    rows: ImageRows | None = None  # embeddings of the images by another program, in place of the image tower
+    # SHA-256 of local files by field, when they were read
+    files: Mapping[str, str] = field(default_factory=dict)
+    # embeddings of the images by another program, in place of the image tower
+    rows: ImageRows | None = None
     # Pairs that trained the evaluated adapter: the number `left_out` of the test, or `tested`
     training_pairs: Mapping[str, int] | None = None
 
@@ -75,7 +77,9 @@ class Inputs:
     @cached_property
     def train(self) -> ParallelCaptions:
         """The training pairs, followed by mixed captions, if any."""
-        return self.data.select(self.parts["train"]) if self.training_text is None else self.training_text.train
+        if self.training_text is None:
+            return self.data.select(self.parts["train"])
+        return self.training_text.train
 
     @property
     def pairs(self) -> ParallelCaptions:
@@ -125,8 +129,8 @@ class Inputs:
 
     def places(self, part: str) -> list[int]:
         """Return the index in `gallery_items` of the item of each query of `part`."""
-        place = {item: i for i, item in enumerate(self.gallery_items(part))}
-        return [place[item] for item in self.items(part)]
+        index_of = {item: i for i, item in enumerate(self.gallery_items(part))}
+        return [index_of[item] for item in self.items(part)]
 
     def images_of(self, captions: Sequence[int]) -> list[int]:
         """Return the index of the image of each caption."""
@@ -173,7 +177,8 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
 
     Raises:
         ConfigError: the config has values that exclude each other.
-        DataError: data are missing or wrong, or an image has no row among the embeddings of another program.
+        DataError: data are missing or wrong, or an image has no row among the embeddings of another
+            program.
     """
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
@@ -187,13 +192,18 @@ def read_evaluation(config: ExperimentConfig, towers: Towers) -> Inputs:
 
     if config.gallery != "images":
         raise ConfigError(f"image_embeddings: expected the gallery images with it, got {config.gallery}")
+
     inputs = replace(inputs, rows=ImageRows(config.image_embeddings, config.image_paths))
     row_numbers(inputs)  # raises an error for an image without a row
     return inputs
 
 
 def read_training(
-    config: ExperimentConfig, towers: Towers, cache: TrainingDataCache | None = None, *, other_text: bool = True
+    config: ExperimentConfig,
+    towers: Towers,
+    cache: TrainingDataCache | None = None,
+    *,
+    other_text: bool = True,
 ) -> Inputs:
     """Read a training with its few-shot split and training text.
 
@@ -230,9 +240,11 @@ def row_numbers(inputs: Inputs) -> list[int]:
 def _read_other_text(inputs: Inputs) -> ParallelCaptions | None:
     """Return the split `dev` of SIB-200, or else of NTREX, if the data directory has it in the language.
 
-    Otherwise return the English captions of the test part, on both sides; None without English captions.
+    Otherwise return the English captions of the test part, on both sides; None without English
+    captions.
     """
-    config, data = inputs.config, inputs.data
+    config = inputs.config
+    data = inputs.data
     for dataset in ("sib200", "ntrex"):
         try:
             return load_dataset(dataset, config.language, split="dev", data_dir=config.data_dir)
@@ -241,23 +253,29 @@ def _read_other_text(inputs: Inputs) -> ParallelCaptions | None:
 
     if data.english is None:
         return None
+
     english = tuple(data.english[i] for i in inputs.parts["test"][:MOST_OTHER])
     return ParallelCaptions(data.dataset, ENGLISH, english, english)
 
 
 def _check_training(inputs: Inputs) -> None:
     """Raise ConfigError or DataError for inputs from which the loss of the config cannot be computed."""
-    config, chosen, data, text = inputs.config, inputs.route, inputs.data, inputs.training_text
+    config = inputs.config
+    chosen = inputs.route
+    data = inputs.data
+    text = inputs.training_text
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
     if config.image_embeddings is not None or config.image_paths is not None:
         raise ConfigError("image_embeddings, image_paths: expected neither in a training: only evaluations use them")
     if config.all_pairs:
         raise ConfigError("all_pairs: expected none in a training: it tests only its test part")
+
     train = data if text is None else text.train
     for column in filter(None, (chosen.query, chosen.anchor)):
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
+
     if config.image_weight and data.images is None:
         raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")
     if config.chooses_by_text and chosen.anchor is None:
@@ -265,13 +283,18 @@ def _check_training(inputs: Inputs) -> None:
             f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
             f"which need an anchor, got {config.route}"
         )
+
     if "contrastive_with_image" in config.losses and (text is not None or not config.image_weight):
-        got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
+        got = "text, whose pairs have none"
+        if text is None:
+            got = f"image_weight {config.image_weight:g}"
         raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
+
     if "contrastive_with_image" in config.losses and inputs.anchor and config.anchor == "frozen":
         raise ConfigError("anchor: expected student with contrastive_with_image, which trains anchors, got frozen")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
         raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
+
     unaligned = inputs.anchor is None
     if unaligned and text is not None:
         raise ConfigError(

@@ -1,6 +1,7 @@
 """Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch.
 
-With `mixed`, training also reads English captions, in which words of the language replace those that they translate.
+With `mixed`, training also reads English captions, in which words of the language replace those
+that they translate.
 """
 
 import logging
@@ -58,11 +59,13 @@ def load_captions(
     data = load_request(_request(config, columns), decoded)
     if config.gallery == "images" and data.images is None:
         raise DataError(
-            f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
+            f"{config.dataset} has no images here: data/README.md names their folder; or retrieve among English "
             "captions with --gallery english (and train with --image-weight 0)"
         )
+
     if data.english is None and ("english" in columns or config.gallery == "english"):
-        what, way_on = f"route {config.route}", "choose --route baseline1"
+        what = f"route {config.route}"
+        way_on = "choose --route baseline1"
         if config.gallery == "english":
             what, way_on = "--gallery english", "leave it out"
         raise DataError(
@@ -70,19 +73,22 @@ def load_captions(
             f"`pecl data translate {shell_quoted(config.dataset)} --source {config.language} --target en`, and rename "
             "the new column en"
         )
+
     return data
 
 
 def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> TrainingData:
     """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
-    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for wrong inputs.
+    Part of the text is held out if it is used to choose weights. Raise ConfigError or DataError for
+    wrong inputs.
     """
     chosen = route(config.route, config.test_query)
     _check_text_options(config)
     text, shared = _load_training_text(config)
     needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
     data = load_captions(config, needed, decoded)
+
     if text is None:
         if config.dataset in TEXT_TESTS:
             raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
@@ -90,19 +96,26 @@ def load_training_data(config: ExperimentConfig, decoded: Decoded = tuple) -> Tr
             if getattr(config, name) not in (None, False):
                 raise ConfigError(f"{name}: expected translated text with it, such as --text flickr30k200")
         return data, None
+
     test = data.select(split_captions(data, config.shots, config.split_seed).test)
     if config.text is not None or config.dataset in TEXT_TESTS:
         text = without_overlap(text, test, config.overlap)
+
     if config.chooses_by_text:
         text = hold_out(text, config.held_out, config.train_size)
     else:
-        first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
+        first = text
+        if config.train_size is not None:
+            first = text.select(range(min(config.train_size, len(text))))
         text = TrainingText(first)
+
     text = replace(text, shared=shared)
     if config.train_size is not None and len(text.train) < config.train_size:
         logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
+
     if config.mixed is not None:
         text = with_mixed(text, config, test)
+
     if config.spellings:
         text = with_spellings(text, config.language)
     return data, text
@@ -112,20 +125,30 @@ def _check_text_options(config: ExperimentConfig) -> None:
     """Raise ConfigError for options of translated text in a training that would ignore them."""
     if config.text is not None:
         return
+
     way = "expected translated text with it, such as --text captions.tsv"
     if config.clean:
         raise ConfigError(f"clean: {way}; leave it out")
+
     is_compared = config.train_on != "pairs" and config.dataset in TEXT_TESTS
     if config.overlap != "refuse" and not is_compared:
         raise ConfigError(f"overlap: {way}; leave it out, got {config.overlap}")
 
 
-def hashes_of_data(data: ParallelCaptions, text: TrainingText | None, photographs: str | None) -> dict[str, Any]:
+def hashes_of_data(
+    data: ParallelCaptions,
+    text: TrainingText | None,
+    photographs: str | None,
+) -> dict[str, Any]:
     """Return the hashes that identify the data of a training: of each column of both sets, and of the photographs."""
     return {"captions": data.hashes(), "training text": text and text.hashes, "photographs": photographs}
 
 
-def photographs_of(config: ExperimentConfig, data: ParallelCaptions, parts: Mapping[str, Sequence[int]]) -> list[int]:
+def photographs_of(
+    config: ExperimentConfig,
+    data: ParallelCaptions,
+    parts: Mapping[str, Sequence[int]],
+) -> list[int]:
     """Return the images of a data set that a run trains on or retrieves; `parts` has the captions of each part."""
     used = list(parts["train"]) if "train" in parts and config.image_weight else []
     if config.gallery == "images":
@@ -166,7 +189,8 @@ class TrainingDataCache:
         """Return `hashes_of_data` of a config."""
         data, text = self(config)
         parts = split_captions(data, config.shots, config.split_seed)._asdict()
-        used, photographs = photographs_of(config, data, parts), None
+        used = photographs_of(config, data, parts)
+        photographs = None
         if used:  # digests of files are cached by size and times: a grid reads each photograph once
             photographs = sha256_lines(image_fingerprints(not_none(data.images, "images").subset(used)))
         return hashes_of_data(data, text, photographs)
@@ -187,7 +211,9 @@ flickr30k200_text, emoji_text, sib200_text, ntrex_text, gatitos_text, seed_text 
 )
 
 
-def _load_training_text(config: ExperimentConfig) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:
+def _load_training_text(
+    config: ExperimentConfig,
+) -> tuple[ParallelCaptions | None, tuple[Sequence[str], ...]]:
     load = TRAIN_ON[config.train_on]
     if config.text is None:
         return load and load(config), ()
@@ -208,10 +234,15 @@ def _is_read(source: TextSource, language: str) -> bool:
     return is_read(source, language)
 
 
-def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCaptions) -> TrainingText:
+def with_mixed(
+    text: TrainingText,
+    config: ExperimentConfig,
+    test: ParallelCaptions,
+) -> TrainingText:
     """Return a training text with mixed captions after its pairs, made with a lexicon of the pairs.
 
-    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left out.
+    Captions of the test part, held-out ones, and those of the photographs of `multi30k-1k` are left
+    out.
 
     Raises:
         DataError: a source is missing or wrong, or no caption is left.
@@ -220,32 +251,42 @@ def with_mixed(text: TrainingText, config: ExperimentConfig, test: ParallelCapti
     left_out = normal_forms(test)
     if text.held_out is not None:
         left_out |= normal_forms(text.held_out)
-    kept = [caption for caption in captions if normal_form(caption) not in left_out]
-    if dropped := len(captions) - len(kept):
+
+    remaining = [caption for caption in captions if normal_form(caption) not in left_out]
+    dropped = len(captions) - len(remaining)
+    if dropped:
         logger.info("mixed: %d of %d captions are tested or held out: dropped", dropped, len(captions))
-    if not kept:
+
+    if not remaining:
         raise DataError(f"mixed: expected captions that are neither tested nor held out, got none from {config.mixed}")
+
     row = LANGUAGES.get(config.language)  # none for a code that only the user's table has
     mixer = Mixer(*lexicon_pairs(text.train), spaces=row is None or row.script not in UNSPACED)
-    mixed, counts = zip(*mixer(kept), strict=True)
-    share = sum(counts) / sum(len(caption.split()) for caption in kept)
-    logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(kept))
+    mixed, counts = zip(*mixer(remaining), strict=True)
+    share = sum(counts) / sum(len(caption.split()) for caption in remaining)
+    logger.info("mixed: %.0f %% of the words of %d captions are replaced", 100 * share, len(remaining))
     if share < _LEAST_SHARE:
         logger.warning("mixed: few words are replaced: too few pairs, or words that spaces do not separate")
-    english, target = (not_none(text.train.english, "english"), kept), (text.train.target, mixed)
+
+    english = (not_none(text.train.english, "english"), remaining)
+    target = (text.train.target, mixed)
     columns = column_of(chain(*english)), column_of(chain(*target))
-    record = {"mixed": {"sources": sources, "captions": len(kept), "share_of_words": round(share, 4)}}
+    record = {"mixed": {"sources": sources, "captions": len(remaining), "share_of_words": round(share, 4)}}
     provenance = text.train.provenance | record
     train = ParallelCaptions(text.train.dataset, config.language, *columns, provenance=provenance)
-    return replace(text, train=train, mixed=len(kept), shared=(*text.shared, kept))
+
+    return replace(text, train=train, mixed=len(remaining), shared=(*text.shared, remaining))
 
 
 def with_spellings(text: TrainingText, language: str) -> TrainingText:
     """Return a training text in which each second reading of a pair has its target in another spelling.
 
-    A pair that is read once, as most are without a weight above 1, and mixed captions stay as written.
+    A pair that is read once, as most are without a weight above 1, and mixed captions stay as
+    written.
     """
-    targets, english = list(text.train.target), not_none(text.train.english, "english")
+    targets = list(text.train.target)
+    english = not_none(text.train.english, "english")
+
     readings = Counter[int]()
     again = list[int]()  # indices of second, fourth, ... readings
     for i in range(len(targets) - text.mixed):
@@ -253,31 +294,40 @@ def with_spellings(text: TrainingText, language: str) -> TrainingText:
         readings[key] += 1
         if readings[key] % 2 == 0:
             again.append(i)
+
     if not again:
         logger.warning("spellings: no pair is read twice: give a source a weight of 2 or more, as in flickr30k200@2")
+
     spelled = respell([normalize_text(targets[i], language) for i in again], language)
     for i, target in zip(again, spelled, strict=True):
         targets[i] = target
+
     provenance = text.train.provenance | {"spellings": len(again)}
     return replace(text, train=replace(text.train, target=column_of(targets), provenance=provenance))
 
 
 def _english_captions(config: ExperimentConfig) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the English captions of all sources, each sampled by its weight, and a record of each source."""
-    captions, records = list[str](), []
+    captions = list[str]()
+    records = []
     for source in parse_sources(config.mixed or "", "mixed"):
-        path, root = expanded(source.name), None
+        path = expanded(source.name)
+        root = None
         if source.name == MULTI30K:
             root = find_data_dir(MULTI30K, config.data_dir)
             path = root / TASK_FOLDER / "raw" / "train.en"
+
         path = resolve_captions_file(path)
         if not path.exists() or suffix_of(path) in TABLE_SUFFIXES:
             hint = suggest(source.name, (MULTI30K,))
             raise DataError(f'mixed: expected {MULTI30K} or a file with a caption per line, got "{source.name}"{hint}')
+
         lines = list(stripped_lines(path))
         if root is not None:
             lines = outside_pool(lines, root)
+
         lines = [line for line in lines if line]
         captions += [lines[index] for index in weighted(np.arange(len(lines)), source)]
         records.append({"source": source.name, "weight": source.weight, "file": path.name, "sha256": sha256_file(path)})
+
     return captions, records

@@ -13,10 +13,15 @@ from pecl.results.result import OTHER_TEXT, Result
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.state import SlotRecord
 
-Measurements = Mapping[str, Mapping[str, Evaluation]]  # by part (val, test) and stage (zero_shot, final, best)
+# by part (val, test) and stage (zero_shot, final, best)
+Measurements = Mapping[str, Mapping[str, Evaluation]]
 
 
-def measure(adapter: Adapter, members: Sequence[Member], records: Sequence[SlotRecord]) -> list[Measurements | None]:
+def measure(
+    adapter: Adapter,
+    members: Sequence[Member],
+    records: Sequence[SlotRecord],
+) -> list[Measurements | None]:
     """Return each run's measurements by part and stage; None if it diverged or was pruned.
 
     `other_text` has no stage `final`.
@@ -45,6 +50,7 @@ def measure(adapter: Adapter, members: Sequence[Member], records: Sequence[SlotR
         measurements[number] = {
             part: _stages(adapter, member, part, finals.get((number, part)), is_final) for part in member.frozen.checks
         }
+
     return measurements
 
 

@@ -1,8 +1,8 @@
 """An estimate of the largest fleet that fits into the memory of the device; `MOST` runs if that is unknown.
 
-The estimate per slot uses the sizes of the tower and the longest batch. Its coefficients are rounded up from peaks of
-the mini tower (`benchmarks/fleets.py` prints its own). It counts the total memory of the device, not the free memory:
-a killed fleet resumes as the same fleet.
+The estimate per slot uses the sizes of the tower and the longest batch. Its coefficients are
+rounded up from peaks of the mini tower (`benchmarks/fleets.py` prints its own). It counts the total
+memory of the device, not the free memory: a killed fleet resumes as the same fleet.
 """
 
 import os
@@ -29,44 +29,62 @@ def memory_of(device: torch.device) -> int | None:
         return torch.cuda.get_device_properties(device).total_memory
     if device.type != "cpu":
         return None
+
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in map(Path, _LIMITS):
         text = path.read_text().strip() if path.exists() else ""
         if text.isdecimal():  # else "max"
             total = min(total, int(text))
+
     return total
 
 
-def bytes_of_slot(tower: MultilingualTextEncoder, parameters: int, lengths: np.ndarray, rows: int) -> int:
+def bytes_of_slot(
+    tower: MultilingualTextEncoder,
+    parameters: int,
+    lengths: np.ndarray,
+    rows: int,
+) -> int:
     """Estimate the bytes of one slot of a training.
 
     `lengths` are the tokens of each training text, and `rows` the texts of the slot in a step.
     """
     config = tower.backbone.config
-    d, wide = config.hidden_size, getattr(config, "intermediate_size", 4 * config.hidden_size)
+    d = config.hidden_size
+    wide = getattr(config, "intermediate_size", 4 * config.hidden_size)
     heads = getattr(config, "num_attention_heads", 1)
     longest = np.sort(lengths)[-rows:]
-    tokens, length = int(longest.sum()), int(longest[-1])
+    tokens = int(longest.sum())
+    length = int(longest[-1])
     # values per token that a layer keeps for its gradient: width d, the wide layer, and attention
-    kept = 10 * d + 3 * wide + 4 * heads * length
+    saved_values = 10 * d + 3 * wide + 4 * heads * length
     state = 6 * parameters  # value, gradient, two moments, average, best
-    return 4 * (config.num_hidden_layers * kept * tokens + state)
+
+    return 4 * (config.num_hidden_layers * saved_values * tokens + state)
 
 
-def largest_fleet(runs: Sequence[Inputs], parameters: int, jobs: int = 1, kept: int = 0) -> int:
+def largest_fleet(
+    runs: Sequence[Inputs],
+    parameters: int,
+    jobs: int = 1,
+    cached_bytes: int = 0,
+) -> int:
     """Return the largest number of runs of a fleet, at least 1; all languages of a joint training share a slot.
 
-    Every slot counts as much as the largest run, since anchors, texts and images may differ within a fleet. `jobs`
-    processes share the device's memory; `kept` is the bytes of cached frozen layers of a fleet on the CPU.
+    Every slot counts as much as the largest run, since anchors, texts and images may differ within
+    a fleet. `jobs` processes share the device's memory; `kept` is the bytes of cached frozen layers
+    of a fleet on the CPU.
     """
-    config, tower = runs[0].config, runs[0].towers.text
+    config = runs[0].config
+    tower = runs[0].towers.text
     memory = memory_of(tower.device)
     if config.joint or memory is None:
         return max(MOST, len(runs))
     if config.dropout and not tower.draws_by_row:
         return 1
+
     weights = sum(parameter.nbytes for parameter in tower.parameters())
-    left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (kept if tower.device.type == "cpu" else 0)
+    left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (cached_bytes if tower.device.type == "cpu" else 0)
     each = [bytes_of_slot(tower, parameters, lengths_of(inputs.train_tokens), _rows(inputs)) for inputs in runs]
     return max(1, int(left // max(each)))
 
@@ -87,4 +105,5 @@ def check_size(runs: Sequence[Inputs], most: int) -> None:
             f"fleet: expected 1 with the text tower {runs[0].towers.text.name!r}, whose attention draws dropout for "
             f"a whole batch, got {len(runs)}; or leave dropout out"
         )
+
     raise ConfigError(f"fleet: expected at most {most}, which fit into the memory here, or auto, got {len(runs)}")

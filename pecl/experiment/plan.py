@@ -9,10 +9,14 @@ from torch import nn
 
 from pecl.adapters.choice import AdapterChoice
 from pecl.config import ExperimentConfig
+from pecl.experiment.checks import read_and_check
+from pecl.experiment.evaluation import with_adapter
+from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.run import check_run, towers_of, with_adapter
+from pecl.experiment.towers import towers_of
 from pecl.results.folder import complete_result, find_result, has_threads_of, saved_steps
+from pecl.training.distributed import use_threads
 from pecl.training.optimizer import Schedule
 
 TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
@@ -28,7 +32,8 @@ class RunPlan(NamedTuple):
     solver: str
     lr: float
     images: int
-    # complete, failed, interrupted or pruned, as in its result; resumable from a saved state; new without either
+    # complete, failed, interrupted or pruned, as in its result; resumable from a saved state; new without
+    # either
     status: str
     saved_step: int  # step of the saved state that the run resumes from; 0 without one
     operations: float  # floating-point operations of the text tower's matrices, by an estimate
@@ -40,33 +45,53 @@ def status_of(plan: RunPlan) -> str:
 
 
 def plan_runs(
-    configs: Sequence[ExperimentConfig], cache: TrainingDataCache | None = None, share: int | None = None
+    configs: Sequence[ExperimentConfig],
+    cache: TrainingDataCache | None = None,
+    share: int | None = None,
 ) -> list[RunPlan]:
     """Return one plan per run of a fleet; write nothing."""
     cache = cache or TrainingDataCache()
     return [_plan(inputs, cache) for inputs in check_run(configs, share, cache)]
 
 
+def check_run(
+    configs: Sequence[ExperimentConfig],
+    share: int | None = None,
+    cache: TrainingDataCache | None = None,
+) -> list[Inputs]:
+    """Make all checks of `train_fleet` before its first step, and write nothing.
+
+    Weights are not loaded if the shape of the text tower is known. Images are not decoded.
+    """
+    check_fleet(configs)
+    with use_threads(configs[0].threads):
+        return read_and_check(configs, share, cache or TrainingDataCache(), is_dry=True).runs
+
+
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
     """Check the data and the adapter file of an evaluation; return the result of `with_adapter`, and write nothing.
 
-    Images are not decoded, which takes longer than all else: `skip_unreadable` applies when they are measured.
+    Images are not decoded, which takes longer than all else: `skip_unreadable` applies when they
+    are measured.
     """
     config, choice = with_adapter(config)
     towers = towers_of(config)
     read_evaluation(replace(config, skip_unreadable=False), towers)
-    if choice.path is not None:  # a plain tower, which may have to be downloaded, is not loaded for a dry run
+    # a plain tower, which may have to be downloaded, is not loaded for a dry run
+    if choice.path is not None:
         choice.read(towers.text)
     return config, choice
 
 
 def _plan(inputs: Inputs, cache: TrainingDataCache) -> RunPlan:
-    config, text = inputs.config, inputs.training_text
+    config = inputs.config
+    text = inputs.training_text
     epochs = config.epochs if "gradient" in config.solvers else 0
     held_out = 0 if text is None or text.held_out is None else len(text.held_out)
     result = find_result(config)
     threads = config.threads or torch.get_num_threads()
     saved_step = saved_steps(config.out, threads).get(config.run_id(), 0)
+
     if complete_result(config, cache.hashes) is not None:
         status, saved_step = "complete", 0
     elif saved_step and (result is None or result.status != "failed"):
@@ -75,6 +100,7 @@ def _plan(inputs: Inputs, cache: TrainingDataCache) -> RunPlan:
         status = "new"
     else:
         status = result.status
+
     steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(inputs.train))
     return RunPlan(
         config.language,
@@ -93,13 +119,19 @@ def _plan(inputs: Inputs, cache: TrainingDataCache) -> RunPlan:
 def _operations(inputs: Inputs, held_out: int, steps: int) -> float:
     """Estimate the operations of a run: passes over texts, times their tokens, times the parameters of linear layers.
 
-    A step counts twice, for its backward pass. English is embedded once, and the test captions twice.
+    A step counts twice, for its backward pass. English is embedded once, and the test captions
+    twice.
     """
-    config, tower = inputs.config, inputs.towers.text
-    layers = tower.backbone if tower.family is None else tower.family.layers_of(tower.backbone)
+    config = inputs.config
+    tower = inputs.towers.text
+    layers = tower.backbone
+    if tower.family is not None:
+        layers = tower.family.layers_of(tower.backbone)
+
     linear = sum(layer.weight.numel() for layer in layers.modules() if isinstance(layer, nn.Linear))
     tokens = tower.positions if tower.reads_last else TOKENS
     validated = held_out or len(inputs.parts.get("val", ()))
     passes = len(inputs.train) * (1 + config.solvers.count("closed-form")) + 2 * steps * config.batch_size
     passes += (2 + steps // config.eval_every) * validated + 2 * len(inputs.parts["test"])
+
     return 2.0 * linear * tokens * passes

@@ -26,10 +26,15 @@ from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
 from pecl.training.trainer import Trainer
 
-Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
+# part (val, test) -> stage (zero_shot, final, best)
+Evaluations = Mapping[str, Mapping[str, Evaluation]]
 
 
-def record_evaluation(inputs: Inputs, measured: Evaluations, adapter: parts.AdapterDescription | None) -> Result:
+def record_evaluation(
+    inputs: Inputs,
+    measured: Evaluations,
+    adapter: parts.AdapterDescription | None,
+) -> Result:
     """Write and return the result of an evaluation."""
     run_id = inputs.config.run_id("evaluate")
     result = Result(run_id, "evaluate", "complete", inputs.config, environment())
@@ -37,7 +42,12 @@ def record_evaluation(inputs: Inputs, measured: Evaluations, adapter: parts.Adap
 
 
 def record_training(
-    inputs: Inputs, measured: Evaluations, adapter: parts.AdapterDescription, trainer: Trainer, slot: int, runs: int
+    inputs: Inputs,
+    measured: Evaluations,
+    adapter: parts.AdapterDescription,
+    trainer: Trainer,
+    slot: int,
+    runs: int,
 ) -> Result:
     """Write and return the result of a training in a fleet of `runs` runs; write the manifest of its split first."""
     record = trainer.records[slot]
@@ -58,18 +68,28 @@ def record_training(
     return _write(inputs, measured, result, write_manifest(inputs.config.out, describe_split(inputs)))
 
 
-def _write(inputs: Inputs, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
+def _write(
+    inputs: Inputs,
+    measured: Evaluations,
+    result: Result,
+    manifest: str | None = None,
+) -> Result:
     """Write the result, with its measurements, after the files that it names; return it with its path."""
-    text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in inputs.towers.describe().values())
+    text, image = (
+        tower and parts.Tower(tower["name"], tower["fingerprint"]) for tower in inputs.towers.describe().values()
+    )
     if inputs.rows is not None:
         image = parts.Tower(f"embeddings {inputs.rows.source.name}", inputs.files["image_embeddings"])
+
     result = replace(
         result,
         data=describe_data(inputs, manifest),
         towers=parts.TowerPair(text, image),
         metrics={
-            part: {stage: parts.Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
-            for part, found in measured.items()
+            part: {
+                stage: parts.Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in evaluations.items()
+            }
+            for part, evaluations in measured.items()
         },
         subsets={"test": subset_recalls(inputs, measured["test"])},
         all_ranks={"test": _ranks(measured["test"])},
@@ -77,7 +97,7 @@ def _write(inputs: Inputs, measured: Evaluations, result: Result, manifest: str 
     )
     shown = inputs.gallery_items("test")
     nearest = {  # indices of the data set's images or English captions
-        stage: [[shown[place] for place in places] for places in evaluation.nearest]
+        stage: [[shown[index] for index in indices] for indices in evaluation.nearest]
         for stage, evaluation in measured["test"].items()
         if stage != "final"
     }
@@ -87,19 +107,26 @@ def _write(inputs: Inputs, measured: Evaluations, result: Result, manifest: str 
 
 def describe_data(inputs: Inputs, manifest: str | None = None) -> parts.DataDescription:
     """Return the description of a result's data; `manifest` names the manifest of its split."""
-    data, text, other = inputs.data, inputs.training_text, inputs.other_text
+    data = inputs.data
+    text = inputs.training_text
+    other = inputs.other_text
     split = {part: len(indices) for part, indices in inputs.parts.items()}
+
     translations = other_text = None
     if text is not None:
         split["train"] = len(inputs.train)
         images = len(inputs.parts["train"]) if inputs.config.image_weight else None
         translations = parts.TrainingTextRecord(text.train.dataset, text.hashes, text.train.provenance, images)
+
     if other is not None:
         other_text = {"dataset": other.dataset, "split": other.provenance.get("split"), "language": other.language}
         other_text |= {"texts": len(other), **other.hashes()}
-    size, places = len(inputs.gallery_items("test")), inputs.places("test")
+
+    size = len(inputs.gallery_items("test"))
+    places = inputs.places("test")
     several = len(places) > size  # several captions per image
-    files = {**inputs.files, **code_hashes(inputs.config)}  # code may change values that it uses: those at the end
+    # code may change values that it uses: those at the end
+    files = {**inputs.files, **code_hashes(inputs.config)}
     return parts.DataDescription(
         dataset=data.dataset,
         language=data.language,
@@ -132,15 +159,18 @@ def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterD
 def describe_split(inputs: Inputs) -> dict[str, Any]:
     """Return the manifest of a training's split, equal for all languages.
 
-    It holds the indices of the training, validation and test captions in the data set, and the test gallery: indices
-    and, for images, names and one SHA-256 over the SHA-256 of their files.
+    It holds the indices of the training, validation and test captions in the data set, and the test
+    gallery: indices and, for images, names and one SHA-256 over the SHA-256 of their files.
     """
-    config, shown = inputs.config, inputs.gallery_items("test")
+    config = inputs.config
+    shown = inputs.gallery_items("test")
+
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
     if config.gallery == "images":
         images = not_none(inputs.data.images, "images")
         gallery["ids"] = [images.ids[i] for i in shown]
         gallery["sha256"] = sha256_lines([inputs.image_fingerprints[i] for i in shown])
+
     return {
         "dataset": inputs.data.dataset,
         "shots": config.shots,
@@ -153,25 +183,32 @@ def describe_split(inputs: Inputs) -> dict[str, Any]:
 def subset_recalls(inputs: Inputs, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
-    Models trained on COCO have seen train2014, so their recall there means little. Empty for data without subsets.
+    Models trained on COCO have seen train2014, so their recall there means little. Empty for data
+    without subsets.
     """
     if inputs.data.subset is None:
         return {}
+
     gallery_first, texts_first = DIRECTIONS[inputs.config.gallery]
     labels = [inputs.data.subset[i] for i in inputs.parts["test"]]
     of_item = dict(zip(inputs.items("test"), labels, strict=True))
     queries = {gallery_first: [of_item[item] for item in inputs.gallery_items("test")], texts_first: labels}
-    found = dict[str, Any]()
+
+    subsets = dict[str, Any]()
     for name in sorted(set(labels)):
-        own = {d: [i for i, label in enumerate(of) if label == name] for d, of in queries.items()}
-        recalls = {stage: evaluation.subset(own) for stage, evaluation in measured.items()}
-        found[name] = {"captions": labels.count(name), **recalls}
-    return found
+        rows_of = {d: [i for i, label in enumerate(of) if label == name] for d, of in queries.items()}
+        recalls = {stage: evaluation.subset(rows_of) for stage, evaluation in measured.items()}
+        subsets[name] = {"captions": labels.count(name), **recalls}
+
+    return subsets
 
 
 def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:
     """Return the ranks by stage and direction; those of the last weights only if they are not the best."""
-    found = {stage: evaluation.ranks for stage, evaluation in measured.items()}
-    if "final" in found and found["final"] == found["best"]:
-        del found["final"]
-    return {stage: {direction: smallest(own) for direction, own in ranks.items()} for stage, ranks in found.items()}
+    ranks_of = {stage: evaluation.ranks for stage, evaluation in measured.items()}
+    if "final" in ranks_of and ranks_of["final"] == ranks_of["best"]:
+        del ranks_of["final"]
+    return {
+        stage: {direction: smallest(ranks_of_direction) for direction, ranks_of_direction in ranks.items()}
+        for stage, ranks in ranks_of.items()
+    }

@@ -12,7 +12,7 @@ from pecl.errors import ConfigError, suggest
 from pecl.experiment.fleet import Member, members_of
 from pecl.experiment.inputs import Inputs
 from pecl.experiment.text import lexicon_pairs
-from pecl.experiment.text_tower import has_no_values
+from pecl.experiment.towers import has_no_values
 from pecl.files import expanded
 
 
@@ -59,8 +59,9 @@ def start_slots(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file. Raise ConfigError or WeightsError if it does not fit."""
     file = file_of_start(path, None if has_no_values(adapter.tower) else adapter.tower)
     if file.configs != tuple(adapter.configs):
-        expected, found = describe(adapter.configs), describe(file.configs)
-        raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{found}"')
+        expected = describe(adapter.configs)
+        actual = describe(file.configs)
+        raise ConfigError(f'start: expected an adapter "{expected}", got {path} with "{actual}"')
     adapter.check_state(file.state)
     adapter.put_slot_states(dict.fromkeys(range(adapter.num_slots), file.state))
 

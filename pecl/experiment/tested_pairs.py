@@ -17,9 +17,11 @@ logger = logging.getLogger(__name__)
 def pairs_of_training(inputs: Inputs) -> TrainingPairs:
     """Return the pairs of a training's data set that are not its test part, and those of the adapter it starts from.
 
-    A training on text leaves the training and validation parts out, too: its text is only checked against the test.
+    A training on text leaves the training and validation parts out, too: its text is only checked
+    against the test.
     """
-    config, data = inputs.config, inputs.data
+    config = inputs.config
+    data = inputs.data
     indices = [*inputs.parts["train"], *inputs.parts["val"]]
     photographs = None if data.images is None else inputs.image_fingerprints
     hashes = union_of(hashes_of_pairs(data, indices, photographs))
@@ -41,29 +43,35 @@ def without_training_pairs(inputs: Inputs, file: AdapterFile | None) -> Inputs:
     """
     if file is None:
         return inputs
+
     if file.training_pairs is None:
         logger.info("%s does not state which pairs trained it: all pairs are tested", file.path)
         return inputs
 
-    config, data, test = inputs.config, inputs.data, inputs.parts["test"]
+    config = inputs.config
+    data = inputs.data
+    test = inputs.parts["test"]
     by_photograph = config.gallery == "images" and data.images is not None
     photographs = inputs.image_fingerprints if by_photograph else None
     trained = file.training_pairs.hashes
     hashes = hashes_of_pairs(data, test, photographs)
-    others = tuple(i for i, own in zip(test, hashes, strict=True) if not own & trained)
+    others = tuple(i for i, pair_hashes in zip(test, hashes, strict=True) if not pair_hashes & trained)
     count = len(test) - len(others)
 
     if config.all_pairs:
         if count:
             logger.warning("%d of %d tested pairs trained %s or chose its weights", count, len(test), file.path)
         return replace(inputs, training_pairs={"tested": count})
+
     if not others:
         raise DataError(
             f"{data.dataset}: expected pairs that did not train {file.path}, got none among {len(test):,}: "
             "--all-pairs tests them, too"
         )
+
     if count:
         reason = f"they trained {file.path} or chose its weights; --all-pairs tests them, too"
         logger.info("%s: %d of %d pairs are left out: %s", config.language, count, len(test), reason)
+
     parts = {"test": others}
     return replace(inputs, parts=parts, training_pairs={"left_out": count})

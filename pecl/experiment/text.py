@@ -1,7 +1,7 @@
 """Translated text that replaces the training pairs, with a held-out part.
 
-Sources are read pair by pair into columns, which lie on disk if they are long (`ArrowColumn`). A pair takes at most
-50 bytes of memory while it is read, and 12 bytes afterwards.
+Sources are read pair by pair into columns, which lie on disk if they are long (`ArrowColumn`). A
+pair takes at most 50 bytes of memory while it is read, and 12 bytes afterwards.
 """
 
 import logging
@@ -45,15 +45,20 @@ class TrainingText:
     """Translated text to train on."""
 
     train: ParallelCaptions
-    held_out: ParallelCaptions | None = None  # pairs that choose weights; their English captions are not in `train`
-    mixed: int = 0  # how many of the last texts of `train` are English captions with words of the language in them
-    # English lists that `train` is made of. Languages share most of them, so their embeddings are computed once for all
+    # pairs that choose weights; their English captions are not in `train`
+    held_out: ParallelCaptions | None = None
+    # how many of the last texts of `train` are English captions with words of the language in them
+    mixed: int = 0
+    # English lists that `train` is made of. Languages share most of them, so their embeddings are
+    # computed once for all
     shared: tuple[Sequence[str], ...] = ()
 
     @property
     def pairs(self) -> ParallelCaptions:
         """The training part without mixed captions."""
-        return self.train.select(range(len(self.train) - self.mixed)) if self.mixed else self.train
+        if self.mixed:
+            return self.train.select(range(len(self.train) - self.mixed))
+        return self.train
 
     @property
     def parts(self) -> list[ParallelCaptions]:
@@ -73,28 +78,36 @@ def load_text(
 ) -> tuple[ParallelCaptions, tuple[Sequence[str], ...]]:
     """Return the pairs of those sources of `config.text` that `keep` accepts, and the English side of each named set.
 
-    The pairs have the columns `english` and `target`. Empty pairs raise DataError and repeated pairs are logged;
-    `config.clean` drops both.
+    The pairs have the columns `english` and `target`. Empty pairs raise DataError and repeated
+    pairs are logged; `config.clean` drops both.
 
     Raises:
         DataError: a source is missing or wrong, or has empty pairs.
         OutputError: the text is long, and the cache cannot be written.
     """
-    target, english, records, parts = TextWriter(), TextWriter(), [], []
+    target = TextWriter()
+    english = TextWriter()
+    records = []
+    parts = []
     sources = list(filter(keep, parse_sources(config.text or "")))
     if not sources:
         raise DataError(f"text: no set of {config.text} has text in {language_name(config.language)}: expected a table")
+
     for source in sources:
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
             indices, counts = _write_pairs(read, source.name, config.clean, target, english)
+
         if config.clean and (dropped := _dropped([counts])):
             logger.info("%s: pairs are dropped%s", source.name, dropped)
+
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
+
         parts.append((source, indices))
         records.append({"source": source.name, "weight": source.weight, **counts, **record})
+
     columns = english.column(), target.column()
     text = ParallelCaptions("text", config.language, *columns, provenance={"sources": records})
     for source, indices in parts:
@@ -104,59 +117,86 @@ def load_text(
                 name = language_name(config.language)
                 raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
             both = looked_at.target, not_none(looked_at.english, "english")
-            if strange := strange_languages(*both, config.language):
+            strange = strange_languages(*both, config.language)
+            if strange:
                 logger.warning("%s: %s", source.name, strange)
+
     used = [weighted(indices, source) for source, indices in parts]
     if not sum(map(len, used)):
         raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
+
     captions = not_none(text.english, "english")
-    shared = [[captions[i] for i in own] for (source, _), own in zip(parts, used, strict=True) if source.name in named]
+    shared = [
+        [captions[i] for i in used_indices]
+        for (source, _), used_indices in zip(parts, used, strict=True)
+        if source.name in named
+    ]
     return text.select(np.concatenate(used)), tuple(shared)
 
 
 def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the counts of dropped pairs in brackets; empty if none was dropped."""
     pairs, empty, repeated = (sum(record[name] for record in records) for name in ("pairs", "empty", "repeated"))
-    said = [f"{empty:,} with an empty side"] * (empty > 0) + [f"{repeated:,} that repeat another"] * (repeated > 0)
-    return f" ({pairs:,} were read, {' and '.join(said)})" if said else ""
+    reasons = []
+    if empty > 0:
+        reasons.append(f"{empty:,} with an empty side")
+    if repeated > 0:
+        reasons.append(f"{repeated:,} that repeat another")
+
+    if not reasons:
+        return ""
+    return f" ({pairs:,} were read, {' and '.join(reasons)})"
 
 
 def _write_pairs(
     pairs: Iterable[TextPair], name: str, clean: bool, targets: TextWriter, english: TextWriter
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Write the pairs of a source without an empty side; return the indices of usable pairs, and counts."""
-    first, empty, keys = targets.count, list[int](), bytearray()
+    first = targets.count
+    empty = list[int]()
+
+    keys = bytearray()
     number = equal = 0
     for number, pair in enumerate(pairs, 1):
         if not all(text.strip() for text in pair):
             empty.append(number)
             continue
+
         try:
-            keys += text_key(pair[0].encode("utf-8") + b"\xff" + pair[1].encode("utf-8"))  # a byte that no UTF-8 has
+            # a byte that no UTF-8 has
+            keys += text_key(pair[0].encode("utf-8") + b"\xff" + pair[1].encode("utf-8"))
         except UnicodeEncodeError as error:
             raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
+
         targets.append(pair[0])
         english.append(pair[1])
         equal += pair[0] == pair[1]
+
     if empty and not clean:
         raise DataError(
             f"text: {name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them with "
             "--clean"
         )
+
     _, distinct = np.unique(np.frombuffer(keys, np.uint64), return_index=True)
     repeated = targets.count - first - len(distinct)
     if repeated and not clean:
         logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
+
     chosen = first + np.sort(distinct) if clean else np.arange(first, targets.count)
     counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
     return chosen, counts | ({"equal": equal} if equal else {})
 
 
-def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str) -> ParallelCaptions:
+def without_overlap(
+    text: ParallelCaptions,
+    test: ParallelCaptions,
+    overlap: str,
+) -> ParallelCaptions:
     """Return the text; pairs that are in the test part are refused, dropped or allowed, as `overlap` says.
 
-    A pair overlaps if one of its sides is a caption of the test part in any column, ignoring case, spaces and
-    punctuation.
+    A pair overlaps if one of its sides is a caption of the test part in any column, ignoring case,
+    spaces and punctuation.
 
     Raises:
         DataError: pairs overlap and `overlap` is refuse, or no pair is left.
@@ -165,21 +205,25 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     english = not_none(text.english, "english")
     pairs = zip(text.target, english, strict=True)
     with Bar(pairs, total=len(text), desc="overlap", unit="pair", leave=False) as sides:
-        found = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
-    if found and overlap == "refuse":
+        overlapping = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
+
+    if overlapping and overlap == "refuse":
         raise DataError(
-            f"text: {len(found)} of {len(text)} pairs are in the test part, first pair {found[0] + 1} "
-            f"({english[found[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
+            f"text: {len(overlapping)} of {len(text)} pairs are in the test part, first pair {overlapping[0] + 1} "
+            f"({english[overlapping[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
         )
-    if found:
-        said = "dropped" if overlap == "drop" else "trained on all the same"
-        logger.info("%d of %d pairs are in the test part: %s", len(found), len(text), said)
-    if not found or overlap == "allow":
-        return _recorded(text, overlap={"pairs": len(found), "dropped": 0})
-    kept = np.delete(np.arange(len(text)), found)
-    if not len(kept):
+
+    if overlapping:
+        action = "dropped" if overlap == "drop" else "trained on all the same"
+        logger.info("%d of %d pairs are in the test part: %s", len(overlapping), len(text), action)
+
+    if not overlapping or overlap == "allow":
+        return _recorded(text, overlap={"pairs": len(overlapping), "dropped": 0})
+
+    remaining = np.delete(np.arange(len(text)), overlapping)
+    if not len(remaining):
         raise DataError(f"text: all {len(text)} pairs are in the test part: nothing is left to train on")
-    return _recorded(text.select(kept), overlap={"pairs": len(found), "dropped": len(found)})
+    return _recorded(text.select(remaining), overlap={"pairs": len(overlapping), "dropped": len(overlapping)})
 
 
 def lexicon_pairs(captions: ParallelCaptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -198,14 +242,16 @@ def normal_forms(captions: ParallelCaptions) -> set[str]:
 def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> TrainingText:
     """Split the text into a held-out part and a training part.
 
-    Held-out captions are the first distinct English captions in a fixed random order, equal for all runs; weights of
-    sources and numbers of translations do not matter. Each is held out with one of its translations; none of its pairs
-    is trained on. The training part is the first `train_size` other pairs in that order.
+    Held-out captions are the first distinct English captions in a fixed random order, equal for all
+    runs; weights of sources and numbers of translations do not matter. Each is held out with one of
+    its translations; none of its pairs is trained on. The training part is the first `train_size`
+    other pairs in that order.
 
     Raises:
         DataError: too few pairs are left to train on.
     """
-    keys, order = text_keys(not_none(text.english, "english")), shuffled(len(text))
+    keys = text_keys(not_none(text.english, "english"))
+    order = shuffled(len(text))
     is_first = np.zeros(len(text), bool)  # the first pair of its English caption
     is_first[np.unique(keys, return_index=True)[1]] = True
     captions = int(is_first.sum())
@@ -218,9 +264,11 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
             f"text: too few pairs to hold out {max(count, 1)}: {len(text)} of {captions} English captions"
             f"{_dropped(text.provenance.get('sources', ()))}; add pairs or {'lower' if count > 1 else 'set'} --held-out"
         )
+
     pairs_of = dict[int, list[int]]()  # key of a held-out caption -> its pairs
     for index in np.sort(order[is_held_out]).tolist():
         pairs_of.setdefault(int(keys[index]), []).append(index)
+
     pairs = [pairs_of[key][key % len(pairs_of[key])] for key in chosen.tolist()]
     text = _recorded(text, held_out=len(chosen))
     return TrainingText(text.select(training), text.select(pairs))

@@ -29,6 +29,7 @@ def make_trackers(config: ExperimentConfig) -> dict[str, Tracker]:
         except ImportError as error:
             package = error.name or str(error)
             raise ConfigError(f"report_to: {name} needs the package {package}: {install('trackers')}") from error
+
     return trackers
 
 
@@ -45,13 +46,14 @@ def reporting(trackers: Mapping[str, Tracker]) -> Iterator[list[Callback]]:
 class TrackerCallback(Callback):
     """Reports the validations of runs, and at the end their recalls, to trackers.
 
-    Rows are reported when the state of the training is saved. Steps that a killed run takes again are therefore
-    reported once.
+    Rows are reported when the state of the training is saved. Steps that a killed run takes again
+    are therefore reported once.
     """
 
     def __init__(self, trackers: Mapping[str, Tracker]) -> None:
         self.trackers = dict(trackers)
-        self.rows: dict[str, list[tuple[int, Mapping[str, float]]]] = {}  # not reported yet, by name of an open run
+        # not reported yet, by name of an open run
+        self.rows: dict[str, list[tuple[int, Mapping[str, float]]]] = {}
 
     def at_start(self, event: Event) -> None:
         """Begin or continue the curve of a run. Raise OutputError if a tracker fails."""
@@ -74,7 +76,8 @@ class TrackerCallback(Callback):
     def at_end(self, event: Event) -> None:
         """Report the recalls, and close the curve."""
         run = _name(event)
-        if run not in self.rows:  # only closed-form phases, or stopped before this process resumed it
+        # only closed-form phases, or stopped before this process resumed it
+        if run not in self.rows:
             self.at_start(event)
         self.rows[run].append((event.step, dict(event.metrics)))
         self._flush(run)

@@ -19,6 +19,7 @@ from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.fleet import Member, members_of, seeds_of, state_of
 from pecl.experiment.measuring import embed_queries, evaluate_part
 from pecl.experiment.start import start_slots, translate_slots
+from pecl.experiment.towers import tower_arguments
 from pecl.results.folder import threads_of_states
 from pecl.training.callbacks import Callback
 from pecl.training.distributed import ProcessGroup
@@ -33,7 +34,10 @@ BANK_SIZE = 8192  # frozen anchors of the first training pairs, for `match`
 
 
 def make_trainer(
-    adapter: Adapter, members: Sequence[Member], processes: ProcessGroup, callbacks: Sequence[Callback] = ()
+    adapter: Adapter,
+    members: Sequence[Member],
+    processes: ProcessGroup,
+    callbacks: Sequence[Callback] = (),
 ) -> Trainer:
     """Return the trainer of an adapter's slots: initialised by `config.start`, or resumed from a saved state."""
     config = members[0].config
@@ -77,12 +81,15 @@ def make_schedule(config: ExperimentConfig) -> Schedule:
 
 def make_task(member: Member) -> SlotTask:
     """Return the training pairs and the objective of a run."""
-    inputs, frozen, config = member.inputs, member.frozen, member.config
+    inputs = member.inputs
+    frozen = member.frozen
+    config = member.config
     tower = inputs.towers.text
 
     bank = None
     if inputs.anchor is not None and set(config.losses) & set(WITH_BANK):
         bank = to_device(not_none(frozen.anchors, "anchors")[:BANK_SIZE], tower.device)
+
     objective = Objective(
         config.losses, config.alignment_weight, config.image_weight, weights=config.loss_weights, bank=bank
     )
@@ -123,7 +130,8 @@ def train_phases(trainer: Trainer, members: Sequence[Member]) -> None:
             trainer.run()
         else:
             not_none(solver, "solver").solve(trainer.records)
-            trainer.measure(trainer.step + 1 if trainer.step else 0)  # scored as weights of the next step
+            # scored as weights of the next step
+            trainer.measure(trainer.step + 1 if trainer.step else 0)
 
 
 def validate(adapter: Adapter, members: Sequence[Member], slots: Sequence[int]) -> list[float]:
@@ -148,7 +156,8 @@ def _score(adapter: Adapter, member: Member) -> float:
 
 def worker_setup(trainer: Trainer, members: Sequence[Member]) -> dict[str, Any]:
     """Return the arguments of `set_up_workers`, for the worker ranks."""
-    config, adapter = members[0].config, trainer.adapter
+    config = members[0].config
+    adapter = trainer.adapter
     return {
         "towers": tower_arguments(config),
         "vocabulary": kept_tokens(adapter.tower),
@@ -177,8 +186,3 @@ def _trained_often(trainer: Trainer, config: ExperimentConfig) -> list[TokenIds]
     if not epochs and "closed-form" not in config.solvers:
         return captions
     return captions + [column for task in trainer.tasks for column in task.texts]
-
-
-def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
-    """Return the arguments of `load_towers` that a config names."""
-    return config.profile, config.text_model, config.image_model, config.device, config.precision

@@ -146,9 +146,8 @@ def test_workers_of_a_grid_run_it_too(small, gram):
 TINY = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "tests")!r})
-import pecl.experiment.run
-from helpers.small_experiment import tiny_towers
-pecl.experiment.run.load_towers = lambda *names: tiny_towers()
+from helpers.small_experiment import use_towers
+use_towers()
 """
 
 

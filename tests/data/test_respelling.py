@@ -10,7 +10,7 @@ from make_respellings import learn_respelling
 from pecl.adapters.merge import second_tower
 from pecl.data.captions import ParallelCaptions
 from pecl.data.respelling import FOLDER, Respelling, shipped_respelling
-from pecl.experiment import text_tower
+from pecl.experiment.towers import trim_to_texts
 
 LETTERS = {"A": "m", "B": "t", "C": "ng", "D": "s", "E": ""}
 
@@ -59,7 +59,7 @@ def test_shipped_maps_are_of_scripts_and_a_tower_reads_through_them(monkeypatch)
     assert tower.tokenize(text, "bjn_arab") == tower.tokenize([banjar(text)])
     assert second_tower(tower).tokenize([text], ["bjn_arab"]) == tower.tokenize([banjar(text)])
     captions, trim = ParallelCaptions("own", "bjn_arab", ("dog",), (text,)), Mock()
-    monkeypatch.setattr(text_tower, "trim_vocabulary", trim)
+    monkeypatch.setattr("pecl.experiment.towers.trim_vocabulary", trim)
     towers = SimpleNamespace(text=tower)
-    text_tower.trim_to_texts([SimpleNamespace(towers=towers, data=captions, other_text=None, training_text=None)], [])
+    trim_to_texts([SimpleNamespace(towers=towers, data=captions, other_text=None, training_text=None)], [])
     trim.assert_called_once_with(tower, {*tower.tokenize(["dog"])[0], *tower.tokenize([banjar(text)])[0]})

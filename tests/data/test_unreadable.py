@@ -4,7 +4,8 @@ from helpers.small_experiment import PAIRS
 
 from pecl.cli import main
 from pecl.config import make_config
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 
 
 def cut(path):

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences, tiny_tower
 
 import pecl.encoders.large
@@ -84,7 +85,7 @@ def test_an_experiment_on_files_is_that_on_lists(small, monkeypatch, tmp_path, a
     plain = train(make_config({**small, "anchor": anchor, "out": str(tmp_path / "plain")}))
     monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
     config = make_config({**small, "anchor": anchor})
-    inputs = read_training(config, pecl.experiment.run.load_towers("mini"))
+    inputs = read_training(config, tiny_towers())
     assert isinstance(inputs.train_tokens, TokenStore)
     assert isinstance(embed_anchors(inputs), Embeddings)
     stored = train(config)

@@ -8,10 +8,10 @@ import torch
 from helpers.adapter_towers import TEXTS, tower_of
 from helpers.small_experiment import tiny_towers
 
-import pecl.experiment.run
 from pecl.config import make_config
 from pecl.encoders.vocabulary import kept_tokens, left_out, trim_vocabulary
-from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train, train_fleet
 
 
 def used_by(tower, texts):
@@ -61,10 +61,12 @@ SPECS = [
 
 @pytest.mark.parametrize("values", SPECS)
 def test_a_run_gives_the_same_bits(small, monkeypatch, tmp_path, values):
-    found, files, towers = [], [], []
-    monkeypatch.setattr(
-        pecl.experiment.run, "load_towers", lambda *n: towers.append(tiny_towers(*n[4:5])) or towers[-1]
-    )
+    measurements, files, loaded = [], [], []
+
+    def load(profile, text_model, image_model, device, precision):
+        loaded.append(tiny_towers(precision))
+        return loaded[-1]
+
     for trim in (False, True):
         out = str(tmp_path / f"trim-{trim}")
         configs = [
@@ -72,12 +74,12 @@ def test_a_run_gives_the_same_bits(small, monkeypatch, tmp_path, values):
             for language in (("de", "fr") if "joint" in values else ("de",))
         ]
         monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache-{trim}"))
-        results = train_fleet(configs)
-        found.append([measured(result) for result in results])
+        results = train_fleet(configs, load=load)
+        measurements.append([measured(result) for result in results])
         files.append([result.adapter_path.read_bytes() for result in results])
-    assert found[0] == found[1]
+    assert measurements[0] == measurements[1]
     assert files[0] == files[1]
-    assert [left_out(one.text) > 0 for one in towers] == [False, True]
+    assert [left_out(towers.text) > 0 for towers in loaded] == [False, True]
 
 
 def test_other_runs_get_whole_towers_again(small):

@@ -19,7 +19,6 @@ from safetensors.torch import load_file
 import pecl
 import pecl.encoders.towers
 import pecl.experiment.distil
-import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
@@ -51,9 +50,9 @@ def weights_of(result):
     return load_file(result.adapter_path)
 
 
-def recall_of_file(result, part="test"):
+def recall_of_file(result, part="test", load=tiny_towers):
     """Recall of the adapter file on a part of its run."""
-    towers = pecl.experiment.run.load_towers("mini")
+    towers = load()
     inputs = read_training(result.config, towers)
     evaluator, tokens = make_evaluator(inputs, part), inputs.tokens(part)
     file = load_adapter_file(result.adapter_path, towers.text)
@@ -100,7 +99,7 @@ def test_the_closed_form_alone_is_the_ridge_solution_of_the_text(values, adapter
     torch.testing.assert_close(found["head.bias"].double(), bias, rtol=0, atol=1e-4)
 
 
-def test_a_tower_whose_head_has_no_bias_gets_none(values, monkeypatch):
+def test_a_tower_whose_head_has_no_bias_gets_none(values):
     def towers(*_):
         made = tiny_towers()
         text = made.text
@@ -110,12 +109,11 @@ def test_a_tower_whose_head_has_no_bias_gets_none(values, monkeypatch):
         bare = MultilingualTextEncoder(text.backbone, text.tokenizer, head, name="bare", max_length=128)
         return pecl.encoders.towers.Towers(lambda: bare, lambda: made.image)
 
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", towers)
     for adapter in ("head", "head:rank=8"):
-        result = distilled(values, solver="closed-form", adapter=adapter, choose="last")
+        result = distilled(values, solver="closed-form", adapter=adapter, choose="last", load=towers)
         assert "head.bias" not in weights_of(result)
         assert ("head.shift" in weights_of(result)) is (adapter != "head")  # a change of low rank brings a shift
-        assert recall_of_file(result) == result.recall()
+        assert recall_of_file(result, load=towers) == result.recall()
 
 
 def test_the_command_solves_joint_languages_as_one_and_refuses_one_of_them(values, tmp_path, capsys):
@@ -256,7 +254,8 @@ def test_a_lexicon_of_the_training_pairs_is_a_start(values, tmp_path):
 
 
 def test_mixed_captions_are_trained_behind_the_pairs_without_tested_and_held_out_ones(values, tmp_path):
-    config, towers = distil_config(values, TrainingDataCache()), pecl.experiment.run.load_towers("mini")
+    config = distil_config(values, TrainingDataCache())
+    towers = tiny_towers()
     data, plain = TrainingDataCache()(config)
     tested = data.english[read_training(config, towers).parts["test"][0]]
     mixed = tmp_path / "captions.txt"
@@ -391,8 +390,6 @@ ESTIMATED_TIME = (
 
 
 def test_a_dry_run_needs_no_weights_of_the_papers_pair_and_writes_nothing(values, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", pecl.encoders.towers.load_towers)
-
     def no_weights(*names, **options):
         raise AssertionError("this dry run loads no tower")
 

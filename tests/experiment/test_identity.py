@@ -7,13 +7,12 @@ import pytest
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.loading
-import pecl.experiment.run
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
+from pecl.experiment.evaluation import evaluate
 from pecl.experiment.fleet import check_fleet
 from pecl.experiment.loading import TrainingDataCache, once_per_data
-from pecl.experiment.run import evaluate
 from pecl.grid.configs import fleets
 
 ANCHOR = "with an anchor"  # counts for a training whose route aligns its query to an anchor
@@ -228,12 +227,16 @@ def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
 
 
 @pytest.mark.parametrize("name", ["profile", "text_model", "image_model", "device", "precision"])
-def test_towers_are_loaded_anew_for_every_field_that_names_them(small, monkeypatch, name):
+def test_towers_are_loaded_anew_for_every_field_that_names_them(small, name):
     loaded = []
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *names: loaded.append(names) or tiny_towers())
+
+    def load(*names):
+        loaded.append(names)
+        return tiny_towers()
+
     config = make_config({**small, "profile": "vit-b-32", "text_model": "a", "image_model": "b"})
-    evaluate(config)
+    evaluate(config, load)
     other = {"device": "cpu:0", "precision": "bf16"}.get(name, "mini")
-    evaluate(replace(config, **{name: other}))
+    evaluate(replace(config, **{name: other}), load)
     first = {"profile": "vit-b-32", "text_model": "a", "image_model": "b", "device": "cpu", "precision": "fp32"}
     assert loaded == [tuple(first.values()), tuple({**first, name: other}.values())]

@@ -11,15 +11,14 @@ import torch
 import torch.nn.functional as F
 from helpers.folders import flags
 from helpers.image_rows import write_clip_retrieval, write_npy, write_parquet
-from helpers.small_experiment import tiny_towers
+from helpers.small_experiment import tiny_towers, use_towers
 
-import pecl.experiment.run
 from pecl import load_dataset
 from pecl.cli import build_parser, main
 from pecl.commands.options import language_configs
-from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.results.result import read_result
 
 
@@ -61,9 +60,8 @@ def test_recall_is_that_of_the_images_and_the_result_names_the_file(small, rows,
         assert written.towers.image.fingerprint == files["image_embeddings"]
 
 
-def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows, monkeypatch, capsys):
-    only = Towers(lambda: tiny_towers().text, lambda: pytest.fail("the image tower was loaded"))
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: only)
+def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows, capsys):
+    use_towers(image=lambda: pytest.fail("the image tower was loaded"))
     drawn = F.normalize(torch.randn(rows[0].shape), dim=1).numpy()
     write_npy(drawn, rows[1])
     command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--out", small["out"], "--json"]

@@ -22,7 +22,7 @@ from pecl.experiment.frozen import embed_anchors, embed_queries_plain, freeze_tr
 from pecl.experiment.inputs import read_training
 from pecl.experiment.run import train
 from pecl.experiment.text import TrainingText
-from pecl.experiment.text_tower import trim_to_texts
+from pecl.experiment.towers import trim_to_texts
 from pecl.results.folder import file_hashes
 from pecl.results.result import read_result
 

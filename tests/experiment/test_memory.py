@@ -13,8 +13,9 @@ import pecl.experiment.memory
 from pecl.config import make_config
 from pecl.encoders.store import FOLDER, _store_of
 from pecl.errors import ConfigError
+from pecl.experiment.evaluation import evaluate
 from pecl.experiment.memory import bytes_of_slot, check_size, largest_fleet, memory_of
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.run import train
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.trainer import Trainer
 

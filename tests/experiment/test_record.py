@@ -11,13 +11,13 @@ from helpers.layouts import make_xtd10
 from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
-import pecl.experiment.run
 import pecl.results.parts
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.files.digests import with_digest
 from pecl.results.folder import manifest_path, read_manifest, read_retrieved
 from pecl.results.parts import environment
@@ -72,8 +72,7 @@ def test_what_occurs_twice_in_the_gallery_is_counted_in_the_result(small):
     assert english.data.duplicates == {"queries": 1}
 
 
-def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
+def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch, tiny_weights):
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     make_xtd10(tmp_path, n=10)
     values = {"dataset": "xtd10", "data_dir": str(tmp_path), "gallery": "english", "image_weight": 0.0}

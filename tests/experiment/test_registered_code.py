@@ -178,9 +178,8 @@ def test_workers_of_a_grid_agree_on_a_plugin_that_no_config_names(small, registr
     towers = f"""
 import sys
 sys.path.insert(0, {str(tiny)!r})
-import pecl.experiment.run
-from helpers.small_experiment import tiny_towers
-pecl.experiment.run.load_towers = lambda *names: tiny_towers()
+from helpers.small_experiment import use_towers
+use_towers()
 """
     path = tmp_path / "my.py"
     path.write_text(towers + PLUGIN.format(factor=1.0))

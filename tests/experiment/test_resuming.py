@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.interrupted import counted_steps, interrupted_after
-from helpers.small_experiment import Colours, _pixels, tiny_towers
+from helpers.small_experiment import Colours, _pixels, tiny_image_tower, tiny_towers
 from helpers.tiny import tiny_tower
 from PIL import Image
 
-import pecl.experiment.run
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
@@ -27,42 +26,47 @@ def states(small):
     return sorted((Path(small["out"]) / ".state").glob("*.safetensors"))
 
 
-def of_other_captions(small, monkeypatch):
+def load_tiny(*_):
+    return tiny_towers()
+
+
+def of_other_captions(small):
     table = Path(small["dataset"])
     table.write_text(table.read_text("utf-8").replace("ka", "mo"), "utf-8")
+    return load_tiny
 
 
-def of_other_pictures(small, monkeypatch):
+def of_other_pictures(small):
     for i in range(24):
         Image.new("RGB", (6, 6), (10 * i, 255 - 10 * i, 100)).save(Path(small["dataset"]).parent / f"{i}.png")
+    return load_tiny
 
 
-def of_another_text_tower(small, monkeypatch):
-    towers = Towers(lambda: tiny_tower(seed=5), lambda: tiny_towers().image)
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: towers)
+def of_another_text_tower(small):
+    return lambda *_: Towers(lambda: tiny_tower(seed=5), tiny_image_tower)
 
 
-def of_another_image_tower(small, monkeypatch):
+def of_another_image_tower(small):
     colours = Colours()
     with torch.no_grad():
         colours.weight.copy_(colours.weight.roll(1, dims=0))
     image = ImageEncoder(colours, None, _pixels, name="colours", preprocessing={})
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: Towers(tiny_tower, lambda: image))
+    return lambda *_: Towers(tiny_tower, lambda: image)
 
 
 CHANGES = [of_other_captions, of_other_pictures, of_another_text_tower, of_another_image_tower]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_run_does_not_go_on_from_a_state(small, tmp_path, monkeypatch, change):
+def test_a_run_does_not_go_on_from_a_state(small, tmp_path, change):
     config = make_config({**small, "lr": 0.05})
     with interrupted_after(5):
         train(config)
     assert len(states(small)) == 1
-    change(small, monkeypatch)
+    load = change(small)
     with counted_steps() as steps:
-        again = train(config)
-    fresh = train(replace(config, out=str(tmp_path / "fresh")))
+        again = train(config, load=load)
+    fresh = train(replace(config, out=str(tmp_path / "fresh")), load=load)
     assert len(steps) == STEPS
     for key in COMPARED:
         assert getattr(again, key) == getattr(fresh, key), key

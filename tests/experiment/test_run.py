@@ -9,14 +9,14 @@ from helpers.interrupted import counted_steps
 from helpers.run_by_hand import mean_recall, ranks_of, recorded_ranks
 from helpers.small_experiment import tiny_towers
 
-import pecl.experiment.run
 from pecl.adapters.formats.files import save_adapter
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
-from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train, train_fleet
 from pecl.files import sha256_file
 from pecl.report.tables import report
 from pecl.report.tables.candidates import chosen_candidates
@@ -83,7 +83,7 @@ def test_an_evaluation_is_of_the_plain_tower_unless_an_adapter_is_named_and_says
     adapter = filled(tower, "lora+head")
     path = save_adapter(tmp_path / "shipped.safetensors", adapter.slot_state(0), adapter.configs, "de", tower)
     monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda profile: {"de": path} if profile == "mini" else {})
-    caplog.set_level("INFO", "pecl.experiment.run")
+    caplog.set_level("INFO", "pecl.experiment.evaluation")
     values = {**small, "profile": "mini"}
     plain, *others = (evaluate({**values, "weights": weights}) for weights in (None, "de", "mini:de", str(path)))
     assert (
@@ -111,13 +111,17 @@ def test_an_evaluation_takes_the_whole_data_set(small):
     assert result.recall("test", "zero_shot") == pytest.approx(mean_recall(expected, [1]))
 
 
-def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkeypatch):
+def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small):
     loaded = []
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: loaded.append(tiny_towers()) or loaded[-1])
+
+    def load(*_):
+        loaded.append(tiny_towers())
+        return loaded[-1]
+
     gc.collect()
     before = sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects())
     for seed in (1, 2, 3):
-        train(make_config({**small, "seed": seed}))
+        train(make_config({**small, "seed": seed}), load=load)
     assert len(loaded) == 1
     assert loaded[0].text.adapter is None
     assert sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects()) <= before + 1

@@ -14,7 +14,8 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError, DataError
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.report.summary import summary_tables
 from pecl.report.tables import report
 from pecl.results.result import read_result

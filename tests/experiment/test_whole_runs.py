@@ -11,16 +11,16 @@ from helpers.small_experiment import DISTILLATION, Colours, _pixels, write_text
 from helpers.tiny import sentences
 
 import pecl
-import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import make_config
 from pecl.data.published import multi30k
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers, load_text_encoder
+from pecl.experiment.evaluation import evaluate
 from pecl.experiment.frozen import embed_held_out_anchors
 from pecl.experiment.inputs import read_training
-from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.experiment.run import train, train_fleet
 from pecl.results.folder import read_retrieved
 from pecl.results.parts import FleetRecord
 
@@ -189,7 +189,7 @@ def test_evaluation_of_the_file_gives_the_recall_that_the_training_reported(smal
 
 
 @pytest.mark.parametrize("name", ["metaclip-mt5", "nllb"])
-def test_a_language_is_distilled_onto_every_family(name, small, tmp_path, monkeypatch):
+def test_a_language_is_distilled_onto_every_family(name, small, tmp_path):
     (tmp_path / "tower").mkdir()
     WRITERS[name](tmp_path / "tower")
 
@@ -197,10 +197,9 @@ def test_a_language_is_distilled_onto_every_family(name, small, tmp_path, monkey
         image = ImageEncoder(Colours(), torch.nn.Linear(8, WIDTH), _pixels, name="colours", preprocessing={})
         return Towers(lambda: load_text_encoder(tmp_path / "tower"), lambda: image)
 
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", towers)
     kept = {field: small[field] for field in ("dataset", "out")}
     settings = {"adapter": "lora:r=2,layers=top-1+head:rank=3", "trim_vocabulary": True}
-    result = pecl.distil(**DISTILLATION | kept | settings, text=write_text(tmp_path / "text.tsv"))
+    result = pecl.distil(**DISTILLATION | kept | settings, text=write_text(tmp_path / "text.tsv"), load=towers)
     tower = towers().text
     inputs = read_training(result.config, Towers(lambda: tower, lambda: None))
     file = load_adapter_file(result.adapter_path, tower)

@@ -17,9 +17,7 @@ import pecl.apps.bulk.job
 import pecl.apps.commands.adapters
 import pecl.apps.commands.export
 import pecl.encoders.towers
-import pecl.experiment.run
 from pecl.cli import main
-from pecl.encoders.towers import load_towers
 
 ROWS = rows()
 
@@ -27,13 +25,6 @@ ROWS = rows()
 def short(line):
     """Return a row's command and what is wrong with it."""
     return re.sub(r"(.)\1{99,}", r"\1...", line.replace(SMALL, "..."))
-
-
-def tiny_for_mini(profile, text_model=None, image_model=None, device="cpu", precision="fp32", quick=False):
-    """Return tiny towers where those of mini on the CPU are asked for, and what is wrong with all others."""
-    if (profile, text_model, image_model, device) == ("mini", None, None, "cpu"):
-        return tiny_towers(precision)
-    return load_towers(profile, text_model, image_model, device, precision, quick=quick)
 
 
 def tiny_or(load, which):
@@ -50,14 +41,6 @@ def playground(tmp_path_factory):
     """A folder of sound and broken files, which is the current one; the towers are tiny."""
     folder = tmp_path_factory.mktemp("playground")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (
-            pecl.experiment.run,
-            pecl.apps.commands.adapters,
-            pecl.apps.commands.export,
-            pecl.apps.bulk.job,
-            pecl.encoders.towers,
-        ):
-            patch.setattr(module, "load_towers", tiny_for_mini)
         patch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
         plain = {name: getattr(pecl.encoders.towers, name) for name in ("load_text_encoder", "load_image_encoder")}
         for name, load in plain.items():

@@ -10,10 +10,11 @@ import pytest
 import torch
 from helpers.folders import flags, listing
 from helpers.interrupted import counted_steps, interrupted_after
-from helpers.small_experiment import SMALL, tiny_towers, write_folder
+from helpers.small_experiment import SMALL, tiny_image_tower, write_folder
+from helpers.tiny import tiny_tower
 
 import pecl
-import pecl.experiment.run
+import pecl.encoders.towers
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import make_config
@@ -151,7 +152,8 @@ def whole(folder):
     """The results of the search without halving."""
     values = {**SMALL, "dataset": str(folder / "captions.csv"), "out": str(folder / "whole")}
     with pytest.MonkeyPatch.context() as context:
-        context.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
+        context.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: tiny_tower())
+        context.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: tiny_image_tower())
         context.setenv("PECL_CACHE_DIR", str(folder / "cache"))
         return run_grid(searched(values)).results
 

@@ -16,7 +16,7 @@ from helpers.interrupted import counted_steps, interrupted_after
 from helpers.report_results import train
 from helpers.small_experiment import SMALL, write_folder
 
-import pecl.experiment.run
+import pecl.experiment.checks
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
@@ -254,7 +254,7 @@ def test_fleets_form_by_themselves_of_all_that_are_alike_and_leave_no_job_idle(s
 
 
 def test_a_fleet_is_divided_where_it_does_not_fit_and_one_that_was_asked_for_is_refused(small, monkeypatch, capsys):
-    monkeypatch.setattr(pecl.experiment.run, "largest_fleet", lambda *_: 2)
+    monkeypatch.setattr(pecl.experiment.checks, "largest_fleet", lambda *_: 2)
     outcome = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2, 3)])
     assert [result.fleet.size for result in outcome.results] == [2, 2, 1]
     values = {**small, "seed": "1,2,3", "out": f"{small['out']}-asked"}

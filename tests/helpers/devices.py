@@ -4,12 +4,11 @@ import pytest
 import torch
 
 import pecl.encoders.store
-import pecl.experiment.run
-from helpers.small_experiment import tiny_towers
+import pecl.experiment.towers
+from helpers.small_experiment import tiny_image_tower, use_towers
 from helpers.small_training import task, trainer
 from helpers.tiny import tiny_tower
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.towers import Towers
 from pecl.training.trainer import Schedule
 
 LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
@@ -42,14 +41,13 @@ def trained(run):
 
 
 @pytest.fixture
-def towers_on(monkeypatch, tmp_path):
+def towers_on(monkeypatch, tmp_path, tiny_weights):
     """Return a function that puts the towers of experiments on a device, with an empty cache."""
 
     def put(device, architecture="xlm-roberta"):
         pecl.encoders.store._store_of.cache_clear()
-        towers = tiny_towers()
-        there = Towers(lambda: tiny_tower(architecture).to(device), lambda: towers.image.to(device))
-        monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: there)
+        pecl.experiment.towers._load_once.cache_clear()
+        use_towers(lambda: tiny_tower(architecture).to(device), lambda: tiny_image_tower().to(device))
         monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache of {device}"))
 
     yield put

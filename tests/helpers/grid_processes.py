@@ -47,9 +47,8 @@ def _main(arguments, output, environment, setup):
 
     import pecl.data.language_guess
     import pecl.encoders.store
-    import pecl.experiment.run
     import pecl.training.trainer
-    from helpers.small_experiment import tiny_towers
+    from helpers.small_experiment import use_towers
     from pecl.cli import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -57,7 +56,7 @@ def _main(arguments, output, environment, setup):
     sys.stdout = open(f"{output}.out", "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(f"{output}.err", "w", encoding="utf-8")  # noqa: SIM115
     torch.set_num_threads(1)
-    pecl.experiment.run.load_towers = lambda *_: tiny_towers()
+    use_towers()
     pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
     pecl.data.language_guess.can_guess = lambda: False  # reading its models would take seconds of each process
     pecl.encoders.store.SHARD_ROWS = pecl.encoders.store.IMAGE_BATCH = 4
@@ -193,13 +192,11 @@ def _on_operations(part, on_operation):
 
 
 def on_tiny_towers(setup):
-    """Let `pecl adapters` and `pecl export` load tiny towers in this process, and call `setup` with writes counted."""
-    import pecl.apps.commands.adapters
-    import pecl.apps.commands.export
-    from helpers.exporting import export_towers
+    """Give towers that can be exported in this process, and call `setup` with writes counted."""
+    from helpers.exporting import image_tower, text_tower
+    from helpers.small_experiment import use_towers
 
-    for module in (pecl.apps.commands.adapters, pecl.apps.commands.export):
-        module.load_towers = export_towers
+    use_towers(text_tower, image_tower)
     with_writing(setup)
 
 

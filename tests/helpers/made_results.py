@@ -2,10 +2,8 @@
 
 import csv
 
-import pytest
 from PIL import Image
 
-import pecl.experiment.run
 from helpers.small_experiment import SMALL, tiny_towers
 from pecl.config import make_config
 from pecl.experiment.run import train
@@ -13,9 +11,8 @@ from pecl.experiment.run import train
 
 def trained_results(table, out, *changes):
     """Return the results of trainings on `table`, each with other values, in the folder `out`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
-        return [train(make_config({**SMALL, "dataset": table, "out": str(out), "shots": 10, **one})) for one in changes]
+    config = {**SMALL, "dataset": table, "out": str(out), "shots": 10}
+    return [train(make_config({**config, **change}), load=lambda *_: tiny_towers()) for change in changes]
 
 
 def write_table(folder, special=None):

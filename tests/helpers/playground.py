@@ -11,7 +11,8 @@ from helpers.folders import without_digest
 from helpers.small_experiment import SMALL, write_folder, write_text
 from pecl.apps.search.build import build_index
 from pecl.config import make_config
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.files.digests import with_digest
 
 ROWS = [(f"{i}.png", f"a house {i}", f"ein Haus {i}") for i in range(8)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-import pecl.experiment.run
+import pecl.encoders.towers
 from helpers.tiny import sentences, tiny_tower
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
@@ -51,7 +51,7 @@ def tiny_towers(precision="fp32") -> Towers:
             tower.use_bfloat16()
         return tower
 
-    return Towers(text, lambda: ImageEncoder(Colours(), None, _pixels, name="colours", preprocessing={}))
+    return Towers(text, tiny_image_tower)
 
 
 def write_folder(folder):
@@ -79,9 +79,26 @@ def write_text(path, pairs=None):
     return str(path)
 
 
+def tiny_image_tower():
+    return ImageEncoder(Colours(), None, _pixels, name="colours", preprocessing={})
+
+
+def use_towers(text=tiny_tower, image=tiny_image_tower):
+    """Give these towers wherever weights would be read, until the process ends."""
+    pecl.encoders.towers.load_text_encoder = lambda *_, **__: text()
+    pecl.encoders.towers.load_image_encoder = lambda *_, **__: image()
+
+
 @pytest.fixture
-def small(tmp_path, monkeypatch):
+def tiny_weights(monkeypatch):
+    """Give tiny towers wherever weights would be read."""
+    for name in ("load_text_encoder", "load_image_encoder"):
+        monkeypatch.setattr(pecl.encoders.towers, name, getattr(pecl.encoders.towers, name))  # to be put back
+    use_towers()
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch, tiny_weights):
     """Return config values of a small experiment; the towers are tiny, caches and results lie in `tmp_path`."""
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *names: tiny_towers(*names[4:5]))
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     return {**SMALL, "dataset": str(write_folder(tmp_path)), "out": str(tmp_path / "results")}

@@ -2,10 +2,9 @@
 
 import sys
 
-import pecl.experiment.run
-from helpers.small_experiment import tiny_towers
+from helpers.small_experiment import use_towers
 from pecl.cli import main
 
 if __name__ == "__main__":
-    pecl.experiment.run.load_towers = lambda *_: tiny_towers()
+    use_towers()
     sys.exit(main())

@@ -11,7 +11,8 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import check_adapter_file, load_adapter_file
 from pecl.config import make_config
 from pecl.errors import WeightsError
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.results.result import read_result, verify
 
 

@@ -20,7 +20,8 @@ from pecl.encoders.batches import MAX_PADDING, batches
 from pecl.encoders.embeddings import Embeddings, TokenStore
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.memory import to_device
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.training.losses import Objective
 
 ARCHITECTURES = ("xlm-roberta", "bert")

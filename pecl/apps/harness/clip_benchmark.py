@@ -1,8 +1,9 @@
 """pecl's towers in CLIP_benchmark: its own measure on pecl's data, and pecl as a type of model in its own command.
 
-`python -m pecl.apps.harness.clip_benchmark eval --model_type pecl --model mini --pretrained cs.safetensors ...` is
-CLIP_benchmark's command line with the same flags. CLIP_benchmark does not tell a model which language it measures, so
-`--pretrained` names the adapter (`cs`, `mini:cs` or a path), or `none` for the plain tower.
+`python -m pecl.apps.harness.clip_benchmark eval --model_type pecl --model mini --pretrained
+cs.safetensors ...` is CLIP_benchmark's command line with the same flags. CLIP_benchmark does not
+tell a model which language it measures, so `--pretrained` names the adapter (`cs`, `mini:cs` or a
+path), or `none` for the plain tower.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +31,11 @@ _Tokenizer = Callable[[Sequence[str]], torch.Tensor]
 class ClipModel(nn.Module):
     """Both towers as CLIP_benchmark calls them; `encode` maps ids and mask, each (B, L), to embeddings (B, D)."""
 
-    def __init__(self, encode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], image: ImageEncoder) -> None:
+    def __init__(
+        self,
+        encode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        image: ImageEncoder,
+    ) -> None:
         super().__init__()
         self.encode = encode
         self.image = image
@@ -44,16 +49,25 @@ class ClipModel(nn.Module):
         return self.encode(tokens[:, 0], tokens[:, 1])
 
 
-def tokenize(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | None = None) -> torch.Tensor:
+def tokenize(
+    tower: MultilingualTextEncoder,
+    texts: Sequence[str],
+    language: str | None = None,
+) -> torch.Tensor:
     """Map texts to token ids and mask in one tensor, (B, 2, L) int64: CLIP_benchmark passes only one tensor on."""
     batch = tower.pad(tower.tokenize(texts, language and [language] * len(texts)), range(len(texts)))
     return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
 
 
-def clip_model(text: AdapterBank, image: ImageEncoder, language: str) -> tuple[ClipModel, _Tokenizer]:
+def clip_model(
+    text: AdapterBank,
+    image: ImageEncoder,
+    language: str,
+) -> tuple[ClipModel, _Tokenizer]:
     """Return the model that embeds texts of one language, and its tokenizer."""
     if text.adapter_for(language) is None:
         return ClipModel(text.tower, image).eval(), partial(tokenize, text.tower, language=language)
+
     spec, slot = text.slot(language)
 
     def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -88,8 +102,8 @@ def load(
 ) -> tuple[ClipModel, Callable[..., torch.Tensor], _Tokenizer]:
     """Return model, preprocessing and tokenizer, as CLIP_benchmark expects them.
 
-    The adapter `pretrained` (`cs`, `mini:cs`, a path, or `none`) is merged into the text tower of the pair. `cache_dir`
-    is ignored: pecl's own is $PECL_CACHE_DIR.
+    The adapter `pretrained` (`cs`, `mini:cs`, a path, or `none`) is merged into the text tower of
+    the pair. `cache_dir` is ignored: pecl's own is $PECL_CACHE_DIR.
 
     Raises:
         ConfigError: no such pair, or no adapter of this name.

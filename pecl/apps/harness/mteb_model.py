@@ -28,12 +28,12 @@ ORGANISATION = "pecl"  # mteb's names of models are organisation/model
 class PeclEncoder(AbsEncoder):
     """A pair of towers with the adapters of any number of languages.
 
-    A text is embedded with the adapter of the language of its task's subset. The plain tower embeds texts of languages
-    without adapter, and subsets of several languages.
+    A text is embedded with the adapter of the language of its task's subset. The plain tower embeds
+    texts of languages without adapter, and subsets of several languages.
 
-    `model_name` is a pair, such as `mini` or `pecl/mini`; `revision` is ignored. `adapters` are languages (`cs`), names
-    (`mini:cs`) or paths, or a mapping from languages to these. `towers` is a pair that is already loaded, and `text`
-    its text tower with adapters.
+    `model_name` is a pair, such as `mini` or `pecl/mini`; `revision` is ignored. `adapters` are
+    languages (`cs`), names (`mini:cs`) or paths, or a mapping from languages to these. `towers` is
+    a pair that is already loaded, and `text` its text tower with adapters.
 
     Raises:
         ConfigError: no such pair or adapter, or two adapters of one language.
@@ -57,12 +57,15 @@ class PeclEncoder(AbsEncoder):
     ) -> None:
         name = model_name.removeprefix(f"{ORGANISATION}/")
         self.towers = load_towers(name, device=device or "cpu") if towers is None else towers
+
         self.text = AdapterBank(self.towers.text, plain=None) if text is None else text
         if text is None:
-            of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, one) for one in adapters)
+            of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, file) for file in adapters)
             for language, adapter in of_language:
-                if (path := KnownAdapters(name).choose(adapter, language).path) is not None:
+                path = KnownAdapters(name).choose(adapter, language).path
+                if path is not None:
                     self.text.load(path, language)
+
         self.mteb_model_meta = pecl_model_meta(name, adapters, self.towers)
 
     def encode(
@@ -77,8 +80,8 @@ class PeclEncoder(AbsEncoder):
     ) -> torch.Tensor:
         """Return the embeddings (N, D), not normalised: mteb compares them by their cosine.
 
-        The batches of the DataLoader `inputs` hold `text` or `image`. The language of the subset selects the adapter.
-        Prompts are ignored: the towers put only their own before a text.
+        The batches of the DataLoader `inputs` hold `text` or `image`. The language of the subset
+        selects the adapter. Prompts are ignored: the towers put only their own before a text.
 
         Raises:
             ConfigError: an input has a text and an image together, or neither.
@@ -88,6 +91,7 @@ class PeclEncoder(AbsEncoder):
             raise ConfigError(
                 f"mteb task {task_metadata.name}: expected texts or images, got {sorted(held) or 'neither'}"
             )
+
         language = language_of(task_metadata, hf_subset)
         made = [
             self.text.encode_text(batch["text"], language, normalize=False)
@@ -99,16 +103,18 @@ class PeclEncoder(AbsEncoder):
 
 
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
-    """Return pecl's code of the language of a task's subset, or None for several, or one that pecl does not know.
+    """Return pecl's code of the language of a task's subset, or None for several, or one that pecl does not have.
 
-    mteb writes a language as `ces-Latn`: its ISO 639-3 code and script, which FLORES writes with an underscore. A
-    subset with several of them is of the language that its name states, such as `no`, Norwegian with its two forms.
+    mteb writes a language as `ces-Latn`: its ISO 639-3 code and script, which FLORES writes with an
+    underscore. A subset with several of them is of the language that its name states, such as `no`,
+    Norwegian with its two forms.
     """
     langscripts = task_metadata.hf_subsets_to_langscripts.get(hf_subset, [])
     codes = {find_name(langscript, LANGUAGES) for langscript in langscripts} - {None}
     if len(langscripts) == len(codes) == 1:
         return codes.pop()
-    named = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None  # en-de is a pair of languages
+    # en-de is a pair of languages
+    named = find_name(hf_subset, LANGUAGES) if hf_subset.isalpha() else None
     return named if named in codes else None
 
 
@@ -116,7 +122,7 @@ def langscript(language: str) -> str:
     """Return mteb's code of a language, such as `ces-Latn`.
 
     Raises:
-        ConfigError: pecl does not know its ISO 639-3 code and script.
+        ConfigError: pecl has no language of its ISO 639-3 code and script.
     """
     row = LANGUAGES.get(language)
     if row is None or row.flores is None:
@@ -128,7 +134,9 @@ def langscript(language: str) -> str:
 
 
 def pecl_model_meta(
-    name: str = "mini", adapters: Sequence[str | Path] | Mapping[str, str | Path] = (), towers: Towers | None = None
+    name: str = "mini",
+    adapters: Sequence[str | Path] | Mapping[str, str | Path] = (),
+    towers: Towers | None = None,
 ) -> ModelMeta:
     """Return mteb's metadata of a model, including its loader: `pecl_model_meta("mini", files).load_model()`.
 
@@ -141,7 +149,7 @@ def pecl_model_meta(
         "name": f"{ORGANISATION}/{name}",
         "revision": towers.text.fingerprint[:12] if known else "1",
         "languages": [row.flores.replace("_", "-") for row in LANGUAGES.values() if row.flores and row.pretrained],
-        "n_parameters": sum(one.numel() for one in towers.text.parameters()) if known else None,
+        "n_parameters": sum(parameter.numel() for parameter in towers.text.parameters()) if known else None,
         "embed_dim": towers.text.embedding_dim if known else None,
         "max_tokens": towers.text.max_length if known else None,
         "framework": ["PyTorch"],

@@ -1,7 +1,7 @@
 """Retrieval tasks of mteb on the data that pecl reads: nothing is downloaded, and images are decoded as in pecl.
 
-mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub, and lacks XTD10. Tasks of any other data set of
-pecl, including a user's table, are made in the same way.
+mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub, and lacks XTD10. Tasks of any
+other data set of pecl, including a user's table, are made in the same way.
 """
 
 import contextlib
@@ -50,10 +50,10 @@ class Pairs:
         if data.part is not None:
             data = data.select(published_part(data, "test"))
         if data.images is None or data.image_index is None:
-            raise DataError(f"{data.dataset} has no images here: put them where data/README.md says")
+            raise DataError(f"{data.dataset} has no images here: data/README.md names their folder")
         shown = list(dict.fromkeys(data.image_index))
-        place = {image: i for i, image in enumerate(shown)}
-        return cls(data.target, data.images.subset(shown), [place[image] for image in data.image_index])
+        index_of = {image: i for i, image in enumerate(shown)}
+        return cls(data.target, data.images.subset(shown), [index_of[image] for image in data.image_index])
 
 
 class PeclRetrieval(AbsTaskRetrieval):
@@ -67,20 +67,28 @@ class PeclRetrieval(AbsTaskRetrieval):
         """Convert the pairs to mteb's form, once."""
         if self.data_loaded:
             return
+
         self.dataset = {}
         for language, pairs in self.pairs.items():
             texts = Dataset.from_dict({"id": _ids("text", len(pairs.texts)), "text": list(pairs.texts)})
             images = _pictures(pairs.images)
             wanted = [(f"text-{i}", f"image-{item}") for i, item in enumerate(pairs.items)]
+
             if self.metadata.category == "t2i":
-                queries, corpus = texts, images
+                queries = texts
+                corpus = images
             else:
-                queries, corpus, wanted = images, texts, [(image, text) for text, image in wanted]
+                queries = images
+                corpus = texts
+                wanted = [(image, text) for text, image in wanted]
+
             relevant: dict[str, dict[str, int]] = {}
             for query, document in wanted:
                 relevant.setdefault(query, {})[document] = 1
+
             split: Any = {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}
             self.dataset[language] = {"test": split}
+
         self.data_loaded = True
 
 
@@ -142,6 +150,7 @@ def _content(images: ImageSource, index: int) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError), open_picture(read_regular(path)) as image:
             if is_plain(image):
                 return {"path": str(path), "bytes": None}
+
     file = io.BytesIO()
     images.load(index).save(file, "PNG")
     return {"path": None, "bytes": file.getvalue()}

@@ -3,12 +3,13 @@
 import importlib.util
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from helpers.adapter_towers import tower_of
 from helpers.folders import flags
-from helpers.small_experiment import DISTILLATION, tiny_towers, write_text
+from helpers.small_experiment import DISTILLATION, use_towers, write_text
 from helpers.tiny import sentences, tiny_tower
 from torch.nn import functional as F
 from transformers import AttentionInterface
@@ -22,10 +23,10 @@ from pecl.cli import main
 from pecl.config import ENGINES, make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
-from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError
 from pecl.experiment.distil import distil
-from pecl.experiment.run import evaluate, train
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train
 from pecl.results.result import collect
 
 if importlib.util.find_spec("opendelta") is None:
@@ -183,8 +184,7 @@ def small_bert(small, monkeypatch):
 
     transformers has none of pecl's attention functions, as in a new process.
     """
-    tower, images = tower_of("mini", torch.float32, dropout=0.1), tiny_towers().image
-    monkeypatch.setattr("pecl.experiment.run.load_towers", lambda *names: Towers(lambda: tower, lambda: images))
+    use_towers(partial(tower_of, "mini", torch.float32, dropout=0.1))
     mapping = {name: attend for name, attend in AttentionInterface._global_mapping.items() if "pecl" not in name}
     monkeypatch.setattr(AttentionInterface, "_global_mapping", mapping)
     return small

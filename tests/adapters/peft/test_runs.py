@@ -14,7 +14,8 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import make_config
 from pecl.errors import ConfigError
 from pecl.experiment.distil import distil
-from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.experiment.evaluation import evaluate
+from pecl.experiment.run import train, train_fleet
 from pecl.grid.configs import fleets
 
 peft = pytest.importorskip("peft")

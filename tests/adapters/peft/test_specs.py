@@ -8,7 +8,6 @@ import pytest
 from helpers.project import ROOT
 from helpers.tiny import tiny_tower
 
-import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.peft import methods
 from pecl.adapters.peft.methods import REFUSED, method_names
@@ -58,13 +57,12 @@ def test_rank_and_layers_replace_the_specs_own():
 
 
 @pytest.mark.parametrize(("spec", "message"), WRONG)
-def test_a_wrong_spec_is_refused_before_a_tower_is_loaded(spec, message, small, monkeypatch):
+def test_a_wrong_spec_is_refused_before_a_tower_is_loaded(spec, message, small):
     def load(*_):
         raise AssertionError("a tower was loaded")
 
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", load)
     with pytest.raises(ConfigError, match=message):
-        train({**small, "rank": None, "engine": "peft", "adapter": spec})
+        train({**small, "rank": None, "engine": "peft", "adapter": spec}, load=load)
     assert not Path(small["out"]).exists()
 
 

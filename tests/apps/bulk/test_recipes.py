@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
+from helpers.exporting import image_tower, text_tower, write_adapters
 from helpers.loopback import without_proxies
 from helpers.project import ROOT
 from helpers.serving import make_service, running
@@ -46,8 +46,6 @@ def embedded(tmp_path, monkeypatch):
     for module in ("pecl.adapters.choice", "pecl.encoders.towers"):
         monkeypatch.setattr(f"{module}.load_text_encoder", lambda *_, **__: text_tower())
     monkeypatch.setattr("pecl.encoders.towers.load_image_encoder", lambda *_, **__: image_tower())
-    for module in ("pecl.apps.bulk.job", "pecl.apps.commands.export"):
-        monkeypatch.setattr(f"{module}.load_towers", export_towers)
     for i in range(PHOTOGRAPHS):
         paint(Path("photographs", f"{i}.png"), seed=i)
     for command in recipe("Embeddings in other tools", "bash").splitlines():

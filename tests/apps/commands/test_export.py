@@ -3,7 +3,8 @@
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS
-from helpers.exporting import export_towers, text_tower, write_adapters
+from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
+from helpers.small_experiment import use_towers
 
 from pecl.adapters.formats.files import merge_adapter
 from pecl.apps.commands import export
@@ -12,9 +13,9 @@ from pecl.cli import main
 
 
 @pytest.fixture
-def pecl(monkeypatch, capsys, tmp_path):
+def pecl(monkeypatch, capsys, tmp_path, tiny_weights):
     """Run `pecl export` on tiny towers, next to adapters of German and Czech; return status, output and error."""
-    monkeypatch.setattr(export, "load_towers", export_towers)
+    use_towers(text_tower, image_tower)
     monkeypatch.chdir(tmp_path)
 
     def run(line):

@@ -16,7 +16,6 @@ from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 from huggingface_hub import ModelCard
 
-import pecl.apps.commands.adapters
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.apps.export.card import Published, describe_published, trained_on, write_card
@@ -35,7 +34,6 @@ TEXTS = ["ka lopi", "zumo"]
 @pytest.fixture
 def trained(small, monkeypatch):
     """Results of German and French, trained for two passes, in one folder."""
-    monkeypatch.setattr(pecl.apps.commands.adapters, "load_towers", lambda *_, **__: tiny_towers())
     galleries = {"de": "images", "fr": "english"}
     configs = ({**small, "language": code, "epochs": 2, "gallery": gallery} for code, gallery in galleries.items())
     return [train(make_config(config)) for config in configs]
@@ -139,10 +137,9 @@ def test_a_text_is_trained_on_with_photographs_only_if_these_have_a_weight(image
     assert trained_on(config) == sources
 
 
-def test_adapters_of_two_text_towers_are_not_published_together(trained, small, monkeypatch, tmp_path):
+def test_adapters_of_two_text_towers_are_not_published_together(trained, small, tmp_path):
     other = Towers(lambda: tiny_tower(seed=8), lambda: tiny_towers().image)
-    monkeypatch.setattr("pecl.experiment.run.load_towers", lambda *_: other)
-    french = train(make_config({**small, "language": "fr", "epochs": 1, "lr": 1e-3}))
+    french = train(make_config({**small, "language": "fr", "epochs": 1, "lr": 1e-3}), load=lambda *_: other)
     with pytest.raises(WeightsError, match="were trained on different text towers: publish them apart"):
         push([trained[0].adapter_path, french.adapter_path], str(tmp_path / "x"))
     assert not (tmp_path / "x").exists()

@@ -7,12 +7,11 @@ from functools import partial
 
 import pytest
 from helpers.adapter_towers import states
-from helpers.exporting import export_towers, text_tower, write_adapters
+from helpers.exporting import image_tower, text_tower, write_adapters
 from helpers.grid_processes import Command, files_of_at_most, killed_at_random, on_tiny_towers
 from helpers.report_results import train
 
-import pecl.apps.commands.adapters
-import pecl.apps.commands.export
+import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
@@ -59,8 +58,8 @@ def write_results(out):
 
 
 def in_this_process(patch):
-    for module in (pecl.apps.commands.adapters, pecl.apps.commands.export):
-        patch.setattr(module, "load_towers", export_towers)
+    patch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: text_tower())
+    patch.setattr(pecl.encoders.towers, "load_image_encoder", lambda *_, **__: image_tower())
 
 
 def filled(line, folder, target="x"):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.adapter_towers import states
 from helpers.family_towers import WIDTH, WRITERS
-from helpers.small_experiment import Colours, _pixels
+from helpers.small_experiment import Colours, _pixels, use_towers
 
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
@@ -20,9 +20,9 @@ from pecl.apps.harness.run import HARNESSES, evaluate_with
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.towers import Towers, load_text_encoder
+from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError
-from pecl.experiment.run import evaluate
+from pecl.experiment.evaluation import evaluate
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ def evaluation(small, tmp_path, monkeypatch):
     (folder := tmp_path / "tower").mkdir()
     WRITERS["nllb"](folder)
     image = ImageEncoder(Colours(), torch.nn.Linear(8, WIDTH), _pixels, name="colours", preprocessing={})
-    towers = Towers(partial(load_text_encoder, folder), lambda: image)
-    monkeypatch.setattr("pecl.experiment.run.load_towers", lambda *_: towers)
+    use_towers(partial(load_text_encoder, folder), lambda: image)
     rows, path = pd.read_csv(small["dataset"]), tmp_path / "several.csv"
     rows.loc[::3, "image"] = np.roll(rows["image"], 1)[::3]
     rows.to_csv(path, index=False)

@@ -1,0 +1,101 @@
+"""Read the runs of a fleet, and make all checks before its first step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pecl.adapters.kind import AdapterConfig
+from pecl.config import ENGINES, ExperimentConfig
+from pecl.encoders.cached_layers import CACHED_BYTES
+from pecl.encoders.towers import load_towers
+from pecl.experiment.closed_form import solvable_head
+from pecl.experiment.inputs import Inputs, check_joint, read_training
+from pecl.experiment.loading import TrainingDataCache
+from pecl.experiment.memory import check_size, largest_fleet
+from pecl.experiment.start import check_start
+from pecl.experiment.towers import LoadTowers, check_trimming, has_no_values, towers_of, trim_to_texts, with_shape
+from pecl.experiment.tracking import make_trackers
+from pecl.files import check_writable
+from pecl.training.trackers.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class CheckedRuns:
+    """The runs of a fleet that have been read and checked."""
+
+    runs: list[Inputs]
+    adapters: tuple[AdapterConfig, ...]
+    most: int  # runs that fit into memory at once
+    trackers: dict[str, Tracker]  # by name
+
+
+def read_and_check(
+    configs: Sequence[ExperimentConfig],
+    share: int | None,
+    cache: TrainingDataCache,
+    load: LoadTowers = load_towers,
+    *,
+    is_dry: bool = False,
+) -> CheckedRuns:
+    """Read all runs and make all checks. The arguments are those of `train_fleet`.
+
+    A dry run loads no weights if the shape of the text tower is known, decodes no images, and trims
+    no vocabulary.
+    """
+    first = configs[0]
+    adapters = _adapters_of(first)
+    trackers = make_trackers(first)  # raises an error if a package is missing
+
+    towers = towers_of(first, load, trims=first.trim_vocabulary and not is_dry)
+    if is_dry:
+        towers = with_shape(towers, first)
+
+    runs = [read_training(config, towers, cache, other_text=not is_dry) for config in configs]
+    check_joint(runs)
+
+    most = _check_adapters(runs, adapters, share)
+    check_writable(first.out)
+    if first.trim_vocabulary and not is_dry:
+        trim_to_texts(runs, adapters)
+    return CheckedRuns(runs, adapters, most, trackers)
+
+
+def _adapters_of(config: ExperimentConfig) -> tuple[AdapterConfig, ...]:
+    """Return the adapter of a run, as its engine reads it. Raise ConfigError for one that the engine does not have."""
+    adapters = ENGINES[config.engine].parse_adapter(config.adapter, config.rank, config.adapter_layers)
+    if config.trim_vocabulary:
+        check_trimming(config.engine, adapters)
+    return adapters
+
+
+def _check_adapters(
+    runs: Sequence[Inputs],
+    adapters: Sequence[AdapterConfig],
+    share: int | None,
+) -> int:
+    """Attach the adapter to check it, remove it, and return how many of the runs fit into memory."""
+    config = runs[0].config
+    tower = runs[0].towers.text
+
+    checked = tuple(adapters)
+    seeds = [config.seed]
+
+    if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
+        seeds = []
+        checked = tuple(
+            adapter for adapter in adapters if not adapter.text_prompt and getattr(adapter, "init_text", None) is None
+        )
+
+    attached = ENGINES[config.engine].attach(tower, checked, seeds=seeds)
+    try:
+        if "closed-form" in config.solvers:
+            solvable_head(attached)  # raises an error for an adapter without a head
+        check_start(attached, runs)
+        parameters = attached.num_parameters()
+        cached_bytes = CACHED_BYTES if checked and attached.first_layer else 0
+    finally:
+        attached.remove()
+
+    most = largest_fleet(runs, parameters, share or 1, cached_bytes)
+    if share is None:
+        check_size(runs, most)
+    return most
