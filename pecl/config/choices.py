@@ -12,7 +12,8 @@ LOSSES = Registry(
     },
 )
 WITH_BANK = ("match",)  # losses that compare with a bank of frozen anchors
-TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")  # data sets with text to train on
+# data sets with text to train on
+TEXT_SETS = ("flickr30k200", "emoji", "sib200", "ntrex", "gatitos", "seed")
 TRAIN_ON = Registry(
     "training text",  # load(config) returns the text to train on in place of the few-shot pairs
     {
@@ -32,7 +33,8 @@ TRACKERS = Registry(
     },
 )
 LEXICON = "lexicon"  # value of `start` that initialises from a lexicon, in place of a file
-TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")  # data sets without photographs: their gallery is english
+# data sets without photographs: their gallery is english
+TEXT_TESTS = ("xtd200", "sib200", "ntrex", "gatitos", "seed")
 
 
 class Role(Flag):
@@ -45,14 +47,19 @@ class Role(Flag):
     PATH = auto()  # path of data, results or plug-ins: not in the run id
     TEXT_TOWER = auto()  # selects the text tower or its device
     STEP_TIME = auto()  # changes above all the time of a training step
-    FLEET = auto()  # may differ within a fleet: changes the task of a slot, not the shape of the work
+    # may differ within a fleet: changes the task of a slot, not the shape of the work
+    FLEET = auto()
     ANCHOR = auto()  # has no effect in a route without an anchor
     SEARCHED = auto()  # validation chooses among runs that differ only in fields of this role
     REPEAT = auto()  # the number of a repetition of one configuration
     GROUP = auto()  # a table's heading states it
     ROW = auto()  # a row of a table states it, or its adapter's description
-    MACHINE = auto()  # how this machine computes: recorded and compared, but no part of a run's identity
-    SAME_BITS = auto()  # how much of a tower is loaded: no part of a run's identity, since results are the same bits
+    # how this machine computes: recorded and compared, but no part of a run's identity
+    MACHINE = auto()
+    # how much of a tower is loaded: no part of a run's identity, since results are the same bits
+    SAME_BITS = auto()
     REPORTED = auto()  # where a training is reported to: no part of a run's identity
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
-    LATER = auto()  # part of the run id only if it is not the default: results from before the field keep their run id
+    # part of the run id only if it is not the default: results from before the field keep their run
+    # id
+    LATER = auto()

@@ -1,11 +1,12 @@
 """Digests of the losses and adapters that a program has registered in memory: of their code and all that it uses.
 
-A digest covers bytecode, not source, which a notebook's cells do not have. It follows functions, classes and modules of
-the user's own, and holds values as pickle would store them: constants, defaults, closures, globals, attributes. It has
-the names of functions of installed packages, not their code. Bytecode differs between versions of Python.
+A digest covers bytecode, not source, which a notebook's cells do not have. It follows functions,
+classes and modules of the user's own, and holds values as pickle would store them: constants,
+defaults, closures, globals, attributes. It has the names of functions of installed packages, not
+their code. Bytecode differs between versions of Python.
 
-A value that cannot be pickled, or a function that reads code or files, gets a random token for as long as the process
-lives: this process finds its own results complete, and any other trains again.
+A value that cannot be pickled, or a function that reads code or files, gets a random token for as
+long as the process lives: this process finds its own results complete, and any other trains again.
 """
 
 import builtins
@@ -36,15 +37,16 @@ _UNUSED = (
     | {"__abstractmethods__", "__dataclass_fields__", "__dataclass_params__"}
 )
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME")
-_tokens: dict[int, tuple[Any, str]] = {}  # id of a value -> the value, so that no other gets its id; token
+# id of a value -> the value, so that no other gets its id; token
+_tokens: dict[int, tuple[Any, str]] = {}
 _reported: set[tuple[str, str]] = set()
 
 
 def code_hashes(config: ExperimentConfig) -> dict[str, str]:
     """Return the digest of each registered loss and adapter that a config names, by names such as `loss gram`.
 
-    What a plug-in registered has the SHA-256 of the plug-in, so that all processes agree. It is left out if the config
-    names the plug-in: `plugin` has the SHA-256 then.
+    What a plug-in registered has the SHA-256 of the plug-in, so that all processes agree. It is
+    left out if the config names the plug-in: `plugin` has the SHA-256 then.
     """
     parts = split_unquoted(config.adapter, "+")
     used = {"loss": config.losses, "adapter": [part.partition(":")[0].strip() for part in parts]}
@@ -61,6 +63,7 @@ def code_hashes(config: ExperimentConfig) -> dict[str, str]:
                 continue
             label = f"{registry.what} {name}"
             hashes[label] = plugin or code_digest(registered, label)
+
     return hashes
 
 
@@ -82,7 +85,8 @@ class _Digest:
         self.reasons: list[str] = []
         module = getattr(registered, "__module__", None) or ""
         self._package = module.partition(".")[0]
-        self._done: dict[int, tuple[Any, str]] = {}  # id -> value and digest; values are held, so ids stay theirs
+        # id -> value and digest; values are held, so ids stay theirs
+        self._done: dict[int, tuple[Any, str]] = {}
         self._open: list[int] = []  # ids of the values around the present one
         self._parts: dict[type, Callable[[Any], list[Any]]] = {
             CodeType: self._code,
@@ -102,6 +106,7 @@ class _Digest:
         """Return the digest of a value; of a module, only what it has under `names`."""
         if type(value) in _SIMPLE:
             return f"{type(value).__name__} {value!a}"
+
         key = id(value)
         if key in self._open:
             return f"loop {self._open.index(key)}"
@@ -126,10 +131,12 @@ class _Digest:
             return self._class(value)
         if type(value) in self._parts:
             return self._parts[type(value)](value)
+
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(value, torch.Tensor):
             content = value.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes()
             return [str(value.dtype), list(value.shape), sha256_bytes(content)]
+
         return self._pickled(value)
 
     def _is_own(self, module: str | None) -> bool:
@@ -176,7 +183,9 @@ class _Digest:
                 digests += self._token(function, f"{name}()")
             else:
                 digests.append([name, "built in" if hasattr(builtins, name) else "missing"])
-        for name in sorted(imported):  # a relative import has no such module, and the function gets a token
+
+        # a relative import has no such module, and the function gets a token
+        for name in sorted(imported):
             digests.append([name, self.of(import_module(name), names)])
         return digests
 
@@ -185,12 +194,12 @@ class _Digest:
             return [module.__name__]
         return [[name, self.of(vars(module)[name], names)] for name in sorted(names & vars(module).keys())]
 
-    def _class(self, found: type) -> list[Any]:
-        if not self._is_own(found.__module__):
-            return [found.__module__, found.__qualname__]
-        bases = [self.of(base) for base in found.__bases__]
-        members = sorted(vars(found).keys() - _UNUSED)
-        return [bases, [[name, self.of(vars(found)[name])] for name in members]]
+    def _class(self, cls: type) -> list[Any]:
+        if not self._is_own(cls.__module__):
+            return [cls.__module__, cls.__qualname__]
+        bases = [self.of(base) for base in cls.__bases__]
+        members = sorted(vars(cls).keys() - _UNUSED)
+        return [bases, [[name, self.of(vars(cls)[name])] for name in members]]
 
     def _pickled(self, value: Any) -> list[Any]:
         """Return what pickle would store of a value."""

@@ -12,13 +12,13 @@ class Engine:
 
     Args:
         parser: `parse_adapter(spec, rank, layers)` returns the configs of a spec.
-        attacher: `attach(tower, configs, seeds)` puts an adapter on a text tower, with one slot per seed, and returns
-            it. It has the methods of `pecl.adapters.adapter.Adapter`.
+        attacher: `attach(tower, configs, seeds)` puts an adapter on a text tower, with one slot per
+            seed, and returns it. It has the methods of `pecl.adapters.adapter.Adapter`.
         lister: `names()` returns the names that a part of a spec may have.
         has_slots: whether one adapter trains several runs, each in its slot.
         fits_shapes: whether an adapter can be put on a tower without values, as in a dry run.
-        has_parts: whether parts such as a head are pecl's own, as the closed form, `start` and a trimmed vocabulary
-            need them.
+        has_parts: whether parts such as a head are pecl's own, as the closed form, `start` and a
+            trimmed vocabulary need them.
     """
 
     parser: str
@@ -44,8 +44,8 @@ class Engine:
         return _load(self.lister)
 
 
-def _load(place: str) -> Callable[..., Any]:
-    module, _, name = place.partition(":")
+def _load(target: str) -> Callable[..., Any]:
+    module, _, name = target.partition(":")
     return getattr(import_module(module), name)
 
 

@@ -1,10 +1,12 @@
 """`ExperimentConfig`: everything that determines one run, as a frozen dataclass.
 
-Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. A config
-checks its values and reports all problems at once. The run id is a hash over the fields that can change the result,
-without fields of the roles `PATH`, `MACHINE` (threads, processes) and `REPORTED`.
+Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of
+YAML files. A config checks its values and reports all problems at once. The run id is a hash over
+the fields that can change the result, without fields of the roles `PATH`, `MACHINE` (threads,
+processes) and `REPORTED`.
 
-A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of fields from the roles.
+A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of
+fields from the roles.
 """
 
 import contextlib
@@ -278,7 +280,9 @@ class ExperimentConfig:
     @property
     def trackers(self) -> tuple[str, ...]:
         """Names of the trackers that the training is reported to, each once."""
-        return () if self.report_to is None else tuple(dict.fromkeys(self.report_to.split(",")))
+        if self.report_to is None:
+            return ()
+        return tuple(dict.fromkeys(self.report_to.split(",")))
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -324,7 +328,8 @@ class ExperimentConfig:
         Raises:
             ValueError: a field is unknown to this version.
         """
-        if strange := record.keys() - _DEFAULTS.keys():
+        strange = record.keys() - _DEFAULTS.keys()
+        if strange:
             raise ValueError(f"config.{min(strange)} is unknown to this version of pecl")
         config = object.__new__(cls)
         for name, value in {**_DEFAULTS, **record}.items():
@@ -336,8 +341,8 @@ class ExperimentConfig:
         return asdict(self)
 
 
-# Rules for several fields at once, or for fields whose values are not options. `problems_of` checks types and ranges: a
-# rule leaves a value of a wrong type to it.
+# Rules for several fields at once, or for fields whose values are not options. `problems_of` checks
+# types and ranges: a rule leaves a value of a wrong type to it.
 
 
 def _check_language(config: ExperimentConfig) -> Iterator[str]:
@@ -350,6 +355,7 @@ def _check_language(config: ExperimentConfig) -> Iterator[str]:
 def _check_solver(config: ExperimentConfig) -> Iterator[str]:
     if not isinstance(config.solver, str) or not all(name in _SOLVERS for name in config.solvers):
         return
+
     repeats = any(first == second for first, second in pairwise(config.solvers))
     if config.solvers.count("gradient") > 1 or repeats:
         yield f'solver: expected gradient once, and closed-form before and after it at most, got "{config.solver}"'
@@ -358,6 +364,7 @@ def _check_solver(config: ExperimentConfig) -> Iterator[str]:
     engine = ENGINES.get(str(config.engine))  # None is a problem of its own
     if engine is None or engine.has_parts:
         return
+
     if "closed-form" in config.solvers or config.start is not None:
         expected = " or ".join(name for name, engine in ENGINES.items() if engine.has_parts)
         yield f'engine: expected {expected} with the solver closed-form or a start, got "{config.engine}"'
@@ -366,11 +373,13 @@ def _check_solver(config: ExperimentConfig) -> Iterator[str]:
 def _check_joint(config: ExperimentConfig) -> Iterator[str]:
     if not isinstance(config.joint, str):
         return
+
     try:
         codes = {config.code_of(code) for code in config.joint_languages}
     except ConfigError as error:
         yield f"joint: {error}"
         return
+
     with contextlib.suppress(ConfigError):  # of the language, which `_check_language` reports
         if len(codes) < 2 or config.code_of(str(config.language)) not in codes:
             yield f'joint: expected two languages or more, "{config.language}" among them, got "{config.joint}"'
@@ -402,15 +411,19 @@ def _normal_values(config: ExperimentConfig) -> dict[str, Any]:
     }
     if config.dataset in TEXT_TESTS:
         values["gallery"] = "english"
+
     if config.joint is not None:  # in one order, so that one adapter has one identity
         values["joint"] = "+".join(sorted({config.code_of(code) for code in config.joint_languages}))
+
     for name in ("data_dir", "out"):
         path = getattr(config, name)
         if path is not None:
             values[name] = os.path.expanduser(path)
+
     for name, default in _DEFAULTS.items():
         if type(default) is float:  # 0 and 0.0 are one run
             values[name] = float(getattr(config, name))
+
     return values
 
 

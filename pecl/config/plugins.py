@@ -1,8 +1,8 @@
 """Plug-ins: Python that registers adapters, losses, data sets and languages, named on the command line.
 
-`--plugin my.py` names a file, and `--plugin my-losses` an installed package's entry point of the group `pecl.plugins`.
-A config file or a result that names a plug-in does not run it. Results hold the SHA-256 of plug-ins, and the workers of
-a grid run the same files and entry points.
+`--plugin my.py` names a file, and `--plugin my-losses` an installed package's entry point of the
+group `pecl.plugins`. A config file or a result that names a plug-in does not run it. Results hold
+the SHA-256 of plug-ins, and the workers of a grid run the same files and entry points.
 """
 
 import contextlib
@@ -20,14 +20,16 @@ from pecl.options import Registry
 
 GROUP = "pecl.plugins"
 _loaded: dict[str, str] = {}  # path without links, or name of an entry point -> SHA-256
-_registered: dict[tuple[str, str], tuple[object, str]] = {}  # registry, name -> what a plug-in put there; its SHA-256
+# registry, name -> what a plug-in put there; its SHA-256
+_registered: dict[tuple[str, str], tuple[object, str]] = {}
 
 
 def load_plugin(name: str) -> str:
     """Run a plug-in, once in this process, and return its SHA-256. If it fails, nothing of it stays registered.
 
     Args:
-        name: a Python file, such as `my.py`, or the name of an entry point of the group `pecl.plugins`.
+        name: a Python file, such as `my.py`, or the name of an entry point of the group
+            `pecl.plugins`.
 
     Raises:
         ConfigError: it is missing or fails.
@@ -71,13 +73,14 @@ def hashes_of(names: str | None) -> list[str]:
                 f'line too, or pecl.load_plugin("{name}") before'
             )
         hashes.append(_loaded[_key(name)])
+
     return hashes
 
 
 def source_of(registry: Registry, name: str) -> str | None:
     """Return the SHA-256 of the plug-in that registered what a registry has under a name, or None."""
-    found, sha256 = _registered.get((registry.what, name), (None, None))
-    return sha256 if found is registry.added(name) else None
+    value, sha256 = _registered.get((registry.what, name), (None, None))
+    return sha256 if value is registry.added(name) else None
 
 
 def installed_plugins() -> dict[str, EntryPoint]:
@@ -99,9 +102,11 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
 
     The plug-in counts as loaded from the start, since it may load itself.
     """
-    plugins, modules = dict(_loaded), set(sys.modules)
+    plugins = dict(_loaded)
+    modules = set(sys.modules)
     before = {id(registry): registry.state for registry in Registry.all}
     _loaded[key] = sha256
+
     try:
         with Registry.changing():
             yield
@@ -112,11 +117,13 @@ def _loading(key: str, sha256: str, package: str) -> Iterator[None]:
             if name.partition(".")[0] == package:  # so that another attempt runs it again
                 del sys.modules[name]
         raise
+
     for registry in Registry.all:
-        for name, found in registry.state.items():
-            is_new = found is not before.get(id(registry), {}).get(name)
-            if is_new and source_of(registry, name) is None:  # not of a plug-in that this one has run
-                _registered[registry.what, name] = (found, sha256)
+        for name, value in registry.state.items():
+            is_new = value is not before.get(id(registry), {}).get(name)
+            # not of a plug-in that this one has run
+            if is_new and source_of(registry, name) is None:
+                _registered[registry.what, name] = (value, sha256)
 
 
 def _run_file(name: str, path: str) -> None:
@@ -125,9 +132,11 @@ def _run_file(name: str, path: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"plugin: cannot read {name}: {reason}; expected a Python file, such as my.py") from error
+
     sha256 = sha256_bytes(source)
     module = ModuleType(f"pecl_plugin_{sha256[:16]}")
     module.__file__ = path
+
     try:
         with _loading(path, sha256, module.__name__):
             sys.modules[module.__name__] = module  # dataclasses look their module up here
@@ -141,11 +150,14 @@ def _run_file(name: str, path: str) -> None:
 def _import(name: str) -> None:
     installed = installed_plugins()
     if name not in installed:
-        there = f", such as {', '.join(sorted(installed))}" if installed else " (there is none here)"
+        there = " (there is none here)"
+        if installed:
+            there = f", such as {', '.join(sorted(installed))}"
         raise ConfigError(
             f'plugin: expected a Python file, such as my.py, or the name of an installed plug-in{there}, got "{name}"'
             f"{suggest(name, installed)}"
         )
+
     module = installed[name].module
     try:
         spec = importlib.util.find_spec(module)

@@ -20,7 +20,8 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
     """Return the config with `values` over the defaults, in one spelling for equal runs, see `one_spelling`.
 
     Raises:
-        ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence begins with `where`.
+        ConfigError: unknown keys (the nearest is named) or wrong values, all at once; the sentence
+            begins with `where`.
     """
     names = {item.name for item in fields(ExperimentConfig)}
     problems, parsed = [], {}
@@ -33,10 +34,12 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
             parsed[name] = parse_option(ExperimentConfig, name, value)
         except ConfigError as error:
             problems.append(str(error))
+
     try:
         config = ExperimentConfig(**one_spelling(parsed))
     except ConfigError as error:
         problems.append(str(error))
+
     if problems:
         raise ConfigError(f"{where}: {'; '.join(problems)}")
     return config
@@ -53,30 +56,35 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; `batch-size` and `batch_size` are one key, the latter.
 
     Args:
-        path: the file, or the name of one of pecl's own without `.yaml`, such as `distil_mini_lexicon`.
+        path: the file, or the name of one of pecl's own without `.yaml`, such as
+            `distil_mini_lexicon`.
 
     Raises:
-        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
+        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key
+            twice.
     """
-    own = {file.stem: file for file in FILES.glob("*.yaml")}
+    shipped = {file.stem: file for file in FILES.glob("*.yaml")}
     path = Path(path)
     try:
         if not path.is_file():
-            path = own.get(str(path), path)
+            path = shipped.get(str(path), path)
         text = read_regular(path).decode("utf-8")
-        document, node = yaml.safe_load(text), yaml.compose(text)
+        document = yaml.safe_load(text)
+        node = yaml.compose(text)
     except OSError as error:
-        hint = suggest(path.stem, own)
+        hint = suggest(path.stem, shipped)
         raise ConfigError(f"cannot read config {path}: {error.strerror or error}{hint}") from error
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # of dates, numbers and depth
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(f"{path}{line}: expected YAML: {problem}") from error
+
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected keys and values, such as `language: de`, got a {type(document).__name__}")
+
     seen: set[str] = set()
     for key_node, _ in node.value:
         name = key_node.value.replace("-", "_")
@@ -84,4 +92,5 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             line = key_node.start_mark.line + 1
             raise ConfigError(f"{path}, line {line}: key {key_node.value!r} twice, expected once")
         seen.add(name)
+
     return {str(key).replace("-", "_"): value for key, value in document.items()}

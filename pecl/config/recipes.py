@@ -17,8 +17,9 @@ DISTIL_DEFAULTS: Mapping[str, Any] = {
 
 WITH_IMAGES: Mapping[str, Any] = {"image_weight": 0.003}  # with `--images`; see docs/distil.md
 
-# Least number of pairs, and schedule, from docs/effect.md. A head solved in closed form fits the noise of few pairs, so
-# that starting from it costs more than it gains. Few pairs need more passes; thousands of pairs use the closed form.
+# Least number of pairs, and schedule, from docs/effect.md. A head solved in closed form fits the
+# noise of few pairs, so that starting from it costs more than it gains. Few pairs need more passes;
+# thousands of pairs use the closed form.
 _SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (
     (0, {"solver": "gradient", "epochs": 20, "eval_every": 20, "lr": 2e-3}),
     (300, {"solver": "gradient", "epochs": 10, "eval_every": 40, "lr": 4e-3}),

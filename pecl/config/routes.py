@@ -1,7 +1,7 @@
 """The five routes of translation-based alignment as one table (arXiv 2305.03510, section 3, numbered as released).
 
-A route says which caption column is the *query* (trained on, validated on and tested on) and which is the *anchor* that
-the query is aligned to.
+A route determines which caption column is the *query* (trained on, validated on and tested on) and which
+is the *anchor* that the query is aligned to.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ ROUTES: dict[str, tuple[str, str | None]] = {
 # Routes that align their query to nothing
 WITHOUT_ANCHOR = tuple(name for name, (_, anchor) in ROUTES.items() if anchor is None)
 
-# The released run_cross.py pairs routes and test queries the other way round. It has no test query for method2.
+# The released run_cross.py pairs routes and test queries the other way round. It has no test query
+# for method2.
 OFFICIAL_RUN_CROSS: dict[str, str] = {
     "baseline1": "target_to_english",
     "method1": "target_to_english",
@@ -48,12 +49,15 @@ def route(name: str, test_query: str = "train-side") -> TranslationRoute:
     """
     if name not in ROUTES:
         raise ConfigError(unknown("route", name, ROUTES))
+
     query, anchor = ROUTES[name]
     if test_query == "train-side":
         return TranslationRoute(query, anchor, query)
     if test_query != "official-run-cross":
         raise ConfigError(unknown("test_query", test_query, TEST_QUERIES))
+
     if name not in OFFICIAL_RUN_CROSS:
         known = ", ".join(OFFICIAL_RUN_CROSS)
         raise ConfigError(f"route: expected one of {known} with test_query official-run-cross, got {name!r}")
+
     return TranslationRoute(query, anchor, OFFICIAL_RUN_CROSS[name])

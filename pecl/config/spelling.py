@@ -1,6 +1,7 @@
 """One spelling for each run: `--rank 4` and `lora:r=4`, or `mse:1` and `mse`, are one run and have one run id.
 
-Only texts are compared, since configs need no torch: what an adapter's other options mean is not known here.
+Only texts are compared, since configs need no torch: what an adapter's other options mean is not
+known here.
 """
 
 import re
@@ -21,9 +22,11 @@ def one_spelling(values: Mapping[str, Any]) -> dict[str, Any]:
     alignment = spelled.get("alignment")
     if isinstance(alignment, str):
         spelled["alignment"] = "+".join(map(_spell_loss, alignment.split("+")))
+
     if isinstance(spelled["adapter"], str):
         spelled |= _spell_layers(spelled["adapter"], spelled["adapter_layers"])
         spelled |= _spell_rank(spelled["adapter"], spelled["rank"])
+
     return spelled
 
 
@@ -34,6 +37,7 @@ def _spell_loss(term: str) -> str:
         weight = float(text)
     except ValueError:  # no weight, or a wrong one
         return term
+
     if weight == 1:
         return name
     return f"{name}:{str(weight).removesuffix('.0')}"
@@ -43,9 +47,9 @@ def _spell_layers(adapter: str, layers: Any) -> dict[str, Any]:
     """Return adapter and layers; the layers of an adapter of one part are not in its text."""
     if len(split_unquoted(adapter, "+")) == 1:
         name, options = _parsed(adapter)
-        own, others = _take(options, _LAYERS)
-        if own is not None:
-            return {"adapter": _joined(name, others), "adapter_layers": own if layers is None else layers}
+        spec_layers, others = _take(options, _LAYERS)
+        if spec_layers is not None:
+            return {"adapter": _joined(name, others), "adapter_layers": spec_layers if layers is None else layers}
     return {"adapter": adapter, "adapter_layers": layers}
 
 
@@ -56,19 +60,23 @@ def _spell_rank(adapter: str, rank: Any) -> dict[str, Any]:
     """
     written = {"adapter": adapter, "rank": rank}
     parts = split_unquoted(adapter, "+")
-    places = [place for place, part in enumerate(parts) if _parsed(part)[0] in _LORA]
-    if len(places) != 1 or not (rank is None or (type(rank) is int and rank > 0)):
+    indices = [index for index, part in enumerate(parts) if _parsed(part)[0] in _LORA]
+    if len(indices) != 1 or not (rank is None or (type(rank) is int and rank > 0)):
         return written
-    name, options = _parsed(parts[places[0]])
-    own, others = _take(options, _RANK)
-    if rank is None and own is not None:
-        rank = int(own)
+
+    name, options = _parsed(parts[indices[0]])
+    spec_rank, others = _take(options, _RANK)
+    if rank is None and spec_rank is not None:
+        rank = int(spec_rank)
+
     if rank == LORA_RANK:
         rank = None
+
     if others and rank is not None:
         others = [f"r={rank}", *others]
         rank = None
-    parts[places[0]] = _joined(name, others)
+
+    parts[indices[0]] = _joined(name, others)
     return {"adapter": "+".join(parts), "rank": rank}
 
 
