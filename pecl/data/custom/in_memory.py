@@ -39,13 +39,15 @@ class RowImages:
         value = self.rows[self.row_of[index]][self.column]
         if isinstance(value, (str, Path)):
             return ImageFiles((Path(value),)).load(0)
-        place = f"row {self.row_of[index]}, column {self.column!r}"
+
+        cell = f"row {self.row_of[index]}, column {self.column!r}"
         if not isinstance(value, Image.Image):
-            raise DataError(f"{place}: expected a Pillow image or a path, got {type(value).__name__}")
+            raise DataError(f"{cell}: expected a Pillow image or a path, got {type(value).__name__}")
+
         try:
             return to_rgb(value)
         except Exception as error:  # Pillow decodes on first use, and raises any exception
-            raise DataError(f"{place}: cannot read the image: {error}") from error
+            raise DataError(f"{cell}: cannot read the image: {error}") from error
 
     def fingerprint(self, index: int) -> str:
         """Return the SHA-256 of the image's size and RGB pixels."""
@@ -72,24 +74,30 @@ def from_dataset(
 
     Args:
         dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
-        language: code, name or alias of the target language; the column may have another of its codes (`ja`, `jp`).
+        language: code, name or alias of the target language; the column may have another of its
+            codes (`ja`, `jp`).
         image_column: column of Pillow images or paths; None for text only.
         english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
         part_column: column of train, val or test; None for a few-shot split.
-        need: machine translations to read from columns named as in `tables`: `en_to_de`, `de_to_en`.
+        need: machine translations to read from columns named as in `tables`: `en_to_de`,
+            `de_to_en`.
         name: name of the data set in results.
 
     Raises:
         ConfigError: no such language.
-        DataError: no rows, a missing column, values other than texts, or columns with different numbers of texts.
+        DataError: no rows, a missing column, values other than texts, or columns with different
+            numbers of texts.
     """
     if len(dataset) == 0:
         raise DataError("the data set has no rows")
-    language, there = any_language_code(language), getattr(dataset, "column_names", None) or list(dataset[0])
+
+    language = any_language_code(language)
+    there = getattr(dataset, "column_names", None) or list(dataset[0])
     others = [column for column in (image_column, part_column) if column is not None]
     columns = find_columns("the data set", there, language, need, english_column, target_column, others)
     target = columns["target"]
+
     texts = {
         column: [_as_texts(value, column, row) for row, value in enumerate(_column(dataset, column))]
         for column in dict.fromkeys(columns.values())
@@ -98,6 +106,7 @@ def from_dataset(
         for row, (value, first) in enumerate(zip(values, texts[target], strict=True)):
             if len(value) != len(first):
                 raise DataError(f"row {row}: {len(value)} texts in {column!r} but {len(first)} in {target!r}")
+
     image_index = tuple(row for row, captions in enumerate(texts[target]) for _ in captions)
     part = None if part_column is None else list(_column(dataset, part_column))
     captions = {key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()}
@@ -113,7 +122,8 @@ def from_dataset(
 
 
 def _column(dataset: Sequence[Mapping[str, Any]], name: str) -> Iterable[Any]:
-    if hasattr(dataset, "column_names"):  # a datasets.Dataset: reading rows would decode every image
+    # a datasets.Dataset: reading rows would decode every image
+    if hasattr(dataset, "column_names"):
         return cast("Mapping[str, Iterable[Any]]", dataset)[name]
     return [row.get(name) for row in dataset]
 

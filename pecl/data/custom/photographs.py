@@ -9,7 +9,8 @@ from typing import NamedTuple
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles
 
-# HEIC needs pillow-heif (extra `search`), and JPEG XL pillow-jxl-plugin; without them such files are unreadable.
+# HEIC needs pillow-heif (extra `search`), and JPEG XL pillow-jxl-plugin; without them such files
+# are unreadable.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif", ".jxl"),
@@ -61,13 +62,15 @@ class PhotographFolder:
 def find_photographs(folder: str | Path) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
-    A photograph is a file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are skipped; links to
-    folders are not followed. Raise DataError for a folder that cannot be read.
+    A photograph is a file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders
+    are skipped; links to folders are not followed. Raise DataError for a folder that cannot be
+    read.
     """
     root = Path(folder)
     if not root.is_dir():
         raise DataError(f"{folder}: expected a folder of photographs, found {'a file' if root.exists() else 'none'}")
-    found: list[Photograph] = []
+
+    photographs: list[Photograph] = []
     unreadable: dict[str, str] = {}
     waiting = [""]
     while waiting:
@@ -80,6 +83,7 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
                 raise DataError(f"cannot read the folder {folder}: {error.strerror or error}") from error
             unreadable[below.rstrip("/")] = error.strerror or str(error)
             continue
+
         sidecars = _find_sidecars(below, entries)
         for entry in entries:
             name = below + entry.name
@@ -88,10 +92,13 @@ def find_photographs(folder: str | Path) -> PhotographFolder:
                     waiting.append(f"{name}/")
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                     stem = name.rpartition(".")[0]
-                    found.append(Photograph(name, _stamp(entry), (*sidecars.get(name, ()), *sidecars.get(stem, ()))))
+                    photographs.append(
+                        Photograph(name, _stamp(entry), (*sidecars.get(name, ()), *sidecars.get(stem, ())))
+                    )
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)
-    return PhotographFolder(root, tuple(sorted(found, key=lambda photograph: photograph.name)), unreadable)
+
+    return PhotographFolder(root, tuple(sorted(photographs, key=lambda photograph: photograph.name)), unreadable)
 
 
 def _find_sidecars(below: str, entries: list[os.DirEntry[str]]) -> dict[str, list[Sidecar]]:

@@ -1,7 +1,7 @@
 """Training text from any number of sources: named sets, tables of two columns, and pairs of aligned files.
 
-`NAME`, `captions.tsv` or `corpus.en.gz=corpus.cs.gz`, joined by commas. A source may end in a weight: `@0.5` uses half
-of its pairs, the same in all runs; `@2` uses all of them twice.
+`NAME`, `captions.tsv` or `corpus.en.gz=corpus.cs.gz`, joined by commas. A source may end in a
+weight: `@0.5` uses half of its pairs, the same in all runs; `@2` uses all of them twice.
 """
 
 import hashlib
@@ -45,14 +45,18 @@ def parse_sources(text: str, field: str = "text") -> tuple[TextSource, ...]:
             raise ConfigError(f'{field}: expected sources joined by commas, got "{text}"')
         if name in [source.name for source in sources]:
             raise ConfigError(f'{field}: expected each source once, got "{name}" twice')
+
         try:
             share = float(weight) if at else 1.0
         except ValueError:
             share = 0.0
+
         if not 0 < share <= MOST_WEIGHT:
             expected = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
             raise ConfigError(f'{field}: {expected}, got "{weight}"')
+
         sources.append(TextSource(name, share, optional))
+
     return tuple(sources)
 
 
@@ -61,25 +65,28 @@ def read_source(
 ) -> tuple[Iterator[TextPair], dict[str, Any]]:
     """Return an iterator over the pairs of a source, including empty ones, and its record for results.
 
-    The source's name is a key of `named`, the readers of the named sets, or a path. Raise DataError for a missing or
-    wrong file, perhaps only while the pairs are read.
+    The source's name is a key of `named`, the readers of the named sets, or a path. Raise DataError
+    for a missing or wrong file, perhaps only while the pairs are read.
     """
     if source.name in named:
         captions = named[source.name]()
         pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
         return pairs, {"provenance": captions.provenance}
+
     path = expanded(source.name)
     if suffix_of(path) in TABLE_SUFFIXES:
         return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
+
     if "=" in source.name:
         left, _, right = source.name.partition("=")
         if not (Path(left).name and Path(right).name):
             raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{source.name}"')
-        paths = [resolve_captions_file(expanded(one)) for one in (left, right)]
-        english = [suffix_of(one) == ".en" for one in paths]
+        paths = [resolve_captions_file(expanded(file)) for file in (left, right)]
+        english = [suffix_of(file) == ".en" for file in paths]
         if sum(english) != 1:
             raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{source.name}"')
         return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
+
     raise DataError(
         f"text: expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
         f'a.en=a.{language}, got "{source.name}"{suggest(source.name, named)}'
@@ -94,13 +101,18 @@ def _record(what: str, *paths: Path) -> dict[str, Any]:
     return {"files": files}
 
 
-def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: bool) -> Iterator[TextPair]:
+def _aligned_pairs(
+    paths: list[Path],
+    names: tuple[str, str],
+    english_first: bool,
+) -> Iterator[TextPair]:
     left, right = (stripped_lines(path) for path in paths)
     counts = [0, 0]
-    for one, other in zip_longest(left, right):
-        counts = [counts[0] + (one is not None), counts[1] + (other is not None)]
-        if one is not None and other is not None:
-            yield (other, one) if english_first else (one, other)
+    for left_line, right_line in zip_longest(left, right):
+        counts = [counts[0] + (left_line is not None), counts[1] + (right_line is not None)]
+        if left_line is not None and right_line is not None:
+            yield (right_line, left_line) if english_first else (left_line, right_line)
+
     if counts[0] != counts[1]:
         raise DataError(
             f"text: {names[0]} has {counts[0]} lines and {names[1]} has {counts[1]}: aligned files must have the same "
@@ -109,21 +121,27 @@ def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: boo
 
 
 def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
-    table, known = CaptionTable(), 0
+    table = CaptionTable()
+    known = 0
     names = language, "en"
+
     for number, fields in rows_of(path, table):
         if len(table.columns) > known:
             _refuse_problems(path, table)
             known = len(table.columns)
             # a line of JSONL may add a column; other kinds name all columns at once
             names = _columns(path, table, language, missing=kind == ".jsonl")
+
         _refuse_problems(path, table, names)
         table.problems.clear()  # the others are of columns that are not read
         pair = fields.get(names[0], ""), fields.get(names[1], "")
-        if kind == ".tsv" and any("\n" in text for text in pair):  # a quotation mark that was not meant to open a field
+        # a quotation mark that was not meant to open a field
+        if kind == ".tsv" and any("\n" in text for text in pair):
             table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
+
         if fields.get("part") not in PARTS[1:]:  # val and test
             yield pair
+
     _refuse_problems(path, table)
     _columns(path, table, language)
 
@@ -135,18 +153,25 @@ def _refuse_problems(path: Path, table: CaptionTable, names: Iterable[str] = ())
             raise DataError(f"text: {path}, {problem}")
 
 
-def _columns(path: Path, table: CaptionTable, language: str, missing: bool = False) -> tuple[str, str]:
+def _columns(
+    path: Path,
+    table: CaptionTable,
+    language: str,
+    missing: bool = False,
+) -> tuple[str, str]:
     """Return the names of a table's columns of target and English captions; `missing` allows them to be missing."""
     names = find_code(language, table.columns), find_code("en", table.columns)
     for code, name in zip((language, "en"), names, strict=True):
-        if len(found := find_codes(code, table.columns)) > 1:
-            raise DataError(f"text: {path}: expected one column {code}, got {' and '.join(found)}: rename one")
+        columns = find_codes(code, table.columns)
+        if len(columns) > 1:
+            raise DataError(f"text: {path}: expected one column {code}, got {' and '.join(columns)}: rename one")
         if name not in table.columns and not missing:
             there = ", ".join(table.columns)[:_MOST_SHOWN] or "none"
             raise DataError(
                 f"text: {path}: expected a column {code} in its first line, with commas or semicolons between the "
                 f"columns of a .csv, tabs of a .tsv; got {there}"
             )
+
     return names
 
 
@@ -155,13 +180,17 @@ def weighted(indices: np.ndarray, source: TextSource) -> np.ndarray:
     copies, rest = divmod(source.weight, 1)
     count = round(rest * len(indices))
     whole = np.tile(indices, int(copies))
-    return np.concatenate([whole, indices[np.sort(_drawn(source.name, len(indices))[:count])]]) if count else whole
+    if count:
+        return np.concatenate([whole, indices[np.sort(_drawn(source.name, len(indices))[:count])]])
+    return whole
 
 
 def _drawn(name: str, count: int) -> np.ndarray:
     """Return 0 to count - 1, (count,) int64, in the order of their hashes."""
     hashes = (hashlib.sha256(f"pecl/text/{name}/{index}".encode()).digest()[:8] for index in range(count))
-    return np.argsort(np.fromiter((int.from_bytes(one, "big") for one in hashes), np.uint64, count), kind="stable")
+    return np.argsort(
+        np.fromiter((int.from_bytes(digest, "big") for digest in hashes), np.uint64, count), kind="stable"
+    )
 
 
 def shuffled(count: int) -> np.ndarray:

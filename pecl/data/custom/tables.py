@@ -1,11 +1,13 @@
 """The user's own data: a table of image paths and captions (for rows in memory, see `in_memory`).
 
-A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: one for each
-target language by its code; `en`, English captions, for the routes that need them; `image`, a path relative to the
-table, unless the set is text only; for routes with machine translations, `en_to_de` and `de_to_en`; and `part`
-(train, val or test), if the set has parts of its own.
+A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...).
+Columns: one for each target language by its code; `en`, English captions, for the routes that need
+them; `image`, a path relative to the table, unless the set is text only; for routes with machine
+translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), if the set has parts of
+its own.
 
-Reading continues after a mistake: every readable line is returned; any other line becomes a `Problem` with its number.
+Reading continues after a mistake: every readable line is returned; any other line becomes a
+`Problem` with its number.
 """
 
 import csv
@@ -31,7 +33,8 @@ _ROWS = 4096  # rows of parquet that are read together
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
-TableRow = tuple[int, dict[str, str]]  # line number and fields; a field that the row lacks is absent
+# line number and fields; a field that the row lacks is absent
+TableRow = tuple[int, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,16 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = [f"line {self.line}"] * (self.line is not None) + [f"field {self.field!r}"] * (self.field is not None)
-        return f"{', '.join(place)}: {self.message}" if place else self.message
+        where = []
+        if self.line is not None:
+            where.append(f"line {self.line}")
+
+        if self.field is not None:
+            where.append(f"field {self.field!r}")
+
+        if not where:
+            return self.message
+        return f"{', '.join(where)}: {self.message}"
 
 
 @dataclass
@@ -70,8 +81,11 @@ def rows_of(path: Path, table: CaptionTable) -> Iterator[TableRow]:
         with readable(path, TABLE):
             check_regular(path)
         return _parquet_rows(path, table)
+
     lines = _lines(path, suffix, table)
-    return _jsonl_rows(lines, table) if suffix == ".jsonl" else _delimited_rows(lines, suffix, table)
+    if suffix == ".jsonl":
+        return _jsonl_rows(lines, table)
+    return _delimited_rows(lines, suffix, table)
 
 
 def kind_of(path: Path) -> str:
@@ -99,26 +113,35 @@ def _lines(path: Path, suffix: str, table: CaptionTable) -> Iterator[str]:
 
 def _delimited_rows(lines: Iterator[str], suffix: str, table: CaptionTable) -> Iterator[TableRow]:
     header = next(lines, "")
-    # Excel separates the columns of a .csv by semicolons if a comma is the decimal mark
-    delimiter = "\t" if suffix == ".tsv" else ";" if header.count(";") > header.count(",") else ","
+    delimiter = ","
+    if suffix == ".tsv":
+        delimiter = "\t"
+    elif header.count(";") > header.count(","):  # as Excel writes a .csv if a comma is the decimal mark
+        delimiter = ";"
+
     reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+
     while True:
         number = reader.line_num + 1  # first line of the record
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            said = f"{MALFORMED}: {error} (write a quotation mark inside a quoted field twice)"
-            table.problems.append(Problem(number, None, said))
+            message = f"{MALFORMED}: {error} (write a quotation mark inside a quoted field twice)"
+            table.problems.append(Problem(number, None, message))
             continue
+
         if fields is None:
             return
         if not any(field.strip() for field in fields):
             continue
+
         if not table.columns:
             table.columns = [field.strip() for field in fields]
         elif len(fields) != len(table.columns):
-            separated = "separate columns by " + ("tabs" if suffix == ".tsv" else "commas or semicolons")
-            hint = "quote a field that has the delimiter in it" if len(table.columns) > 1 else separated
+            if len(table.columns) > 1:
+                hint = "quote a field that has the delimiter in it"
+            else:
+                hint = "separate columns by " + ("tabs" if suffix == ".tsv" else "commas or semicolons")
             message = f"{len(fields)} fields, expected {len(table.columns)} as in the header ({hint})"
             table.problems.append(Problem(number, None, message))
         else:
@@ -129,16 +152,21 @@ def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+
         try:
             record = parse_json(line.removesuffix("\n"))
         except ValueError as error:
-            place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            said = f"not JSON: {getattr(error, 'msg', error)}{place} (expected an object a line)"
-            table.problems.append(Problem(number, None, said))
+            column = ""
+            if isinstance(error, json.JSONDecodeError):
+                column = f" at column {error.colno}"
+            message = f"not JSON: {getattr(error, 'msg', error)}{column} (expected an object a line)"
+            table.problems.append(Problem(number, None, message))
             continue
+
         if not isinstance(record, dict):
             table.problems.append(Problem(number, None, f"expected a JSON object, got {type(record).__name__}"))
             continue
+
         yield _row(number, record, table)
 
 
@@ -147,7 +175,8 @@ def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
         from pyarrow import parquet  # imported here: the other kinds do not need it
 
         with parquet.ParquetFile(path) as file:
-            records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(_ROWS))  # decodes bytes
+            batches = file.iter_batches(_ROWS)
+            records = chain.from_iterable(batch.to_pylist() for batch in batches)  # decodes bytes
             for number, record in enumerate(records, 1):
                 yield _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
     except Exception as error:  # a damaged file makes pyarrow raise errors of many kinds
@@ -164,6 +193,7 @@ def _row(number: int, record: dict[str, Any], table: CaptionTable) -> TableRow:
         elif value is not None:
             table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
             row[name] = str(value)  # so that it is not also reported as empty
+
     return number, row
 
 
@@ -172,12 +202,14 @@ def find_table(path: str | Path) -> Path:
     path = expanded(path)
     if not path.is_dir():
         return path
+
     tables = [path / f"captions{suffix}" for suffix in TABLE_SUFFIXES if (path / f"captions{suffix}").is_file()]
     if len(tables) != 1:
-        found = ", ".join(table.name for table in tables) or "none"
+        names = ", ".join(table.name for table in tables) or "none"
         is_bare = not tables and find_photographs(path).photographs
         bare = "; photographs without captions are for `pecl index` and `pecl search`" if is_bare else ""
-        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {found}{bare}")
+        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {names}{bare}")
+
     return tables[0]
 
 
@@ -197,24 +229,37 @@ def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[P
 def read_folder(request: DataRequest) -> ParallelCaptions:
     """Read one target language of the table that `request.dataset` names; rows with the same image share it.
 
-    The language may be any that has a column; its column, and that of English, may have another code (`ja` for `jp`).
+    The language may be any that has a column; its column, and that of English, may have another
+    code (`ja` for `jp`).
 
     Raises:
-        DataError: a column is missing, or the columns that are read have problems: the sentence has the first one and
-            the number of the others (`check_captions_file` lists them all).
+        DataError: a column is missing, or the columns that are read have problems: the sentence has
+            the first one and the number of the others (`check_captions_file` lists them all).
     """
-    path, language = find_table(request.dataset), request.language
+    path = find_table(request.dataset)
+    language = request.language
     table = read_table(path)
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
+
     english = next(iter(find_codes(ENGLISH, filter(_COLUMN.fullmatch, table.columns))), None)
     columns = find_columns(str(path), table.columns, language, request.need, english)
     spelt = columns["target"]
     with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
-    _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
+
+    used = set(columns.values())
+    if with_images:
+        used.add("image")
+
+    if with_parts:
+        used.add("part")
+
+    _refuse_problems(path, table, used)
+
     texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
     if spelt in COLUMN_WORDS and not has_words(texts["target"]):
         raise DataError(f"{path}: column {spelt!r} has no letters: expected captions in {language_name(language)}")
+
     captions = ParallelCaptions(
         path.absolute().parent.name if path.stem == "captions" else path.stem,
         language,
@@ -231,7 +276,7 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
 
 
 def find_columns(
-    place: str,
+    source: str,
     there: Sequence[str],
     language: str,
     need: Iterable[str],
@@ -241,8 +286,8 @@ def find_columns(
 ) -> dict[str, str]:
     """Return the columns, out of `there`, of a language's captions and translations, by the names in `COLUMNS`.
 
-    `english` and `target` are the columns of captions if their names are not the languages' codes. Raise DataError,
-    which begins with `place`, if one of these columns or of `others` is missing.
+    `english` and `target` are the columns of captions if their names are not the languages' codes.
+    Raise DataError, which begins with `source`, if one of these columns or of `others` is missing.
     """
     spelt = find_code(language, there)
     names = translation_names(spelt, need)
@@ -250,9 +295,11 @@ def find_columns(
     columns |= {direction: english if name == "en" and english else name for direction, name in names.items()}
     if english is not None:
         columns["english"] = english
+
     for column in (*columns.values(), *others):
         if column not in there:
-            raise DataError(f"{place} has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+            raise DataError(f"{source} has no column {column!r}: it has {', '.join(there)}{suggest(column, there)}")
+
     return columns
 
 
@@ -271,7 +318,9 @@ def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
     """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
     problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
     if problems:
-        rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)" if len(problems) > 1 else ""
+        rest = ""
+        if len(problems) > 1:
+            rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)"
         raise DataError(f"{path}, {problems[0]}{rest}")
 
 
@@ -284,13 +333,16 @@ def _table_problems(table: CaptionTable) -> list[Problem]:
     if not any(re.fullmatch(CODE, column, re.IGNORECASE) for column in table.columns):
         there = ", ".join(table.columns) or "no header"
         problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {there}"))
+
     if not table.rows:
         problems.append(Problem(None, None, "the table has no rows"))
+
     for number, row in table.rows:
         problems += [Problem(number, c, "empty; every row must fill it") for c in table.columns if not row.get(c)]
         problems += [Problem(number, c, HALF_CHARACTER) for c, value in row.items() if not is_text(value)]
         if row.get("part") and row["part"] not in PARTS:
             problems.append(Problem(number, "part", unknown("part", row["part"], PARTS)))
+
     return problems
 
 
@@ -298,9 +350,11 @@ def _image_problems(table: CaptionTable, folder: Path) -> list[Problem]:
     problems = []
     first_use = {row["image"]: number for number, row in reversed(table.rows) if row.get("image")}
     files = ImageFiles(tuple(folder / name for name in first_use))
+
     for index, number in enumerate(first_use.values()):
         try:
             files.load(index)
         except DataError as error:
             problems.append(Problem(number, "image", str(error)))
+
     return problems
