@@ -1,7 +1,8 @@
 """Multi30K task 1 (one caption per image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
 
-Layout (a clone of multi30k/dataset, with images next to it): `multi30k/data/task1/raw/*` plain or gzipped,
-`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations as in `translations`.
+Layout (a clone of multi30k/dataset, with images next to it): `multi30k/data/task1/raw/*` plain or
+gzipped, `multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine
+translations as in `translations`.
 """
 
 import hashlib
@@ -51,7 +52,8 @@ def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
 def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCaptions:
     """Read text for distillation: the training captions whose image is not in the pool, in the file's order.
 
-    No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
+    No human translation is used: `target` and `english_to_target` both are the machine translations
+    of `english`.
     """
     captions, _, pool = _read_training(replace(request, need=("english_to_target",)), in_pool=False)
     return replace(
@@ -62,7 +64,10 @@ def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCap
     )
 
 
-def _read_training(request: DataRequest, in_pool: bool) -> tuple[ParallelCaptions, list[str], dict[str, Any]]:
+def _read_training(
+    request: DataRequest,
+    in_pool: bool,
+) -> tuple[ParallelCaptions, list[str], dict[str, Any]]:
     """Return the training captions in the pool, or the others, with their images' file names; and the pool's record."""
     captions, names = read_split(request, "train")
     ids = load_pool_ids(request.root)
@@ -74,14 +79,16 @@ def _read_training(request: DataRequest, in_pool: bool) -> tuple[ParallelCaption
 def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
     """Return the Flickr ids of the pool: 1,000 of the images `names`, in their order.
 
-    They have the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg): this draw depends on
-    no random generator, and hardly on which other images are present. Raise DataError for fewer than 1,000 images.
+    They have the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg):
+    this draw depends on no random generator, and hardly on which other images are present. Raise
+    DataError for fewer than 1,000 images.
     """
     if len(names) < POOL_SIZE:
         raise DataError(
             f"multi30k-1k needs {POOL_SIZE} of Multi30K's training images and {len(names)} are there: "
             "put more of them into multi30k/images (see data/README.md)"
         )
+
     ids = [name.removesuffix(".jpg") for name in names]
     chosen = set(sorted(ids, key=lambda i: hashlib.sha256(f"pecl/multi30k-1k/{i}".encode()).hexdigest())[:POOL_SIZE])
     return tuple(flickr_id for flickr_id in ids if flickr_id in chosen)
@@ -92,7 +99,8 @@ def present_training_images(data_dir: Path) -> list[str]:
     folder = data_dir / IMAGES_FOLDER
     if not folder.is_dir():
         return []
-    present = {entry.name for entry in os.scandir(folder)}  # one listing, in place of 29,000 checks of files
+    # one listing, in place of 29,000 checks of files
+    present = {entry.name for entry in os.scandir(folder)}
     return [name for name in read_captions(split_file(data_dir, "train")) if name in present]
 
 
@@ -104,7 +112,9 @@ def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
 def pool_images(data_dir: Path) -> set[str]:
     """Return the file names of the pool's images; none if too few images are present for a pool."""
     present = present_training_images(data_dir)
-    return {f"{flickr_id}.jpg" for flickr_id in pool_ids(present)} if len(present) >= POOL_SIZE else set()
+    if len(present) >= POOL_SIZE:
+        return {f"{flickr_id}.jpg" for flickr_id in pool_ids(present)}
+    return set()
 
 
 def outside_pool(captions: Sequence[str], data_dir: Path) -> list[str]:
@@ -119,11 +129,17 @@ def split_file(data_dir: Path, split: str) -> Path:
     return data_dir / TASK_FOLDER / "image_splits" / f"{split}.txt"
 
 
-def read_split(request: DataRequest, split: str | None = None) -> tuple[ParallelCaptions, list[str]]:
+def read_split(
+    request: DataRequest,
+    split: str | None = None,
+) -> tuple[ParallelCaptions, list[str]]:
     """Return a split of task 1 (by default that of the request) without images, and each caption's image file name."""
-    split, language, data_dir = split or not_none(request.split, "split"), request.language, request.root
+    split = split or not_none(request.split, "split")
+    language = request.language
+    data_dir = request.root
     if language not in ALL_LANGUAGES:  # possible if the text replaces the pairs of another set
         raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
+
     if language not in SPLIT_LANGUAGES[split]:
         has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
         raise DataError(f"Multi30K has no {split} in {language!r}: that language has {has}")
@@ -137,6 +153,7 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translations, record = read_translations(request, "multi30k", ALL_LANGUAGES, captions_file, split)
     about = {"split": split, "translations": record, "coco_split": coco_splits(names)[1]}
+
     return published_set(replace(request, dataset="multi30k"), columns | translations, files, about, names), names
 
 
@@ -148,8 +165,10 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     splits = {"train": "train", "val": "val", "test": request.split}
     read = {part: read_split(request, split) for part, split in splits.items()}
     names = [name for _, of_part in read.values() for name in of_part]
-    columns = {name: [getattr(one, name) for one, _ in read.values()] for name in COLUMNS}
-    joined: Any = {name: None if None in own else tuple(chain.from_iterable(own)) for name, own in columns.items()}
+    columns = {name: [getattr(split_captions, name) for split_captions, _ in read.values()] for name in COLUMNS}
+    joined: Any = {
+        name: None if None in texts else tuple(chain.from_iterable(texts)) for name, texts in columns.items()
+    }
     captions = ParallelCaptions(
         "multi30k-full",
         request.language,
@@ -158,16 +177,19 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
         subset=coco_splits(names)[0],
         provenance={part: captions.provenance for part, (captions, _) in read.items()},
     )
+
     return attach_images(captions, names, request.root / IMAGES_FOLDER)
 
 
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     """Read a split of task 2: five captions per image in each language, written independently of each other.
 
-    Captions are listed image by image. Caption k in English and caption k in German describe the same image, but
-    do not translate each other. Machine translations of them do not exist.
+    Captions are listed image by image. Caption k in English and caption k in German describe the
+    same image, but do not translate each other. Machine translations of them do not exist.
     """
-    folder, split, numbers = request.root / "multi30k" / "data" / "task2", request.split, range(1, 6)
+    folder = request.root / "multi30k" / "data" / "task2"
+    split = request.split
+    numbers = range(1, 6)
     codes = {"english": "en", "target": request.language}
     files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
     files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for code in codes.values() for k in numbers}
@@ -176,6 +198,7 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     for name, code in codes.items():
         of_images = zip(*(columns[f"{code}.{k}"] for k in numbers), strict=True)
         texts[name] = tuple(chain.from_iterable(of_images))
+
     about = {"split": split, "captions": "five independent captions an image"}
     names = [name for name in columns["image_names"] for _ in numbers]
     return published_set(request, texts, files, about, names, request.root / IMAGES_FOLDER)

@@ -1,16 +1,19 @@
 """Test sets with images in many languages: XTD10, XM3600, and xFlickr&CO.
 
 XTD10 has 1,000 COCO images with one caption in each of eleven languages. Layout (a clone of
-adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): `XTD10/`, `MIC/` (German, French) and `STAIR/` (Japanese)
-with `test_1kcaptions_<language>.txt`, and `XTD10/test_image_names.txt`; images, from COCO, in `images/`. German, French
-and Japanese captions are from other projects and less parallel to the English ones.
+adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): `XTD10/`, `MIC/` (German, French) and
+`STAIR/` (Japanese) with `test_1kcaptions_<language>.txt`, and `XTD10/test_image_names.txt`; images,
+from COCO, in `images/`. German, French and Japanese captions are from other projects and less
+parallel to the English ones.
 
-The others are JSONL, a line per photo, with captions written independently in each language. Crossmodal-3600 (XM3600)
-has 3,600 images from all over the world and 36 languages. Layout, as published at google.github.io/crossmodal-3600:
-`captions.jsonl` (from `captions.zip`), with `image/key` and, under each language's code, `caption`: its texts; and the
-images, from `images.tgz`, as `images/<key>.jpg`. xFlickr&CO of IGLUE has 1,000 images of Flickr30k and 1,000 of COCO,
-with a caption in each of eight languages. Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO`
-as `xflickrco`), with `img_path` and `sentences`, in one order in all languages; and the images in `images/`.
+The others are JSONL, a line per photo, with captions written independently in each language.
+Crossmodal-3600 (XM3600) has 3,600 images from all over the world and 36 languages. Layout, as
+published at google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), with
+`image/key` and, under each language's code, `caption`: its texts; and the images, from
+`images.tgz`, as `images/<key>.jpg`. xFlickr&CO of IGLUE has 1,000 images of Flickr30k and 1,000 of
+COCO, with a caption in each of eight languages. Layout: `annotations/<code>/test.jsonl`
+(e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), with `img_path` and `sentences`, in one order
+in all languages; and the images in `images/`.
 """
 
 from collections.abc import Callable
@@ -32,9 +35,9 @@ _OTHER_SOURCES = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}  # folders of XTD10
 def read_xtd10(request: DataRequest) -> ParallelCaptions:
     """Read XTD10 in one language; without a folder of images, only its captions.
 
-    `provenance["coco_split"]` counts the images of COCO's train2014 and val2014: models trained on COCO have seen
-    the former. `subset` names the split of each, so that results tell them apart. The released `english_to_target` of
-    Korean is Italian, and is refused.
+    `provenance["coco_split"]` counts the images of COCO's train2014 and val2014: models trained on
+    COCO have seen the former. `subset` names the split of each, so that results tell them apart.
+    The released `english_to_target` of Korean is Italian, and is refused.
     """
     folder = request.root / "xtd10"
 
@@ -45,31 +48,38 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     columns = read_parallel(files)
     names = columns.pop("image_names")
     translations, record = read_translations(request, "xtd10", _XTD10_LANGUAGES, captions_file)
-    about, images = {"translations": record, "images": "none: captions alone"}, folder / "images"
+    about = {"translations": record, "images": "none: captions alone"}
+    images = folder / "images"
+
     return published_set(request, columns | translations, files, about, names, images if images.is_dir() else None)
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
     """Read all captions of one language; an image has about two, one per row.
 
-    Row k of an image has its k-th caption in the target language and its k-th in English; if English has fewer, these
-    are repeated from the first. Both describe the image, but neither translates the other. Images without a caption in
-    the language are left out, and `provenance["without_caption"]` counts them.
+    Row k of an image has its k-th caption in the target language and its k-th in English; if
+    English has fewer, these are repeated from the first. Both describe the image, but neither
+    translates the other. Images without a caption in the language are left out, and
+    `provenance["without_caption"]` counts them.
     """
-    folder, code = request.root / "xm3600", OWNERS_CODES["xm3600"][request.language]
-    path, without = folder / "captions.jsonl", 0
+    folder = request.root / "xm3600"
+    code = OWNERS_CODES["xm3600"][request.language]
+    path = folder / "captions.jsonl"
+    without = 0
     rows: list[tuple[str, str, str | None]] = []  # of each caption: image, caption, English caption
 
     def take(line: dict[str, Any]) -> tuple[str, list[str], list[str]]:
-        own, in_english = ([text.strip() for text in line[one]["caption"] if text.strip()] for one in (code, "en"))
-        return f"{line['image/key']}.jpg", own, in_english
+        target, in_english = ([text.strip() for text in line[name]["caption"] if text.strip()] for name in (code, "en"))
+        return f"{line['image/key']}.jpg", target, in_english
 
     for name, texts, in_english in _read_json_lines(path, take):
         without += not texts
         rows += [(name, text, in_english[k % len(in_english)] if in_english else None) for k, text in enumerate(texts)]
+
     columns: dict[str, list[Any]] = {"target": [text for _, text, _ in rows]}
     if all(english is not None for _, _, english in rows):
         columns["english"] = [english for _, _, english in rows]
+
     about = {"captions": "written independently in each language", "without_caption": without}
     return published_set(request, columns, {"captions": path}, about, [name for name, _, _ in rows], folder / "images")
 
@@ -77,7 +87,7 @@ def read_xm3600(request: DataRequest) -> ParallelCaptions:
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     """Read the test captions of one language, and the English captions.
 
-    `subset` tells images of COCO's val2014 from those of Flickr30k (`other`).
+    `subset` separates images of COCO's val2014 from those of Flickr30k (`other`).
     """
     folder = request.root / "xflickrco"
     files = request.both(lambda code: folder / "annotations" / OWNERS_CODES["xflickrco"][code] / "test.jsonl")
@@ -89,17 +99,18 @@ def read_xflickrco(request: DataRequest) -> ParallelCaptions:
     names = [name for name, _ in rows["target"]]
     if names != [name for name, _ in rows["english"]]:
         raise DataError(f"{files['target']} and {files['english']} list other images, or in another order")
-    columns = {name: [text for _, text in own] for name, own in rows.items()}
+
+    columns = {name: [text for _, text in texts] for name, texts in rows.items()}
     about = {"captions": "written independently in each language"}
     return published_set(request, columns, files, about, names, folder / "images")
 
 
 def _read_json_lines(path: Path, take: Callable[[dict[str, Any]], T]) -> list[T]:
     """Return `take(object)` for each line of a JSONL file; blank lines are skipped."""
-    found: list[T] = []
+    values: list[T] = []
     for number, line in enumerate(stripped_lines(path), 1):
         try:
-            found += [take(parse_json(line))] if line else []
+            values += [take(parse_json(line))] if line else []
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataError(f"{path}, line {number}: expected a JSON object of the set ({one_line(error)})") from error
-    return found
+    return values
