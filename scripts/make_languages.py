@@ -23,7 +23,7 @@ from pecl.files import write_text
 
 TABLE = Path(__file__).resolve().parents[1] / "pecl" / "data" / "languages.tsv"
 HEAD = (
-    *("code", "name", "own", "iso", "iso3", "flores", "script", "region", "pretrained", "aliases", "shared"),
+    *("code", "name", "endonym", "iso", "iso3", "flores", "script", "region", "pretrained", "aliases", "shared"),
     *("m2m100", "opus"),
 )
 
@@ -171,7 +171,7 @@ def add_names(rows: list[dict[str, str]]) -> None:
     if twice := [name for name, count in taken.items() if count > 1]:
         raise SystemExit(f"names of two rows: {twice}")
     for row in rows:
-        row["own"] = own_name(row, taken)
+        row["endonym"] = own_name(row, taken)
         codes = [] if "_" in row["code"] else other_codes(row)
         aliases = [*codes, *ALIASES.get(row["code"], "").split()]
         row["aliases"] = ";".join(one for one in dict.fromkeys(aliases) if one.lower() not in taken)

@@ -29,11 +29,13 @@ def run(parsed: argparse.Namespace) -> None:
     """List languages by region or script, or show names, data sets and ready adapter of the given ones."""
     rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
     for field in _GROUPS:
-        if (wanted := getattr(parsed, field)) is not None:
-            found = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
-            if not found:
+        wanted = getattr(parsed, field)
+        if wanted is not None:
+            matching = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
+            if not matching:
                 raise ConfigError(f"--{field}: {unknown(field, wanted, {getattr(row, field) for row in rows} - {''})}")
-            rows = found
+            rows = matching
+
     ready = ready_adapters(MINI)
     if parsed.names:
         notes = [note for name in parsed.names if (note := shared_code(name))]
@@ -42,10 +44,12 @@ def run(parsed: argparse.Namespace) -> None:
     else:
         groups: dict[str, list[str]] = {}
         for row in sorted(rows, key=lambda row: row.name):
-            named = f"{row.name} {row.code}{'*' * (row.code in ready)}"
+            mark = "*" if row.code in ready else ""
+            named = f"{row.name} {row.code}{mark}"
             groups.setdefault(getattr(row, parsed.by) or "other", []).append(named)
         table = cli.in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
         parts = [table, f"{len(rows)} languages; * has a ready adapter for {MINI}"]
+
     cli.print_answer(parsed, [_document(row, row.code in ready) for row in rows], "\n\n".join(parts))
 
 
@@ -53,7 +57,7 @@ def _described(row: Language, result: Mapping[str, Any] | None) -> str:
     facts = _document(row, result is not None)
     pretrained = f"{MINI} and XLM-R were {'' if row.pretrained else 'not '}pretrained on it"
     lines = [
-        (row.code, f"{row.name}, {row.own}" if row.own and row.own != row.name else row.name),
+        (row.code, f"{row.name}, {row.endonym}" if row.endonym and row.endonym != row.name else row.name),
         ("other codes", ", ".join(code for code in (row.iso, row.iso3, row.flores) if code and code != row.code)),
         ("other names", ", ".join(row.aliases)),
         ("script, region", ", ".join(filter(None, (row.script, row.region)))),

@@ -1,7 +1,8 @@
 """`ParallelCaptions`: images, their English captions, the target language's, and both machine translations, by index.
 
-All readers of data sets return it. Images are an `ImageSource`: files on disk (`ImageFiles`) or images drawn on demand
-(`scenes`). Text files of captions, plain or gzipped, are read line by line, since they may be larger than memory.
+All readers of data sets return it. Images are an `ImageSource`: files on disk (`ImageFiles`) or
+images drawn on demand (`scenes`). Text files of captions, plain or gzipped, are read line by line,
+since they may be larger than memory.
 """
 
 import codecs
@@ -40,40 +41,52 @@ class ParallelCaptions:
     language: str  # code of the target language
     english: Column | None  # n English captions
     target: Column  # n captions in the target language
-    english_to_target: Column | None = None  # n machine translations of `english` into the target language
+    # n machine translations of `english` into the target language
+    english_to_target: Column | None = None
     target_to_english: Column | None = None  # n machine translations of `target` into English
     images: ImageSource | None = None  # None for a set of text
-    image_index: tuple[int, ...] | None = None  # the index of each caption's image; captions may share one
+    # the index of each caption's image; captions may share one
+    image_index: tuple[int, ...] | None = None
     part: tuple[str, ...] | None = None  # the published part of each caption: train, val or test
-    subset: tuple[str, ...] | None = None  # the subset of each caption for separate results, such as train2014
+    # the subset of each caption for separate results, such as train2014
+    subset: tuple[str, ...] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)  # for results: sources, sha256, dropped images, ...
 
     def __post_init__(self) -> None:
-        n, place = len(self.target), f"{self.dataset}/{self.language}"
+        n = len(self.target)
+        source = f"{self.dataset}/{self.language}"
         for name in ("english", "english_to_target", "target_to_english", "image_index", "part", "subset"):
             column = getattr(self, name)
             if column is not None and len(column) != n:
-                raise DataError(f"{place}: {name} has {len(column)} entries, expected {n} as in target")
+                raise DataError(f"{source}: {name} has {len(column)} entries, expected {n} as in target")
+
         if self.images is not None and self.image_index is None:
             if len(self.images) != n:
-                raise DataError(f"{place}: {len(self.images)} images for {n} captions")
+                raise DataError(f"{source}: {len(self.images)} images for {n} captions")
             object.__setattr__(self, "image_index", tuple(range(n)))
+
         if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index or ()):
-            raise DataError(f"{place}: image_index: expected 0 to {len(self.images) - 1}")
+            raise DataError(f"{source}: image_index: expected 0 to {len(self.images) - 1}")
+
         for i, part in enumerate(self.part or ()):
             if part not in PARTS:
-                raise DataError(f"{place}: caption {i + 1}: {unknown('part', part, PARTS)}")
+                raise DataError(f"{source}: caption {i + 1}: {unknown('part', part, PARTS)}")
+
         for name in COLUMNS:
             column = getattr(self, name)
-            for i, caption in enumerate(() if isinstance(column, ArrowColumn) else column or ()):  # checked when read
+            if column is None or isinstance(column, ArrowColumn):  # the latter was checked when it was written
+                continue
+            for i, caption in enumerate(column):
                 if not caption.strip():
-                    raise DataError(f"{place}: {name} caption {i + 1} is empty")
+                    raise DataError(f"{source}: {name} caption {i + 1} is empty")
                 if not is_text(caption):
-                    raise DataError(f"{place}: {name} caption {i + 1}: {HALF_CHARACTER}")
+                    raise DataError(f"{source}: {name} caption {i + 1}: {HALF_CHARACTER}")
 
     def __repr__(self) -> str:
         columns = ("english_to_target", "target_to_english", "part", "subset")
-        held = ["no English"] * (self.english is None)
+        held = []
+        if self.english is None:
+            held.append("no English")
         held += [name for name in columns if getattr(self, name) is not None]
         images = "no images" if self.images is None else f"{len(self.images)} images"
         return f"ParallelCaptions({', '.join([self.dataset, self.language, f'{len(self)} pairs', images, *held])})"
@@ -90,20 +103,24 @@ class ParallelCaptions:
             return None if column is None else tuple(column[i] for i in indices)
 
         taken = {name: take(getattr(self, name)) for name in (*COLUMNS, "image_index", "part", "subset")}
-        images, image_index = self.images, taken["image_index"]
+
+        images = self.images
+        image_index = taken["image_index"]
         if images is not None and image_index is not None:
-            used = list(dict.fromkeys(image_index))  # by first use: one caption per image keeps 0..n-1
+            # by first use: one caption per image keeps 0..n-1
+            used = list(dict.fromkeys(image_index))
             position = {old: new for new, old in enumerate(used)}
             images = images.subset(used)
             taken["image_index"] = tuple(position[i] for i in image_index)
+
         return replace(self, images=images, **taken)
 
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column, and of each caption's photograph, by number and name, and part."""
         ids = () if self.images is None else self.images.ids
         images = [f"{i} {ids[i]}" if ids else str(i) for i in self.image_index or ()]
-        own = {"image": images, "part": self.part}
-        return hashes_of([self]) | {name: sha256_lines(values) if values else None for name, values in own.items()}
+        columns = {"image": images, "part": self.part}
+        return hashes_of([self]) | {name: sha256_lines(values) if values else None for name, values in columns.items()}
 
 
 def has_words(texts: Iterable[str]) -> bool:
@@ -118,17 +135,17 @@ def find_repeats(contents: Sequence[str], owners: Sequence[int] | None = None) -
     """
     first: dict[str, int] = {}
     repeats = {}
-    for place, content in enumerate(contents):
-        earlier = first.setdefault(content, place)
-        if earlier != place and (owners is None or owners[earlier] != owners[place]):
-            repeats[place] = earlier
+    for index, content in enumerate(contents):
+        earlier = first.setdefault(content, index)
+        if earlier != index and (owners is None or owners[earlier] != owners[index]):
+            repeats[index] = earlier
     return repeats
 
 
 def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:
     """Return the SHA-256 of each caption column of concatenated sets; None for a missing column."""
     columns = {name: [getattr(part, name) or () for part in parts] for name in COLUMNS}
-    return {name: sha256_lines(chain.from_iterable(own)) if any(own) else None for name, own in columns.items()}
+    return {name: sha256_lines(chain.from_iterable(texts)) if any(texts) else None for name, texts in columns.items()}
 
 
 @contextlib.contextmanager
@@ -148,10 +165,11 @@ def readable(path: Path, what: str) -> Iterator[None]:
 def lines_of(path: Path, what: str, newline: str = "\n") -> Iterator[tuple[str, str | None]]:
     r"""Yield the lines of a file without a byte-order mark; `.gz` is unpacked.
 
-    Each line comes with its problem, or None. In a line that is not UTF-8, the wrong bytes are replaced.
+    Each line comes with its problem, or None. In a line that is not UTF-8, the wrong bytes are
+    replaced.
 
-    Lines end at "\n", and with an empty `newline` also at "\r" and "\r\n"; line ends are kept. Errors are those of
-    `readable`.
+    Lines end at "\n", and with an empty `newline` also at "\r" and "\r\n"; line ends are kept.
+    Errors are those of `readable`.
     """
     packed = path.suffix.lower() == ".gz"
     with readable(path, what), open_regular(path) as file:
@@ -167,11 +185,13 @@ def _checked(text: str) -> tuple[str, str | None]:
     """Return a line, in which bytes outside UTF-8 are escaped, with its problem."""
     if text.isascii() or is_text(text):
         return text, None
+
     content = text.encode("utf-8", "surrogateescape")
     try:
         content.removesuffix(b"\n").decode("utf-8")
     except UnicodeDecodeError as error:
         return content.decode("utf-8", "replace"), f"not UTF-8 ({error.reason}); convert the file to UTF-8"
+
     return text, None
 
 
@@ -196,7 +216,8 @@ def resolve_captions_file(path: str | Path) -> Path:
 def read_captions(path: str | Path) -> tuple[str, ...]:
     """Return the captions of a text file, one per line, plain or gzipped; also finds `path` + ".gz".
 
-    CRLF, a byte-order mark and a missing final newline are accepted; spaces at both ends are removed.
+    CRLF, a byte-order mark and a missing final newline are accepted; spaces at both ends are
+    removed.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named).

@@ -29,7 +29,8 @@ _MOST_SHOWN = 12  # most languages that are listed, and whose duplicates are lis
 class Summary:
     """Counts of one split, filled language by language.
 
-    `duplicates` are repeats of earlier items of the same part, for images and each language: "b.png as a.png".
+    `duplicates` are repeats of earlier items of the same part, for images and each language: "b.png
+    as a.png".
     """
 
     rows: int = 0
@@ -42,8 +43,12 @@ class Summary:
         """Count the captions of a language and, once, the English ones. Raise DataError as `check_parts` does."""
         if captions.part is not None:
             check_parts(captions)
+
         self.rows = len(captions)
-        self.parts = {part: captions.part.count(part) for part in PARTS} if captions.part else None
+        self.parts = None
+        if captions.part:
+            self.parts = {part: captions.part.count(part) for part in PARTS}
+
         for language, texts in (("en", captions.english), (captions.language, captions.target)):
             if texts is not None and language not in self.languages:
                 self.languages.append(language)
@@ -51,18 +56,20 @@ class Summary:
                     owners = captions.image_index and [captions.image_index[row] for row in rows]
                     repeats = find_repeats([texts[row] for row in rows], owners)
                     self._note(
-                        language, [f"row {rows[one] + 1} as {rows[first] + 1}" for one, first in repeats.items()]
+                        language, [f"row {rows[repeat] + 1} as {rows[first] + 1}" for repeat, first in repeats.items()]
                     )
 
     def add_images(self, captions: ParallelCaptions) -> None:
         """Count the images of a data set that has images. Raise DataError if one cannot be read."""
-        images, image_index = not_none(captions.images, "images"), not_none(captions.image_index, "image_index")
+        images = not_none(captions.images, "images")
+        image_index = not_none(captions.image_index, "image_index")
         self.images = len(images)
+
         for rows in _galleries(captions):
             shown = list(dict.fromkeys(image_index[row] for row in rows))
             repeats = find_repeats([images.fingerprint(image) for image in shown])
-            names = [(images.ids[shown[one]], images.ids[shown[first]]) for one, first in repeats.items()]
-            self._note("images", [f"{one} as {first}" for one, first in names])
+            names = [(images.ids[shown[repeat]], images.ids[shown[first]]) for repeat, first in repeats.items()]
+            self._note("images", [f"{repeat} as {first}" for repeat, first in names])
 
     def _note(self, kind: str, repeats: list[str]) -> None:
         if repeats:
@@ -72,12 +79,14 @@ class Summary:
         images = [] if self.images is None else [f"{self.images} images"]
         parts = ", ".join(f"{part} {count}" for part, count in (self.parts or {}).items())
         shown = list(self.duplicates.items())[:_MOST_SHOWN]
-        found = ", ".join(f"{kind} {len(one)} ({some_names(one)})" for kind, one in shown)
-        found += f", ... of {len(self.duplicates)}" * (len(self.duplicates) > len(shown))
+        duplicates = ", ".join(f"{kind} {len(names)} ({some_names(names)})" for kind, names in shown)
+        if len(self.duplicates) > len(shown):
+            duplicates += f", ... of {len(self.duplicates)}"
         few = len(self.languages) <= _MOST_SHOWN
         languages = f"languages {' '.join(self.languages)}" if few else f"{len(self.languages)} languages"
         counts = ", ".join([f"{self.rows} rows", *images, languages])
-        return "; ".join([counts, f"parts {parts}" if parts else "no parts", f"duplicates: {found or 'none'}"])
+
+        return "; ".join([counts, f"parts {parts}" if parts else "no parts", f"duplicates: {duplicates or 'none'}"])
 
 
 def _galleries(captions: ParallelCaptions) -> list[Sequence[int]]:
@@ -96,12 +105,15 @@ class CheckReport:
 
 def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
     """Check a table of captions, or the folder with it, in all its languages. Raise DataError if there is none."""
-    problems, summary = check_captions_file(path, open_images=open_images), Summary()
+    problems = check_captions_file(path, open_images=open_images)
+    summary = Summary()
     if problems:
         return CheckReport(problems, {})
+
     table = read_table(find_table(path))
     codes = [column for column in table.columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
-    languages = [one for one in codes if one not in COLUMN_WORDS or has_words(row[one] for _, row in table.rows)]
+
+    languages = [code for code in codes if code not in COLUMN_WORDS or has_words(row[code] for _, row in table.rows)]
     for language in languages or ["en"]:
         names = translation_names(language, TRANSLATION_FOLDERS)
         need = [direction for direction, name in names.items() if name in table.columns]
@@ -112,21 +124,30 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
                 summary.add_images(captions)
         except PeclError as error:
             return CheckReport([Problem(None, None, str(error))], {})
+
     return CheckReport([], {str(path): summary})
 
 
-def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> CheckReport:
+def check_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    open_images: bool = True,
+) -> CheckReport:
     """Check a data set by name; `data_dir` as in `load_dataset`. With `open_images`, every image is read, too."""
     if name not in DATASETS:
         raise DataError(unknown("data set", name, DATASETS))
+
     try:
         root = find_data_dir(name, data_dir) if DATASETS[name].folders else None
     except DataError as error:
         return CheckReport([Problem(None, None, str(error))], {})
+
     summaries = {split or name: Summary() for split in DATASETS[name].splits or (None,)}
     problems = [*_text_problems(name, root, summaries)]
     if root is not None:
         problems += _file_problems(name, root)
+
     if open_images:
         problems += _image_problems(name, root, summaries, tuple(problems))
     # Once: a problem of the English captions comes up in several languages
@@ -156,7 +177,11 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
         for language in SPLIT_LANGUAGES[split] if split and has_gaps else DATASETS[name].languages:
             directions = TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ()
             folder = Path(root or "")
-            there = [one for one in directions if released_file(folder, name, one, language, split).exists()]
+            there = [
+                candidate
+                for candidate in directions
+                if released_file(folder, name, candidate, language, split).exists()
+            ]
             for need in ((), *((direction,) for direction in there)):
                 try:
                     captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
@@ -166,7 +191,12 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
                     yield str(error)
 
 
-def _image_problems(name: str, root: Path | None, summaries: dict[str, Summary], known: Sequence[str]) -> Iterator[str]:
+def _image_problems(
+    name: str,
+    root: Path | None,
+    summaries: dict[str, Summary],
+    known: Sequence[str],
+) -> Iterator[str]:
     """Yield the count of missing images, and each error that is not in `known`; drawn images are not checked."""
     languages = DATASETS[name].languages
     language = "en" if "en" in languages else languages[0]
@@ -177,11 +207,14 @@ def _image_problems(name: str, root: Path | None, summaries: dict[str, Summary],
             if str(error) not in known:
                 yield f"{split or 'images'}: {error}"
             continue
+
         if captions.images is None:
             continue
+
         counts = captions.provenance.get("images")
         if isinstance(counts, dict) and counts["left_out"]:
             yield f"{split or name}: {counts['left_out']} of {counts['total']} images are missing"
+
         failed = {} if isinstance(captions.images, SceneImages) else unreadable_images(captions.images)
         yield from map(str, failed.values())
         if not failed:

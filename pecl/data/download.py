@@ -1,8 +1,8 @@
 """Download data sets into the data directory: many small files in parallel, with a record of their hashes.
 
-`downloads.json` and `checksums.json` have the files of each data set, with addresses and SHA-256. A file is fetched
-whole each time: published files are small, and their SHA-256 is known. The code uses urllib, which has no client that
-threads would share, and takes a proxy from the environment.
+`downloads.json` and `checksums.json` have the files of each data set, with addresses and SHA-256. A
+file is fetched whole each time: published files are small, and their SHA-256 is known. The code
+uses urllib, which has no client that threads would share, and takes a proxy from the environment.
 """
 
 import logging
@@ -28,7 +28,8 @@ from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # images.cocodataset.org has no certificate
+# images.cocodataset.org has no certificate
+COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"
 MANIFEST = "download.json"
 MAX_FAILURES = 10  # after so many failed files the rest is not tried: the server is at fault
 MAX_NAMED = 3  # failed files that the error names; all of them are logged
@@ -54,7 +55,8 @@ class Download:
 
     description: str
     base_url: str
-    checksums: Mapping[str, Mapping[str, str | None]]  # folder, relative to `base_url` -> file name -> SHA-256
+    # folder, relative to `base_url` -> file name -> SHA-256
+    checksums: Mapping[str, Mapping[str, str | None]]
     note: str = ""  # remaining steps for the user, with `{folder}` for the data set's folder
 
 
@@ -66,12 +68,15 @@ def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
     """Return the text files of a download, from its owner or a mirror (see `_url`). Raise DataError if unknown."""
     if name not in DOWNLOADS:
         raise DataError(unknown("download", name, DOWNLOADS))
+
     files = []
     for folder, checksums in DOWNLOADS[name].checksums.items():
         for file_name, sha256 in checksums.items():
             inner = (PurePosixPath(folder) / file_name).as_posix()
-            owner_url, path = f"{DOWNLOADS[name].base_url}/{inner}", f"{name}/{inner}"
+            owner_url = f"{DOWNLOADS[name].base_url}/{inner}"
+            path = f"{name}/{inner}"
             files.append(RemoteFile(path, _url(owner_url, path, mirror), sha256))
+
     return files
 
 
@@ -101,7 +106,8 @@ class FetchPolicy:
 
     timeout: float = 30.0  # seconds for which a server may stay silent
     attempts: int = 5  # the first included
-    backoff: float = 1.0  # seconds before the second attempt; doubled before each further one, up to 8
+    # seconds before the second attempt; doubled before each further one, up to 8
+    backoff: float = 1.0
 
 
 def check_address(url: str) -> None:
@@ -115,38 +121,52 @@ def check_address(url: str) -> None:
         raise FetchError(f"expected an address https://..., got {url}")
 
 
-def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped: threading.Event) -> bytes:
+def fetch(
+    url: str,
+    check: Callable[[bytes], None],
+    policy: FetchPolicy,
+    stopped: threading.Event,
+) -> bytes:
     """Return the content of a file.
 
-    `check` raises DataError for wrong content; no attempt begins once `stopped` is set (CancelledError). Raise
-    FetchError if the address is not https, the server refuses, or all attempts failed.
+    `check` raises DataError for wrong content; no attempt begins once `stopped` is set
+    (CancelledError). Raise FetchError if the address is not https, the server refuses, or all
+    attempts failed.
     """
     check_address(url)
-    asked, wait = Request(url, headers={"User-Agent": USER_AGENT}), 0.0
+    asked = Request(url, headers={"User-Agent": USER_AGENT})
+
+    wait = 0.0
     for attempt in range(1, policy.attempts + 1):
         if stopped.wait(wait):
             raise CancelledError
-        wait, kind = min(policy.backoff * 2 ** (attempt - 1), 8.0), FetchError
+
+        wait = min(policy.backoff * 2 ** (attempt - 1), 8.0)
+        kind = FetchError
         try:
             with build_opener().open(asked, timeout=policy.timeout) as response:
                 content = response.read()
             check(content)
             return content
         except HTTPError as error:
-            reason, asked_wait = f"HTTP {error.code} {error.reason}", error.headers.get("Retry-After", "")
+            reason = f"HTTP {error.code} {error.reason}"
+            asked_wait = error.headers.get("Retry-After", "")
             if error.code not in RETRYABLE:
                 raise FetchError(reason) from error
             wait = max(wait, float(asked_wait) if asked_wait.isdecimal() else 0.0)
             if wait > _LONGEST_WAIT:
-                said = f"the server asks to wait {wait:,.0f} seconds; run the same command then"
-                raise FetchError(f"{reason}: {said}") from error
+                message = f"the server asks to wait {wait:,.0f} seconds; run the same command then"
+                raise FetchError(f"{reason}: {message}") from error
         except URLError as error:
-            reason, kind = f"no connection: {error.reason}", UnreachableError
+            reason = f"no connection: {error.reason}"
+            kind = UnreachableError
         except (OSError, HTTPException) as error:
             reason = f"the connection broke: {error}"
         except DataError as error:
             reason = f"wrong content: {error}"
+
         logger.info("%s: %s (attempt %d)", url, reason, attempt)
+
     raise kind(f"{reason} ({policy.attempts} attempts)")
 
 
@@ -156,7 +176,8 @@ class DownloadReport:
 
     fetched: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)  # existed already, and are correct
-    kept: list[str] = field(default_factory=list)  # existed already, made here (see `read_provenance`)
+    # existed already, made here (see `read_provenance`)
+    kept: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # remaining steps for the user
 
 
@@ -172,12 +193,14 @@ def download(
 ) -> DownloadReport:
     """Download data sets of `DOWNLOADS`; correct existing files are kept, so a second call resumes the first.
 
-    Every text file's hash is checked, every image is decoded. `<data_dir>/<name>/download.json` records them.
-    `mirror` is the address of a data directory on the web, to use instead of the owners' servers. `overwrite` replaces
-    text files that differ from the owner's, including those made here.
+    Every text file's hash is checked, every image is decoded. `<data_dir>/<name>/download.json`
+    records them. `mirror` is the address of a data directory on the web, to use instead of the
+    owners' servers. `overwrite` replaces text files that differ from the owner's, including those
+    made here.
 
     Raises:
-        DataError: unknown name; files could not be fetched, or differ from the owner's and `overwrite` is False.
+        DataError: unknown name; files could not be fetched, or differ from the owner's and
+            `overwrite` is False.
         ConfigError: `mirror` is not a web address.
         OutputError: the folder cannot be written.
     """
@@ -187,6 +210,7 @@ def download(
             check_address(mirror)
         except FetchError as error:
             raise ConfigError(f"--base-url: {error}") from error
+
     plans = {name: caption_files(name, mirror) for name in names}
     with Bar(desc="download", unit="file", total=sum(map(len, plans.values()))) as bar:
         downloader = _Downloader(data_dir, overwrite, workers, policy or FetchPolicy(), bar)
@@ -196,8 +220,10 @@ def download(
                 images = xtd10_images(data_dir, mirror)
                 bar.total += len(images)
                 downloader.fetch_all(name, images)
-            if note := DOWNLOADS[name].note:
+            note = DOWNLOADS[name].note
+            if note:
                 downloader.report.notes.append(note.format(folder=data_dir / name))
+
     return downloader.report
 
 
@@ -218,9 +244,11 @@ def check_content(content: bytes, sha256: str | None, path: str | Path = "") -> 
     Without a known SHA-256, an image must decode, and text must be UTF-8.
     """
     if sha256 is not None:
-        if (found := sha256_bytes(content)) != sha256:
-            raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
+        actual = sha256_bytes(content)
+        if actual != sha256:
+            raise DataError(f"its SHA-256 is {actual[:12]}..., expected {sha256[:12]}...")
         return
+
     is_text = PurePosixPath(path).suffix.lower() not in (".jpg", ".jpeg", ".png")
     try:
         content.decode("utf-8") if is_text else decode_picture(content)
@@ -231,8 +259,19 @@ def check_content(content: bytes, sha256: str | None, path: str | Path = "") -> 
 class _Downloader:
     """Fetches lists of files into one data directory, and keeps the report and the records."""
 
-    def __init__(self, data_dir: Path, overwrite: bool, workers: int, policy: FetchPolicy, bar: Bar) -> None:
-        self.data_dir, self.overwrite, self.workers, self.policy, self.bar = data_dir, overwrite, workers, policy, bar
+    def __init__(
+        self,
+        data_dir: Path,
+        overwrite: bool,
+        workers: int,
+        policy: FetchPolicy,
+        bar: Bar,
+    ) -> None:
+        self.data_dir = data_dir
+        self.overwrite = overwrite
+        self.workers = workers
+        self.policy = policy
+        self.bar = bar
         self.report = DownloadReport()
         self._stopped = threading.Event()
 
@@ -245,7 +284,8 @@ class _Downloader:
             futures = {executor.submit(self._fetch_one, file): file for file in files}
             try:
                 for future in as_completed(futures):
-                    file, error = futures[future], future.exception()
+                    file = futures[future]
+                    error = future.exception()
                     if isinstance(error, CancelledError):
                         not_tried += 1
                     elif isinstance(error, DataError):
@@ -257,13 +297,15 @@ class _Downloader:
                         outcome, record = future.result()
                         self.bar.update()
                         getattr(self.report, outcome).append(file.path)
-                        if outcome == "fetched" or file.path not in records:  # else it may have changed since
+                        # else it may have changed since
+                        if outcome == "fetched" or file.path not in records:
                             records[file.path] = record
             except BaseException:  # Ctrl-C or a full disk: stop the running attempts, then raise it again
                 self._stopped.set()
                 raise
             finally:
                 write_json(self.data_dir / name / MANIFEST, {"files": dict(sorted(records.items()))})
+
         if failed:
             causes = "; ".join(f"{file.url} ({error})" for file, error in list(failed.items())[:MAX_NAMED])
             more = "; ..." if len(failed) > MAX_NAMED else ""
@@ -278,7 +320,9 @@ class _Downloader:
         """Fetch a file unless it exists; return the field of `DownloadReport` that it belongs to, and its record."""
         if self._stopped.is_set():
             raise CancelledError
-        target, check = self.data_dir / file.path, partial(check_content, sha256=file.sha256, path=file.path)
+
+        target = self.data_dir / file.path
+        check = partial(check_content, sha256=file.sha256, path=file.path)
         if target.exists():
             content = read_regular(target)
             try:
@@ -288,8 +332,9 @@ class _Downloader:
                 if file.sha256 is not None and not self.overwrite:  # a damaged image is replaced
                     if read_provenance(target) is not None:
                         return "kept", _record_of(content)
-                    said = f"{target} is there but not the owner's file: {error}; --overwrite replaces it"
-                    raise FetchError(said) from error
+                    message = f"{target} is there but not the owner's file: {error}; --overwrite replaces it"
+                    raise FetchError(message) from error
+
         content = fetch(file.url, check, self.policy, self._stopped)
         write_bytes(target, content)
         provenance_file(target).unlink(missing_ok=True)  # record of the replaced file

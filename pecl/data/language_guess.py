@@ -1,6 +1,7 @@
 """Language detection by lingua, word frequencies or the script of a text; and the check of parallel text.
 
-Detection prefers the languages that a person speaks: named languages, or those of the system or of a browser.
+Detection prefers the languages that a person speaks: named languages, or those of the system or of
+a browser.
 """
 
 import os
@@ -29,12 +30,14 @@ _FEWEST = 10  # with fewer pairs, nothing is reported
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
 _MOST_STRANGE = 0.5  # share of the pairs that may seem to be in another language
 _MOST_SPOKEN = 8  # most languages that are taken from a browser or a system
-_SENTENCE = 3  # least words of a sentence, which may be in English whatever a person's languages are
-_MOST_KNOWN = 0.5  # share of words in the lists of other languages, for a text in a language that lingua does not know
+# least words of a sentence, which may be in English whatever a person's languages are
+_SENTENCE = 3
+# share of words in the lists of other languages, for a text in a language that lingua lacks
+_MOST_KNOWN = 0.5
 _LONGEST = 1024  # characters of a header that are read
 _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext reads them
-# For each script without a language in lingua, its language with the most speakers. The key is the first word of the
-# letters' names in Unicode.
+# For each script without a language in lingua, its language with the most speakers. The key is the
+# first word of the letters' names in Unicode.
 _OF_SCRIPT = {
     "ETHIOPIC": "am",
     "KANNADA": "kn",
@@ -52,8 +55,9 @@ _OF_SCRIPT = {
 class LanguageGuess(NamedTuple):
     """A guess of the language of a text.
 
-    `shares` has the codes of the likeliest languages, each with its share of the text's embedding, largest first.
-    Shares are proportional to squared confidences and sum to 1; one language has all if there is no doubt.
+    `shares` has the codes of the likeliest languages, each with its share of the text's embedding,
+    largest first. Shares are proportional to squared confidences and sum to 1; one language has all
+    if there is no doubt.
     """
 
     language: str | None  # code; None for a text without words, such as digits
@@ -71,7 +75,7 @@ class LanguageGuess(NamedTuple):
     def sentence(self) -> str:
         """The guess in words, such as `Dutch (nl), detected automatically (confidence 0.43)`."""
         if self.is_sure:
-            other = "none of yours, " * self.is_other
+            other = "none of yours, " if self.is_other else ""
             return f"{self.name} ({self.language}), {other}detected automatically (confidence {self.confidence:.2f})"
         if self.language is None:
             return "not detected: the text has no word that shows it"
@@ -79,7 +83,7 @@ class LanguageGuess(NamedTuple):
 
 
 def can_guess() -> bool:
-    """Say whether lingua and wordfreq are installed."""
+    """Return whether lingua and wordfreq are installed."""
     return find_spec("lingua") is not None and find_spec("wordfreq") is not None
 
 
@@ -88,15 +92,17 @@ def guess_languages(
 ) -> list[LanguageGuess]:
     """Return the most likely language of each text, after `normalize_text`.
 
-    lingua's small models propose other languages, and its large models compare these with the preferred languages. A
-    preferred language (see `AdapterBank.preferred`) counts more than another, since Czech and Slovak, say, share many
-    phrases. English counts still more, and a language of `WIDESPREAD`, such as Portuguese, less. A script without a
-    language in lingua determines the language.
+    lingua's small models propose other languages, and its large models compare these with the
+    preferred languages. A preferred language (see `AdapterBank.preferred`) counts more than
+    another, since Czech and Slovak, say, share many phrases. English counts still more, and a
+    language of `WIDESPREAD`, such as Portuguese, less. A script without a language in lingua
+    determines the language.
 
-    `among` has the codes of the languages that a person speaks. They count equally, times the frequency of the words in
-    each, and so does English in a text of three words or more. Another language is returned only if it is nearly
-    certain that the text is in none of them (`CERTAIN`). lingua does not know some languages, such as Lingala. A text
-    is in such a language of `among` if at most half of its words are in the word lists of the others.
+    `among` has the codes of the languages that a person speaks. They count equally, times the
+    frequency of the words in each, and so does English in a text of three words or more. Another
+    language is returned only if it is nearly certain that the text is in none of them (`CERTAIN`).
+    lingua lacks some languages, such as Lingala. A text is in such a language of `among` if
+    at most half of its words are in the word lists of the others.
 
     Raises:
         ConfigError: lingua or wordfreq is not installed.
@@ -112,6 +118,7 @@ def _guess(text: str, preferred: Sequence[str], among: Sequence[str] | None) -> 
     if code is not None:
         is_other = among is not None and code not in among
         return LanguageGuess(code, 1.0, LANGUAGES[code].name, ((code, 1.0),), is_other)
+
     if among is None:
         return _guess_among_all(text, preferred)
 
@@ -131,7 +138,7 @@ def _with_english(text: str, among: Sequence[str]) -> Sequence[str]:
 
 
 def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
-    """Guess among all languages that lingua knows."""
+    """Guess among all languages of lingua."""
     likelier = _codes(preferred)
     prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED), ENGLISH: _ENGLISH}
     weighted, _ = _compared(text, frozenset(likelier), prior)
@@ -139,7 +146,7 @@ def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
 
 
 def _guess_unknown(text: str, candidates: Sequence[str]) -> LanguageGuess | None:
-    """Guess a language of `candidates` that lingua does not know; None if most words are of the others.
+    """Guess a language of `candidates` that lingua lacks; None if most words are of the others.
 
     Languages with a script of their own do not count: `_by_script` has found these.
     """
@@ -147,9 +154,11 @@ def _guess_unknown(text: str, candidates: Sequence[str]) -> LanguageGuess | None
     unknown = [code for code in candidates if not _codes([code]) and LANGUAGES[code].script not in scripts]
     if not unknown:
         return None
+
     known = _known_words(_codes(candidates).keys(), text, _confidences(None, text))
     if known is None or known > _MOST_KNOWN:
         return None
+
     shares = tuple((code, 1 / len(unknown)) for code in unknown)
     return LanguageGuess(unknown[0], 1 - known, LANGUAGES[unknown[0]].name, shares)
 
@@ -181,7 +190,11 @@ def _guess_among(text: str, candidates: Sequence[str], among: Sequence[str]) -> 
     return guess._replace(is_other=guess.language is not None and guess.language not in among)
 
 
-def _compared(text: str, likelier: frozenset[str], prior: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
+def _compared(
+    text: str,
+    likelier: frozenset[str],
+    prior: Mapping[str, float],
+) -> tuple[dict[str, float], list[str]]:
     """Compare `likelier` and the likeliest other languages by lingua's large models.
 
     Return the weight of each of these, its confidence times its prior odds, and the others.
@@ -212,32 +225,34 @@ def _by_script(text: str, among: Sequence[str] | None) -> str | None:
     if not codes:
         return None
     code = codes.most_common(1)[0][0]
-    return next((one for one in among or () if LANGUAGES[one].script == LANGUAGES[code].script), code)
+    return next((candidate for candidate in among or () if LANGUAGES[candidate].script == LANGUAGES[code].script), code)
 
 
 def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
     """Return the most likely languages with their shares, see `LanguageGuess`, given the confidence of each code."""
     squares = {code: value**2 for code, value in confidences.items()}
     total = sum(squares.values())
-    kept = {code: square for code, square in squares.items() if square >= _LEAST * total}
-    return tuple((code, kept[code] / sum(kept.values())) for code in sorted(kept, key=lambda code: -kept[code]))
+    frequent = {code: square for code, square in squares.items() if square >= _LEAST * total}
+    return tuple(
+        (code, frequent[code] / sum(frequent.values())) for code in sorted(frequent, key=lambda code: -frequent[code])
+    )
 
 
 def is_detected(code: str) -> bool:
-    """Say whether `guess_languages` can detect a language that is not in `among`; needs lingua."""
+    """Return whether `guess_languages` can detect a language that is not in `among`; needs lingua."""
     return bool(_codes([code])) or code in _OF_SCRIPT.values()
 
 
 @lru_cache(maxsize=1)
 def _names() -> dict[str, str]:
-    """Return the English name of each language that lingua knows, by its ISO 639-1 code."""
+    """Return the English name of each language of lingua, by its ISO 639-1 code."""
     import lingua
 
     return {language.iso_code_639_1.name.lower(): language.name.title() for language in lingua.Language.all()}
 
 
 def _codes(among: Sequence[str]) -> dict[str, str]:
-    """Map ISO 639-1 codes to pecl's codes for the languages `among` that lingua knows."""
+    """Map ISO 639-1 codes to pecl's codes for the languages `among` that lingua has."""
     isos = {code: LANGUAGES[code].iso if code in LANGUAGES else code for code in among}
     return {iso: code for code, iso in isos.items() if iso is not None and iso in _names()}
 
@@ -247,7 +262,7 @@ def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
     if isos is not None and len(isos) < 2:  # lingua compares at least two
         return dict.fromkeys(isos, float(any(map(str.isalpha, text))))
     values = _detector(isos).compute_language_confidence_values(text)
-    return {one.language.iso_code_639_1.name.lower(): float(one.value) for one in values}
+    return {value.language.iso_code_639_1.name.lower(): float(value.value) for value in values}
 
 
 def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
@@ -258,22 +273,27 @@ def _frequencies(isos: frozenset[str], text: str) -> dict[str, float]:
     if not words or not isos <= wordfreq.available_languages("small").keys():
         return dict.fromkeys(isos, 1.0)
     lists = {iso: wordfreq.get_frequency_dict(iso, "small") for iso in isos}
-    return {iso: geometric_mean(own.get(word, _UNKNOWN) for word in words) for iso, own in lists.items()}
+    return {
+        iso: geometric_mean(frequencies.get(word, _UNKNOWN) for word in words) for iso, frequencies in lists.items()
+    }
 
 
 def _known_words(isos: Set[str], text: str, guessed: Mapping[str, float]) -> float | None:
     """Return the largest share of a text's words that are in a list of one of `isos`; None for a text without words.
 
-    A language without a list counts as having all words if it is the most likely in lingua's confidences `guessed`.
+    A language without a list counts as having all words if it is the most likely in lingua's
+    confidences `guessed`.
     """
     import wordfreq
 
     words = _words(text)
     if not words:
         return None
+
     lists = isos & wordfreq.available_languages("small").keys()
     if max(guessed, key=lambda iso: guessed[iso]) in isos - lists:
         return 1.0
+
     known = [sum(word in wordfreq.get_frequency_dict(iso, "small") for word in words) for iso in lists]
     return max(known, default=0) / len(words)
 
@@ -296,18 +316,25 @@ def _detector(isos: frozenset[str] | None) -> Any:
 def strange_languages(targets: Sequence[str], english: Sequence[str], language: str) -> str | None:
     """Return a clause with counts if `targets` are not in `language`, or their translations not in English; else None.
 
-    From `LOOKED_AT` pairs, it states that the columns are swapped, or that one is mostly in another language. It is
-    None without lingua, for a language that lingua does not know, and for fewer than ten pairs.
+    From `LOOKED_AT` pairs, it states that the columns are swapped, or that one is mostly in another
+    language. It is None without lingua, for a language that lingua lacks, and for fewer
+    than ten pairs.
     """
     if language == ENGLISH or len(targets) < _FEWEST or not can_guess() or not _codes([language]):
         return None
-    count, sides = min(len(targets), LOOKED_AT), []
+
+    count = min(len(targets), LOOKED_AT)
+    sides = []
     places = [i * len(targets) // count for i in range(count)]
+
     for texts, expected in ((targets, language), (english, ENGLISH)):
         guesses = guess_languages([texts[i] for i in places], (language, ENGLISH))
-        others = [one.name for one in guesses if one.language not in (None, expected) and one.confidence > _CLEAR]
+        others = [
+            guess.name for guess in guesses if guess.language not in (None, expected) and guess.confidence > _CLEAR
+        ]
         likeliest = max(sorted(set(others)), key=others.count, default="")
         sides.append((len(others) > _MOST_STRANGE * count, likeliest, others.count(likeliest)))
+
     (is_other, target, of_target), (is_other_english, source, of_english) = sides
     name = _names()[next(iter(_codes([language])))]
     if is_other and is_other_english and (target, source) == ("English", name):
@@ -317,8 +344,9 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
         )
     if not (is_other or is_other_english):
         return None
-    number, found, expected = (of_target, target, name) if is_other else (of_english, source, "English")
-    return f"of {count} pairs looked at, {number} have {found} where {expected} is expected: is it the right file?"
+
+    number, actual, expected = (of_target, target, name) if is_other else (of_english, source, "English")
+    return f"of {count} pairs looked at, {number} have {actual} where {expected} is expected: is it the right file?"
 
 
 def named_languages(names: Iterable[str]) -> tuple[str, ...]:
@@ -346,15 +374,16 @@ def accepted_languages(header: str | None) -> tuple[str, ...]:
     wanted: list[tuple[float, str]] = []
     for part in (header or "")[:_LONGEST].split(","):
         name, _, quality = part.strip().partition(";")
-        if found := re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", quality or "q=1"):
-            wanted.append((float(found[1]), name.strip()))
-    return _known(name for weight, name in sorted(wanted, key=lambda one: -one[0]) if weight > 0)
+        match = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", quality or "q=1")
+        if match:
+            wanted.append((float(match[1]), name.strip()))
+    return _known(name for weight, name in sorted(wanted, key=lambda weighted: -weighted[0]) if weight > 0)
 
 
 def _known(names: Iterable[str]) -> tuple[str, ...]:
     """Return the codes of languages named as de, de-AT or de_AT.ISO-8859-1; unknown names are dropped."""
-    found = [find_name(re.sub(r"\.[^@]*", "", name), LANGUAGES) for name in names]
-    return tuple(dict.fromkeys(filter(None, found)))[:_MOST_SPOKEN]
+    codes = [find_name(re.sub(r"\.[^@]*", "", name), LANGUAGES) for name in names]
+    return tuple(dict.fromkeys(filter(None, codes)))[:_MOST_SPOKEN]
 
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """The table of languages, `languages.tsv`: one row holds all facts of a language, or of a language in one script.
 
-The code of a row is its ISO 639-1 code, or else its ISO 639-3 code, with a script if two rows need one: `sw`, `ceb`,
-`zh_hant`. Japanese is `jp`, as in XTD10. Every command also takes all other names, tags and locales: `swa`, `swh_Latn`,
-`Swahili`, `Kiswahili`, `sw-KE`, `sw_KE.UTF-8`. `scripts/make_languages.py` writes the table.
+The code of a row is its ISO 639-1 code, or else its ISO 639-3 code, with a script if two rows need
+one: `sw`, `ceb`, `zh_hant`. Japanese is `jp`, as in XTD10. Every command also takes all other
+names, tags and locales: `swa`, `swh_Latn`, `Swahili`, `Kiswahili`, `sw-KE`, `sw_KE.UTF-8`.
+`scripts/make_languages.py` writes the table.
 """
 
 import csv
@@ -17,9 +18,10 @@ from typing import Any
 from pecl.errors import ConfigError, nearest, shell_quoted
 from pecl.options import Registry
 
-ENGLISH = "en"  # the plain towers know it without an adapter
+ENGLISH = "en"  # the plain towers embed it without an adapter
 COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # more likely than others
-# The next most likely: those of Crossmodal-3600 (Thapliyal et al., EMNLP 2022) except the ones above and Quechua
+# The next most likely: those of Crossmodal-3600 (Thapliyal et al., EMNLP 2022) except the ones
+# above and Quechua
 WIDESPREAD = (
     "ar", "bn", "da", "el", "fa", "fi", "he", "hi", "hr", "hu", "id", "mi",
     "nb", "nl", "pt", "ro", "sv", "sw", "te", "th", "tl", "uk", "vi",
@@ -40,15 +42,19 @@ class Language:
 
     code: str  # its name in data sets, configs and results
     name: str  # in English
-    flores: str | None = None  # FLORES-200 code (`nld_Latn`): for NLLB, Flickr30k-200 and, as ISO 639-3, OPUS models
-    iso: str | None = None  # ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row uses it
-    aliases: tuple[str, ...] = ()  # other names under which data sets and people know it
-    opus: tuple[str, ...] = ()  # its names in OPUS models of several target languages, if they are not its codes
-    own: str = ""  # its name in the language itself; empty if CLDR has none
+    # FLORES-200 code (`nld_Latn`): for NLLB, Flickr30k-200 and, as ISO 639-3, OPUS models
+    flores: str | None = None
+    # ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row uses it
+    iso: str | None = None
+    aliases: tuple[str, ...] = ()  # other names that data sets and people use
+    # its names in OPUS models of several target languages, if they are not its codes
+    opus: tuple[str, ...] = ()
+    endonym: str = ""  # its name in the language itself; empty if CLDR has none
     iso3: str | None = None  # ISO 639-3 code
     script: str = ""  # ISO 15924 code, such as `Latn`
     region: str = ""  # the part of the world that most of its speakers live in
-    pretrained: bool = False  # whether CC-100 has text in it, with which XLM-R and so the tower of `mini` were trained
+    # whether CC-100 has text in it, with which XLM-R and so the tower of `mini` were trained
+    pretrained: bool = False
     shared: tuple[str, ...] = ()  # codes that name this row and others, such as `no`
     m2m100: str | None = None  # M2M100's code, if that is not `iso`
 
@@ -56,8 +62,8 @@ class Language:
     def names(self) -> frozenset[str]:
         """All names of the language, normalised by `_key`."""
         exact = None if "_" in self.code else self.iso3
-        own = (self.code, self.name, self.own, self.flores, self.iso, exact, *self.aliases)
-        return frozenset(_key(name) for name in own if name)
+        texts = (self.code, self.name, self.endonym, self.flores, self.iso, exact, *self.aliases)
+        return frozenset(_key(name) for name in texts if name)
 
 
 def _key(text: str) -> str:
@@ -90,7 +96,8 @@ def register_language(
         >>> pecl.register_language("hsb", "Upper Sorbian", aliases=["hornjoserbsce"])
 
     Args:
-        code: its code in data sets and configs: two or three lower-case letters, perhaps with a script (`zh_hant`).
+        code: its code in data sets and configs: two or three lower-case letters, perhaps with a
+            script (`zh_hant`).
         name: its English name.
         flores: its FLORES-200 code, for NLLB models and Flickr30k-200.
         iso: its ISO 639-1 code, for M2M100 models.
@@ -108,16 +115,19 @@ def register_language(
         optional = what in ("flores", "iso")
         if not (optional and value is None) and not (isinstance(value, str) and re.fullmatch(form, value)):
             raise ConfigError(f"language {code!r}: {what}: expected {expected}, got {value!r}")
+
     others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
     row = Language(code, name, flores, iso, others, iso3=flores and flores.partition("_")[0])
     known = LANGUAGES.get(code)
-    is_same = known is not None and {_key(one) for one in (name, flores, iso) if one} <= known.names
+    is_same = known is not None and {_key(spelling) for spelling in (name, flores, iso) if spelling} <= known.names
     if known is not None and is_same:
         row = replace(known, aliases=(*known.aliases, *others))
-    for one in sorted(row.names):
-        other = _named(one)
+
+    for spelling in sorted(row.names):
+        other = _named(spelling)
         if other is not None and not (is_same and other == code):
-            raise ConfigError(f"language {code!r}: {one!r} is registered already, for {language_name(other)}")
+            raise ConfigError(f"language {code!r}: {spelling!r} is registered already, for {language_name(other)}")
+
     LANGUAGES.put(code, row)
     return row
 
@@ -135,7 +145,8 @@ _codes: tuple[Any, dict[str, str]] = (None, {})  # the table's state, and the co
 def _code_of(name: str) -> str | None:
     """Return the code of the language with a code, name or alias, or None; a code may have the row's script."""
     key = _key(name)
-    if code := _named(key):
+    code = _named(key)
+    if code:
         return code
     base, _, script = key.partition("_")
     code = _named(base) if script else None
@@ -144,11 +155,15 @@ def _code_of(name: str) -> str | None:
 
 def _code_of_tag(name: str) -> str | None:
     """Return the code of the language in a tag or locale, or None; a region counts if a row has it (`zh-TW`)."""
-    if (tag := _TAG.fullmatch(_key(name))) is None:
+    tag = _TAG.fullmatch(_key(name))
+    if tag is None:
         return None
+
     base, script, region, modifier = tag.groups()
     script = script or _SCRIPT_OF.get(modifier)
-    return _code_of(f"{base}_{script}") if script else _named(f"{base}_{region}") or _named(base)
+    if script:
+        return _code_of(f"{base}_{script}")
+    return _named(f"{base}_{region}") or _named(base)
 
 
 def _any_code_of(name: str) -> str | None:
@@ -163,12 +178,13 @@ def language_code(text: str) -> str:
     """
     code = _code_of(text) or _code_of_tag(text)
     if code is None:
-        names = {name for row in LANGUAGES.values() for name in (row.name, row.own, *row.aliases)}
+        names = {name for row in LANGUAGES.values() for name in (row.name, row.endonym, *row.aliases)}
         near = nearest(text.strip(), names) if len(text.strip()) > 3 else None  # three letters are another code
         raise ConfigError(
             f"unknown language {text!r}: expected a code such as sw, swa or swh_Latn, or a name such as Swahili "
             f"(`pecl languages` lists all){f'; did you mean {near!r}?' if near else ''}"
         )
+
     return code
 
 
@@ -198,10 +214,12 @@ def language_name(code: str) -> str:
 def preferred(adapters: Collection[str]) -> list[str]:
     """Return the languages that language detection prefers: English, and those with an adapter.
 
-    With more adapters than `COMMON` has languages, only languages in `COMMON` count: if all were preferred, most short
-    texts would remain in doubt.
+    With more adapters than `COMMON` has languages, only languages in `COMMON` count: if all were
+    preferred, most short texts would remain in doubt.
     """
-    names = [name for name in adapters if name in COMMON] if len(adapters) > len(COMMON) else adapters
+    names = adapters
+    if len(adapters) > len(COMMON):
+        names = [name for name in adapters if name in COMMON]
     return list(dict.fromkeys((ENGLISH, *names)))
 
 
@@ -218,9 +236,9 @@ def way_to_adapter(code: str, profile: str | None = None, dataset: str | None = 
     has_text = code in LANGUAGES and LANGUAGES[code].flores is not None
     name = shell_quoted(dataset or ("xtd200" if has_text else "test.csv"))
     data = f"{name} --text {'flickr30k200' if has_text else 'pairs.tsv'}"
-    own = "" if has_text else " of tables of yours"
-    towers = f"--profile {profile} " * (profile is not None)
-    return f"`pecl distil {towers}--language {code} --dataset {data}` makes an adapter{own}"
+    tables = "" if has_text else " of tables of yours"
+    towers = "" if profile is None else f"--profile {profile} "
+    return f"`pecl distil {towers}--language {code} --dataset {data}` makes an adapter{tables}"
 
 
 def find_code(language: str, among: Iterable[str]) -> str:
@@ -231,28 +249,32 @@ def find_code(language: str, among: Iterable[str]) -> str:
 def find_codes(language: str, among: Iterable[str]) -> list[str]:
     """Return the members of `among` that mean `language`, such as `ja` and `Japanese` for `jp`.
 
-    If its own code is present, only that is returned; repeated members are returned repeatedly. But a code that often
-    names a column, such as `id`, is returned only if there is no other name.
+    If its own code is present, only that is returned; repeated members are returned repeatedly. But
+    a code that often names a column, such as `id`, is returned only if there is no other name.
     """
     same = [code for code in among if (_code_of(code) or code.lower()) == language]
-    exact, others = [code for code in same if code == language], [code for code in same if code != language]
+    exact = [code for code in same if code == language]
+    others = [code for code in same if code != language]
     return (others or exact) if language in COLUMN_WORDS else (exact or others)
 
 
 def find_name(name: str, among: Iterable[str], *, tags: bool = True) -> str | None:
     """Return the member of `among` that is `name` or means the same language (`jp` for `ja`); None if there is none.
 
-    With `tags`, `name` may also be a tag or a locale: `de-AT` means `de`, unless `among` has it. Names in `among` need
-    not be of languages.
+    With `tags`, `name` may also be a tag or a locale: `de-AT` means `de`, unless `among` has it.
+    Names in `among` need not be of languages.
     """
     among = list(among)
     if name in among:
         return name
+
     code = _any_code_of(name)
     if code is None and tags:
-        if same := [one for one in among if _key(one) == _key(name)]:
+        same = [candidate for candidate in among if _key(candidate) == _key(name)]
+        if same:
             return same[0]
         code = _code_of_tag(name)
+
     return None if code is None else next(iter(find_codes(code, among)), None)
 
 

@@ -1,8 +1,8 @@
 """A lexicon from translated texts: the likely translations of each word, by IBM model 1.
 
-Brown et al., The Mathematics of Statistical Machine Translation (Computational Linguistics 19, 1993), section 4. The
-model is fitted to the words that occur in the same pairs, in both directions. The product of the two keeps translations
-that both directions support.
+Brown et al., The Mathematics of Statistical Machine Translation (Computational Linguistics 19,
+1993), section 4. The model is fitted to the words that occur in the same pairs, in both directions.
+The product of the two keeps translations that both directions support.
 """
 
 from collections.abc import Sequence
@@ -17,28 +17,32 @@ MOST_PAIRS = 10_000  # memory grows with the pairs and with the product of their
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Translations: entry i gives `own[i]` the translation `english[i]` with the weight `weight[i]`."""
+    """Translations: entry i gives `target[i]` the translation `english[i]` with the weight `weight[i]`."""
 
-    own: np.ndarray  # (E,) indices of words of the language, in rising order
+    target: np.ndarray  # (E,) indices of words of the language, in rising order
     english: np.ndarray  # (E,) indices of English words
-    weight: np.ndarray  # (E,) p(english | own) p(own | english), in (0, 1]
+    weight: np.ndarray  # (E,) p(english | target) p(target | english), in (0, 1]
 
 
-def make_lexicon(own: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
+def make_lexicon(target: Sequence[Sequence[int]], english: Sequence[Sequence[int]]) -> Lexicon:
     """Return the lexicon of n pairs of texts, each a sequence of non-negative indices of words."""
-    ours, theirs = _Side.of(own), _Side.of(english)
-    # M combinations of a place on one side and a place on the other side of the same pair: (M,) and (M,)
+    ours = _Side.of(target)
+    theirs = _Side.of(english)
+    # M combinations of a place on one side and a place on the other side of the same pair: (M,) and
+    # (M,)
     sizes = ours.lengths * theirs.lengths
     left = np.repeat(np.arange(len(ours.words)), np.repeat(theirs.lengths, ours.lengths))
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     right = np.repeat(np.cumsum(theirs.lengths) - theirs.lengths, sizes) + within % np.repeat(theirs.lengths, sizes)
     names, of = np.unique(ours.words[left] << 32 | theirs.words[right], return_inverse=True)  # (K,), (M,)
-    first, second = names >> 32, names & (2**32 - 1)
+    first = names >> 32
+    second = names & (2**32 - 1)
     if not len(names):
         return Lexicon(first, second, np.empty(0))
+
     weight = _probabilities(first, of, right, theirs.words) * _probabilities(second, of, left, ours.words)
-    kept = weight > 0
-    return Lexicon(first[kept], second[kept], weight[kept])
+    is_likely = weight > 0
+    return Lexicon(first[is_likely], second[is_likely], weight[is_likely])
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,24 @@ class _Side:
         return cls(np.fromiter(chain.from_iterable(texts), np.int64, lengths.sum()), lengths)
 
 
-def _probabilities(source: np.ndarray, of: np.ndarray, place: np.ndarray, words: np.ndarray) -> np.ndarray:
+def _probabilities(
+    source: np.ndarray,
+    of: np.ndarray,
+    target: np.ndarray,
+    words: np.ndarray,
+) -> np.ndarray:
     """Return p(target | source) (K,) of K distinct pairs of words, whose source words are `source` (K,).
 
-    Each of M occurring pairs is the distinct pair `of` (M,), and has its target word at the `place` (M,) in `words`
-    (P,). A target word may also have no source at all.
+    Each of M occurring pairs is the distinct pair `of` (M,), and has its target word at the `place`
+    (M,) in `words` (P,). A target word may also have no source at all.
     """
-    found, nothing = np.ones(len(source)), np.ones(words.max(initial=0) + 1)
+    probabilities = np.ones(len(source))
+    nothing = np.ones(words.max(initial=0) + 1)
     for _ in range(ROUNDS):
-        total = np.bincount(place, found[of], len(words)) + nothing[words]  # (P,)
-        counts = np.bincount(of, found[of] / total[place], len(source))
-        found = counts / np.bincount(source, counts)[source]
+        total = np.bincount(target, probabilities[of], len(words)) + nothing[words]  # (P,)
+        counts = np.bincount(of, probabilities[of] / total[target], len(source))
+        probabilities = counts / np.bincount(source, counts)[source]
         nothing = np.bincount(words, nothing[words] / total, len(nothing))
         nothing /= nothing.sum()
-    return found
+
+    return probabilities

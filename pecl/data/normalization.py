@@ -1,7 +1,8 @@
 """One form of a text, before anything else reads it: detection, a tokenizer, or a language's map of letters.
 
-People paste and type the same text in many forms. `normalize_text` returns one of them: composed letters (NFC), single
-spaces, no invisible characters, and lower case for a text that is all in capitals. Well-formed text does not change.
+People paste and type the same text in many forms. `normalize_text` returns one of them: composed
+letters (NFC), single spaces, no invisible characters, and lower case for a text that is all in
+capitals. Well-formed text does not change.
 """
 
 import re
@@ -10,12 +11,14 @@ import unicodedata
 NORMALIZATION = 1  # version of the normal form: caches of token ids depend on it
 LONGEST_ABBREVIATION = 4  # capitals; a text with more is read in lower case
 DOTLESS_I = ("az", "crh", "tr")  # languages whose I is the capital of ı, and İ that of i
-_FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]+")  # Latin letters as wide as Chinese characters
+# Latin letters as wide as Chinese characters
+_FULL_WIDTH = re.compile("[\uff21-\uff3a\uff41-\uff5a]+")
 _HALF_WIDTH = re.compile("[\uff66-\uff9f]+")  # narrow Japanese letters
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]+")
 _INVISIBLE = re.compile("[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]+")
 _JOINERS = re.compile("[\u200b-\u200d]+")  # the space, the non-joiner and the joiner, each of width 0
-# Scripts whose spelling has joiners: Arabic to Myanmar, Khmer, Mongolian, later ones of India; and emoji
+# Scripts whose spelling has joiners: Arabic to Myanmar, Khmer, Mongolian, later ones of India; and
+# emoji
 _WITH_JOINERS = re.compile(
     "[\u0600-\u109f\u1700-\u1cff\u2600-\u27bf\ua800-\ua8ff\ua980-\uabff\U00010a00-\U00011fff\U0001f000-\U0001faff]"
 )
@@ -26,14 +29,16 @@ _BESIDE_CAPITALS = "ßªº"  # letters that are no capitals, and that a text in 
 def normalize_text(text: str, language: str | None = None) -> str:
     """Return the normal form of a text.
 
-    Letters are composed (NFC), and full-width Latin and half-width Japanese letters get their usual width. White space
-    of any kind and control characters become one space between words. Soft hyphens and marks of direction are dropped,
-    and joiners of width 0 where the script has no use for them. A text becomes lower case if capitals are its only
-    letters, and more than `LONGEST_ABBREVIATION`. So abbreviations in other scripts, such as GPS in Chinese, stay.
+    Letters are composed (NFC), and full-width Latin and half-width Japanese letters get their usual
+    width. White space of any kind and control characters become one space between words. Soft
+    hyphens and marks of direction are dropped, and joiners of width 0 where the script has no use
+    for them. A text becomes lower case if capitals are its only letters, and more than
+    `LONGEST_ABBREVIATION`. So abbreviations in other scripts, such as GPS in Chinese, stay.
 
     Args:
         text: any text.
-        language: its code, whose rules of lower case apply. If it is None, İ shows that I is the capital of ı.
+        language: its code, whose rules of lower case apply. If it is None, İ shows that I is the
+            capital of ı.
 
     Example:
         >>> normalize_text("EIN  HUND")

@@ -14,7 +14,8 @@ from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.files import load_json, sha256_bytes, sha256_file, write_bytes, write_json
 from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadable_images
 
-# For each published set, the owner's language codes by pecl's codes; other sets use pecl's or FLORES codes
+# For each published set, the owner's language codes by pecl's codes; other sets use pecl's or
+# FLORES codes
 OWNERS_CODES: dict[str, dict[str, str]] = load_json(Path(__file__).with_name("published") / "codes.json")
 
 
@@ -30,18 +31,22 @@ def check_directions(need: Iterable[str]) -> tuple[str, ...]:
 class DataRequest:
     """A request for a data set, from a config or `load_dataset` to the reader.
 
-    A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
-    Readers may ignore `text_only`, which saves them work: `load_request` leaves images out.
+    A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root`
+    holds its folders. Readers may ignore `text_only`, which saves them work: `load_request` leaves
+    images out.
     """
 
     dataset: str  # name of the data set, or the path of a table
     language: str  # target language
     need: tuple[str, ...] = ()  # required directions of machine translation, see `DIRECTIONS`
     split: str | None = None  # None for the set's first, or for a set that has none
-    data_dir: str | Path | None = None  # root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`
+    # root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`
+    data_dir: str | Path | None = None
     allow_missing_images: bool = False  # drop captions whose image is missing, instead of an error
-    skip_unreadable: bool = False  # drop captions whose image is missing or cannot be read: decodes every image
-    allow_copied_translations: bool = False  # accept a translation file that repeats another language's
+    # drop captions whose image is missing or cannot be read: decodes every image
+    skip_unreadable: bool = False
+    # accept a translation file that repeats another language's
+    allow_copied_translations: bool = False
     text_only: bool = False  # captions without images
 
     def __post_init__(self) -> None:
@@ -71,6 +76,7 @@ def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
                 f"{paths[first]} has {len(columns[first])} lines and {paths[name]} has {len(columns[name])}: "
                 "parallel files must have the same number of lines"
             )
+
     return columns
 
 
@@ -84,8 +90,8 @@ def published_set(
 ) -> ParallelCaptions:
     """Return a set whose provenance has the record of its files, and `about`.
 
-    `names` are the file names of the captions' images, which show the split of COCO images. The images are in the
-    folder `images`; None for a set without images.
+    `names` are the file names of the captions' images, which show the split of COCO images. The
+    images are in the folder `images`; None for a set without images.
     """
     record = {"files": {name: describe_file(path, request.root) for name, path in files.items()}, **about}
     subset, counts = coco_splits(names)
@@ -110,7 +116,8 @@ def provenance_file(path: Path) -> Path:
 def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) -> None:
     """Write `content` to `path`, and `record` with its SHA-256 next to it.
 
-    The record is written first: after a kill in between, it does not match the old file, which is detected.
+    The record is written first: after a kill in between, it does not match the old file, which is
+    detected.
     """
     write_json(provenance_file(path), record | {"sha256": sha256_bytes(content)})
     write_bytes(path, content)
@@ -121,18 +128,25 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
     record_file = provenance_file(path)
     if not record_file.exists():
         return None
+
     try:
         record = load_json(record_file)
         sha256 = record["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{record_file} is not a record of provenance ({error}): remove it") from error
+
     return record if path.exists() and sha256_file(path) == sha256 else None
 
 
-def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path) -> ParallelCaptions:
+def attach_images(
+    captions: ParallelCaptions,
+    names: Sequence[str],
+    folder: Path,
+) -> ParallelCaptions:
     """Return n `captions` with their image files `folder/name`, given the n names or paths relative to `folder`.
 
-    Captions may share an image, also as `a.jpg` and `./a.jpg`. Files may be missing: see `leave_out_missing`.
+    Captions may share an image, also as `a.jpg` and `./a.jpg`. Files may be missing: see
+    `leave_out_missing`.
     """
     paths = {name: folder / name for name in dict.fromkeys(names)}
     position = {path: i for i, path in enumerate(dict.fromkeys(paths.values()))}
@@ -148,41 +162,49 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     images = captions.images
     if not isinstance(images, ImageFiles):  # others are made or held in memory
         return captions
+
     missing = {i: path for i, path in enumerate(images.paths) if not path.is_file()}
-    present, kept = len(images) - len(missing), captions
+    present = len(images) - len(missing)
+    remaining = captions
+
     if missing:
         folder = Path(os.path.commonpath([path.absolute().parent for path in images.paths]))
         if not (present and allowed):
             names = some_names([os.path.relpath(path, folder) for path in missing.values()])
-            way_on = (
-                f"pass --allow-missing-images (allow_missing_images=True) to use the {present} that are there"
-                if present
-                else "use only the captions (--gallery english --image-weight 0; text_only=True)"
-            )
+            way_on = "use only the captions (--gallery english --image-weight 0; text_only=True)"
+            if present:
+                way_on = f"pass --allow-missing-images (allow_missing_images=True) to use the {present} that are there"
             raise DataError(
                 f"{captions.dataset}: {len(missing)} of {len(images)} images are missing from {folder} ({names}): put "
                 f"them there, or {way_on}"
             )
-        kept = _without(captions, missing)
-        lost = set(captions.part or ()).difference(kept.part or ())
+
+        remaining = _without(captions, missing)
+        lost = set(captions.part or ()).difference(remaining.part or ())
         if lost:
             raise DataError(
                 f"{captions.dataset}: no image of the {min(lost, key=PARTS.index)} part is in {folder}, so nothing is "
                 "left of it: put them there, or use only the captions (--gallery english --image-weight 0)"
             )
-    return _counted(kept, {"total": len(images), "kept": present, "left_out": len(missing)})
+
+    return _counted(remaining, {"total": len(images), "kept": present, "left_out": len(missing)})
 
 
-def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
+def leave_out_unreadable(
+    captions: ParallelCaptions,
+    decoded: Container[str] = (),
+) -> ParallelCaptions:
     """Drop captions whose image cannot be read (cut short, no image). Raise DataError if none is left.
 
-    `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged. Decoding an image
-    takes longer than all else about it, so one whose fingerprint is in `decoded` is not decoded again.
+    `provenance["images"]` counts the images: total, kept, left out (including missing), and
+    damaged. Decoding an image takes longer than all else about it, so one whose fingerprint is in
+    `decoded` is not decoded again.
     """
     images = not_none(captions.images, "images")
     failed = unreadable_images(images, decoded)
     if len(failed) == len(images):
         raise unreadable_error(images, failed)
+
     counts = captions.provenance.get("images", {"total": len(images), "left_out": 0})
     left_out = counts["left_out"] + len(failed)
     counts = {**counts, "kept": len(images) - len(failed), "left_out": left_out, "damaged": len(failed)}
@@ -201,7 +223,8 @@ def _counted(captions: ParallelCaptions, counts: Mapping[str, int]) -> ParallelC
 def coco_split(name: str) -> str | None:
     """Return the COCO split in an image's file name, `train2014` or `val2014`; None for other images.
 
-    Models trained on COCO have seen train2014, so results on the two splits are reported separately.
+    Models trained on COCO have seen train2014, so results on the two splits are reported
+    separately.
     """
     prefix, _, rest = name.partition("_")
     split, _, number = rest.partition("_")
@@ -211,7 +234,8 @@ def coco_split(name: str) -> str | None:
 def coco_splits(names: Sequence[str]) -> tuple[tuple[str, ...] | None, dict[str, int]]:
     """Return the COCO split of each of `names`, or `other`, and the number of names of each split.
 
-    The splits are None if no name has one. The numbers show the possible contamination of a data set.
+    The splits are None if no name has one. The numbers show the possible contamination of a data
+    set.
     """
     splits = [coco_split(name) for name in names]
     subset = tuple(split or "other" for split in splits) if any(splits) else None

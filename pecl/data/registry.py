@@ -50,7 +50,8 @@ class DatasetInfo:
     read: Reader = field(repr=False)
     folders: tuple[str, ...] = ()  # folders of the data directory that it needs
     splits: tuple[str, ...] = ()  # the default first
-    training_split: str | None = None  # the split to train on as text; None for a set without such text
+    # the split to train on as text; None for a set without such text
+    training_split: str | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -83,8 +84,11 @@ def _read_table() -> dict[str, DatasetInfo]:
     for name, row in rows.items():
         row |= {key: tuple(row[key]) for key in ("folders", "splits") if key in row}
         languages = row.pop("languages", OWNERS_CODES.get(name))
-        find: Callable[[], Iterable[str]] = scene_languages if name == "scenes" else flores_languages
+        find: Callable[[], Iterable[str]] = flores_languages
+        if name == "scenes":
+            find = scene_languages
         row["find_languages"] = find if languages is None else partial(tuple, languages)
+
     return {name: DatasetInfo(**row, read=_READERS[name]) for name, row in rows.items()}
 
 
@@ -117,7 +121,8 @@ def register_dataset(
         languages: codes of its target languages; by default every known language.
         description: content, in one line.
         licence: terms of use, in one line.
-        replace: replace a data set that was registered under this name, as when a notebook cell runs again.
+        replace: replace a data set that was registered under this name, as when a notebook cell
+            runs again.
 
     Returns:
         The reader, or a decorator if none is given.
@@ -150,11 +155,14 @@ def load_dataset(
     Args:
         name: a key of `DATASETS`, or the path of a table of captions or its folder (see `tables`).
         language: code, name or alias of the target language.
-        data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR, otherwise `data`.
-        need: required machine translations: `english_to_target`, `target_to_english`. Others may be None.
+        data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR,
+            otherwise `data`.
+        need: required machine translations: `english_to_target`, `target_to_english`. Others may be
+            None.
         split: split to load, for data sets that have splits.
         allow_missing_images: drop captions whose image is missing, instead of an error.
-        allow_copied_translations: accept a translation file that repeats another language's, instead of an error.
+        allow_copied_translations: accept a translation file that repeats another language's,
+            instead of an error.
         text_only: load captions without images.
 
     Raises:
@@ -166,11 +174,14 @@ def load_dataset(
     return load_request(DataRequest(name, language, need, split, data_dir, text_only=text_only, **allowed))
 
 
-def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = tuple) -> ParallelCaptions:
+def load_request(
+    request: DataRequest,
+    decoded: Callable[[], Container[str]] = tuple,
+) -> ParallelCaptions:
     """Check a request, read the data set, and drop missing or unreadable images if the request allows it.
 
-    `decoded` returns the fingerprints of images that are known to decode; only `skip_unreadable` needs them. Errors are
-    those of `load_dataset`.
+    `decoded` returns the fingerprints of images that are known to decode; only `skip_unreadable`
+    needs them. Errors are those of `load_dataset`.
     """
     read, request = _checked(request)
     captions = read(request)
@@ -179,14 +190,17 @@ def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = t
             f"reader of data set {request.dataset!r}: expected it to return ParallelCaptions, "
             f"got {type(captions).__name__}"
         )
+
     for direction in request.need:
         if getattr(captions, direction) is None:
             raise DataError(
                 f"data set {request.dataset!r} has no {direction.replace('_', ' ')} translations of "
                 f"{request.language!r}: choose a route that needs none"
             )
+
     if request.text_only or captions.images is None:
         return dataclasses.replace(captions, images=None, image_index=None)
+
     captions = leave_out_missing(captions, request.allow_missing_images or request.skip_unreadable)
     return leave_out_unreadable(captions, decoded()) if request.skip_unreadable else captions
 
@@ -199,12 +213,15 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         if request.split is not None:
             raise DataError(f"a table of captions has no splits, got split {request.split!r}: leave it out")
         return read_folder, dataclasses.replace(request, language=any_language_code(request.language))
-    info, language = DATASETS[name], language_code(request.language)
+
+    info = DATASETS[name]
+    language = language_code(request.language)
     if language not in info.languages:
         others = [other for other, row in DATASETS.items() if row.folders and language in row.languages]
         way = (f"it is in {', '.join(others)}; " if others else "") + way_to_adapter(language)
         known = listed(sorted(info.languages))
         raise DataError(f"{name} has no captions in {language_name(language)}: expected one of {known}; {way}")
+
     split = request.split
     if split is None:
         split = next(iter(info.splits), None)
@@ -212,6 +229,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         raise DataError(f"data set {name!r} has no splits, but split {split!r} was asked for: leave it out")
     elif split not in info.splits:
         raise DataError(unknown(f"split of {name}", split, info.splits))
+
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, dataclasses.replace(request, language=language, split=split, data_dir=root)
 
@@ -238,4 +256,5 @@ def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
                 f"data set {name!r} needs the folder {root / folder}, which is missing: see data/README.md for how to "
                 f"get it, and name another root with --data-dir or {ENVIRONMENT_VARIABLE}"
             )
+
     return root

@@ -1,7 +1,7 @@
 """Respelling: texts of a language in one script, written in the letters of another script that a tower reads better.
 
-`scripts/make_respellings.py` learns the maps from sentences that people wrote in both scripts. A letter is replaced
-according to the longest context around it in the map.
+`scripts/make_respellings.py` learns the maps from sentences that people wrote in both scripts. A
+letter is replaced according to the longest context around it in the map.
 """
 
 import re
@@ -24,15 +24,18 @@ class Respelling:
     """A learned map."""
 
     language: str  # code of the language and script that the result is in
-    letters: Mapping[str, str]  # window of a word, with a letter between two dots -> replacement of the letter
+    # window of a word, with a letter between two dots -> replacement of the letter
+    letters: Mapping[str, str]
 
     def __call__(self, text: str) -> str:
         """Return a text in the other script."""
-        return WORD.sub(lambda found: "".join(self._read(found.group())), text.translate(_MARKS))
+        return WORD.sub(lambda match: "".join(self._read(match.group())), text.translate(_MARKS))
 
     def _read(self, word: str) -> Iterator[str]:
         for at, letter in enumerate(word):
-            yield next((self.letters[one] for one in reversed(windows_of(word, at)) if one in self.letters), letter)
+            yield next(
+                (self.letters[window] for window in reversed(windows_of(word, at)) if window in self.letters), letter
+            )
 
 
 @lru_cache(maxsize=8)
@@ -45,5 +48,6 @@ def shipped_respelling(code: str) -> Respelling | None:
 @lru_cache(maxsize=1 << 17)
 def windows_of(word: str, at: int) -> list[str]:
     """Return the windows around a letter, from the narrowest to the widest."""
-    padded, at = _EDGE * 3 + word + _EDGE * 3, at + 3
+    padded = _EDGE * 3 + word + _EDGE * 3
+    at = at + 3
     return [f"{padded[at - left : at]}.{padded[at]}.{padded[at + 1 : at + 1 + right]}" for left, right in WINDOWS]

@@ -1,8 +1,9 @@
 """Other spellings of a text: as people type it in lower case, without marks or punctuation, or with errors.
 
-`without_marks` leaves out what people of a language leave out. By default that is every mark of a Latin or Greek
-letter. The tables below hold what Unicode's decomposition does not: letters such as ł,
-digraphs such as German ae, scripts whose marks are part of their letters, and other scripts of a language.
+`without_marks` leaves out what people of a language leave out. By default that is every mark of a
+Latin or Greek letter. The tables below hold what Unicode's decomposition does not: letters such as
+ł, digraphs such as German ae, scripts whose marks are part of their letters, and other scripts of a
+language.
 """
 
 import random
@@ -36,7 +37,8 @@ TYPED: dict[str, Translation] = {
     **dict.fromkeys(("de", "lb"), _GERMAN),
     **dict.fromkeys(("da", "nb", "nn", "fo"), _DANISH),
 }
-# Languages with tones: every second text loses only these, and keeps other marks, such as the dot of Yoruba ọ
+# Languages with tones: every second text loses only these, and keeps other marks, such as the dot
+# of Yoruba ọ
 TONAL = ("ak", "bm", "dik", "dyu", "ee", "fon", "ig", "kbp", "ln", "nus", "sg", "yo")
 _TONES = "\u0300\u0301\u0302\u0304\u030c"
 _SHORT_VOWELS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
@@ -123,9 +125,11 @@ def without_marks(text: str, language: str, *, tones_only: bool = False) -> str:
         return _UNMARKED[script](text, language)
     if script not in ("Latn", "Grek"):
         return text
+
     if tones_only and language in TONAL:
         letters = (character for character in unicodedata.normalize("NFD", text) if character not in _TONES)
         return unicodedata.normalize("NFC", "".join(letters))
+
     text = text.translate(TYPED.get(language, {})).translate(_LETTERS).replace("İ", "I")
     letters = (character for character in unicodedata.normalize("NFD", text) if unicodedata.category(character) != "Mn")
     return unicodedata.normalize("NFC", "".join(letters))
@@ -171,11 +175,16 @@ def _replaced(text: str, letters: dict[str, str]) -> str:
     return re.sub(pattern, lambda match: whole[match.group()], text)
 
 
-def with_errors(text: str, language: str, draws: random.Random, share: float = SHARE_OF_ERRORS) -> str:
+def with_errors(
+    text: str,
+    language: str,
+    draws: random.Random,
+    share: float = SHARE_OF_ERRORS,
+) -> str:
     """Return a text with a typing error in a share of its words of four letters or more.
 
-    An error is a neighbouring key, two letters swapped, or one left out. Scripts without spaces between words, which
-    people type in another way, do not change.
+    An error is a neighbouring key, two letters swapped, or one left out. Scripts without spaces
+    between words, which people type in another way, do not change.
     """
     if _script(language) in UNSPACED:
         return text
@@ -196,6 +205,7 @@ def with_one_error(text: str, language: str, draws: random.Random) -> str:
 def _mistyped(word: str, language: str, draws: random.Random) -> str:
     if len(word) < _LEAST_LETTERS:
         return word
+
     at = draws.randrange(1, len(word) - 1)  # people seldom err in the first letter
     error = draws.choice(("neighbour", "swapped", "left out"))
     if error == "neighbour" and (keys := _neighbours(word[at].lower(), language)):
@@ -214,6 +224,7 @@ def _neighbours(letter: str, language: str) -> list[str]:
             around = [row[i] for i in (at - 1, at + 1) if 0 <= i < len(row)]
             beside = [rows[i] for i in (number - 1, number + 1) if 0 <= i < len(rows)]
             return around + [other[at] for other in beside if at < len(other)]
+
     return []
 
 
@@ -228,20 +239,24 @@ SHARES = {"lower": 0.6, "marks": 0.6, "punctuation": 0.3, "script": 0.25, "error
 def respell(texts: Sequence[str], language: str) -> Iterator[str]:
     """Yield each text in another spelling; equal calls give the same spellings.
 
-    Each spelling is a draw: lower case, without marks, without punctuation, in another script and with errors, each
-    with its share in `SHARES`, and so also several at once.
+    Each spelling is a draw: lower case, without marks, without punctuation, in another script and
+    with errors, each with its share in `SHARES`, and so also several at once.
     """
     draws = random.Random(0)
     for text in texts:
         chosen = {name for name, share in SHARES.items() if draws.random() < share}
         if "lower" in chosen:
             text = lower(text, language)
+
         if "marks" in chosen:
             text = without_marks(text, language, tones_only=draws.random() < 0.5)
+
         if "punctuation" in chosen:
             text = without_punctuation(text) or text
+
         if "script" in chosen:
             text = in_other_script(text, language) or text
+
         if "errors" in chosen:
             text = with_errors(text, language, draws)
         yield text

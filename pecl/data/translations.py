@@ -1,10 +1,12 @@
 """The released machine translations of XTD10 and Multi30K in both directions, with a check for copied files.
 
-Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the target language and
-`<folder>/translated_to_en/` target captions in English. The authors do not name the translator.
+Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the
+target language and `<folder>/translated_to_en/` target captions in English. The authors do not name
+the translator.
 
-XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals another language's therefore raises a
-DataError, unless the request allows it. Only needed directions are read and checked.
+XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals another language's
+therefore raises a DataError, unless the request allows it. Only needed directions are read and
+checked.
 """
 
 import logging
@@ -31,7 +33,13 @@ RELEASED = {
 COPY_SHARE = 0.9  # real translations into two languages share at most 9 % of their lines (French and English)
 
 
-def released_file(data_dir: Path, name: str, direction: str, language: str, split: str | None = None) -> Path:
+def released_file(
+    data_dir: Path,
+    name: str,
+    direction: str,
+    language: str,
+    split: str | None = None,
+) -> Path:
     """Return the file of the translations of `language`, which is not English, in a `data_dir` that holds `pectvlm`.
 
     `name` is a key of `RELEASED`, and `direction` one of `TRANSLATION_FOLDERS`.
@@ -49,9 +57,10 @@ def read_translations(
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
     """Read the needed directions; return columns and their provenance (translator, file, SHA-256) by direction.
 
-    English is its own translation: its captions are returned. With `allow_copied_translations` a file that is a copy of
-    another language's is read, and the provenance records it. `languages` are those of the release, and `captions_file`
-    returns the file of a language's human captions, parallel to its translations. For `name` see `released_file`.
+    English is its own translation: its captions are returned. With `allow_copied_translations` a
+    file that is a copy of another language's is read, and the provenance records it. `languages`
+    are those of the release, and `captions_file` returns the file of a language's human captions,
+    parallel to its translations. For `name` see `released_file`.
     """
     language = request.language
     columns, provenance = {}, {}
@@ -60,24 +69,32 @@ def read_translations(
             columns[direction] = read_captions(captions_file("en"))
             provenance[direction] = {"translator": "none: English is its own translation"}
             continue
+
         file_of = partial(released_file, request.root, name, direction, split=split)
         file = file_of(language)
         if not resolve_captions_file(file).exists():
             there = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
             raise DataError(f"no machine translations {file}: {file.parent} holds {there} (see data/README.md)")
+
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # exists if `pecl data translate` wrote the file
-        translator = made.get("translator", "not stated") if made else "not named by the authors"
+        translator = "not named by the authors"
+        if made:
+            translator = made.get("translator", "not stated")
+
         provenance[direction] = {"translator": translator, **describe_file(file, request.root)}
         for other in languages:
             original = file_of(other)
             if other == language or not _is_copy(lines, original):
                 continue
-            # Both files hold the same text. Translations from English show their language; those to English do not.
+            # Both files hold the same text. Translations from English show their language; those to
+            # English do not.
             if direction == "english_to_target":
-                own, rival = (_resemblance(lines, read_captions(captions_file(code))) for code in (language, other))
-                if own > rival:
+                resemblance, other_resemblance = (
+                    _resemblance(lines, read_captions(captions_file(code))) for code in (language, other)
+                )
+                if resemblance > other_resemblance:
                     continue
             if not request.allow_copied_translations:
                 raise DataError(
@@ -88,7 +105,9 @@ def read_translations(
             logger.warning("using %s although it is a copy of %s", file, original)
             provenance[direction]["copied_from"] = describe_file(original, request.root)["file"]
             break
+
         columns[direction] = lines
+
     return columns, provenance
 
 

@@ -80,8 +80,8 @@ def test_word_embeddings_start_three_quarters_of_the_way_to_the_mean_of_their_tr
     merged = merge_slot(adapter, 0).backbone.get_input_embeddings().weight
     lexicon = make_lexicon([[5, 6], [5, 7], [5], [8]], [[10, 11], [10, 12], [10], [13]])
     for token in (5, 6, 7):
-        weight = torch.from_numpy(lexicon.weight[lexicon.own == token]).float()
-        mean = weight @ words[lexicon.english[lexicon.own == token]] / weight.sum()
+        weight = torch.from_numpy(lexicon.weight[lexicon.target == token]).float()
+        mean = weight @ words[lexicon.english[lexicon.target == token]] / weight.sum()
         torch.testing.assert_close(merged[token], words[token] + 0.75 * (mean - words[token]), rtol=0, atol=1e-5)
     others = [token for token in range(len(words)) if token not in (5, 6, 7)]
     assert torch.equal(merged[others], words[others])

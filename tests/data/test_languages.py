@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("registries")
 def test_every_language_goes_by_all_of_its_names():
     for code, row in LANGUAGES.items():
         assert row.code == code
-        for name in (code, row.name, row.name.upper(), row.own, row.flores, row.iso, *row.aliases):
+        for name in (code, row.name, row.name.upper(), row.endonym, row.flores, row.iso, *row.aliases):
             if name:
                 assert language_code(name) == any_language_code(f" {name} ") == code
                 assert find_code(code, ["x", name]) == name

@@ -37,10 +37,10 @@ def test_it_is_the_product_of_both_directions_of_ibm_model_1():
         for one in left
         for other in right
     }
-    found = zip(lexicon.own.tolist(), lexicon.english.tolist(), lexicon.weight.tolist(), strict=True)
+    found = zip(lexicon.target.tolist(), lexicon.english.tolist(), lexicon.weight.tolist(), strict=True)
     assert {(one, other): weight for one, other, weight in found} == pytest.approx(expected)
-    assert (np.diff(lexicon.own) >= 0).all()
+    assert (np.diff(lexicon.target) >= 0).all()
 
 
 def test_no_pairs_make_no_lexicon():
-    assert len(make_lexicon([], []).own) == len(make_lexicon([[]], [[1]]).own) == 0
+    assert len(make_lexicon([], []).target) == len(make_lexicon([[]], [[1]]).target) == 0

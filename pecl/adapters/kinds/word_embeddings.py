@@ -1,9 +1,10 @@
 """Low-rank changes of the word embeddings of a language's own tokens, per slot: e(w) + U t(w).
 
-A tower that has read little of a language knows few of its words, and changed layers cannot teach it single words. A
-few hundred captions use one to three thousand of 250,000 tokens. Only those tokens have a vector t, the most frequent
-first. This is PEFT's LoRA of an embedding (`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The
-vectors start at zero, so a fresh layer is the identity, unless a lexicon initialises them (`translate`).
+A tower that saw little of a language in pre-training embeds few of its words well, and changed layers
+cannot teach it single words. A few hundred captions use one to three thousand of 250,000 tokens. Only
+those tokens have a vector t, the most frequent first. This is PEFT's LoRA of an embedding
+(`lora_embedding_A`, `lora_embedding_B`) with all other rows at zero. The vectors start at zero, so a
+fresh layer is the identity, unless a lexicon initialises them (`translate`).
 """
 
 import copy
@@ -89,12 +90,12 @@ class SlotWordEmbeddings(SlotModule):
 
         The moves are reduced to rank r, with more weight on frequent tokens.
         """
-        self.choose(slot, {int(token): counts[token] for token in np.unique(lexicon.own).tolist()})
+        self.choose(slot, {int(token): counts[token] for token in np.unique(lexicon.target).tolist()})
         tokens = self.tokens[slot][self.tokens[slot] != _NONE]  # (n,)
-        kept = np.isin(lexicon.own, tokens.cpu().numpy())
+        kept = np.isin(lexicon.target, tokens.cpu().numpy())
         own, english, weight = (
             torch.from_numpy(column[kept]).to(tokens.device)
-            for column in (lexicon.own, lexicon.english, lexicon.weight.astype(np.float32))
+            for column in (lexicon.target, lexicon.english, lexicon.weight.astype(np.float32))
         )
         words = innermost(self.base)
         place = torch.searchsorted(tokens, own.to(tokens.dtype))

@@ -1,13 +1,15 @@
 """`scenes`, the data set that needs no download: 1,000 drawn pictures with captions in twelve languages.
 
-Each picture shows one or two groups of things, with their numbers and colours, a place and its weather, and the
-relation of the groups. It has two independent phrasings in every language and a machine translation both ways with
-plausible mistakes, so every route of the library can be trained and tested on it. `scenes.json.bz2` holds scenes and
-captions, as `scripts/make_scenes.py` wrote them; pictures are drawn on demand.
+Each picture shows one or two groups of things, with their numbers and colours, a place and its
+weather, and the relation of the groups. It has two independent phrasings in every language and a
+machine translation both ways with plausible mistakes, so every route of the library can be trained
+and tested on it. `scenes.json.bz2` holds scenes and captions, as `scripts/make_scenes.py` wrote
+them; pictures are drawn on demand.
 
-Pillow draws a scene: a background for the place, the groups upon it, the weather over all. Everything is drawn at twice
-the size and reduced, so edges are smooth. Details that no caption mentions (places, shades, textures, mirror images)
-come from the scene's key, so that scenes of equal content differ as photographs would.
+Pillow draws a scene: a background for the place, the groups upon it, the weather over all.
+Everything is drawn at twice the size and reduced, so edges are smooth. Details that no caption
+mentions (places, shades, textures, mirror images) come from the scene's key, so that scenes of
+equal content differ as photographs would.
 """
 
 import bz2
@@ -27,7 +29,8 @@ from pecl.errors import DataError
 from pecl.files import parse_json, read_regular, sha256_json
 from pecl.files.images import some_of
 
-GENERATOR_VERSION = "1"  # increased with every change of pictures or captions: cached embeddings depend on it
+# increased with every change of pictures or captions: cached embeddings depend on it
+GENERATOR_VERSION = "1"
 TABLE = Path(__file__).with_name("scenes.json.bz2")
 IMAGE_SIZE = 224  # pixels, width and height
 _CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
@@ -115,13 +118,15 @@ def scene_languages() -> tuple[str, ...]:
 def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
     """Load the first `size` scenes, or all, with English captions (phrasing A) and the language's own (phrasing B).
 
-    Every language describes the same pictures. For `en` the target is English phrasing B, and the translations are the
-    captions themselves.
+    Every language describes the same pictures. For `en` the target is English phrasing B, and the
+    translations are the captions themselves.
     """
-    language, table = language_code(language), _table()
+    language = language_code(language)
+    table = _table()
     if language not in table["captions"]:
         known = ", ".join(table["captions"])
         raise DataError(f"scenes has no captions in {language_name(language)}: expected one of {known}")
+
     columns = {"english": table["english"], **table["captions"][language]}
     return ParallelCaptions(
         "scenes",
@@ -144,9 +149,9 @@ def _table() -> dict[str, Any]:
     """Read the table; its scenes become `Scene`s."""
     table = parse_json(bz2.decompress(read_regular(TABLE)))
     scenes = []
-    for index, (place, weather, first, second, relation) in enumerate(table["scenes"]):
+    for index, (setting, weather, first, second, relation) in enumerate(table["scenes"]):
         groups = AnimalGroup(*first), None if second is None else AnimalGroup(*second)
-        scenes.append(Scene(place, weather, *groups, relation, f"{table['seed']}/{index}"))
+        scenes.append(Scene(setting, weather, *groups, relation, f"{table['seed']}/{index}"))
     return {**table, "scenes": tuple(scenes)}
 
 
@@ -157,10 +162,12 @@ def draw_scene(scene: Scene) -> Image.Image:
     for spot in arrange(scene, _CANVAS, dice):
         sprite = _sprite(spot, _TINTS[scene.weather], dice)
         if spot.group.kind not in FLYING:  # its shadow
-            half, flat = spot.size * 0.46, spot.size * 0.07
+            half = spot.size * 0.46
+            flat = spot.size * 0.07
             box = (spot.x - half, spot.y - flat, spot.x + half, spot.y + flat)
             ImageDraw.Draw(canvas, "RGBA").ellipse(box, fill=(20, 20, 40, 70))
         canvas.paste(sprite, (round(spot.x - spot.size / 2), round(spot.y - spot.size)), sprite)
+
     paint_weather(canvas, scene.weather, dice)
     return canvas.reduce(2)
 
@@ -187,22 +194,31 @@ def _regions(scene: Scene, dice: Dice) -> list[tuple[float, float, float, float]
     in_air = scene.first.kind in FLYING
     if scene.second is None:
         return [_ALONE_IN_AIR if in_air else _ALONE]
+
     if scene.relation in ("above", "in_front_of", "below", "behind"):
         upper = scene.relation in ("above", "behind")
         pair = (_ABOVE, _BELOW) if scene.relation in ("above", "below") else (_BACK, _FRONT)
         return list(pair if upper else reversed(pair))
+
     sides = _SIDES_IN_AIR if in_air else _SIDES
     first_left = dice.chance(0.5) if scene.relation == "next_to" else scene.relation == "left_of"
     return list(sides if first_left else reversed(sides))
 
 
-def _grid(group: AnimalGroup, region: tuple[float, float, float, float], canvas: int, dice: Dice) -> list[Spot]:
+def _grid(
+    group: AnimalGroup,
+    region: tuple[float, float, float, float],
+    canvas: int,
+    dice: Dice,
+) -> list[Spot]:
     left, top, right, bottom = (share * canvas for share in region)
-    width, height = right - left, bottom - top
+    width = right - left
+    height = bottom - top
     columns = max(range(1, group.count + 1), key=lambda n: min(width / n, height / ceil(group.count / n)))
     rows = ceil(group.count / columns)
     cell = min(width / columns, height / rows)
     size = min(cell, _LARGEST * canvas) * _FILL[group.size] * _SCALES.get(group.kind, 1.0)
+
     spots = []
     for i in range(group.count):
         row, column = divmod(i, columns)
@@ -211,6 +227,7 @@ def _grid(group: AnimalGroup, region: tuple[float, float, float, float], canvas:
         slack = max(0.0, height / rows - size)
         y = top + height * (row + 1) / rows - dice.between(0, 0.5) * min(slack, cell)
         spots.append(Spot(group, x, y, size * dice.between(0.92, 1.06)))
+
     return spots
 
 
@@ -224,6 +241,7 @@ def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
     colours = PALETTE | {"main": main, "light": mix(main, (255, 255, 255), 0.38), "dark": mix(main, (0, 0, 0), 0.28)}
     for shape, colour, numbers in _SPRITES[spot.group.kind]:
         _draw_shape(draw, shape, colours[colour], numbers, side)
+
     light = Image.linear_gradient("L").point([255 - level // 4 for level in range(256)]).resize((side, side))
     lit = ImageChops.multiply(tile.convert("RGB"), Image.merge("RGB", (light, light, light)))
     lit = ImageChops.multiply(lit, Image.new("RGB", (side, side), tint))
@@ -240,32 +258,42 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
 def _read_sprites() -> dict[str, list[Shape]]:
     """Return the shapes of each thing on a unit square (x to the right, y down, standing on y = 1).
 
-    In `sprites.txt`, a line has the name of a thing; each line below it is `shape colour numbers`: `oval` and `box` x0
-    y0 x1 y1; `pie` x0 y0 x1 y1 from to (degrees, clockwise from three o'clock); `ring` width x0 y0 x1 y1; `line` width
-    x y x y ...; `poly` x y x y ... Colours are `main`, `light` and `dark` (shades of the thing's own colour) or a name
-    of `PALETTE`.
+    In `sprites.txt`, a line has the name of a thing; each line below it is `shape colour numbers`:
+    `oval` and `box` x0 y0 x1 y1; `pie` x0 y0 x1 y1 from to (degrees, clockwise from three o'clock);
+    `ring` width x0 y0 x1 y1; `line` width x y x y ...; `poly` x y x y ... Colours are `main`,
+    `light` and `dark` (shades of the thing's own colour) or a name of `PALETTE`.
     """
-    found: dict[str, list[Shape]] = {}
+    sprites: dict[str, list[Shape]] = {}
     for line in read_regular(Path(__file__).with_name("sprites.txt")).decode("utf-8").splitlines():
         if not line.startswith(" "):
-            shapes = found[line] = []
+            shapes = sprites[line] = []
             continue
         shape, colour, *numbers = line.split()
         shapes.append((shape, colour, [float(number) for number in numbers]))
-    return found
+
+    return sprites
 
 
 _SPRITES = _read_sprites()
 
 
-def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, colour: Colour, numbers: list[float], side: int) -> None:
+def _draw_shape(
+    draw: ImageDraw.ImageDraw,
+    shape: str,
+    colour: Colour,
+    numbers: list[float],
+    side: int,
+) -> None:
     """Draw a shape of `_read_sprites` on a square of `side` pixels."""
     edge = max(1, round(side * 0.012))
     if shape in ("ring", "line"):
-        edge, numbers = max(1, round(numbers[0] * side)), numbers[1:]
+        edge = max(1, round(numbers[0] * side))
+        numbers = numbers[1:]
+
     angles = numbers[4:] if shape == "pie" else []
     points = [number * (side - 1) for number in numbers[: len(numbers) - len(angles)]]
     outline = mix(colour, PALETTE["ink"], 0.55)
+
     if shape == "oval":
         draw.ellipse(points, fill=colour, outline=outline, width=edge)
     elif shape == "box":

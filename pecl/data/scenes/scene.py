@@ -1,8 +1,8 @@
 """The content of a scene; `Dice`, the source of its random choices, keyed by text; and its background and weather.
 
-A painter of a place draws the ground below the horizon and everything above it. It draws on `land`, and sets `mask` to
-255 where the land hides the sky; below the horizon the mask is set already. `side` is the picture's width and height
-and `horizon` a row of it, in pixels.
+A painter of a place draws the ground below the horizon and everything above it. It draws on `land`,
+and sets `mask` to 255 where the land hides the sky; below the horizon the mask is set already.
+`side` is the picture's width and height and `horizon` a row of it, in pixels.
 """
 
 import hashlib
@@ -18,7 +18,8 @@ T = TypeVar("T")
 Colour = tuple[int, int, int]  # red, green and blue, from 0 to 255
 Draw = ImageDraw.ImageDraw
 
-FLYING = frozenset({"bird", "butterfly", "plane", "balloon", "kite"})  # kinds of things that are drawn in the air
+# kinds of things that are drawn in the air
+FLYING = frozenset({"bird", "butterfly", "plane", "balloon", "kite"})
 # Colours of the sky at the top and at the horizon, and the light by which the ground is multiplied
 _WEATHERS: dict[str, tuple[Colour, Colour, Colour]] = {
     "sunny": ((72, 152, 236), (206, 232, 250), (255, 255, 255)),
@@ -31,7 +32,8 @@ _WEATHERS: dict[str, tuple[Colour, Colour, Colour]] = {
 class Dice:
     """Random choices from a text key, the same on every platform and Python version.
 
-    Only `random.Random.random()` is used: it is the only method whose sequence Python promises to keep.
+    Only `random.Random.random()` is used: it is the only method whose sequence Python promises to
+    keep.
     """
 
     def __init__(self, *key: object) -> None:
@@ -65,7 +67,8 @@ class AnimalGroup:
 class Scene:
     """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
 
-    `key` names the scene ("seed/index") and determines details that no caption mentions: places, shades, textures.
+    `key` names the scene ("seed/index") and determines details that no caption mentions: places,
+    shades, textures.
     """
 
     place: str
@@ -76,11 +79,11 @@ class Scene:
     key: str = field(default="", compare=False)
 
 
-def paint_backdrop(place: str, weather: str, side: int, dice: Dice) -> Image.Image:
+def paint_backdrop(setting: str, weather: str, side: int, dice: Dice) -> Image.Image:
     """Return the empty place in its weather: an RGB image of side x side pixels."""
     horizon = round(side * (0.46 + dice.between(-0.02, 0.03)))
     top, bottom, light = _WEATHERS[weather]
-    far, near, paint = _PLACES[place]
+    far, near, paint = _PLACES[setting]
     canvas = _gradient((side, side), top, bottom)
     _paint_sky(canvas, weather, dice)
     land = Image.new("RGB", (side, side), 0)
@@ -91,6 +94,7 @@ def paint_backdrop(place: str, weather: str, side: int, dice: Dice) -> Image.Ima
     land = ImageChops.multiply(land, _grain(side, dice))
     land = ImageChops.multiply(land, Image.new("RGB", (side, side), light))
     canvas.paste(land, (0, 0), mask)
+
     return canvas
 
 
@@ -98,10 +102,13 @@ def paint_weather(canvas: Image.Image, weather: str, dice: Dice) -> None:
     """Draw rain in front of everything."""
     if weather != "rain":
         return
+
     side = canvas.width
     draw = ImageDraw.Draw(canvas, "RGBA")
     for _ in range(110):
-        x, y, length = dice.between(0, side), dice.between(-20, side), dice.between(14, 34)
+        x = dice.between(0, side)
+        y = dice.between(-20, side)
+        length = dice.between(14, 34)
         draw.line((x, y, x - length * 0.3, y + length), fill=(214, 228, 246, 150), width=2)
 
 
@@ -119,11 +126,16 @@ def _grain(side: int, dice: Dice) -> Image.Image:
 
 
 def _paint_sky(canvas: Image.Image, weather: str, dice: Dice) -> None:
-    side, draw = canvas.width, ImageDraw.Draw(canvas, "RGBA")
-    x, y = dice.between(0.12, 0.88) * side, dice.between(0.1, 0.2) * side
+    side = canvas.width
+    draw = ImageDraw.Draw(canvas, "RGBA")
+    x = dice.between(0.12, 0.88) * side
+    y = dice.between(0.1, 0.2) * side
+
     if weather == "night":
         for _ in range(70):
-            u, v, r = dice.between(0, side), dice.between(0, side * 0.5), dice.between(0.6, 2.4)
+            u = dice.between(0, side)
+            v = dice.between(0, side * 0.5)
+            r = dice.between(0.6, 2.4)
             draw.ellipse((u - r, v - r, u + r, v + r), fill=(255, 255, 240, 220))
         _disc(draw, x, y, side * 0.075, (250, 246, 214), 3)
         draw.ellipse((x - 14, y - 10, x - 2, y + 2), fill=(226, 220, 190, 255))
@@ -132,6 +144,7 @@ def _paint_sky(canvas: Image.Image, weather: str, dice: Dice) -> None:
         _disc(draw, x, side * 0.4, side * 0.11, (255, 216, 120), 5)
     elif weather == "sunny":
         _disc(draw, x, y, side * 0.07, (255, 236, 130), 5)
+
     for _ in range({"sunny": 3, "rain": 9, "sunset": 3, "night": 1}[weather]):
         _cloud(draw, side, weather, dice)
 
@@ -146,7 +159,9 @@ def _disc(draw: Draw, x: float, y: float, r: float, colour: Colour, halos: int) 
 def _cloud(draw: Draw, side: int, weather: str, dice: Dice) -> None:
     grey = {"sunny": (255, 255, 255, 150), "rain": (78, 86, 100, 120), "sunset": (255, 190, 160, 110)}
     fill = grey.get(weather, (90, 98, 140, 70))
-    x, y, w = dice.between(0, side), dice.between(0.02, 0.3) * side, dice.between(0.1, 0.2) * side
+    x = dice.between(0, side)
+    y = dice.between(0.02, 0.3) * side
+    w = dice.between(0.1, 0.2) * side
     for dx, dy, r in ((-0.5, 0.06, 0.3), (0, 0, 0.42), (0.5, 0.08, 0.28)):
         draw.ellipse((x + (dx - r) * w, y + (dy - r * 0.6) * w, x + (dx + r) * w, y + (dy + r * 0.6) * w), fill=fill)
 
@@ -157,31 +172,53 @@ def _beach(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     for i in range(5):
         y = horizon + (shore - horizon) * (i + 0.6) / 5
         _wave(land, side, y, 3, dice.between(0, 6), (150, 210, 232) if i < 4 else (255, 255, 255), 3)
+
     for _ in range(60):
-        x, y = dice.between(0, side), dice.between(shore + 10, side)
+        x = dice.between(0, side)
+        y = dice.between(shore + 10, side)
         land.ellipse((x, y, x + 3, y + 2), fill=(200, 168, 112))
 
 
-def _wave(land: Draw, side: int, y: float, height: float, phase: float, colour: Colour, width: int) -> None:
+def _wave(
+    land: Draw,
+    side: int,
+    y: float,
+    height: float,
+    phase: float,
+    colour: Colour,
+    width: int,
+) -> None:
     land.line([(x, y + height * sin(x / 14 + phase)) for x in range(0, side + 8, 8)], fill=colour, width=width)
 
 
 def _forest(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     for depth, colour in ((0.3, (44, 84, 58)), (0.24, (32, 70, 44)), (0.16, (24, 56, 34))):
         for i in range(11):
-            x, top = side * (i + dice.between(0, 1)) / 11, horizon - side * (depth + dice.between(0, 0.1))
+            x = side * (i + dice.between(0, 1)) / 11
+            top = horizon - side * (depth + dice.between(0, 0.1))
             half = side * 0.06
             points = [(x, top), (x + half, horizon + 8), (x - half, horizon + 8)]
             land.polygon(points, fill=colour)
             mask.polygon(points, fill=255)
+
     for _ in range(90):
-        x, y = dice.between(0, side), dice.between(horizon, side)
+        x = dice.between(0, side)
+        y = dice.between(horizon, side)
         land.line((x, y, x + dice.between(-4, 4), y - 9), fill=(60, 104, 44), width=2)
 
 
-def _hills(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice, colours: list[Colour], height: float) -> None:
+def _hills(
+    land: Draw,
+    mask: Draw,
+    side: int,
+    horizon: int,
+    dice: Dice,
+    colours: list[Colour],
+    height: float,
+) -> None:
     for i, colour in enumerate(colours):
-        phase, lift = dice.between(0, 6), side * height * (1 - i / len(colours))
+        phase = dice.between(0, 6)
+        lift = side * height * (1 - i / len(colours))
         ridge = [(x, horizon - lift * (0.6 + 0.4 * sin(x / side * 5 + phase))) for x in range(0, side + 16, 16)]
         for brush, fill in ((land, colour), (mask, 255)):
             brush.polygon([(0, horizon + 2), *ridge, (side, horizon + 2)], fill=fill)
@@ -190,14 +227,17 @@ def _hills(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice, colours:
 def _snow(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     _hills(land, mask, side, horizon, dice, [(206, 220, 238), (224, 234, 246)], 0.1)
     for _ in range(14):
-        x, y, w = dice.between(0, side), dice.between(horizon + 20, side), dice.between(30, 90)
+        x = dice.between(0, side)
+        y = dice.between(horizon + 20, side)
+        w = dice.between(30, 90)
         land.arc((x, y, x + w, y + 16), 200, 340, fill=(206, 218, 236), width=3)
 
 
 def _street(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     x = -10.0
     while x < side:
-        w, top = dice.between(0.1, 0.17) * side, horizon - dice.between(0.14, 0.36) * side
+        w = dice.between(0.1, 0.17) * side
+        top = horizon - dice.between(0.14, 0.36) * side
         wall = dice.pick(((168, 150, 140), (146, 152, 164), (184, 168, 150), (132, 124, 132)))
         land.rectangle((x, top, x + w, horizon), fill=wall)
         mask.rectangle((x, top, x + w, horizon), fill=255)
@@ -205,16 +245,20 @@ def _street(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None
             for wy in range(round(top + 9), horizon - 12, 20):
                 land.rectangle((wx, wy, wx + 8, wy + 11), fill=dice.pick(((250, 226, 140), (96, 112, 134))))
         x += w + 4
+
     land.rectangle((0, horizon, side, horizon + 12), fill=(176, 172, 166))
     for i in range(5):
-        u, far, near = side * (i + 0.2) / 5, side * 0.74, side * 0.76
+        u = side * (i + 0.2) / 5
+        far = side * 0.74
+        near = side * 0.76
         land.polygon([(u, far), (u + 48, far), (u + 44, near), (u - 6, near)], fill="white")
 
 
 def _meadow(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     _hills(land, mask, side, horizon, dice, [(126, 178, 96), (138, 192, 90)], 0.09)
     for _ in range(220):
-        x, y = dice.between(0, side), dice.between(horizon + 6, side)
+        x = dice.between(0, side)
+        y = dice.between(horizon + 6, side)
         land.line((x, y, x + dice.between(-5, 5), y - 12), fill=dice.pick(((74, 148, 48), (124, 188, 72))), width=2)
 
 
@@ -227,11 +271,13 @@ def _desert(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None
 
 def _river(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     _hills(land, mask, side, horizon, dice, [(86, 138, 84)], 0.08)
-    far, near = horizon + side * 0.03, horizon + side * 0.24
+    far = horizon + side * 0.03
+    near = horizon + side * 0.24
     bank = [(x, near + 8 * sin(x / 50 + 1)) for x in range(0, side + 16, 16)]
     land.polygon([(0, far), *bank, (side, far)], fill=(48, 128, 196))
     for i in range(6):
         _wave(land, side, far + (near - far) * (i + 0.4) / 6, 3, dice.between(0, 6), (124, 186, 230), 2)
+
     for _ in range(40):
         x = dice.between(0, side)
         land.line((x, near + 14, x + dice.between(-4, 4), near - 12), fill=(62, 120, 50), width=3)
@@ -239,16 +285,21 @@ def _river(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
 
 def _mountains(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     for i in range(4):
-        x, w = side * (i + dice.between(-0.1, 0.3)) / 3.4, side * dice.between(0.22, 0.3)
+        x = side * (i + dice.between(-0.1, 0.3)) / 3.4
+        w = side * dice.between(0.22, 0.3)
         peak = horizon - side * dice.between(0.26, 0.4)
         slope = [(x - w, horizon + 4), (x, peak), (x + w, horizon + 4)]
         land.polygon(slope, fill=dice.pick(((112, 118, 138), (98, 104, 124), (126, 128, 144))))
         mask.polygon(slope, fill=255)
-        drop, half = (horizon - peak) * 0.34, w * 0.34
+        drop = (horizon - peak) * 0.34
+        half = w * 0.34
         cap = [(x, peak), (x + half, peak + drop), (x + half * 0.3, peak + drop * 0.7), (x, peak + drop * 1.1)]
         land.polygon([*cap, (x - half * 0.4, peak + drop * 0.7), (x - half, peak + drop)], fill=(246, 248, 252))
+
     for _ in range(30):
-        x, y, r = dice.between(0, side), dice.between(horizon, side), dice.between(3, 9)
+        x = dice.between(0, side)
+        y = dice.between(horizon, side)
+        r = dice.between(3, 9)
         land.ellipse((x - r, y - r * 0.6, x + r, y + r * 0.6), fill=(128, 126, 118))
 
 
@@ -258,13 +309,16 @@ def _room(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:
     land.rectangle((0, 0, side, floor), fill=wall)
     for x in range(0, side, 28):
         land.line((x, 0, x, floor), fill=tuple(c - 10 for c in wall), width=4)
+
     land.rectangle((0, floor - 10, side, floor), fill=(240, 236, 228))
     for i in range(6):
         y = floor + (side - floor) * i / 6
         land.line((0, y, side, y), fill=(122, 82, 48), width=2)
+
     mask.rectangle((0, 0, side, side), fill=255)
     left = dice.between(0.1, 0.58) * side
-    frame, pane = (left, side * 0.06, left + side * 0.34, side * 0.34), side * 0.02
+    frame = (left, side * 0.06, left + side * 0.34, side * 0.34)
+    pane = side * 0.02
     land.rectangle(frame, fill=(250, 248, 240))
     mask.rectangle((frame[0] + pane, frame[1] + pane, frame[2] - pane, frame[3] - pane), fill=0)
     middle = (frame[0] + frame[2]) / 2

@@ -37,14 +37,16 @@ class TranslationConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if problems := problems_of(self):
+        problems = problems_of(self)
+        if problems:
             raise ConfigError("; ".join(problems))
 
 
 class Translator:
     """Translates sentences in one direction. `identity` has everything that determines a translation, for records.
 
-    Raise WeightsError for a model that cannot be used, and ConfigError for a direction that it lacks.
+    Raise WeightsError for a model that cannot be used, and ConfigError for a direction that it
+    lacks.
     """
 
     def __init__(self, config: TranslationConfig) -> None:
@@ -53,11 +55,13 @@ class Translator:
         self._tokenizer, self._model = _load(config, revision)
         self._languages: LanguageSettings = language_settings(self._tokenizer, config.source, config.target)
         positions: int = self._model.config.max_position_embeddings
-        if self._languages.family == "marian" and config.max_new_tokens > positions:  # the others add positions
+        # the others add positions
+        if self._languages.family == "marian" and config.max_new_tokens > positions:
             raise ConfigError(
                 f"max_new_tokens: expected at most {positions}, the positions of {config.model}, "
                 f"got {config.max_new_tokens}"
             )
+
         self._longest = min(self._tokenizer.model_max_length, positions)
         self.identity: dict[str, Any] = {
             "model": config.model,
@@ -87,9 +91,11 @@ class Translator:
             **({} if first is None else {"forced_bos_token_id": first}),
         )
         output = output[:, 1 if first is None else 2 :]  # (B, L - 1 or 2): without start token and language code
-        if unfinished := int((output != self._tokenizer.eos_token_id).all(dim=1).sum()):
+        unfinished = int((output != self._tokenizer.eos_token_id).all(dim=1).sum())
+        if unfinished:
             limit = self.config.max_new_tokens
             logger.warning("%d translations were cut off at max_new_tokens = %d: raise it", unfinished, limit)
+
         return [" ".join(text.split()) for text in self._tokenizer.batch_decode(output, skip_special_tokens=True)]
 
 
@@ -99,6 +105,7 @@ def _fixed_revision(config: TranslationConfig) -> str:
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES)
         return "sha256:" + sha256_json({path.name: sha256_file(path) for path in files})
+
     try:
         file = not_none(cached_file(config.model, "config.json", revision=config.revision), "config.json")
         return Path(file).parent.name  # the folder of a snapshot is named by its commit
@@ -115,8 +122,10 @@ def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
         )
     except (ImportError, OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise WeightsError(_cannot_load(config, error)) from error
+
     if loading["missing_keys"]:  # they would be random
         raise WeightsError(f"{config.model} lacks the weights {', '.join(sorted(loading['missing_keys'])[:5])}")
+
     model.generation_config.max_length = None  # max_new_tokens takes its place
     try:
         torch.zeros(1, device=config.device).tolist()  # tensors of the device "meta" hold nothing
@@ -148,15 +157,21 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
     """Set the tokenizer of a model to the source language, and return the settings for the target language."""
     family = next((_FAMILIES[base.__name__] for base in type(tokenizer).__mro__ if base.__name__ in _FAMILIES), None)
     if family is None:
-        expected, got = ", ".join(sorted(_FAMILIES)), type(tokenizer).__name__
+        expected = ", ".join(sorted(_FAMILIES))
+        got = type(tokenizer).__name__
         raise WeightsError(f"tokenizer of the translation model: expected one of {expected}, got {got}")
+
     if family == "marian":
         return LanguageSettings(family, prefix=_marian_prefix(tokenizer, source, target))
+
     rows = LANGUAGES[source], LANGUAGES[target]
     if family == "nllb":
-        known, codes = tokenizer.get_vocab(), [row.flores for row in rows]
+        known = tokenizer.get_vocab()
+        codes = [row.flores for row in rows]
     else:
-        known, codes = tokenizer.lang_code_to_id, [row.m2m100 or row.iso for row in rows]
+        known = tokenizer.lang_code_to_id
+        codes = [row.m2m100 or row.iso for row in rows]
+
     tokenizer.src_lang, first = (_first_known([code], known, row.code) for code, row in zip(codes, rows, strict=True))
     return LanguageSettings(family, first_token_id=known[first])
 
@@ -164,11 +179,14 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
 def _marian_prefix(tokenizer: Any, source: str, target: str) -> str:
     for side, wanted in (("source", source), ("target", target)):
         stated = getattr(tokenizer, f"{side}_lang", None)
-        if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):  # None: a group such as `roa`
+        # None: a group such as `roa`
+        if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):
             raise ConfigError(f"the model's {side} language is {stated!r}, not {wanted!r}: choose another model")
+
     known = [code.strip("><") for code in tokenizer.supported_language_codes]  # such as ">>kor<<"
     if not known:  # there is one target language
         return ""
+
     row = LANGUAGES[target]
     return f">>{_first_known(row.opus or (row.flores, row.iso3, row.iso), known, target)}<< "
 
@@ -178,9 +196,13 @@ def _first_known(candidates: Iterable[str | None], known: Iterable[str], languag
     for code in codes:
         if code in known:
             return code
+
     if not codes:
         raise ConfigError(
             f"{language_name(language)} has no code for this family of models: name it with pecl.register_language, "
             "or choose another model"
         )
-    raise ConfigError(f"the model does not know {LANGUAGES[language].name} ({', '.join(codes)}): choose another model")
+
+    raise ConfigError(
+        f"the model does not translate {LANGUAGES[language].name} ({', '.join(codes)}): choose another model"
+    )

@@ -36,22 +36,31 @@ class TranslationJob:
 
     sentences: Sequence[str]
     output: Path
-    render: Callable[[Sequence[str]], bytes]  # turns the translations, one per sentence, into the content of `output`
+    # turns the translations, one per sentence, into the content of `output`
+    render: Callable[[Sequence[str]], bytes]
     origin: dict[str, Any]
 
 
 def dataset_job(
-    name: str, source: str, target: str, *, split: str | None = None, data_dir: str | Path | None = None
+    name: str,
+    source: str,
+    target: str,
+    *,
+    split: str | None = None,
+    data_dir: str | Path | None = None,
 ) -> TranslationJob:
     """Return the job that makes the translations of `xtd10` or `multi30k`, from English or into it.
 
-    Its output is the file of the release: `translated_from_en/<target>` or `translated_to_en/<source>`.
+    Its output is the file of the release: `translated_from_en/<target>` or
+    `translated_to_en/<source>`.
     """
     if name not in RELEASED:
         raise DataError(unknown("data set with translations", name, RELEASED))
+
     direction = "english_to_target" if source == "en" else "target_to_english"
     if (source == "en") == (target == "en"):
         raise ConfigError(f"expected English as --source or --target, got {source!r} and {target!r}")
+
     language = target if source == "en" else source
     captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
     split = captions.provenance.get("split")
@@ -66,46 +75,64 @@ def dataset_job(
 def file_job(path: str | Path, source: str, target: str, output: str | Path) -> TranslationJob:
     """Return the job for a file of the user: one caption per line, or a table (see `tables`).
 
-    A table is written again with a column `<source>_to_<target>`, made of its column `<source>`. A language has the
-    code of its column.
+    A table is written again with a column `<source>_to_<target>`, made of its column `<source>`. A
+    language has the code of its column.
     """
-    path, output = Path(path), Path(output)
+    path = Path(path)
+    output = Path(output)
     origin = {"file": path.name}
+
     if suffix_of(path) not in TABLE_SUFFIXES:
         if output.suffix.lower() in (".gz", *TABLE_SUFFIXES):
             raise DataError(f"cannot translate {path} to {output}: captions are written as plain text, one per line")
         return TranslationJob(read_captions(path), output, _render_lines, origin)
+
     if suffix_of(path) not in _TABLES or output.suffix.lower() not in _TABLES:
         raise DataError(f"cannot translate {path} to {output}: a table and its output are one of {', '.join(_TABLES)}")
-    if problems := check_captions_file(path, open_images=False):
+
+    problems = check_captions_file(path, open_images=False)
+    if problems:
         raise DataError(f"{path}, {problems[0]} ({len(problems)} in all: `python -m pecl data check` lists them)")
+
     table = read_table(path)
-    own, other = (find_code(one, table.columns) for one in (source, target))
-    if own not in table.columns:
-        raise DataError(f"{path} has no column {own!r}: it has {', '.join(table.columns)}")
-    column = f"{source if source == ENGLISH else own}_to_{target if target == ENGLISH else other}"  # as readers name it
-    sentences = tuple(row[own] for _, row in table.rows)
+    source_column, target_column = (find_code(name, table.columns) for name in (source, target))
+    if source_column not in table.columns:
+        raise DataError(f"{path} has no column {source_column!r}: it has {', '.join(table.columns)}")
+
+    # as readers name it
+    column = f"{source if source == ENGLISH else source_column}_to_{target if target == ENGLISH else target_column}"
+    sentences = tuple(row[source_column] for _, row in table.rows)
     return TranslationJob(sentences, output, partial(_render_table, table, column, output), origin)
 
 
-def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = False) -> dict[str, Any] | None:
+def completed(
+    job: TranslationJob,
+    config: TranslationConfig,
+    overwrite: bool = False,
+) -> dict[str, Any] | None:
     """Return the record of the job's output if it was made before with this model, None if it does not exist yet.
 
     Raise DataError for another file in its place, unless `overwrite`.
     """
     if not job.output.exists():
         return None
+
     record = read_provenance(job.output)
     if record is not None and record.get("source_sha256") == sha256_lines(job.sentences):
         asked = {name: value for name, value in asdict(config).items() if name != "device" and value is not None}
         if asked.items() <= record.get("translator", {}).items():
             return record
+
     if not overwrite:
         raise DataError(f"{job.output} is there already; --overwrite replaces it")
     return None
 
 
-def translate_job(job: TranslationJob, translator: Translator, batch_size: int = 16) -> dict[str, Any]:
+def translate_job(
+    job: TranslationJob,
+    translator: Translator,
+    batch_size: int = 16,
+) -> dict[str, Any]:
     """Translate as `translate` does, write the output and its record, and return the record."""
     partial_file = job.output.with_name(f"{job.output.name}.partial")
     with locked(job.output.with_name(f"{job.output.name}.lock"), f"{job.output} is being made by another process"):
@@ -121,14 +148,21 @@ def translate_job(job: TranslationJob, translator: Translator, batch_size: int =
         }
         write_with_provenance(job.output, job.render(translations), record)
         partial_file.unlink()
+
     return not_none(read_provenance(job.output), f"the record of {job.output}")
 
 
-def translate(sentences: Sequence[str], translator: Translator, partial_file: Path, batch_size: int = 16) -> list[str]:
+def translate(
+    sentences: Sequence[str],
+    translator: Translator,
+    partial_file: Path,
+    batch_size: int = 16,
+) -> list[str]:
     """Return the translation of each sentence; equal sentences are translated once.
 
-    Every batch is appended to `partial_file` as lines, so that a killed run resumes after its last whole batch. Raise
-    DataError if a sentence is too long for the model, before any is translated, or a translation is empty.
+    Every batch is appended to `partial_file` as lines, so that a killed run resumes after its last
+    whole batch. Raise DataError if a sentence is too long for the model, before any is translated,
+    or a translation is empty.
     """
     # By length, for little padding; the longest first, so that memory runs out at once or never
     distinct = sorted(dict.fromkeys(sentences), key=translator.length, reverse=True)
@@ -137,6 +171,7 @@ def translate(sentences: Sequence[str], translator: Translator, partial_file: Pa
     made = lines[1:] if lines[:1] == [head] else []  # whole lines of this job
     made = made[: len(made) // batch_size * batch_size] if len(made) < len(distinct) else made
     logger.info("%d sentences, %d to translate, %d of them done", len(sentences), len(distinct), len(made))
+
     try:
         write_text(partial_file, "".join(f"{line}\n" for line in [head, *made]))
         with (
@@ -151,10 +186,12 @@ def translate(sentences: Sequence[str], translator: Translator, partial_file: Pa
                 bar.update(len(batch))
     except OSError as error:
         raise OutputError(f"cannot write {partial_file}: {error.strerror or error}") from error
+
     known = dict(zip(distinct, made, strict=True))
     for number, sentence in enumerate(sentences, 1):
         if not known[sentence]:
             raise DataError(f"the model's translation of line {number} is empty ({sentence!r}): choose another model")
+
     return [known[sentence] for sentence in sentences]
 
 
@@ -162,11 +199,17 @@ def _render_lines(translations: Sequence[str]) -> bytes:
     return "".join(f"{translation}\n" for translation in translations).encode("utf-8")
 
 
-def _render_table(table: CaptionTable, column: str, output: Path, translations: Sequence[str]) -> bytes:
+def _render_table(
+    table: CaptionTable,
+    column: str,
+    output: Path,
+    translations: Sequence[str],
+) -> bytes:
     """Return the table with its column of translations, in the format of `output`'s suffix."""
     rows = [row | {column: text} for (_, row), text in zip(table.rows, translations, strict=True)]
     if output.suffix.lower() == ".jsonl":
         return _render_lines([json.dumps(row, ensure_ascii=False) for row in rows])
+
     import pandas as pd  # takes a second
 
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*table.columns, column])))

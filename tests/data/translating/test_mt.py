@@ -50,7 +50,7 @@ def test_an_opus_model_of_many_languages_is_told_which(tmp_path):
         first = translator._tokenizer(translator._languages.prefix + "a dog")["input_ids"][0]
         assert first == translator._tokenizer.convert_tokens_to_ids(code)
         assert "<<" not in translator.translate(["a dog"])[0]
-    with pytest.raises(ConfigError, match=r"does not know German \(deu_Latn, deu, de\)"):
+    with pytest.raises(ConfigError, match=r"does not translate German \(deu_Latn, deu, de\)"):
         Translator(config(model, target="de"))
 
 
