@@ -1,7 +1,8 @@
 """Attention functions for the towers' layers. The config of a layer names its function; `ATTENTIONS` holds them.
 
-All take the arguments of transformers' own attention functions. transformers also hands on the extra arguments that the
-tower passes to a layer: the `packing` of a packed batch, or the `prefix` of an adapter.
+All take the arguments of transformers' own attention functions. transformers also hands on the
+extra arguments that the tower passes to a layer: the `packing` of a packed batch, or the `prefix`
+of an adapter.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +40,8 @@ class _ToBatches(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, packed: torch.Tensor, batches: list[RowBatch]) -> tuple[torch.Tensor, ...]:  # ty: ignore
-        ctx.batches, ctx.tokens = batches, len(packed)
+        ctx.batches = batches
+        ctx.tokens = len(packed)
         return tuple(batch.unpack(packed) for batch in batches)
 
     @staticmethod
@@ -62,8 +64,8 @@ class _FromBatches(torch.autograd.Function):
 
 def _packed(batches: list[RowBatch], tokens: int, padded: Sequence[torch.Tensor]) -> torch.Tensor:
     packed = padded[0].new_empty(tokens, *padded[0].shape[2:])
-    for batch, own in zip(batches, padded, strict=True):
-        batch.pack_into(packed, own)
+    for batch, states in zip(batches, padded, strict=True):
+        batch.pack_into(packed, states)
     return packed
 
 
@@ -82,23 +84,26 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attend as `sdpa` does, but within each row of a packed batch, and with the per-row dropout of `module`, if any.
 
-    For gradients in bfloat16 on a CPU it multiplies matrices itself: the backward pass of PyTorch's fused kernel is 4
-    to 8 times slower on captions (PyTorch 2.13).
+    For gradients in bfloat16 on a CPU it multiplies matrices itself: the backward pass of PyTorch's
+    fused kernel is 4 to 8 times slower on captions (PyTorch 2.13).
 
-    Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head). `attention_mask` is
-    (B, 1, 1 or L, K), bool or added to the scores; without it, each position attends to all. In a packed batch, all
-    three are (1, h, T, d_head) and the result is (1, T, h, d_head): `attend` runs once per padded batch in `packing`,
-    with that batch as `rows`. `prefix` (B, 2, h, P, d_head) has keys and values to put before those of a padded batch.
+    Queries are (B, h, L, d_head), keys and values (B, h, K, d_head), the result (B, L, h, d_head).
+    `attention_mask` is (B, 1, 1 or L, K), bool or added to the scores; without it, each position
+    attends to all. In a packed batch, all three are (1, h, T, d_head) and the result is (1, T, h,
+    d_head): `attend` runs once per padded batch in `packing`, with that batch as `rows`. `prefix`
+    (B, 2, h, P, d_head) has keys and values to put before those of a padded batch.
     """
     if packing is not None:
-        batches, attended = packing.batches, []
+        batches = packing.batches
+        attended = []
         # (1, h, T, d_head) -> (T, h, d_head) -> (G, L, h, d_head) of each batch
-        states = [_ToBatches.apply(one.transpose(1, 2).squeeze(0), batches) for one in (query, key, value)]
-        for batch, *own in zip(batches, *states, strict=True):
-            q, k, v = (one.transpose(1, 2) for one in own)  # (G, h, L, d_head)
+        states = [_ToBatches.apply(state.transpose(1, 2).squeeze(0), batches) for state in (query, key, value)]
+        for batch, *batch_states in zip(batches, *states, strict=True):
+            q, k, v = (state.transpose(1, 2) for state in batch_states)  # (G, h, L, d_head)
             result, _ = attend(module, q, k, v, batch.mask, scaling=scaling, rows=batch, **kwargs)
             attended.append(result)  # (G, L, h, d_head)
         return _FromBatches.apply(batches, query.shape[2], *attended).unsqueeze(0), None
+
     if prefix is not None:
         prefix = prefix.to(key.dtype)
         key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
@@ -106,17 +111,21 @@ def attend(
         if attention_mask is not None:
             seen = True if attention_mask.dtype == torch.bool else 0.0
             attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
+
     dropout = getattr(module, "dropout", None)
     drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None
     is_slow = query.dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled()
     if drawing is None and not is_slow:
         return sdpa(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+
     scores = (query * scaling) @ key.mT  # (B, h, L, K)
     if attention_mask is not None:
-        if attention_mask.dtype == torch.bool:  # added to the scores: one pass over them, none over their gradient
+        # added to the scores: one pass over them, none over their gradient
+        if attention_mask.dtype == torch.bool:
             least = torch.finfo(scores.dtype).min
             attention_mask = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, least)
         scores.add_(attention_mask)
+
     weights = scores.softmax(-1)
     return ((weights if drawing is None else drawing(weights, rows)) @ value).transpose(1, 2), None
 

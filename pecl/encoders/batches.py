@@ -11,7 +11,8 @@ from pecl.encoders.embeddings import TokenStore
 from pecl.errors import ConfigError, DataError
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
-MAX_PADDING = 0.1  # share of a batch's positions: `batches` stays below it, and a pass with more padding is packed
+# share of a batch's positions: `batches` stays below it, and a pass with more padding is packed
+MAX_PADDING = 0.1
 
 
 class Batch(NamedTuple):
@@ -35,10 +36,12 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
         return [texts]
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
         raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
+
     listed = list(texts)
     for i, text in enumerate(listed):
         if not isinstance(text, str):
             raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
+
     return listed
 
 
@@ -52,10 +55,16 @@ def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int
     return Batch(torch.as_tensor(indices), torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64)))
 
 
-def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
+def batches(
+    token_ids: TokenIds,
+    batch_size: int,
+    padding: int,
+    max_padding: float = MAX_PADDING,
+) -> Iterator[Batch]:
     """Yield batches of at most `batch_size` texts, longest first; at most `max_padding` of each is padding."""
     if batch_size < 1:
         raise ConfigError(f"batch_size: expected at least 1, got {batch_size}")
+
     lengths = lengths_of(token_ids)
     batch: list[int] = []
     tokens = 0
@@ -67,5 +76,6 @@ def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: flo
             batch, tokens = [], 0
         batch.append(i)
         tokens += length
+
     if batch:
         yield pad(token_ids, batch, padding)

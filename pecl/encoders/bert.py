@@ -1,7 +1,7 @@
 """A BERT encoder without transformers, whose models take seconds to import: the backbone of the mini profile.
 
-Modules and parameters have the names of transformers' `BertModel`, and the arithmetic is the same to the last bit.
-`in_transformers` converts the encoder to that class, for programs that need it.
+Modules and parameters have the names of transformers' `BertModel`, and the arithmetic is the same
+to the last bit. `in_transformers` converts the encoder to that class, for programs that need it.
 """
 
 from dataclasses import asdict, dataclass
@@ -138,9 +138,11 @@ def in_transformers(backbone: Bert) -> Any:
 
     with torch.device("meta"):  # its own weights are replaced at once
         model: Any = BertModel(BertConfig(**asdict(backbone.config)), add_pooling_layer=False)
+
     for path, module in backbone.named_modules():
         if not list(module.children()):
             model.set_submodule(path, module)
+
     positions = torch.arange(backbone.config.max_position_embeddings).unsqueeze(0)  # (1, positions)
     model.embeddings.position_ids = positions  # its two buffers are in no state dict
     model.embeddings.token_type_ids = torch.zeros_like(positions)

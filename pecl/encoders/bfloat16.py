@@ -1,8 +1,8 @@
 """A text tower whose frozen matrices are held and multiplied in bfloat16, in one of two forms.
 
-Nearly all the time of a pass is spent in the linear layers of the transformer. In both forms their weights are held
-once, in half the memory, and multiplied in bfloat16. The parameters of LayerNorms, the word embeddings, the head, the
-loss and everything that is trained stay fp32.
+Nearly all the time of a pass is spent in the linear layers of the transformer. In both forms their
+weights are held once, in half the memory, and multiplied in bfloat16. The parameters of LayerNorms,
+the word embeddings, the head, the loss and everything that is trained stay fp32.
 
 - *Products*: the states between layers, attention and activations are fp32, and each layer converts its input. On a CPU
   with AVX512-BF16 and without AMX that was faster (docs/notes.md).
@@ -34,7 +34,8 @@ class Bfloat16Linear(nn.Linear):
 
     def __init__(self, plain: nn.Linear, holds_states: bool = False) -> None:
         nn.Module.__init__(self)  # nn.Linear.__init__ would fill a weight with random numbers
-        self.in_features, self.out_features = plain.in_features, plain.out_features
+        self.in_features = plain.in_features
+        self.out_features = plain.out_features
         self.weight = nn.Parameter(plain.weight.detach().bfloat16(), requires_grad=False)
         self.bias = plain.bias
         rounded = None if plain.bias is None else plain.bias.detach().bfloat16()
@@ -74,11 +75,13 @@ def check_bfloat16(device: str | torch.device) -> None:
     """Raise ConfigError for a device that cannot multiply in bfloat16; warn of a CPU that does it slowly."""
     device = torch.device(device)
     try:
-        one = torch.ones(1, 1, dtype=torch.bfloat16, device=device)
-        can = (one @ one).item() == 1 and (device.type != "cuda" or torch.cuda.is_bf16_supported(False))
+        ones = torch.ones(1, 1, dtype=torch.bfloat16, device=device)
+        can = (ones @ ones).item() == 1 and (device.type != "cuda" or torch.cuda.is_bf16_supported(False))
     except (RuntimeError, TypeError):
         can = False
+
     if not can:
         raise ConfigError(f"precision: expected fp32 on the device {device}, which has no bf16, got bf16")
+
     if device.type == "cpu" and not cpu_multiplies_bfloat16():
         logger.warning("precision bf16: this processor has neither AVX512-BF16 nor AMX, so fp32 is faster here")

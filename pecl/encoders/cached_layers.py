@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten times as many.
+# States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten
+# times as many.
 CACHED_BYTES = 512 << 20
 _BATCH = 64
 
@@ -34,7 +35,8 @@ class LayerStates(NamedTuple):
     first: int
     pooling: str
     tensors: list[tuple[torch.Tensor, int, int]]
-    states: dict[tuple[int, ...], torch.Tensor]  # token ids of a text -> (L or 1, d) on the CPU, in their order
+    # token ids of a text -> (L or 1, d) on the CPU, in their order
+    states: dict[tuple[int, ...], torch.Tensor]
 
     def has_layers_of(self, other: LayerStates) -> bool:
         """Return whether both depend on the same layers."""
@@ -47,18 +49,20 @@ class LayerStates(NamedTuple):
 class CachedLayers:
     """A cache of the hidden states of texts, as the frozen layers below layer `first` give them.
 
-    An adapter in the top layers does not change the layers below it. Without dropout, these give the same states in
-    every step and at every validation. The states are computed once and held in memory up to a limit; those of further
-    texts are computed in each pass. The batches depend only on the texts, so a training that is resumed after a kill
-    ends with the same bits. If the adapter comes after all layers, such as a head alone, the cache holds the pooled
-    vector of a text in place of the states of its tokens.
+    An adapter in the top layers does not change the layers below it. Without dropout, these give
+    the same states in every step and at every validation. The states are computed once and held in
+    memory up to a limit; those of further texts are computed in each pass. The batches depend only
+    on the texts, so a training that is resumed after a kill ends with the same bits. If the adapter
+    comes after all layers, such as a head alone, the cache holds the pooled vector of a text in
+    place of the states of its tokens.
 
     Args:
         backbone: one that `can_pack` accepts, in evaluation mode.
         first: the lowest layer that is not cached, from 1; the number of layers for pooled vectors.
         pooling: name of a pooling.
         limit: largest size of the cache, in bytes.
-        earlier: the states of another cache, which are taken if they are those of the same texts and layers.
+        earlier: the states of another cache, which are taken if they are those of the same texts
+            and layers.
     """
 
     def __init__(
@@ -69,13 +73,16 @@ class CachedLayers:
         limit: int = CACHED_BYTES,
         earlier: LayerStates | None = None,
     ) -> None:
-        self.backbone, self.first, self.limit = backbone, first, limit
+        self.backbone = backbone
+        self.first = first
+        self.limit = limit
         self.pools = first == backbone.config.num_hidden_layers  # whether pooled vectors are cached
         self._pooling = pooling
         self.bytes = 0  # of the cached states
         like = next(backbone.parameters())
         dtype = like.dtype if self.pools else state_dtype(backbone) or like.dtype
-        self._device, self._dtype = like.device, like.dtype
+        self._device = like.device
+        self._dtype = like.dtype
         self._bytes_of_token = dtype.itemsize * backbone.config.hidden_size
         self._states: dict[tuple[int, ...], torch.Tensor] = {}  # as in `LayerStates`
         self._earlier = earlier
@@ -96,8 +103,8 @@ class CachedLayers:
     def add(self, lists: Iterable[TokenIds]) -> None:
         """Compute and cache the states of the first texts of each list, as many as the limit allows.
 
-        The last bits of a state depend on the texts of its batch. So earlier states are taken only if they are those
-        of exactly these texts.
+        The last bits of a state depend on the texts of its batch. So earlier states are taken only
+        if they are those of exactly these texts.
         """
         rows: list[tuple[int, ...]] = []  # those that have room
         for token_ids in lists:
@@ -120,9 +127,10 @@ class CachedLayers:
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
             for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
                 made = self._compute(batch.input_ids, batch.attention_mask).cpu()
-                for place, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
-                    self._states[rows[place]] = states
+                for index, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
+                    self._states[rows[index]] = states
                 bar.update(len(batch.indices))
+
         logger.info("cached states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
 
     def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -132,16 +140,17 @@ class CachedLayers:
         """
         lengths = attention_mask.sum(1).tolist()
         rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
-        found = [self._states.get(row) for row in rows]
-        kept = [states for states in found if states is not None]
-        there = to_device(torch.cat(kept), self._device) if kept else None
-        missing = [i for i, states in enumerate(found) if states is None]
+        states_of_rows = [self._states.get(row) for row in rows]
+        cached = [states for states in states_of_rows if states is not None]
+        there = to_device(torch.cat(cached), self._device) if cached else None
+        missing = [i for i, states in enumerate(states_of_rows) if states is None]
         if there is not None and not missing:
             return there
+
         computed = self._compute(input_ids[missing], attention_mask[missing])
         made = iter(self._split(computed, attention_mask[missing]))
-        ready = iter(() if there is None else there.split([len(states) for states in kept]))
-        return torch.cat([next(made) if states is None else next(ready) for states in found])
+        ready = iter(() if there is None else there.split([len(states) for states in cached]))
+        return torch.cat([next(made) if states is None else next(ready) for states in states_of_rows])
 
     @torch.no_grad()
     def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -152,6 +161,10 @@ class CachedLayers:
             return pool(self._pooling, packing.unpack(hidden), to_device(attention_mask, self._device), self._dtype)
         return hidden.squeeze(0)
 
-    def _split(self, computed: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _split(
+        self,
+        computed: torch.Tensor,
+        attention_mask: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
         """Split the output of `_compute` into the part (L, d) or (1, d) of each text."""
         return computed.split(1 if self.pools else attention_mask.sum(1).tolist())

@@ -1,8 +1,8 @@
 """Changes that a tower makes to a text before its tokenizer, by name.
 
-`lower` is SigLIP's: lower case. The others are open_clip's: they repair the encoding, decode HTML entities and
-collapse white space. `whitespace_lower`, which open_clip calls `lower`, also lowers the case. `canonicalize` lowers the
-case and drops punctuation.
+`lower` is SigLIP's: lower case. The others are open_clip's: they repair the encoding, decode HTML
+entities and collapse white space. `whitespace_lower`, which open_clip calls `lower`, also lowers
+the case. `canonicalize` lowers the case and drops punctuation.
 """
 
 import re
@@ -25,10 +25,12 @@ def cleaning(name: str) -> Callable[[str], str]:
         return str.lower
     if name not in CLEANINGS:
         raise WeightsError(unknown("cleaning of texts", name, CLEANINGS))
+
     try:
         from open_clip.tokenizer import get_clean_fn
     except ImportError as error:
         raise WeightsError(f"the cleaning {name!r} needs open_clip: {install('openclip')} ({error})") from error
+
     return get_clean_fn("lower" if name == WHITESPACE_LOWER else name)
 
 

@@ -1,6 +1,7 @@
 """`batches_ahead`: batches of an iterator, the next one made in a thread while the current one is used.
 
-Pillow releases Python's lock while it decodes and resizes, so photographs are decoded next to the work of the model.
+Pillow releases Python's lock while it decodes and resizes, so photographs are decoded next to the
+work of the model.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ def batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
 def batches_ahead(items: Iterator[T], size: int) -> Iterator[list[T]]:
     """Yield the same lists as `batches`. The next one is read in a thread while the caller works on the current one.
 
-    Only that thread reads `items`, at most one list ahead. An error of an item is raised where its list would follow.
+    Only that thread reads `items`, at most one list ahead. An error of an item is raised where its
+    list would follow.
     """
     lists = batches(items, size)
     with ThreadPoolExecutor(1, "pecl-decoding") as thread:

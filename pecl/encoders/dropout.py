@@ -1,9 +1,10 @@
 """Dropout per row: the mask is a function of the row's seed, the layer, the token's position and the feature.
 
-torch draws one mask for a whole batch, so the mask of a row depends on the rows around it and on their padding. Here an
-element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p. In a batch of several
-runs, packed or padded, on any device, each run therefore has the mask that it would have alone. On a CPU the hash takes
-a third of the time of torch's random numbers. On every device it needs only elementwise operations.
+torch draws one mask for a whole batch, so the mask of a row depends on the rows around it and on
+their padding. Here an element is dropped if a hash of (seed of the row, position) and (layer,
+feature) falls below p. In a batch of several runs, packed or padded, on any device, each run
+therefore has the mask that it would have alone. On a CPU the hash takes a third of the time of
+torch's random numbers. On every device it needs only elementwise operations.
 """
 
 from collections.abc import Iterator
@@ -53,7 +54,8 @@ class DropoutSeeds:
     @contextmanager
     def use(self, seeds: np.ndarray) -> Iterator[None]:
         """Use `seeds` (B,) uint64 for the rows of each pass in the body."""
-        self.seeds, self._tokens = seeds, {}
+        self.seeds = seeds
+        self._tokens = {}
         try:
             yield
         finally:
@@ -74,10 +76,12 @@ class DropoutSeeds:
         packing = self.packing
         if packing is not None and shape == (packing.rows, packing.length):
             packing = None
+
         length = shape[1] if packing is None else packing.length
         if (length, packing) not in self._tokens:
             keys = to_device(_keys(self.seeds, length), device)  # (B, L)
             self._tokens[length, packing] = keys if packing is None else packing.pack(keys)
+
         return self._tokens[length, packing]
 
     def tokens_of(self, some: RowBatch, device: torch.device) -> torch.Tensor:
@@ -96,7 +100,8 @@ class RowDropout(nn.Dropout):
 
     def __init__(self, p: float, seeds: DropoutSeeds, site: str) -> None:
         super().__init__(p)
-        self.row_seeds, self.site = seeds, site
+        self.row_seeds = seeds
+        self.site = site
         self._features: dict[Any, torch.Tensor] = {}
 
     @property
@@ -113,13 +118,19 @@ class RowDropout(nn.Dropout):
             return super().forward(input)
         if self.p >= 1:
             return input * 0
-        shape, device = input.shape, input.device
+
+        shape = input.shape
+        device = input.device
         places = torch.Size((shape[0], 1 if input.dim() == 2 else shape[-2]))
         tokens = self.row_seeds.tokens(places, device) if rows is None else self.row_seeds.tokens_of(rows, device)
+
         if input.dim() < 4:
-            tokens, features = tokens.view(*shape[:-1], 1), self._table(1, shape[-1], device)[0]
+            tokens = tokens.view(*shape[:-1], 1)
+            features = self._table(1, shape[-1], device)[0]
         else:  # (B, 1, L, 1); (h, 1, K): a head, and a position that is attended to
-            tokens, features = tokens[:, None, :, None], self._table(shape[1], shape[3], device).unsqueeze(1)
+            tokens = tokens[:, None, :, None]
+            features = self._table(shape[1], shape[3], device).unsqueeze(1)
+
         return _Drop.apply(input, tokens, features, self.p)
 
     def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
@@ -139,14 +150,14 @@ class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:  # ty: ignore
         ctx.scale = 1 / (1 - p)
-        kept = kept_mask(tokens, features, p)
-        ctx.save_for_backward(kept)
-        return (x * kept).mul_(ctx.scale)
+        mask = kept_mask(tokens, features, p)
+        ctx.save_for_backward(mask)
+        return (x * mask).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        (kept,) = ctx.saved_tensors
-        return (grad * kept).mul_(ctx.scale), None, None, None
+        (mask,) = ctx.saved_tensors
+        return (grad * mask).mul_(ctx.scale), None, None, None
 
 
 def kept_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:
@@ -157,15 +168,19 @@ def kept_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.T
     bound = min(round(p * 2**32) - 2**31, 2**31 - 1)
     if tokens.device.type != "cpu":
         return (_hashed(tokens, features) >= bound).view(torch.uint8)
+
     shape = torch.broadcast_shapes(tokens.shape, features.shape)
-    kept = torch.empty(shape, dtype=torch.bool)
-    flat, out = tokens, kept
+    mask = torch.empty(shape, dtype=torch.bool)
+    flat = tokens
+    out = mask
     if tokens.dim() == 3:  # (B, L, 1): rows of one feature vector each
-        flat, out = tokens.flatten(0, 1), kept.view(-1, shape[-1])
+        flat = tokens.flatten(0, 1)
+        out = mask.view(-1, shape[-1])
+
     size = max(1, _CHUNK // max(1, out[:1].numel()))
     for start in range(0, len(flat), size):
         torch.ge(_hashed(flat[start : start + size], features), bound, out=out[start : start + size])
-    return kept.view(torch.uint8)
+    return mask.view(torch.uint8)
 
 
 def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -179,5 +194,6 @@ def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 def use_row_dropout(tower: nn.Module, seeds: DropoutSeeds) -> None:
     """Replace every dropout of `tower`, a text tower with its adapter, by a `RowDropout` that uses `seeds`."""
     for path, module in list(tower.named_modules()):
-        if isinstance(module, nn.Dropout):  # also a `RowDropout`: the path may have changed, or a copy has other seeds
+        # also a `RowDropout`: the path may have changed, or a copy has other seeds
+        if isinstance(module, nn.Dropout):
             tower.set_submodule(path, RowDropout(module.p, seeds, path).train(module.training))

@@ -1,7 +1,7 @@
 """`Embeddings` and `TokenStore`: embeddings and token ids in files, used like those in memory.
 
-The embeddings of a frozen tower are computed once, and serve as the anchors or images of a training. They stay on disk;
-a batch reads its rows when it is made.
+The embeddings of a frozen tower are computed once, and serve as the anchors or images of a
+training. They stay on disk; a batch reads its rows when it is made.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 class Embeddings:
     """N embeddings of width D, float32, in one file or several.
 
-    `embeddings[rows]` is the tensor (B, D) of a list or a slice of rows, and `embeddings[3]` the tensor (D,) of one.
+    `embeddings[rows]` is the tensor (B, D) of a list or a slice of rows, and `embeddings[3]` the
+    tensor (D,) of one.
 
     Args:
-        paths: the file, or the files in the order of their rows: Arrow with one column of lists of D float32.
+        paths: the file, or the files in the order of their rows: Arrow with one column of lists of
+            D float32.
 
     Attributes:
         shape: (N, D).
@@ -47,6 +49,7 @@ class Embeddings:
         if len({part.shape[1] for part in self._parts}) != 1:
             widths = ", ".join(str(part.shape[1]) for part in self._parts[:5])
             raise DataError(f"{self.paths}: expected embeddings of one width, got {widths or 'none'}")
+
         ends = np.cumsum([len(part) for part in self._parts])
         self._starts = np.array([0, *ends[:-1]])
         self.shape = (int(ends[-1]), self._parts[0].shape[1])
@@ -62,13 +65,15 @@ class Embeddings:
         import pyarrow as pa
 
         rest = iter(batches)
-        if (first := next(rest, None)) is None:
+        first = next(rest, None)
+        if first is None:
             raise DataError(f"{path}: expected at least one batch of embeddings, got none")
 
         def arrays() -> Iterator[pa.Array]:
             row = 0
             for batch in chain([first], rest):
-                if bad := unusable_rows(batch):
+                bad = unusable_rows(batch)
+                if bad:
                     raise DataError(f"{path}: expected finite numbers, got NaN or infinity in row {row + bad[0]}")
                 row += len(batch)
                 yield as_arrow(batch)
@@ -83,28 +88,36 @@ class Embeddings:
         rows, width = self.shape
         return f"{type(self).__name__}(rows={rows:_}, width={width}, files={len(self.paths)})"
 
-    def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
+    def __getitem__(
+        self,
+        rows: int | slice | Sequence[int] | np.ndarray | torch.Tensor,
+    ) -> torch.Tensor:
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
+
         chosen = np.asarray(rows)
         chosen = chosen if chosen.size else chosen.astype(np.int64)
         if chosen.ndim > 1 or chosen.dtype.kind not in "iu":
             raise IndexError(f"expected a row, a list of rows or a slice, got {rows!r}")
-        places = np.atleast_1d(np.where(chosen < 0, chosen + len(self), chosen)).astype(np.int64)
-        if not ((places >= 0) & (places < len(self))).all():
+
+        indices = np.atleast_1d(np.where(chosen < 0, chosen + len(self), chosen)).astype(np.int64)
+        if not ((indices >= 0) & (indices < len(self))).all():
             raise IndexError(f"expected rows from 0 to {len(self) - 1}, got {rows!r}")
-        found = np.empty((len(places), self.shape[1]), np.float32)
-        parts = np.searchsorted(self._starts, places, "right") - 1
+
+        embeddings = np.empty((len(indices), self.shape[1]), np.float32)
+        parts = np.searchsorted(self._starts, indices, "right") - 1
         for part in np.unique(parts):
             here = parts == part
-            found[here] = self._parts[part][places[here] - self._starts[part]]
-        return torch.from_numpy(found if chosen.ndim else found[0])
+            embeddings[here] = self._parts[part][indices[here] - self._starts[part]]
+
+        return torch.from_numpy(embeddings if chosen.ndim else embeddings[0])
 
 
 class TokenStore(ArrowColumn[list[int]]):
     """Token ids (list[int]) of N texts, on disk; `store[i]` reads those of one text.
 
-    Training and encoding take a store in place of the lists that `MultilingualTextEncoder.tokenize` returns.
+    Training and encoding take a store in place of the lists that `MultilingualTextEncoder.tokenize`
+    returns.
 
     Args:
         path: a file that `TokenStore.write` wrote: Arrow with one column of lists of int32.

@@ -1,7 +1,8 @@
 """Architectures of text towers, one `TextFamily` each. `FAMILIES` maps the `model_type` of a config to its family.
 
-A pass embeds the tokens, runs the layers, and applies the final LayerNorm if the architecture has one. The tower then
-pools and projects. Adapters name modules by role, so a family also maps roles to modules.
+A pass embeds the tokens, runs the layers, and applies the final LayerNorm if the architecture has
+one. The tower then pools and projects. Adapters name modules by role, so a family also maps roles
+to modules.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch import nn
 
 from pecl.encoders.cleaning import LOWER
 
-if TYPE_CHECKING:  # transformers' models take seconds to import: only those of a tower that is loaded
+# transformers' models take seconds to import: only those of a tower that is loaded
+if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 # Model types whose positions begin after the padding token's id
@@ -38,9 +40,10 @@ def longest_sequence(config: PretrainedConfig) -> int:
 class TextFamily:
     """One architecture.
 
-    `embed` is the first step of a pass: (backbone, positions (B or 1, L) int64 from `first_position` on, input_ids
-    (B, L) int64 or None, words (B, L, d) in their place or None) -> states for the first layer, (B, L, d). `top` is the
-    last layer, for the last position only: (layer, hidden (B, L, d), mask) -> (B, 1, d).
+    `embed` is the first step of a pass: (backbone, positions (B or 1, L) int64 from
+    `first_position` on, input_ids (B, L) int64 or None, words (B, L, d) in their place or None) ->
+    states for the first layer, (B, L, d). `top` is the last layer, for the last position only:
+    (layer, hidden (B, L, d), mask) -> (B, 1, d).
     """
 
     layers: str  # path of the list of layers in the backbone
@@ -48,13 +51,16 @@ class TextFamily:
     at_top: Mapping[str, str]  # role -> path in the backbone of a module that exists once
     embed: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
     first_position: Callable[[PretrainedConfig], int] = first_position  # that of the first token
-    final_norm: str | None = None  # path of the LayerNorm after the last layer; None if each layer ends with its own
+    # path of the LayerNorm after the last layer; None if each layer ends with its own
+    final_norm: str | None = None
     causal: bool = False  # whether a position attends only to itself and the positions before it
-    is_fixed: bool = False  # whether every text is padded to all positions, and padding is attended to
+    # whether every text is padded to all positions, and padding is attended to
+    is_fixed: bool = False
     names_languages: bool = False  # whether the first token of a text names its language
     pooling: str = "mean"  # in `POOLINGS`
     clean: str = ""  # in `CLEANINGS`
-    encoder_name: str = ""  # class of the text half in `transformers.models`; empty if `AutoModel` has it
+    # class of the text half in `transformers.models`; empty if `AutoModel` has it
+    encoder_name: str = ""
     whole_name: str = ""  # class of both halves, if `AutoModel` has no text half
     projection: str = ""  # the linear layer after the pooling, in a checkpoint of both halves
     prepare: Callable[[PreTrainedModel], None] | None = None  # changes a new backbone, see `finish_backbone`
@@ -76,21 +82,27 @@ class TextFamily:
 
     def finish(self, backbone: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states (B, L, d) from the output of the last layer."""
-        return hidden if self.final_norm is None else backbone.get_submodule(self.final_norm)(hidden)
+        if self.final_norm is None:
+            return hidden
+        return backbone.get_submodule(self.final_norm)(hidden)
 
 
 def _class_named(name: str) -> Any:
-    module, _, own = name.rpartition(".")
-    return getattr(import_module(f"transformers.models.{module}"), own)
+    module, _, class_name = name.rpartition(".")
+    return getattr(import_module(f"transformers.models.{module}"), class_name)
 
 
 def _embed_by_module(
-    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+    backbone: PreTrainedModel,
+    positions: torch.Tensor,
+    input_ids: torch.Tensor | None,
+    words: torch.Tensor | None,
 ) -> torch.Tensor:
     return cast("nn.Module", backbone.embeddings)(input_ids=input_ids, position_ids=positions, inputs_embeds=words)
 
 
-# Also LaBSE, RoBERTa and XLM-R, and with them the towers of M-CLIP and E5, and open_clip's XLM-R towers
+# Also LaBSE, RoBERTa and XLM-R, and with them the towers of M-CLIP and E5, and open_clip's XLM-R
+# towers
 BERT = TextFamily(
     layers="encoder.layer",
     in_layer={
@@ -130,7 +142,10 @@ DISTILBERT = TextFamily(
 
 
 def _embed_scaled(
-    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+    backbone: PreTrainedModel,
+    positions: torch.Tensor,
+    input_ids: torch.Tensor | None,
+    words: torch.Tensor | None,
 ) -> torch.Tensor:
     encoder = cast(Any, backbone)
     states: torch.Tensor = encoder.embed_tokens(input_ids) if words is None else words
@@ -147,9 +162,9 @@ def _prepare_nllb(backbone: PreTrainedModel) -> None:
         layer.dropout = layer.activation_dropout = layer.self_attn.dropout = 0.0
 
 
-# NLLB-CLIP: the encoder of the translation model NLLB (transformers' M2M100), whose first token names the language and
-# is pooled. These layers of transformers call dropout as a function, which cannot draw per row, so here they have no
-# dropout.
+# NLLB-CLIP: the encoder of the translation model NLLB (transformers' M2M100), whose first token
+# names the language and is pooled. These layers of transformers call dropout as a function, which
+# cannot draw per row, so here they have no dropout.
 NLLB = TextFamily(
     layers="layers",
     in_layer={
@@ -175,7 +190,10 @@ NLLB = TextFamily(
 
 
 def _embed_plain(
-    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+    backbone: PreTrainedModel,
+    positions: torch.Tensor,
+    input_ids: torch.Tensor | None,
+    words: torch.Tensor | None,
 ) -> torch.Tensor:
     """Return words plus positions, (B, L, d). transformers' own function refuses tokens packed in one row."""
     embeddings = cast(Any, backbone.embeddings)
@@ -203,8 +221,8 @@ PRE_NORM = TextFamily(
     pooling="lasttoken",
 )
 
-# Causal, and pooled at the first end-of-text token. Later tokens never reach that token, so a text is cut after it and
-# can be packed; its embedding stays the same.
+# Causal, and pooled at the first end-of-text token. Later tokens never reach that token, so a text
+# is cut after it and can be packed; its embedding stays the same.
 METACLIP = replace(
     PRE_NORM,
     causal=True,
@@ -230,9 +248,9 @@ def _top_siglip(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None) -> 
     return state + layer.mlp(layer.layer_norm2(state))
 
 
-# SigLIP, SigLIP 2 and mSigLIP: every text has 64 positions, all are attended to, and the last one is pooled. It is
-# usually padding, so padding cannot be left out. In the last layer only that position needs a query, an output and a
-# feed-forward layer, which saves most of the layer exactly.
+# SigLIP, SigLIP 2 and mSigLIP: every text has 64 positions, all are attended to, and the last one
+# is pooled. It is usually padding, so padding cannot be left out. In the last layer only that
+# position needs a query, an output and a feed-forward layer, which saves most of the layer exactly.
 SIGLIP = replace(
     PRE_NORM,
     is_fixed=True,

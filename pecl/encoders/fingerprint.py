@@ -13,7 +13,8 @@ from pecl.files import sha256_json
 def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
     """Return the SHA-256 of `module`'s parameters and buffers (names, types, shapes, values) and `settings`.
 
-    Reads every weight once: about half a second for the mini profile, a few seconds for XLM-R Large.
+    Reads every weight once: about half a second for the mini profile, a few seconds for XLM-R
+    Large.
     """
     digest = hashlib.sha256(sha256_json(settings).encode())
     for name, tensor in sorted(module.state_dict().items()):
@@ -25,7 +26,8 @@ def fingerprint_module(module: nn.Module, settings: dict[str, Any]) -> str:
 class Tower(nn.Module):
     """A frozen backbone with a name, and linear layers after it if any."""
 
-    weights_path: Path | None = None  # file of unpacked weights, which may be deleted; None for weights of the user
+    # file of unpacked weights, which may be deleted; None for weights of the user
+    weights_path: Path | None = None
     name: str
     embedding_dim: int
     backbone: Any

@@ -1,8 +1,9 @@
 """Folding: the batch norms of a frozen convolutional network, computed by the convolutions in front of them.
 
-In evaluation a batch norm multiplies and shifts each channel by constants. A convolution with changed weights gives the
-same numbers to the last digits, and saves a pass over the states. The copy that is folded is also laid out with its
-channels last, as the processor's convolutions read them.
+In evaluation a batch norm multiplies and shifts each channel by constants. A convolution with
+changed weights gives the same numbers to the last digits, and saves a pass over the states. The
+copy that is folded is also laid out with its channels last, as the processor's convolutions read
+them.
 """
 
 import copy
@@ -19,8 +20,8 @@ TOLERANCE = 1e-4
 def folded(backbone: nn.Module, pixels: torch.Tensor) -> nn.Module:
     """Return a copy of a frozen `backbone` without the batch norms that follow a convolution.
 
-    The network itself is returned if it has no such batch norm, or if the copy would give other features. It stays as
-    it is, so its weights and fingerprint are those of the checkpoint.
+    The network itself is returned if it has no such batch norm, or if the copy would give other
+    features. It stays as it is, so its weights and fingerprint are those of the checkpoint.
 
     Args:
         backbone: network in evaluation mode.
@@ -28,18 +29,22 @@ def folded(backbone: nn.Module, pixels: torch.Tensor) -> nn.Module:
     """
     if backbone.training:
         return backbone
+
     pairs = _convolutions_before_norms(backbone, pixels)
     if not pairs:
         return backbone
 
     copied: Any = copy.deepcopy(backbone)
     for convolution_path, norm_path in pairs:
-        convolution, norm = copied.get_submodule(convolution_path), copied.get_submodule(norm_path)
+        convolution = copied.get_submodule(convolution_path)
+        norm = copied.get_submodule(norm_path)
         copied.set_submodule(convolution_path, fuse_conv_bn_eval(convolution, norm))
         copied.set_submodule(norm_path, _after(norm))
+
     copied = copied.to(memory_format=torch.channels_last)
 
-    expected, features = backbone(pixels), copied(pixels)
+    expected = backbone(pixels)
+    features = copied(pixels)
     is_equal = (features - expected).abs().max() <= TOLERANCE * expected.abs().max()
     return copied if is_equal else backbone
 
@@ -49,7 +54,8 @@ def _convolutions_before_norms(backbone: nn.Module, pixels: torch.Tensor) -> lis
 
     A layer that is called twice is left out.
     """
-    outputs: dict[int, tuple[str, torch.Tensor]] = {}  # holds the tensors, so that no other gets their id
+    # holds the tensors, so that no other gets their id
+    outputs: dict[int, tuple[str, torch.Tensor]] = {}
     convolutions: list[str] = []
     pairs: list[tuple[str, str]] = []
 
@@ -69,11 +75,13 @@ def _convolutions_before_norms(backbone: nn.Module, pixels: torch.Tensor) -> lis
             hooks.append(module.register_forward_hook(note_output))
         elif isinstance(module, nn.BatchNorm2d):
             hooks.append(module.register_forward_pre_hook(note_input))
+
     try:
         backbone(pixels)
     finally:
         for hook in hooks:
             hook.remove()
+
     norms = [norm for _, norm in pairs]
     return [
         (convolution, norm)
@@ -84,5 +92,6 @@ def _convolutions_before_norms(backbone: nn.Module, pixels: torch.Tensor) -> lis
 
 def _after(norm: nn.Module) -> nn.Module:
     """Return what a batch norm does after its own work: timm's has an activation."""
-    drop, activation = getattr(norm, "drop", None), getattr(norm, "act", None)
+    drop = getattr(norm, "drop", None)
+    activation = getattr(norm, "act", None)
     return nn.Sequential(*(layer for layer in (drop, activation) if layer is not None))

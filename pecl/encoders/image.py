@@ -23,13 +23,16 @@ Picture = str | Path | Image.Image
 def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
     """Yield one image or several, as Pillow images in RGB mode; files are opened one by one.
 
-    Raise DataError for a file that cannot be read, or an item that is neither a path nor a Pillow image.
+    Raise DataError for a file that cannot be read, or an item that is neither a path nor a Pillow
+    image.
     """
     if isinstance(images, Picture):
         images = [images]
+
     if not isinstance(images, Iterable):
         kind = type(images).__name__
         raise DataError(f"images: expected a path, a picture or several of them, got {images!r} ({kind})")
+
     for i, image in enumerate(images):
         if isinstance(image, str | Path):
             yield ImageFiles((Path(image),)).load(0)
@@ -65,9 +68,11 @@ class ImageEncoder(Tower):
         self.preprocess = preprocess
         self.name = name
         self.preprocessing = preprocessing
-        self.model_config: dict[str, Any] | None = None  # open_clip's config of the model whose image half this is
+        # open_clip's config of the model whose image half this is
+        self.model_config: dict[str, Any] | None = None
         self.runtime: Runtime | None = None  # computes the backbone in place of PyTorch
-        self._fast: tuple[nn.Module, ...] = ()  # the backbone as `encode_pixels` runs it; in a tuple, so not in states
+        # the backbone as `encode_pixels` runs it; in a tuple, so not in states
+        self._fast: tuple[nn.Module, ...] = ()
         self.eval()
 
     @cached_property
@@ -93,17 +98,23 @@ class ImageEncoder(Tower):
 
     @torch.inference_mode()
     def encode_image(
-        self, images: Picture | Iterable[Picture], batch_size: int | None = None, *, normalize: bool = True
+        self,
+        images: Picture | Iterable[Picture],
+        batch_size: int | None = None,
+        *,
+        normalize: bool = True,
     ) -> torch.Tensor:
         """Return the embeddings of images: (N, D), float32 on the CPU.
 
         Args:
-            images: one image (N = 1) or N images, each a path or a Pillow image. They are read batch by batch, so
-                neither many paths nor a generator of images fill the memory. The next batch of a sequence is decoded
-                in a thread while the model embeds the current one; a generator is read only when a batch is due.
+            images: one image (N = 1) or N images, each a path or a Pillow image. They are read
+                batch by batch, so neither many paths nor a generator of images fill the memory. The
+                next batch of a sequence is decoded in a thread while the model embeds the current
+                one; a generator is read only when a batch is due.
             batch_size: images in one pass (default: `default_batch_size`).
-            normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
-                Without it, lengths are the tower's own, about 4 with the mini pair.
+            normalize: whether each embedding is scaled to length 1, so that a dot product is the
+                cosine similarity. Without it, lengths are the tower's own, about 4 with the mini
+                pair.
 
         Raises:
             DataError: a file cannot be read, or an item is neither a path nor a Pillow image.
@@ -119,15 +130,27 @@ class ImageEncoder(Tower):
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
     @torch.inference_mode()
-    def encode_ahead(self, pictures: Iterator[Image.Image], *, normalize: bool = False) -> torch.Tensor:
+    def encode_ahead(
+        self,
+        pictures: Iterator[Image.Image],
+        *,
+        normalize: bool = False,
+    ) -> torch.Tensor:
         """Return the embeddings (N, D), float32 on the CPU, of N pictures in RGB mode.
 
-        Another thread reads the iterator, one batch ahead of the model. Errors of the iterator are raised unchanged.
+        Another thread reads the iterator, one batch ahead of the model. Errors of the iterator are
+        raised unchanged.
         """
         embeddings = self._encode(pictures, self.default_batch_size, is_ahead=True)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
-    def _encode(self, pictures: Iterator[Image.Image], batch_size: int, *, is_ahead: bool) -> torch.Tensor:
+    def _encode(
+        self,
+        pictures: Iterator[Image.Image],
+        batch_size: int,
+        *,
+        is_ahead: bool,
+    ) -> torch.Tensor:
         pixels = map(self.preprocess, pictures)  # (3, H, W) each
         lists = batches_ahead(pixels, batch_size) if is_ahead else batches(pixels, batch_size)
         embeddings = [self.encode_pixels(batch) for batch in lists]  # (B, D) each

@@ -1,7 +1,8 @@
 """Token ids and frozen embeddings of long lists of texts, cached in files so that they take no memory.
 
-In memory, the token ids of a caption take some 700 bytes as a Python list, and its embedding a kilobyte: for a million
-pairs, more than the towers. Both are computed once per tower and list, part by part.
+In memory, the token ids of a caption take some 700 bytes as a Python list, and its embedding a
+kilobyte: for a million pairs, more than the towers. Both are computed once per tower and list, part
+by part.
 """
 
 import contextlib
@@ -30,7 +31,11 @@ FOLDER = "tokens-4"  # raised when the meaning of a key changes
 _CHECKED = 16  # hexadecimal digits of a file's SHA-256 in its name
 
 
-def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | None = None) -> TokenIds:
+def tokens_of(
+    tower: MultilingualTextEncoder,
+    texts: Sequence[str],
+    language: str | None = None,
+) -> TokenIds:
     """Return the token ids of texts of one language: a list, or for a long list a `TokenStore`, written once."""
     if len(texts) < LARGE:
         return tower.tokenize(texts, language)
@@ -48,12 +53,13 @@ def _cached(path: Path, write: Callable[[Path], object]) -> Path:
 
     A damaged file is made again, with a warning.
     """
-    for found in path.parent.glob(f"{path.name}-*.arrow"):
-        if found.stem.endswith(sha256_file(found)[:_CHECKED]):
-            return found
-        logger.warning("%s is damaged; it is made again", found)
+    for file in path.parent.glob(f"{path.name}-*.arrow"):
+        if file.stem.endswith(sha256_file(file)[:_CHECKED]):
+            return file
+        logger.warning("%s is damaged; it is made again", file)
         with contextlib.suppress(OSError):  # removed by another process
-            found.unlink()
+            file.unlink()
+
     whole = path.with_name(f"{path.name}.arrow")
     write(whole)
     try:
@@ -76,21 +82,27 @@ def _key(tower: MultilingualTextEncoder, texts: Sequence[str], language: str | N
         identity = [type(tower.tokenizer).__name__, tower.tokenizer.get_vocab()]
     else:  # truncation and padding depend on the last call
         identity = {**json.loads(fast.to_str()), "truncation": None, "padding": None}
+
     language = language or tower.language
     normalization = [NORMALIZATION, language]  # capitals become lower case by the language's rules
     settings = [sha256_json(identity), tower.text_prefix, tower.max_length, *normalization, sha256_lines(texts)]
     respelling = None if language is None else tower.respelling(language)
     if respelling is not None:
         settings += [respelling.letters]
+
     if tower.names_languages:
         settings += [language or around(tower.tokenizer)[0]]
+
     if tower.clean or tower.shapes_texts:
         settings += [tower.clean, tower.backbone.config.model_type, tower.positions]
     return sha256_json(settings)
 
 
 def frozen_embeddings(
-    tower: MultilingualTextEncoder, texts: Sequence[str], store: EmbeddingStore, language: str | None = None
+    tower: MultilingualTextEncoder,
+    texts: Sequence[str],
+    store: EmbeddingStore,
+    language: str | None = None,
 ) -> torch.Tensor | Embeddings:
     """Embed texts of one language without an adapter: (N, D) in memory, or `Embeddings` in files for a long list.
 
@@ -98,7 +110,9 @@ def frozen_embeddings(
     """
     if len(texts) < LARGE:
         return text_embeddings(tower, texts, store, language)
-    folder, paths = store.folder / "lists" / _key(tower, texts, language), []
+
+    folder = store.folder / "lists" / _key(tower, texts, language)
+    paths = []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):
 
@@ -106,4 +120,5 @@ def frozen_embeddings(
                 return Embeddings.write(path, [tower.encode_text(part, language=language, normalize=False)])
 
             paths.append(_cached(folder / f"{number:05}-of-{_PART}", write))
+
     return Embeddings(paths)

@@ -1,7 +1,7 @@
 """The steps of a pass through a backbone: embed the tokens, run layers, apply the final LayerNorm.
 
-They work on padded and on packed batches, for the architectures in `families`. An encoder of another architecture, or
-with replaced attention or layers, is run as a whole.
+They work on padded and on packed batches, for the architectures in `families`. An encoder of
+another architecture, or with replaced attention or layers, is run as a whole.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def knows_attention(backbone: PreTrainedModel) -> bool:
 def _has_replaced_forward(backbone: nn.Module) -> bool:
     """Return whether a module within `backbone` has a `forward` of its own, in place of that of its class.
 
-    A pass calls this twice, so that it follows every change of a module. `backbone.modules()` gives the same modules,
-    but also builds their names and takes five times as long.
+    A pass calls this twice, so that it follows every change of a module. `backbone.modules()` gives
+    the same modules, but also builds their names and takes five times as long.
     """
     waiting: list[nn.Module | None] = [backbone]
     while waiting:
@@ -55,16 +55,23 @@ def _has_replaced_forward(backbone: nn.Module) -> bool:
             if "forward" in attributes:
                 return True
             waiting.extend(attributes["_modules"].values())
+
     return False
 
 
-def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
+def attendable(
+    backbone: PreTrainedModel,
+    attention_mask: torch.Tensor,
+    is_padded: bool,
+) -> torch.Tensor | None:
     """Return the positions that each position attends to: (B, 1, L, L) bool, or None if all attend to all.
 
-    `is_padded` says whether the mask (B, L) has padding, so that the CPU need not wait for its values. A backbone that
-    cannot be packed and does not have our attention gets the mask (B, L) itself.
+    `is_padded` states whether the mask (B, L) has padding, so that the CPU need not wait for its
+    values. A backbone that cannot be packed and does not have our attention gets the mask (B, L)
+    itself.
     """
-    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # transformers knows no mask for it
+    # transformers has no mask for it
+    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW
     if not ours and not can_pack(backbone):
         return attention_mask
     causal = known_family(backbone).causal
@@ -83,18 +90,28 @@ def packing_of(backbone: PreTrainedModel, attention_mask: torch.Tensor) -> Packi
     return Packing(attention_mask, next(backbone.parameters()).device, causal=known_family(backbone).causal)
 
 
-def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Packing) -> torch.Tensor:
+def embed_packed(
+    backbone: PreTrainedModel,
+    input_ids: torch.Tensor,
+    packing: Packing,
+) -> torch.Tensor:
     """Return the input (1, T, d) of the first layer for the tokens of a padded batch (B, L)."""
-    device, family = packing.device, known_family(backbone)
+    device = packing.device
+    family = known_family(backbone)
     first = family.first_position(backbone.config)
     positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
     ids = packing.pack(to_device(input_ids, device))  # (1, T)
     return _as_states(backbone, family.embed(backbone, packing.pack(positions), ids, None))
 
 
-def embed(backbone: PreTrainedModel, input_ids: torch.Tensor | None, words: torch.Tensor | None) -> torch.Tensor:
+def embed(
+    backbone: PreTrainedModel,
+    input_ids: torch.Tensor | None,
+    words: torch.Tensor | None,
+) -> torch.Tensor:
     """Return the input (B, L, d) of the first layer for token ids (B, L), or for word embeddings (B, L, d)."""
-    given, family = not_none(input_ids if words is None else words, "token ids or words"), known_family(backbone)
+    given = not_none(input_ids if words is None else words, "token ids or words")
+    family = known_family(backbone)
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
     return _as_states(backbone, family.embed(backbone, positions, input_ids, words))
@@ -120,8 +137,8 @@ def run_layers(
 ) -> torch.Tensor:
     """Run hidden states through the layers `start` to `stop` - 1, and after the last through the final LayerNorm.
 
-    The states are (1, T, d) with a packing, else (B, L, d); `mask` is that of a padded batch, as `attendable` returns
-    it.
+    The states are (1, T, d) with a packing, else (B, L, d); `mask` is that of a padded batch, as
+    `attendable` returns it.
     """
     family = known_family(backbone)
     layers = family.layers_of(backbone)
@@ -129,6 +146,7 @@ def run_layers(
     with our_attention(backbone) if more else nullcontext():
         for layer in layers[start:stop]:
             hidden = layer(hidden, mask, **more)
+
     is_last = stop is None or stop == len(layers)
     return family.finish(backbone, hidden) if is_last else hidden
 

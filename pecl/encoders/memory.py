@@ -1,11 +1,12 @@
 """Memory of a tower: a check that it suffices, copies to the device, and freed memory, which the next pass reuses.
 
-A training step launches many short kernels, so the device is idle whenever the CPU waits for it. The CPU therefore
-computes everything that it needs of a batch (lengths, places, slots) before it copies the batch.
+A training step launches many short kernels, so the device is idle whenever the CPU waits for it.
+The CPU therefore computes everything that it needs of a batch (lengths, places, slots) before it
+copies the batch.
 
-A pass of a tower allocates and frees the same tens of megabytes in every layer. By default glibc maps each large block
-afresh, and the kernel fills it with zeros, page by page: on a virtual machine that is up to a third of a step's time.
-So freed memory is not handed back to the kernel.
+A pass of a tower allocates and frees the same tens of megabytes in every layer. By default glibc
+maps each large block afresh, and the kernel fills it with zeros, page by page: on a virtual machine
+that is up to a third of a step's time. So freed memory is not handed back to the kernel.
 """
 
 import ctypes
@@ -21,13 +22,15 @@ from pecl.errors import WeightsError
 from pecl.machine import available_memory
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
-LARGEST_BLOCK = 2**30  # bytes; larger blocks, such as a whole tower's weights, go back when they are freed
+# bytes; larger blocks, such as a whole tower's weights, go back when they are freed
+LARGEST_BLOCK = 2**30
 KEPT = 2**31 - 1  # bytes: most unused memory that the process keeps; glibc takes a C int
 
 
 def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
     """Raise WeightsError unless the weights, converted to `dtype`, fit into the available memory."""
-    available, needed = available_memory(), dtype.itemsize * sum(map(torch.Tensor.numel, state.values()))
+    available = available_memory()
+    needed = dtype.itemsize * sum(map(torch.Tensor.numel, state.values()))
     if available is not None and needed > available:
         raise WeightsError(
             f"{source} needs {needed / 2**30:.1f} GiB of memory, and {available / 2**30:.1f} GiB are available: free "
@@ -39,7 +42,8 @@ def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: 
 def keep_freed_memory() -> bool:
     """Make glibc's allocator keep freed blocks, once for this process; return whether it now does.
 
-    Another allocator, or one that the environment configures (`MALLOC_...`, `GLIBC_TUNABLES`), is left as it is.
+    Another allocator, or one that the environment configures (`MALLOC_...`, `GLIBC_TUNABLES`), is
+    left as it is.
     """
     chosen = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if chosen or platform.libc_ver()[0] != "glibc":

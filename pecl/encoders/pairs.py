@@ -27,11 +27,13 @@ class Pair:
     image: str  # as `load_image_encoder` takes it
     width: int  # width of the embeddings
     parameters: int  # of the text tower, so that a list of pairs builds no tower
-    image_parameters: int  # of the image tower, rounded; this and the next are counted on open_clip's models
+    # of the image tower, rounded; this and the next are counted on open_clip's models
+    image_parameters: int
     image_gflops: float  # operations of the image tower per image, in 10^9
     vocabulary: str  # the text tower's, which decides the languages that it can spell
     licence: str  # licence of the weights, as their pages state it
-    repositories: tuple[str, ...]  # of both towers on the model hub; for open_clip's models, those in its table
+    # of both towers on the model hub; for open_clip's models, those in its table
+    repositories: tuple[str, ...]
     description: str  # in one line
     immich: str  # name of its model in immich's list; empty without one
 
@@ -52,7 +54,8 @@ _FILES = ("config.json", "modules.json", "open_clip_model.safetensors", "open_cl
 
 def is_cached(pair: Pair) -> bool:
     """Return whether the hub's local cache has files of both towers; no network is used."""
-    from huggingface_hub import try_to_load_from_cache  # takes a third of a second, and every command reads this
+    # takes a third of a second, and every command reads this
+    from huggingface_hub import try_to_load_from_cache
 
     return all(
         any(isinstance(try_to_load_from_cache(repository, file), str) for file in _FILES)

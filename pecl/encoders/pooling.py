@@ -16,7 +16,8 @@ def last_token_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
     """Return the vector (B, d) of the last position of `hidden` (B, L, d) where `mask` (B, L) is 1."""
     positions = torch.arange(mask.shape[1], device=mask.device)  # (L,)
     last = (mask * positions).argmax(1)  # (B,)
-    rows = torch.arange(hidden.shape[0], device=hidden.device)  # `len` would fix B in an exported graph
+    # `len` would fix B in an exported graph
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
     return hidden[rows, last]  # (B, d)
 
 

@@ -37,5 +37,9 @@ class RowAdapter(Protocol):
     def pack(self, lengths: torch.Tensor | None) -> None:
         """Announce that the selected rows come packed, with `lengths` (rows,) on the CPU; None: not packed any more."""
 
-    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+    def extend_inputs(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+    ) -> PromptedInputs | None:
         """Return the prompted sequence of (B, L) token ids, or None if no adapter is a prompt."""

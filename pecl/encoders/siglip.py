@@ -32,4 +32,5 @@ class Attention(SiglipAttention):
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
         attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
+
         return self.out_proj(attended.flatten(-2)), None

@@ -1,15 +1,17 @@
 """A cache on disk of the embeddings of frozen towers, for all runs.
 
-`EmbeddingStore` maps (tower, content) to an embedding: the tower by its fingerprint (weights, preprocessing, type of
-numbers), the content by a hash. A missing embedding is computed, added, and never computed again. The key of an image
-is the hash of its file; exactly the hashed bytes are embedded. The key of a text is its index and the token ids of its
-whole list: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and a
-list must give the same bits whatever the cache held before.
+`EmbeddingStore` maps (tower, content) to an embedding: the tower by its fingerprint (weights,
+preprocessing, type of numbers), the content by a hash. A missing embedding is computed, added, and
+never computed again. The key of an image is the hash of its file; exactly the hashed bytes are
+embedded. The key of a text is its index and the token ids of its whole list: texts of a batch are
+padded to one length, so the last bits of an embedding depend on its neighbours, and a list must
+give the same bits whatever the cache held before.
 
-On disk, each tower has a folder of shards. A writer adds a shard of its own, atomically, after every few hundred
-embeddings, so a killed process loses no more than those. Any number of processes may share a store. The name of a shard
-is the SHA-256 of its content, which is checked at each reading. A damaged shard is deleted with a warning, and its
-embeddings are computed again. Keys are held in memory (some 250 bytes per embedding). The embeddings stay on disk.
+On disk, each tower has a folder of shards. A writer adds a shard of its own, atomically, after
+every few hundred embeddings, so a killed process loses no more than those. Any number of processes
+may share a store. The name of a shard is the SHA-256 of its content, which is checked at each
+reading. A damaged shard is deleted with a warning, and its embeddings are computed again. Keys are
+held in memory (some 250 bytes per embedding). The embeddings stay on disk.
 """
 
 import contextlib
@@ -44,7 +46,8 @@ SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
 # Increased when the meaning of a key or the form of a shard changes
 FOLDER = "embeddings-4"
-# Part of the identity of a tower whose batch norms are folded: its embeddings have other last digits
+# Part of the identity of a tower whose batch norms are folded: its embeddings have other last
+# digits
 FOLDED = "folded-1"
 
 # Indices of missing keys -> batches of indices and their embeddings (B, D)
@@ -52,61 +55,78 @@ Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
 
 
 class EmbeddingStore:
-    """Embeddings of one frozen tower, by content. `key in store` says whether an embedding is there.
+    """Embeddings of one frozen tower, by content. `key in store` is whether an embedding is there.
 
     Args:
         tower: identity of the tower, see `store_of`.
-        folder: folder of all stores, by default the cache folder; each tower has its own folder there.
+        folder: folder of all stores, by default the cache folder; each tower has its own folder
+            there.
         weights: name or path of the tower's weights, for errors.
     """
 
-    def __init__(self, tower: str, folder: str | Path | None = None, weights: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        tower: str,
+        folder: str | Path | None = None,
+        weights: str | Path | None = None,
+    ) -> None:
         self.tower = tower
         self.weights = weights or f"the tower {tower[:16]}"
         self.folder = Path(folder or default_cache_dir()) / FOLDER / tower
         self._seen: set[str] = set()  # names of the shards whose keys were read
-        self._places: dict[bytes, tuple[str, int]] = {}  # hash of a key -> shard and row
+        self._rows: dict[bytes, tuple[str, int]] = {}  # hash of a key -> shard and row
 
     def get(self, keys: Sequence[str], compute: Compute, *, gaps: bool = False) -> torch.Tensor:
         """Return the embeddings of `keys`, (N, D) float32.
 
         Args:
             keys: names of the contents; may repeat.
-            compute: gets the indices of missing keys, each key once; further elements of its batches are ignored.
-            gaps: allow `compute` to skip keys. Their rows are NaN; the result is (N, 0) if it skips all.
+            compute: gets the indices of missing keys, each key once; further elements of its
+                batches are ignored.
+            gaps: allow `compute` to skip keys. Their rows are NaN; the result is (N, 0) if it skips
+                all.
 
         Raises:
-            OutputError: embeddings are missing and the folder cannot be written; raised before any is computed.
-            DataError: a shard cannot be read, or was removed meanwhile, or an embedding is not finite.
+            OutputError: embeddings are missing and the folder cannot be written; raised before any
+                is computed.
+            DataError: a shard cannot be read, or was removed meanwhile, or an embedding is not
+                finite.
         """
         hashes = [_hash(key) for key in keys]
-        found = self._read(hashes)
-        first = {key: place for place, key in reversed(list(enumerate(hashes)))}
-        if missing := sorted(place for key, place in first.items() if key not in self._places):
+        embeddings = self._read(hashes)
+        first = {key: index for index, key in reversed(list(enumerate(hashes)))}
+        missing = sorted(index for key, index in first.items() if key not in self._rows)
+        if missing:
             self._add(hashes, missing, compute)
-            found = self._read(hashes)
-        if not gaps and (not found.shape[1] or np.isnan(found).any()):
+            embeddings = self._read(hashes)
+
+        if not gaps and (not embeddings.shape[1] or np.isnan(embeddings).any()):
             raise DataError(f"embeddings in {self.folder} were removed while they were read; run again")
-        return torch.from_numpy(found)  # (N, D)
+        return torch.from_numpy(embeddings)  # (N, D)
 
     def __contains__(self, key: object) -> bool:
         self._look()
-        return _hash(str(key)) in self._places
+        return _hash(str(key)) in self._rows
 
     def _read(self, hashes: Sequence[bytes]) -> np.ndarray:
         """Return the embeddings (N, D), NaN for missing ones; (N, 0) if all are missing."""
         self._look()
         rows: dict[str, list[int]] = {}
-        for place, key in enumerate(hashes):
-            if key in self._places:
-                rows.setdefault(self._places[key][0], []).append(place)
-        found = np.empty((len(hashes), 0), np.float32)
-        for name, own in rows.items():
-            if (shard := self._load(name)) is None:
+        for index, key in enumerate(hashes):
+            if key in self._rows:
+                rows.setdefault(self._rows[key][0], []).append(index)
+
+        embeddings = np.empty((len(hashes), 0), np.float32)
+        for name, indices in rows.items():
+            shard = self._load(name)
+            if shard is None:
                 return self._read(hashes)
-            found = found if found.size else np.full((len(hashes), shard[1].shape[1]), np.nan, np.float32)
-            found[own] = shard[1][[self._places[hashes[place]][1] for place in own]]
-        return found
+            embeddings = (
+                embeddings if embeddings.size else np.full((len(hashes), shard[1].shape[1]), np.nan, np.float32)
+            )
+            embeddings[indices] = shard[1][[self._rows[hashes[index]][1] for index in indices]]
+
+        return embeddings
 
     def _look(self) -> None:
         """Read the keys of each shard that any process has added since the last call."""
@@ -114,8 +134,9 @@ class EmbeddingStore:
         self._seen &= names
         for name in sorted(names - self._seen):
             self._seen.add(name)
-            if (shard := self._load(name)) is not None:
-                self._places |= {key.tobytes(): (name, row) for row, key in enumerate(shard[0])}
+            shard = self._load(name)
+            if shard is not None:
+                self._rows |= {key.tobytes(): (name, row) for row, key in enumerate(shard[0])}
 
     def _load(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Return key hashes (n, 32) and embeddings (n, D) of a shard; None, and forget it, if damaged or gone."""
@@ -126,34 +147,41 @@ class EmbeddingStore:
             content = b""
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
         if sha256_bytes(content) == path.stem:
             shard = load(content)
             return shard["keys"], shard["embeddings"]
+
         if content:
             logger.warning("dropping damaged cache file %s: its embeddings are computed again", path)
             with contextlib.suppress(OSError):  # in a read-only folder it stays and is skipped
                 path.unlink()
                 self._seen.discard(name)
-        self._places = {key: place for key, place in self._places.items() if place[0] != name}
+
+        self._rows = {key: shard_row for key, shard_row in self._rows.items() if shard_row[0] != name}
         return None
 
     def _add(self, hashes: Sequence[bytes], missing: list[int], compute: Compute) -> None:
-        batches: list[tuple[list[bytes], np.ndarray]] = []  # keys and embeddings to be saved, added as one
+        # keys and embeddings to be saved, added as one
+        batches: list[tuple[list[bytes], np.ndarray]] = []
         wanted = set(missing)
         try:
             check_writable(self.folder)
             if self.folder.is_dir():
                 remove_abandoned_files(self.folder)
+
             try:
-                for places, embeddings in compute(missing):
+                for indices, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():
                         raise DataError(
                             f"embeddings are not finite: the weights of {self.weights} are damaged; delete them, so "
                             "that they are unpacked or fetched again"
                         )
-                    kept = [i for i, place in enumerate(places) if place in wanted]
-                    wanted.difference_update(places)
-                    batches.append(([hashes[places[i]] for i in kept], embeddings[kept].float().numpy()))
+                    wanted_indices = [i for i, index in enumerate(indices) if index in wanted]
+                    wanted.difference_update(indices)
+                    batches.append(
+                        ([hashes[indices[i]] for i in wanted_indices], embeddings[wanted_indices].float().numpy())
+                    )
                     if sum(len(keys) for keys, _ in batches) >= SHARD_ROWS:
                         self._write(batches)
                         batches = []
@@ -208,6 +236,7 @@ def forget_images(fingerprints: Iterable[str]) -> int:
             continue
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
     return count
 
 
@@ -220,21 +249,27 @@ def _forget_rows(path: Path, forgotten: Set[bytes]) -> int:
 
     shard = load(content)
     rows = [row for row, key in enumerate(shard["keys"]) if key.tobytes() not in forgotten]
+
     count = len(shard["keys"]) - len(rows)
     if count:
         if rows:
             rest = save({name: array[rows] for name, array in shard.items()})
             write_bytes(path.with_name(f"{sha256_bytes(rest)}.safetensors"), rest)
         path.unlink(missing_ok=True)
+
     return count
 
 
 def image_embeddings(
-    tower: ImageEncoder, images: ImageSource, store: EmbeddingStore, prints: Sequence[str] | None = None
+    tower: ImageEncoder,
+    images: ImageSource,
+    store: EmbeddingStore,
+    prints: Sequence[str] | None = None,
 ) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store if they are there; errors as `image_fingerprints`.
 
-    `prints` are the images' fingerprints, if known; an image that has another one by now is a DataError.
+    `prints` are the images' fingerprints, if known; an image that has another one by now is a
+    DataError.
     """
     prints = prints or image_fingerprints(images)
 
@@ -262,19 +297,23 @@ def text_embeddings(
 ) -> torch.Tensor:
     """Return the embeddings (N, D) of `texts`, from the store if they are there. Repeated texts are embedded once.
 
-    `language` is that of all texts, see `Tokenizing.tokenize`. Raise ValueError for a tower with an adapter.
+    `language` is that of all texts, see `Tokenizing.tokenize`. Raise ValueError for a tower with an
+    adapter.
     """
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
+
     all_texts = list(texts)
-    place = {text: i for i, text in enumerate(dict.fromkeys(all_texts))}
-    token_ids = tower.tokenize(list(place), language)
+    index_of = {text: i for i, text in enumerate(dict.fromkeys(all_texts))}
+    token_ids = tower.tokenize(list(index_of), language)
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)
-        # Batches are those of the whole list, so a list gives the same bits wherever an earlier process stopped.
+        # Batches are those of the whole list, so a list gives the same bits wherever an earlier
+        # process stopped.
         yield from tower.encode_batches(token_ids, batch_size, only=set(indices), progress="texts")
 
     listed = sha256_json(token_ids)
-    found = store.get([f"{listed}/{i}" for i in range(len(token_ids))], compute)
-    return found[[place[text] for text in all_texts]]
+    embeddings = store.get([f"{listed}/{i}" for i in range(len(token_ids))], compute)
+
+    return embeddings[[index_of[text] for text in all_texts]]

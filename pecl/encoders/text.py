@@ -1,8 +1,9 @@
 """`MultilingualTextEncoder`: a frozen transformers encoder, a pooling of its tokens, then a linear layer.
 
-With the masked mean as pooling, it is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`). Tokenisation is not
-part of `forward`, so a text that is encoded many times is tokenised once. Adapters take part at two points only
-(`RowAdapter`): they get the slot of each row, and a prompt lengthens the sequence of input embeddings.
+With the masked mean as pooling, it is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`).
+Tokenisation is not part of `forward`, so a text that is encoded many times is tokenised once.
+Adapters take part at two points only (`RowAdapter`): they get the slot of each row, and a prompt
+lengthens the sequence of input embeddings.
 """
 
 from __future__ import annotations
@@ -41,16 +42,21 @@ class MultilingualTextEncoder(Tokenizing, Tower):
     """Text tower: backbone, pooling, head.
 
     Args:
-        backbone: transformers encoder without pooler, which gives `last_hidden_state` (B, L, d); or a `Bert`.
+        backbone: transformers encoder without pooler, which gives `last_hidden_state` (B, L, d); or
+            a `Bert`.
         tokenizer: transformers tokenizer of the backbone.
-        head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled vector itself.
+        head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled
+            vector itself.
         name: name of the tower in results.
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
-        clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for none.
-        respells: whether texts in some scripts are first written in another script, see `pecl.data.respelling`.
-        fingerprint: fingerprint of the weights, if it is known; by default it is computed at first use.
+        clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for
+            none.
+        respells: whether texts in some scripts are first written in another script, see
+            `pecl.data.respelling`.
+        fingerprint: fingerprint of the weights, if it is known; by default it is computed at first
+            use.
     """
 
     def __init__(
@@ -70,13 +76,18 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         super().__init__()
         if pooling not in POOLINGS:
             raise ConfigError(unknown("pooling", pooling, POOLINGS))
+
         if not isinstance(backbone, Bert):
             register_with_transformers()
+
         self.backbone: Any = backbone  # transformers' model or `Bert`
         self.head = head if head is not None else nn.Identity()
         # Width D of the embeddings; not read from `head` later, since an adapter may replace it.
         linear = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
-        self.embedding_dim: int = linear[-1].out_features if linear else backbone.config.hidden_size
+        self.embedding_dim: int = backbone.config.hidden_size
+        if linear:
+            self.embedding_dim = linear[-1].out_features
+
         self.tokenizer = tokenizer
         self.name = name
         self.text_prefix = text_prefix
@@ -84,7 +95,8 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         self.pooling = pooling
         self.clean = clean
         self.respells = respells
-        self.language: str | None = None  # of texts whose language is not given: that of an adapter merged into it
+        # of texts whose language is not given: that of an adapter merged into it
+        self.language: str | None = None
         self.adapter: RowAdapter | None = None
         self.dropout_seeds = DropoutSeeds()  # shared by all dropouts, see `use_row_dropout`
         self.cached_layers: CachedLayers | None = None  # see `caching`
@@ -99,22 +111,26 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
         if self.runtime is not None:
             return self.runtime.precision
-        return BF16 if any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules()) else FP32
+        if any(isinstance(module, Bfloat16Linear) for module in self.backbone.modules()):
+            return BF16
+        return FP32
 
     def use_bfloat16(self, states: bool | None = None) -> None:
         """Hold and multiply the frozen matrices of the transformer in bfloat16: faster, and half their memory.
 
-        `states` says whether the states between layers are bfloat16, too; None chooses by the processor, see
-        `bfloat16`. The fingerprint stays that of the weights as they were. Raise ConfigError if the tower has an
-        adapter.
+        `states`: whether the states between layers are bfloat16, too; None chooses by the
+        processor, see `bfloat16`. The fingerprint stays that of the weights as they were. Raise
+        ConfigError if the tower has an adapter.
         """
         if self.adapter is not None:
             raise ConfigError("precision: expected a text tower without adapter: set it before you attach one")
+
         self.fix_fingerprint()
         has_states = holds_states(self.device) if states is None else states
         for path, module in list(self.backbone.named_modules()):
             if type(module) is nn.Linear:
                 self.backbone.set_submodule(path, Bfloat16Linear(module, has_states))
+
         if has_states:
             self.backbone.state_dtype = torch.bfloat16
 
@@ -125,13 +141,15 @@ class MultilingualTextEncoder(Tokenizing, Tower):
 
     def written_backbone(self) -> PreTrainedModel:
         """Return the backbone in transformers' class, sharing the weights, for programs that need that class."""
-        return in_transformers(self.backbone) if isinstance(self.backbone, Bert) else self.backbone
+        if isinstance(self.backbone, Bert):
+            return in_transformers(self.backbone)
+        return self.backbone
 
     def fix_fingerprint(self) -> str:
         """Compute the fingerprint of the tower as it is now, unless it is fixed already, and return it.
 
-        Call it before anything changes the weights that a fingerprint must describe: an adapter, trimming, rounding.
-        Raise RuntimeError if it comes too late, after an adapter.
+        Call it before anything changes the weights that a fingerprint must describe: an adapter,
+        trimming, rounding. Raise RuntimeError if it comes too late, after an adapter.
         """
         if self._fingerprint is None:
             if self.adapter is not None:
@@ -140,6 +158,7 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             if self.clean:
                 settings["clean"] = self.clean
             self._fingerprint = fingerprint_module(self, settings)
+
         return self._fingerprint
 
     @property
@@ -152,17 +171,21 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         return batches.pad(token_ids, indices, self.tokenizer.pad_token_id)
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        slots: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Embed token ids.
 
-        Arguments on the CPU are copied to the tower's device without waiting for it. Arguments on that device make the
-        CPU wait, since it must know where the tokens are.
+        Arguments on the CPU are copied to the tower's device without waiting for it. Arguments on
+        that device make the CPU wait, since it needs the positions of the tokens.
 
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 for tokens and 0 for padding.
-            slots: (B,) int64, the adapter slot of each row; None where there is one slot, or no adapter.
+            slots: (B,) int64, the adapter slot of each row; None where there is one slot, or no
+                adapter.
 
         Returns:
             (B, D) embeddings, not normalised.
@@ -170,7 +193,10 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         return self.head(self.pooled(input_ids, attention_mask, slots))  # (B, d) -> (B, D)
 
     def pooled(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        slots: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the input (B, d) of the head; arguments as in `forward`."""
         if self.adapter is not None:
@@ -179,23 +205,32 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         return choose_pass(self, inputs)(self, inputs)
 
     @contextmanager
-    def caching(self, lists: Iterable[TokenIds], limit: int = CACHED_BYTES) -> Iterator[CachedLayers | None]:
+    def caching(
+        self,
+        lists: Iterable[TokenIds],
+        limit: int = CACHED_BYTES,
+    ) -> Iterator[CachedLayers | None]:
         """Cache the outputs of the layers below the adapter, so that passes in the body begin at its lowest layer.
 
-        The outputs for the texts of `lists` are computed now, in evaluation mode, up to `limit` bytes; those of other
-        texts are computed in each pass. Passes with dropout do not use the cache. Nothing is cached, and None yielded,
-        for an adapter in the first layer or below it, or an attention other than torch's SDPA.
+        The outputs for the texts of `lists` are computed now, in evaluation mode, up to `limit`
+        bytes; those of other texts are computed in each pass. Passes with dropout do not use the
+        cache. Nothing is cached, and None yielded, for an adapter in the first layer or below it,
+        or an attention other than torch's SDPA.
 
-        The outputs stay in memory until the next call, so that a run on the same texts does not compute them again.
+        The outputs stay in memory until the next call, so that a run on the same texts does not
+        compute them again.
         """
         first = 0 if self.adapter is None else self.adapter.first_layer
-        earlier, self._earlier_states = self._earlier_states, None
+        earlier = self._earlier_states
+        self._earlier_states = None
         if first == 0 or not layers.can_pack(self.backbone):
             yield None
             return
+
         self.eval()
         cache = CachedLayers(self.backbone, first, self.pooling, limit, earlier)
         self.cached_layers = cache
+
         try:
             cache.add(lists)
             yield cache
@@ -238,9 +273,11 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         The embeddings are float32 on the CPU and not normalised.
 
         Args:
-            token_ids: N texts; the batches, and so the last bits of each embedding, depend on all of them.
+            token_ids: N texts; the batches, and so the last bits of each embedding, depend on all
+                of them.
             batch_size: largest number of texts in a batch.
-            slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no adapter.
+            slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no
+                adapter.
             only: indices of texts; batches without any of these are skipped.
             progress: name of a progress bar, which counts texts; None for no bar.
             head: False for the input (B, d) of the head in place of embeddings.
@@ -248,7 +285,9 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         training = self.training
         encode = self if head else self.pooled
         self.eval()
-        max_padding = 1.0 if self.may_pack else MAX_PADDING  # large batches, if their padding costs nothing
+        # large batches, if their padding costs nothing
+        max_padding = 1.0 if self.may_pack else MAX_PADDING
+
         try:
             with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
                 for batch in batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding):
@@ -261,7 +300,11 @@ class MultilingualTextEncoder(Tokenizing, Tower):
             self.train(training)
 
     def encode_token_ids(
-        self, token_ids: TokenIds, batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
+        self,
+        token_ids: TokenIds,
+        batch_size: int = 64,
+        slots: torch.Tensor | None = None,
+        progress: str | None = None,
     ) -> torch.Tensor:
         """Return the embeddings (N, D), float32 on the CPU, not normalised, of token ids; `slots` is (N,) or None."""
         embeddings = torch.empty(len(token_ids), self.embedding_dim)  # (N, D)
@@ -284,11 +327,13 @@ class MultilingualTextEncoder(Tokenizing, Tower):
         Args:
             texts: one text (N = 1) or N texts.
             batch_size: texts in one pass.
-            slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no adapter.
+            slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no
+                adapter.
             progress: name of a progress bar, or None for no bar.
             language: the language of all texts, or of each, see `tokenize`.
-            normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
-                Without it, lengths are the tower's own, about 4 with the mini pair.
+            normalize: whether each embedding is scaled to length 1, so that a dot product is the
+                cosine similarity. Without it, lengths are the tower's own, about 4 with the mini
+                pair.
 
         Raises:
             DataError: `texts` is neither a text nor several.

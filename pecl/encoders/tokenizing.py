@@ -34,7 +34,8 @@ class Tokenizing:
     clean: str
     language: str | None  # of texts whose language is not given; None for the tokenizer's default
     name: str
-    respells: bool  # whether texts in some scripts are first written in another one, see `pecl.data.respelling`
+    # whether texts in some scripts are first written in another one, see `pecl.data.respelling`
+    respells: bool
 
     @property
     def family(self) -> TextFamily | None:
@@ -46,16 +47,22 @@ class Tokenizing:
         """Number of positions that the backbone has for tokens."""
         return longest_sequence(self.backbone.config)
 
-    def tokenize(self, texts: str | Iterable[str], language: str | Sequence[str] | None = None) -> TokenIds:
+    def tokenize(
+        self,
+        texts: str | Iterable[str],
+        language: str | Sequence[str] | None = None,
+    ) -> TokenIds:
         """Return the token ids of each text `as_read`, with the prefix and special tokens, cut to `max_length`.
 
-        Warnings are logged for texts that were cut, and for a large share of pieces that the tokenizer does not know.
+        Warnings are logged for texts that were cut, and for a large share of pieces that the
+        tokenizer does not have.
 
         Args:
             texts: one text or N texts.
-            language: the language of all texts, or of each, (N,), by any of its names. It changes nothing unless the
-                tower has language tokens or respells the language's script. None is the tower's own: that of an adapter
-                that was merged into it, or else the tokenizer's default, which is English.
+            language: the language of all texts, or of each, (N,), by any of its names. It changes
+                nothing unless the tower has language tokens or respells the language's script. None
+                is the tower's own: that of an adapter that was merged into it, or else the
+                tokenizer's default, which is English.
 
         Raises:
             DataError: `texts` is neither a text nor several.
@@ -64,6 +71,7 @@ class Tokenizing:
         texts = as_texts(texts)
         if not texts:
             return []
+
         language = language or self.language
         languages = [language] * len(texts) if isinstance(language, str) else language
         texts = self.as_read(texts, languages)
@@ -73,7 +81,9 @@ class Tokenizing:
         if self.names_languages and languages is not None:
             first = {name: self.language_token(name) for name in set(languages)}
             token_ids = [[first[name], *row[1:]] for name, row in zip(languages, token_ids, strict=True)]
-        if cut := len(self.whole_lengths(texts, token_ids)):
+
+        cut = len(self.whole_lengths(texts, token_ids))
+        if cut:
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
 
@@ -89,18 +99,22 @@ class Tokenizing:
         """
         if languages is None:
             return [normalize_text(text) for text in texts]
+
         codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
         maps = {name: self.respelling(name) for name in codes}
+
         read = list[str]()
         for text, name in zip(texts, languages, strict=True):
             text = normalize_text(text, codes[name])
             respell = maps[name]
             read.append(text if respell is None else respell(text))
+
         return read
 
     def _warn_of_unknown(self, rows: Sequence[Sequence[int]]) -> None:
         """Warn of a large share of unknown pieces: the tokenizer was not made for the script."""
-        unknown, total = sum(row.count(self.tokenizer.unk_token_id) for row in rows), sum(map(len, rows))
+        unknown = sum(row.count(self.tokenizer.unk_token_id) for row in rows)
+        total = sum(map(len, rows))
         if unknown > _MOST_UNKNOWN * total:
             logger.warning(
                 "%.0f %% of the pieces of %d texts are unknown to the tokenizer of %s: the tower cannot tell such "
@@ -146,7 +160,8 @@ class Tokenizing:
 
     def whole(self, text: str) -> list[int]:
         """Return the token ids of a text, with the prefix and special tokens, without a limit of length."""
-        return self.tokenizer(self._prefixed([text])[0], verbose=False)["input_ids"]  # `tokenize` warns itself
+        # `tokenize` warns itself
+        return self.tokenizer(self._prefixed([text])[0], verbose=False)["input_ids"]
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
         clean = cleaning(self.clean) if self.clean else str
@@ -172,7 +187,8 @@ def around(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 def cut_to(input_ids: torch.Tensor, length: int, padding: int, end: Sequence[int]) -> torch.Tensor:
     """Cut padded texts (B, L) to `length` < L tokens, as a tokenizer does: a cut text ends in the tokens `end`."""
-    kept = input_ids[:, :length]
+    cut_ids = input_ids[:, :length]
     is_cut = (input_ids[:, length] != padding).unsqueeze(1)  # (B, 1)
-    words, last = kept[:, : length - len(end)], kept[:, length - len(end) :]
-    return torch.cat([words, torch.where(is_cut, torch.tensor(end, device=kept.device), last)], dim=1)
+    words = cut_ids[:, : length - len(end)]
+    last = cut_ids[:, length - len(end) :]
+    return torch.cat([words, torch.where(is_cut, torch.tensor(end, device=cut_ids.device), last)], dim=1)

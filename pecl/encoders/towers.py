@@ -1,8 +1,8 @@
 """Towers by name: `load_towers("paper")` for a pair, `load_text_encoder` and `load_image_encoder` for one tower.
 
-`pairs.PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same
-width: a hub id, `id@revision` for one state of it, or a local folder. Results hold that name and the SHA-256 of the
-weights.
+`pairs.PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by
+another of the same width: a hub id, `id@revision` for one state of it, or a local folder. Results
+hold that name and the SHA-256 of the weights.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,9 @@ class Towers:
     """A pair of towers, each loaded at its first use: a run on cached embeddings needs no image tower."""
 
     def __init__(
-        self, load_text: Callable[[], MultilingualTextEncoder], load_image: Callable[[], ImageEncoder]
+        self,
+        load_text: Callable[[], MultilingualTextEncoder],
+        load_image: Callable[[], ImageEncoder],
     ) -> None:
         self._load_text = load_text
         self._load_image = load_image
@@ -48,7 +50,8 @@ class Towers:
         """Image tower; it has the text tower's width.
 
         Raises:
-            WeightsError: its weights are missing, damaged or made for something else, or the widths differ.
+            WeightsError: its weights are missing, damaged or made for something else, or the widths
+                differ.
         """
         image = self._load_image()
         check_pair(self.text, image)
@@ -78,18 +81,20 @@ def load_towers(
         text_model: another text tower, see `load_text_encoder`.
         image_model: another image tower, see `load_image_encoder`.
         device: device of the weights.
-        precision: how the text tower multiplies: fp32, bf16, or auto, which is bf16 where it is faster. Images, which
-            are embedded once, are always embedded in `dtype`.
+        precision: how the text tower multiplies: fp32, bf16, or auto, which is bf16 where it is
+            faster. Images, which are embedded once, are always embedded in `dtype`.
         dtype: type of the weights: float32, bfloat16 or float16.
         quick: see `load_text_encoder`.
 
     Raises:
-        ConfigError: no such profile, device or precision. Errors of loading are raised at the first use of a tower.
+        ConfigError: no such profile, device or precision. Errors of loading are raised at the first
+            use of a tower.
     """
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
     if precision not in PRECISIONS:
         raise ConfigError(unknown("precision", precision, PRECISIONS))
+
     check_device(device)
     pair = PAIRS[profile]
     in_bfloat16 = resolve_precision(precision, str(device)) == BF16
@@ -114,7 +119,8 @@ def check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device: expected an available one, such as {', '.join(there)}, got {device!s}") from error
 
 
-# Readers of weights are imported when used: mini needs none of the hub's machinery, the others none of mini's.
+# Readers of weights are imported when used: mini needs none of the hub's machinery, the others none
+# of mini's.
 def load_text_encoder(
     name_or_path: str | Path,
     *,
@@ -127,19 +133,22 @@ def load_text_encoder(
     """Load a text tower.
 
     Args:
-        name_or_path: name of a pair, such as `mini` or `paper`, for its text tower; `mini-pooled`, which is mini's
-            without the linear layer; a hub id; or a local folder. Write `./mini` for a folder with the name of a pair.
+        name_or_path: name of a pair, such as `mini` or `paper`, for its text tower; `mini-pooled`,
+            which is mini's without the linear layer; a hub id; or a local folder. Write `./mini`
+            for a folder with the name of a pair.
         device: device of the weights.
         dtype: type of the weights: float32, bfloat16 or float16.
-        max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower. Not for mini.
-        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` if it has none.
-            Not for mini.
-        quick: start faster: of the cached weights of mini, check the word embeddings only if the time of their file
-            has changed. For queries, not for numbers that are recorded.
+        max_length: longest sequence in tokens; by default 128, or the model's limit where that is
+            lower. Not for mini.
+        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` if
+            it has none. Not for mini.
+        quick: start faster: of the cached weights of mini, check the word embeddings only if the
+            time of their file has changed. For queries, not for numbers that are recorded.
 
     Raises:
         WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
-        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the model.
+        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the
+            model.
 
     Example:
         >>> pecl.load_text_encoder("mini").encode_text("ein Hund").shape
@@ -147,6 +156,7 @@ def load_text_encoder(
     """
     check_device(device)
     keep_freed_memory()
+
     name = PAIRS[str(name_or_path)].text if str(name_or_path) in PAIRS else name_or_path
     if name in (MINI, MINI_POOLED):
         if max_length is not None or pooling is not None:
@@ -154,6 +164,7 @@ def load_text_encoder(
         from pecl.encoders.loading.mini import HEADS, load_mini_text
 
         return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype, quick=quick)
+
     from pecl.encoders.loading.text import load_text_checkpoint
 
     warn_of_licence(str(name))
@@ -161,14 +172,17 @@ def load_text_encoder(
 
 
 def load_image_encoder(
-    name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> ImageEncoder:
     """Load an image tower.
 
     Args:
-        name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a local folder; or
-            `open_clip:<model>/<pretrained>`; `@<SHA-256>` after it checks the file of weights. Write `./mini` for a
-            folder with the name of a pair.
+        name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a
+            local folder; or `open_clip:<model>/<pretrained>`; `@<SHA-256>` after it checks the file
+            of weights. Write `./mini` for a folder with the name of a pair.
         device: device of the weights.
         dtype: type of the weights: float32, bfloat16 or float16.
 
@@ -182,11 +196,13 @@ def load_image_encoder(
     """
     check_device(device)
     keep_freed_memory()
+
     name = PAIRS[str(name_or_path)].image if str(name_or_path) in PAIRS else name_or_path
     if name == MINI:
         from pecl.encoders.loading.mini import load_mini_image
 
         return load_mini_image(device=device, dtype=dtype)
+
     from pecl.encoders.loading.image import load_image_checkpoint
 
     warn_of_licence(str(name))

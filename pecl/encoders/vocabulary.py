@@ -1,8 +1,9 @@
 """Trimming: keep the word embeddings that some texts use, and free the others.
 
-Multilingual towers spend most of their parameters on words: 96 of 118 million in the mini tower, 256 of 560 in XLM-R
-Large. Token ids and the fingerprint do not change. Tokenizers, positions, padding and prompts stay as they are, and
-embeddings are the same bits. A token whose row was freed raises an error; it never gets the row of another token.
+Multilingual towers spend most of their parameters on words: 96 of 118 million in the mini tower,
+256 of 560 in XLM-R Large. Token ids and the fingerprint do not change. Tokenizers, positions,
+padding and prompts stay as they are, and embeddings are the same bits. A token whose row was freed
+raises an error; it never gets the row of another token.
 """
 
 from collections.abc import Iterable
@@ -26,15 +27,17 @@ class TrimmedEmbedding(nn.Embedding):
 
     row_of: torch.Tensor  # (V,) int32: the row of each id; K, which is beyond the last, for ids that were not kept
 
-    def __init__(self, plain: nn.Embedding, kept: torch.Tensor) -> None:
+    def __init__(self, plain: nn.Embedding, token_ids: torch.Tensor) -> None:
         nn.Module.__init__(self)  # nn.Embedding.__init__ would fill a weight with random numbers
-        weight = plain.weight.detach()[kept.to(plain.weight.device)]
+        weight = plain.weight.detach()[token_ids.to(plain.weight.device)]
         self.num_embeddings, self.embedding_dim = weight.shape
-        self.padding_idx, self.max_norm, self.norm_type = plain.padding_idx, None, plain.norm_type
+        self.padding_idx = plain.padding_idx
+        self.max_norm = None
+        self.norm_type = plain.norm_type
         self.scale_grad_by_freq = self.sparse = False
         self.weight = nn.Parameter(weight, requires_grad=False)  # (K, d)
-        row_of = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)
-        row_of[kept] = torch.arange(len(kept), dtype=torch.int32)
+        row_of = torch.full((plain.num_embeddings,), len(token_ids), dtype=torch.int32)
+        row_of[token_ids] = torch.arange(len(token_ids), dtype=torch.int32)
         self.register_buffer("row_of", row_of.to(weight.device), persistent=False)
         self.left_out = plain.weight.numel() - weight.numel()  # parameters
         self.training = plain.training
@@ -49,9 +52,10 @@ def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) ->
     words = tower.backbone.get_input_embeddings()
     if tower.adapter is not None or type(words) is not nn.Embedding:
         raise ConfigError("trim_vocabulary: expected a text tower without adapter that is not trimmed yet")
+
     tower.fix_fingerprint()
-    kept = torch.tensor(sorted({*token_ids, tower.tokenizer.pad_token_id}))  # (K,)
-    tower.backbone.set_input_embeddings(TrimmedEmbedding(words, kept))
+    kept_ids = torch.tensor(sorted({*token_ids, tower.tokenizer.pad_token_id}))  # (K,)
+    tower.backbone.set_input_embeddings(TrimmedEmbedding(words, kept_ids))
     del words
     release_freed_memory()
 

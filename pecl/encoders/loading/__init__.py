@@ -1,4 +1,5 @@
 """Towers from their checkpoints.
 
-A file that is missing, cut short, damaged or made for something else raises a `WeightsError`, a sentence that names it.
+A file that is missing, cut short, damaged or made for something else raises a `WeightsError`, a
+sentence that names it.
 """

@@ -1,7 +1,7 @@
 """Reader of `E5S1` files: multilingual-e5-small, its weights in 4 bits, with its tokenizer (`e5-small-q4.bin`).
 
-The file is read as data: mapped into memory and dequantised to float32. `mini.Wheel` compares its SHA-256 first, so its
-content is not checked again. All numbers are little-endian:
+The file is read as data: mapped into memory and dequantised to float32. `mini.Wheel` compares its
+SHA-256 first, so its content is not checked again. All numbers are little-endian:
 
 - `E5S1`, u32 version; i32 hidden size, layers, heads, feed-forward size, vocabulary, positions, token types; f32
   epsilon of LayerNorm; i32 weights in a block (32).
@@ -11,11 +11,11 @@ content is not checked again. All numbers are little-endian:
 - Q4 block of 32 weights: f16 d, 16 bytes; their low nibbles are weights 0-15, their high nibbles weights 16-31;
   weight = (nibble - 8)·d.
 
-The tokenizer normalises text as the table of the file does. The table equals NFKC except for 119 characters, so pecl
-runs NFKC. Before it, characters that the table drops or reads as a space are replaced, and "～", which the table keeps
-and NFKC would change, is hidden. NFKC does two things that the table does not, both as in SentencePiece's own
-normaliser: it composes decomposed accents and Hangul, and changes compatibility characters that are younger than the
-table (none is a piece).
+The tokenizer normalises text as the table of the file does. The table equals NFKC except for 119
+characters, so pecl runs NFKC. Before it, characters that the table drops or reads as a space are
+replaced, and "～", which the table keeps and NFKC would change, is hidden. NFKC does two things that
+the table does not, both as in SentencePiece's own normaliser: it composes decomposed accents and
+Hangul, and changes compatibility characters that are younger than the table (none is a piece).
 """
 
 import mmap
@@ -60,8 +60,8 @@ LAYER_MODULES = {
     "oln": "output.LayerNorm",
 }
 
-# Letters that the vocabulary lacks, such as Tibetan and N'Ko, and the replacement of each: without it, whole
-# texts would be unknown pieces. `scripts/make_letters.py` writes the file.
+# Letters that the vocabulary lacks, such as Tibetan and N'Ko, and the replacement of each: without
+# it, whole texts would be unknown pieces. `scripts/make_letters.py` writes the file.
 LETTERS = Path(__file__).with_name("letters.json")
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
 PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs
@@ -74,19 +74,23 @@ class E5File(NamedTuple):
     pieces: list[str]  # text of each piece, in the order of the token ids
     scores: list[float]  # log-probability of each piece
     special: dict[str, int]  # ids of the pieces "bos", "eos", "pad" and "unk"
-    normalization: dict[str, str]  # replacement of each character that is not kept as it is, such as "１" -> "1"
-    read_tensors: Callable[[], dict[str, torch.Tensor]]  # float32, under the encoder's names; 0.5 GB for the real file
+    # replacement of each character that is not kept as it is, such as "１" -> "1"
+    normalization: dict[str, str]
+    # float32, under the encoder's names; 0.5 GB for the real file
+    read_tensors: Callable[[], dict[str, torch.Tensor]]
 
 
 def read_e5(path: Path) -> E5File:
     """Read an E5S1 file, except for its tensors."""
     with open_regular(path) as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
     content.seek(8)  # after magic and version
     hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, _ = _unpack(content, "7ifi")
     config = BertSettings(vocabulary, hidden, layers, heads, feed_forward, positions, types, epsilon)
     count, *ids, blob_size = _unpack(content, "5iQ")
-    offsets, scores = _array(content, "<u4", count + 1), _array(content, "<f4", count)  # (n+1,), (n,)
+    # (n+1,), (n,)
+    offsets, scores = _array(content, "<u4", count + 1), _array(content, "<f4", count)
     blob = content.read(blob_size)
     pieces = [blob[start:end].decode() for start, end in pairwise(offsets.tolist())]
     special: dict[str, int] = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
@@ -94,6 +98,7 @@ def read_e5(path: Path) -> E5File:
     for _ in range(_unpack(content, "iI")[0]):
         codepoint, length = _unpack(content, "IB")
         table[chr(codepoint)] = "".join(map(chr, _unpack(content, f"{length}I")))
+
     tensors = partial(_read_tensors, content, content.tell(), config)
     return E5File(config, pieces, scores.tolist(), special, table, tensors)
 
@@ -112,7 +117,8 @@ def _array(content: mmap.mmap, dtype: str | np.dtype, count: int) -> np.ndarray:
 
 def build_bert(config: BertSettings, tensors: dict[str, torch.Tensor]) -> Bert:
     """Return the encoder of a file in evaluation mode; it shares the memory of `tensors`."""
-    with torch.device("meta"):  # only shapes: random weights for 118 M parameters would only be overwritten
+    # only shapes: random weights for 118 M parameters would only be overwritten
+    with torch.device("meta"):
         model = Bert(config)
     model.load_state_dict(tensors, assign=True)
     return model.eval()
@@ -129,13 +135,19 @@ def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
         out[:, BLOCK // 2 :] = part["nibbles"] >> 4  # (m, 16)
         out -= 8
         out *= part["scale"].astype(np.float32)[:, None]  # (m, 1)
+
     return weights.flatten()  # (32·n,)
 
 
-def _read_tensors(content: mmap.mmap, directory: int, config: BertSettings) -> dict[str, torch.Tensor]:
+def _read_tensors(
+    content: mmap.mmap,
+    directory: int,
+    config: BertSettings,
+) -> dict[str, torch.Tensor]:
     """Read every tensor of the directory at the offset `directory`, with its name and shape in `Bert`."""
     with torch.device("meta"):
         shapes = {name: t.shape for name, t in Bert(config).state_dict().items()}
+
     names = EMBEDDING_NAMES | {
         f"l{i}.{short}.{part[0]}": f"encoder.layer.{i}.{module}.{part}"
         for i in range(config.num_hidden_layers)
@@ -144,6 +156,7 @@ def _read_tensors(content: mmap.mmap, directory: int, config: BertSettings) -> d
     }
     tensors = {}
     content.seek(directory)
+
     for _ in range(_unpack(content, "i")[0]):
         name = content.read(_unpack(content, "H")[0]).decode("latin-1")
         kind, size, offset, _ = _unpack(content, "BIQQ")
@@ -153,6 +166,7 @@ def _read_tensors(content: mmap.mmap, directory: int, config: BertSettings) -> d
             else:
                 weights = torch.from_numpy(np.frombuffer(content, "<f4", size, offset).astype(np.float32))
             tensors[names[name]] = weights.view(shapes[names[name]])
+
     return tensors
 
 
@@ -178,9 +192,10 @@ class E5Tokenizer:
             self.backend_tokenizer.enable_truncation(max_length)
         else:
             self.backend_tokenizer.no_truncation()
+
         several = [texts] if isinstance(texts, str) else list(texts)
         encoded = self.backend_tokenizer.encode_batch_fast(several, add_special_tokens=add_special_tokens)
-        ids = [one.ids for one in encoded]
+        ids = [encoding.ids for encoding in encoded]
         return {"input_ids": ids[0] if isinstance(texts, str) else ids}
 
     @property
@@ -203,7 +218,8 @@ class E5Tokenizer:
 
 def build_tokenizer(file: E5File) -> E5Tokenizer:
     """Return the tokenizer: normalise, collapse spaces, Unigram over words that begin with "▁", `<s>` … `</s>`."""
-    ids, special = file.special, {role: file.pieces[i] for role, i in file.special.items()}
+    ids = file.special
+    special = {role: file.pieces[i] for role, i in file.special.items()}
     pairs = list(zip(file.pieces, file.scores, strict=True))
     tokenizer = Tokenizer(Unigram(pairs, unk_id=ids["unk"], byte_fallback=False))
     tokenizer.normalizer = build_normalizer(file.normalization)
@@ -213,16 +229,22 @@ def build_tokenizer(file: E5File) -> E5Tokenizer:
         pair=f"{special['bos']} $A {special['eos']} {special['eos']} $B {special['eos']}",
         special_tokens=[(special[role], ids[role]) for role in ("bos", "eos")],
     )
-    tokenizer.add_special_tokens([*special.values()])  # so their text in a caption is one token, as in transformers
+    # so their text in a caption is one token, as in transformers
+    tokenizer.add_special_tokens([*special.values()])
+
     return E5Tokenizer(tokenizer, special)
 
 
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
     """Return the normaliser of a table from characters to text; see the docstring of this module."""
     changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
-    read_as = {text: "".join(c for c, own in changed.items() if own == text) for text in ("", " ")}
+    read_as = {text: "".join(c for c, characters in changed.items() if characters == text) for text in ("", " ")}
     steps = [
-        *(normalizers.Replace(Regex(f"[{re.escape(own)}]"), text) for text, own in read_as.items() if own),
+        *(
+            normalizers.Replace(Regex(f"[{re.escape(characters)}]"), text)
+            for text, characters in read_as.items()
+            if characters
+        ),
         normalizers.Replace(KEPT, PLACEHOLDER),
         normalizers.NFKC(),
         normalizers.Replace(PLACEHOLDER, KEPT),

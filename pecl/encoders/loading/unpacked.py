@@ -1,8 +1,9 @@
 """The unpacked weights of mini in the cache, which all processes map into memory, and the check of their content.
 
-Next to the file of weights is a record, `<name>.json`, with its size, its time and two SHA-256: one of the word
-embeddings, which are four fifths of the file, and one of all other bytes. Wherever numbers are recorded, both are
-compared. Where a start must be quick, the word embeddings are compared only if the time of the file is another one.
+Next to the file of weights is a record, `<name>.json`, with its size, its time and two SHA-256: one
+of the word embeddings, which are four fifths of the file, and one of all other bytes. Wherever
+numbers are recorded, both are compared. Where a start must be quick, the word embeddings are
+compared only if the time of the file is another one.
 """
 
 import hashlib
@@ -39,8 +40,9 @@ def unpacked_path(sha256: str) -> Path:
 def unpacked(file: E5File, sha256: str, quick: bool = False) -> dict[str, torch.Tensor]:
     """Return the tensors of `file`, which has the given SHA-256, memory-mapped from a file in the cache.
 
-    The first call writes that file, 470 MB for the real tower; all processes share its memory. A damaged file is
-    written again. If it cannot be written, a warning is logged and the tensors are in this process's memory.
+    The first call writes that file, 470 MB for the real tower; all processes share its memory. A
+    damaged file is written again. If it cannot be written, a warning is logged and the tensors are
+    in this process's memory.
 
     Args:
         file: the packed weights.
@@ -60,6 +62,7 @@ def unpacked(file: E5File, sha256: str, quick: bool = False) -> dict[str, torch.
             return load_file(path)
         except (OSError, SafetensorError) as error:
             logger.warning("%s cannot be read and is unpacked again: %s", path, error)
+
     tensors = file.read_tensors()
     try:
         write_stream(path, lambda stream: stream.write(save(tensors)))
@@ -67,6 +70,7 @@ def unpacked(file: E5File, sha256: str, quick: bool = False) -> dict[str, torch.
     except OutputError as error:
         logger.warning("%s; the text tower of mini is unpacked at every start", error)
         return tensors
+
     return load_file(path)
 
 
@@ -79,6 +83,7 @@ def is_sound(path: Path, quick: bool = False) -> bool:
         parts = ("others",) if quick and same_time else ("others", "words")
         if state.st_size != record["size"]:
             return False
+
         return all(
             _digest(path, part, tuple(record["words_at"]), state.st_ino, state.st_mtime_ns, state.st_ctime_ns)
             == record[part]
@@ -97,7 +102,9 @@ def _describe(path: Path) -> Mapping[str, Any]:
     with open_regular(path) as file:
         size = int.from_bytes(file.read(8), "little")
         start, end = json.loads(file.read(size))[_WORDS]["data_offsets"]
-    words_at, state = (8 + size + start, 8 + size + end), path.stat()
+
+    words_at = (8 + size + start, 8 + size + end)
+    state = path.stat()
     identity = state.st_ino, state.st_mtime_ns, state.st_ctime_ns
     return {
         "size": state.st_size,
@@ -127,4 +134,5 @@ def _sha256_of(file: BinaryIO, ranges: Sequence[tuple[int, int]]) -> str:
         while remaining > 0 and (block := file.read(min(_BLOCK, remaining))):
             digest.update(block)
             remaining -= len(block)
+
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Read the weights of a checkpoint folder, and build a transformers model of them.
 
-Weights are one file or shards, safetensors or `.bin`, and are memory-mapped. The name and shape of each weight are
-checked; a WeightsError names the damage.
+Weights are one file or shards, safetensors or `.bin`, and are memory-mapped. The name and shape of
+each weight are checked; a WeightsError names the damage.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint") from error
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: expected JSON ({error}): the file is damaged or cut short") from error
+
     if not isinstance(document, dict):
         raise WeightsError(f"{path} holds a {type(document).__name__}, expected an object with keys")
     return document
@@ -53,6 +54,7 @@ def weight_files(folder: Path) -> list[Path]:
     for name in SINGLE_FILES:
         if (folder / name).exists():
             return [folder / name]
+
         index = folder / f"{name}.index.json"
         if index.exists():
             try:
@@ -61,13 +63,15 @@ def weight_files(folder: Path) -> list[Path]:
                 shards = []
             if not shards:
                 raise WeightsError(f"{index}: expected a weight_map, files by the names of weights")
-            missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # which never raises
+            # which never raises
+            missing = [shard for shard in shards if not os.path.exists(folder / shard)]
             if missing:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
                     f"{_first(missing)}: fetch the missing files"
                 )
             return [folder / shard for shard in shards]
+
     raise WeightsError(
         f"{folder} holds no weights: expected {' or '.join(SINGLE_FILES)}, or shards with an index; "
         "fetch the whole checkpoint"
@@ -99,6 +103,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged file makes safetensors and torch raise many kinds
         reason = first_line(error).partition(". ")[0]
         raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it again") from error
+
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise WeightsError(f"{path}: expected a state dict, tensors by name")
     return state
@@ -109,14 +114,22 @@ def below(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: torch.dtype) -> nn.Linear:
+def take_linear(
+    state: dict[str, torch.Tensor],
+    name: str,
+    source: Path,
+    dtype: torch.dtype,
+) -> nn.Linear:
     """Return the linear layer of the tensors `<name>.weight` (D, d) and, if present, `<name>.bias` (D,)."""
-    weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+    weight = state.get(f"{name}.weight")
+    bias = state.get(f"{name}.bias")
     if weight is None:
         raise WeightsError(f"{source} lacks the weight {name}.weight")
+
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
         shapes = f"{tuple(weight.shape)} and {None if bias is None else tuple(bias.shape)}"
         raise WeightsError(f"{source}: {name} has weight and bias of shapes {shapes}, expected (D, d) and (D,)")
+
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.to(dtype))
     if bias is not None:
@@ -124,9 +137,15 @@ def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: 
     return layer
 
 
-def check_names(missing: Iterable[str], surplus: Iterable[str], source: Path, architecture: str) -> None:
+def check_names(
+    missing: Iterable[str],
+    surplus: Iterable[str],
+    source: Path,
+    architecture: str,
+) -> None:
     """Raise WeightsError with the first few names of both lists, unless both are empty."""
-    missing, surplus = sorted(missing), sorted(surplus)
+    missing = sorted(missing)
+    surplus = sorted(surplus)
     problems = [f"lacks {len(missing)} weights ({_first(missing)})"] if missing else []
     if surplus:
         problems.append(f"has {len(surplus)} weights too many ({_first(surplus)})")
@@ -151,9 +170,10 @@ def read_config(folder: Path) -> PretrainedConfig:
     model_type = str(values.pop("model_type", None))
     if model_type not in CONFIG_MAPPING:
         raise WeightsError(
-            f"{folder / 'config.json'} has the model_type {model_type!r}, which transformers does not know"
+            f"{folder / 'config.json'} has the model_type {model_type!r}, which transformers does not have"
             f"{suggest(model_type, CONFIG_MAPPING.keys())}"
         )
+
     try:
         with _quiet_transformers():
             return CONFIG_MAPPING[model_type].from_dict(values)
@@ -172,8 +192,9 @@ def build_model(
 ) -> PreTrainedModel:
     """Return a model of `config` with the weights of `state`; weights of type `dtype` are shared, not copied.
 
-    A pooler is left out, in the model and in the state: pecl pools the tokens itself. `state` has the model's names.
-    A WeightsError names `source`, a folder or file, and puts `prefix` before the names, as the checkpoint does.
+    A pooler is left out, in the model and in the state: pecl pools the tokens itself. `state` has
+    the model's names. A WeightsError names `source`, a folder or file, and puts `prefix` before the
+    names, as the checkpoint does.
     """
     check_memory(state, dtype, source)
     with _quiet_transformers():
@@ -185,16 +206,20 @@ def build_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
         )
+
     model, info = cast("tuple[Any, dict[str, Any]]", loaded)
     missing = {prefix + name for name in info["missing_keys"] if not name.startswith("pooler.")}
     surplus = {prefix + name for name in info["unexpected_keys"]}
     check_names(missing, surplus, source, f"{model_class.__name__} of its config")
-    if mismatched := sorted(info["mismatched_keys"]):
-        name, found, expected = mismatched[0]
+
+    mismatched = sorted(info["mismatched_keys"])
+    if mismatched:
+        name, shape, expected = mismatched[0]
         raise WeightsError(
-            f"{source}: weight {prefix}{name} has shape {tuple(found)}, expected {tuple(expected)} by its config "
+            f"{source}: weight {prefix}{name} has shape {tuple(shape)}, expected {tuple(expected)} by its config "
             f"({len(mismatched)} such weights)"
         )
+
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     return model.eval()
@@ -204,13 +229,16 @@ def build_model(
 def _quiet_transformers() -> Iterator[None]:
     """Silence transformers' progress bars and warnings. `build_model` raises an error for missing weights itself.
 
-    One warning is about SigLIP 2's published config, whose token ids are not its tokenizer's; pecl does not use them.
+    One warning is about SigLIP 2's published config, whose token ids are not its tokenizer's; pecl
+    does not use them.
     """
     from transformers.utils import logging as transformers_logging
 
-    verbosity, has_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
+    has_bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
     try:
         yield
     finally:

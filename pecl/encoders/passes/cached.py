@@ -28,16 +28,19 @@ def packed_from_cache(tower: PassTower, inputs: PassInputs) -> torch.Tensor:
 
 def padded_from_cache(tower: PassTower, inputs: PassInputs) -> torch.Tensor:
     """Run padded states through the layers from the adapter's lowest on: it needs whole rows, or padding is read."""
-    cache, backbone = _cache_of(tower), tower.backbone
+    cache = _cache_of(tower)
+    backbone = tower.backbone
     states = cache.of(inputs.input_ids, inputs.attention_mask).unsqueeze(0)  # (1, T, d)
     hidden = layers.packing_of(backbone, inputs.attention_mask).unpack(states)  # (B, L, d)
 
     mask = to_device(inputs.attention_mask, tower.device)  # (B, L)
     attended = layers.attendable(backbone, mask, inputs.is_padded)
+
     if tower.reads_last:
         hidden = run_to_last_position(backbone, hidden, attended, cache.first)
     else:
         hidden = layers.run_layers(backbone, hidden, start=cache.first, mask=attended)
+
     return pool(tower.pooling, hidden, mask, tower.dtype)
 
 

@@ -11,9 +11,10 @@ from pecl.encoders.passes.prompted import prompted
 def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
     """Return the pass for a batch: that of the tower's runtime, if it has one, else the first that applies.
 
-    A tower has a cache only if its adapter changes no layer below the cached one, so prompts and caches exclude each
-    other. Dropout changes the cached states, so a pass of training ignores the cache. Packing pays only if more than
-    `MAX_PADDING` of the positions are padding; cached states are packed already.
+    A tower has a cache only if its adapter changes no layer below the cached one, so prompts and
+    caches exclude each other. Dropout changes the cached states, so a pass of training ignores the
+    cache. Packing pays only if more than `MAX_PADDING` of the positions are padding; cached states
+    are packed already.
     """
     has_prompts = tower.adapter is not None and tower.adapter.has_prompts
     cache = None if tower.training else tower.cached_layers
@@ -31,4 +32,5 @@ def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
         (has_much_padding and tower.may_pack, packed),
         (True, padded),
     )
+
     return next(chosen for applies, chosen in table if applies)

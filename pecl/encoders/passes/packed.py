@@ -27,6 +27,7 @@ def announced_packing(tower: PassTower, inputs: PassInputs) -> Iterator[Packing]
     adapter = tower.adapter
     if adapter is not None:
         adapter.pack(inputs.attention_mask.sum(1).cpu())
+
     try:
         with tower.dropout_seeds.packed(packing):
             yield packing
@@ -35,7 +36,12 @@ def announced_packing(tower: PassTower, inputs: PassInputs) -> Iterator[Packing]
             adapter.pack(None)
 
 
-def pool_packed(tower: PassTower, inputs: PassInputs, packing: Packing, hidden: torch.Tensor) -> torch.Tensor:
+def pool_packed(
+    tower: PassTower,
+    inputs: PassInputs,
+    packing: Packing,
+    hidden: torch.Tensor,
+) -> torch.Tensor:
     """Return the pooled vectors (B, d) of packed states (1, T, d)."""
     mask = to_device(inputs.attention_mask, packing.device)  # (B, L)
     return pool(tower.pooling, packing.unpack(hidden), mask, tower.dtype)

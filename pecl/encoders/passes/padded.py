@@ -25,10 +25,16 @@ def padded(tower: PassTower, inputs: PassInputs) -> torch.Tensor:
     return pool(tower.pooling, hidden, mask, tower.dtype)
 
 
-def encode(tower: PassTower, given: torch.Tensor, mask: torch.Tensor, is_padded: bool) -> torch.Tensor:
+def encode(
+    tower: PassTower,
+    given: torch.Tensor,
+    mask: torch.Tensor,
+    is_padded: bool,
+) -> torch.Tensor:
     """Return the last hidden states as `encode_padded` does.
 
-    Attention is pecl's own where it draws the rows' own dropout, or where the backward pass of PyTorch's is slow.
+    Attention is pecl's own where it draws the rows' own dropout, or where the backward pass of
+    PyTorch's is slow.
     """
     draws = tower.training and tower.dropout_seeds.seeds is not None
     is_slow = tower.holds_bfloat16 and torch.is_grad_enabled()
@@ -38,12 +44,17 @@ def encode(tower: PassTower, given: torch.Tensor, mask: torch.Tensor, is_padded:
 
 
 def encode_padded(
-    backbone: PreTrainedModel, given: torch.Tensor, attention_mask: torch.Tensor, is_padded: bool, only_last: bool
+    backbone: PreTrainedModel,
+    given: torch.Tensor,
+    attention_mask: torch.Tensor,
+    is_padded: bool,
+    only_last: bool,
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with any encoder.
 
     Args:
-        backbone: the encoder; one of no known family, or with another attention, is called as a whole.
+        backbone: the encoder; one of no known family, or with another attention, is called as a
+            whole.
         given: token ids (B, L) int64, or word embeddings (B, L, d), on the backbone's device.
         attention_mask: (B, L), on the same device.
         is_padded: whether the mask has padding.
