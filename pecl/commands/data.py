@@ -28,13 +28,15 @@ _TRANSLATE_EXAMPLE = """
 @_action("pecl data list", _DATA_DIR, cli.JSON)
 def _list(parsed: argparse.Namespace) -> None:
     """List the data sets, and whether they are found."""
-    root, state = data_root(parsed.data_dir), {True: "found", False: "missing"}
+    root = data_root(parsed.data_dir)
+    state = {True: "found", False: "missing"}
     rows: list[dict[str, Any]] = [
         {
             "name": name,
             "languages": list(info.languages),
             "splits": list(info.splits),
-            "found": all((root / folder).is_dir() for folder in info.folders),  # True for sets that pecl makes
+            # True for sets that pecl makes
+            "found": all((root / folder).is_dir() for folder in info.folders),
             "description": info.description,
             "licence": info.licence,
         }
@@ -44,12 +46,14 @@ def _list(parsed: argparse.Namespace) -> None:
         {"name": name, "found": (root / name).is_dir(), "description": row.description}
         for name, row in DOWNLOADS.items()
     ]
-    found = [(r["name"], state[r["found"]], listed(r["languages"]).replace(", ", " "), r["description"]) for r in rows]
+    listed_rows = [
+        (r["name"], state[r["found"]], listed(r["languages"]).replace(", ", " "), r["description"]) for r in rows
+    ]
     cli.print_answer(
         parsed,
         {"data_dir": str(root), "datasets": rows, "downloads": downloads},
         f"data sets in {root}",
-        cli.in_columns(found),
+        cli.in_columns(listed_rows),
         "\npecl data download fetches",
         cli.in_columns([(r["name"], state[r["found"]], r["description"]) for r in downloads]),
     )
@@ -72,6 +76,7 @@ def _download(parsed: argparse.Namespace) -> None:
     for flag in ("workers", "timeout", "attempts"):
         if not 0 < getattr(parsed, flag) <= _MOST:
             raise ConfigError(f"--{flag}: expected a number > 0 and <= {_MOST:,}, got {getattr(parsed, flag)}")
+
     report = download(
         parsed.names,
         data_root(parsed.data_dir),
@@ -95,13 +100,17 @@ def _download(parsed: argparse.Namespace) -> None:
 )
 def _check(parsed: argparse.Namespace) -> int:
     """Print every problem of a data set, or of a table of your own; exit status 2 if there is one."""
-    target, open_images = parsed.target, not parsed.text_only
+    target = parsed.target
+    open_images = not parsed.text_only
     if target in DATASETS:
-        report, place = check_dataset(target, parsed.data_dir, open_images=open_images), ""
+        report = check_dataset(target, parsed.data_dir, open_images=open_images)
+        prefix = ""
     elif Path(target).exists():
-        report, place = check_table(target, open_images=open_images), f"{target}, "
+        report = check_table(target, open_images=open_images)
+        prefix = f"{target}, "
     else:
         raise DataError(f"no file {target!r}, and {unknown('data set', target, DATASETS)}")
+
     problems = report.problems
     summaries = {} if problems else report.summaries
     document = {
@@ -109,9 +118,10 @@ def _check(parsed: argparse.Namespace) -> int:
         "problems": [asdict(problem) for problem in problems],
         "summaries": {name: asdict(summary) for name, summary in summaries.items()},
     }
-    lines = [f"{place}{problem}" for problem in problems]
+    lines = [f"{prefix}{problem}" for problem in problems]
     lines.append(f"{target}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
     cli.print_answer(parsed, document, *lines, *(f"{name}: {summary}" for name, summary in summaries.items()))
+
     return 2 if problems else 0
 
 
@@ -139,15 +149,18 @@ def _translate(parsed: argparse.Namespace) -> None:
 
     if parsed.batch_size < 1:
         raise ConfigError(f"--batch-size: expected a whole number >= 1, got {parsed.batch_size}")
-    source, target = language_code(parsed.source), language_code(parsed.target)
+
+    source = language_code(parsed.source)
+    target = language_code(parsed.target)
     names = ("model", "revision", "num_beams", "max_new_tokens", "dtype", "device")
     config = TranslationConfig(source=source, target=target, **{name: getattr(parsed, name) for name in names})
     job = _job(parsed, source, target)
     record = completed(job, config, parsed.overwrite)
     if record is None:
         record = translate_job(job, Translator(config), parsed.batch_size)
-    said = f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}"
-    cli.print_answer(parsed, {"output": str(job.output), **record}, said)
+
+    message = f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}"
+    cli.print_answer(parsed, {"output": str(job.output), **record}, message)
 
 
 def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob:
@@ -155,6 +168,7 @@ def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob
         if parsed.out:
             raise ConfigError(f"--out: expected none with {parsed.what}, whose translations have their place")
         return dataset_job(parsed.what, source, target, split=parsed.split, data_dir=parsed.data_dir)
+
     if not Path(parsed.what).exists():
         raise DataError(f"no file {parsed.what!r}, and {unknown('data set with translations', parsed.what, RELEASED)}")
     if not parsed.out or parsed.split:

@@ -20,16 +20,20 @@ from pecl.experiment.plan import plan_runs
 def run(parsed: argparse.Namespace) -> None:
     """Train a language on translated text only, and measure the recall before and after.
 
-    The language's text is aligned to the frozen tower's embeddings of its English translations. --text accepts tables
-    with a column for each of the two, pairs of aligned files, and named sets. Training needs no images.
+    The language's text is aligned to the frozen tower's embeddings of its English translations.
+    --text accepts tables with a column for each of the two, pairs of aligned files, and named sets.
+    Training needs no images.
     """
     cache = TrainingDataCache()
     configs = [distil_config(values, cache, parsed.images, "command line") for values in cli.language_values(parsed)]
     cli.check_languages(configs)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
-    if parsed.dry_run or len(configs) > 1:  # report problems of all languages before the first is trained
-        plans = [one for fleet in fleets for one in plan_runs(fleet, cache)]
+
+    # report problems of all languages before the first is trained
+    if parsed.dry_run or len(configs) > 1:
+        plans = [plan for fleet in fleets for plan in plan_runs(fleet, cache)]
         if parsed.dry_run:
             print_plans(parsed, configs, plans)
             return
+
     print_results([result for fleet in fleets for result in run_together(fleet, cache)], parsed.json)

@@ -31,7 +31,8 @@ _EXTRAS = {
     "trackers": "--report-to",
     "docs": "the site",
 }
-_OPENDELTA = "pip install -r requirements-opendelta.txt (--engine opendelta)"  # in no extra: it pins other packages
+# in no extra: it pins other packages
+_OPENDELTA = "pip install -r requirements-opendelta.txt (--engine opendelta)"
 
 
 class Finding(NamedTuple):
@@ -59,14 +60,16 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _packages() -> list[Finding]:
-    needed, advice = [], defaultdict(list)
+    needed = []
+    advice = defaultdict(list)
     for line in requires("pecl") or ():
         name, extra = not_none(re.match(r"([\w-]+)(?:.*extra == ['\"](\w+))?", line), "requirement").groups()
         if extra is None:
             needed.append(_package(name, "missing", "pip install -r requirements.txt"))
         else:
             advice[name].append(f"{install(extra)} ({_EXTRAS.get(extra, extra)})")
-    extras = [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
+
+    extras = [_package(name, "absent", "; or ".join(hints)) for name, hints in sorted(advice.items())]
     return [*needed, *extras, _package("opendelta", "absent", _OPENDELTA)]
 
 
@@ -81,10 +84,11 @@ def _data(data_dir: str | None) -> list[Finding]:
     findings = []
     for name, info in DATASETS.items():
         try:
-            found = str(find_data_dir(name, data_dir)) if info.folders else "made by pecl"
-            findings.append(Finding(f"data set {name}", "ok", found))
+            detail = str(find_data_dir(name, data_dir)) if info.folders else "made by pecl"
+            findings.append(Finding(f"data set {name}", "ok", detail))
         except DataError as error:
             findings.append(Finding(f"data set {name}", "absent", str(error)))
+
     return findings
 
 

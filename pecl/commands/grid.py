@@ -70,17 +70,20 @@ def _option_of(launcher: str, example: str) -> cli.Argument:
 def run(parsed: argparse.Namespace) -> int:
     """Train every combination of values; on the command line, commas separate the values of a list.
 
-    Complete runs are skipped, interrupted runs resume from their last saved step, failed runs are tried again. Any
-    number of grids may share a results folder; none trains a run that another is training. Ctrl-C saves and stops.
+    Complete runs are skipped, interrupted runs resume from their last saved step, failed runs are
+    tried again. Any number of grids may share a results folder; none trains a run that another is
+    training. Ctrl-C saves and stops.
     """
     configs = grid_configs(parsed)
     for name in ("slurm", "ray"):
         if getattr(parsed, name) and parsed.launcher != name:
             raise ConfigError(f"--{name} is for the launcher {name}: expected --launcher {name}")
+
     launcher = make_launcher(parsed.launcher, parsed.jobs, parsed.slurm or parsed.ray, _devices(parsed))
     if parsed.dry_run:
         _print_plans(parsed, configs, launcher)
         return 0
+
     outcome = run_grid(configs, parsed.fleet, launcher, parsed.halving)
     if parsed.json:  # with the errors of failed runs
         cli.print_json([result.to_json() for result in outcome.results])
@@ -91,6 +94,7 @@ def run(parsed: argparse.Namespace) -> int:
             cli.print_text(f"pruned: {result.run_id}: after step {result.steps}, {recall}")
         for result in outcome.failed:
             cli.print_text(f"failed: {result.run_id}: {result.error}")
+
     return int(bool(outcome.failed))
 
 
@@ -102,21 +106,26 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
         if values.get("device", kind) != kind:
             raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
         values["device"] = kind
+
     if parsed.best_of is None:
         return expand(values)
+
     from pecl.report.tables import chosen_candidates
 
-    trained = [one for one in collect([parsed.best_of]) if one.status == "complete" and one.kind == "train"]
+    trained = [result for result in collect([parsed.best_of]) if result.status == "complete" and result.kind == "train"]
     if not trained:
         raise ConfigError(
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
         )
-    return repeat_configs([one.chosen_run for one in chosen_candidates(trained)], {"out": parsed.best_of, **values})
+    return repeat_configs(
+        [result.chosen_run for result in chosen_candidates(trained)], {"out": parsed.best_of, **values}
+    )
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return the values of files and flags, with comma-joined flags as lists."""
-    whole = fields_of(Role.COMMAS)  # their values may hold commas themselves; YAML gives several as a list
+    # their values may hold commas themselves; YAML gives several as a list
+    whole = fields_of(Role.COMMAS)
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in whole else value
         for name, value in cli.training_values(parsed).items()
@@ -134,14 +143,19 @@ def _print_tables(outcome: GridOutcome) -> None:
     if complete:
         cli.print_text(reported(runs_table(complete)))
         cli.print_text("\nBest run of each language and route, chosen by validation\n")
-        cli.print_text(reported(runs_table([one.chosen_run for one in chosen_candidates(complete)])))
+        cli.print_text(reported(runs_table([candidate.chosen_run for candidate in chosen_candidates(complete)])))
 
 
-def _print_plans(parsed: argparse.Namespace, configs: list[ExperimentConfig], launcher: Launcher) -> None:
+def _print_plans(
+    parsed: argparse.Namespace,
+    configs: list[ExperimentConfig],
+    launcher: Launcher,
+) -> None:
     """Print the runs with their status, what halving would prune, and the estimated time of the runs to train."""
     from pecl.experiment.plan import RunPlan, status_of  # imports torch
 
     lines = []
+
     runs = []
     fleets: list[dict[ExperimentConfig, RunPlan]] = []  # the runs to train
     for planned in plan_grid(configs, parsed.fleet, launcher, parsed.halving):
@@ -168,10 +182,14 @@ def _print_plans(parsed: argparse.Namespace, configs: list[ExperimentConfig], la
         document["halving"] = [entry for fleet in fleets for entry in _competitions_of(fleet, parsed.halving)]
         lines += map(_halving_text, document["halving"])
         total += ", without halving"
+
     cli.print_answer(parsed, document, *lines, total)
 
 
-def _competitions_of(fleet: Mapping[ExperimentConfig, RunPlan], factor: int) -> Iterator[dict[str, Any]]:
+def _competitions_of(
+    fleet: Mapping[ExperimentConfig, RunPlan],
+    factor: int,
+) -> Iterator[dict[str, Any]]:
     """Yield the runs of each competition of a fleet, and how many of them continue after which step."""
     for rivals in competitions(fleet):
         steps = fleet[rivals[0]].steps

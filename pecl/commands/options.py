@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
 
-# First flag below a heading of --help -> heading; the flags of the following fields belong there, too.
+# First flag below a heading of --help -> heading; the flags of the following fields belong there,
+# too.
 _HEADINGS = {
     "profile": "towers",
     "dataset": "data",
@@ -38,7 +39,8 @@ _HEADINGS = {
 _HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
 
 Argument = Callable[[argparse.ArgumentParser], Any]  # adds an argument, or several, to a parser
-Run = Callable[[argparse.Namespace], int | None]  # runs a command; may return its exit status, else 0
+# runs a command; may return its exit status, else 0
+Run = Callable[[argparse.Namespace], int | None]
 Adders = dict[str, Callable[[Any], None]]  # name of a command -> the function that adds its parser
 REGISTERED: Adders = {}  # a module's commands are there once it is imported
 
@@ -46,8 +48,8 @@ REGISTERED: Adders = {}  # a module's commands are there once it is imported
 def command(example: str, *arguments: Argument, actions: Adders | None = None) -> Callable[[Run], Run]:
     """Decorate the function that runs the command of its module, or an action among `actions`.
 
-    Its docstring is the description in --help, followed by `example`. An action has the name of its function, and the
-    docstring's first line as summary.
+    Its docstring is the description in --help, followed by `example`. An action has the name of its
+    function, and the docstring's first line as summary.
     """
 
     def register(run: Run) -> Run:
@@ -56,8 +58,10 @@ def command(example: str, *arguments: Argument, actions: Adders | None = None) -
             name = run.__module__.rpartition(".")[2]
             REGISTERED[name] = _adder(name, example, COMMANDS[name], description, *arguments, run=run)
         else:
-            name, first = run.__name__.strip("_").replace("_", "-"), description.partition("\n")[0].rstrip(".")
+            name = run.__name__.strip("_").replace("_", "-")
+            first = description.partition("\n")[0].rstrip(".")
             actions[name] = _adder(name, example, first[0].lower() + first[1:], description, *arguments, run=run)
+
         return run
 
     return register
@@ -133,7 +137,8 @@ def common_flags() -> argparse.ArgumentParser:
 
 
 JSON = switch("--json", "print one JSON document")
-THREADS = argument("--threads", _HELP["threads"], metavar="N")  # of commands without the flags of the config
+# of commands without the flags of the config
+THREADS = argument("--threads", _HELP["threads"], metavar="N")
 DRY_RUN = switch(
     "--dry-run", "check the run up to its first step, print the plan and the estimated time, and write nothing"
 )
@@ -141,10 +146,11 @@ DRY_RUN = switch(
 
 @contextlib.contextmanager
 def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
-    """Use as many threads as --threads says in the body; raise ConfigError if that is no number of threads."""
+    """Use as many threads as --threads has in the body; raise ConfigError if that is no number of threads."""
     if parsed.threads is None:
         yield
         return
+
     number = make_config({"threads": parsed.threads}, where="command line").threads
     from pecl.training.distributed import use_threads
 
@@ -152,7 +158,10 @@ def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any] | None = None) -> Argument:
+def config_flags(
+    only: Collection[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Argument:
     """Declare --config and a flag per config field, or per field of `only`; an omitted flag sets nothing.
 
     The help groups flags by headings. `defaults` replace the defaults of fields in the help.
@@ -166,12 +175,15 @@ def config_flags(only: Collection[str] | None = None, defaults: Mapping[str, Any
         )
         several("--config", text, metavar="YAML")(parser)
         heading, groups = "", {}
+
         for item in fields(ExperimentConfig):
             heading = _HEADINGS.get(item.name, heading)
             if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
                 continue
+
             if heading not in groups:
                 groups[heading] = parser.add_argument_group(heading)
+
             default = "" if shown[item.name] is None else f" (default: {shown[item.name]})"
             text = f"{_HELP[item.name]}{default}".replace("%", "%%")
             is_switch = isinstance(item.default, bool)
@@ -220,12 +232,13 @@ def language_values(parsed: argparse.Namespace) -> list[dict[str, Any]]:
         for note in filter(None, map(shared_code, map(str, names))):
             logger.info(note)
         return [{**values, "language": name} for name in names]
+
     return each_language(values)
 
 
 def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     """Return one checked config per language in --language, separated by commas."""
-    configs = [make_config(one, where="command line") for one in language_values(parsed)]
+    configs = [make_config(values, where="command line") for values in language_values(parsed)]
     check_languages(configs)
     return configs
 
@@ -233,7 +246,8 @@ def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 def check_languages(configs: Sequence[ExperimentConfig]) -> None:
     """Raise ConfigError for a language that is given twice, under one name or two."""
     codes = [config.language for config in configs]
-    if twice := sorted({code for code in codes if codes.count(code) > 1}):
+    twice = sorted({code for code in codes if codes.count(code) > 1})
+    if twice:
         raise ConfigError(f"language: expected each once, got {twice[0]} twice: {','.join(codes)}")
 
 
@@ -255,12 +269,14 @@ def in_columns(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     indent = sum(widths) + 2 * len(widths)
     width = max(100, indent + 30)
+
     lines = []
     for *first, last in rows:
         head = "".join(f"{field:<{size}}  " for field, size in zip(first, widths, strict=True))
         lines += textwrap.wrap(
             last, width, initial_indent=head, subsequent_indent=" " * indent, break_on_hyphens=False
         ) or [head.rstrip()]
+
     return "\n".join(lines)
 
 
@@ -273,7 +289,8 @@ def print_json(document: Any) -> None:
     """Print one JSON document on standard output, with JSON escapes if the output is not UTF-8."""
     in_ascii = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
     text = json.dumps(document, indent=2, ensure_ascii=in_ascii)
-    for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:  # the others are within strings
+    # the others are within strings
+    for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:
         text = text.replace(letter, json.dumps(letter)[1:-1])
     write_output(text + "\n")
 

@@ -66,9 +66,10 @@ def _count(text: str) -> int:
 def run(parsed: argparse.Namespace) -> None:
     """Print the tables of experiments from their result files.
 
-    Results that were measured alike (data, gallery, towers, test side) share a heading, which states these. Runs that
-    differ only in their seed form one candidate; validation chooses the candidate of each language and route. CSV
-    without --table prints the table `routes`, or `evaluations` if nothing was trained.
+    Results that were measured alike (data, gallery, towers, test side) share a heading, which
+    states these. Runs that differ only in their seed form one candidate; validation chooses the
+    candidate of each language and route. CSV without --table prints the table `routes`, or
+    `evaluations` if nothing was trained.
     """
     results = collect(parsed.folders)
     made = report(results, parsed.against is not None, parsed.where)
@@ -76,13 +77,16 @@ def run(parsed: argparse.Namespace) -> None:
     tables = _chosen_tables(parsed, complete, made)
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
         check_writable(folder)
+
     failed = [result for result in results if result.status != "complete"]
     written = _write_pictures(parsed, complete, failed, replace(made, tables=tables))
     if parsed.out is not None:
-        write, ending = FORMATS[parsed.format], ENDINGS.get(parsed.format, parsed.format)
+        write = FORMATS[parsed.format]
+        ending = ENDINGS.get(parsed.format, parsed.format)
         for name in dict.fromkeys(table.name for table in tables):
             text = write([table for table in tables if table.name == name], ids=parsed.ids)
             written.append(write_text(Path(parsed.out, f"{name}.{ending}"), text))
+
     if written:
         cli.print_text("\n".join(map(str, written)))
     elif parsed.format == "json":
@@ -95,14 +99,21 @@ def run(parsed: argparse.Namespace) -> None:
         if parsed.format == "csv" and not parsed.table and not (parsed.paper or parsed.summary or parsed.compare):
             tables = made.named("routes" if any(table.name == "routes" for table in tables) else "evaluations")
         cli.print_text(FORMATS[parsed.format](tables, ids=parsed.ids))
+
     for sentence in made.exchanged:
         logger.warning("%s", sentence)
+
     if made.left_out:
         logger.warning("left out of all tables: %s", made.left_out)
 
 
-def _chosen_tables(parsed: argparse.Namespace, complete: Sequence[Result], made: Report) -> list[Table]:
-    if (wanted := sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))) > 1:
+def _chosen_tables(
+    parsed: argparse.Namespace,
+    complete: Sequence[Result],
+    made: Report,
+) -> list[Table]:
+    wanted = sum(map(bool, (parsed.table, parsed.paper, parsed.summary, parsed.compare)))
+    if wanted > 1:
         raise ConfigError(f"report: expected one of --table, --paper, --summary and --compare, got {wanted}")
     if parsed.compare:
         return comparison_tables(complete, parsed.compare)
@@ -116,6 +127,7 @@ def _write_pictures(
 ) -> list[Path]:
     if parsed.html is None and parsed.plots is None:
         return []
+
     from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
     from pecl.report.plots import draw_plots, write_plots
 
@@ -124,6 +136,7 @@ def _write_pictures(
     if parsed.html is not None:
         shown = [*complete, *failed]
         written.append(write_page(parsed.html, shown, made, drawing, parsed.gallery_captions, parsed.data_dir))
+
     if parsed.plots is not None:
         written += write_plots(drawing, parsed.plots)
     return written

@@ -36,11 +36,14 @@ def _list(parsed: argparse.Namespace) -> None:
     ]
     lines = [("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description")]
     for row in rows:
-        millions, memory = f"{row['text_parameters'] / 1e6:.0f} M", f"{row['text_bytes'] / 2**30:.1f} GiB"
-        cached, width = "yes" if row["cached"] else "no", str(row["width"])
+        millions = f"{row['text_parameters'] / 1e6:.0f} M"
+        memory = f"{row['text_bytes'] / 2**30:.1f} GiB"
+        cached = "yes" if row["cached"] else "no"
+        width = str(row["width"])
         lines.append(
             (row["name"], millions, width, memory, row["vocabulary"], row["licence"], cached, row["description"])
         )
+
     note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves the memory of its matrices"
     cli.print_answer(parsed, rows, cli.in_columns(lines), "", note)
 
@@ -52,28 +55,31 @@ def _list(parsed: argparse.Namespace) -> None:
 )
 def _check(parsed: argparse.Namespace) -> int:
     """Load a text tower and, if there is one, an image tower, and report parts that do not fit."""
-    from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder  # torch, which takes seconds
+    # torch, which takes seconds
+    from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder
 
     towers: list[Any] = []
-    found = []  # (half or `pair`, whether it can be used, its description or the error)
+    checks = []  # (half or `pair`, whether it can be used, its description or the error)
     for half, load, describe in (
         ("text tower", load_text_encoder, _text_detail),
         ("image tower", load_image_encoder, lambda tower: f"{tower.embedding_dim} wide"),
     ):
         try:
             towers.append(load(parsed.tower))
-            found.append((half, True, describe(towers[-1])))
+            checks.append((half, True, describe(towers[-1])))
         except PeclError as error:
-            found.append((half, False, str(error)))
+            checks.append((half, False, str(error)))
+
     if len(towers) == 2:
         try:
             check_pair(*towers)
         except WeightsError as error:
-            found.append(("pair", False, str(error)))
-    document = [{"half": half, "fits": fits, "detail": detail} for half, fits, detail in found]
-    lines = [(half, "fits" if fits else "does not fit", detail) for half, fits, detail in found]
+            checks.append(("pair", False, str(error)))
+
+    document = [{"half": half, "fits": fits, "detail": detail} for half, fits, detail in checks]
+    lines = [(half, "fits" if fits else "does not fit", detail) for half, fits, detail in checks]
     cli.print_answer(parsed, document, cli.in_columns(lines))
-    return 0 if all(fits or half == "image tower" for half, fits, _ in found) else 2
+    return 0 if all(fits or half == "image tower" for half, fits, _ in checks) else 2
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:
@@ -81,11 +87,13 @@ def _text_detail(tower: MultilingualTextEncoder) -> str:
 
     parameters = sum(parameter.numel() for parameter in tower.parameters())
     model_type = tower.backbone.config.model_type
+
     adapted = "all kinds of adapters"
     try:
         architecture_of(tower.backbone)
     except WeightsError as error:
         adapted = str(error)
+
     return (
         f"{model_type}, {parameters / 1e6:.1f} M parameters, {tower.embedding_dim} wide, {tower.max_length} tokens, "
         f"pooling {tower.pooling}, {adapted}"

@@ -27,32 +27,38 @@ def run(parsed: argparse.Namespace) -> None:
     cache = TrainingDataCache()
     # Report problems of all languages before the first is trained
     if parsed.dry_run or (len(fleets) > 1 and launched()[1] == 1):
-        plans = [one for fleet in fleets for one in plan_runs(fleet, cache)]
+        plans = [plan for fleet in fleets for plan in plan_runs(fleet, cache)]
         if parsed.dry_run:
             print_plans(parsed, configs, plans)
             return
+
     results = [result for fleet in fleets for result in train_fleet(fleet, cache=cache)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
 
 
-def print_plans(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan]) -> None:
+def print_plans(
+    parsed: argparse.Namespace,
+    configs: Sequence[ExperimentConfig],
+    plans: Sequence[RunPlan],
+) -> None:
     """Print plans as one JSON document, or one line per run and the total time."""
     lines = []
-    for one in plans:
-        counts = {"pairs": one.pairs, "held out": one.held_out, "images": one.images, "steps": one.steps}
-        said = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
-        lines.append(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {status_of(one)}")
+    for row in plans:
+        counts = {"pairs": row.pairs, "held out": row.held_out, "images": row.images, "steps": row.steps}
+        counted = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
+        lines.append(f"{row.language}: {', '.join(counted)} ({row.solver}, lr {row.lr:g}), {status_of(row)}")
+
     remaining = [
         (config, plan.steps - plan.saved_step)
         for config, plan in zip(configs, plans, strict=True)
         if plan.status != "complete"
     ]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
-    operations = sum(one.operations for one in plans if one.status != "complete")
+    operations = sum(row.operations for row in plans if row.status != "complete")
     shown = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)
     lines.append(f"{cli.counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
-    cli.print_answer(parsed, [one._asdict() for one in plans], *lines)
+    cli.print_answer(parsed, [row._asdict() for row in plans], *lines)
 
 
 def print_results(results: Sequence[Result], as_json: bool) -> None:
