@@ -7,7 +7,8 @@ import torch
 
 from pecl.training.task import SlotTask
 
-QUERY, ANCHOR, CAPTIONS = "query", "anchor", "captions"  # columns; captions are those of a task's `image_task`
+# columns; captions are those of a task's `image_task`
+QUERY, ANCHOR, CAPTIONS = "query", "anchor", "captions"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class TrainingBatch:
 
 
 def make_batch(
-    tasks: Sequence[SlotTask], slot_of: Sequence[int], pairs: Sequence[tuple[int, Sequence[int]]], step: int, size: int
+    tasks: Sequence[SlotTask],
+    slot_of: Sequence[int],
+    pairs: Sequence[tuple[int, Sequence[int]]],
+    step: int,
+    size: int,
 ) -> TrainingBatch:
     """Return the batch of a step.
 
@@ -54,6 +59,7 @@ def make_batch(
         columns = [(QUERY, task.query, chosen)]
         if task.anchor_texts is not None:
             columns.append((ANCHOR, task.anchor_texts, chosen))
+
         if task.image_task is not None:
             columns.append((CAPTIONS, task.image_task.captions, task.image_task.batch(step, size, task.seed)))
 

@@ -18,19 +18,22 @@ class Event:
     slot: int  # of the run in its fleet; the runs of a joint training share a slot
     step: int  # steps taken so far
     total_steps: int  # of the whole training
-    # After a step: `loss` and `lr`. After a validation: `loss`, the mean since the last one, `validation_recall`, `lr`,
-    # `seconds` of training and `peak_memory_mb`. At the end: the recalls, such as `test/best/text_to_image/recall@1`.
+    # After a step: `loss` and `lr`. After a validation: `loss`, the mean since the last one,
+    # `validation_recall`, `lr`, `seconds` of training and `peak_memory_mb`. At the end: the
+    # recalls, such as `test/best/text_to_image/recall@1`.
     metrics: Mapping[str, float]
     # Stops the run's slot after this step; at the end nothing is left to stop
     stop: Callable[[], None] = field(default=_do_nothing, repr=False, compare=False)
-    # Stops the slot as well, but its runs are recorded as pruned: with the step and the validation recall, not measured
+    # Stops the slot as well, but its runs are recorded as pruned: with the step and the validation
+    # recall, not measured
     prune: Callable[[], None] = field(default=_do_nothing, repr=False, compare=False)
 
 
 class Callback:
     """Does nothing at each moment of a training; override the methods that you need.
 
-    A run that resumes calls `at_start` again. Steps after its last saved state are then taken, and reported, again.
+    A run that resumes calls `at_start` again. Steps after its last saved state are then taken, and
+    reported, again.
 
     Example:
         >>> class Stop(pecl.Callback):

@@ -1,10 +1,12 @@
 """Processes that share each batch, started by `torchrun` or `accelerate launch`, one per device.
 
-Rank 0 runs the experiment: it reads, computes losses, measures and writes. The others (`worker_rank`) embed their
-share of each batch, send the embeddings, receive the gradient of their rows, and send the gradients of the slots.
-Losses are therefore those of the whole batch, and results match single-process training.
+Rank 0 runs the experiment: it reads, computes losses, measures and writes. The others
+(`worker_rank`) embed their share of each batch, send the embeddings, receive the gradient of their
+rows, and send the gradients of the slots. Losses are therefore those of the whole batch, and
+results match single-process training.
 
-Embeddings and gradients travel through NCCL on GPUs and gloo on CPUs, everything else as JSON through gloo.
+Embeddings and gradients travel through NCCL on GPUs and gloo on CPUs, everything else as JSON
+through gloo.
 """
 
 import atexit
@@ -31,7 +33,8 @@ def launched() -> tuple[int, int]:
     Raises:
         ConfigError: the two variables contradict each other.
     """
-    rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    rank = os.environ.get("RANK", "0")
+    size = os.environ.get("WORLD_SIZE", "1")
     if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
         raise ConfigError(f"RANK and WORLD_SIZE: expected a rank below the size, got {rank!r} and {size!r}")
     return int(rank), int(size)
@@ -41,7 +44,8 @@ class ProcessGroup:
     """The processes of one training; ranks count from 0. With a size of 1 nothing is exchanged."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank, self.size = rank, size
+        self.rank = rank
+        self.size = size
 
     @contextlib.contextmanager
     def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -58,12 +62,14 @@ class ProcessGroup:
         if self.size == 1:
             yield last
             return
+
         try:
             opening = self.exchange({"runs": runs})
             for rank, other in enumerate(opening):
                 if "error" in other:
                     raise PeclError(other["error"])
-                if difference := _difference(opening[0]["runs"], other["runs"], rank):
+                difference = _difference(opening[0]["runs"], other["runs"], rank)
+                if difference:
                     raise ConfigError(difference)
             yield last
             last["failed"] = False
@@ -75,13 +81,15 @@ class ProcessGroup:
         """Send a JSON document from rank 0 to all workers."""
         content = _as_bytes(document)
         ended: RunError | None = None
-        for rank in range(1, self.size):  # one by one: the end of one worker still reaches the others
+        # one by one: the end of one worker still reaches the others
+        for rank in range(1, self.size):
             try:
                 with _said():
                     dist.send(torch.tensor([len(content)]), rank)
                     dist.send(content, rank)
             except RunError as error:
                 ended = error
+
         if ended is not None:
             raise ended
 
@@ -98,6 +106,7 @@ class ProcessGroup:
         """Send a JSON document to all processes, and return the documents of all."""
         if self.size == 1:
             return [document]
+
         content = _as_bytes(document)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         with _said():
@@ -105,51 +114,64 @@ class ProcessGroup:
             longest = max(int(size) for size in sizes)
             texts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
             dist.all_gather(texts, nn.functional.pad(content, (0, longest - len(content))))
+
         return [json.loads(text[: int(n)].numpy().tobytes()) for text, n in zip(texts, sizes, strict=True)]
 
     def share(self, rows: int) -> list[int]:
         """Return the indices of the rows of a batch that this process embeds: every `size`-th."""
         return list(range(self.rank, rows, self.size))
 
-    def gather(self, own: torch.Tensor, rows: int) -> torch.Tensor:
+    def gather(self, share: torch.Tensor, rows: int) -> torch.Tensor:
         """Return the embeddings (rows, D) of a batch on rank 0, given those (b, D) of its share.
 
         The backward pass sends workers the gradients of their rows.
         """
-        return own if self.size == 1 else _Gather.apply(own, rows, self)
+        return share if self.size == 1 else _Gather.apply(share, rows, self)
 
-    def send_rows(self, own: torch.Tensor, rows: int) -> torch.Tensor:
+    def send_rows(self, share: torch.Tensor, rows: int) -> torch.Tensor:
         """Send the embeddings (b, D) of this share to rank 0, which returns all (rows, D)."""
         most = -(-rows // self.size)
-        padded = own.new_zeros(most, own.shape[1])
-        padded[: len(own)] = own.detach()
-        parts = [torch.empty_like(padded) for _ in range(self.size)] if self.rank == 0 else None
+        padded = share.new_zeros(most, share.shape[1])
+        padded[: len(share)] = share.detach()
+        parts = None
+        if self.rank == 0:
+            parts = [torch.empty_like(padded) for _ in range(self.size)]
+
         with _said():
             dist.gather(padded, parts, 0)
         # (most, size, D) -> (rows, D): row i is of process i % size
         return padded if parts is None else torch.stack(parts, dim=1).flatten(0, 1)[:rows]
 
-    def share_gradient(self, own: torch.Tensor, rows: int, whole: torch.Tensor | None = None) -> torch.Tensor:
+    def share_gradient(
+        self,
+        share: torch.Tensor,
+        rows: int,
+        whole: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return the gradient (b, D) of this process's rows, whose embeddings are `own`; rank 0 passes the `whole`."""
-        most, parts = -(-rows // self.size), None
+        most = -(-rows // self.size)
+        parts = None
         if whole is not None:
             padded = nn.functional.pad(whole, (0, 0, 0, most * self.size - rows))
             parts = [padded[rank :: self.size].contiguous() for rank in range(self.size)]
-        received = own.new_empty(most, own.shape[1])
+
+        received = share.new_empty(most, share.shape[1])
         with _said():
             dist.scatter(received, parts, 0)
-        return received[: len(own)]
+        return received[: len(share)]
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum the gradients of all processes on rank 0; a missing gradient counts as zero."""
         if self.size == 1:
             return
+
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         for flat, parts in _flat(gradients):  # one exchange for all of one type
             with _said():
                 dist.reduce(flat, 0)
             for gradient, summed in parts:
                 gradient.copy_(summed)
+
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
 
@@ -171,10 +193,11 @@ class _Gather(torch.autograd.Function):
     """Gather rows on rank 0 (forward), and send each process the gradient of its rows (backward)."""
 
     @staticmethod
-    def forward(ctx: Any, own: torch.Tensor, rows: int, processes: ProcessGroup) -> torch.Tensor:
-        ctx.processes, ctx.rows = processes, rows
-        ctx.save_for_backward(own)
-        return processes.send_rows(own, rows)
+    def forward(ctx: Any, share: torch.Tensor, rows: int, processes: ProcessGroup) -> torch.Tensor:
+        ctx.processes = processes
+        ctx.rows = rows
+        ctx.save_for_backward(share)
+        return processes.send_rows(share, rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
@@ -183,7 +206,9 @@ class _Gather(torch.autograd.Function):
         return processes.share_gradient(ctx.saved_tensors[0], ctx.rows, gradients[0]), None, None
 
 
-def _flat(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]]:
+def _flat(
+    tensors: Sequence[torch.Tensor],
+) -> Iterator[tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]]:
     """Yield the tensors of each dtype as one vector, and pairs of each tensor and its part of the vector."""
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
@@ -212,29 +237,35 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     With the device "cuda", each process takes the GPU with its local rank.
 
     Raises:
-        ConfigError: the device names one GPU for several processes, there are fewer GPUs than processes, or the
-            connection fails.
+        ConfigError: the device names one GPU for several processes, there are fewer GPUs than
+            processes, or the connection fails.
     """
     rank, size = launched()
     if size == 1:
         return SINGLE
+
     kind, _, number = device.partition(":")
     if number:
         raise ConfigError(f"device: expected {kind}, of which each of {size} processes takes one, got {device}")
+
     if not dist.is_initialized():
         if kind == "cuda":
-            number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+            number = int(os.environ.get("LOCAL_RANK", "0"))
+            there = torch.cuda.device_count()
             if int(os.environ.get("LOCAL_WORLD_SIZE", number + 1)) > there:
                 raise ConfigError(
                     f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine"
                 )
             torch.cuda.set_device(number)
+
         try:
             dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=timeout)
         except (RuntimeError, ValueError) as error:  # a port in use, a missing variable, a time-out
             reason = str(error).splitlines()[0]
             raise ConfigError(f"process {rank} cannot be connected with the other {size - 1}: {reason}") from error
+
         atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+
     return ProcessGroup(rank, size)
 
 
@@ -257,6 +288,7 @@ def says_failure(sentence: str) -> bool:
     """
     if dist.is_initialized():
         return True
+
     try:
         processes = join_group(timeout=_WAIT_AT_FAILURE)
         opening = processes.exchange({"error": sentence})
@@ -270,11 +302,12 @@ def says_failure(sentence: str) -> bool:
 
 def _difference(first: list[dict[str, Any]], other: list[dict[str, Any]], rank: int) -> str | None:
     """Return the sentence for the first field in which the runs of process `rank` differ from those of rank 0."""
-    for one, another in zip(first, other, strict=False):
-        for name in [*one, *(name for name in another if name not in one)]:
-            if one.get(name) != another.get(name):
-                values = f"{one.get(name)} in process 0 and {another.get(name)} in process {rank}"
+    for mine, theirs in zip(first, other, strict=False):
+        for name in [*mine, *(name for name in theirs if name not in mine)]:
+            if mine.get(name) != theirs.get(name):
+                values = f"{mine.get(name)} in process 0 and {theirs.get(name)} in process {rank}"
                 return f"{name}: expected one value in all processes, got {values}"
+
     if len(first) != len(other):
         return f"expected the same runs in all processes, got {len(first)} in process 0 and {len(other)} in {rank}"
     return None

@@ -1,6 +1,7 @@
 """Losses on tensors: image and query, and losses that align query and anchor (arXiv 2305.03510, section 3).
 
-Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with the same index belong together.
+Each takes embeddings (B, D), not normalised, and returns a scalar. Rows with the same index belong
+together.
 """
 
 from collections.abc import Callable
@@ -33,27 +34,44 @@ class ContrastiveLoss:
         return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
-def mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+def mse(
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return the mean over all elements of the squared difference of un-normalised embeddings (B, D)."""
     return F.mse_loss(query, anchor)
 
 
-def cosine_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+def cosine_mse(
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return the mean over all elements of the squared difference of L2-normalised embeddings (B, D)."""
     return F.mse_loss(F.normalize(query, dim=-1), F.normalize(anchor, dim=-1))
 
 
-def cosine(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+def cosine(
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return 1 minus the mean cosine of query and anchor (B, D)."""
     return 1 - F.cosine_similarity(query, anchor, dim=-1).mean()
 
 
-def gram_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+def gram_mse(
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return the mean squared difference of the Gram matrices (B, B) of L2-normalised embeddings.
 
     The structure loss of M2M alignment (arXiv 2601.10096): similar anchors have similar queries.
     """
-    q, a = F.normalize(query, dim=-1), F.normalize(anchor, dim=-1)
+    q = F.normalize(query, dim=-1)
+    a = F.normalize(anchor, dim=-1)
     return F.mse_loss(q @ q.T, a @ a.T)
 
 
@@ -61,13 +79,16 @@ MATCH_TEMPERATURE = 0.05
 
 
 def match(
-    query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None, bank: torch.Tensor | None = None
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None = None,
+    bank: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the mean KL divergence of the queries' similarities to a frozen bank from the anchors'.
 
-    KL(softmax(a K^T / tau) || softmax(q K^T / tau)) with L2-normalised q, a (B, D) and bank K (M, D), tau = 0.05:
-    relational distillation as in SEED (Fang et al., ICLR 2021, equation 3), with a fixed bank. Without a bank, the
-    anchors of the batch take its place.
+    KL(softmax(a K^T / tau) || softmax(q K^T / tau)) with L2-normalised q, a (B, D) and bank K (M,
+    D), tau = 0.05: relational distillation as in SEED (Fang et al., ICLR 2021, equation 3), with a
+    fixed bank. Without a bank, the anchors of the batch take its place.
     """
     keys = F.normalize(anchor if bank is None else bank, dim=-1)
     student = F.log_softmax(F.normalize(query, dim=-1) @ keys.T / MATCH_TEMPERATURE, dim=-1)  # (B, M)
@@ -75,12 +96,20 @@ def match(
     return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
-def contrastive(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+def contrastive(
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return the contrastive loss of query and anchor (B, D), at the logit scale 100."""
     return ContrastiveLoss()(query, anchor)
 
 
-def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None) -> torch.Tensor:
+def contrastive_with_image(
+    query: torch.Tensor,
+    anchor: torch.Tensor,
+    images: torch.Tensor | None,
+) -> torch.Tensor:
     """Return the contrastive loss of images and anchor (B, D), at the logit scale 100."""
     return ContrastiveLoss()(not_none(images, "images"), anchor)
 
@@ -88,17 +117,19 @@ def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: to
 def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """Return a decorator that registers a loss under a name for configs: `alignment="gram"` or `"mse+gram"`.
 
-    The loss is a function `loss(query, anchor, images)`, or a class without arguments whose instances are such
-    functions. It takes embeddings (B, D), not normalised, and returns a scalar. `images` is None in text-only training.
+    The loss is a function `loss(query, anchor, images)`, or a class without arguments whose
+    instances are such functions. It takes embeddings (B, D), not normalised, and returns a scalar.
+    `images` is None in text-only training.
 
-    In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a grid, too, and
-    results record the SHA-256 of the file. A loss registered elsewhere exists only in this process, and results record
-    a digest of its bytecode and of what it uses, see `pecl.config.code_digest`. Either way, a run of changed code is
-    trained again.
+    In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the name is registered in the workers of a
+    grid, too, and results record the SHA-256 of the file. A loss registered elsewhere exists only
+    in this process, and results record a digest of its bytecode and of what it uses, see
+    `pecl.config.code_digest`. Either way, a run of changed code is trained again.
 
     Args:
         name: letters, digits and underscores.
-        replace: replace a loss that was registered under this name, as when a notebook cell runs again.
+        replace: replace a loss that was registered under this name, as when a notebook cell runs
+            again.
 
     Raises:
         ConfigError: the name has other characters or is taken, or the loss takes other arguments.
@@ -109,14 +140,14 @@ def register_loss(name: str, *, replace: bool = False) -> Callable[[T], T]:
         ...     return (query @ query.T - anchor @ anchor.T).square().mean()
     """
 
-    def decorate(found: T) -> T:
-        loss = cast("Callable[..., torch.Tensor]", found() if isinstance(found, type) else found)
+    def decorate(function: T) -> T:
+        loss = cast("Callable[..., torch.Tensor]", function() if isinstance(function, type) else function)
         try:
             signature(loss).bind(None, None, None)
         except TypeError as error:
             raise ConfigError(f'loss: expected "{name}" to take (query, anchor, images): {error}') from error
         LOSSES.add(name, loss, replace=replace)
-        return found
+        return function
 
     return decorate
 
@@ -146,19 +177,22 @@ class Objective:
             query: (B, D) embeddings of the queries.
             anchor: (B, D) of the anchors, or None in a route without one.
             images: (B, D) of the images, or None when `image_weight` is 0.
-            captions: (P, D) of the images' captions if the images (P, D) are not those of the queries.
+            captions: (P, D) of the images' captions if the images (P, D) are not those of the
+                queries.
         """
         loss = query.new_zeros(())
         if self.image_weight:
             of_images = query if captions is None else captions
             loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(not_none(images, "images"), of_images)
+
         if anchor is not None:
             weights = self.weights or (1.0,) * len(self.losses)
             for name, weight in zip(self.losses, weights, strict=True):
                 bank = (self.bank,) if name in WITH_BANK else ()
-                found = LOSSES[name](query, anchor, images if captions is None else None, *bank)
-                shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+                value = LOSSES[name](query, anchor, images if captions is None else None, *bank)
+                shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
                 if shape != ():
                     raise ConfigError(f'loss: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
-                loss = loss + self.alignment_weight * weight * found
+                loss = loss + self.alignment_weight * weight * value
+
         return loss

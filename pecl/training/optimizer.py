@@ -23,7 +23,8 @@ class Schedule:
     eval_every: int  # steps between validations
     dropout: bool = True  # whether training applies dropout, see the config
     warmup: int = 0  # steps W of the linear warm-up: its factor in step w, from 1, is w / W
-    ema: float = 0.0  # decay of the moving average of the weights, which is validated and saved; 0 for none
+    # decay of the moving average of the weights, which is validated and saved; 0 for none
+    ema: float = 0.0
     patience: int | None = None  # early-stopping patience, in validations; None for all steps
     last: bool = False  # keep the last weights instead of the best
 
@@ -40,9 +41,10 @@ class Schedule:
 class SlotAdam:
     """Adam without weight decay for parameters (S, ...), each slot with its own learning rate.
 
-    Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; the arithmetic is that of
-    `torch.optim.Adam`, which takes one learning rate for a whole tensor and so cannot serve a fleet. `scales` has a
-    factor on the learning rate for each parameter, in their order.
+    Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; the
+    arithmetic is that of `torch.optim.Adam`, which takes one learning rate for a whole tensor and
+    so cannot serve a fleet. `scales` has a factor on the learning rate for each parameter, in their
+    order.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:
@@ -66,15 +68,18 @@ class SlotAdam:
     def step(self, lrs: torch.Tensor) -> None:
         """Update all parameters with the learning rates `lrs` (S,) of the slots, on the CPU.
 
-        A missing gradient counts as zero. A parameter that requires none, since its adapter froze it, stays as it is.
+        A missing gradient counts as zero. A parameter that requires none, since its adapter froze
+        it, stays as it is.
         """
         self.steps += 1
         beta1, beta2, eps = 0.9, 0.999, 1e-8
-        correction1, correction2 = 1 - beta1**self.steps, (1 - beta2**self.steps) ** 0.5
+        correction1 = 1 - beta1**self.steps
+        correction2 = (1 - beta2**self.steps) ** 0.5
         first = self.parameters[0]
         step_sizes = {  # (S,)
             scale: to_device((lrs * (scale / correction1)).to(first.dtype), first.device) for scale in set(self.scales)
         }
+
         for parameter, scale, exp_avg, exp_avg_sq in zip(
             self.parameters, self.scales, self.exp_avg, self.exp_avg_sq, strict=True
         ):
@@ -112,12 +117,12 @@ class Average:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Set the parameters to the average within the body."""
-        kept = [parameter.detach().clone() for parameter in self.parameters]
+        present = [parameter.detach().clone() for parameter in self.parameters]
         self.fill()
         try:
             yield
         finally:
-            self.fill(kept)
+            self.fill(present)
 
     def fill(self, values: Sequence[torch.Tensor] | None = None) -> None:
         """Set the parameters to the average, or to other values."""

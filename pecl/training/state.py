@@ -1,8 +1,8 @@
 """The state of an unfinished training, written atomically: a killed run resumes and ends with the same bits.
 
-The file is safetensors with JSON: reading it executes nothing. Random draws are functions of seed and step (see
-`trainer`), so the state holds no random generator. Each training has its own file: the name has a hash of the run, its
-data and weights.
+The file is safetensors with JSON: reading it executes nothing. Random draws are functions of seed
+and step (see `trainer`), so the state holds no random generator. Each training has its own file:
+the name has a hash of the run, its data and weights.
 """
 
 import json
@@ -24,15 +24,18 @@ _FORMAT = "pecl-training-state-1"
 class SlotRecord:
     """Losses, scores and best weights of one slot; steps count from 1."""
 
-    losses: list[tuple[int, float]] = field(default_factory=list)  # at each validation, the mean since the one before
+    # at each validation, the mean since the one before
+    losses: list[tuple[int, float]] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)  # at each validation
     best_step: int = 0  # the later one of equal scores
     best_score: float = -math.inf
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # parameters at `best_step`
-    stopped: int | None = None  # step after which the slot was dropped; None if it trained to the end
+    # step after which the slot was dropped; None if it trained to the end
+    stopped: int | None = None
     diverged: str | None = None  # why the slot was dropped: a loss or embedding was not finite
     pruned: bool = False  # whether a callback dropped the slot, as worse than others
-    # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and `seconds` of wall time
+    # Heads that were solved in closed form, in order: `ridge`, `held_out_mse`, `pairs`, and
+    # `seconds` of wall time
     solved: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -54,7 +57,10 @@ class SlotRecord:
 
 
 def save_state(
-    path: Path, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    records: Sequence[SlotRecord],
+    progress: Mapping[str, Any],
 ) -> None:
     """Write tensors, the records of all slots, and further progress that JSON can hold."""
     best = {f"best.{slot}.{name}": value for slot, record in enumerate(records) for name, value in record.best.items()}
@@ -64,7 +70,10 @@ def save_state(
 
 
 @torch.no_grad()
-def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list[SlotRecord], dict[str, Any]]:
+def restore_state(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+) -> tuple[list[SlotRecord], dict[str, Any]]:
     """Fill tensors from the file at `path`, and return the records of all slots and the progress.
 
     The progress has the key `rest`: the other tensors of the file, by name.
@@ -77,17 +86,21 @@ def restore_state(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[list
         saved, metadata = read_tensors(path)
         if metadata.get("format") != _FORMAT:
             raise ValueError(f"its format is {metadata.get('format')!r}, not {_FORMAT!r}")
+
         for name, tensor in tensors.items():
             tensor.copy_(saved[name])
+
         progress = parse_json(metadata["progress"])
         for slot, fields in enumerate(progress.pop("records")):
             prefix = f"best.{slot}."
             fields |= {name: [tuple(pair) for pair in fields[name]] for name in ("losses", "scores")}
             best = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
             records.append(SlotRecord(**fields, best=best))
+
         progress["rest"] = {
             name: tensor for name, tensor in saved.items() if name not in tensors and not name.startswith("best.")
         }
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"training state {path} cannot be used ({error}); delete it to start again") from error
+
     return records, progress

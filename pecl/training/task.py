@@ -44,12 +44,14 @@ class SlotTask:
     """The n training pairs of a slot, in memory or in files (`TokenStore`, `Embeddings`)."""
 
     query: TokenIds  # token ids of the n queries
-    # Token ids of a student anchor, through which gradients flow, or embeddings (n, D) of a frozen one
+    # Token ids of a student anchor, through which gradients flow, or embeddings (n, D) of a frozen
+    # one
     anchor: TokenIds | torch.Tensor | Embeddings | None
     images: torch.Tensor | Embeddings | None  # (n, D); None in training on text
     objective: Objective
     lr: float  # peak learning rate, after warm-up
-    seed: int  # of the order of the pairs and of dropout; dropout in a slot uses the seed of its first task
+    # of the order of the pairs and of dropout; dropout in a slot uses the seed of its first task
+    seed: int
     image_task: ImageTask | None = None  # captioned images for the image-text loss
     mixed: int = 0  # how many of the last pairs are mixed captions
 
@@ -93,18 +95,25 @@ class Share:
     dropout: bool
 
 
-def embed_share(tower: MultilingualTextEncoder, share: Share, own: Sequence[int]) -> torch.Tensor:
+def embed_share(
+    tower: MultilingualTextEncoder,
+    share: Share,
+    indices: Sequence[int],
+) -> torch.Tensor:
     """Return the embeddings (b, D) of the rows `own` of a batch, with gradients."""
-    if not own:
+    if not indices:
         return torch.zeros(0, tower.embedding_dim, device=tower.device)
-    batch = tower.pad(share.rows, own)
+
+    batch = tower.pad(share.rows, indices)
     if tower.training != share.dropout:  # setting the mode of all modules is slow
         tower.train(share.dropout)
+
     seeds = np.asarray(share.seeds, np.uint64)[batch.indices.numpy()]
     devices = [tower.device] if tower.device.type == "cuda" else []
     with tower.dropout_seeds.use(seeds), torch.random.fork_rng(devices=devices):
         torch.manual_seed(share.seed)
         embeddings = tower(batch.input_ids, batch.attention_mask, torch.tensor(share.slots)[batch.indices])
+
     if share.dropout:
         tower.eval()
     return embeddings

@@ -1,12 +1,13 @@
 """`Trainer`: translation-based alignment of S slots over one frozen tower.
 
-A *task* holds the pairs, objective, learning rate and seed of a slot. A batch holds the query and anchor rows of all
-tasks. Each loss uses only the rows of its own task, so no gradient crosses slots. S = 1 is ordinary training. Several
-tasks, one per language, may share a slot: their losses are summed (the release's `preliminary` arm).
+A *task* holds the pairs, objective, learning rate and seed of a slot. A batch holds the query and
+anchor rows of all tasks. Each loss uses only the rows of its own task, so no gradient crosses
+slots. S = 1 is ordinary training. Several tasks, one per language, may share a slot: their losses
+are summed (the release's `preliminary` arm).
 
-Random draws depend only on seed and step: the order of an epoch comes from (seed, epoch), dropout from (seed of the
-slot, step). A killed run therefore resumes at its last saved step and ends with the same bits, and a run learns the
-same inside and outside a fleet.
+Random draws depend only on seed and step: the order of an epoch comes from (seed, epoch), dropout
+from (seed of the slot, step). A killed run therefore resumes at its last saved step and ends with
+the same bits, and a run learns the same inside and outside a fleet.
 """
 
 import contextlib
@@ -50,7 +51,8 @@ class Trainer:
         adapter: the slots, one per task unless `slot_of` is given.
         tasks: pairs and objectives; all of one size.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation scores of slots, higher is better; NaN for diverged weights.
+        validate: returns the validation scores of slots, higher is better; NaN for diverged
+            weights.
         state_path: file for the state of the unfinished training, or None to keep none.
         slot_of: the slot of each task; tasks of one slot have the same learning rate.
         processes: the processes that share each batch; this is rank 0.
@@ -91,6 +93,7 @@ class Trainer:
         for slot in range(adapter.num_slots):
             tasks_of_slot = [task for task, owner in zip(tasks, self.slot_of, strict=True) if owner == slot]
             adapter.choose(slot, [texts for task in tasks_of_slot for texts in task.vocabulary_texts])
+
         use_row_dropout(tower, tower.dropout_seeds)
 
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
@@ -101,8 +104,10 @@ class Trainer:
         self.step = 0
         self.saved_step = 0  # step of the state on disk
         self.seconds = 0.0
-        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)  # caches those of one epoch
-        # (S,) sum of losses since the last validation, on the tower's device; read only at validations
+        # caches those of one epoch
+        self._order = lru_cache(len({task.seed for task in tasks}))(random_order)
+        # (S,) sum of losses since the last validation, on the tower's device; read only at
+        # validations
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
 
@@ -118,21 +123,24 @@ class Trainer:
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record per slot.
 
-        A slot is dropped when its loss or validation score is not finite, when it is out of patience, or when a
-        callback stops or prunes it. The other slots are not affected.
+        A slot is dropped when its loss or validation score is not finite, when it is out of
+        patience, or when a callback stops or prunes it. The other slots are not affected.
 
         Raises:
             DivergedError: the only slot diverged.
         """
         if self.schedule.ema:
             self.average = Average(self.adapter.parameters(), self.schedule.ema)
+
         if self.is_saved:
             self._restore()
+
         self._call("at_start", {slot: {} for slot in self._learning_slots()})
 
         started = time.monotonic() - self.seconds
         saved = time.monotonic()
         pause = SAVE_EVERY_SECONDS
+
         with Bar(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
             while self.step < self.total_steps and self._learning_slots():
                 losses = self.train_step()
@@ -149,6 +157,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
                     pause = SAVE_EVERY_SECONDS * max(1.0, 10 * (saved - begun))
+
                 bar.update()
 
         if self.average is not None:
@@ -168,6 +177,7 @@ class Trainer:
         self.adapter.after_step(self.step)
         if self.average is not None:
             self.average.update(learns)
+
         self.step += 1
         return losses.detach()
 
@@ -219,7 +229,8 @@ class Trainer:
 
     def _embed(self, token_ids: list[list[int]], slots: list[int]) -> torch.Tensor:
         """Return the embeddings (R, D) of the rows of a batch; several processes embed a share each."""
-        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for modules that do not draw per row
+        # for modules that do not draw per row
+        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)
         share = Share(token_ids, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
             self.processes.send({"do": "embed", "share": vars(share)})
@@ -239,15 +250,21 @@ class Trainer:
         return seeds
 
     def _rows(
-        self, embeddings: torch.Tensor | Embeddings | None, chosen: Sequence[int], dtype: torch.dtype
+        self,
+        embeddings: torch.Tensor | Embeddings | None,
+        chosen: Sequence[int],
+        dtype: torch.dtype,
     ) -> torch.Tensor | None:
         """Return rows (b, D) of frozen embeddings on the tower's device."""
-        return None if embeddings is None else to_device(embeddings[chosen].to(dtype), self.tower.device)
+        if embeddings is None:
+            return None
+        return to_device(embeddings[chosen].to(dtype), self.tower.device)
 
     def _note(self, losses: torch.Tensor) -> None:
         """Add the losses (S,) of the step that was taken, and call the callbacks."""
         if losses.device.type == "cpu":  # reading from another device would wait for it
             self._leave_diverged(losses.tolist())
+
         self._recent += losses
         self._recent_steps += 1
 
@@ -265,6 +282,7 @@ class Trainer:
         slots = self._learning_slots()
         for slot in slots:
             self.records[slot].losses.append((self.step, mean_losses[slot]))
+
         with contextlib.nullcontext() if self.average is None else self.average.in_place():
             self.measure(self.step, slots)
 
@@ -296,13 +314,15 @@ class Trainer:
         """
         if slots is None:
             slots = [slot for slot, record in enumerate(self.records) if record.is_measured]
+
         for slot, score in zip(slots, self.validate(slots), strict=True):
             record = self.records[slot]
             if math.isnan(score):
                 self._leave(slot, "the embeddings contain NaN")
                 continue
             record.scores.append((step, score))
-            if score >= record.best_score or self.schedule.last:  # of equal scores, the later one is best
+            # of equal scores, the later one is best
+            if score >= record.best_score or self.schedule.last:
                 record.best_step = step
                 record.best_score = score
                 record.best = self.adapter.slot_state(slot)
@@ -383,7 +403,7 @@ class Trainer:
         """Continue from the saved state."""
         assert self.state_path is not None
         self.records, progress = restore_state(self.state_path, self._state_tensors())
-        self.adapter.resume({name.removeprefix(_OF_ADAPTER): one for name, one in progress["rest"].items()})
+        self.adapter.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in progress["rest"].items()})
         self.step = progress["step"]
         self.saved_step = self.step
         self.optimizer.steps = self.step

@@ -11,7 +11,7 @@ from pecl.config import ENGINES
 from pecl.encoders.dropout import use_row_dropout
 from pecl.encoders.towers import Towers
 from pecl.encoders.vocabulary import trim_vocabulary
-from pecl.errors import PeclError, RunError, SaidElsewhereError
+from pecl.errors import PeclError, ReportedElsewhereError, RunError
 from pecl.training.distributed import ProcessGroup
 from pecl.training.task import Share, embed_share
 
@@ -23,12 +23,13 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
 
     Args:
         processes: all ranks.
-        setup: `towers`, arguments of `load_towers`; `vocabulary`, token ids whose word embeddings are kept, or None for
-            all; `engine`; `adapter`, arguments of its `parse_adapter`; `seeds`, one per slot; and `texts`, token ids of
-            the lists of texts whose frozen layers are cached.
+        setup: `towers`, arguments of `load_towers`; `vocabulary`, token ids whose word embeddings
+            are kept, or None for all; `engine`; `adapter`, arguments of its `parse_adapter`;
+            `seeds`, one per slot; and `texts`, token ids of the lists of texts whose frozen layers
+            are cached.
 
     Raises:
-        PeclError: a rank failed; the sentence names it.
+        PeclError: a rank failed; the message names it.
     """
     processes.send({"do": "set up", "setup": setup})
     for rank, sentence in enumerate(processes.exchange("")):
@@ -36,13 +37,19 @@ def set_up_workers(processes: ProcessGroup, **setup: Any) -> None:
             raise PeclError(f"process {rank}: {sentence}")
 
 
-def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
+def run_worker(
+    processes: ProcessGroup,
+    runs: Sequence[dict[str, Any]],
+    load: LoadTowers,
+) -> dict[str, Any]:
     """Work for rank 0 until the training ends, and return the last document of rank 0.
 
-    `runs` are the runs that this process was started for. `load` takes the arguments of `load_towers`, and whether the
-    vocabulary will be trimmed. Raise SaidElsewhereError if the training failed, which rank 0 reports.
+    `runs` are the runs that this process was started for. `load` takes the arguments of
+    `load_towers`, and whether the vocabulary will be trimmed. Raise ReportedElsewhereError if the
+    training failed, which rank 0 reports.
     """
-    message, worker = processes.exchange({"runs": list(runs)})[0], None
+    message = processes.exchange({"runs": list(runs)})[0]
+    worker = None
     with ExitStack() as stack:
         while "error" not in message and not message.get("failed"):
             message = processes.receive()
@@ -62,28 +69,32 @@ def run_worker(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: Lo
                 case _:
                     if not message.get("failed"):
                         return message
-    raise SaidElsewhereError("the first process says what is wrong")
+
+    raise ReportedElsewhereError("see the error from rank 0")
 
 
 class _Worker:
     """The tower and slots of a worker rank; `setup` is as in `set_up_workers`."""
 
     def __init__(self, processes: ProcessGroup, load: LoadTowers, stack: ExitStack, **setup: Any) -> None:
-        self.processes, vocabulary = processes, setup["vocabulary"]
+        self.processes = processes
+        vocabulary = setup["vocabulary"]
         self.tower = load(setup["towers"], vocabulary is not None).text
         if vocabulary is not None:
             trim_vocabulary(self.tower, vocabulary)
+
         engine = ENGINES[setup["engine"]]
         adapters = engine.parse_adapter(*setup["adapter"])
         self.adapter: Adapter = engine.attach(self.tower, adapters, seeds=setup["seeds"])
         stack.callback(self.adapter.remove)
         use_row_dropout(self.tower, self.tower.dropout_seeds)
         stack.enter_context(self.tower.caching(setup["texts"]))
-        self._rows, self._own = 0, torch.empty(0)
+        self._rows = 0
+        self._own = torch.empty(0)
 
     def embed(self, share: Share) -> None:
         """Receive parameters from rank 0, embed a share of a batch, and send the embeddings back."""
-        self.processes.copy_first([one for _, one in self.adapter.named_tensors()])
+        self.processes.copy_first([tensor for _, tensor in self.adapter.named_tensors()])
         self._rows = len(share.rows)
         self._own = embed_share(self.tower, share, self.processes.share(self._rows))
         self.processes.send_rows(self._own, self._rows)

@@ -24,7 +24,8 @@ class MlflowTracker:
         self.folder = folder.absolute()
         self.uri = os.environ.get("MLFLOW_TRACKING_URI")
         if not self.uri:
-            for package in ("sqlalchemy", "alembic"):  # of MLflow's SQLite; its small package brings neither
+            # of MLflow's SQLite; its small package brings neither
+            for package in ("sqlalchemy", "alembic"):
                 import_module(package)
         self.client: MlflowClient | None = None
         self.run_ids: dict[str, str] = {}  # MLflow's own, by run
@@ -33,6 +34,7 @@ class MlflowTracker:
         """Open the run of MLflow with the tag `pecl.run`; at step 0 a new one, in place of an earlier one."""
         client = self._connected()
         experiment = self._experiment(client)
+
         earlier = client.search_runs([experiment], filter_string=f"tags.`{_RUN_TAG}` = '{run}'")
 
         if step and earlier:
@@ -42,6 +44,7 @@ class MlflowTracker:
 
         for old in earlier:
             client.delete_run(old.info.run_id)
+
         created = client.create_run(experiment, run_name=run, tags={_RUN_TAG: run})
         self.run_ids[run] = created.info.run_id
         client.log_batch(self.run_ids[run], params=[Param(name, str(value)) for name, value in config.items()])

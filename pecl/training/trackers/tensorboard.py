@@ -21,12 +21,14 @@ class TensorBoardTracker:
         folder = self.folder / run
         if step == 0:
             shutil.rmtree(folder, ignore_errors=True)
+
         writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
         self.writers[run] = writer
 
         if step == 0:
             text = json.dumps(config, indent=2, ensure_ascii=False)
             writer.add_text("config", f"```json\n{text}\n```")
+
         writer.flush()
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:

@@ -13,8 +13,8 @@ T = TypeVar("T", bound=type)
 class Tracker(Protocol):
     """Receives the configs and metrics of runs.
 
-    Each call names its run, such as `de-method1-0123456789abcdef`, since the runs of a fleet are trained at once.
-    Creating a tracker writes nothing.
+    Each call names its run, such as `de-method1-0123456789abcdef`, since the runs of a fleet are
+    trained at once. Creating a tracker writes nothing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,12 +33,13 @@ class Tracker(Protocol):
 def register_tracker(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """Return a decorator that registers a tracker under a name: `--report-to mine`, `report_to="mine,csv"`.
 
-    The class has the methods of `pecl.Tracker`, and is called with the folder of the results. In a plug-in (`--plugin
-    my.py`, `pecl.load_plugin`), the workers of a grid have the name, too.
+    The class has the methods of `pecl.Tracker`, and is called with the folder of the results. In a
+    plug-in (`--plugin my.py`, `pecl.load_plugin`), the workers of a grid have the name, too.
 
     Args:
         name: letters, digits and underscores.
-        replace: replace a tracker that was registered under this name, as when a notebook cell runs again.
+        replace: replace a tracker that was registered under this name, as when a notebook cell runs
+            again.
 
     Raises:
         ConfigError: the name has other characters or is taken, or the class lacks a method.

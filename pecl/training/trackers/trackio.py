@@ -12,7 +12,8 @@ from typing import Any
 class TrackioTracker:
     """Writes a run of the package trackio per run, in the project of the folder's name.
 
-    The package reads its folder once: a process writes all its runs to that of TRACKIO_DIR, or of its first results.
+    The package reads its folder once: a process writes all its runs to that of TRACKIO_DIR, or of
+    its first results.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read at import: else it sends its errors to its makers
+# read at import: else it sends its errors to its makers
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 import wandb
 
