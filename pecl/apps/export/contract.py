@@ -1,6 +1,7 @@
 """The promise of every export: the package it is made for, used as in docs/interop.md, gives the tower's embeddings.
 
-When an export is written, its embeddings of the texts in `texts_for` are compared with the tower's. Exceptions:
+When an export is written, its embeddings of the texts in `texts_for` are compared with the tower's.
+Exceptions:
 
 - A text that `normalize_text` changes, such as one in capitals: only pecl reads its normal form.
 - HTML entities and wrongly decoded text, if the tower has open_clip's cleaning, which repairs them.
@@ -9,8 +10,9 @@ When an export is written, its embeddings of the texts in `texts_for` are compar
 - An empty text and one that begins with a special token, if a prefix is part of the tokenizer: the tower has one
   more token after the prefix.
 
-Every export has a `PreTrainedTokenizerFast`, which loads `tokenizer.json` unchanged. For some models, transformers' own
-tokenizer class builds its normalizer again when it is loaded, and so loses the steps that pecl adds.
+Every export has a `PreTrainedTokenizerFast`, which loads `tokenizer.json` unchanged. For some
+models, transformers' own tokenizer class builds its normalizer again when it is loaded, and so
+loses the steps that pecl adds.
 """
 
 import copy
@@ -64,32 +66,43 @@ _ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_
 Embed = Callable[[Sequence[str]], Any]  # texts -> (N, D), of length 1
 
 
-def texts_for(tower: Tokenizing, *, has_prefix: bool = False, pads_by_token: bool = False) -> dict[str, str]:
+def texts_for(
+    tower: Tokenizing,
+    *,
+    has_prefix: bool = False,
+    pads_by_token: bool = False,
+) -> dict[str, str]:
     """Return the texts, by name, that the tower and its export must embed equally: normal forms of hard texts.
 
     Args:
         tower: the tower, whose tokenizer has the special tokens.
         has_prefix: whether the tower's prefix, if it has one, is part of the export's tokenizer.
-        pads_by_token: whether the package takes every padding token for padding, even inside a text.
+        pads_by_token: whether the package takes every padding token for padding, even inside a
+            text.
     """
     tokenizer = getattr(tower.tokenizer, "in_transformers", tower.tokenizer)
-    padding, end = tokenizer.pad_token, tokenizer.eos_token or tokenizer.sep_token
+    padding = tokenizer.pad_token
+    end = tokenizer.eos_token or tokenizer.sep_token
     texts = dict(TEXTS)
+
     if has_prefix and tower.text_prefix:
         del texts[EMPTY]
     elif end is not None:
         texts["end of text first"] = f"{end} a dog"
+
     if end is not None:
         texts["end of text"] = f"a dog {end} b {end.upper()} c"
+
     if not pads_by_token:
         texts["padding"] = f"a dog {padding} b {padding.upper()} c {padding}"
         texts |= {} if has_prefix and tower.text_prefix else {"padding first": f"{padding} a dog"}
+
     return {name: normalize_text(text, tower.language) for name, text in texts.items()}
 
 
-def check(package: str, found: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
+def check(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
     """Raise RunError if `found` and `expected` differ by more than `TOLERANCE` on one of `texts`, which it shows."""
-    name, difference = next(iter(differences(found, expected, texts).items()))
+    name, difference = next(iter(differences(actual, expected, texts).items()))
     if not difference <= TOLERANCE:
         raise RunError(
             f"{package} would embed the text {texts[name][:40]!r} ({name}) differently from the tower, by "
@@ -97,14 +110,14 @@ def check(package: str, found: Embed, expected: Embed, texts: Mapping[str, str])
         )
 
 
-def differences(found: Embed, expected: Embed, texts: Mapping[str, str]) -> dict[str, float]:
+def differences(actual: Embed, expected: Embed, texts: Mapping[str, str]) -> dict[str, float]:
     """Return the largest difference between the two embeddings of each text, largest first; NaN counts as infinity."""
     with quiet():  # some texts are too long or have unknown letters on purpose
-        theirs, ours = (torch.as_tensor(embed(list(texts.values()))).cpu() for embed in (found, expected))  # (N, D)
+        theirs, ours = (torch.as_tensor(embed(list(texts.values()))).cpu() for embed in (actual, expected))  # (N, D)
     if theirs.shape != ours.shape:
         return dict.fromkeys(texts, float("inf"))
     rows = (theirs - ours).abs().nan_to_num(float("inf")).amax(1)  # (N,)
-    return dict(sorted(zip(texts, rows.tolist(), strict=True), key=lambda one: -one[1]))
+    return dict(sorted(zip(texts, rows.tolist(), strict=True), key=lambda row: -row[1]))
 
 
 def is_there(package: str, module: str) -> bool:
@@ -131,6 +144,7 @@ def check_portable(tower: Tokenizing, *languages: str | None) -> None:
             f"text tower {tower.name} has a trimmed vocabulary, and other packages look up every word: expected the "
             "whole tower, loaded again without trim_vocabulary"
         )
+
     for language in filter(None, languages):
         if tower.respelling(language) is not None:
             raise ConfigError(
@@ -166,8 +180,9 @@ def portable_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Return a tokenizer that gives the tower's token ids: it cleans each text and puts the language's token first.
 
-    `language` is that of all texts, see `Tokenizing.tokenize`. `with_prefix` also puts the tower's prefix before every
-    text. Raise ConfigError if the tower's tokenizer cannot be written so, or as in `check_portable`.
+    `language` is that of all texts, see `Tokenizing.tokenize`. `with_prefix` also puts the tower's
+    prefix before every text. Raise ConfigError if the tower's tokenizer cannot be written so, or as
+    in `check_portable`.
     """
     language = language or tower.language
     check_portable(tower, language)
@@ -177,6 +192,7 @@ def portable_tokenizer(
             f"the tokenizer of text tower {tower.name} cannot be exported: expected a fast tokenizer of "
             f"transformers, got a {type(plain).__name__}"
         )
+
     backend = _cleaning(plain.backend_tokenizer, tower.clean) if tower.clean else copy.deepcopy(plain.backend_tokenizer)
     special = {role: token for role in _ROLES if (token := getattr(plain, role)) is not None}
     tokenizer = PreTrainedTokenizerFast(
@@ -190,35 +206,45 @@ def portable_tokenizer(
     first = before
     if tower.names_languages and language is not None:
         first = [tower.language_token(language), *before[1:]]
+
     prefix: list[int] = []
     if with_prefix and tower.text_prefix:
         texts = (tower.text_prefix + _PROBES[0], _PROBES[0])
-        whole, own = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
-        prefix = whole[: len(whole) - len(own)]
+        whole, unprefixed = (tower.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+        prefix = whole[: len(whole) - len(unprefixed)]
+
     if [*first, *prefix] != before:
         tokenizer.backend_tokenizer.post_processor = _template(plain, [*first, *prefix], after)
+
     for probe in _PROBES if prefix else ():
         if tokenizer(probe)["input_ids"] != [*first, *tower.whole(probe)[len(before) :]]:
             raise ConfigError(
                 f"the tokenizer of text tower {tower.name} cannot be exported: no template puts "
                 f"{tower.text_prefix!r} before a text as the tower does, such as before {probe!r}"
             )
+
     return tokenizer
 
 
 def _cleaning(backend: Any, clean: str) -> Any:
     """Return a copy of a tokenizer's backend that cleans a text before it looks for special tokens."""
     document = json.loads(backend.to_str())
-    if clean != CANONICALIZE:  # which would clean the special tokens, too, and find them inside words
+    # which would clean the special tokens, too, and find them inside words
+    if clean != CANONICALIZE:
         for token in document["added_tokens"]:
             token["normalized"] = True
+
     copied = Tokenizer.from_str(json.dumps(document))
-    own = [] if copied.normalizer is None else [copied.normalizer]
-    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *own])
+    present = [] if copied.normalizer is None else [copied.normalizer]
+    copied.normalizer = normalizers.Sequence([*normalizer_of(clean), *present])
     return copied
 
 
-def _template(plain: Any, before: Sequence[int], after: Sequence[int]) -> processors.TemplateProcessing:
+def _template(
+    plain: Any,
+    before: Sequence[int],
+    after: Sequence[int],
+) -> processors.TemplateProcessing:
     groups = {name: list(ids) for name, ids in (("before", before), ("after", after)) if ids}
     single = [f"[{name}]" if name in groups else name for name in ("before", "$A", "after") if name in {*groups, "$A"}]
     return processors.TemplateProcessing(

@@ -1,8 +1,8 @@
 """Write a text tower as a folder in sentence-transformers' layout, which that library and pecl itself can load.
 
-A folder lists modules, each with a folder of its own. All are of the library's own classes, so a reader need not trust
-any code. Source: sentence-transformers' documentation, "Creating Custom Models"; the names of classes and settings are
-those that version 6 writes.
+A folder lists modules, each with a folder of its own. All are of the library's own classes, so a
+reader need not trust any code. Source: sentence-transformers' documentation, "Creating Custom
+Models"; the names of classes and settings are those that version 6 writes.
 """
 
 import copy
@@ -48,7 +48,8 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
     """Write `tower` to `folder` and return the folder; `load_text_encoder(folder)` gives equal embeddings.
 
     Raises:
-        ConfigError: an adapter is attached (merge it first), or the head has a layer that the layout cannot hold.
+        ConfigError: an adapter is attached (merge it first), or the head has a layer that the
+            layout cannot hold.
         OutputError: the folder exists already, or cannot be written.
         RunError: sentence-transformers, or pecl, would embed a text differently from the tower.
     """
@@ -61,8 +62,9 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
 def check_folder(tower: MultilingualTextEncoder, folder: Path, *, by_pecl: bool = True) -> None:
     """Raise RunError unless pecl and sentence-transformers open a folder and embed texts as the tower does."""
     if by_pecl:
-        found = load_text_checkpoint(folder).encode_text
-        contract.check("pecl", found, tower.encode_text, contract.texts_for(tower))
+        encode = load_text_checkpoint(folder).encode_text
+        contract.check("pecl", encode, tower.encode_text, contract.texts_for(tower))
+
     if contract.is_there("sentence-transformers", "sentence_transformers"):
         from sentence_transformers import SentenceTransformer
 
@@ -109,10 +111,15 @@ def head_parts(head: nn.Module) -> list[Part]:
             settings["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
         elif not isinstance(layer, nn.Identity):
             raise ConfigError(f"sentence-transformers' layout has no place for a {type(layer).__name__} in a head")
+
     return parts
 
 
-def small_part(kind: str, settings: Mapping[str, Any], tensors: Mapping[str, torch.Tensor] | None = None) -> Part:
+def small_part(
+    kind: str,
+    settings: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor] | None = None,
+) -> Part:
     """Return a module with settings and, if given, tensors; both are read when the module is written."""
 
     def write(folder: Path) -> None:
@@ -132,9 +139,9 @@ def write_layout(tower: MultilingualTextEncoder, parts: Sequence[Part], folder: 
     The first lies at the root, where AutoModel and embedding servers look for an encoder.
     """
     places = {f"{i}_{part.kind}" if i else "": part for i, part in enumerate(parts)}
-    for place, part in places.items():
-        part.write(folder / place)
-    write_modules(tower, {place: part.kind for place, part in places.items()}, folder)
+    for subfolder, part in places.items():
+        part.write(folder / subfolder)
+    write_modules(tower, {subfolder: part.kind for subfolder, part in places.items()}, folder)
 
 
 def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
@@ -147,28 +154,34 @@ def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
 def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower as the text half of transformers' model of both halves.
 
-    The image half is as small as possible, and all zeros. A tower that attends to padding gets all positions,
-    and no mask.
+    The image half is as small as possible, and all zeros. A tower that attends to padding gets all
+    positions, and no mask.
     """
     from transformers import CLIPImageProcessor, CLIPProcessor  # seconds, which only this kind of tower needs
 
-    family, config = not_none(tower.family, "family"), copy.deepcopy(tower.backbone.config)
+    family = not_none(tower.family, "family")
+    config = copy.deepcopy(tower.backbone.config)
     whole: Any = not_none(family.whole, "class of both halves")
     config.projection_size = config.projection_dim = width = tower.embedding_dim
     both = whole.config_class(text_config=config.to_dict(), vision_config=_NO_PICTURES, projection_dim=width)
     with torch.device("meta"):
         shapes = whole(both).state_dict()
+
     if not isinstance(tower.head, nn.Linear | nn.Identity):
         raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
-    backbone, projection = tower.backbone, tower.head.state_dict() or {"weight": torch.eye(width)}  # the identity
+
+    # the identity
+    backbone, projection = tower.backbone, tower.head.state_dict() or {"weight": torch.eye(width)}
     prefix = family.projection if f"{family.projection}.weight" in shapes else f"text_model.{family.projection}"
     if "bias" in projection and f"{prefix}.bias" not in shapes:
         backbone, projection["weight"] = fold_bias(tower)
         del projection["bias"]
+
     state = {f"text_model.{name}": tensor for name, tensor in backbone.state_dict().items()}
     state |= {f"{prefix}.{name}": tensor for name, tensor in projection.items()}
     values = {name: state.get(name, torch.zeros(shape.shape)).to(tower.dtype) for name, shape in shapes.items()}
-    both.architectures, both.dtype = [whole.__name__], tower.dtype
+    both.architectures = [whole.__name__]
+    both.dtype = tower.dtype
     both.save_pretrained(folder)
     write_tensors(folder / "model.safetensors", values, {"format": "pt"})
     settings = transformer_settings("text", "pooler_output", "sentence_embedding", "get_text_features")
@@ -176,8 +189,10 @@ def _write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
     if family.is_fixed:
         padded = {"padding": "max_length", "max_length": tower.positions, "return_attention_mask": False}
         settings["processing_kwargs"] = {"text": padded}
+
     tokenizer = contract.portable_tokenizer(tower)
-    CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)  # the library asks for both
+    # the library asks for both
+    CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)
     write_json(folder / "sentence_bert_config.json", settings)
 
 
@@ -190,24 +205,34 @@ def fold_bias(tower: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     head: Any = tower.head
     if head.bias is None:
         return tower.written_backbone(), head.weight
-    weight, bias = (one.detach().double() for one in (head.weight, head.bias))  # (D, d), (D,)
+
+    weight, bias = (parameter.detach().double() for parameter in (head.weight, head.bias))  # (D, d), (D,)
     constant = torch.linalg.pinv(weight) @ bias  # (d,)
     if float((weight @ constant - bias).abs().max()) > _TOLERANCE * float(bias.abs().max()):
         full = f"a linear layer of full row rank, got one of shape {tuple(weight.shape)}"
         raise contract.refused(tower, "a package whose projection has no bias", full)
-    backbone, family = copy.deepcopy(tower.written_backbone()), not_none(tower.family, "family")
+
+    backbone = copy.deepcopy(tower.written_backbone())
+    family = not_none(tower.family, "family")
     top = f"{family.layers}.{len(family.layers_of(backbone)) - 1}.{family.in_layer['output_norm']}"
     norm: Any = backbone.get_submodule(family.final_norm or top)
     norm.bias.data = (norm.bias.double() + constant).to(norm.bias)
+
     return backbone, head.weight
 
 
-def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokenizer: str | None = None) -> None:
+def write_encoder_settings(
+    tower: MultilingualTextEncoder,
+    folder: Path,
+    tokenizer: str | None = None,
+) -> None:
     """Write the settings of the Transformer module: its output, longest text in tokens, and `tokenizer` if given."""
     settings = transformer_settings("text", "last_hidden_state", "token_embeddings")
     settings["max_seq_length"] = tower.max_length
-    if options := encoder_options(tower):
+    options = encoder_options(tower)
+    if options:
         settings["model_kwargs"] = options
+
     if tokenizer is not None:
         settings["tokenizer_name_or_path"] = tokenizer
     write_json(folder / "sentence_bert_config.json", settings)
@@ -219,7 +244,12 @@ def encoder_options(tower: MultilingualTextEncoder) -> dict[str, bool]:
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 
-def transformer_settings(modality: str, output: str, name: str, method: str = "forward") -> dict[str, Any]:
+def transformer_settings(
+    modality: str,
+    output: str,
+    name: str,
+    method: str = "forward",
+) -> dict[str, Any]:
     """Return a Transformer module's settings: modality, output and method of the model, and the output's name."""
     return {
         "transformer_task": "feature-extraction",
@@ -231,15 +261,15 @@ def transformer_settings(modality: str, output: str, name: str, method: str = "f
 def write_modules(tower: MultilingualTextEncoder, kinds: Mapping[str, str], folder: Path) -> None:
     """Write the list of modules from `kinds`, the kind of each by its folder, and the file of prompts.
 
-    The default prompt is the tower's prefix. The prompts `query` and `document` are the same, since the library's
-    `encode_query` and `encode_document` use these, which are empty by default. pecl reads from this file, too, how the
-    tower cleans and respells texts.
+    The default prompt is the tower's prefix. The prompts `query` and `document` are the same, since
+    the library's `encode_query` and `encode_document` use these, which are empty by default. pecl
+    reads from this file, too, how the tower cleans and respells texts.
     """
     prompts = dict.fromkeys(("text", "query", "document"), tower.text_prefix) if tower.text_prefix else {}
     settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}
     write_json(folder / "config_sentence_transformers.json", settings | {CLEAN: tower.clean, RESPELLS: tower.respells})
     modules = [
-        {"idx": i, "name": str(i), "path": place, "type": CLASSES[kind]}
-        for i, (place, kind) in enumerate(kinds.items())
+        {"idx": i, "name": str(i), "path": subfolder, "type": CLASSES[kind]}
+        for i, (subfolder, kind) in enumerate(kinds.items())
     ]
     write_json(folder / "modules.json", modules)

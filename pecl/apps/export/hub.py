@@ -1,8 +1,8 @@
 """Publish adapters on the model hub or in a folder, fetch them from there, and list adapters with their terms.
 
-A published folder holds a safetensors file per language, `README.md` (the model card, see `card`) and
-`pecl_adapters.json`: the language, SHA-256, run and tower of each file. `pull` records the commit that it fetched, and
-checks the SHA-256 and the tower of each file.
+A published folder holds a safetensors file per language, `README.md` (the model card, see `card`)
+and `pecl_adapters.json`: the language, SHA-256, run and tower of each file. `pull` records the
+commit that it fetched, and checks the SHA-256 and the tower of each file.
 """
 
 import os
@@ -33,12 +33,19 @@ INDEX, CARD = "pecl_adapters.json", "README.md"
 _FORMAT = {"format": "pecl-adapters", "format_version": 1}
 
 
-def push(sources: Sequence[str | Path], target: str, licence: str = "other", private: bool = False) -> str:
+def push(
+    sources: Sequence[str | Path],
+    target: str,
+    licence: str = "other",
+    private: bool = False,
+) -> str:
     """Publish adapters with their model card, and return `id@commit`, or the folder.
 
     Args:
-        sources: adapter files of `pecl train`, or folders of its results, whose adapters are all taken.
-        target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see `is_folder`.
+        sources: adapter files of `pecl train`, or folders of its results, whose adapters are all
+            taken.
+        target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see
+            `is_folder`.
         licence: licence of the adapters, as the hub writes it.
         private: whether a new repository on the hub is private.
 
@@ -51,7 +58,9 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
         with new_folder(expanded(target)) as folder:
             _fill(folder, adapters, target, licence)
         return target
-    api, languages = HfApi(), ", ".join(one.language for one in adapters)
+
+    api = HfApi()
+    languages = ", ".join(adapter.language for adapter in adapters)
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder), adapters, target, licence)
         try:
@@ -62,19 +71,27 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
         except (HFValidationError, HTTPError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise OutputError(f"cannot write {target} on {api.endpoint}: {reason} (`hf auth login` logs in)") from error
+
     return f"{target}@{done.oid}"
 
 
-def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None = None) -> list[Path]:
+def pull(
+    source: str,
+    target: str | Path,
+    tower: MultilingualTextEncoder | None = None,
+) -> list[Path]:
     """Fetch published adapters into a new folder and return their files, sorted by language.
 
     Args:
-        source: hub id, `id@revision` for one revision, or a folder that `push` wrote; see `is_folder`.
-        target: the folder to make; an existing folder of the same source and revision is checked and used.
+        source: hub id, `id@revision` for one revision, or a folder that `push` wrote; see
+            `is_folder`.
+        target: the folder to make; an existing folder of the same source and revision is checked
+            and used.
         tower: the text tower that the adapters must belong to; None skips this check.
 
     Raises:
-        WeightsError: nothing can be fetched, a file is damaged, or the adapters belong to another tower.
+        WeightsError: nothing can be fetched, a file is damaged, or the adapters belong to another
+            tower.
         OutputError: `target` holds something else, or cannot be written.
     """
     target = Path(target)
@@ -85,14 +102,17 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
             held = f"{index.get('source')}@{index.get('revision')}"
             raise OutputError(f"{target} holds {held} already, not {source}: choose another folder, or delete it first")
         return check_published(target, tower)
+
     check_absent(target)
     folder, commit = (expanded(source), None) if is_folder(source) else _fetch(named, revision)
     paths = check_published(folder, tower)
+
     with new_folder(target) as made:
         for path in (folder / CARD, *paths):
             if path.exists():
                 shutil.copyfile(path, made / path.name)
         write_json(made / INDEX, {**_read_index(folder), "source": named, "revision": commit})
+
     return [target / path.name for path in paths]
 
 
@@ -100,34 +120,42 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     """Return the adapters that `sources` name with the runs that trained them, sorted by language.
 
     Raises:
-        WeightsError: an adapter is missing or damaged or not the one that its result names, or they belong to
-            different towers.
-        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of one language.
+        WeightsError: an adapter is missing or damaged or not the one that its result names, or they
+            belong to different towers.
+        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of
+            one language.
     """
-    found = sorted((one for source in sources for one in _trained(Path(source))), key=lambda one: one.language)
-    for one in found:
-        verify(one.result, one.file.path)
-    for one, other in pairwise(found):
-        if one.language == other.language:
+    adapters = sorted(
+        (adapter for source in sources for adapter in _trained(Path(source))), key=lambda adapter: adapter.language
+    )
+    for adapter in adapters:
+        verify(adapter.result, adapter.file.path)
+
+    for adapter, other in pairwise(adapters):
+        if adapter.language == other.language:
             raise DataError(
-                f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter per language; "
-                "name the files, instead of their folder, or choose by validation (--best)"
+                f"{adapter.file.path} and {other.file.path} are both of {adapter.language}: expected one adapter per "
+                "language; name the files, instead of their folder, or choose by validation (--best)"
             )
-        if one.file.fingerprint != other.file.fingerprint:
+        if adapter.file.fingerprint != other.file.fingerprint:
             raise WeightsError(
-                f"{one.file.path} and {other.file.path} were trained on different text towers: publish them apart"
+                f"{adapter.file.path} and {other.file.path} were trained on different text towers: publish them apart"
             )
-    return found
+
+    return adapters
 
 
 def _trained(source: Path) -> list[Published]:
     """Return the adapters of a folder of results; or one adapter file, whose result lies next to its folder."""
     if source.is_dir():
-        results = [one for one in collect([source]) if one.kind == "train" and one.status == "complete"]
-        if not (found := [one for one in results if one.adapter_path.exists()]):
+        results = [result for result in collect([source]) if result.kind == "train" and result.status == "complete"]
+        complete = [result for result in results if result.adapter_path.exists()]
+        if not complete:
             raise DataError(f"{source} holds no complete training with its adapter: give the folder that `--out` named")
-        return [Published(load_adapter_file(one.adapter_path), one) for one in found]
-    file, path = load_adapter_file(source), source.absolute().parent.parent / f"{source.stem}.json"
+        return [Published(load_adapter_file(result.adapter_path), result) for result in complete]
+
+    file = load_adapter_file(source)
+    path = source.absolute().parent.parent / f"{source.stem}.json"
     if not path.exists():
         raise DataError(
             f"{source}: its result {path} is missing, from which the card's figures are read: give the file in the "
@@ -137,9 +165,9 @@ def _trained(source: Path) -> list[Published]:
 
 
 def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str) -> None:
-    for one in adapters:
-        shutil.copyfile(one.file.path, folder / one.name)
-    described = [{**describe_published(one), "sha256": sha256_file(folder / one.name)} for one in adapters]
+    for adapter in adapters:
+        shutil.copyfile(adapter.file.path, folder / adapter.name)
+    described = [{**describe_published(adapter), "sha256": sha256_file(folder / adapter.name)} for adapter in adapters]
     write_text(folder / CARD, write_card(adapters, target, licence))
     write_json(folder / INDEX, {**_FORMAT, "adapters": described})
 
@@ -147,8 +175,8 @@ def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str
 def is_folder(name: str) -> bool:
     """Return whether the source or target `name` is a folder, not a hub id.
 
-    A hub id has exactly one slash, and neither the id nor its first part exists as a path here: a name that may be a
-    path is never sent to the network.
+    A hub id has exactly one slash, and neither the id nor its first part exists as a path here: a
+    name that may be a path is never sent to the network.
     """
     is_path = name.startswith((".", "/", "~")) or name.count("/") != 1
     return is_path or os.path.exists(name) or os.path.isdir(name.partition("/")[0])
@@ -160,13 +188,14 @@ def _read_index(folder: Path) -> dict[str, Any]:
         index = load_json(path)
         if {name: index[name] for name in _FORMAT} != _FORMAT:
             raise ValueError(f"its format is {index['format']!r} {index['format_version']!r}")
-        _ = [(folder / one["file"], one["language"], one["sha256"]) for one in index["adapters"]]
+        _ = [(folder / row["file"], row["language"], row["sha256"]) for row in index["adapters"]]
     except FileNotFoundError as error:
         raise WeightsError(
             f"{folder} lacks {INDEX}: expected adapters that `pecl adapters push` published, or an id of the hub"
         ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path}: expected the index of published adapters ({error})") from error
+
     return index
 
 
@@ -179,19 +208,21 @@ def _fetch(repo_id: str, revision: str) -> tuple[Path, str | None]:
         raise WeightsError(f"{repo_id!r} is neither a folder nor a hub id (SOURCE)") from error
     except (HTTPError, OSError) as error:
         raise WeightsError(explain(error, repo_id)) from error
+
     return Path(folder), commit
 
 
 def check_published(folder: Path, tower: MultilingualTextEncoder | None = None) -> list[Path]:
     """Return the files of a published folder, each compared with its SHA-256, its language and the tower, if any.
 
-    Raise WeightsError if a file or the index is missing or damaged, or the adapters belong to another tower.
+    Raise WeightsError if a file or the index is missing or damaged, or the adapters belong to
+    another tower.
     """
     paths = []
-    for one in _read_index(folder)["adapters"]:
-        paths.append(folder / one["file"])
+    for row in _read_index(folder)["adapters"]:
+        paths.append(folder / row["file"])
         language = load_adapter_file(paths[-1], tower).language
-        if (language, sha256_file(paths[-1])) != (one["language"], one["sha256"]):
+        if (language, sha256_file(paths[-1])) != (row["language"], row["sha256"]):
             raise WeightsError(f"{paths[-1]} is not the file that {INDEX} names: pull it again, into another folder")
     return paths
 
@@ -205,8 +236,8 @@ def list_adapters(folder: Path) -> list[dict[str, Any]]:
     """Return a row per adapter file below `folder`, sorted by path.
 
     Raises:
-        WeightsError: there is no such folder, it holds no adapter file, or a file is damaged or not the one that its
-            result or its published folder names.
+        WeightsError: there is no such folder, it holds no adapter file, or a file is damaged or not
+            the one that its result or its published folder names.
         DataError: the result of an adapter file is damaged.
     """
     if not folder.is_dir():
@@ -228,18 +259,29 @@ def shipped_adapters() -> list[dict[str, Any]]:
     return rows
 
 
-def _row(path: Path, index: Path | None = None, recorded: dict[str, Any] | None = None) -> dict[str, Any]:
+def _row(
+    path: Path,
+    index: Path | None = None,
+    recorded: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     try:
         file = load_adapter_file(path)
-        language, adapter, result = file.language, describe(file.configs), file.named_by
+        language = file.language
+        adapter = describe(file.configs)
+        result = file.named_by
     except UnknownAdapterError as error:
-        language, adapter, result = error.language, f"unknown kind {error.kind}", check_adapter_file(path)
+        language = error.language
+        adapter = f"unknown kind {error.kind}"
+        result = check_adapter_file(path)
+
     trained: ExperimentConfig | None = None
     if recorded is not None:
         trained = ExperimentConfig.from_record(recorded["config"])
     elif result is not None and result.name != ready.RESULTS:
         trained = read_result(result).config
-    named_by, sources = result or index, trained_on(trained) if trained else []
+
+    named_by = result or index
+    sources = trained_on(trained) if trained else []
     return {
         "language": language,
         "adapter": adapter,

@@ -1,9 +1,9 @@
 """The folder of a CLIP model for immich's machine learning service, with one adapter merged into the text tower.
 
-An adapter changes only the text tower, so photographs that immich has indexed stay as they are. A folder holds
-`config.json`, `textual/` with `model.onnx` and the tokenizer, and `visual/`. Every graph takes one text or image of
-fixed size and returns one embedding (1, D), float32, of length 1. Source: immich-app/immich, the folder
-machine-learning/immich_ml/models.
+An adapter changes only the text tower, so photographs that immich has indexed stay as they are. A
+folder holds `config.json`, `textual/` with `model.onnx` and the tokenizer, and `visual/`. Every
+graph takes one text or image of fixed size and returns one embedding (1, D), float32, of length 1.
+Source: immich-app/immich, the folder machine-learning/immich_ml/models.
 """
 
 import re
@@ -40,7 +40,8 @@ class ImmichModel(NamedTuple):
 
     text: str
     image: str
-    is_mclip: bool = False  # whether the textual graph has two inputs, ids and mask, as M-CLIP's models have
+    # whether the textual graph has two inputs, ids and mask, as M-CLIP's models have
+    is_mclip: bool = False
     profile: str | None = None  # name of the pair in `PAIRS`, if one has it
 
 
@@ -75,21 +76,24 @@ def export_immich(
 ) -> Path:
     """Write the folder of a model with an adapter merged into its text tower, and compare its graph with the tower.
 
-    Without an image tower the folder has no `visual/`. `language` is that of the adapter, for towers whose texts begin
-    with a token of their language; for `is_mclip` see `ImmichModel`.
+    Without an image tower the folder has no `visual/`. `language` is that of the adapter, for
+    towers whose texts begin with a token of their language; for `is_mclip` see `ImmichModel`.
 
     Raises:
         ConfigError: packages are missing, or immich lacks the image tower's preprocessing.
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
-        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
+        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from
+            the tower's.
     """
     check_packages()
     tokenizer = contract.portable_tokenizer(text, with_prefix=True)
-    length = text.positions if text.family is not None and text.family.is_fixed else LENGTH  # of texts in immich
+    # of texts in immich
+    length = text.positions if text.family is not None and text.family.is_fixed else LENGTH
     settings: dict[str, Any] = {"embed_dim": text.embedding_dim, "text_cfg": {"context_length": length}}
     if text.clean == CANONICALIZE:  # immich cleans so before it looks for special tokens
         settings["text_cfg"]["tokenizer_kwargs"] = {"clean": CANONICALIZE}
+
     shown = None
     if image is not None:
         check_pair(text, image)
@@ -102,11 +106,13 @@ def export_immich(
         tokenizer.model_max_length = length
         tokenizer.save_pretrained(folder / TEXTUAL)
         write_json(folder / CONFIG, settings)
+
         if image is not None and shown is not None:
             (folder / VISUAL).mkdir()
             pixels = torch.zeros(1, 3, *shown["size"])  # (1, 3, H, W)
             write_graph(ImageModule(image).eval(), {"pixels": pixels}, None, folder / VISUAL / MODEL, ["image"])
             write_json(folder / VISUAL / "preprocess_cfg.json", shown)
+
     return Path(target)
 
 
@@ -126,8 +132,9 @@ def write_textual(
 class _Textual(nn.Module):
     """A text tower as a graph of one text: (1, L) int32 token ids to (1, D).
 
-    immich writes the language of its user interface before the text, after the tokenizer's own token of English. A
-    tower that pools the first token needs the merged language in its place, and no other.
+    immich writes the language of its user interface before the text, after the tokenizer's own
+    token of English. A tower that pools the first token needs the merged language in its place, and
+    no other.
     """
 
     def __init__(self, text: MultilingualTextEncoder, language: str | None) -> None:
@@ -135,12 +142,17 @@ class _Textual(nn.Module):
         self.tower = TextModule(text, None)
         self.first: int | None = None
         self.codes: torch.Tensor
+
         if text.names_languages:
             self.first = text.language_token(language or "en")
-            found = [i for name, i in text.tokenizer.get_vocab().items() if _FLORES.fullmatch(name)]
-            self.register_buffer("codes", torch.tensor(sorted(found)))  # (C,)
+            codes = [i for name, i in text.tokenizer.get_vocab().items() if _FLORES.fullmatch(name)]
+            self.register_buffer("codes", torch.tensor(sorted(codes)))  # (C,)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return the embedding (1, D), of length 1."""
         ids = input_ids.long()  # (1, L)
         if self.first is not None:
@@ -157,7 +169,8 @@ def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np
     from tokenizers import Tokenizer
 
     settings = load_json(folder / CONFIG)["text_cfg"]
-    length, canonicalize = settings["context_length"], settings.get("tokenizer_kwargs", {}).get("clean") == CANONICALIZE
+    length = settings["context_length"]
+    canonicalize = settings.get("tokenizer_kwargs", {}).get("clean") == CANONICALIZE
     padding = str(load_json(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
     tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
     tokenizer.enable_padding(length=length, pad_token=padding, pad_id=tokenizer.token_to_id(padding))
@@ -171,7 +184,10 @@ def _opened(folder: Path) -> tuple[int, Callable[[str], str], Callable[[str], np
     def embed(text: str) -> np.ndarray:
         tokens = tokenizer.encode(cleaned(text))
         given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
-        feed = {one.name: np.array([given[one.name]], dtype=np.int32) for one in session.get_inputs()}
+        feed = {
+            graph_input.name: np.array([given[graph_input.name]], dtype=np.int32)
+            for graph_input in session.get_inputs()
+        }
         return session.run(None, feed)[0][0]
 
     return length, cleaned, embed
@@ -181,13 +197,15 @@ def _check(text: MultilingualTextEncoder, language: str | None, folder: Path) ->
     """Compare a textual model with its tower, on texts as immich passes them; `language` is as in `export_immich`."""
     with contract.opening("onnxruntime"):
         length, cleaned, embed = _opened(folder)
-    longest, text.max_length = text.max_length, min(text.max_length, length)
+
+    longest = text.max_length
+    text.max_length = min(text.max_length, length)
 
     def expected(given: Sequence[str]) -> torch.Tensor:
-        return text.encode_text([cleaned(one) for one in given], language=language)
+        return text.encode_text([cleaned(sentence) for sentence in given], language=language)
 
     def rows(prefix: str, given: Sequence[str]) -> np.ndarray:
-        return np.stack([embed(prefix + one) for one in given])  # (N, D)
+        return np.stack([embed(prefix + sentence) for sentence in given])  # (N, D)
 
     try:
         for prefix in ("", "deu_Latn", "eng_Latn") if text.names_languages else ("",):
@@ -204,16 +222,20 @@ def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
     settings = image.preprocessing
     if "input_size" in settings:
         return preprocessing_of(image)
+
     if "size" in settings and "resize_mode" in settings:  # open_clip's own
         size = settings["size"]
         shown = {name: value for name, value in settings.items() if name != "library"}
         return shown | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
-    scaled, crop = settings.get("size") or {}, settings.get("crop_size") or {}
+
+    scaled = settings.get("size") or {}
+    crop = settings.get("crop_size") or {}
     edge = scaled.get("shortest_edge")
     size = scaled if edge is None else crop
     if "height" not in size or (edge is not None and (size["height"], size.get("width")) != (edge, edge)):
         expected = "images that are cropped to the size to which they are scaled, or scaled to one size"
         raise contract.refused(image, "immich", f"{expected}; --text-only leaves them out")
+
     return {
         "size": [size["height"], size["width"]],
         "mode": "RGB",

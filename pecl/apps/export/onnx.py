@@ -1,8 +1,9 @@
 """ONNX files of an image tower, and of a text tower or a bank of languages, whose graph has an input `slots`.
 
-A folder holds `onnx/model.onnx` (inputs `input_ids`, `attention_mask`, and of a bank `slots`), `onnx/vision_model.onnx`
-(input `pixel_values`), the tokenizer, whose template puts the tower's prefix before every text, and `pecl_onnx.json`:
-the language of each slot, and the preprocessing of images. Embeddings have length 1.
+A folder holds `onnx/model.onnx` (inputs `input_ids`, `attention_mask`, and of a bank `slots`),
+`onnx/vision_model.onnx` (input `pixel_values`), the tokenizer, whose template puts the tower's
+prefix before every text, and `pecl_onnx.json`: the language of each slot, and the preprocessing of
+images. Embeddings have length 1.
 """
 
 import contextlib
@@ -39,16 +40,19 @@ _ONE_FILE = 1 << 30  # bytes of weights; larger weights go into a second file: O
 
 
 def export_onnx(
-    text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | None, target: str | Path, int8: bool = False
+    text: MultilingualTextEncoder | AdapterBank,
+    image: ImageEncoder | None,
+    target: str | Path,
+    int8: bool = False,
 ) -> Path:
     """Write a text tower or a bank, and optionally an image tower, as ONNX files.
 
-    An adapter may be merged into the text tower. The graph of a bank takes the slot of each text. `int8` adds the text
-    tower with dynamically quantised weights.
+    An adapter may be merged into the text tower. The graph of a bank takes the slot of each text.
+    `int8` adds the text tower with dynamically quantised weights.
 
     Raises:
-        ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be exported, or the
-            bank has adapters of several specs.
+        ConfigError: the packages of the extra `export` are missing, the tokenizer cannot be
+            exported, or the bank has adapters of several specs.
         OutputError: `target` exists already or cannot be written.
         RunError: a tower has an operation that ONNX lacks.
     """
@@ -66,6 +70,7 @@ def export_onnx(
         "slots": None if bank is None else {name: i for i, name in enumerate(languages)},
         "preprocessing": None if image is None else {**image.preprocessing},
     }
+
     with checked_folder(target, partial(_check_text, text)) as folder:
         (folder / "onnx").mkdir()
         _write_text(tower, adapter, folder / TEXT_FILE, languages)
@@ -74,64 +79,90 @@ def export_onnx(
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
             model = onnx.load(folder / TEXT_FILE)
-            del model.graph.value_info[:]  # onnxruntime 1.23 transposes weights, and keeps their shapes here
+            # onnxruntime 1.23 transposes weights, and keeps their shapes here
+            del model.graph.value_info[:]
             with contract.quiet():
                 quantize_dynamic(model, folder / INT8_FILE, weight_type=QuantType.QInt8, per_channel=True)
+
         if image is not None:
             pixels = torch.stack([image.preprocess(Image.new("RGB", (32, 32)))] * 2)  # (B, 3, H, W)
-            module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
+            module = ImageModule(image).eval()
+            shapes = {"pixels": {0: torch.export.Dim("pictures")}}
             write_graph(module, {"pixels": pixels}, shapes, folder / VISION_FILE, ["pixel_values"])
+
         tokenizer.model_max_length = tower.max_length
         tokenizer.save_pretrained(folder)
-        plain = text.tower if isinstance(text, AdapterBank) else text  # transformers has no classes of slots
+        # transformers has no classes of slots
+        plain = text.tower if isinstance(text, AdapterBank) else text
         plain.written_backbone().config.save_pretrained(folder)
         write_json(folder / ABOUT_FILE, about)
+
     return Path(target)
 
 
 class TextModule(nn.Module):
     """A text tower as a graph: (B, L) token ids of any padding, and with an adapter (B,) slots, to (B, D) of length 1.
 
-    The graph pads, cuts and masks texts itself, as its tower does. `languages` are those of the slots, whose tokens the
-    graph puts first if the tower needs them.
+    The graph pads, cuts and masks texts itself, as its tower does. `languages` are those of the
+    slots, whose tokens the graph puts first if the tower needs them.
     """
 
-    def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None, languages: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        tower: MultilingualTextEncoder,
+        adapter: Adapter | None,
+        languages: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.codes: torch.Tensor | None
         self.cut: torch.Tensor
-        codes = [tower.language_token(name) for name in languages] if tower.names_languages else None
+        codes = None
+        if tower.names_languages:
+            codes = [tower.language_token(name) for name in languages]
+
         self.register_buffer("codes", None if codes is None or adapter is None else torch.tensor(codes))  # (S,)
-        self.backbone, self.head, self.pooling = tower.backbone, tower.head, POOLINGS[tower.pooling]
+        self.backbone = tower.backbone
+        self.head = tower.head
+        self.pooling = POOLINGS[tower.pooling]
         self.only_last = tower.reads_last
         self.adapter = adapter
         self.rows = None if adapter is None else GatheredRows(adapter.num_slots)
         before, after = around(tower.tokenizer)
         self.padding: int = not_none(tower.tokenizer.pad_token_id, "pad token")
-        self.longest, self.begins = tower.max_length, bool(before)
+        self.longest = tower.max_length
+        self.begins = bool(before)
         family = tower.family
         self.positions = tower.positions if family is not None and family.is_fixed else None
-        self.end: int | None = tower.backbone.config.eos_token_id if family is not None and family.causal else None
-        end = torch.full((self.longest,), self.padding)  # (max_length,): the last tokens of a text that is cut
+        self.end: int | None = None
+        if family is not None and family.causal:
+            self.end = tower.backbone.config.eos_token_id
+
+        # (max_length,): the last tokens of a text that is cut
+        end = torch.full((self.longest,), self.padding)
         end[self.longest - len(after) :] = torch.tensor(after, dtype=torch.int64)
         self.last_words = self.longest - len(after)
         self.register_buffer("cut", end)
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        slots: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the embeddings (B, D), of length 1.
 
-        The mask (B, L) is used only if the tokenizer puts no token before a text: it distinguishes padding on the left
-        from a text that begins with the padding token.
+        The mask (B, L) is used only if the tokenizer puts no token before a text: it distinguishes
+        padding on the left from a text that begins with the padding token.
         """
         ids, mask = self._shaped(self._moved(input_ids, attention_mask))
         extended = None  # by prompts of the adapter
         if self.codes is not None and slots is not None:
             ids = torch.cat([self.codes[slots].unsqueeze(1), ids[:, 1:]], dim=1)
+
         if self.adapter is not None and self.rows is not None:
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(ids, mask)
+
         given, mask, pooling_mask = extended or (ids, mask, mask)
         hidden = encode_padded(self.backbone, given, mask, True, self.only_last)
         pooled = self.pooling(hidden, pooling_mask[:, -1:] if self.only_last else pooling_mask)
@@ -151,14 +182,17 @@ class TextModule(nn.Module):
         places = torch.arange(ids.shape[1], device=ids.device)  # (L,)
         length = ((places + 1) * is_text).amax(1, keepdim=True)  # (B, 1): tokens of each text
         count = torch.sym_min(ids.shape[1], self.longest)
-        ids, places = ids[:, :count], places[:count]
+        ids = ids[:, :count]
+        places = places[:count]
         ids = torch.where((length > self.longest) & (places >= self.last_words), self.cut[:count], ids)
         if self.positions is not None:
             ids = F.pad(ids, (0, self.positions), value=self.padding)[:, : self.positions]
             return ids, torch.ones_like(ids)
+
         if self.end is not None:  # nothing after the first end-of-text token
             behind = ((ids == self.end).long().cumsum(1) == 0).sum(1, keepdim=True) + 1  # (B, 1)
             length = torch.minimum(length, behind)
+
         return ids, (places < length).long()
 
 
@@ -181,6 +215,7 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
     with contract.opening("onnxruntime"):
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         session: Any = InferenceSession(folder / TEXT_FILE, providers=["CPUExecutionProvider"])
+
     tower, names = (text.tower, text.single().languages) if isinstance(text, AdapterBank) else (text, [])
     texts = contract.texts_for(tower, has_prefix=True)
     places = np.arange(len(texts)) % max(len(names), 1)
@@ -188,7 +223,7 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
 
     def expected(given: Sequence[str]) -> torch.Tensor:
         if isinstance(text, AdapterBank):
-            return text.encode_text(given, [names[place] for place in places])
+            return text.encode_text(given, [names[index] for index in places])
         return text.encode_text(given)
 
     def embed(
@@ -202,16 +237,23 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
         contract.check("onnxruntime", partial(embed, **options), expected, texts)
 
 
-def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: Path, languages: Sequence[str]) -> None:
+def _write_text(
+    tower: MultilingualTextEncoder,
+    adapter: Adapter | None,
+    path: Path,
+    languages: Sequence[str],
+) -> None:
     module = TextModule(tower, adapter, languages).eval()
     rows: Any = module.rows
-    texts, length = torch.export.Dim("texts"), torch.export.Dim("tokens")
+    texts = torch.export.Dim("texts")
+    length = torch.export.Dim("tokens")
     example = tower.pad(tower.tokenize(["a", "a b c"]), range(2))
     inputs = {"input_ids": example.input_ids, "attention_mask": example.attention_mask}
     shapes: dict[str, Mapping[int, Any]] = {name: {0: texts, 1: length} for name in inputs}
     if adapter is not None:
         inputs["slots"] = torch.tensor([0, adapter.num_slots - 1])  # (B,)
         shapes["slots"] = {0: texts}
+
     with contextlib.nullcontext() if adapter is None else gathered(adapter, rows):
         write_graph(module, inputs, shapes, path)
 
@@ -228,7 +270,8 @@ def write_graph(
     Args:
         module: module in evaluation mode.
         inputs: an example of each input.
-        shapes: the variable axes of each input; None for a graph with inputs of exactly these sizes.
+        shapes: the variable axes of each input; None for a graph with inputs of exactly these
+            sizes.
         path: the file; weights of more than `_ONE_FILE` bytes go into a second file next to it.
         names: other names of the inputs in the graph.
 
@@ -255,11 +298,15 @@ def write_graph(
             while cause.__cause__ is not None:  # torch's own message advises how to extend torch
                 cause = cause.__cause__
             raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(cause)[:300]})") from error
+
     if shapes is not None:  # torch may have fixed the batch size
         import onnx
 
         graph = onnx.load(path, load_external_data=False).graph
-        if fixed := [one.name for one in graph.input if not one.type.tensor_type.shape.dim[0].dim_param]:
+        fixed = [
+            graph_input.name for graph_input in graph.input if not graph_input.type.tensor_type.shape.dim[0].dim_param
+        ]
+        if fixed:
             named = ", ".join(fixed)
             raise RunError(f"cannot write {path.name}: its inputs {named} would take batches of only one size")
 

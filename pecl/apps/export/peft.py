@@ -1,7 +1,8 @@
 """Adapters in PEFT's format that name an encoder which PEFT can load, and the parts of adapters that PEFT cannot hold.
 
-PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Parts after the encoder, such as a head,
-and text prefixes belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
+PEFT wraps only the encoder: LoRA, word embeddings and LayerNorms go there. Parts after the encoder,
+such as a head, and text prefixes belong to the code that pools the tokens; sentence-transformers'
+folders have a place for them.
 """
 
 from functools import partial
@@ -37,16 +38,23 @@ _REMEDY = f"write it once with `pecl export sentence-transformers FOLDER`, and n
 _HELD = LoraConfig | WordEmbeddingsConfig | LayerNormConfig | PeftMethod  # the kinds that PEFT's format holds
 
 
-def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | None) -> Path:
+def export_peft(
+    adapter: AdapterFile,
+    tower: MultilingualTextEncoder,
+    target: str | Path,
+    base: str | None,
+) -> Path:
     """Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, folder)` reads.
 
-    The adapter belongs to the plain text tower; for `base` see `base_encoder`, whose errors are raised, too.
+    The adapter belongs to the plain text tower; for `base` see `base_encoder`, whose errors are
+    raised, too.
 
     Raises:
         ConfigError: the adapter has other parts than LoRA, word embeddings and LayerNorms.
         OutputError: `target` exists already or cannot be written.
     """
-    if beyond := [config for config in adapter.configs if not isinstance(config, _HELD)]:
+    beyond = [config for config in adapter.configs if not isinstance(config, _HELD)]
+    if beyond:
         raise ConfigError(_cannot_go(adapter, beyond))
     with checked_folder(target, partial(_check_texts, adapter, tower)) as folder:
         write_encoder_adapter(folder, adapter, tower, base)
@@ -57,6 +65,7 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
     """Compare the tower around the encoder that PEFT opens with the tower and its adapter."""
     if not contract.is_there("PEFT", "peft"):
         return
+
     from peft import PeftModel
 
     named = read_json(folder / "adapter_config.json")["base_model_name_or_path"]
@@ -65,7 +74,8 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
         encoder = loader.from_pretrained(named, **encoder_options(tower))
         finish_backbone(encoder)
         wrapped: Any = PeftModel.from_pretrained(encoder, str(folder)).eval()
-    found = MultilingualTextEncoder(
+
+    loaded = MultilingualTextEncoder(
         wrapped,
         tower.tokenizer,
         tower.head,
@@ -75,9 +85,9 @@ def _check_texts(adapter: AdapterFile, tower: MultilingualTextEncoder, folder: P
         pooling=tower.pooling,
         clean=tower.clean,
     )
-    found.language = adapter.language
+    loaded.language = adapter.language
     texts = contract.texts_for(tower)
-    contract.check("PEFT", found.encode_text, merge_adapter(adapter, tower).encode_text, texts)
+    contract.check("PEFT", loaded.encode_text, merge_adapter(adapter, tower).encode_text, texts)
 
 
 def write_encoder_adapter(
@@ -85,8 +95,9 @@ def write_encoder_adapter(
 ) -> str:
     """Write an adapter's changes to the encoder in PEFT's format, without parts after the encoder and text prefixes.
 
-    Return the folder or hub id of the encoder for PEFT. A tower that names languages gets a tokenizer of the adapter's
-    language. Raise ConfigError if the adapter changes nothing in the encoder, or something that PEFT cannot hold.
+    Return the folder or hub id of the encoder for PEFT. A tower that names languages gets a
+    tokenizer of the adapter's language. Raise ConfigError if the adapter changes nothing in the
+    encoder, or something that PEFT cannot hold.
     """
     contract.check_portable(tower, adapter.language)
     attached = attach(tower, adapter.configs, seeds=())
@@ -96,10 +107,12 @@ def write_encoder_adapter(
     beyond = [config for _, config in inside if config not in held and not config.text_prompt]
     if beyond or all(isinstance(config, LayerNormConfig) for config in held):
         raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(beyond))))
+
     state = {name: tensor for name, tensor in adapter.state.items() if not name.startswith("head")}
     encoder = base_encoder(base, tower)
     if tower.names_languages:
         contract.portable_tokenizer(tower, adapter.language).save_pretrained(folder)
+
     write_peft(folder, state, held, tower, encoder)
     return encoder
 
@@ -117,8 +130,8 @@ def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
 def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str:
     """Return the folder or hub id from which AutoModel loads the encoder of a plain text tower.
 
-    `base` is a folder that `pecl export sentence-transformers` wrote of the tower, or a hub id; None is the checkpoint
-    that the tower itself was loaded from.
+    `base` is a folder that `pecl export sentence-transformers` wrote of the tower, or a hub id;
+    None is the checkpoint that the tower itself was loaded from.
 
     Raises:
         ConfigError: the tower was not loaded from a checkpoint that others can load.
@@ -127,20 +140,25 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
     name = str(tower.name if base is None else base)
     if base is None and name in (MINI, MINI_POOLED):
         raise ConfigError(f"base: the text tower {name} is not a checkpoint that PEFT can load: {_REMEDY}")
-    form, folder = "open_clip", Path() if name.startswith(PREFIX) else resolve(name, BASE_OPTION)
+
+    form = "open_clip"
+    folder = Path() if name.startswith(PREFIX) else resolve(name, BASE_OPTION)
     encoder = folder
     if not name.startswith(PREFIX) and not is_open_clip(folder):
         encoder = encoder_folder(folder)
         form = read_json(encoder / "config.json").get("model_type")
+
     if form in ("open_clip", "M-CLIP"):
         raise ConfigError(f"base: {name} is in {form}'s format, which PEFT cannot load: {_REMEDY}")
+
     if base is not None and name != tower.name:
         loaded = load_text_encoder(name)
-        theirs, ours = (fingerprint_module(one.backbone, {}) for one in (loaded, tower))
+        theirs, ours = (fingerprint_module(half.backbone, {}) for half in (loaded, tower))
         if theirs != ours:
             raise WeightsError(
                 f"{name} holds another text tower (fingerprint {theirs[:12]}) than {tower.name} ({ours[:12]}), on "
                 "which the adapter was trained"
             )
+
     local = expanded(name)
     return str(encoder.resolve()) if local.is_dir() or encoder != folder else name

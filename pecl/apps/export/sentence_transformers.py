@@ -1,11 +1,13 @@
 """Folders that `sentence_transformers.SentenceTransformer(folder)` opens: both towers, text only, or an adapter only.
 
-Both towers lie in one Router, which sends texts through the text tower and images through the image tower. A text-only
-folder has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter-only folder names
-the encoder that it belongs to; a head after the encoder that the adapter changes is written whole.
+Both towers lie in one Router, which sends texts through the text tower and images through the image
+tower. A text-only folder has its encoder at the root, where AutoModel and servers of embeddings
+look for it. An adapter-only folder names the encoder that it belongs to; a head after the encoder
+that the adapter changes is written whole.
 
-The image tower is a Transformer over transformers' classes and a Dense: timm's models go into `timm_wrapper`, the
-vision halves of CLIP and SigLIP as they are. open_clip's own towers have no class in transformers.
+The image tower is a Transformer over transformers' classes and a Dense: timm's models go into
+`timm_wrapper`, the vision halves of CLIP and SigLIP as they are. open_clip's own towers have no
+class in transformers.
 """
 
 from functools import partial
@@ -30,7 +32,11 @@ _VISION: dict[str, type[PreTrainedModel]] = {
 ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (task, modality) as the library spells it
 
 
-def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, target: str | Path) -> Path:
+def export_towers(
+    text: MultilingualTextEncoder,
+    image: ImageEncoder | None,
+    target: str | Path,
+) -> Path:
     """Write a text tower, perhaps with a merged adapter, and optionally an image tower for sentence-transformers.
 
     Raises:
@@ -40,6 +46,7 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
     """
     if image is None:
         return folders.save_text_encoder(text, target)
+
     check_pair(text, image)
     routes = {
         route: {f"{route}_{i}_{part.kind}": part for i, part in enumerate(parts)}
@@ -47,7 +54,7 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
     }
     modules = routes["text"] | routes["image"]
     document = {
-        "types": {place: folders.CLASSES[part.kind] for place, part in modules.items()},
+        "types": {subfolder: folders.CLASSES[part.kind] for subfolder, part in modules.items()},
         "structure": {route: list(places) for route, places in routes.items()},
         "parameters": {
             "default_route": "text",
@@ -55,21 +62,29 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
             "route_mappings": {ROUTES[route]: route for route in routes},
         },
     }
+
     with checked_folder(target, partial(folders.check_folder, text)) as folder:
-        for place, part in modules.items():
-            part.write(folder / place)
+        for subfolder, part in modules.items():
+            part.write(folder / subfolder)
         write_json(folder / "router_config.json", document)
         folders.write_modules(text, {"": "Router"}, folder)
+
     return Path(target)
 
 
-def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | Path) -> Path:
+def export_adapter(
+    adapter: AdapterFile,
+    tower: MultilingualTextEncoder,
+    target: str | Path,
+    base: str | Path,
+) -> Path:
     """Write one adapter as a folder of sentence-transformers, whose encoder is that of `base`.
 
     `base` is a folder that `export_towers` wrote of the plain `tower`, or a hub id.
 
     Raises:
-        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the message names them.
+        ConfigError: the adapter has other parts than LoRA, LayerNorms and a head; the message names
+            them.
         WeightsError: `base` holds another tower.
         OutputError: `target` exists already or cannot be written.
     """
@@ -78,6 +93,7 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
             f"an adapter on {tower.backbone.config.model_type} cannot be written without its tower, which "
             "sentence-transformers reads as one model of both halves: leave --adapter-only out"
         )
+
     merged = merge_adapter(adapter, tower)
 
     def write_encoder(folder: Path) -> None:
@@ -95,7 +111,8 @@ def _image_parts(tower: ImageEncoder) -> list[folders.Part]:
 
     Raise ConfigError if its backbone has no class in transformers.
     """
-    name, model = timm_name(tower), getattr(tower.backbone, "model", None)
+    name = timm_name(tower)
+    model = getattr(tower.backbone, "model", None)
     vision = _VISION.get(getattr(getattr(model, "config", None), "model_type", ""))
     if name is None and vision is None:
         expected = "a model of timm, or the image half of a CLIP or SigLIP of transformers"
@@ -114,8 +131,10 @@ def _image_parts(tower: ImageEncoder) -> list[folders.Part]:
             folders.small_part("Transformer", config, tower.backbone.state_dict()).write(folder)
         else:
             _write_vision(tower, not_none(vision, "class of the vision model"), folder)
+
         settings = folders.transformer_settings("image", "pooler_output", "sentence_embedding")
-        settings["processor_kwargs"] = {"backend": "pil"}  # torchvision's resizing gives other pixels
+        # torchvision's resizing gives other pixels
+        settings["processor_kwargs"] = {"backend": "pil"}
         write_json(folder / "sentence_bert_config.json", settings)
 
     return [folders.Part("Transformer", write), *folders.head_parts(tower.head), folders.UNIT_LENGTH]
