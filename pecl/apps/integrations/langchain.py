@@ -16,7 +16,8 @@ class PeclEmbeddings(Embeddings):
 
     Args:
         profile: name of the pair of towers.
-        language: language of all texts; None detects it in each text, and `none` uses the plain tower.
+        language: language of all texts; None detects it in each text, and `none` uses the plain
+            tower.
         adapters: paths of adapters to add to the shipped ones, one per language.
         device: device of the towers.
 
@@ -50,4 +51,4 @@ class PeclEmbeddings(Embeddings):
 
     def embed_image(self, uris: list[str]) -> list[list[float]]:
         """Return the embeddings of N image files: N lists of D numbers. LangChain's vector stores call this method."""
-        return self.encoder.encode_image([Path(one) for one in uris]).tolist()
+        return self.encoder.encode_image([Path(uri) for uri in uris]).tolist()
