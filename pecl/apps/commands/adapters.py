@@ -41,7 +41,8 @@ _action = cli.group("adapters", "pecl adapters show lora+head")
 def _list(parsed: argparse.Namespace) -> None:
     """List the kinds of adapters and the shipped adapters, the kinds of an --engine, or the adapter files of a folder.
 
-    Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
+    Each file is compared with the SHA-256 in the result of its training, or in the index of a
+    published folder.
     """
     if parsed.folder is not None:
         if parsed.engine is not None:
@@ -49,25 +50,29 @@ def _list(parsed: argparse.Namespace) -> None:
         document: Any = list_adapters(Path(parsed.folder))
         text = _with_terms(document)
     else:
-        kinds, shipped = [], [] if parsed.engine else shipped_adapters()
+        kinds = []
+        shipped = [] if parsed.engine else shipped_adapters()
+
         engine = ENGINES[parsed.engine or "pecl"]
         for name in engine.names():
             configs = engine.parse_adapter(name)
             what = PRESETS.get(name) or "; ".join(config.summary().rstrip(".") for config in configs)
             kinds.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
+
         document = {"kinds": kinds, "shipped": shipped}
         text = _table(kinds)
         if shipped:
             text += f"\n\n{_with_terms(_by_spec(shipped))}\n\ndetails per shipped file: LICENSE-WEIGHTS.md"
+
     cli.print_answer(parsed, document, text)
 
 
 def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    groups = grouped(shipped, lambda one: (one["name"].partition(":")[0], str(one["trained on"]), one["adapter"]))
+    groups = grouped(shipped, lambda row: (row["name"].partition(":")[0], str(row["trained on"]), row["adapter"]))
     return [
         {
             "name": f"{profile}:LANGUAGE",
-            "trained on; adapter: languages": f"{trained_on}; {adapter}: {', '.join(one['language'] for one in group)}",
+            "trained on; adapter: languages": f"{trained_on}; {adapter}: {', '.join(row['language'] for row in group)}",
             "terms": group[0]["terms"],
         }
         for (profile, trained_on, adapter), group in groups.items()
@@ -75,14 +80,18 @@ def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _with_terms(rows: list[dict[str, Any]]) -> str:
-    terms = {name: said for row in rows for name, said in row["terms"].items()}
+    terms = {name: sentence for row in rows for name, sentence in row["terms"].items()}
     table = _table([{name: value for name, value in row.items() if name != "terms"} for row in rows])
-    return f"{table}\n\nterms, as their owners state them:\n{cli.in_columns([*terms.items()])}" if terms else table
+    if terms:
+        return f"{table}\n\nterms, as their owners state them:\n{cli.in_columns([*terms.items()])}"
+    return table
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
     def shown(value: object) -> str:
-        return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+        if isinstance(value, int):
+            return f"{value:,}"
+        return "-" if value is None else str(value)
 
     cells = [[shown(value) for value in row.values()] for row in rows]
     return cli.in_columns([list(rows[0]), *cells])
@@ -115,26 +124,34 @@ def _show(parsed: argparse.Namespace) -> None:
         engine = ENGINES[parsed.engine or "pecl"]
         configs = engine.parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
+
     width = max(map(len, document))
     lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()]
     for config in configs:
         lines.append(f"\n{config.name}: {config.summary()}")
         lines += [f"  {option:50}  {help}" for option, help in config.explained()]
+
     cli.print_answer(parsed, {**document, "configs": configs_to_json(configs)}, *lines)
 
 
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
 
-    The tower is on the meta device, which takes no memory. Return None if the number depends on the tokens of a text.
+    The tower is on the meta device, which takes no memory. Return None if the number depends on the
+    tokens of a text.
     """
     if any(getattr(config, "init_text", None) is not None for config in configs):
         return None
-    counted = [config for config in configs if not config.text_prompt]  # text prefixes have no parameters
+
+    # text prefixes have no parameters
+    counted = [config for config in configs if not config.text_prompt]
     if not counted:
         return 0
+
     with torch.device("meta"):
-        backbone, head = AutoModel.from_config(base_config("xlm-roberta-large")), nn.Linear(1024, 768)
+        backbone = AutoModel.from_config(base_config("xlm-roberta-large"))
+        head = nn.Linear(1024, 768)
+
     tower = MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
     try:
         return attach(tower, counted, seeds=()).num_parameters()
@@ -155,9 +172,9 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
 def _convert(parsed: argparse.Namespace) -> None:
     """Convert an adapter between formats.
 
-    SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a
-    checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in
-    .safetensors, otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms.
+    SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a checkpoint of OpenDelta
+    or of the method's released code. TARGET is written in pecl's format if it ends in .safetensors,
+    otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms.
     """
     check_absent(parsed.target)
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
@@ -177,7 +194,8 @@ def _convert(parsed: argparse.Namespace) -> None:
 def _merge(parsed: argparse.Namespace) -> None:
     """Write a text tower with an adapter merged into its weights.
 
-    The folder has sentence-transformers' layout, which --text-model and sentence-transformers itself can load.
+    The folder has sentence-transformers' layout, which --text-model and sentence-transformers
+    itself can load.
     """
     check_absent(parsed.target)
     tower = load_tower(parsed)
@@ -197,10 +215,10 @@ def _merge(parsed: argparse.Namespace) -> None:
 def _push(parsed: argparse.Namespace) -> None:
     """Publish adapters on the model hub, or in a folder, with a model card.
 
-    The card's figures are read from the results of the runs. Each SOURCE is an adapter file as `pecl train` wrote it,
-    or the folder of its results. Every result must have its checksum and the SHA-256 of its adapter file. TARGET is a
-    hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. If its first part is an existing
-    folder, it is a path.
+    The card's figures are read from the results of the runs. Each SOURCE is an adapter file as
+    `pecl train` wrote it, or the folder of its results. Every result must have its checksum and the
+    SHA-256 of its adapter file. TARGET is a hub id (name/adapters; `hf auth login` logs in), or a
+    path such as ./adapters. If its first part is an existing folder, it is a path.
     """
     sources = [Path(source) for source in parsed.sources]
     sources = best_adapters(sources) if parsed.best else sources
@@ -210,19 +228,22 @@ def _push(parsed: argparse.Namespace) -> None:
 def best_adapters(folders: Sequence[Path]) -> list[Path]:
     """Return the adapter file of the run that validation chooses for each language, as `pecl report` does.
 
-    Raise DataError without a complete training, for a damaged result, or if runs of a language were not measured alike.
+    Raise DataError without a complete training, for a damaged result, or if runs of a language were
+    not measured alike.
     """
-    trained = [one for one in collect(folders) if one.kind == "train" and one.status == "complete"]
+    trained = [result for result in collect(folders) if result.kind == "train" and result.status == "complete"]
     by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)
     if not by_language:
         raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")
-    for language, own in by_language.items():
-        if len({group_of(candidate.chosen_run) for candidate in own}) > 1:
+
+    for language, candidates in by_language.items():
+        if len({group_of(candidate.chosen_run) for candidate in candidates}) > 1:
             raise DataError(
                 f"--best: runs of {language} were validated on different captions or towers, so none is the best: name "
                 "its adapter file"
             )
-    best = [max(own, key=lambda candidate: candidate.validation) for own in by_language.values()]
+
+    best = [max(candidates, key=lambda candidate: candidate.validation) for candidates in by_language.values()]
     return [candidate.chosen_run.adapter_path for candidate in best]
 
 
@@ -235,8 +256,9 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
 def _pull(parsed: argparse.Namespace) -> None:
     """Fetch published adapters into a new folder.
 
-    The commit that was fetched is recorded, and the adapters must belong to the text tower. SOURCE is a hub id,
-    id@revision, or a folder that push wrote. If its first part is an existing folder, it is a path.
+    The commit that was fetched is recorded, and the adapters must belong to the text tower. SOURCE
+    is a hub id, id@revision, or a folder that push wrote. If its first part is an existing folder,
+    it is a path.
     """
     paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
     cli.print_text("\n".join(map(str, paths)))

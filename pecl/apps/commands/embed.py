@@ -31,13 +31,15 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 def run(parsed: argparse.Namespace) -> None:
     """Embed images or texts into a folder of parquet files with the columns id and embedding.
 
-    SOURCE is a folder of images, a file with one text per line, a table of captions, or a data set. The same command
-    resumes a killed one. --out NAME.npy writes a short list as one array, and the names of its rows to NAME.txt.
+    SOURCE is a folder of images, a file with one text per line, a table of captions, or a data set.
+    The same command resumes a killed one. --out NAME.npy writes a short list as one array, and the
+    names of its rows to NAME.txt.
     """
     values = {name: value for name, value in cli.config_values(parsed).items() if name in _FLAGS}
-    config = make_config({**values, "dataset": parsed.source}, where="command line")  # accept the source's languages
+    # accept the source's languages
+    config = make_config({**values, "dataset": parsed.source}, where="command line")
     with use_threads(config.threads):
-        found = embed(
+        embedded = embed(
             parsed.source,
             parsed.out,
             kind=parsed.kind,
@@ -51,7 +53,8 @@ def run(parsed: argparse.Namespace) -> None:
             backend=parsed.backend,
             **{name: getattr(config, name) for name in TOWERS},
         )
-    document = {"files": [str(path) for path in found.paths], "rows": found.rows}
-    document |= {"adapter": found.metadata.get("adapter"), "normalize": parsed.normalize}
-    said = f"{parsed.out}: {found.rows:,} embeddings in {cli.counted(len(found.paths), 'file')}"
-    cli.print_answer(parsed, document, said)
+
+    document = {"files": [str(path) for path in embedded.paths], "rows": embedded.rows}
+    document |= {"adapter": embedded.metadata.get("adapter"), "normalize": parsed.normalize}
+    message = f"{parsed.out}: {embedded.rows:,} embeddings in {cli.counted(len(embedded.paths), 'file')}"
+    cli.print_answer(parsed, document, message)

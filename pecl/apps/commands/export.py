@@ -41,9 +41,9 @@ def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> cli.Argument:
 def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
 
-    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and images go through
-    their own towers. With --adapter-only the folder holds only the adapter, and names the folder of the plain
-    tower, --base, which is loaded with it.
+    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and images
+    go through their own towers. With --adapter-only the folder holds only the adapter, and names
+    the folder of the plain tower, --base, which is loaded with it.
     """
     from pecl.apps.export.sentence_transformers import export_adapter, export_towers
 
@@ -64,8 +64,9 @@ def _sentence_transformers(parsed: argparse.Namespace) -> None:
 def _open_clip(parsed: argparse.Namespace) -> None:
     """Both towers as a local-dir: of open_clip.
 
-    Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its
-    own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities).
+    Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder
+    holds its own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy,
+    HTML entities).
     """
     from pecl.apps.export.open_clip import export_open_clip
 
@@ -87,8 +88,9 @@ def _open_clip(parsed: argparse.Namespace) -> None:
 def _onnx(parsed: argparse.Namespace) -> None:
     """Both towers as ONNX files, one language or many.
 
-    Write onnx/model.onnx (texts), onnx/vision_model.onnx (images) and the tokenizer. With --slots one file
-    holds the adapters of several languages, and its input `slots` selects the language of each text.
+    Write onnx/model.onnx (texts), onnx/vision_model.onnx (images) and the tokenizer. With --slots
+    one file holds the adapters of several languages, and its input `slots` selects the language of
+    each text.
     """
     from pecl.apps.export.onnx import export_onnx
 
@@ -100,10 +102,12 @@ def _onnx(parsed: argparse.Namespace) -> None:
             raise ConfigError(f"--adapter: expected one without --slots, got {len(parsed.sources)}")
         name = parsed.sources[0] if parsed.sources else None
         return _export(parsed, name, lambda towers, adapter: write(_merged(towers, adapter), towers))
+
     known, towers = _known_and_towers(parsed)
     paths = [path for name in parsed.sources if (path := known.choose(name, None).path) is not None]
     if not paths:
         raise ConfigError("--slots: expected --adapter ADAPTER, once per language")
+
     bank = AdapterBank.from_files(towers.text, paths)
     path = write(bank, towers)
     slots = ", ".join(f"{language} {slot}" for slot, language in enumerate(bank.languages))
@@ -118,9 +122,9 @@ def _onnx(parsed: argparse.Namespace) -> None:
 def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.
 
-    Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base
-    that AutoModel can load. It holds lora, word_embeddings and layernorm; `pecl export sentence-transformers` also
-    holds a head.
+    Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads,
+    naming a base that AutoModel can load. It holds lora, word_embeddings and layernorm; `pecl
+    export sentence-transformers` also holds a head.
     """
     from pecl.apps.export.peft import export_peft
 
@@ -141,6 +145,7 @@ def _export(
     choice = known.choose(named, None)
     if choice.path is None and needs_adapter:
         raise ConfigError("--adapter: expected an adapter, got none")
+
     adapter = choice.read(towers.text)
     path = write(towers, adapter)
     what = "" if adapter is None else f" with {describe(adapter.configs)}"
@@ -170,19 +175,22 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
 def _immich(parsed: argparse.Namespace) -> None:
     """A language for immich.
 
-    Write the folder of one of immich's models with a language merged into its text tower. Photographs that immich
-    has indexed need no new index. onnxruntime opens the new file, and its embeddings are compared with the tower's.
+    Write the folder of one of immich's models with a language merged into its text tower.
+    Photographs that immich has indexed need no new index. onnxruntime opens the new file, and its
+    embeddings are compared with the tower's.
     """
     from pecl.apps.export.immich import MODELS, export_immich
 
     if parsed.tower not in MODELS:
         raise ConfigError(unknown("multilingual model of immich", parsed.tower, MODELS))
+
     check_absent(parsed.out)
     known, towers = _known_and_immich_towers(parsed)
     choice = _adapter_of_language(known, parsed)
     adapter = not_none(choice.read(towers.text), "adapter")
     if adapter.language is not None and find_name(parsed.language, [adapter.language]) is None:
         raise WeightsError(f"{adapter.path} is for {language_name(adapter.language)}, expected {parsed.language}")
+
     language = adapter.language or parsed.language
     merged = merge_adapter(adapter, towers.text)
     image = None if parsed.text_only else towers.image
@@ -196,20 +204,29 @@ def _known_and_immich_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters,
     from pecl.apps.export.immich import MODELS
 
     config = cli.config_of(parsed, _TOWER_FLAGS - {"profile"})
-    model, text, image = MODELS[parsed.tower], config.text_model, config.image_model
+    model = MODELS[parsed.tower]
+    text = config.text_model
+    image = config.image_model
+
     profile = model.profile
     if profile is None:
-        profile, text, image = MINI, text or model.text, image or model.image
+        profile = MINI
+        text = text or model.text
+        image = image or model.image
+
     return KnownAdapters(profile, text_model=text), load_towers(profile, text, image)
 
 
 def _adapter_of_language(known: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
     choice = known.choose(parsed.source, parsed.language)
     if choice.path is None:
-        there = f"adapters are there for {', '.join(known.paths)}" if known.paths else "no adapter is there"
+        there = "no adapter is there"
+        if known.paths:
+            there = f"adapters are there for {', '.join(known.paths)}"
         raise ConfigError(
             f"--language: expected one with an adapter for {parsed.tower} ({there}), or --adapter FILE, got "
             f"{parsed.language}; `pecl distil --text-model {shell_quoted(known.tower)} --language {parsed.language} "
             "--text FILE` trains one"
         )
+
     return choice

@@ -38,8 +38,9 @@ _SHOWN = 10  # unreadable files that are named
 def run(parsed: argparse.Namespace) -> None:
     """Create or update the index of a folder of photographs, for `pecl search`.
 
-    Embed the photographs of a folder and its subfolders. The next call embeds only new and changed photographs, and
-    removes deleted ones from the index. After an interruption the same command resumes.
+    Embed the photographs of a folder and its subfolders. The next call embeds only new and changed
+    photographs, and removes deleted ones from the index. After an interruption the same command
+    resumes.
     """
     options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
     if parsed.forget:
@@ -62,15 +63,21 @@ def _described(report: IndexReport) -> list[str]:
     counts = [f"{report.new} new", f"{report.changed} changed"]
     if report.moved:
         counts.append(f"{report.moved} moved")
+
     counts.append(f"{report.removed} removed")
     if report.described:
         counts.append(f"words of {report.described} read again")
-    lines = [f"photographs were embedded again: {report.again}"] * bool(report.again)
+
+    lines = []
+    if report.again:
+        lines.append(f"photographs were embedded again: {report.again}")
     lines += [f"{report.folder}: {report.photographs} photographs ({', '.join(counts)})"]
     if report.broken:
         lines.append(f"{report.broken} have metadata that cannot be read, whose words are not searched")
+
     if report.unreadable:
         lines.append(f"{len(report.unreadable)} cannot be read:")
         lines += [f"  {one_line(f'{name}: {why}')}" for name, why in list(report.unreadable.items())[:_SHOWN]]
         lines += ["  ... (all of them: --json)"] * (len(report.unreadable) > _SHOWN)
+
     return lines

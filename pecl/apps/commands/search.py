@@ -77,6 +77,7 @@ def run(parsed: argparse.Namespace) -> None:
         raise ConfigError(
             "search: expected an INDEX, or --embeddings FILE (with --paths and --profile) or --collection NAME"
         )
+
     _check(parsed)
     query = Query(
         text=parsed.text,
@@ -97,6 +98,7 @@ def _has_rows(parsed: argparse.Namespace) -> bool:
     """Return whether to search in another program's embeddings; raise ConfigError if flags for that are missing."""
     if parsed.engine not in (None, "qdrant"):
         raise ConfigError(unknown("engine", parsed.engine, ["qdrant"]))
+
     of_server = (parsed.engine, parsed.collection)
     if any(of_server) or parsed.vector is not None:
         if not (all(of_server) and parsed.url):
@@ -105,6 +107,7 @@ def _has_rows(parsed: argparse.Namespace) -> bool:
             raise ConfigError("--collection: expected neither --embeddings nor --paths with it")
     elif parsed.url is not None:
         raise ConfigError("--url: expected it only with --engine qdrant and --collection NAME")
+
     return parsed.embeddings is not None or parsed.collection is not None
 
 
@@ -112,20 +115,27 @@ def _check(parsed: argparse.Namespace) -> None:
     """Raise ConfigError, before any tower is loaded, if the flags do not form a query."""
     if parsed.text is None and parsed.image is None:
         raise ConfigError("search: expected a TEXT, or an image with --image")
+
     for name in ("text", "minus"):
         value = getattr(parsed, name)
         if value is not None and not (value.strip() and is_text(value)):
             raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
+
     check_top(parsed.top)
-    if parsed.language is not None and not parsed.adapter:  # the language of an adapter may have no code
+    # the language of an adapter may have no code
+    if parsed.language is not None and not parsed.adapter:
         language_code(parsed.language)
+
     if parsed.html is not None:
         if Path(parsed.html).is_dir():
             raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")
         check_writable(Path(parsed.html).parent)
 
 
-def _search_index(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Hit], dict[str, Any], str]:
+def _search_index(
+    parsed: argparse.Namespace,
+    query: Query,
+) -> tuple[Sequence[Hit], dict[str, Any], str]:
     """Return the hits in the index, the document for --json, and the note on language, adapter and hubs."""
     options = {"adapters": parsed.adapter, "device": parsed.device, "backend": parsed.backend}
     with cli.threads_of(parsed), ImageIndex.open(parsed.index, **options) as index:
@@ -147,6 +157,7 @@ def _search_index(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Hi
             from pecl.apps.search.page import write_search_page
 
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
+
     document = {
         "query": _heading(parsed),
         "language": None,
@@ -163,16 +174,21 @@ def _search_index(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Hi
     return hits, document, note
 
 
-def _search_rows(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Nearest], dict[str, Any], str]:
+def _search_rows(
+    parsed: argparse.Namespace,
+    query: Query,
+) -> tuple[Sequence[Nearest], dict[str, Any], str]:
     """Return the hits in another program's embeddings, the document for --json, and the note on the language."""
     from pecl.apps.search.encoder import QueryEncoder
 
     profile = parsed.profile or "mini"
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
+
     for name in ("html", "after", "before"):
         if getattr(parsed, name) is not None:
             raise ConfigError(f"--{name}: expected an INDEX, neither --embeddings nor --collection")
+
     if parsed.collection is not None:
         rows = CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
     else:
@@ -184,6 +200,7 @@ def _search_rows(parsed: argparse.Namespace, query: Query) -> tuple[Sequence[Nea
         language = queries.language_of(query)
         embedding = queries.embed([replace(query, language=language)])[0].numpy()  # (D,)
         hits = rows.nearest(embedding, parsed.top)
+
     facts, sentence = _describe(language, queries)
     return hits, {**facts, "images": [hit._asdict() for hit in hits]}, sentence
 
@@ -192,6 +209,7 @@ def _describe(language: QueryLanguage | None, queries: QueryEncoder) -> tuple[di
     """Return the language and adapter of a query for --json, and as a sentence; nothing for a query without text."""
     if language is None:
         return {}, ""
+
     choice = queries.known.for_language(language.code)
     facts = {
         "language": language.code,

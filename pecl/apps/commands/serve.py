@@ -75,8 +75,8 @@ def _limit(item: Field) -> cli.Argument:
 def run(parsed: argparse.Namespace) -> None:
     """Serve embeddings, search and a page over HTTP.
 
-    The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each input. After Ctrl-C or
-    SIGTERM the server answers the requests that it has accepted, and stops.
+    The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each
+    input. After Ctrl-C or SIGTERM the server answers the requests that it has accepted, and stops.
     """
     plan = _checked(parsed)
     server = _with_extra("server")
@@ -87,9 +87,11 @@ def run(parsed: argparse.Namespace) -> None:
         address = address_of(listening)
         if plan.key is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who can reach %s can use it: --api-key-file requires a key", address)
+
         logger.info("%s serves %s", address, listed(service.models.names))
         if service.photographs is not None:
             cli.print_text(f"{address} searches {service.photographs.root} (Ctrl-C stops it)")
+
         if parsed.open:  # the socket listens already, so that the browser waits for the server
             threading.Thread(target=_open, args=(address,), daemon=True).start()
         server.serve(service, listening, parsed.host, plan.key, parsed.access_log)
@@ -130,6 +132,7 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     values = cli.config_values(parsed)
     if parsed.index is not None and not values.keys() & {"profile", "image_model"}:
         values["profile"] = profile_of(parsed.index)
+
     config = make_config(values, where="command line")
     check_backend(parsed.backend, config.device, config.precision)
 
@@ -138,14 +141,17 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
 
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
+
     port = int(parsed.port)
     check_port(parsed.host, port)
 
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
         raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
+
     key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
     if parsed.index is not None:
         _check_index(parsed.index, config)
+
     _check_folders(config)
     immich = _immich(parsed, config, port)
 
@@ -162,6 +168,7 @@ def _checked(parsed: argparse.Namespace) -> _Plan:
     )
     known = KnownAdapters(config.profile, parsed.files, config.text_model)
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
+
     return _Plan(config, limits, port, key, known, known.files(), adapters_dir, towers, immich)
 
 
@@ -179,7 +186,9 @@ def _check_folders(config: ExperimentConfig) -> None:
 def _check_index(folder: str, config: ExperimentConfig) -> None:
     """Raise DataError if an index cannot be read, and ConfigError if it was made with another pair's image tower."""
     with ImageIndex.open(folder) as index:
-        made, root = index.head.profile, index.root
+        made = index.head.profile
+        root = index.root
+
     pair = PAIRS.get(made)
     if config.image_model is None and pair is not None and pair.image != PAIRS[config.profile].image:
         command = f"pecl index {shlex.quote(str(root))} --profile {config.profile} --rebuild"
@@ -197,11 +206,14 @@ def _load(parsed: argparse.Namespace, plan: _Plan) -> Service:
     from pecl.apps.serving.photographs import Photographs
     from pecl.apps.serving.service import Service
 
-    config, towers = plan.config, plan.towers
+    config = plan.config
+    towers = plan.towers
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+
     if parsed.immich_model is not None:
         _check_width(parsed.immich_model, towers.text.embedding_dim)
+
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
 
     name = config.profile if config.text_model is None else Path(config.text_model).name
@@ -210,19 +222,21 @@ def _load(parsed: argparse.Namespace, plan: _Plan) -> Service:
     names = [plan.known.for_language(language).name for language in plan.adapters]
     logger.info("adapters: %s", listed(names) or "none")
     prepare([models.tower, *(spec.tower for spec in models.specs)])
+
     return Service(models, towers.image, plan.limits, plan.adapters_dir, photographs, plan.immich)
 
 
 def _immich(parsed: argparse.Namespace, config: ExperimentConfig, port: int) -> Immich | None:
     """Return the client of immich's service; None without --immich-upstream.
 
-    Raise ConfigError if the address is wrong or that of this server, if another service answers there, or if immich's
-    model does not have the text tower.
+    Raise ConfigError if the address is wrong or that of this server, if another service answers
+    there, or if immich's model does not have the text tower.
     """
     if parsed.immich_upstream is None:
         if parsed.immich_model is not None:
             raise ConfigError("--immich-model: expected --immich-upstream with it")
         return None
+
     from pecl.apps.export.immich import MODELS, names_of
 
     names = names_of(config.profile, config.text_model)
@@ -243,6 +257,7 @@ def _immich(parsed: argparse.Namespace, config: ExperimentConfig, port: int) -> 
     immich = _with_extra("upstream").Immich(parsed.immich_upstream, model)
     if immich.upstream in [f"http://{host}:{port}" for host in (*LOOPBACK, parsed.host)]:
         raise ConfigError(f"--immich-upstream: expected the address of immich's own service, got this server's, {port}")
+
     immich.check()
     return immich
 
