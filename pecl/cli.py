@@ -1,8 +1,9 @@
 """The command line: `python -m pecl {train,distil,evaluate,...}`, also installed as `pecl`: the commands of `COMMANDS`.
 
-Exit status: 0 on success, 2 on bad input, 1 on failure (both print one sentence on standard error; the traceback of
-an unexpected error goes to a file, see `failures`), 130 when interrupted. Results go to standard output; progress and
-logs go to standard error. Each command is a module of `commands` or `apps.commands`.
+Exit status: 0 on success, 2 on invalid input, 1 on failure (both print a one-line error on standard
+error; the traceback of an unexpected error goes to a file, see `failures`), 130 when interrupted.
+Results go to standard output; progress and logs go to standard error. Each command is a module of
+`commands` or `apps.commands`.
 """
 
 import argparse
@@ -20,19 +21,20 @@ from pecl.apps.commands import COMMANDS as APPLICATIONS
 from pecl.commands import COMMANDS
 from pecl.commands.options import REGISTERED, common_flags
 from pecl.config.plugins import load_plugins
-from pecl.errors import PeclError, SaidElsewhereError, suggest
+from pecl.errors import PeclError, ReportedElsewhereError, suggest
 from pecl.files.failures import describe_failure, drop_output, write_output
 from pecl.files.progress import LogHandler, turn_off
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence, without the usage."""
+    """An argument parser whose errors are one line, without the usage."""
 
     def error(self, message: str) -> None:
         command = self.prog.removeprefix("pecl").strip()  # `main` writes the first word
         raise PeclError(f"{command}{': ' if command else ''}{message}; see {self.prog} --help")
 
-    def _print_message(self, message: str, file: Any = None) -> None:  # argparse's own ignores a full disk
+    # argparse's own ignores a full disk
+    def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:
             write_output(message)
         else:
@@ -63,13 +65,16 @@ def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pecl {pecl.__version__}")
     parser.set_defaults(quiet=False, verbose=False, plugin=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
     for name in chosen:
         package = "pecl.apps.commands" if name in APPLICATIONS else "pecl.commands"
         import_module(f"{package}.{name}")
         REGISTERED[name](commands)
+
     if not chosen:
         for name, summary in COMMANDS.items():
             commands.add_parser(name, help=summary)
+
     return parser
 
 
@@ -78,8 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         handlers=[LogHandler(sys.stderr)], format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING
     )
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is escaped, as on standard error
+    # a character that its encoding lacks is escaped, as on standard error
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
     try:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
@@ -103,10 +110,12 @@ def _run(arguments: Sequence[str]) -> int:
     parsed = build_parser([one for one in arguments if one in COMMANDS][:1]).parse_args(arguments)
     if parsed.quiet and parsed.verbose:
         raise PeclError("expected --quiet or --verbose, got both")
+
     level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
     logging.getLogger("pecl").setLevel(level)
     if parsed.quiet:
         turn_off()  # progress, too
+
     load_plugins(parsed.plugin)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command != "train":
         raise PeclError(
@@ -117,7 +126,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _speaks_for_others(error: Exception, sentence: str) -> bool:
     """Return whether this process reports its failure: one process reports for all that train together."""
-    if isinstance(error, SaidElsewhereError):
+    if isinstance(error, ReportedElsewhereError):
         return False
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True

@@ -1,4 +1,4 @@
-"""Errors in one sentence: the problem, its location, the expected value, and the nearest valid choice."""
+"""One-line errors: the problem, its location, the expected value, and the nearest valid choice."""
 
 import difflib
 import re
@@ -20,7 +20,7 @@ def not_the_adapter_of(result: object) -> tuple[str, str]:
 
 
 class PeclError(ValueError):
-    """Bad input. The command line prints it as one sentence and exits with status 2."""
+    """Invalid input. The command line prints a one-line error and exits with status 2."""
 
 
 class ConfigError(PeclError):
@@ -39,12 +39,12 @@ class OutputError(PeclError):
     """A result, checkpoint or cache cannot be written."""
 
 
-class SaidElsewhereError(PeclError):
+class ReportedElsewhereError(PeclError):
     """Another process of the same training failed and reports it; the command line adds nothing."""
 
 
 class RunError(RuntimeError):
-    """A run failed, though its input is sound. The command line prints it as one sentence and exits with status 1."""
+    """A run failed, though its input is sound. The command line prints a one-line error and exits with status 1."""
 
 
 class DivergedError(RunError):

@@ -242,7 +242,7 @@ class AdapterBank:
             batch_size: texts in one pass. Languages are mixed within it, except those that fill passes of their own.
             progress: name of a progress bar, or None for no bar.
             plain_weight: share of the plain tower's embedding, of length 1, in the embedding of a text whose language
-                has an adapter. It keeps some of what the tower knew before training, and costs a second pass.
+                has an adapter. It keeps some of the tower's ability from before the training, and costs a second pass.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
         Raises:
@@ -343,7 +343,7 @@ class AdapterBank:
 
         Raises:
             ConfigError: the language has no adapter.
-            WeightsError: an adapter of this kind cannot be merged; the message says why.
+            WeightsError: an adapter of this kind cannot be merged; the message has the reason.
         """
         spec, slot = self.slot(language)
         return merge_slot(spec.adapter, slot)

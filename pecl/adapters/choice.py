@@ -113,7 +113,7 @@ class KnownAdapters:
         elif language is None:
             reason = f"no language is named; {known}"
         elif find_name(language, [ENGLISH]):
-            reason = "the plain tower knows English"
+            reason = "the plain tower was trained on English"
         else:
             reason = f"none is known for {language_name(language)}; {known}" if self.paths else known
         return AdapterChoice(None, PLAIN, reason)

@@ -18,7 +18,7 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     Layers that the adapter does not change share their memory with the tower.
 
     Raises:
-        WeightsError: a module of the adapter cannot be merged; the message says why.
+        WeightsError: a module of the adapter cannot be merged; the message has the reason.
     """
     # deepcopy takes copies from here. It descends from the root, so it meets the outermost module of a stack first.
     memo: dict[int, Any] = {}

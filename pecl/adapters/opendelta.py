@@ -1,7 +1,7 @@
 """The engine opendelta: OpenDelta's own deltas on a text tower, the reference for pecl's slot modules.
 
 LoRA, bottleneck adapter, compacter and soft prompt have the options of pecl's configs and the choices of the method's
-released code. For the formula of each see docs/opendelta.md. OpenDelta knows one adapter at a time, so its engine has
+released code. For the formula of each see docs/opendelta.md. OpenDelta holds one adapter at a time, so its engine has
 one slot. An adapter file has pecl's names: it does not record which engine trained it.
 
 OpenDelta 0.3.2 is imported next to transformers 5: `import_opendelta` supplies three names that transformers 5 lacks,

@@ -227,7 +227,7 @@ class SlotModule(nn.Module):
         """Return a plain layer that is equivalent to this one for `slot`.
 
         Raises:
-            WeightsError: this kind of module has no such layer; the message says why.
+            WeightsError: this kind of module has no such layer; the message has the reason.
         """
         raise WeightsError(f"this adapter cannot be merged into the tower: {self.cannot_merge}")
 

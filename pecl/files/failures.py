@@ -1,4 +1,4 @@
-"""Report a failure in one sentence, with its traceback in a file; and write standard output.
+"""Report a failure in one line, with its traceback in a file; and write standard output.
 
 Standard output may be on a full disk, or its reader may have ended.
 """

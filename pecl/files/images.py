@@ -1,7 +1,7 @@
 """Images: only this module opens and decodes files; `ImageSource` and `ImageFiles` list images by index.
 
 `open_picture` opens an image, and `to_rgb` converts it to upright 8-bit RGB for towers. Pillow's own `Image.open` tries
-every format that it knows, and runs Ghostscript for a PostScript file whatever its name is. `open_picture` takes bytes
+every format that it has, and runs Ghostscript for a PostScript file whatever its name is. `open_picture` takes bytes
 that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs to the user's process
 and stays as it is. Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values off and shows the
 colours that lie under transparent pixels. For any other image it does the same as `to_rgb`.

@@ -1,6 +1,6 @@
 """Files and folders that are whole or absent: each is written under a temporary name, and then renamed.
 
-A reader therefore never sees a partial file, and a kill or a full disk leaves the old file unchanged.
+A reader therefore never gets a partial file, and a kill or a full disk leaves the old file unchanged.
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
 A writer holds an advisory `flock` on its temporary file or folder. A temporary file without a lock was left by a killed
 writer, and the next write to the same target removes it; a suspended writer still holds its lock.

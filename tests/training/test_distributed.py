@@ -14,7 +14,7 @@ from helpers.together import call_pickled, meeting_point, set_place
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
+from pecl.errors import ConfigError, DivergedError, PeclError, ReportedElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
 from pecl.training.trainer import Schedule, Trainer
 from pecl.training.worker_rank import run_worker, set_up_workers
@@ -100,7 +100,7 @@ def test_several_processes_equal_one_on_the_joint_batch(size, options):
 def test_one_process_says_that_the_training_diverged():
     first, second = in_processes(2, lambda processes: trained(processes, lr=1e30))
     assert isinstance(first, DivergedError)
-    assert isinstance(second, SaidElsewhereError)
+    assert isinstance(second, ReportedElsewhereError)
 
 
 def test_a_process_that_cannot_take_part_is_named():
@@ -112,7 +112,7 @@ def test_a_process_that_cannot_take_part_is_named():
 
     first, second = in_processes(2, without_weights)
     assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")
-    assert isinstance(second, SaidElsewhereError)
+    assert isinstance(second, ReportedElsewhereError)
 
 
 def test_what_torchrun_says_is_read(monkeypatch):

@@ -68,7 +68,7 @@ class AdapterFile:
 
 
 class UnknownAdapterError(WeightsError):
-    """An adapter file is sound, but of a kind that this process does not know."""
+    """An adapter file is sound, but its kind is not registered in this process."""
 
     def __init__(self, path: Path, language: str | None, kind: object) -> None:
         super().__init__(

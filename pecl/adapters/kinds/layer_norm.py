@@ -37,7 +37,7 @@ class SlotLayerNorm(SlotCopy):
     bias: nn.Parameter
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
+        """Normalise (B, L, d) over d, then scale and shift by each row's slot."""
         shape, eps = self.base.normalized_shape, self.base.eps
         if self.rows.groups is None or (self.rows.one_by_one and x.device.type == "cpu"):  # on GPUs, launches cost more
 

@@ -2,7 +2,7 @@
 
 An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, hub correction, words
 and thumbnail. It lies in the user's data folder, in one folder per folder of photographs, or in the folder that `--out`
-names. An update is one transaction: a reader sees the index either before it or after it. Only the user can read it.
+names. An update is one transaction: a reader gets the index either before it or after it. Only the user can read it.
 """
 
 from __future__ import annotations

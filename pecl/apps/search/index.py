@@ -317,7 +317,7 @@ def find_index(folder: str | Path) -> Path:
     """Return the folder of an index: `folder` itself, or the folder of the index of its photographs.
 
     Raises:
-        DataError: there is no index; the message says what to do.
+        DataError: there is no index; the message has the remedy.
     """
     given = Path(folder)
     if not given.is_dir():

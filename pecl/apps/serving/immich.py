@@ -91,7 +91,7 @@ async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
 async def _language(models: Models, text: str, named: Any) -> tuple[str | None, str | None]:
     """Return the language of a text and its adapter; None for an unknown language and for the plain tower.
 
-    immich sends the language of its user interface. English, the default there, says nothing about the text, and
+    immich sends the language of its user interface. English, the default there, is no information about the text, and
     neither do `-`, `C` or `POSIX`: the language is then detected.
     """
     if named is not None and not isinstance(named, str):

@@ -83,7 +83,7 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
     else:
         path = log_traceback(error)
         logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
-        refusal = Refusal(500, "the server failed at this request; its log says more")
+        refusal = Refusal(500, "the server failed at this request; its log has the details")
     status = refusal.status_code
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     sentence = one_line(refusal.detail)

@@ -246,4 +246,4 @@ def serve(
         for each, handler in before.items():
             signal.signal(each, handler)
     if not server.started:
-        raise RunError("the server could not start; its log says why")
+        raise RunError("the server could not start; its log has the reason")

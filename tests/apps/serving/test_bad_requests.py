@@ -111,7 +111,7 @@ def test_a_bad_place(client, method, path, status, said):
     [
         (DataError("two\nlines"), 400, "invalid_request_error", "two lines"),
         (RunError("x" * 501), 500, "server_error", "x" * 500 + "..."),
-        (KeyError("secret"), 500, "server_error", "the server failed at this request; its log says more"),
+        (KeyError("secret"), 500, "server_error", "the server failed at this request; its log has the details"),
     ],
 )
 def test_a_failure_is_a_sentence_and_an_unexpected_one_also_a_traceback_in_a_file(
