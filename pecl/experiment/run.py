@@ -243,7 +243,8 @@ def _record(
         path = adapter_path(config.out, run_name(config, config.run_id()))
         pairs = pairs_of_training(member.inputs)
         state = adapter.file_state(record.best)
-        save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs)
+        trainable = adapter.num_parameters() if config.engine == "peft" else None  # its state also has what is fixed
+        save_adapter(path, state, adapter.configs, config.language, adapter.tower, pairs, trainable)
         adapter.write_own_format(path.with_suffix(""))
 
         description = describe_adapter(adapter, tower_size, path)

@@ -34,5 +34,6 @@ def measured(folder):
     """Everything that results and adapters say but for times and the like."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
     kept = ("run_id", "status", "metrics", "ranks", "curve", "best_step", "steps", "data", "adapter")
-    neighbour = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
+    paths = [path for part in PARTS for path in Path(folder).glob(f"{part}/**/*") if path.is_file()]
+    neighbour = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     return [{key: result.get(key) for key in kept} for result in results], neighbour

@@ -57,6 +57,7 @@ class AdapterFile:
     fingerprint: str  # of the tower
     named_by: Path | None = None  # the result, or the shipped file of results, that has its SHA-256
     training_pairs: TrainingPairs | None = None  # None if the file does not state them
+    trainable: int | None = None  # number of trained parameters; None if all parameters of the state are trained
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
         """Raise WeightsError with both towers unless the adapter was trained on `tower`."""
@@ -85,8 +86,12 @@ def save_adapter(
     language: str,
     tower: MultilingualTextEncoder,
     training_pairs: TrainingPairs | None = None,
+    trainable: int | None = None,
 ) -> Path:
-    """Write an adapter file with the state of a slot, atomically. Raise OutputError if it cannot be written."""
+    """Write an adapter file with the state of a slot, atomically. Raise OutputError if it cannot be written.
+
+    `trainable` is the number of trained parameters, None if all of the state are trained.
+    """
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -98,6 +103,8 @@ def save_adapter(
     }
     if training_pairs is not None:
         metadata["training_pairs"] = json.dumps(training_pairs.to_json())
+    if trainable is not None:
+        metadata["trainable"] = str(trainable)
     return write_tensors(path, state, metadata)
 
 
@@ -135,13 +142,14 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         language, name, fingerprint = (metadata[key] for key in ("language", "tower_name", "tower_fingerprint"))
         stated = metadata.get("training_pairs")
         training_pairs = None if stated is None else TrainingPairs.from_json(parse_json(stated))
+        trainable = int(metadata["trainable"]) if "trainable" in metadata else None
     except WeightsError:
         raise
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
     check_finite(state, path)
     named_by = check_adapter_file(path)
-    adapter = AdapterFile(path, language, configs, state, name, fingerprint, named_by, training_pairs)
+    adapter = AdapterFile(path, language, configs, state, name, fingerprint, named_by, training_pairs, trainable)
     if tower is not None:
         adapter.check_tower(tower)
     return adapter
@@ -191,13 +199,13 @@ def read_adapter(
     """
     path = Path(path)
     is_folder = path.is_dir()
-    training_pairs = None
+    training_pairs = trainable = None
     if configs is not None and (is_folder or path.suffix == SUFFIX):
         raise ConfigError(f"{path} already contains its configuration; remove --adapter")
     if path.suffix == SUFFIX and not is_folder:
         file = load_adapter_file(path, tower)
         language = language or file.language
-        found, state, training_pairs = file.configs, file.state, file.training_pairs
+        found, state, training_pairs, trainable = file.configs, file.state, file.training_pairs, file.trainable
     elif is_folder:
         found, state = read_peft(path, tower)
     else:
@@ -212,7 +220,7 @@ def read_adapter(
     finally:
         adapter.remove()
     named = (tower.name, tower.fingerprint)
-    return AdapterFile(path, language, found, state, *named, training_pairs=training_pairs)
+    return AdapterFile(path, language, found, state, *named, training_pairs=training_pairs, trainable=trainable)
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
@@ -221,7 +229,15 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
     if path.suffix == SUFFIX:
         if adapter.language is None:
             raise ConfigError(f"{adapter.path} does not state its language, which {path} needs: pass --language")
-        return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower, adapter.training_pairs)
+        return save_adapter(
+            path,
+            adapter.state,
+            adapter.configs,
+            adapter.language,
+            tower,
+            adapter.training_pairs,
+            adapter.trainable,
+        )
     with checked_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
     return path

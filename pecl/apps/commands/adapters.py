@@ -10,7 +10,14 @@ from torch import nn
 from transformers import AutoModel
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.files import SUFFIX, load_adapter_file, merge_adapter, read_adapter, write_adapter
+from pecl.adapters.formats.files import (
+    SUFFIX,
+    AdapterFile,
+    load_adapter_file,
+    merge_adapter,
+    read_adapter,
+    write_adapter,
+)
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter
 from pecl.apps.export.folders import save_text_encoder
@@ -114,7 +121,7 @@ def _show(parsed: argparse.Namespace) -> None:
             "file": str(file.path),
             "language": file.language,
             "adapter": describe(configs),
-            "parameters": sum(tensor.numel() for tensor in file.state.values()),
+            "parameters": _count_of(file),
             "tower": file.tower_name,
             "fingerprint": file.fingerprint,
             "trained on": file.training_pairs and "; ".join(file.training_pairs.splits),
@@ -132,6 +139,13 @@ def _show(parsed: argparse.Namespace) -> None:
         lines += [f"  {option:50}  {help}" for option, help in config.explained()]
 
     cli.print_answer(parsed, {**document, "configs": configs_to_json(configs)}, *lines)
+
+
+def _count_of(file: AdapterFile) -> int:
+    """Return the number of trained parameters of an adapter file."""
+    if file.trainable is not None:
+        return file.trainable
+    return sum(tensor.numel() for tensor in file.state.values())
 
 
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
