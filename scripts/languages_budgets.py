@@ -16,13 +16,13 @@ from typing import Any
 from marked import ROOT
 
 from pecl.files import load_json, write_json
-from pecl.results.result import Result, collect
+from pecl.results.result import TrainingResult, collect, trainings
 
 BUDGETS = ROOT / "results" / "language_budgets.json"
 _SETTINGS = "solver", "epochs", "batch_size", "lr"
 
 
-def budgets(results: Sequence[Result]) -> list[dict[str, Any]]:
+def budgets(results: Sequence[TrainingResult]) -> list[dict[str, Any]]:
     """Return a record per budget, fewest parameters first: settings, and R@1 before and after by language and seed."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for result in results:
@@ -55,7 +55,7 @@ def with_budgets(there: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]])
     return sorted(found.values(), key=lambda own: own["parameters"])
 
 
-def _measured(result: Result) -> Mapping[str, float | str]:
+def _measured(result: TrainingResult) -> Mapping[str, float | str]:
     before, after = (round(result.recall(stage=stage), 4) for stage in ("zero_shot", "best"))
     seconds = result.seconds.train + sum(head.seconds for head in result.closed_form or ())
     return {"before": before, "after": after, "seconds": round(seconds), "run_id": result.run_id}
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="folders with results of `pecl distil`")
     parser.add_argument("--add", action="store_true", help="keep the existing budgets and their languages")
     parsed = parser.parse_args()
-    results = [one for one in collect(parsed.folders) if one.kind == "train" and one.status == "complete"]
+    results = trainings(collect(parsed.folders))
     if not results:
         parser.error("expected complete trainings in these folders, got none")
     found = budgets(results)

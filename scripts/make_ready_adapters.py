@@ -33,7 +33,7 @@ from pecl.experiment.loading import TrainingDataCache
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors, write_text
 from pecl.files.digests import with_digest
 from pecl.report.tables.groups import intervals
-from pecl.results.result import OTHER_TEXT, Result, collect, verify
+from pecl.results.result import OTHER_TEXT, TrainingResult, collect, trainings, verify
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
@@ -76,7 +76,7 @@ def training_of(config: ExperimentConfig) -> str:
 
 def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     """Train a language, keep its result, and write its adapter if it helps; return a sentence."""
-    (result,) = run_together([config], TrainingDataCache())
+    (result,) = trainings(run_together([config], TrainingDataCache()))
     verify(result)
     keep_result(result, keep)
     remove_older([result], keep)
@@ -87,7 +87,7 @@ def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     return f"{path.name}, {path.stat().st_size:,} bytes, R@1 {recalls}"
 
 
-def objection(result: Result) -> str | None:
+def objection(result: TrainingResult) -> str | None:
     """Say why an adapter is not shipped; None if it helps on the test, and does no harm to sentences of people."""
     low = float(intervals([result.gains])[0, 0])
     if low <= 0:
@@ -98,7 +98,7 @@ def objection(result: Result) -> str | None:
     return None
 
 
-def write(result: Result, out: Path) -> Path:
+def write(result: TrainingResult, out: Path) -> Path:
     """Write the adapter of a result in a few bits per parameter, and its line in the file of results."""
     file = load_adapter_file(result.adapter_path)
     folder = out / result.config.profile
@@ -117,7 +117,7 @@ def write_line(path: Path, document: dict[str, Any]) -> None:
     write_text(path, "".join(json.dumps(documents[code], separators=(",", ":")) + "\n" for code in sorted(documents)))
 
 
-def keep_result(result: Result, folder: Path) -> None:
+def keep_result(result: TrainingResult, folder: Path) -> None:
     """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied.
 
     The copy names no adapter file, since that file is not kept.
@@ -128,7 +128,7 @@ def keep_result(result: Result, folder: Path) -> None:
         write_bytes(folder / "splits" / split.name, split.read_bytes())
 
 
-def remove_older(results: Sequence[Result], folder: Path) -> None:
+def remove_older(results: Sequence[TrainingResult], folder: Path) -> None:
     """Remove the other kept results of these languages."""
     kept = {result.config.language: result.path.name for result in results}
     for other in collect([folder]):
@@ -136,7 +136,7 @@ def remove_older(results: Sequence[Result], folder: Path) -> None:
             other.path.unlink()
 
 
-def _in_place(result: Result) -> dict[str, Any]:
+def _in_place(result: TrainingResult) -> dict[str, Any]:
     """Return a result as JSON with the project's folder of results and no local folder."""
     return replace(result, config=replace(result.config, out="results/languages", data_dir=None)).to_json()
 

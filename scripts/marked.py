@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from pecl.files import write_text
-from pecl.results.result import Result, collect
+from pecl.results.result import Result, TrainingResult, collect, trainings
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "results" / "measured"
@@ -40,15 +40,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---:" if one else "---" for one in numbers], *rows])
 
 
-def trained(folder: str) -> list[Result]:
+def trained(folder: str) -> list[TrainingResult]:
     """Return the complete trainings in a folder of the shipped results."""
-    return [result for result in complete(folder) if result.kind == "train"]
+    return trainings(complete(folder))
 
 
 @cache
 def complete(folder: str) -> tuple[Result, ...]:
     """Return the complete results in a folder of the shipped results."""
-    return tuple(result for result in collect([MEASURED / folder]) if result.status == "complete")
+    return tuple(collect([MEASURED / folder]))
 
 
 def main(doc: str, page: Path, parts: Parts) -> bool:

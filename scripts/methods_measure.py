@@ -42,7 +42,7 @@ from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.towers import towers_of
 from pecl.files import load_json, write_json
 from pecl.machine import process_peak_mb
-from pecl.results.result import Result, collect
+from pecl.results.result import Result, collect_runs
 
 QUERIES = 24
 STEPS = 4
@@ -58,7 +58,7 @@ def chosen_of(runs: Mapping[float, Result]) -> Result:
 
 def write_runs(folder: Path, out: Path) -> dict[str, Result]:
     """Copy the chosen results and write `rates.json`; return the chosen runs of the first language by method."""
-    results = {result.run_id: result for result in collect([folder])}
+    results = {result.run_id: result for result in collect_runs([folder])}
     shutil.copytree(folder / "splits", out / "splits", dirs_exist_ok=True)
     rates: dict[str, dict[str, Any]] = {}
     chosen: dict[str, Result] = {}

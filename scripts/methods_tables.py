@@ -22,7 +22,7 @@ from pecl.files import load_json, write_bytes
 from pecl.report.significance import holm, sign_flip_p
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.groups import group_of, intervals
-from pecl.results.result import OTHER_TEXT, Result, collect
+from pecl.results.result import OTHER_TEXT, Result, collect_runs
 
 PAGE = ROOT / "docs" / "methods.md"
 FIGURES = ROOT / "img" / "methods"
@@ -58,7 +58,7 @@ class Row:
 def rows() -> list[Row]:
     """Return a row per method with results in the first language, the best in it first; failed ones come last."""
     measures = load_json(FOLDER / "measures.json")
-    results = {result.run_id: result for result in collect([FOLDER])}
+    results = {result.run_id: result for result in collect_runs([FOLDER])}
     found: dict[methods.Method, dict[str, Result]] = {}
     for stage in methods.stages(*methods.table_of(FOLDER)):
         for result in methods.runs_of(stage, results).values():  # only the chosen one is there

@@ -3,7 +3,7 @@
 import argparse
 
 from pecl.commands import options as cli
-from pecl.commands.train import print_plans, print_results
+from pecl.commands.train import print_outcomes, print_plans
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, run_together
 from pecl.experiment.loading import TrainingDataCache
@@ -17,7 +17,7 @@ from pecl.experiment.plan import plan_runs
     cli.DRY_RUN,
     cli.JSON,
 )
-def run(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> int:
     """Train a language on translated text only, and measure the recall before and after.
 
     The language's text is aligned to the frozen tower's embeddings of its English translations.
@@ -34,6 +34,6 @@ def run(parsed: argparse.Namespace) -> None:
         plans = [plan for fleet in fleets for plan in plan_runs(fleet, cache)]
         if parsed.dry_run:
             print_plans(parsed, configs, plans)
-            return
+            return 0
 
-    print_results([result for fleet in fleets for result in run_together(fleet, cache)], parsed.json)
+    return print_outcomes([outcome for fleet in fleets for outcome in run_together(fleet, cache)], parsed.json)

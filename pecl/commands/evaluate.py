@@ -11,7 +11,7 @@ from pecl.experiment.evaluation import evaluate, with_adapter
 from pecl.experiment.further import check_corrections, corrected_recall, presence
 from pecl.experiment.plan import check_evaluation
 from pecl.report.tables import Column, evaluations_table, plain_table, reported
-from pecl.results.result import EVALUATE_FLAGS
+from pecl.results.command import EVALUATE_FLAGS
 from pecl.retrieval.measures import RECALL_AT
 
 EXAMPLE = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"

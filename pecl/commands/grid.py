@@ -15,7 +15,7 @@ from pecl.grid.halving import competitions, rungs
 from pecl.grid.launchers import LAUNCHERS, make_launcher
 from pecl.grid.launchers.base import Launcher
 from pecl.grid.launchers.processes import parse_devices
-from pecl.results.result import collect
+from pecl.results.result import collect, trainings
 
 if TYPE_CHECKING:
     from pecl.experiment.plan import RunPlan
@@ -112,14 +112,13 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
     from pecl.report.tables import chosen_candidates
 
-    trained = [result for result in collect([parsed.best_of]) if result.status == "complete" and result.kind == "train"]
+    trained = trainings(collect([parsed.best_of]))
     if not trained:
         raise ConfigError(
             f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
         )
-    return repeat_configs(
-        [result.chosen_run for result in chosen_candidates(trained)], {"out": parsed.best_of, **values}
-    )
+    best = [candidate.chosen_run for candidate in chosen_candidates(trained)]
+    return repeat_configs(best, {"out": parsed.best_of, **values})
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -139,11 +138,11 @@ def _devices(parsed: argparse.Namespace) -> list[str]:
 def _print_tables(outcome: GridOutcome) -> None:
     from pecl.report.tables import chosen_candidates, reported, runs_table
 
-    complete = [result for result in outcome.results if result.status == "complete"]
-    if complete:
-        cli.print_text(reported(runs_table(complete)))
+    if outcome.complete:
+        cli.print_text(reported(runs_table(outcome.complete)))
         cli.print_text("\nBest run of each language and route, chosen by validation\n")
-        cli.print_text(reported(runs_table([candidate.chosen_run for candidate in chosen_candidates(complete)])))
+        best = [candidate.chosen_run for candidate in chosen_candidates(outcome.complete)]
+        cli.print_text(reported(runs_table(best)))
 
 
 def _print_plans(

@@ -16,7 +16,7 @@ from pecl.report.tables.comparison import comparison_tables
 from pecl.report.tables.formats import ENDINGS
 from pecl.report.tables.groups import select
 from pecl.report.tables.paper import paper_tables
-from pecl.results.result import Result, collect
+from pecl.results.result import Result, UnfinishedRun, collect_runs
 
 logger = logging.getLogger(__name__)
 
@@ -71,15 +71,15 @@ def run(parsed: argparse.Namespace) -> None:
     candidate of each language and route. CSV without --table prints the table `routes`, or
     `evaluations` if nothing was trained.
     """
-    results = collect(parsed.folders)
-    made = report(results, parsed.against is not None, parsed.where)
-    complete = select([result for result in results if result.status == "complete"], parsed.where)
+    runs = collect_runs(parsed.folders)
+    made = report(runs, parsed.against is not None, parsed.where)
+    complete = select([run for run in runs if isinstance(run, Result)], parsed.where)
     tables = _chosen_tables(parsed, complete, made)
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
         check_writable(folder)
 
-    failed = [result for result in results if result.status != "complete"]
-    written = _write_pictures(parsed, complete, failed, replace(made, tables=tables))
+    unfinished = [run for run in runs if isinstance(run, UnfinishedRun)]
+    written = _write_pictures(parsed, complete, unfinished, replace(made, tables=tables))
     if parsed.out is not None:
         write = FORMATS[parsed.format]
         ending = ENDINGS.get(parsed.format, parsed.format)
@@ -94,7 +94,7 @@ def run(parsed: argparse.Namespace) -> None:
             {"left_out": made.left_out, "exchanged": made.exchanged, "tables": [table.to_dict() for table in tables]}
         )
     elif parsed.summary and parsed.format == "text":
-        cli.print_text(summary_text(tables, failed))
+        cli.print_text(summary_text(tables, unfinished))
     else:
         if parsed.format == "csv" and not parsed.table and not (parsed.paper or parsed.summary or parsed.compare):
             tables = made.named("routes" if any(table.name == "routes" for table in tables) else "evaluations")
@@ -123,7 +123,10 @@ def _chosen_tables(
 
 
 def _write_pictures(
-    parsed: argparse.Namespace, complete: Sequence[Result], failed: Sequence[Result], made: Report
+    parsed: argparse.Namespace,
+    complete: Sequence[Result],
+    unfinished: Sequence[UnfinishedRun],
+    made: Report,
 ) -> list[Path]:
     if parsed.html is None and parsed.plots is None:
         return []
@@ -134,8 +137,8 @@ def _write_pictures(
     drawing = draw_plots(complete)
     written = []
     if parsed.html is not None:
-        shown = [*complete, *failed]
-        written.append(write_page(parsed.html, shown, made, drawing, parsed.gallery_captions, parsed.data_dir))
+        runs = [*complete, *unfinished]
+        written.append(write_page(parsed.html, runs, made, drawing, parsed.gallery_captions, parsed.data_dir))
 
     if parsed.plots is not None:
         written += write_plots(drawing, parsed.plots)

@@ -10,7 +10,7 @@ from pecl.experiment.plan import RunPlan, plan_runs, status_of
 from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
 from pecl.report.tables import reported, runs_table
-from pecl.results.result import Result
+from pecl.results.result import Outcome, TrainingResult, UnfinishedRun
 from pecl.training.distributed import launched
 
 
@@ -20,7 +20,7 @@ from pecl.training.distributed import launched
     cli.DRY_RUN,
     cli.JSON,
 )
-def run(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> int:
     """Train a language's parameters and measure the recall before and after."""
     configs = cli.language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
@@ -30,11 +30,12 @@ def run(parsed: argparse.Namespace) -> None:
         plans = [plan for fleet in fleets for plan in plan_runs(fleet, cache)]
         if parsed.dry_run:
             print_plans(parsed, configs, plans)
-            return
+            return 0
 
-    results = [result for fleet in fleets for result in train_fleet(fleet, cache=cache)]
-    if launched()[0] == 0:  # the first process prints for all
-        print_results(results, parsed.json)
+    outcomes = [outcome for fleet in fleets for outcome in train_fleet(fleet, cache=cache)]
+    if launched()[0] != 0:  # the first process prints for all
+        return 0
+    return print_outcomes(outcomes, parsed.json)
 
 
 def print_plans(
@@ -61,12 +62,18 @@ def print_plans(
     cli.print_answer(parsed, [row._asdict() for row in plans], *lines)
 
 
-def print_results(results: Sequence[Result], as_json: bool) -> None:
-    """Print results as one JSON document, or a table and the path of each."""
+def print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> int:
+    """Print outcomes as one JSON document, or a table and the path of each; return 1 if a run failed, else 0."""
+    complete = [outcome for outcome in outcomes if isinstance(outcome, TrainingResult)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, UnfinishedRun)]
     if as_json:
-        documents = [result.to_json() for result in results]
+        documents = [outcome.to_json() for outcome in outcomes]
         cli.print_json(documents[0] if len(documents) == 1 else documents)
-        return
-    cli.print_text(reported(runs_table(results)))
-    for result in results:
-        cli.print_text(str(result.path))
+    else:
+        if complete:
+            cli.print_text(reported(runs_table(complete)))
+        for result in complete:
+            cli.print_text(str(result.path))
+        for run in failed:
+            cli.print_text(f"{run.status}: {run.run_id}: {run.error}")
+    return int(bool(failed))

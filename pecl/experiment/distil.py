@@ -11,11 +11,11 @@ from pecl.data.registry import DATASETS
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, not_none
 from pecl.experiment.loading import TrainingDataCache
-from pecl.experiment.run import train_fleet
+from pecl.experiment.run import result_of, train_fleet
 from pecl.experiment.start import with_adapter_of_start
 from pecl.experiment.towers import LoadTowers
 from pecl.files import is_path
-from pecl.results.result import OTHER_TEXT, Result
+from pecl.results.result import OTHER_TEXT, Outcome, Result, TrainingResult
 from pecl.retrieval.measures import difference_interval
 from pecl.training.callbacks import Callback
 
@@ -30,7 +30,7 @@ def distil(
     callbacks: Sequence[Callback] = (),
     load: LoadTowers = load_towers,
     **values: Any,
-) -> Result:
+) -> TrainingResult:
     """Train a language on translated text, and return its result, whose adapter file is `result.adapter_path`.
 
     Args:
@@ -59,8 +59,7 @@ def distil(
         languages = config.joint_languages
         configs = [distil_config({**given, "language": code}, cache, images) for code in languages]
 
-    results = run_together(configs, cache, callbacks, load)
-    return next(result for result in results if result.config.language == config.language)
+    return result_of(config.language, run_together(configs, cache, callbacks, load))
 
 
 def distil_config(
@@ -100,12 +99,13 @@ def run_together(
     cache: TrainingDataCache,
     callbacks: Sequence[Callback] = (),
     load: LoadTowers = load_towers,
-) -> list[Result]:
+) -> list[Outcome]:
     """Train configs from `distil_config` together, such as languages of a joint training; warn if recall fell."""
-    results = train_fleet(configs, cache=cache, callbacks=callbacks, load=load)
-    for result in results:
-        _warn(result)
-    return results
+    outcomes = train_fleet(configs, cache=cache, callbacks=callbacks, load=load)
+    for outcome in outcomes:
+        if isinstance(outcome, TrainingResult):
+            _warn(outcome)
+    return outcomes
 
 
 class Fall(NamedTuple):
@@ -125,7 +125,7 @@ def fall(result: Result, part: str) -> Fall | None:
     return None
 
 
-def _warn(result: Result) -> None:
+def _warn(result: TrainingResult) -> None:
     """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
     text = result.data.other_text or {}
     other = "English captions"

@@ -18,7 +18,7 @@ from pecl.experiment.run import as_config
 from pecl.experiment.tested_pairs import without_training_pairs
 from pecl.experiment.towers import LoadTowers, check_trimming, towers_of, trim_to_texts
 from pecl.files import check_writable
-from pecl.results.result import Result
+from pecl.results.result import EvaluationResult
 from pecl.training.distributed import use_threads
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def evaluate(
     config: ExperimentConfig | Mapping[str, Any],
     load: LoadTowers = load_towers,
-) -> Result:
+) -> EvaluationResult:
     """Return the result of an evaluation: the recall of the plain tower, or with the adapter `config.weights`.
 
     It is measured on the published test part, or else on the whole data set, without the pairs that

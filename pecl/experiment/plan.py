@@ -15,7 +15,8 @@ from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.towers import towers_of
-from pecl.results.folder import complete_result, find_result, has_threads_of, saved_steps
+from pecl.results.folder import complete_result, find_run, has_threads_of, saved_steps
+from pecl.results.result import UnfinishedRun
 from pecl.training.distributed import use_threads
 from pecl.training.optimizer import Schedule
 
@@ -88,18 +89,18 @@ def _plan(inputs: Inputs, cache: TrainingDataCache) -> RunPlan:
     text = inputs.training_text
     epochs = config.epochs if "gradient" in config.solvers else 0
     held_out = 0 if text is None or text.held_out is None else len(text.held_out)
-    result = find_result(config)
+    run = find_run(config)
     threads = config.threads or torch.get_num_threads()
     saved_step = saved_steps(config.out, threads).get(config.run_id(), 0)
 
     if complete_result(config, cache.hashes) is not None:
         status, saved_step = "complete", 0
-    elif saved_step and (result is None or result.status != "failed"):
+    elif saved_step and (run is None or run.status != "failed"):
         status = "resumable"
-    elif result is None or result.status == "complete" or not has_threads_of(config, result):
-        status = "new"
+    elif isinstance(run, UnfinishedRun) and has_threads_of(config, run):
+        status = run.status
     else:
-        status = result.status
+        status = "new"
 
     steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(inputs.train))
     return RunPlan(

@@ -6,7 +6,7 @@ A `Result` describes data, towers, adapter and software, and holds the measureme
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,11 +21,12 @@ from pecl.machine import peak_memory_mb
 from pecl.results import parts
 from pecl.results.folder import write_manifest, write_retrieved
 from pecl.results.parts import environment
-from pecl.results.result import Result, write_result
+from pecl.results.result import EvaluationResult, Result, TrainingResult, write_result
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
 from pecl.training.trainer import Trainer
 
+R = TypeVar("R", bound=Result)
 # part (val, test) -> stage (zero_shot, final, best)
 Evaluations = Mapping[str, Mapping[str, Evaluation]]
 
@@ -34,11 +35,15 @@ def record_evaluation(
     inputs: Inputs,
     measured: Evaluations,
     adapter: parts.AdapterDescription | None,
-) -> Result:
+) -> EvaluationResult:
     """Write and return the result of an evaluation."""
-    run_id = inputs.config.run_id("evaluate")
-    result = Result(run_id, "evaluate", "complete", inputs.config, environment())
-    return _write(inputs, measured, result if adapter is None else replace(result, adapter=adapter))
+    result = EvaluationResult(
+        run_id=inputs.config.run_id("evaluate"),
+        kind="evaluate",
+        adapter=adapter,
+        **_measurements(inputs, measured),
+    )
+    return _write(inputs, measured, result)
 
 
 def record_training(
@@ -48,15 +53,13 @@ def record_training(
     trainer: Trainer,
     slot: int,
     runs: int,
-) -> Result:
+) -> TrainingResult:
     """Write and return the result of a training in a fleet of `runs` runs; write the manifest of its split first."""
     record = trainer.records[slot]
-    result = Result(
-        inputs.config.run_id(),
-        "train",
-        "complete",
-        inputs.config,
-        environment(),
+    manifest = write_manifest(inputs.config.out, describe_split(inputs))
+    result = TrainingResult(
+        run_id=inputs.config.run_id(),
+        kind="train",
         adapter=adapter,
         steps=record.stopped or trainer.step,
         best_step=record.best_step,
@@ -64,40 +67,47 @@ def record_training(
         seconds=parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1)),
         curve=parts.Curve(tuple(record.losses), tuple(record.scores)),
         closed_form=tuple(parts.ClosedForm(**head) for head in record.solved) or None,
+        **_measurements(inputs, measured, manifest),
     )
-    return _write(inputs, measured, result, write_manifest(inputs.config.out, describe_split(inputs)))
+    return _write(inputs, measured, result)
 
 
-def _write(
-    inputs: Inputs,
-    measured: Evaluations,
-    result: Result,
-    manifest: str | None = None,
-) -> Result:
-    """Write the result, with its measurements, after the files that it names; return it with its path."""
+def _measurements(inputs: Inputs, measured: Evaluations, manifest: str | None = None) -> dict[str, Any]:
+    """Return the fields that every complete result has; `manifest` names the manifest of its split."""
+    return {
+        "status": "complete",
+        "config": inputs.config,
+        "environment": environment(),
+        "data": describe_data(inputs, manifest),
+        "towers": _describe_towers(inputs),
+        "metrics": {
+            part: {stage: _measured(evaluation) for stage, evaluation in by_stage.items()}
+            for part, by_stage in measured.items()
+        },
+        "subsets": {"test": subset_recalls(inputs, measured["test"])},
+        "all_ranks": {"test": _ranks(measured["test"])},
+        "peak_memory_mb": round(peak_memory_mb(torch.device(inputs.config.device)), 1),
+    }
+
+
+def _measured(evaluation: Evaluation) -> parts.Measured:
+    return parts.Measured(evaluation.metrics, evaluation.mean_recall_at_1, evaluation.mean_recall)
+
+
+def _describe_towers(inputs: Inputs) -> parts.TowerPair:
     text, image = (
         tower and parts.Tower(tower["name"], tower["fingerprint"]) for tower in inputs.towers.describe().values()
     )
     if inputs.rows is not None:
         image = parts.Tower(f"embeddings {inputs.rows.source.name}", inputs.files["image_embeddings"])
+    return parts.TowerPair(text, image)
 
-    result = replace(
-        result,
-        data=describe_data(inputs, manifest),
-        towers=parts.TowerPair(text, image),
-        metrics={
-            part: {
-                stage: parts.Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in evaluations.items()
-            }
-            for part, evaluations in measured.items()
-        },
-        subsets={"test": subset_recalls(inputs, measured["test"])},
-        all_ranks={"test": _ranks(measured["test"])},
-        peak_memory_mb=round(peak_memory_mb(torch.device(inputs.config.device)), 1),
-    )
-    shown = inputs.gallery_items("test")
-    nearest = {  # indices of the data set's images or English captions
-        stage: [[shown[index] for index in indices] for indices in evaluation.nearest]
+
+def _write(inputs: Inputs, measured: Evaluations, result: R) -> R:
+    """Write the retrieved items and then the result, and return it with its path."""
+    items = inputs.gallery_items("test")  # indices of the data set's images or English captions
+    nearest = {
+        stage: [[items[position] for position in positions] for positions in evaluation.nearest]
         for stage, evaluation in measured["test"].items()
         if stage != "final"
     }

@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ENGINES, ExperimentConfig, each_language, make_config
 from pecl.encoders.towers import load_towers
-from pecl.errors import ConfigError, DivergedError, not_none
+from pecl.errors import ConfigError, DivergedError, PeclError, not_none
 from pecl.experiment.checks import CheckedRuns, read_and_check
 from pecl.experiment.fleet import Member, check_fleet, is_complete, remaining_of, seeds_of, slots_of
 from pecl.experiment.frozen import freeze_training
@@ -34,8 +34,16 @@ from pecl.experiment.tested_pairs import pairs_of_training
 from pecl.experiment.towers import LoadTowers, load_towers_once
 from pecl.experiment.tracking import reporting
 from pecl.experiment.training import encoded_often, make_trainer, train_phases, worker_setup
-from pecl.results.folder import complete_result, find_result, hold, remove_states, tidy
-from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
+from pecl.results.folder import complete_result, find_run, hold, remove_states, tidy
+from pecl.results.result import (
+    Outcome,
+    TrainingResult,
+    UnfinishedRun,
+    adapter_path,
+    run_from_json,
+    run_name,
+    write_unfinished,
+)
 from pecl.training.callbacks import Callback, Event
 from pecl.training.distributed import ProcessGroup, join_group, use_threads
 from pecl.training.state import SlotRecord
@@ -49,7 +57,7 @@ def train(
     config: ExperimentConfig | Mapping[str, Any],
     callbacks: Sequence[Callback] = (),
     load: LoadTowers = load_towers,
-) -> Result:
+) -> TrainingResult:
     """Train one config and return its result, whose file is `result.path`.
 
     A `joint` config trains all its languages, which learn one adapter together. Each has a result
@@ -69,8 +77,23 @@ def train(
         >>> result.recall(stage="zero_shot"), result.recall()
     """
     config = as_config(config)
-    results = train_fleet(with_joint_languages(config), callbacks=callbacks, load=load)
-    return next(result for result in results if result.config.language == config.language)
+    outcomes = train_fleet(with_joint_languages(config), callbacks=callbacks, load=load)
+    return result_of(config.language, outcomes)
+
+
+def result_of(language: str, outcomes: Sequence[Outcome]) -> TrainingResult:
+    """Return the result of a language.
+
+    Raises:
+        DivergedError: its training failed.
+        PeclError: a callback pruned its training.
+    """
+    outcome = next(outcome for outcome in outcomes if outcome.config.language == language)
+    if isinstance(outcome, TrainingResult):
+        return outcome
+    if outcome.status == "pruned":
+        raise PeclError(f"{outcome.name} has no result: a callback pruned it after step {outcome.steps}")
+    raise DivergedError(f"{outcome.name}: {outcome.error}")
 
 
 def train_fleet(
@@ -80,7 +103,7 @@ def train_fleet(
     cache: TrainingDataCache | None = None,
     callbacks: Sequence[Callback] = (),
     load: LoadTowers = load_towers,
-) -> list[Result]:
+) -> list[Outcome]:
     """Train configs that differ only in `FLEET_FIELDS` together, one slot each, and return their results.
 
     A diverging run is dropped; its result records the step, and the other runs are not affected.
@@ -113,7 +136,7 @@ def train_fleet(
     with use_threads(configs[0].threads):
         if processes.rank > 0:
             last = run_worker(processes, identities, partial(load_towers_once, load=load))
-            return [replace(Result.from_json(document), path=Path(path)) for path, document in last["results"]]
+            return [_outcome_from_json(document, path) for path, document in last["results"]]
 
         with processes.leading(identities) as last:
             fleet = _in_one_order([replace(config, processes=processes.size) for config in configs])
@@ -133,6 +156,11 @@ def train_fleet(
         return results
 
 
+def _outcome_from_json(document: Any, path: str) -> Outcome:
+    outcome = cast(Outcome, run_from_json(document))
+    return replace(outcome, path=Path(path))
+
+
 def _in_one_order(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Sort the configs of a joint training by language: its result does not depend on their order."""
     if configs[0].joint:
@@ -140,12 +168,12 @@ def _in_one_order(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]
     return list(configs)
 
 
-def _in_order_of(configs: Sequence[ExperimentConfig], results: Sequence[Result]) -> list[Result]:
+def _in_order_of(configs: Sequence[ExperimentConfig], results: Sequence[Outcome]) -> list[Outcome]:
     """Return the results of `_in_one_order(configs)` in the order of `configs`."""
     if not configs[0].joint:
         return list(results)
-    result_of = {result.config.language: result for result in results}
-    return [result_of[config.language] for config in configs]
+    by_language = {result.config.language: result for result in results}
+    return [by_language[config.language] for config in configs]
 
 
 def _train_checked(
@@ -154,7 +182,7 @@ def _train_checked(
     cache: TrainingDataCache,
     processes: ProcessGroup,
     callbacks: Sequence[Callback],
-) -> list[Result]:
+) -> list[Outcome]:
     """Lock the runs of a fleet, train as many at a time as fit into memory, and return all results."""
     runs = checked.runs
     configs = [inputs.config for inputs in runs]
@@ -165,14 +193,14 @@ def _train_checked(
         if results is not None:  # another process trained them meanwhile
             return results
 
-        trained: list[Result] = []
+        trained: list[Outcome] = []
         for start in range(0, len(runs), checked.most):  # once, if all fit into memory
             together = runs[start : start + checked.most]
             trained += _train_together(together, checked.adapters, processes, [*callbacks, *reporters])
 
         if len(trained) == len(configs):
             return trained
-        return [not_none(find_result(config), "result") for config in configs]
+        return [not_none(find_run(config), "run") for config in configs]
 
 
 def _train_together(
@@ -180,7 +208,7 @@ def _train_together(
     adapters: Sequence[AdapterConfig],
     processes: ProcessGroup,
     callbacks: Sequence[Callback],
-) -> list[Result]:
+) -> list[Outcome]:
     """Train the incomplete runs among `runs`, which have been read: freeze, attach, train, measure, record."""
     runs = remaining_of(runs)
     if not runs:
@@ -225,14 +253,14 @@ def _record(
     members: Sequence[Member],
     measurements: Sequence[Measurements | None],
     tower_size: int,
-) -> list[Result]:
+) -> list[Outcome]:
     """Write each run's adapter file and then its result, and return the results.
 
     The measurements of a run are None if it diverged or was pruned; `tower_size` is the number of parameters of
     the plain tower.
     """
     adapter = trainer.adapter
-    results: list[Result] = []
+    results: list[Outcome] = []
     for member, measured in zip(members, measurements, strict=True):
         config = member.config
         record = trainer.records[member.slot]
@@ -256,7 +284,7 @@ def _record(
 
     # Only now: a fleet that is killed before this line resumes, and records all its results again
     for member, result in zip(members, results, strict=True):
-        if result.status == "complete":
+        if isinstance(result, TrainingResult):
             event = Event(member.config, member.slot, trainer.step, trainer.total_steps, recalls_of(result))
             for callback in trainer.callbacks:
                 callback.at_end(event)
@@ -264,15 +292,14 @@ def _record(
     return results
 
 
-def _record_unmeasured(config: ExperimentConfig, record: SlotRecord) -> Result:
+def _record_unmeasured(config: ExperimentConfig, record: SlotRecord) -> UnfinishedRun:
     """Write and return the result of a run that diverged or was pruned."""
     steps = not_none(record.stopped, "stopped")
     if record.diverged is None:
-        path = write_unfinished(config, "pruned", steps=steps, validation_recall=record.scores[-1][1])
-    else:
-        error = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
-        path = write_unfinished(config, "failed", error=error, steps=steps)
-    return read_result(path)
+        return write_unfinished(config, "pruned", steps=steps, validation_recall=record.scores[-1][1])
+
+    error = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
+    return write_unfinished(config, "failed", error=error, steps=steps)
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
@@ -298,11 +325,13 @@ def with_joint_languages(config: ExperimentConfig) -> list[ExperimentConfig]:
 def _find_complete(
     configs: Sequence[ExperimentConfig],
     cache: TrainingDataCache,
-) -> list[Result] | None:
+) -> list[Outcome] | None:
     """Return the results of `configs` if all are complete."""
-    results = [complete_result(config, cache.hashes) for config in configs]
-    complete = [result for result in results if result is not None]
-    if len(complete) < len(configs):
-        return None
+    complete: list[Outcome] = []
+    for config in configs:
+        result = complete_result(config, cache.hashes)
+        if result is None:
+            return None
+        complete.append(result)
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
     return complete

@@ -13,7 +13,7 @@ from typing import Any
 from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, Role, each_language, fields_of, make_config
 from pecl.errors import ConfigError
 from pecl.options import quoted
-from pecl.results.result import Result
+from pecl.results.result import TrainingResult
 
 AUTO_FLEET = "auto"
 _LARGEST_FLEET = 16  # maximum runs of an automatic fleet
@@ -50,7 +50,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     return list(first_of_equals.values())[::-1]
 
 
-def repeat_configs(results: Sequence[Result], values: Mapping[str, Any]) -> list[ExperimentConfig]:
+def repeat_configs(results: Sequence[TrainingResult], values: Mapping[str, Any]) -> list[ExperimentConfig]:
     """Return the configs of `results` with other `values` (lists are expanded), such as further seeds."""
     configs = [config for result in results for config in expand({**result.config.to_dict(), **values})]
     return list({(config.run_id(), config.out): config for config in configs}.values())

@@ -13,7 +13,7 @@ from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role,
 from pecl.files.progress import Bar
 from pecl.grid.launchers.base import Task
 from pecl.machine import CORES_SPEED
-from pecl.results.result import DamagedResultError, Result, read_result
+from pecl.results.result import DamagedResultError, Run, TrainingResult, UnfinishedRun, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -50,21 +50,17 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
     for out in dict.fromkeys(config.out for config in configs):
         for path in sorted(Path(out).glob("*.json")):
             try:
-                result = read_result(path)
+                run = read_run(path)
             except DamagedResultError as error:
                 logger.debug("%s", error)
                 continue
-            recorded += recorded_of([result])
+            recorded += recorded_of([run])
     return recorded
 
 
-def recorded_of(results: Iterable[Result]) -> list[Recorded]:
-    """Return the times of the complete trainings among `results`."""
-    return [
-        Recorded(result.config, result.seconds.train, result.steps)
-        for result in results
-        if result.status == "complete" and result.kind == "train"
-    ]
+def recorded_of(runs: Iterable[Run]) -> list[Recorded]:
+    """Return the times of the complete trainings among `runs`."""
+    return [Recorded(run.config, run.seconds.train, run.steps) for run in runs if isinstance(run, TrainingResult)]
 
 
 def estimate(
@@ -137,7 +133,7 @@ class StatusLine:
     else from other runs in the results folder.
     """
 
-    def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:
+    def __init__(self, total: int, before: Sequence[Run], remaining: Sequence[ExperimentConfig]) -> None:
         self.total = total
         self.complete = len(before)
         self.failed = 0
@@ -178,12 +174,12 @@ class StatusLine:
         self.running -= len(task.configs)
         self.share = 0.0
 
-    def ended(self, results: Sequence[Result]) -> None:
+    def ended(self, outcomes: Sequence[Run]) -> None:
         """Count outcomes."""
-        failed = sum(result.status == "failed" for result in results)
+        failed = sum(isinstance(outcome, UnfinishedRun) for outcome in outcomes)
         self.failed += failed
-        self.complete += len(results) - failed
-        self.ended_here += len(results)
+        self.complete += len(outcomes) - failed
+        self.ended_here += len(outcomes)
 
     def waiting(self) -> None:
         """Show that other processes train the remaining runs."""

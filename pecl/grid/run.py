@@ -26,8 +26,8 @@ from pecl.grid.halving import check_halving
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import Inline, record_failure
-from pecl.results.folder import complete_result, find_result, has_states, holder, remove_leftovers, tidy
-from pecl.results.result import Result, training_path
+from pecl.results.folder import complete_result, find_run, has_states, holder, remove_leftovers, tidy
+from pecl.results.result import Outcome, TrainingResult, UnfinishedRun, training_path, trainings
 
 if TYPE_CHECKING:
     from pecl.experiment.plan import RunPlan
@@ -41,17 +41,22 @@ _WAIT_SECONDS = 0.5  # between checks of other processes' runs
 class GridOutcome:
     """Results of a grid's runs in order: complete, failed, or pruned."""
 
-    results: list[Result]
+    results: list[Outcome]
 
     @property
-    def failed(self) -> list[Result]:
-        """Results of the runs that failed; `error` gives the reason."""
-        return [result for result in self.results if result.status == "failed"]
+    def complete(self) -> list[TrainingResult]:
+        """Results of the complete runs."""
+        return trainings(self.results)
 
     @property
-    def pruned(self) -> list[Result]:
-        """Results of the runs that halving stopped, with the step and the validation recall."""
-        return [result for result in self.results if result.status == "pruned"]
+    def failed(self) -> list[UnfinishedRun]:
+        """The runs that failed; `error` gives the reason."""
+        return [run for run in self.results if isinstance(run, UnfinishedRun) and run.status == "failed"]
+
+    @property
+    def pruned(self) -> list[UnfinishedRun]:
+        """The runs that halving stopped, with the step and the validation recall."""
+        return [run for run in self.results if isinstance(run, UnfinishedRun) and run.status == "pruned"]
 
 
 def run_grid(
@@ -85,7 +90,7 @@ def plan_grid(
     fleet: int | str = AUTO_FLEET,
     launcher: Launcher | None = None,
     halving: int | None = None,
-) -> list[list[tuple[ExperimentConfig, RunPlan | Result]]]:
+) -> list[list[tuple[ExperimentConfig, RunPlan | Outcome]]]:
     """Return each run by fleet, in the order of training, with its plan; or with its result if it is not trained.
 
     The arguments are those of `run_grid`. All its checks before the first step of each run are made, and nothing is
@@ -95,7 +100,7 @@ def plan_grid(
 
     run = _Run(configs, fleet, launcher or Inline(), halving)
     cache = TrainingDataCache()
-    planned: list[list[tuple[ExperimentConfig, RunPlan | Result]]] = []
+    planned: list[list[tuple[ExperimentConfig, RunPlan | Outcome]]] = []
     for task in run.tasks:
         if task in run.pending:
             plans = plan_runs(task.configs, cache, task.share)
@@ -124,7 +129,7 @@ class _Run:
             check_halving(halving, groups)
         self.tasks = [Task(tuple(group), _share(launcher, fleet, group[0].device), halving) for group in groups]
         self.pending = list(self.tasks)
-        self.results: dict[tuple[str, str], Result] = {}
+        self.results: dict[tuple[str, str], Outcome] = {}
         self.hashes = once_per_data(lambda config: TrainingDataCache().hashes(config))  # does not keep the data
         self.files_before: dict[Path, tuple[int, int]] = {}  # files of earlier failures, which are tried again
         self.any_trained = False
@@ -225,13 +230,13 @@ class _Run:
             self.status.ended(ended)
         return bool(ended)
 
-    def _collect(self, task: Task) -> list[Result]:
+    def _collect(self, task: Task) -> list[Outcome]:
         """Collect the outcomes of a task if all its runs have one, and return them; else none.
 
         The outcome of a run is its complete result, or its failure since this grid began, here or in another process;
         with halving, also that it was pruned.
         """
-        outcomes = []
+        outcomes: list[Outcome] = []
         for config in task.configs:
             outcome = complete_result(config, self.hashes) or self._unfinished(config)
             if outcome is None:
@@ -242,17 +247,17 @@ class _Run:
             self.results[config.out, outcome.run_id] = outcome
         return outcomes
 
-    def _unfinished(self, config: ExperimentConfig) -> Result | None:
+    def _unfinished(self, config: ExperimentConfig) -> UnfinishedRun | None:
         """Return the failure of a run since this grid began, or, with halving, the result of a pruned run; or None."""
         path = training_path(config)
         is_new = _version(path) != self.files_before.get(path, (0, 0))
         if not is_new and self.halving is None:
             return None
-        result = find_result(config)
-        if result is None:
+        run = find_run(config)
+        if not isinstance(run, UnfinishedRun):
             return None
         counts = {"failed": is_new, "pruned": self.halving is not None}
-        return result if counts.get(result.status, False) else None
+        return run if counts.get(run.status, False) else None
 
 
 def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:
@@ -264,8 +269,8 @@ def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:
 
 def _has_pruned(task: Task) -> bool:
     """Return whether a run of the task was pruned."""
-    results = [find_result(config) for config in task.configs]
-    return any(result is not None and result.status == "pruned" for result in results)
+    runs = [find_run(config) for config in task.configs]
+    return any(run is not None and run.status == "pruned" for run in runs)
 
 
 def _held(task: Task) -> bool:

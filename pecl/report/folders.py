@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.report.tables import Report, Table, report
 from pecl.report.tables.comparison import comparison_tables
 from pecl.report.tables.groups import select
-from pecl.results.result import Result, collect
+from pecl.results.result import AnyRun, Result, Run, TrainingResult, UnfinishedRun, collect, collect_runs
 from pecl.retrieval.measures import METRIC
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_COSTS = ("trainable", "share", "train_seconds", "seconds_per_step", "peak_memory_mb")
 Folders = str | Path | Sequence[str | Path]
 
 
@@ -32,8 +33,7 @@ def read_results(folders: Folders) -> pd.DataFrame:
     """
     import pandas as pd
 
-    results = collect(_listed(folders))
-    return pd.DataFrame([row for result in results for row in _rows(result)])
+    return pd.DataFrame([row for run in collect_runs(_listed(folders)) for row in _rows(run)])
 
 
 def make_tables(folders: Folders, where: Sequence[str] = ()) -> Report:
@@ -46,7 +46,7 @@ def make_tables(folders: Folders, where: Sequence[str] = ()) -> Report:
         ConfigError: a condition is not `key=value`, or has an unknown key.
         DataError: there is no complete result, or none that meets the conditions, or one is damaged.
     """
-    return report(collect(_listed(folders)), where=where)
+    return report(collect_runs(_listed(folders)), where=where)
 
 
 def compare(folders: Folders, *names: str, where: Sequence[str] = ()) -> list[Table]:
@@ -58,43 +58,49 @@ def compare(folders: Folders, *names: str, where: Sequence[str] = ()) -> list[Ta
         ConfigError: a name is unknown, or only one is given.
         DataError: no results that were measured alike have two of them.
     """
-    complete = [result for result in collect(_listed(folders)) if result.status == "complete"]
-    return comparison_tables(select(complete, where), names)
+    return comparison_tables(select(collect(_listed(folders)), where), names)
 
 
 def _listed(folders: Folders) -> Sequence[str | Path]:
     return [folders] if isinstance(folders, str | Path) else folders
 
 
-def _rows(result: Result) -> Iterator[dict[str, Any]]:
-    """Yield the row of each stage of a run."""
-    complete = result.status == "complete"
-    stages = result.stages if complete else (None,)
+def _rows(run: AnyRun) -> Iterator[dict[str, Any]]:
+    """Yield the row of each stage of a run; an unfinished run has one row."""
+    config = {field.name: getattr(run.config, field.name) for field in fields(run.config)}
+    costs = _costs(run)
+    if isinstance(run, UnfinishedRun):
+        yield {**_identity(run, None, run.error), **config, **costs, "path": run.path}
+        return
 
-    for stage in stages:
-        row = {
-            "run_id": result.run_id,
-            "kind": result.kind,
-            "status": result.status,
-            "error": result.error,
-            "stage": stage,
-            **asdict(result.config),
+    for stage in run.stages:
+        yield {
+            **_identity(run, stage, None),
+            **config,
+            **_recalls(run, stage),
+            "gallery_kind": run.data.gallery.kind,
+            "gallery_size": run.data.gallery.size,
+            **costs,
+            "path": run.path,
         }
-        if stage is not None:
-            row |= _recalls(result, stage)
-            row |= {"gallery_kind": result.data.gallery.kind, "gallery_size": result.data.gallery.size}
 
-        adapter = result.adapter
-        seconds = result.seconds
-        row |= {
-            "trainable": adapter.trainable if adapter else None,
-            "share": adapter.share if adapter else None,
-            "train_seconds": seconds.train if seconds else None,
-            "seconds_per_step": seconds.per_step if seconds else None,
-            "peak_memory_mb": result.peak_memory_mb,
-            "path": result.path,
-        }
-        yield row
+
+def _identity(run: Run, stage: str | None, error: str | None) -> dict[str, Any]:
+    return {"run_id": run.run_id, "kind": run.kind, "status": run.status, "error": error, "stage": stage}
+
+
+def _costs(run: AnyRun) -> dict[str, Any]:
+    """Return parameters, seconds and memory of a run; None for what it lacks."""
+    costs: dict[str, Any] = dict.fromkeys(_COSTS)
+    if isinstance(run, Result):
+        costs["peak_memory_mb"] = run.peak_memory_mb
+        if run.adapter is not None:
+            costs["trainable"] = run.adapter.trainable
+            costs["share"] = run.adapter.share
+    if isinstance(run, TrainingResult):
+        costs["train_seconds"] = run.seconds.train
+        costs["seconds_per_step"] = run.seconds.per_step
+    return costs
 
 
 def _recalls(result: Result, stage: str) -> dict[str, float | None]:

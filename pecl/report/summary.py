@@ -13,7 +13,7 @@ from pecl.report.tables.layout import shortened, text_table, wrapped
 from pecl.report.tables.methods import method_labels, method_of
 from pecl.report.tables.scores import candidates_frame
 from pecl.report.tables.table import SHORT_ID, Column, Frame, Row, Table, difference, frame_of
-from pecl.results.result import Result
+from pecl.results.result import Result, TrainingResult, UnfinishedRun, trainings
 
 LINES = 64
 _FAILURE_LINES = 5  # maximum lines about incomplete runs
@@ -61,11 +61,11 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
         if group.split_seed is None:
             tables.append(_table_of_evaluations(group, group_results))
         else:
-            tables.append(_table_of_trainings(group, group_results, results))
+            tables.append(_table_of_trainings(group, trainings(group_results), results))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
-def _table_of_trainings(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> Table:
+def _table_of_trainings(group: Group, runs: Sequence[TrainingResult], results: Sequence[Result]) -> Table:
     best = by_gain(best_of_methods(runs))
     labels, _ = method_labels(candidate.method for candidate in best)
     run_count = Counter((run.config.language, method_of(run)) for run in runs)
@@ -127,7 +127,7 @@ def _evaluated_row(results: Sequence[Result], arithmetic: str) -> Row:
     }
 
 
-def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
+def summary_text(tables: Sequence[Table], unfinished: Sequence[UnfinishedRun]) -> str:
     """Return the summary as text of at most `LINES` lines, each at most 100 letters wide, with a legend.
 
     Languages that gained least are left out first, and a line states the number of omitted rows.
@@ -155,15 +155,14 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
             table_count -= 1
 
 
-def _failure_lines(unfinished: Sequence[Result]) -> list[str]:
+def _failure_lines(unfinished: Sequence[UnfinishedRun]) -> list[str]:
     if not unfinished:
         return ["All runs are complete."]
 
     lines = []
-    for result in unfinished:
-        config = result.config
-        run = f"{config.language} {config.route} {result.run_id[:SHORT_ID]}"
-        lines.append(shortened(one_line(f"{result.status}: {run} {result.error or ''}")))
+    for run in unfinished:
+        name = f"{run.config.language} {run.config.route} {run.run_id[:SHORT_ID]}"
+        lines.append(shortened(one_line(f"{run.status}: {name} {run.error or ''}")))
     if len(lines) > _FAILURE_LINES:
         count = len(lines) - _FAILURE_LINES + 1
         lines[_FAILURE_LINES - 1 :] = [f"{count} more runs are not complete"]

@@ -31,7 +31,18 @@ from pecl.files import (
     sha256_json,
     write_json,
 )
-from pecl.results.result import RETRIEVED, SPLITS, DamagedResultError, Result, read_result, training_path
+from pecl.results.result import (
+    RETRIEVED,
+    SPLITS,
+    DamagedResultError,
+    Outcome,
+    Result,
+    Run,
+    TrainingResult,
+    UnfinishedRun,
+    read_run,
+    training_path,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +52,8 @@ _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 
 
-def find_result(config: ExperimentConfig) -> Result | None:
-    """Return the result of a training of this config, with any status and data, or None.
+def find_run(config: ExperimentConfig) -> Outcome | None:
+    """Return the recorded run of a training of this config, with any status and data, or None.
 
     A damaged result counts as missing, with a warning: it will be written again.
 
@@ -53,13 +64,16 @@ def find_result(config: ExperimentConfig) -> Result | None:
     if not path.exists():
         return None
     try:
-        return read_result(path)
+        run = read_run(path)
     except DamagedResultError as error:
         logger.warning("%s; it counts as not run", error)
         return None
+    return run if isinstance(run, TrainingResult | UnfinishedRun) else None
 
 
-def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
+def complete_result(
+    config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]
+) -> TrainingResult | None:
     """Return the complete result of a training of this config on the present data and files, if any.
 
     `hashes` returns the hashes of a config's present data, such as `experiment.loading.TrainingDataCache.hashes`.
@@ -67,29 +81,40 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
     Raises:
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
     """
-    result = find_result(config)
-    if result is None or result.status != "complete":
+    result = find_run(config)
+    if not isinstance(result, TrainingResult):
         return None
-    if not has_threads_of(config, result):
-        made, asked = result.environment.machine.threads, config.threads
-        logger.warning("%s was made with %d threads, not with %d; running it again", result.path, made, asked)
-        return None
-    recorded = result.data.files or {}  # older results have fewer
-    for what, present in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
-        other = [name for name, sha256 in present.items() if recorded.get(name, sha256) != sha256]
-        if other:
-            logger.warning("%s was made with %s of %s; running it again", result.path, what, " and ".join(other))
-            return None
-    text = result.data.translations
-    present = hashes(config)
-    captions = {name: present["captions"].get(name) for name in result.data.sha256}  # older results have fewer
-    if result.data.sha256 != captions or (text and text.sha256) != present["training text"]:
-        logger.warning("%s is of other data; running it again", result.path)
-        return None
-    if result.data.photographs not in (None, present["photographs"]):  # older results have none
-        logger.warning("%s is of other photographs; running it again", result.path)
+    difference = _difference(config, result, hashes)
+    if difference:
+        logger.warning("%s %s; running it again", result.path, difference)
         return None
     return result
+
+
+def _difference(
+    config: ExperimentConfig, result: TrainingResult, hashes: Callable[[ExperimentConfig], dict[str, Any]]
+) -> str:
+    """Return what a result was made with that is not there now; empty if all is the same.
+
+    What an older result does not record counts as the same.
+    """
+    if not has_threads_of(config, result):
+        return f"was made with {result.environment.machine.threads} threads, not with {config.threads}"
+
+    recorded = result.data.files or {}
+    for what, present in ("another file", file_hashes(config)), ("other code", code_hashes(config)):
+        changed = [name for name, sha256 in present.items() if recorded.get(name, sha256) != sha256]
+        if changed:
+            return f"was made with {what} of {' and '.join(changed)}"
+
+    present = hashes(config)
+    captions = {name: present["captions"].get(name) for name in result.data.sha256}
+    text = result.data.translations
+    if result.data.sha256 != captions or (text and text.sha256) != present["training text"]:
+        return "is of other data"
+    if result.data.photographs not in (None, present["photographs"]):
+        return "is of other photographs"
+    return ""
 
 
 def file_hashes(config: ExperimentConfig) -> dict[str, str]:
@@ -104,7 +129,7 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
         ConfigError: this process has not run a plug-in.
     """
     plugin = fingerprint(config.plugin)
-    found = {} if plugin is None else {"plugin": plugin}
+    hashes = {} if plugin is None else {"plugin": plugin}
     for name in _FIELDS:
         value = str(getattr(config, name) or "")
         if value.startswith(_OPEN_CLIP):
@@ -113,18 +138,23 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
         if not value or not path.exists():
             continue
         try:
-            found[name] = _digest_of(path)
+            hashes[name] = _digest_of(path)
         except OSError as error:
             raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
-    return found
+    return hashes
 
 
 def _digest_of(path: Path) -> str:
-    if path.is_dir():  # all files but hidden ones, such as those of a checkout
-        inside = {one.relative_to(path): one for one in path.rglob("*") if one.is_file()}
-        return sha256_json({str(name): _digest_of(one) for name, one in inside.items() if name.parts[0][0] != "."})
-    found = path.stat()
-    return _digest(path, found.st_size, found.st_mtime_ns)
+    if not path.is_dir():
+        status = path.stat()
+        return _digest(path, status.st_size, status.st_mtime_ns)
+
+    digests = {}  # of all files but hidden ones, such as those of a checkout
+    for file in path.rglob("*"):
+        name = file.relative_to(path)
+        if file.is_file() and not name.parts[0].startswith("."):
+            digests[str(name)] = _digest_of(file)
+    return sha256_json(digests)
 
 
 @lru_cache(maxsize=256)
@@ -133,9 +163,9 @@ def _digest(path: Path, size: int, mtime_ns: int) -> str:
     return sha256_file(path)
 
 
-def has_threads_of(config: ExperimentConfig, result: Result) -> bool:
-    """Return whether a result was made with the config's number of threads; a config without one accepts any."""
-    return config.threads in (None, result.environment.machine.threads)
+def has_threads_of(config: ExperimentConfig, run: Run) -> bool:
+    """Return whether a run was made with the config's number of threads; a config without one accepts any."""
+    return config.threads in (None, run.environment.machine.threads)
 
 
 def manifest_path(out: str | Path, name: str) -> Path:
@@ -160,16 +190,15 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
     if name is None:
         return None
 
-    def checked(document: Any) -> dict[str, Any]:
-        if sha256_json(document)[:16] != name:
-            raise ValueError("its content does not match its name")
-        return document
-
-    return _read(manifest_path(result.folder, name), "manifest", result, checked)
+    path = manifest_path(result.folder, name)
+    manifest = _read(path, "manifest", result)
+    if manifest is not None and sha256_json(manifest)[:16] != name:
+        raise _unreadable(path, "manifest", result, "its content does not match its name")
+    return manifest
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
-    """Write the items that a run retrieved for its test captions; `name` is its `Result.name`."""
+    """Write the items that a run retrieved for its test captions; `name` is its `Run.name`."""
     return write_json(_retrieved_path(out, name), {"test": nearest}, indent=None)
 
 
@@ -180,21 +209,31 @@ def read_retrieved(result: Result) -> Nearest | None:
         DataError: the file is damaged.
     """
     path = _retrieved_path(result.folder, result.name)
-    return _read(path, "the retrieved items", result, lambda document: document["test"])
+    document = _read(path, "the retrieved items", result)
+    if document is None:
+        return None
+    try:
+        return document["test"]
+    except (KeyError, TypeError) as error:
+        raise _unreadable(path, "the retrieved items", result, error) from error
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:
     return Path(out) / RETRIEVED / f"{name}.json"
 
 
-def _read(path: Path, what: str, result: Result, part: Callable[[Any], Any]) -> Any:
-    """Return a part of the JSON at `path`, or None if there is no file."""
+def _read(path: Path, what: str, result: Result) -> Any:
+    """Return the JSON at `path`, or None if there is no file."""
     try:
-        return part(load_json(path))
+        return load_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{what} {path} cannot be read ({error}); run {result.run_id} again") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, what, result, error) from error
+
+
+def _unreadable(path: Path, what: str, result: Result, reason: object) -> DataError:
+    return DataError(f"{what} {path} cannot be read ({reason}); run {result.run_id} again")
 
 
 def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int) -> Path:

@@ -3,14 +3,13 @@ import logging
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from helpers.folders import flags
 from helpers.project import ROOT
-from helpers.report_results import train
+from helpers.report_results import train, unfinished
 
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
@@ -174,7 +173,7 @@ def test_verbose_logs_more(line):
 
 def test_a_grid_with_a_failed_run_ends_with_status_1_and_names_it(monkeypatch, capsys):
     trained = train(4, 6)
-    failed = replace(trained, run_id="f" * 16, status="failed", error="RuntimeError: out of memory")
+    failed = unfinished(trained, run_id="f" * 16, error="RuntimeError: out of memory")
     for results, status in (([trained], 0), ([trained, failed], 1)):
         monkeypatch.setattr("pecl.commands.grid.run_grid", lambda *_, given=results: GridOutcome(given))
         assert main(["grid"]) == status

@@ -2,10 +2,9 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
 
 import pytest
-from helpers.report_results import evaluate, train, write
+from helpers.report_results import evaluate, train, unfinished, write
 
 from pecl.cli import main
 
@@ -64,6 +63,6 @@ def test_where_chooses_among_tables_of_one_name(folder, capsys):
 
 
 def test_failed_runs_are_counted(folder, caplog):
-    write(folder, replace(train(4, 6, language="jp"), status="failed", error="RuntimeError: out of memory"))
+    write(folder, unfinished(train(4, 6, language="jp"), error="RuntimeError: out of memory"))
     assert run(folder) == 0
     assert "1 failed" in caplog.text

@@ -16,7 +16,7 @@ from pecl.encoders.towers import Towers
 from pecl.experiment.loading import TrainingDataCache
 from pecl.experiment.run import train, train_fleet
 from pecl.results.folder import complete_result
-from pecl.results.result import read_result, training_path
+from pecl.results.result import read_run, training_path
 
 STEPS = 8  # of a training of the small experiment
 COMPARED = ("metrics", "all_ranks", "curve", "best_step", "steps")
@@ -78,7 +78,7 @@ def test_a_run_goes_on_where_it_was_interrupted_and_again(small, tmp_path):
     for done, more in ((3, 3), (4, 1), (6, 2)):
         with interrupted_after(more):
             train(config)
-        stopped = read_result(training_path(config))
+        stopped = read_run(training_path(config))
         assert (stopped.status, stopped.steps) == ("interrupted", done)
         assert complete_result(config, TrainingDataCache().hashes) is None
     with counted_steps() as steps:

@@ -22,7 +22,7 @@ from pecl.report.tables import report
 from pecl.report.tables.candidates import chosen_candidates
 from pecl.results.folder import read_manifest
 from pecl.results.parts import GalleryRecord
-from pecl.results.result import collect, read_result
+from pecl.results.result import collect, read_result, read_run
 
 
 def test_a_result_holds_everything(small):
@@ -149,7 +149,7 @@ def test_a_run_that_diverges_leaves_its_fleet_and_is_recorded_with_its_step(smal
     assert (failed.status, failed.run_id) == ("failed", bad.run_id())
     assert 1 <= failed.steps < 8
     assert f"training diverged by step {failed.steps}: " in failed.error
-    assert read_result(failed.path) == failed
+    assert read_run(failed.path) == failed
     with pytest.raises(DivergedError, match="choose a smaller learning rate than 1e\\+30"):
         train(bad)
 

@@ -38,7 +38,7 @@ from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.files.digests import with_digest
 from pecl.grid.configs import expand
 from pecl.results.folder import read_manifest, read_retrieved
-from pecl.results.result import Result, read_result
+from pecl.results.result import read_result, run_from_json
 from pecl.training.state import restore_state, save_state
 
 NAMES = (
@@ -90,7 +90,7 @@ def parsers(tmp_path_factory):
 
     tower, result = tiny_tower(), _result()
     ((state,), configs), split = (states(tower, "lora", 1), parse_adapter("lora")), sha256_json(MANIFEST)[:16]
-    read = Result.from_json(result | {"data": result["data"] | {"manifest": split}})
+    read = run_from_json(result | {"data": result["data"] | {"manifest": split}})
     pictures = {name: made(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     write_peft(folder / "peft", state, configs, tower)

@@ -23,7 +23,7 @@ from pecl.grid import expand, plan_grid, run_grid
 from pecl.grid.halving import Halving, rungs
 from pecl.grid.launchers.base import Task
 from pecl.grid.launchers.worker import run_text
-from pecl.results.result import collect, read_result, training_path
+from pecl.results.result import UnfinishedRun, collect_runs, read_run, training_path
 from pecl.training.callbacks import Event
 
 
@@ -129,7 +129,11 @@ def expected_statuses(results):
 
 
 def statuses(results):
-    return {(one.config.language, one.config.lr): (one.status, one.steps, one.validation_recall) for one in results}
+    by_key = {}
+    for run in results:
+        recall = run.validation_recall if isinstance(run, UnfinishedRun) else None
+        by_key[run.config.language, run.config.lr] = (run.status, run.steps, recall)
+    return by_key
 
 
 def states(results):
@@ -228,7 +232,7 @@ def test_a_grid_without_halving_takes_over_a_killed_one_with_halving(configs, wh
 
 def test_a_worker_halves_as_the_grid_does(configs, whole):
     assert run_text(Task(tuple(configs), None, 3).to_json()) == (0, "")
-    assert statuses(read_result(training_path(config)) for config in configs) == expected_statuses(whole)
+    assert statuses(read_run(training_path(config)) for config in configs) == expected_statuses(whole)
 
 
 def test_no_table_and_no_choice_takes_a_pruned_run_for_complete(configs, capsys):
@@ -248,7 +252,7 @@ def test_no_table_and_no_choice_takes_a_pruned_run_for_complete(configs, capsys)
     repeated = json.loads(capsys.readouterr().out)
     complete = {one.config.lr for one in outcome.results if one.status == "complete"}
     assert {document["config"]["lr"] for document in repeated} <= complete
-    assert pruned == {result.run_id for result in collect([out]) if result.status == "pruned"}
+    assert pruned == {result.run_id for result in collect_runs([out]) if result.status == "pruned"}
 
 
 def test_the_command_lists_pruned_runs_and_a_dry_run_states_the_rungs(small, capsys):

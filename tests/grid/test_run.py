@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -13,7 +12,7 @@ import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, note_trainings, signal_itself
 from helpers.interrupted import counted_steps, interrupted_after
-from helpers.report_results import train
+from helpers.report_results import train, unfinished
 from helpers.small_experiment import SMALL, write_folder
 
 import pecl.experiment.checks
@@ -293,7 +292,7 @@ def test_the_time_of_runs_is_that_of_recorded_ones(small):
 def test_the_status_line_counts_each_outcome_once():
     trained = train(4, 6)
     line = StatusLine(6, [trained], [])
-    line.ended([replace(trained, status="failed"), trained, trained])
+    line.ended([unfinished(trained), trained, trained])
     assert line.text().startswith("3 done, 0 running, 1 failed, 2 remaining, ")
     line.close()
 

@@ -5,7 +5,7 @@ from statistics import mean
 
 from helpers.retrieval import plain_metrics
 from pecl.config import make_config
-from pecl.results.result import Result, write_result
+from pecl.results.result import UnfinishedRun, run_from_json, write_result
 
 DIRECTIONS = {"images": ("image_to_text", "text_to_image"), "english": ("english_to_text", "text_to_english")}
 SOFTWARE = {
@@ -74,7 +74,7 @@ def document(kind, states, *, query="target", dataset="xtd10", val=0.5, towers=(
 
 def made(kind, states, **values):
     """Return a complete result of `kind`; `states` is state -> direction -> ranks, the rest as in `document`."""
-    return Result.from_json(document(kind, states, **values))
+    return run_from_json(document(kind, states, **values))
 
 
 def changed(result, changes):
@@ -86,7 +86,7 @@ def changed(result, changes):
         for key in parents:
             inner = inner[key]
         inner[last] = value
-    return Result.from_json(found)
+    return run_from_json(found)
 
 
 def train(before, after, *, size=20, val=0.5, **values):
@@ -100,6 +100,12 @@ def train(before, after, *, size=20, val=0.5, **values):
 
 def evaluate(hits, *, size=20, **values):
     return made("evaluate", {"zero_shot": both(ranked(hits, size), ranked(hits, size))}, **values)
+
+
+def unfinished(result, status="failed", **values):
+    """Return a run of the config of `result` that failed or was interrupted; `values` are further fields."""
+    fields = {"run_id": result.run_id, "kind": "train", "config": result.config, "environment": result.environment}
+    return UnfinishedRun(status=status, **{**fields, **values})
 
 
 def write(folder, *results):

@@ -4,11 +4,10 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
 
 import pandas as pd
 import pytest
-from helpers.report_results import evaluate, train, write
+from helpers.report_results import evaluate, train, unfinished, write
 
 import pecl
 import pecl.report
@@ -18,7 +17,7 @@ from pecl.errors import DataError
 
 @pytest.fixture
 def folder(tmp_path):
-    failed = replace(train(4, 9, seed=3), status="failed", error="RuntimeError: out of memory", metrics={})
+    failed = unfinished(train(4, 9, seed=3), error="RuntimeError: out of memory")
     return write(tmp_path, train(4, 9), train(4, 7, gallery="english", language="cs"), evaluate(4), failed)
 
 

@@ -3,10 +3,9 @@
 import csv
 import io
 import json
-from dataclasses import replace
 
 import pytest
-from helpers.report_results import evaluate, train, write
+from helpers.report_results import evaluate, train, unfinished, write
 
 from pecl.cli import main
 from pecl.report.summary import LINES, summary_tables, summary_text
@@ -58,7 +57,7 @@ def test_one_lucky_seed_does_not_win_over_three():
 
 def test_text_says_rows_and_failures():
     made = [train(4, 9), evaluate(16, language="en"), *(evaluate(0, route=name) for name in ("method1", "baseline1"))]
-    failed = replace(train(4, 6, language="fr"), status="failed", error="DivergedError: by\nstep 3")
+    failed = unfinished(train(4, 6, language="fr"), error="DivergedError: by\nstep 3")
     lines = summary_text(summary_tables(made), [failed]).splitlines()
     assert lines[0] == "== xtd10, 20 images, 3 runs =="
     assert "plain tower: de 0.000, en 0.800" in lines
@@ -84,10 +83,10 @@ def test_a_screen_is_enough_for_any_folder():
         for size in (20, 30)
     ]
     many = [evaluate(4, language="en", size=size) for size in range(40, 80)]
-    failed = [replace(one, status="failed", error="x" * 300) for one in made[:20]]
+    failed = [unfinished(result, error="x" * 300) for result in made[:20]]
     long = [evaluate(4, language=code, weights=f"{i}") for code in codes for i in range(90)]
-    for results, unfinished in ((made, []), (made, failed), (made + many, failed), (many, []), (long + made, failed)):
-        lines = summary_text(summary_tables(results), unfinished).splitlines()
+    for results, failures in ((made, []), (made, failed), (made + many, failed), (many, []), (long + made, failed)):
+        lines = summary_text(summary_tables(results), failures).splitlines()
         assert len(lines) <= LINES
         assert max(map(len, lines)) <= 100
     text = summary_text(summary_tables(made), failed)

@@ -14,7 +14,7 @@ from pecl.errors import DataError
 from pecl.results.folder import (
     complete_result,
     file_hashes,
-    find_result,
+    find_run,
     hold,
     manifest_path,
     read_manifest,
@@ -25,12 +25,12 @@ from pecl.results.result import DamagedResultError, collect, read_result, traini
 DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None, "photographs": "p1"}
 
 
-def write(config, status="complete"):
+def write(config):
     """Write a result of `config` on the data `DATA` and return its path."""
     states = {stage: both(ranked(4, 20), ranked(6, 20)) for stage in ("zero_shot", "final", "best")}
     found = made("train", states)
     data = replace(found.data, sha256=DATA["captions"])
-    return write_result(config.out, replace(found, run_id=config.run_id(), status=status, config=config, data=data))
+    return write_result(config.out, replace(found, run_id=config.run_id(), config=config, data=data))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, m
     with pytest.raises(DamagedResultError, match=message) as error:
         read_result(path)
     assert str(path) in str(error.value)
-    assert find_result(config) is None
+    assert find_run(config) is None
     assert "it counts as not run" in caplog.text
     assert complete_result(config, lambda _: DATA) is None
     with pytest.raises(DataError, match=message):
@@ -64,7 +64,7 @@ def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, sche
     path.write_text(json.dumps({**without_digest(path), "schema": schema}))
     for read in (
         lambda: read_result(path),
-        lambda: find_result(config),
+        lambda: find_run(config),
         lambda: complete_result(config, lambda _: DATA),
     ):
         with pytest.raises(DataError, match=f"has schema {schema!r}, this version of pecl reads up to 1") as error:
@@ -75,7 +75,7 @@ def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, sche
 def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
     write(config)
     newer = {**DATA, "captions": {**DATA["captions"], "part": "p1"}}  # which an older result does not name
-    assert complete_result(config, lambda _: DATA) == complete_result(config, lambda _: newer) == find_result(config)
+    assert complete_result(config, lambda _: DATA) == complete_result(config, lambda _: newer) == find_run(config)
     assert not caplog.text
     for other in (
         {**DATA, "captions": {"english": "e1", "target": "t2"}},
@@ -85,12 +85,12 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
         caplog.clear()
         assert complete_result(config, lambda _, found=other: found) is None
         assert "is of other data; running it again" in caplog.text
-    assert find_result(config).status == "complete"
+    assert find_run(config).status == "complete"
 
 
 def test_a_result_is_complete_for_the_number_of_threads_that_is_asked_for(config, caplog):
     write(config)
-    made = find_result(config).environment.machine.threads
+    made = find_run(config).environment.machine.threads
     for threads in (None, made):
         assert complete_result(replace(config, threads=threads), lambda _: DATA).run_id == config.run_id()
     assert not caplog.text
@@ -140,7 +140,7 @@ def test_another_file_of_the_same_size_is_another_file(tmp_path):
 
 
 def test_an_edited_manifest_is_refused(config):
-    found = find_result(replace(config, out=str(write(config).parent)))
+    found = find_run(replace(config, out=str(write(config).parent)))
     name = write_manifest(config.out, {"indices": {"train": [1, 2], "test": [3]}})
     result = replace(found, data=replace(found.data, manifest=name))
     assert read_manifest(result)["indices"]["test"] == [3]

@@ -11,7 +11,19 @@ from helpers.report_results import both, changed, document, made, ranked, train
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
 from pecl.results.folder import read_manifest, read_retrieved, write_retrieved
-from pecl.results.result import Result, read_result, write_result, write_unfinished
+from pecl.results.result import (
+    EvaluationResult,
+    Result,
+    TrainingResult,
+    UnfinishedRun,
+    collect,
+    collect_runs,
+    read_result,
+    read_run,
+    run_from_json,
+    write_result,
+    write_unfinished,
+)
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 FOLDERS = sorted({path.parent for path in MEASURED.rglob("*.json")})
@@ -45,7 +57,7 @@ def leaves(value, path=""):
 
 
 def test_recall_and_ranks_by_hand():
-    result = Result.from_json(full())
+    result = run_from_json(full())
     # 8 of 20 in one direction, 10 of 20 in the other
     assert result.recall() == result.recall(part="test", stage="best", k=1) == pytest.approx((0.4 + 0.5) / 2)
     assert result.recall(direction="text_to_image") == pytest.approx(0.5)
@@ -60,21 +72,45 @@ def test_recall_and_ranks_by_hand():
 
 def test_json_and_back_is_the_same_and_nothing_is_lost():
     before = full()
-    result = Result.from_json(before)
+    result = run_from_json(before)
     after = json.loads(json.dumps(result.to_json()))
-    assert Result.from_json(after) == result
+    assert run_from_json(after) == result
     assert dict(leaves(after)) == dict(leaves(before))
 
 
 def test_failed_and_interrupted_runs_go_to_json_and_back(tmp_path):
     config = make_config({"out": str(tmp_path)})
-    failed = read_result(write_unfinished(config, "failed", error="RuntimeError: no luck"))
-    assert (failed.status, failed.error, failed.data) == ("failed", "RuntimeError: no luck", None)
+    written = write_unfinished(config, "failed", error="RuntimeError: no luck")
+    failed = read_run(written.path)
+    assert failed == written
+    assert (failed.status, failed.error, failed.steps) == ("failed", "RuntimeError: no luck", None)
     assert failed.config == config
-    assert repr(failed) == f"Result(de-method1-{config.run_id()}, failed)"
-    stopped = read_result(write_unfinished(config, "interrupted", steps=7))
-    assert (stopped.status, stopped.steps, stopped.metrics) == ("interrupted", 7, {})
-    assert Result.from_json(stopped.to_json()) == stopped
+    assert repr(failed) == f"UnfinishedRun(de-method1-{config.run_id()}, failed)"
+    stopped = read_run(write_unfinished(config, "interrupted", steps=7).path)
+    assert (stopped.status, stopped.steps) == ("interrupted", 7)
+    assert run_from_json(stopped.to_json()) == stopped
+
+
+def test_an_unfinished_run_is_no_result(tmp_path):
+    """It lacks the fields of a result, and what reads results leaves it out or names it."""
+    stopped = write_unfinished(make_config({"out": str(tmp_path)}), "interrupted", steps=7)
+    assert not isinstance(stopped, Result)
+    assert not any(hasattr(stopped, name) for name in ("data", "metrics", "recall", "adapter"))
+    with pytest.raises(DataError, match=r"has no result: its run was interrupted; run it again"):
+        read_result(stopped.path)
+    assert collect([tmp_path]) == []
+    assert [type(run) for run in collect_runs([tmp_path])] == [UnfinishedRun]
+
+
+def test_what_a_complete_result_needs_must_be_in_its_file():
+    sound = full()
+    assert type(run_from_json(sound)) is TrainingResult
+    for name in ("data", "towers", "metrics", "ranks", "peak_memory_mb", "adapter", "steps", "seconds", "curve"):
+        with pytest.raises(DataError, match=f"is damaged: {name}: "):
+            run_from_json({key: value for key, value in sound.items() if key != name})
+    plain = document("evaluate", {"zero_shot": both([1, 2], [1, 2])})
+    assert type(run_from_json(plain)) is EvaluationResult
+    assert run_from_json(plain).adapter is None
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -84,7 +120,7 @@ def test_recorded_results_are_read_and_written_without_loss(path):
     result = read_result(path)
     after = json.loads(json.dumps(result.to_json()))
     assert dict(leaves(after)) == dict(leaves(before))
-    assert Result.from_json(after) == result
+    assert run_from_json(after) == result
     assert path.stem == result.name
     assert result.config.run_id(result.kind) == result.run_id
     assert (read_manifest(result) is None) == (result.kind == "evaluate")
@@ -101,7 +137,7 @@ def test_recorded_results_are_read_and_written_without_loss(path):
 )
 def test_a_wrong_part_is_named_with_the_file(change, message):
     with pytest.raises(DataError, match=message) as refused:
-        Result.from_json(full() | change, "results/x.json")
+        run_from_json(full() | change, "results/x.json")
     assert str(refused.value).startswith("results/x.json ")
     assert "\n" not in str(refused.value)
 
@@ -109,7 +145,7 @@ def test_a_wrong_part_is_named_with_the_file(change, message):
 def test_a_recorded_config_may_name_what_is_registered_elsewhere():
     found = full()
     found["config"] |= {"alignment": "gram", "adapter": "ia3", "language": "tlh", "dataset": "mine"}
-    config = Result.from_json(found).config
+    config = run_from_json(found).config
     assert (config.alignment, config.adapter, config.language) == ("gram", "ia3", "tlh")
     assert isinstance(config, ExperimentConfig)
 
@@ -135,7 +171,7 @@ def test_hits_of_images_with_several_captions_have_the_mean_of_the_metric():
 def test_ranks_of_the_last_weights_are_those_of_the_best_if_they_are_the_same():
     document = full()
     del document["ranks"]["test"]["final"]
-    assert Result.from_json(document).ranks("text_to_image", stage="final").count(1) == STAGES["best"] + 2
+    assert run_from_json(document).ranks("text_to_image", stage="final").count(1) == STAGES["best"] + 2
 
 
 def test_a_result_shows_recall_before_and_after_and_the_command_of_all_its_processes():

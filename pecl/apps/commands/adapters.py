@@ -32,7 +32,7 @@ from pecl.errors import ConfigError, DataError
 from pecl.files import check_absent
 from pecl.report.tables.candidates import chosen_candidates
 from pecl.report.tables.groups import group_of, grouped
-from pecl.results.result import collect
+from pecl.results.result import collect, trainings
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 _ENGINE = cli.argument("--engine", "engine of the specs: pecl (default), opendelta or peft", choices=list(ENGINES))
@@ -245,7 +245,7 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
     Raise DataError without a complete training, for a damaged result, or if runs of a language were
     not measured alike.
     """
-    trained = [result for result in collect(folders) if result.kind == "train" and result.status == "complete"]
+    trained = trainings(collect(folders))
     by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)
     if not by_language:
         raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")

@@ -18,7 +18,7 @@ from pecl.data.languages import LANGUAGES, language_name
 from pecl.data.registry import DATASETS, is_read
 from pecl.encoders.pairs import MINI, PAIRS
 from pecl.report.tables.groups import group_of
-from pecl.results.result import Result
+from pecl.results.result import TrainingResult
 
 # do not describe the training
 _PLACES = ("out", "data_dir", "device", "threads", "language", "weights")
@@ -36,7 +36,7 @@ class Published:
     """An adapter to be published, and the run that trained it."""
 
     file: AdapterFile
-    result: Result
+    result: TrainingResult
 
     @property
     def language(self) -> str:

@@ -27,7 +27,7 @@ from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.files import check_absent, expanded, load_json, new_folder, sha256_file, write_json, write_text
-from pecl.results.result import collect, read_result, verify
+from pecl.results.result import TrainingResult, collect, read_result, read_run, trainings, verify
 
 INDEX, CARD = "pecl_adapters.json", "README.md"
 _FORMAT = {"format": "pecl-adapters", "format_version": 1}
@@ -148,11 +148,10 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
 def _trained(source: Path) -> list[Published]:
     """Return the adapters of a folder of results; or one adapter file, whose result lies next to its folder."""
     if source.is_dir():
-        results = [result for result in collect([source]) if result.kind == "train" and result.status == "complete"]
-        complete = [result for result in results if result.adapter_path.exists()]
-        if not complete:
+        with_adapter = [result for result in trainings(collect([source])) if result.adapter_path.exists()]
+        if not with_adapter:
             raise DataError(f"{source} holds no complete training with its adapter: give the folder that `--out` named")
-        return [Published(load_adapter_file(result.adapter_path), result) for result in complete]
+        return [Published(load_adapter_file(result.adapter_path), result) for result in with_adapter]
 
     file = load_adapter_file(source)
     path = source.absolute().parent.parent / f"{source.stem}.json"
@@ -161,7 +160,10 @@ def _trained(source: Path) -> list[Published]:
             f"{source}: its result {path} is missing, from which the card's figures are read: give the file in the "
             "folder that `pecl train --out` named"
         )
-    return [Published(file, replace(read_result(path), path=path))]
+    result = read_result(path)
+    if not isinstance(result, TrainingResult):
+        raise DataError(f"{source}: its result {path} is of an evaluation, expected a training")
+    return [Published(file, replace(result, path=path))]
 
 
 def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str) -> None:
@@ -278,7 +280,7 @@ def _row(
     if recorded is not None:
         trained = ExperimentConfig.from_record(recorded["config"])
     elif result is not None and result.name != ready.RESULTS:
-        trained = read_result(result).config
+        trained = read_run(result).config
 
     named_by = result or index
     sources = trained_on(trained) if trained else []

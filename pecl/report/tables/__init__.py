@@ -18,7 +18,7 @@ from pecl.report.tables.layout import plain_table, reported
 from pecl.report.tables.lists import evaluations_table, runs_table
 from pecl.report.tables.published import published_table
 from pecl.report.tables.table import SHORT_ID, Column, Table
-from pecl.results.result import Result, verify
+from pecl.results.result import Result, Run, TrainingResult, UnfinishedRun, trainings, verify
 
 # name -> the required results, for the message about a missing table
 TABLES: dict[str, str] = {
@@ -54,8 +54,8 @@ class Report:
         return tables
 
 
-def report(results: Sequence[Result], published: bool = False, where: Sequence[str] = ()) -> Report:
-    """Return the tables of the `results` from `collect` that meet all conditions of `where`, see `select`.
+def report(runs: Sequence[Run], published: bool = False, where: Sequence[str] = ()) -> Report:
+    """Return the tables of those `runs` from `collect_runs` that are complete and meet `where`, see `select`.
 
     `published` adds published scores for a comparison.
 
@@ -64,8 +64,8 @@ def report(results: Sequence[Result], published: bool = False, where: Sequence[s
         DataError: there is no complete result, or none that meets the conditions, or one is damaged, or runs of one
             language and gallery were tested on different captions.
     """
-    complete = [result for result in results if result.status == "complete"]
-    left_out = _left_out(result for result in results if result.status != "complete")
+    complete = [run for run in runs if isinstance(run, Result)]
+    left_out = _left_out(run for run in runs if isinstance(run, UnfinishedRun))
     if not complete:
         reason = f" ({left_out})" if left_out else ""
         raise DataError(f"no complete results here{reason}; run pecl train or pecl evaluate first")
@@ -76,21 +76,21 @@ def report(results: Sequence[Result], published: bool = False, where: Sequence[s
         if group.split_seed is None:
             tables += _tables_of_evaluations(group_results)
         else:
-            tables += _tables_of_trainings(group_results, complete)
+            tables += _tables_of_trainings(trainings(group_results), complete)
     tables += _shots_tables(complete)
     if published:
         tables.append(published_table(complete))
 
-    return Report(tables, left_out, tuple(_exchanged(complete)))
+    return Report(tables, left_out, tuple(_exchanged(trainings(complete))))
 
 
-def _left_out(unfinished: Iterable[Result]) -> str:
+def _left_out(unfinished: Iterable[UnfinishedRun]) -> str:
     """Return the numbers of unfinished runs by status, and their ids."""
-    by_status = grouped(unfinished, lambda result: result.status)
+    by_status = grouped(unfinished, lambda run: run.status)
     parts = []
-    for status, results in sorted(by_status.items()):
-        ids = ", ".join(result.run_id[:SHORT_ID] for result in results)
-        parts.append(f"{len(results)} {status}: {ids}")
+    for status, runs in sorted(by_status.items()):
+        ids = ", ".join(run.run_id[:SHORT_ID] for run in runs)
+        parts.append(f"{len(runs)} {status}: {ids}")
     return "; ".join(parts)
 
 
@@ -100,7 +100,7 @@ def _tables_of_evaluations(results: Sequence[Result]) -> list[Table]:
     return [evaluations_table(results), *([disparity] if disparity else [])]
 
 
-def _tables_of_trainings(results: Sequence[Result], all_results: Sequence[Result]) -> list[Table]:
+def _tables_of_trainings(results: Sequence[TrainingResult], all_results: Sequence[Result]) -> list[Table]:
     """Return the tables of the trainings of one group, setup by setup; `all_results` may have English's scores."""
     tables = []
     for setup, setup_results in setups_of(results).items():
@@ -118,9 +118,8 @@ def _tables_of_trainings(results: Sequence[Result], all_results: Sequence[Result
 
 def _shots_tables(results: Sequence[Result]) -> list[Table]:
     """Return tables of candidates that differ in shots, and so perhaps in the size of their gallery."""
-    trained = [result for result in results if result.kind == "train"]
     alike: dict[tuple[Group, str], list[Candidate]] = {}
-    for setup, setup_results in setups_of(trained).items():
+    for setup, setup_results in setups_of(trainings(results)).items():
         for candidate in chosen_candidates(setup_results):
             group = replace(group_of(candidate.runs[0]), gallery_size=None)
             alike.setdefault((group, setup), []).append(candidate)
@@ -133,10 +132,10 @@ def _shots_tables(results: Sequence[Result]) -> list[Table]:
     return tables
 
 
-def _exchanged(results: Sequence[Result]) -> Iterator[str]:
+def _exchanged(results: Sequence[TrainingResult]) -> Iterator[str]:
     """Yield an error for each adapter file that has changed since its result."""
     for result in results:
-        if result.kind == "train" and result.adapter.sha256 is not None and result.adapter_path.exists():
+        if result.adapter.sha256 is not None and result.adapter_path.exists():
             try:
                 verify(result)
             except WeightsError as error:

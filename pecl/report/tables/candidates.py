@@ -15,7 +15,7 @@ from pecl.data.languages import language_name
 from pecl.errors import DataError
 from pecl.report.tables.groups import BEST, Group, group_of, grouped
 from pecl.report.tables.methods import method_of
-from pecl.results.result import Result, where
+from pecl.results.result import Result, TrainingResult, where
 
 _STATED = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # the table's heading or the row states them
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _STATED | fields_of(Role.SEARCHED) | {"all_pairs"}]
@@ -30,7 +30,7 @@ Setting = tuple[tuple[str, Any], ...]
 class Candidate:
     """Runs that differ only in their seed, with their values for tables and figures."""
 
-    def __init__(self, runs: Sequence[Result], chosen_run: Result, compared: int, aside: int) -> None:
+    def __init__(self, runs: Sequence[TrainingResult], chosen_run: TrainingResult, compared: int, aside: int) -> None:
         first = runs[0]
         scores = [run.recall(stage=BEST) for run in runs]
 
@@ -76,7 +76,7 @@ class Candidate:
         return self.trained_hits - self.runs[0].hits("zero_shot")
 
 
-def setting_of(result: Result) -> Setting:
+def setting_of(result: TrainingResult) -> Setting:
     """Return (field, value) of the fields that no grid searches over and that neither table nor row states.
 
     In addition to fields of the config it has `photographs`, the number of photographs trained on next to text.
@@ -93,7 +93,7 @@ def setting_of(result: Result) -> Setting:
     return tuple(setting)
 
 
-def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
+def setups_of(results: Sequence[TrainingResult]) -> dict[str, list[TrainingResult]]:
     """Return trainings by setup, that is their method and training data in words; each table has one setup.
 
     Routes, adapters, numbers of shots and joint trainings are compared within a setup.
@@ -107,14 +107,14 @@ def _with_padded_numbers(text: str) -> str:
     return re.sub(r"\d[\d,]*", lambda number: number[0].replace(",", "").zfill(9), text)
 
 
-def _setup(result: Result) -> str:
+def _setup(result: TrainingResult) -> str:
     parts = []
     for name in _SETUP:
         parts += _setup_parts(name, result)
     return ", ".join(parts)
 
 
-def _setup_parts(name: str, result: Result) -> list[str]:
+def _setup_parts(name: str, result: TrainingResult) -> list[str]:
     """Return what a setup states of one field: nothing if it has its default."""
     value = getattr(result.config, name)
     if name == "train_on":  # states `text`, too
@@ -128,7 +128,7 @@ def _setup_parts(name: str, result: Result) -> list[str]:
     return [words if value is True else f"{words} {value}"]
 
 
-def _training_data(result: Result) -> list[str]:
+def _training_data(result: TrainingResult) -> list[str]:
     method = method_of(result)
     if method.text is not None:
         photographs = dict(setting_of(result))["photographs"]
@@ -166,7 +166,7 @@ def recorded_fields(settings: Iterable[Setting]) -> list[str]:
     return names
 
 
-def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
+def chosen_candidates(results: Sequence[TrainingResult]) -> list[Candidate]:
     """Return the candidate with the best validation score for each group, language, route and setting.
 
     Candidates are compared at one seed: the lowest of the seeds that most of them have. Further seeds of the chosen
@@ -182,7 +182,7 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
     return sorted(chosen, key=lambda candidate: (*_row_of_table(candidate), candidate.run_ids))
 
 
-def _row_key(result: Result) -> tuple[Group, str, str, Setting]:
+def _row_key(result: TrainingResult) -> tuple[Group, str, str, Setting]:
     return group_of(result), result.config.language, result.config.route, setting_of(result)
 
 
@@ -190,7 +190,7 @@ def _row_of_table(candidate: Candidate) -> tuple[str, str, str]:
     return candidate.language, candidate.route, str(candidate.setting)
 
 
-def _choose(runs: Sequence[Result]) -> Candidate:
+def _choose(runs: Sequence[TrainingResult]) -> Candidate:
     """Return the best candidate among the runs of one row; see `chosen_candidates`."""
     candidates = list(grouped(runs, _without_seed).values())
 
@@ -205,7 +205,7 @@ def _choose(runs: Sequence[Result]) -> Candidate:
     return Candidate(chosen_runs, chosen_run, compared=len(contenders), aside=len(candidates) - len(contenders))
 
 
-def _without_seed(result: Result) -> frozenset[tuple[str, Any]]:
+def _without_seed(result: TrainingResult) -> frozenset[tuple[str, Any]]:
     return frozenset((name, value) for name, value in result.config.identity().items() if name not in _REPEATED)
 
 
@@ -220,7 +220,7 @@ def _check_inputs(candidate: Candidate) -> None:
             )
 
 
-def _different_input(first: Result, second: Result) -> str:
+def _different_input(first: TrainingResult, second: TrainingResult) -> str:
     """Return what two trainings read differently: data, or files; empty if they read the same.
 
     What an older result does not record counts as equal.
@@ -238,12 +238,12 @@ def _different_input(first: Result, second: Result) -> str:
     return " and ".join(f"files of {name}" for name in names if first_files[name] != second_files[name])
 
 
-def _text_sha256(result: Result) -> Any:
+def _text_sha256(result: TrainingResult) -> Any:
     translations = result.data.translations
     return translations and translations.sha256
 
 
-def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
+def candidates_by_method(results: Sequence[TrainingResult]) -> list[Candidate]:
     """Return `chosen_candidates` of each method, so that validation never chooses one method in place of another."""
     by_method = grouped(results, method_of)
 
@@ -253,7 +253,7 @@ def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
     return candidates
 
 
-def best_of_methods(results: Sequence[Result]) -> list[Candidate]:
+def best_of_methods(results: Sequence[TrainingResult]) -> list[Candidate]:
     """Return the best candidate of each language and method, with any adapter and any number of pairs of text.
 
     Among the candidates with the most seeds it has the best validation score.

@@ -11,7 +11,7 @@ from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import group_of
 from pecl.report.tables.table import RUN, Column, Frame, Row, difference
-from pecl.results.result import Result
+from pecl.results.result import Result, TrainingResult
 
 ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
 _TEST_TEXTS = {"target": "captions", "target_to_english": "translated"}  # test column -> name of the text
@@ -95,7 +95,7 @@ def origin_values(result: Result) -> Row:
     return {"metric": group.metric, "test_captions": result.test_captions, **asdict(group)}
 
 
-def alignment_values(result: Result) -> Row:
+def alignment_values(result: TrainingResult) -> Row:
     """Return name and weight of a run's alignment, None if its route has no anchor."""
     config = result.config
     if config.route in WITHOUT_ANCHOR:

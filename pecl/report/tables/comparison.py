@@ -12,7 +12,7 @@ from pecl.report.tables.columns import ZERO_SHOT
 from pecl.report.tables.groups import Group, by_group, intervals
 from pecl.report.tables.methods import method_labels
 from pecl.report.tables.table import Column, Row, Table, difference, frame_of
-from pecl.results.result import Result
+from pecl.results.result import Result, TrainingResult, trainings
 from pecl.retrieval.measures import LEVEL, SAMPLES
 
 ALL = "best"  # the name that asks for all contestants against the best one
@@ -44,9 +44,9 @@ class Contestant:
 
     hits: dict[str, np.ndarray] = field(default_factory=dict)  # averaged over seeds, (N,)
     validation: dict[str, float] = field(default_factory=dict)
-    runs: dict[str, Sequence[Result]] = field(default_factory=dict)
+    runs: dict[str, Sequence[TrainingResult]] = field(default_factory=dict)
 
-    def add(self, language: str, hits: np.ndarray, validation: float, runs: Sequence[Result]) -> None:
+    def add(self, language: str, hits: np.ndarray, validation: float, runs: Sequence[TrainingResult]) -> None:
         """Add a language."""
         self.hits[language] = hits
         self.validation[language] = validation
@@ -70,7 +70,7 @@ class _Comparison:
         """Return per language the paired differences of the test items, (N,)."""
         return [self.first.hits[language] - self.second.hits[language] for language in self.languages]
 
-    def runs(self, language: str) -> list[Result]:
+    def runs(self, language: str) -> list[TrainingResult]:
         return [*self.first.runs[language], *self.second.runs[language]]
 
 
@@ -84,8 +84,7 @@ def comparison_tables(results: Sequence[Result], names: Sequence[str]) -> list[T
         ConfigError: a name is unknown, or only one is given.
         DataError: no results that were measured alike have two of them.
     """
-    trained = [result for result in results if result.kind == "train"]
-    by_name = {group: contestants(group_results) for group, group_results in by_group(trained).items()}
+    by_name = {group: contestants(runs) for group, runs in by_group(trainings(results)).items()}
     _check_names(names, {name for group_contestants in by_name.values() for name in group_contestants})
 
     tables = []
@@ -110,7 +109,7 @@ def _check_names(names: Sequence[str], known: set[str]) -> None:
             raise ConfigError(f"--compare: {unknown('method', name, known)}")
 
 
-def contestants(results: Sequence[Result]) -> dict[str, Contestant]:
+def contestants(results: Sequence[TrainingResult]) -> dict[str, Contestant]:
     """Return the contestants among trainings of one group by name.
 
     A method has the name of the summary, such as `method1 (text)`. If a group has several adapters, `method1 lora` is
@@ -196,7 +195,7 @@ def _table_over_languages(group: Group, comparisons: Sequence[_Comparison]) -> T
     )
 
 
-def _runs_of(comparisons: Sequence[_Comparison]) -> list[Result]:
+def _runs_of(comparisons: Sequence[_Comparison]) -> list[TrainingResult]:
     runs = {}
     for comparison in comparisons:
         for language in comparison.languages:

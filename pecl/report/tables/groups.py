@@ -13,6 +13,7 @@ from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_interv
 
 T = TypeVar("T")
 K = TypeVar("K")
+R = TypeVar("R", bound=Result)
 
 BEST = "best"
 _BLOCK_SIZE = 256  # arrays that are resampled together
@@ -95,13 +96,13 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
-def by_arithmetic(results: Sequence[Result]) -> dict[str, list[Result]]:
+def by_arithmetic(results: Sequence[R]) -> dict[str, list[R]]:
     """Return results by device and precision of the text tower, as text for a label: empty if all have the same."""
     by_label = grouped(results, lambda result: f", {result.config.device} {result.config.precision}")
     return by_label if len(by_label) > 1 else {"": list(results)}
 
 
-def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
+def by_group(results: Iterable[R]) -> dict[Group, list[R]]:
     """Return the results by group, groups in a fixed order.
 
     Raises:
@@ -132,7 +133,7 @@ def _check_test_captions(results: Sequence[Result]) -> None:
             )
 
 
-def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
+def select(results: Sequence[R], conditions: Sequence[str]) -> list[R]:
     """Return the complete results for which all of `conditions`, each `key=value`, hold.
 
     Keys are the fields of `Group`, those of the config, and `kind`.
@@ -147,7 +148,7 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
         if not equals:
             raise ConfigError(f"--where {condition}: expected key=value, such as gallery_size=900")
 
-        by_value: dict[str, list[Result]] = {}
+        by_value: dict[str, list[R]] = {}
         for result in selected:
             values = {**result.config.to_dict(), **asdict(group_of(result)), "kind": result.kind}
             if key not in values:

@@ -22,7 +22,7 @@ from pecl.report.tables.columns import (
 )
 from pecl.report.tables.groups import BEST, group_of, intervals
 from pecl.report.tables.table import Column, Row, Table, difference, frame_of, interval_column
-from pecl.results.result import Result
+from pecl.results.result import Result, TrainingResult
 from pecl.retrieval.measures import METRIC, RECALL_AT
 
 _ORDER_OF_RUNS = attrgetter(
@@ -36,7 +36,7 @@ _ORDER_OF_RUNS = attrgetter(
 )
 
 
-def runs_table(results: Sequence[Result]) -> Table:
+def runs_table(results: Sequence[TrainingResult]) -> Table:
     """Return one row per training of a group: mean R@1 on the test part before and after, the gain and its interval."""
     results = sorted(results, key=_ORDER_OF_RUNS)
     fields = differing_fields(results)
@@ -64,7 +64,7 @@ def runs_table(results: Sequence[Result]) -> Table:
     return Table("runs", "All runs", group_of(results[0]), frame, columns, results)
 
 
-def _run_row(result: Result, fields: Sequence[str]) -> Row:
+def _run_row(result: TrainingResult, fields: Sequence[str]) -> Row:
     zero_shot = result.recall(stage="zero_shot")
     trained = result.recall(stage=BEST)
     names = ("language", "route", "train_on", "shots", "joint", *fields, "lr", "seed")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from pecl.config.routes import ROUTES
-from pecl.results.result import Result
+from pecl.results.result import TrainingResult
 
 FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
 
@@ -50,7 +50,7 @@ class Method:
         return route, kind, (self.shots or 0, self.text or "", self.choose, self.closed_form, unusual)
 
 
-def method_of(result: Result) -> Method:
+def method_of(result: TrainingResult) -> Method:
     """Return the method of a complete training."""
     config = result.config
     translations = result.data.translations

@@ -18,7 +18,7 @@ from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_group, group_of, grouped
 from pecl.report.tables.methods import ALL_PAIRS, DISTILLED, FEW_SHOT
 from pecl.report.tables.table import Column, Row, Table, frame_of
-from pecl.results.result import Result
+from pecl.results.result import Result, trainings
 
 AVERAGE = "avg"
 _METHODS = {
@@ -44,7 +44,7 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
     Raises:
         DataError: nothing was trained.
     """
-    trained = [result for result in results if result.kind == "train"]
+    trained = trainings(results)
     if not trained:
         raise DataError("--paper: expected results of trainings, got none; run pecl train or pecl grid first")
 

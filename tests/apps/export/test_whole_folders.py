@@ -17,7 +17,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
 from pecl.files import sha256_file
 from pecl.results.parts import AdapterDescription
-from pecl.results.result import adapter_path, write_result
+from pecl.results.result import adapter_path, run_from_json, write_result
 
 ADAPTER = "FOLDER/de.safetensors"
 COMMANDS = {
@@ -54,7 +54,7 @@ def write_results(out):
     path = adapter_path(out, result.name)
     save_adapter(path, states(tower, "lora", 1)[0], parse_adapter("lora"), "de", tower)
     adapter = AdapterDescription("lora", 1000, 10**6, 0.001, sha256_file(path))
-    write_result(out, type(result).from_json({**result.to_json(), "adapter": vars(adapter)}))
+    write_result(out, run_from_json({**result.to_json(), "adapter": vars(adapter)}))
 
 
 def in_this_process(patch):

@@ -31,7 +31,7 @@ from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.worker import main as worker
 from pecl.grid.launchers.worker import run_text
 from pecl.results.folder import hold
-from pecl.results.result import collect
+from pecl.results.result import collect_runs
 
 # Stands for a worker: says what it was given, and ends as its first run's seed says.
 STUB = """#!{python}
@@ -452,7 +452,7 @@ def test_ctrl_c_stops_workers_after_they_saved(on_disk):
     assert process.returncode == 130, errors
     assert len(workers) == 2
     assert not any(is_running(pid) for pid in workers)
-    results = collect([on_disk["out"]])
+    results = collect_runs([on_disk["out"]])
     assert [result.status for result in results] == ["interrupted"] * 2
     assert names(on_disk["out"]) == sorted([".state", *(f"{result.name}.json" for result in results)])
 

@@ -1,18 +1,18 @@
 """The flags of `pecl report`."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from helpers.flags.data import JSON
 from helpers.flags.runs import EVALUATED, TRAINED
 from helpers.flags.table import REAL, Has, Table
+from helpers.report_results import unfinished
 
-FAILED = replace(TRAINED, run_id="f" * 16, status="failed", error="RuntimeError: out of memory")
+FAILED = unfinished(TRAINED, run_id="f" * 16, error="RuntimeError: out of memory")
 
 REPORT = Table(
     "report folder",
     {
-        "collect": [TRAINED, EVALUATED, FAILED],
+        "collect_runs": [TRAINED, EVALUATED, FAILED],
         "report": REAL,
         "pecl.report.tables.Report.named": REAL,
         "paper_tables": [],
@@ -25,7 +25,7 @@ REPORT = Table(
         "pecl.report.page.write_page": Path("index.html"),
     },
     [
-        ("folders", "collect.folders", ["folder"]),
+        ("folders", "collect_runs.folders", ["folder"]),
         ("--format latex", "output.text", Has("\\begin{tabular}")),
         JSON,
         ("--table routes", "named.name", "routes"),

@@ -6,7 +6,7 @@ from helpers.report_results import evaluate, train
 from pecl.adapters.choice import AdapterChoice
 from pecl.config import make_config
 from pecl.grid import GridOutcome
-from pecl.results.result import EVALUATE_FLAGS
+from pecl.results.command import EVALUATE_FLAGS
 
 TRAINED, EVALUATED = train(4, 6), evaluate(9, language="en")
 CONFIG = make_config({})

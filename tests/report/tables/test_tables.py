@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from helpers.report_results import both, changed, evaluate, made, ranked, train
+from helpers.report_results import both, changed, evaluate, made, ranked, train, unfinished
 
 from pecl.errors import DataError
 from pecl.report.tables import chosen_candidates, report
@@ -204,8 +204,8 @@ def test_one_language_tested_on_two_texts_and_seeds_trained_on_two_are_refused()
 
 
 def test_failed_and_interrupted_runs_are_counted():
-    failed = replace(train(4, 6), status="failed", run_id="f" * 16)
-    stopped = replace(train(4, 6), status="interrupted", run_id="a" * 16)
+    failed = unfinished(train(4, 6), run_id="f" * 16)
+    stopped = unfinished(train(4, 6), "interrupted", run_id="a" * 16)
     assert report([train(4, 6), failed, stopped]).left_out == "1 failed: ffffffff; 1 interrupted: aaaaaaaa"
     with pytest.raises(DataError, match=r"no complete results here \(1 failed: ffffffff\)"):
         report([failed])

@@ -1,0 +1,43 @@
+"""The command that repeats a run."""
+
+import shlex
+from dataclasses import Field, fields
+from typing import Any
+
+from pecl.config import ExperimentConfig, Role, fields_of
+
+EVALUATE_FLAGS = fields_of(Role.EVALUATION | Role.DATA | Role.PATH | Role.MACHINE | Role.SAME_BITS)
+# Fields whose flags the commands add themselves
+_FLAG_NAMES = {
+    "weights": "adapter",
+    "plugin": "plugin",
+    "image_embeddings": "embeddings",
+    "image_paths": "paths",
+    "all_pairs": "all-pairs",
+}
+
+
+def command_of(kind: str, config: ExperimentConfig) -> str:
+    """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default."""
+    words = ["pecl", kind]
+    if config.processes > 1:
+        words = ["torchrun", "--nproc-per-node", str(config.processes), "--module", *words]
+
+    for field in fields(ExperimentConfig):
+        value = getattr(config, field.name)
+        if value != field.default and _has_flag(kind, field):
+            words += _flag_words(field.name, value)
+    return shlex.join(words)
+
+
+def _has_flag(kind: str, field: Field[Any]) -> bool:
+    if kind == "evaluate" and field.name not in EVALUATE_FLAGS:  # fields of a training change nothing
+        return False
+    return field.name in _FLAG_NAMES or field.metadata.get("flag", True)
+
+
+def _flag_words(name: str, value: object) -> list[str]:
+    flag = _FLAG_NAMES.get(name, name.replace("_", "-"))
+    if isinstance(value, bool):
+        return [f"--{flag}"] if value else [f"--no-{flag}"]
+    return [f"--{flag}", "none" if value is None else str(value)]
