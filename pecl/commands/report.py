@@ -132,9 +132,9 @@ def _write_pictures(
         return []
 
     from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
-    from pecl.report.plots import draw_plots, write_plots
+    from pecl.report.plots import draw_comparisons, draw_plots, write_plots
 
-    drawing = draw_plots(complete)
+    drawing = draw_comparisons(made.tables) if parsed.compare else draw_plots(complete)
     written = []
     if parsed.html is not None:
         runs = [*complete, *unfinished]

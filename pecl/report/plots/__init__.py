@@ -12,18 +12,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pecl.files import check_writable, write_bytes, write_text
-from pecl.report.plots.recall import draw_gap_closed, draw_parameters, draw_recall, draw_shots
+from pecl.report.plots.comparison import draw_forest
+from pecl.report.plots.recall import draw_gap_closed, draw_recall
+from pecl.report.plots.sizes import draw_parameters, draw_shots
 from pecl.report.plots.style import FORMATS, NotDrawn, Plot, styled
 from pecl.report.plots.training import draw_curves, draw_heat_map
-from pecl.report.tables import Group, by_group
+from pecl.report.tables import Group, Table, by_group
 from pecl.report.tables.formats import escape_markdown
-from pecl.report.tables.groups import grouped
-from pecl.results.result import Result
+from pecl.results.result import Result, TrainingResult, trainings
 
 logger = logging.getLogger(__name__)
 
 # Name -> a function that draws a group's plot from the group, its trainings, and all results
-PLOTS: dict[str, Callable[[Group, list[Result], Sequence[Result]], Plot]] = {
+PLOTS: dict[str, Callable[[Group, list[TrainingResult], Sequence[Result]], Plot]] = {
     "recall": draw_recall,
     "gap-closed": draw_gap_closed,
     "parameters": draw_parameters,
@@ -45,29 +46,60 @@ class Drawing:
 def draw_plots(results: Sequence[Result]) -> Drawing:
     """Draw every plot of `PLOTS` for each group of complete results that has the data; log why others are not drawn."""
     drawing = Drawing()
-    trained = [result for result in results if result.kind == "train"]
+    trained = trainings(results)
     for name, draw in PLOTS.items():
         plots: list[tuple[Group, Plot]] = []
         reasons = [] if trained else ["no complete training among the results"]
-        # the gallery shrinks as shots grow
-        alike = (lambda group: replace(group, gallery_size=None)) if name == "shots" else (lambda group: group)
-        groups = grouped(by_group(trained).items(), lambda item, alike=alike: alike(item[0]))
-        for group, parts in groups.items():
+        for group, runs in _groups_of_plot(name, trained).items():
             try:
-                plots.append((group, draw(group, [run for _, runs in parts for run in runs], results)))
+                plots.append((group, draw(group, runs, results)))
             except NotDrawn as reason:
                 reasons.append(str(reason))
-        if len(plots) > 1:  # their names differ by data set and gallery, or else by a number
-            titles = [
-                re.sub(r"[^a-z0-9]+", "-", f"{name} {group.title}".lower().replace(",", "")) for group, _ in plots
-            ]
-            names = [one if one not in titles[:i] else f"{one}-no-{i + 1}" for i, one in enumerate(titles)]
-            plots = [(group, replace(plot, name=own)) for own, (group, plot) in zip(names, plots, strict=True)]
-        drawing.plots += [plot for _, plot in plots]
+
+        drawing.plots += _with_names(name, plots)
         if not plots:
             drawing.not_drawn[name] = "; ".join(dict.fromkeys(reasons))
             logger.info("plot %s is not drawn: %s", name, drawing.not_drawn[name])
     return drawing
+
+
+@styled
+def draw_comparisons(tables: Sequence[Table]) -> Drawing:
+    """Draw a forest plot for each group of the tables of `comparison_tables`."""
+    plots = [(group, draw_forest(group, group_tables)) for group, group_tables in _by_group_of_table(tables).items()]
+    return Drawing(_with_names("comparison", plots))
+
+
+def _by_group_of_table(tables: Sequence[Table]) -> dict[Group, list[Table]]:
+    by_group_of_table: dict[Group, list[Table]] = {}
+    for table in tables:
+        if table.group is not None:
+            by_group_of_table.setdefault(table.group, []).append(table)
+    return by_group_of_table
+
+
+def _groups_of_plot(name: str, trained: Sequence[TrainingResult]) -> dict[Group, list[TrainingResult]]:
+    """Return the trainings of each plot called `name`."""
+    groups: dict[Group, list[TrainingResult]] = {}
+    for group, runs in by_group(trained).items():
+        if name == "shots":  # the gallery shrinks as shots grow
+            group = replace(group, gallery_size=None)
+        groups.setdefault(group, []).extend(runs)
+    return groups
+
+
+def _with_names(name: str, plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
+    """Return plots of one kind with names of their own: by data set and gallery, or else by a number."""
+    if len(plots) <= 1:
+        return [plot for _, plot in plots]
+
+    named: list[Plot] = []
+    titles: list[str] = []
+    for number, (group, plot) in enumerate(plots, 1):
+        title = re.sub(r"[^a-z0-9]+", "-", f"{name} {group.title}".lower().replace(",", ""))
+        named.append(replace(plot, name=f"{title}-no-{number}" if title in titles else title))
+        titles.append(title)
+    return named
 
 
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
@@ -78,10 +110,14 @@ def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     check_writable(folder)
-    paths = [write_bytes(folder / f"{one.name}.{kind}", one.render(kind)) for one in drawing.plots for kind in FORMATS]
+    paths = []
+    for plot in drawing.plots:
+        paths += [write_bytes(folder / f"{plot.name}.{kind}", plot.render(kind)) for kind in FORMATS]
+
     # No JSON: the folder may lie among results, where JSON files are read as results.
-    said = [
-        f"**{escape_markdown(one.title)}** (`{one.name}`). {escape_markdown(one.said())}\n" for one in drawing.plots
-    ]
-    said += [f"`{name}` is not drawn: {escape_markdown(reason)}.\n" for name, reason in drawing.not_drawn.items()]
-    return [*paths, write_text(folder / "captions.md", "\n".join(said))]
+    lines = []
+    for plot in drawing.plots:
+        lines.append(f"**{escape_markdown(plot.title)}** (`{plot.name}`). {escape_markdown(plot.full_caption())}\n")
+    for name, reason in drawing.not_drawn.items():
+        lines.append(f"`{name}` is not drawn: {escape_markdown(reason)}.\n")
+    return [*paths, write_text(folder / "captions.md", "\n".join(lines))]

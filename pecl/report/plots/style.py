@@ -27,7 +27,7 @@ COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches per line of the caption
 _LETTERS = 20.5  # letters per inch of the caption
-_NAME_SIZE = 6.5  # points, of names next to points and lines
+NAME_SIZE = 6.5  # points, of names next to points and lines
 
 _STYLE = Path(__file__).with_name("plots.mplstyle")
 RC: dict[Any, Any] = dict(mpl.rc_params_from_file(_STYLE, fail_on_error=True, use_default_template=False))
@@ -79,11 +79,11 @@ class Plot:
         """Return the bytes of the plot as `kind`, one of `FORMATS`; they contain no date, host or version."""
         buffer = io.BytesIO()
         dates = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-        metadata = {"Title": self.title, "Description": f"{self.title}. {self.said()}", **dates[kind]}
+        metadata = {"Title": self.title, "Description": f"{self.title}. {self.full_caption()}", **dates[kind]}
         self.figure.savefig(buffer, format=kind, metadata=metadata)
         return buffer.getvalue()
 
-    def said(self) -> str:
+    def full_caption(self) -> str:
         """Return the caption with the ids of the runs."""
         return f"{self.caption} Runs: {', '.join(self.runs)}."
 
@@ -110,7 +110,7 @@ def panels(
 def name_at(axes: Axes, x: float, y: float, text: str) -> None:
     """Write a name to the right of a point, in the colour of text: the point itself shows the series."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-    look = {"size": _NAME_SIZE, "va": "center", "color": GREY, "bbox": box, "annotation_clip": False}
+    look = {"size": NAME_SIZE, "va": "center", "color": GREY, "bbox": box, "annotation_clip": False}
     axes.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", **look)
 
 
@@ -121,25 +121,32 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72  # points
-    gap, lowest = (high - low) * 1.15 * _NAME_SIZE / height, -math.inf
-    places = [y for _, y, _ in ends]
-    order = sorted(range(len(places)), key=lambda place: places[place])
-    for place in order:  # upwards, then down from the upper limit
-        places[place] = max(places[place], lowest)
-        lowest = places[place] + gap
-    for place in reversed(order):
-        places[place] = min(places[place], high)
-        high = places[place] - gap
-    for (x, _, text), y in zip(ends, places, strict=True):
+    gap = (high - low) * 1.15 * NAME_SIZE / height
+
+    ys = [y for _, y, _ in ends]
+    ascending = sorted(range(len(ys)), key=lambda i: ys[i])
+    lowest = -math.inf
+    for i in ascending:  # upwards, then down from the upper limit
+        ys[i] = max(ys[i], lowest)
+        lowest = ys[i] + gap
+    for i in reversed(ascending):
+        ys[i] = min(ys[i], high)
+        high = ys[i] - gap
+
+    for (x, _, text), y in zip(ends, ys, strict=True):
         name_at(axes, x, y, text)
 
 
 def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> None:
     """Give panels the same limits, so that heights (with `up`) and widths (with `across`) are comparable."""
-    for axis in [*("x" * across), *("y" * up)]:
-        ends = [end for panel in axes for end in getattr(panel, f"get_{axis}lim")()]
+    if across:
+        limits = [limit for panel in axes for limit in panel.get_xlim()]
         for panel in axes:
-            panel.set(**{f"{axis}lim": (min(ends), max(ends))})
+            panel.set_xlim(min(limits), max(limits))
+    if up:
+        limits = [limit for panel in axes for limit in panel.get_ylim()]
+        for panel in axes:
+            panel.set_ylim(min(limits), max(limits))
 
 
 def estimate(per_item: np.ndarray, mean: float = math.nan, std: float = math.nan) -> np.ndarray:
@@ -161,19 +168,24 @@ def error(ends: np.ndarray) -> np.ndarray:
 
 def where_text(group: Group, candidates: Iterable[Candidate]) -> str:
     """Return the words for a group's data: data set, gallery, number of test captions, tower."""
-    n = ", ".join(f"{number:,}" for number in sorted({one.captions for one in candidates}))
-    return f"{group.data}, gallery {group.gallery}, n = {n} test captions, text tower {group.text_tower}"
+    numbers = sorted({candidate.captions for candidate in candidates})
+    captions = ", ".join(f"{number:,}" for number in numbers)
+    return f"{group.data}, gallery {group.gallery}, n = {captions} test captions, text tower {group.text_tower}"
 
 
 def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False) -> str:
     """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars.
 
-    `plain` says that the plot shows scores of the plain tower, too.
+    With `plain` the plot shows scores of the plain tower, too.
     """
-    seeds = seeds_text(seed for one in candidates for seed in one.seeds)
-    several = {len(one.runs) > 1 for one in candidates}
-    bars = ["95 % bootstrap interval over test items"] if plain or False in several else []
-    if True in several:
+    seeds = seeds_text(seed for candidate in candidates for seed in candidate.seeds)
+    some_have_one_seed = any(len(candidate.runs) == 1 for candidate in candidates)
+    some_have_several = any(len(candidate.runs) > 1 for candidate in candidates)
+
+    bars = []
+    if plain or some_have_one_seed:
+        bars.append("95 % bootstrap interval over test items")
+    if some_have_several:
         bars.append("± one standard deviation over seeds" + (" where a candidate has several" if bars else ""))
     metric = group.metric[0].upper() + group.metric[1:]
     return f"{metric}; {where_text(group, candidates)}; {seeds}. Bars: {'; '.join(bars)}."
@@ -181,4 +193,5 @@ def describe(group: Group, candidates: Sequence[Candidate], plain: bool = False)
 
 def run_ids(candidates: Iterable[Candidate], *others: Result) -> tuple[str, ...]:
     """Return the ids of the runs of candidates, and of other results, sorted."""
-    return tuple(sorted({run.run_id for one in candidates for run in one.runs} | {run.run_id for run in others}))
+    of_candidates = {run.run_id for candidate in candidates for run in candidate.runs}
+    return tuple(sorted(of_candidates | {run.run_id for run in others}))
