@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from helpers.folders import exchange
 from helpers.made_results import trained_results, write_table
-from helpers.report_results import changed, train, write
+from helpers.report_results import changed, train, unfinished, write
 from PIL import Image
 
 from pecl.cli import main
 from pecl.commands.options import config_flags, language_configs
 from pecl.config import make_config
-from pecl.report.page import choose, write_page
+from pecl.report.page import write_page
+from pecl.report.page.gallery import choose
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.results.result import collect
@@ -118,7 +119,7 @@ def test_names_and_paths_and_errors_of_runs_are_text(tmp_path):
     good.adapter_path.write_text("another file")
     values = {"out": "<i id=owned>", "dataset": "<b id=owned>.csv"}
     config = make_config({**train(4, 6, seed=2).config.to_dict(), **values})
-    failed = replace(good, run_id=config.run_id(), status="failed", error=f"RuntimeError: {INJECTED}", config=config)
+    failed = unfinished(good, run_id=config.run_id(), error=f"RuntimeError: {INJECTED}", config=config)
     html = page_of(tmp_path / "html", [good, failed])
     assert html.count("&lt;b id=owned&gt;.csv") >= 2
     assert "&lt;u id=owned&gt;" in html
