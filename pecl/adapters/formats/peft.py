@@ -32,7 +32,6 @@ State = Mapping[str, torch.Tensor]
 
 # Options of PEFT that change the computation, with their values for plain LoRA.
 _PLAIN: dict[str, tuple[Any, ...]] = {
-    "peft_type": ("LORA",),
     "bias": ("none",),
     "target_parameters": (None, []),
     **dict.fromkeys(("rank_pattern", "alpha_pattern"), ({}, None)),
@@ -128,8 +127,14 @@ def read_peft(
 def _read_options(path: Path) -> dict[str, Any]:
     try:
         options = load_json(path)
+        method = options.get("peft_type", "LORA")
+        if method != "LORA":
+            raise WeightsError(
+                f"{path}: expected a LoRA in PEFT's format, got {method}: train it with --engine peft, whose "
+                ".safetensors file pecl reads"
+            )
         LoraConfig(options["r"], float(options["lora_alpha"]), float(options.get("lora_dropout", 0.0)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
