@@ -68,8 +68,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number by Holm's method (Scandinavian Journal of Statistics 6, 1979)."""
     corrected = [0.0] * len(p_values)
     largest = 0.0
-    for place, index in enumerate(np.argsort(p_values, kind="stable")):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+    for smaller_values, index in enumerate(np.argsort(p_values, kind="stable")):
+        factor = len(p_values) - smaller_values
+        largest = max(largest, min(1.0, factor * p_values[index]))
         corrected[index] = largest
     return corrected
 

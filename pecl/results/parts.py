@@ -27,12 +27,12 @@ class Measured:
 
 
 def _measured(flat: Mapping[str, Any]) -> Measured:
-    found = {name: RetrievalMetrics.from_dict(one) for name, one in flat.items() if isinstance(one, dict)}
-    return Measured(found, flat[METRIC], flat["mean_recall"])
+    directions = {name: RetrievalMetrics.from_dict(value) for name, value in flat.items() if isinstance(value, dict)}
+    return Measured(directions, flat[METRIC], flat["mean_recall"])
 
 
 def _flat(measured: Measured) -> dict[str, Any]:
-    flat = {name: one.to_dict() for name, one in measured.directions.items()}
+    flat = {name: metrics.to_dict() for name, metrics in measured.directions.items()}
     return {**flat, METRIC: measured.mean_recall_at_1, "mean_recall": measured.mean_recall}
 
 
@@ -188,18 +188,23 @@ def environment() -> Environment:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = None
-    own = _git("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")  # fails in a checkout of something else
-    commit = own and own.splitlines()[0]
+
+    commit = None
+    is_dirty = None
+    hashes = _git("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")  # fails in a checkout of something else
+    if hashes:
+        commit = hashes.splitlines()[0]
+        is_dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE))
+
     machine = Machine(platform.platform(), torch.get_num_threads())
-    dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)) if commit else None
-    return Environment(versions, machine, commit, dirty)
+    return Environment(versions, machine, commit, is_dirty)
 
 
 def _git(*arguments: str) -> str | None:
     """Return git's output for the checkout that pecl runs from, or None if it is installed without one."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    return process.stdout.strip()
