@@ -171,6 +171,17 @@ def test_verbose_logs_more(line):
     assert logging.getLogger("pecl").isEnabledFor(logging.DEBUG)
 
 
+def test_a_training_with_a_failed_run_ends_with_status_1_and_names_it(monkeypatch, capsys):
+    trained = train(4, 6)
+    failed = unfinished(trained, run_id="f" * 16, error="DivergedError: by step 3")
+    for outcomes, status in (([trained], 0), ([trained, failed], 1), ([failed], 1)):
+        monkeypatch.setattr("pecl.commands.train.train_fleet", lambda *_, given=outcomes, **__: given)
+        assert main(["train"]) == status
+        printed = capsys.readouterr().out
+        assert (f"failed: {failed.run_id}: DivergedError: by step 3" in printed) == bool(status)
+        assert (trained.config.language in printed.split()) == (trained in outcomes)
+
+
 def test_a_grid_with_a_failed_run_ends_with_status_1_and_names_it(monkeypatch, capsys):
     trained = train(4, 6)
     failed = unfinished(trained, run_id="f" * 16, error="RuntimeError: out of memory")

@@ -6,6 +6,8 @@ import pytest
 from helpers.adapter_towers import filled
 from helpers.folders import flags
 from helpers.interrupted import counted_steps
+from helpers.report_results import train as made_training
+from helpers.report_results import unfinished
 from helpers.run_by_hand import mean_recall, ranks_of, recorded_ranks
 from helpers.small_experiment import tiny_towers
 
@@ -14,9 +16,9 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DivergedError
+from pecl.errors import ConfigError, DivergedError, PeclError
 from pecl.experiment.evaluation import evaluate
-from pecl.experiment.run import train, train_fleet
+from pecl.experiment.run import result_of, train, train_fleet
 from pecl.files import sha256_file
 from pecl.report.tables import report
 from pecl.report.tables.candidates import chosen_candidates
@@ -181,3 +183,12 @@ def test_one_call_trains_all_languages_of_a_joint_training(small, language, retu
         one.config.language: one.metrics for one in fleet
     }
     assert by_language[returned] == result
+
+
+def test_a_run_that_failed_or_was_pruned_has_no_result():
+    trained = made_training(4, 6)
+    assert result_of("de", [trained]) is trained
+    with pytest.raises(DivergedError, match=rf"{trained.name}: it diverged"):
+        result_of("de", [unfinished(trained, error="it diverged")])
+    with pytest.raises(PeclError, match=rf"{trained.name} has no result: a callback pruned it after step 3"):
+        result_of("de", [unfinished(trained, "pruned", steps=3)])
