@@ -135,7 +135,7 @@ def test_a_file_of_the_users_is_not_replaced_unless_told(site, tmp_path):
     assert own.read_bytes() == b"zwei"
 
 
-def test_a_file_kept_is_kept(site, tmp_path):
+def test_a_file_made_here_is_kept(site, tmp_path):
     own = tmp_path / "multi30k/data/task1/raw/train.de.gz"
     write_with_provenance(own, b"translated here", {"translator": "test"})
     report = download(["multi30k"], tmp_path, policy=FAST)
