@@ -61,21 +61,29 @@ class IndexReport:
     removed: int  # gone from the folder, or no longer readable
     unreadable: dict[str, str]  # reason by path, relative to the folder of photographs
     again: str = ""  # why unchanged photographs were embedded again; empty otherwise
-    described: int = 0  # unchanged photographs whose words were read, such as those of a changed sidecar
-    broken: int = 0  # photographs with unreadable metadata; the words of their path are still searched
+    # unchanged photographs whose words were read, such as those of a changed sidecar
+    described: int = 0
+    # photographs with unreadable metadata; the words of their path are still searched
+    broken: int = 0
 
 
-def build_index(folder: str | Path, out: str | Path | None = None, options: IndexOptions | None = None) -> IndexReport:
+def build_index(
+    folder: str | Path,
+    out: str | Path | None = None,
+    options: IndexOptions | None = None,
+) -> IndexReport:
     """Create the index of the photographs in `folder`, or update it, and return what has changed.
 
     Args:
         folder: folder of the photographs, searched at any depth.
-        out: folder of the index; by default a separate one in the user's data folder, see `index_folder`.
+        out: folder of the index; by default a separate one in the user's data folder, see
+            `index_folder`.
         options: options of the index.
 
     Raises:
         DataError: there is no photograph, or none can be read, or the index is damaged.
-        ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may change it.
+        ConfigError: an option is wrong, or differs from the existing index where only `rebuild` may
+            change it.
         OutputError: the index cannot be written.
         BusyError: another process is updating it.
 
@@ -86,42 +94,56 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     options = options or IndexOptions()
     if out == "":
         raise ConfigError(f"out: {EMPTY_PATH}")
+
     options.check()
-    found = find_photographs(folder)
-    place = Path(out) if out is not None else index_folder(found.root)
-    if not found.photographs:
-        reason = next(iter(found.unreadable.values()), "")
-        listed = f" ({len(found.unreadable)} could not be read: {reason})" if reason else ""
+    source = find_photographs(folder)
+    index_path = Path(out) if out is not None else index_folder(source.root)
+
+    if not source.photographs:
+        reason = next(iter(source.unreadable.values()), "")
+        listed = ""
+        if reason:
+            listed = f" ({len(source.unreadable)} could not be read: {reason})"
         wanted = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
         raise DataError(f"{folder}: there are no photographs in it{listed}: {wanted}")
-    check_same(place, found.root, options)  # before anything is written
+
+    check_same(index_path, source.root, options)  # before anything is written
     try:
-        check_writable(place)
+        check_writable(index_path)
     except OutputError as error:
         raise OutputError(f"{error}; --out names another folder for the index") from error
+
     try:
-        with locked(place / LOCK, BUSY.format(place)):
+        with locked(index_path / LOCK, BUSY.format(index_path)):
             try:
-                before = read_catalogue(place) if (place / FILE).exists() else None
+                before = read_catalogue(index_path) if (index_path / FILE).exists() else None
             except DataError:
                 if not options.rebuild:
                     raise
                 before = None
-            head = new_head(found.root, before.head if before else None, options)
-            make_private(place)
-            return _Renewal(found, place, before, head, options).run()
+            head = new_head(source.root, before.head if before else None, options)
+            make_private(index_path)
+            return _Renewal(source, index_path, before, head, options).run()
     finally:
         with contextlib.suppress(OSError):
-            place.rmdir()  # removes only an empty folder, into which nothing was written
+            index_path.rmdir()  # removes only an empty folder, into which nothing was written
 
 
 class _Renewal:
     """One update. `before` is the existing index; of it, `rebuild` uses only the Qdrant collection, to delete it."""
 
     def __init__(
-        self, found: PhotographFolder, place: Path, before: Catalogue | None, head: Head, options: IndexOptions
+        self,
+        source: PhotographFolder,
+        index_path: Path,
+        before: Catalogue | None,
+        head: Head,
+        options: IndexOptions,
     ) -> None:
-        self.found, self.place, self.head, self.options = found, place, head, options
+        self.source = source
+        self.index_path = index_path
+        self.head = head
+        self.options = options
         self.unused = before.head if before and options.rebuild and before.head.url else None
         self.contents_before = {entry.fingerprint for entry in before.entries} if before else set[str]()
         self.before = None if options.rebuild else before
@@ -138,58 +160,67 @@ class _Renewal:
     def run(self) -> IndexReport:
         """Write what has changed."""
         known, suspects, failed = self._sort()
-        hashed, refused = fingerprints(self.found.root, suspects)
+        hashed, refused = fingerprints(self.source.root, suspects)
         failed |= refused
         entries = {**known, **{entry.name: entry for entry in hashed}}
-        if missing := [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]:
+
+        missing = [entry for entry in entries.values() if entry.fingerprint not in self.embeddings]
+        if missing:
             logger.info("%s", describe_needs(self.head.profile, len(missing), self.options.device))
             tower = self._tower()
             if self.before and self.head.towers != self.before.head.towers:
                 self.again = "the image tower has changed since the index was made"
-                self.embeddings, missing = {}, list(entries.values())
-            fresh, refused = embed(tower, self.found.root, missing)
+                self.embeddings = {}
+                missing = list(entries.values())
+            fresh, refused = embed(tower, self.source.root, missing)
             self.embeddings |= fresh
             failed |= refused
-        kept = [entries[name] for name in sorted(entries) if name not in failed]
-        if not kept:
+
+        present = [entries[name] for name in sorted(entries) if name not in failed]
+        if not present:
             first = next(iter(failed.values()))
-            raise DataError(f"{self.found.root}: none of {len(failed)} photographs can be read ({first.reason})")
+            raise DataError(f"{self.source.root}: none of {len(failed)} photographs can be read ({first.reason})")
+
         embedded = {entry.name for entry in missing}
-        changed = [entry for entry in kept if entry.name not in known or entry.name in embedded]
-        described = self._described(kept, {entry.name for entry in changed})
-        self._write(kept, changed, failed, described)
+        changed = [entry for entry in present if entry.name not in known or entry.name in embedded]
+        described = self._described(present, {entry.name for entry in changed})
+        self._write(present, changed, failed, described)
         if self.head.thumbnails:
-            add_thumbnails(self.place, self.found.root)
-        return self._report(kept, embedded, failed, described)
+            add_thumbnails(self.index_path, self.source.root)
+        return self._report(present, embedded, failed, described)
 
     def _described(self, entries: list[Entry], changed: set[str]) -> dict[str, Described]:
         if not self.head.words:
             return {}
-        known = {} if self.before is None else read_sidecars(self.place)
+
+        known = {} if self.before is None else read_sidecars(self.index_path)
         indexed = {entry.name for entry in entries}
         photographs = [
             photograph
-            for photograph in self.found.photographs
+            for photograph in self.source.photographs
             if photograph.name in changed
             or (photograph.name in indexed and known.get(photograph.name) != sidecar_state(photograph))
         ]
         bar = Bar(photographs, desc="words", unit="image", leave=False, disable=not photographs)
-        return {photograph.name: describe(self.found.root, photograph) for photograph in bar}
+        return {photograph.name: describe(self.source.root, photograph) for photograph in bar}
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
         known: dict[str, Entry] = {}
         suspects: list[Photograph] = []
-        failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.found.unreadable.items()}
+        failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.source.unreadable.items()}
         tries_again = self.before is not None and self.before.head.decoders != self.head.decoders
-        for photograph in self.found.photographs:
+
+        for photograph in self.source.photographs:
             name = photograph.name
-            entry, unreadable = self.old.get(name), self.old_failed.get(name)
+            entry = self.old.get(name)
+            unreadable = self.old_failed.get(name)
             if entry is not None and entry.stamp == photograph.stamp:
                 known[name] = entry
             elif unreadable is not None and unreadable.stamp == photograph.stamp and not tries_again:
                 failed[name] = unreadable
             else:
                 suspects.append(photograph)
+
         return known, suspects, failed
 
     def _tower(self) -> ImageEncoder:
@@ -198,11 +229,13 @@ class _Renewal:
 
         tower = load_image_encoder(self.head.profile, device=self.options.device)
         set_backend(tower, self.options.backend)
+
         image = {"name": tower.name, "fingerprint": tower.fingerprint}
         if self.head.towers.get("image") != image:
             text = load_text_encoder(self.head.profile, device=self.options.device)
             towers = {"image": image, "text": {"name": text.name, "fingerprint": text.fingerprint}}
             self.head = replace(self.head, towers=towers, width=tower.embedding_dim)
+
         return tower
 
     def _report(
@@ -220,8 +253,9 @@ class _Renewal:
         stayed = new.keys() & self.old.keys()
         changed = sum(name in embedded or new[name] != self.old[name].fingerprint for name in stayed)
         reasons = {name: failed[name].reason for name in sorted(failed)}
+
         return IndexReport(
-            folder=self.place,
+            folder=self.index_path,
             photographs=len(entries),
             new=come.total() - moved,
             changed=changed,
@@ -248,26 +282,32 @@ class _Renewal:
         is_new = before is None or self.head != before.head
         if self.points:
             lost = [entry for entry in entries if point_of(entry.name) not in self.points.there]
-            self.points.send({one.name: self.embeddings[one.fingerprint] for one in (*changed, *lost)})
+            self.points.send({written.name: self.embeddings[written.fingerprint] for written in (*changed, *lost)})
+
         if not (is_new or changed or gone or described) and failed == self.old_failed:
             return
+
         corrects_all = before is None or before.head.references != self.head.references
         rewritten = entries if corrects_all else changed
         embeddings = [self.embeddings[entry.fingerprint] for entry in rewritten]
         corrections: Sequence[float | None] = [None] * len(rewritten)
         if references is not None and rewritten:
             corrections = references.corrections(np.stack(embeddings)).tolist()
+
         self.head = replace(self.head, generation=secrets.token_hex(8))
-        with writing(self.place, new=before is None) as database:
+        with writing(self.index_path, new=before is None) as database:
             database.executemany("DELETE FROM photographs WHERE name = ?", [(os.fsencode(name),) for name in gone])
             for row in zip(rewritten, embeddings, corrections, strict=True):
                 write_entry(database, *row)
+
             if self.head.words:
                 write_words(database, described)
             else:
                 drop_words(database)
+
             drop_thumbnails(database, every=not self.head.thumbnails)
             write_head(database, self.head, failed.values())
+
         self._tidy_server(entries)
         self._tidy_cache(entries)
 

@@ -1,8 +1,9 @@
 """The index of a folder of photographs: its location, and the content of its one file.
 
-An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, hub correction, words
-and thumbnail. It lies in the user's data folder, in one folder per folder of photographs, or in the folder that `--out`
-names. An update is one transaction: a reader gets the index either before it or after it. Only the user can read it.
+An index is an SQLite file, `pecl-index.sqlite`, with a row per photograph: its file, embedding, hub
+correction, words and thumbnail. It lies in the user's data folder, in one folder per folder of
+photographs, or in the folder that `--out` names. An update is one transaction: a reader gets the
+index either before it or after it. Only the user can read it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from pecl.files import LOCK, parse_json
 
 FILE = "pecl-index.sqlite"
 VERSION = 4
-_FILES = {FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal", LOCK}  # all files of an index
+# all files of an index
+_FILES = {FILE, f"{FILE}-journal", f".{FILE}.new", f".{FILE}.new-journal", LOCK}
 _PATIENCE = 60.0  # seconds that a reader waits for a transaction's end
 _TOLERANCE = 1e-2  # allowed difference of an embedding's length from 1
 _SCHEMA = (
@@ -60,15 +62,20 @@ class Head:
 
     root: str  # folder of the photographs
     profile: str  # name of the pair of towers
-    towers: dict[str, dict[str, str]] = field(default_factory=dict)  # name and fingerprint of `image` and `text`
+    # name and fingerprint of `image` and `text`
+    towers: dict[str, dict[str, str]] = field(default_factory=dict)
     width: int = 0  # D
     url: str = ""  # Qdrant server with the embeddings; empty for the exact search
     collection: str = ""  # its collection there
     thumbnails: bool = False  # whether the index has thumbnails
-    decoders: str = ""  # image decoders with versions; after a change, unreadable files are tried again
-    references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; or empty
-    languages: tuple[str, ...] = ()  # codes of the languages of queries; empty for those of the system
-    words: bool = True  # whether the index holds words and days of photographs, see `pecl.apps.search.words`
+    # image decoders with versions; after a change, unreadable files are tried again
+    decoders: str = ""
+    # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; or empty
+    references: str = ""
+    # codes of the languages of queries; empty for those of the system
+    languages: tuple[str, ...] = ()
+    # whether the index holds words and days of photographs, see `pecl.apps.search.words`
+    words: bool = True
     generation: str = ""  # random digits, new with each update
     version: int = VERSION
 
@@ -125,8 +132,10 @@ def connected(folder: Path) -> Iterator[sqlite3.Connection]:
     path = folder / FILE
     if not path.is_file() or not path.stat().st_size:
         raise DataError(f"{folder}: there is no index in it")
+
     try:
-        with _transaction(path, "rw", "BEGIN") as database:  # SQLite only reads if the file is not writable
+        # SQLite only reads if the file is not writable
+        with _transaction(path, "rw", "BEGIN") as database:
             yield database
     except sqlite3.Error as error:
         raise damaged(path, error) from error
@@ -146,7 +155,8 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
     try:
         if new:
             path.unlink(missing_ok=True)  # left by a killed process
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its journal the same rights
+            # SQLite gives its journal the same rights
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         with _transaction(path, "rwc" if new else "rw", "BEGIN IMMEDIATE") as database:
             for statement in _SCHEMA * new:
                 database.execute(statement)
@@ -183,26 +193,29 @@ def _head(folder: Path, database: sqlite3.Connection) -> Head:
     try:
         (text,) = database.execute("SELECT document FROM head").fetchone()
         document: dict[str, Any] = parse_json(text)
-        found = document.get("version")
-        if found == VERSION:
+        version = document.get("version")
+        if version == VERSION:
             document.pop("pair", None)  # written by earlier versions of pecl
             return Head(**{**document, "languages": tuple(document["languages"])})
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, error) from error
-    raise DataError(f"{path}: expected version {VERSION}, got {found!r}: run `pecl index FOLDER --rebuild`")
+
+    raise DataError(f"{path}: expected version {VERSION}, got {version!r}: run `pecl index FOLDER --rebuild`")
 
 
 def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
     """Read an index; `to_search` omits the embeddings if a Qdrant server searches in them.
 
     Raises:
-        DataError: it is missing or damaged, or its matrix has the wrong size or holds NaN or infinity.
+        DataError: it is missing or damaged, or its matrix has the wrong size or holds NaN or
+            infinity.
     """
     with connected(folder) as database:
         head = _head(folder, database)
         (count,) = database.execute("SELECT count(*) FROM photographs").fetchone()
         matrix = None if head.url and to_search else np.empty((count, head.width), np.float32)
         corrections = np.empty(count, np.float32) if head.references else None
+
         entries: list[Entry] = []
         fields = "name, stamp, fingerprint, embedding, correction"
         try:
@@ -217,27 +230,40 @@ def read_catalogue(folder: Path, to_search: bool = False) -> Catalogue:
             failed = [Unreadable(os.fsdecode(name), _stamp(stamp), reason) for name, stamp, reason in rows]
         except (TypeError, ValueError) as error:  # an embedding of another size
             raise damaged(folder / FILE, error) from error
+
     if matrix is not None:
         lengths = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
         if not (np.abs(lengths - 1) < _TOLERANCE).all():  # NaN fails, too
             raise damaged(folder / FILE, "it holds embeddings that are not finite numbers of length 1")
         matrix.flags.writeable = False
+
     if corrections is not None and not np.isfinite(corrections).all():
         raise damaged(folder / FILE, "it holds corrections that are not finite numbers")
-    return Catalogue(head, entries, matrix, corrections, {one.name: one for one in failed})
+    return Catalogue(head, entries, matrix, corrections, {photograph.name: photograph for photograph in failed})
 
 
-def write_head(database: sqlite3.Connection, head: Head, unreadable: Iterable[Unreadable] | None = None) -> None:
+def write_head(
+    database: sqlite3.Connection,
+    head: Head,
+    unreadable: Iterable[Unreadable] | None = None,
+) -> None:
     """Replace the head and, if given, the list of unreadable files."""
     database.execute("DELETE FROM head")
     database.execute("INSERT INTO head VALUES (?)", [json.dumps(asdict(head))])
     if unreadable is not None:
         database.execute("DELETE FROM unreadable")
-        rows = [(os.fsencode(one.name), _written(one.stamp), one.reason) for one in unreadable]
+        rows = [
+            (os.fsencode(photograph.name), _written(photograph.stamp), photograph.reason) for photograph in unreadable
+        ]
         database.executemany("INSERT INTO unreadable VALUES (?, ?, ?)", rows)
 
 
-def write_entry(database: sqlite3.Connection, entry: Entry, embedding: np.ndarray, correction: float | None) -> None:
+def write_entry(
+    database: sqlite3.Connection,
+    entry: Entry,
+    embedding: np.ndarray,
+    correction: float | None,
+) -> None:
     """Insert or replace a photograph with its embedding (D,) float32 and its hub correction."""
     content = np.ascontiguousarray(embedding, np.float32).tobytes()
     database.execute(

@@ -1,9 +1,10 @@
 """Dates in the text of a query, such as "Juli 2019" or 12.7.2019, and the days that they mean.
 
-Months may have their names in any language of the search page (`months.json`, from Unicode's CLDR). A month counts only
-with its year, since names such as May and mars are ordinary words; a short form needs a dot or a day, too, since "pro"
-and "lis" are words of Czech. In 12/7/2019 the person's first language decides which number is the day. The countries of
-English differ, so that this means the year 2019 to a person who speaks only English.
+Months may have their names in any language of the search page (`months.json`, from Unicode's CLDR).
+A month counts only with its year, since names such as May and mars are ordinary words; a short form
+needs a dot or a day, too, since "pro" and "lis" are words of Czech. In 12/7/2019 the person's first
+language decides which number is the day. The countries of English differ, so that this means the
+year 2019 to a person who speaks only English.
 """
 
 import datetime
@@ -50,6 +51,7 @@ class Days(NamedTuple):
             ends = [f"{day:%B} {day.year}" for day in (self.after, last)]
         else:
             ends = [f"{day:%B} {day.day}, {day.year}" for day in (self.after, last)]
+
         if ends[0] != ends[1]:
             return f"from {ends[0]} to {ends[1]}"
         return f"in {ends[0]}" if self._is_of_months else f"on {ends[0]}"
@@ -62,8 +64,10 @@ class Days(NamedTuple):
             for year in range(self.after.year, last.year + 1):
                 yield from (str(year), f"{year}년")
             return
+
         by_month = self._is_of_months or (self.before - self.after).days > _MOST_DAYS
         parts = ("%Y", "%m") if by_month else ("%Y", "%m", "%d")
+
         day = self.after
         while day < self.before:
             yield day.strftime(" ".join(parts))
@@ -88,8 +92,10 @@ def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
     """
     if not re.search(_YEAR, text):
         return None
+
     masked = unicodedata.normalize("NFC", " ".join(text.split()))
     is_day_first = _is_day_first(languages)
+
     ranges: list[tuple[datetime.date, datetime.date]] = []
     written: list[str] = []
     for pattern in _patterns():
@@ -99,8 +105,10 @@ def find_days(text: str, languages: Iterable[str] = ()) -> Days | None:
                 ranges.append(days)
                 written.append(match["date"])
                 masked = masked[: match.start()] + _MASK * len(match[0]) + masked[match.end() :]
+
     if not ranges:
         return None
+
     rest = re.sub(rf"{_MASK}\s*(?:{_UNTIL})\s*{_MASK}", _MASK, masked, flags=re.IGNORECASE)
     words = re.sub(rf"[\s{_MASK}]+", " ", rest).strip(" ,;:-–—()[]")
     return Days(min(first for first, _ in ranges), max(before for _, before in ranges), words, tuple(written))
@@ -158,6 +166,7 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
         rf"{_YEAR}(?:[年년]|{_END})",
     )
     start = rf"(?:(?<!\w)(?:{_BEFORE})\s+(?:the\s+)?)?(?<!{_LETTER})"
+
     return tuple(re.compile(f"{start}(?P<date>{form})", re.IGNORECASE) for form in forms)
 
 
@@ -165,11 +174,17 @@ def _alternatives(names: Iterable[str]) -> str:
     return "|".join(sorted(map(re.escape, names), key=len, reverse=True))
 
 
-def _range(parts: dict[str, str | None], is_day_first: bool) -> tuple[datetime.date, datetime.date] | None:
+def _range(
+    parts: dict[str, str | None],
+    is_day_first: bool,
+) -> tuple[datetime.date, datetime.date] | None:
     """Return the first day of a date and the day after its last; None if there is no such day, as February 30."""
-    year, month, day = int(parts["year"] or 0), _month(parts), int(parts.get("day") or 0)
+    year = int(parts["year"] or 0)
+    month = _month(parts)
+    day = int(parts.get("day") or 0)
     if parts.get("one"):
         day, month = _day_and_month(int(parts["one"] or 0), int(parts["two"] or 0), parts["sign"], is_day_first)
+
     try:
         if day:
             first = datetime.date(year, month, day)
@@ -190,12 +205,17 @@ def _month(parts: dict[str, str | None]) -> int:
     return _NUMBERS[number] if number in _NUMBERS else int(number)
 
 
-def _day_and_month(one: int, two: int, sign: str | None, is_day_first: bool) -> tuple[int, int]:
+def _day_and_month(
+    first: int,
+    second: int,
+    sign: str | None,
+    is_day_first: bool,
+) -> tuple[int, int]:
     """Return day and month of 12/7/2019; (0, 0) if either may be the day. With dots the day is first everywhere."""
-    if two > 12:
-        return two, one
-    if one > 12 or one == two or sign == "." or is_day_first:
-        return one, two
+    if second > 12:
+        return second, first
+    if first > 12 or first == second or sign == "." or is_day_first:
+        return first, second
     return 0, 0
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SECONDS = 0.15  # per photograph of twelve megapixels, for one core to open and shrink it
-_PROGRAM = 1.4e9  # bytes of memory besides the towers, at a first start with mini: Python, torch, large photographs
+# bytes of memory besides the towers, at a first start with mini: Python, torch, large photographs
+_PROGRAM = 1.4e9
 
 
 def describe_needs(profile: str, photographs: int, device: str) -> str:
@@ -34,24 +35,31 @@ def describe_needs(profile: str, photographs: int, device: str) -> str:
     import torch  # takes seconds
 
     pair = PAIRS[profile]
-    weights = 4 * (pair.parameters + pair.image_parameters)  # bytes in fp32, in which they are published
+    # bytes in fp32, in which they are published
+    weights = 4 * (pair.parameters + pair.image_parameters)
     is_here = profile == MINI or is_cached(pair)
     parts = ["nothing to download" if is_here else f"about {weights / 1e9:.1f} GB to download"]
     parts.append(f"about {(weights + _PROGRAM) / 1e9:.1f} GB of memory")
+
     if device == "cpu":
         each = _SECONDS + pair.image_gflops * 1e9 / (CORES_SPEED[FP32] / 2 * torch.get_num_threads())
         minutes = max(1, round(photographs * each / 60))
         parts.append(f"{1 / each:.1f} photographs per second, so {minutes} minute{'s' * (minutes > 1)}")
+
     line = f"{photographs} photographs with {profile}: {', '.join(parts)} (estimates)"
     if profile == MINI:
         line += f"; mini is a demonstration: with access to a model hub, --profile {RECOMMENDED} finds more"
     return line
 
 
-def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry], dict[str, Unreadable]]:
+def fingerprints(
+    root: Path,
+    photographs: list[Photograph],
+) -> tuple[list[Entry], dict[str, Unreadable]]:
     """Return an entry per readable file, and the unreadable files by name."""
     images = ImageFiles(tuple(root / photograph.name for photograph in photographs))
     entries: list[Entry] = []
+
     failed: dict[str, Unreadable] = {}
     bar = Bar(photographs, desc="checking photographs", unit="image", leave=False, disable=not photographs)
     for index, photograph in enumerate(bar):
@@ -59,10 +67,15 @@ def fingerprints(root: Path, photographs: list[Photograph]) -> tuple[list[Entry]
             entries.append(Entry(photograph.name, photograph.stamp, images.fingerprint(index)))
         except DataError as error:
             failed[photograph.name] = _unreadable(photograph, error)
+
     return entries, failed
 
 
-def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[str, np.ndarray], dict[str, Unreadable]]:
+def embed(
+    tower: ImageEncoder,
+    root: Path,
+    entries: list[Entry],
+) -> tuple[dict[str, np.ndarray], dict[str, Unreadable]]:
     """Return embeddings (D,) float32 of length 1 by fingerprint of the content, and the unreadable files by name.
 
     Each batch is cached as it is computed (`encoders/store`), so a killed process resumes there.
@@ -84,7 +97,7 @@ def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[s
                 progress.update(len(batch))
 
     rows = store_of(tower).get([entry.fingerprint for entry in entries], compute, gaps=True).numpy()  # (N, D)
-    found = {
+    embedding_of = {
         entry.fingerprint: row / max(float(np.linalg.norm(row)), 1e-12)
         for entry, row in zip(entries, rows, strict=True)
         if entry.fingerprint not in failed
@@ -94,20 +107,25 @@ def embed(tower: ImageEncoder, root: Path, entries: list[Entry]) -> tuple[dict[s
         for entry in entries
         if entry.fingerprint in failed
     }
-    return found, refused
+
+    return embedding_of, refused
 
 
 def _readable(
-    images: ImageFiles, entries: list[Entry], batch: list[int], read: list[int], failed: dict[str, Unreadable]
+    images: ImageFiles,
+    entries: list[Entry],
+    batch: list[int],
+    read: list[int],
+    failed: dict[str, Unreadable],
 ) -> Iterator[Image]:
     """Yield the readable images of a batch; append their positions to `read`, and add the others to `failed`."""
-    for place in batch:
+    for index in batch:
         try:
-            picture = images.load(place, entries[place].fingerprint)
+            picture = images.load(index, entries[index].fingerprint)
         except DataError as error:
-            failed[entries[place].fingerprint] = _unreadable(entries[place], error)
+            failed[entries[index].fingerprint] = _unreadable(entries[index], error)
         else:
-            read.append(place)
+            read.append(index)
             yield picture
 
 

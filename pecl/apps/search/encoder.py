@@ -1,7 +1,7 @@
 """`embed_queries`: the embeddings of queries; and `QueryEncoder`, which loads what they need.
 
-The text tower is loaded once. It embeds texts with the adapter of their language, or as the plain tower if there is no
-such adapter. See `pecl.adapters.choice` for the rule.
+The text tower is loaded once. It embeds texts with the adapter of their language, or as the plain
+tower if there is no such adapter. See `pecl.adapters.choice` for the rule.
 """
 
 from __future__ import annotations
@@ -32,20 +32,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Embed R texts in the language of each, None for the plain tower; or N images. Return (R, D) or (N, D) of any length.
+# Embed R texts in the language of each, None for the plain tower; or N images. Return (R, D) or (N,
+# D) of any length.
 EmbedTexts = Callable[[list[str], list[str | None]], Awaitable[torch.Tensor]]
 EmbedImages = Callable[[list[Any]], Awaitable[torch.Tensor]]
 
 
-async def embed_queries(queries: Sequence[Query], embed_texts: EmbedTexts, embed_images: EmbedImages) -> torch.Tensor:
+async def embed_queries(
+    queries: Sequence[Query],
+    embed_texts: EmbedTexts,
+    embed_images: EmbedImages,
+) -> torch.Tensor:
     """Return the embeddings of Q queries, (Q, D) float32 of length 1: text plus image minus negative query.
 
-    Texts and images weigh equally. If the language of a text is doubtful, its embedding is the mean over the likeliest
-    languages, weighted by their shares.
+    Texts and images weigh equally. If the language of a text is doubtful, its embedding is the mean
+    over the likeliest languages, weighted by their shares.
 
     Args:
         queries: at least one query; `choose_language` has chosen the language of its texts.
-        embed_texts: embeds all texts; a text that is embedded in several languages is given once for each.
+        embed_texts: embeds all texts; a text that is embedded in several languages is given once
+            for each.
         embed_images: embeds all images.
     """
     images = [(number, query.image) for number, query in enumerate(queries) if query.image is not None]
@@ -56,8 +62,10 @@ async def embed_queries(queries: Sequence[Query], embed_texts: EmbedTexts, embed
     rows: list[torch.Tensor] = []
     if images:
         rows.append(await embed_images([image for _, image in images]))
+
     if embeddings:
         rows.append(torch.from_numpy(np.stack([embedding for _, embedding in embeddings])))
+
     if texts or minuses:
         rows.append(await _embed_in_shares([(text, shares) for _, text, shares in (*texts, *minuses)], embed_texts))
 
@@ -67,7 +75,10 @@ async def embed_queries(queries: Sequence[Query], embed_texts: EmbedTexts, embed
     return F.normalize(mixed(torch.cat(rows), added + subtracted, signs), dim=1)
 
 
-async def _embed_in_shares(texts: Sequence[tuple[str, Shares]], embed_texts: EmbedTexts) -> torch.Tensor:
+async def _embed_in_shares(
+    texts: Sequence[tuple[str, Shares]],
+    embed_texts: EmbedTexts,
+) -> torch.Tensor:
     """Return the embeddings (T, D) of T texts; each is the mean over its languages, weighted by their shares."""
     parts = [(number, code, share) for number, (_, shares) in enumerate(texts) for code, share in shares]
     rows = await embed_texts([texts[number][0] for number, _, _ in parts], [code for _, code, _ in parts])  # (R, D)
@@ -154,13 +165,18 @@ class QueryEncoder:
         chosen = [replace(query, language=self.language_of(query)) for query in queries]
         return complete(embed_queries(chosen, self._embed_texts, self._embed_images))
 
-    def encode_text(self, texts: Sequence[str], language: str | Sequence[str | None] | None = None) -> torch.Tensor:
+    def encode_text(
+        self,
+        texts: Sequence[str],
+        language: str | Sequence[str | None] | None = None,
+    ) -> torch.Tensor:
         """Return the embeddings of N texts, (N, D) float32 of length 1.
 
         Args:
             texts: N texts.
-            language: code or name of the language of all texts, or of each; None detects it in each text, and `none`
-                uses the plain tower. If the detection is unsure, the embeddings of the likeliest languages are mixed.
+            language: code or name of the language of all texts, or of each; None detects it in each
+                text, and `none` uses the plain tower. If the detection is unsure, the embeddings of
+                the likeliest languages are mixed.
 
         Raises:
             ConfigError: no such language, or the number of languages is not N.

@@ -20,17 +20,20 @@ class ExactSearch:
     ) -> list[tuple[int, float]]:
         """Return the `top` photographs nearest to a query, (D,) of length 1, nearest first.
 
-        Each is given as its row and its cosine similarity, minus its hub correction if `corrected`. `rows`, (M,)
-        ascending, restricts the search to these rows. Ties go to the first row.
+        Each is given as its row and its cosine similarity, minus its hub correction if `corrected`.
+        `rows`, (M,) ascending, restricts the search to these rows. Ties go to the first row.
         """
         searched = slice(None) if rows is None else rows
         scores = self.matrix[searched] @ query  # (M, D) x (D,): (M,)
         if corrected and self.corrections is not None:
             scores -= self.corrections[searched]
+
         places = np.arange(len(scores))
         if top < len(scores):
             least = np.partition(scores, len(scores) - top)[len(scores) - top]
-            places = np.flatnonzero(scores >= least)  # more than `top` if several tie for the last place
+            # more than `top` if several tie for the last place
+            places = np.flatnonzero(scores >= least)
+
         places = places[np.argsort(-scores[places], kind="stable")][:top]
         names = places if rows is None else rows[places]
         return list(zip(names.tolist(), scores[places].tolist(), strict=True))

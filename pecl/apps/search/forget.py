@@ -38,37 +38,41 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
     from pecl.encoders.store import forget_images  # takes seconds
 
     places = [Path(folder), index_folder(folder)] if out is None else [Path(out)]
-    place = next((place for place in places if (place / FILE).is_file()), None)
-    if place is None:
+    index_path = next((path for path in places if (path / FILE).is_file()), None)
+    if index_path is None:
         raise DataError(f"{folder}: there is no index of it in {places[-1]}: --out names the folder of another one")
 
-    with locked(place / LOCK, BUSY.format(place)):
-        contents = _read_contents(place, Path(folder))
+    with locked(index_path / LOCK, BUSY.format(index_path)):
+        contents = _read_contents(index_path, Path(folder))
         count = forget_images(contents)  # first, so that the command can be repeated if it fails
         for name in (FILE, f"{FILE}-journal"):
-            (place / name).unlink(missing_ok=True)
+            (index_path / name).unlink(missing_ok=True)
+
     with contextlib.suppress(OSError):
-        place.rmdir()  # removes only an empty folder
-    return ForgetReport(place, len(contents), count)
+        index_path.rmdir()  # removes only an empty folder
+    return ForgetReport(index_path, len(contents), count)
 
 
-def _read_contents(place: Path, folder: Path) -> list[str]:
+def _read_contents(index_path: Path, folder: Path) -> list[str]:
     """Return the fingerprint of each photograph of the index in `place`, and delete its points on a Qdrant server.
 
     A damaged index is removed, too: it has no fingerprints that could be read.
     """
     try:
-        head = read_head(place)
-        with connected(place) as database:
+        head = read_head(index_path)
+        with connected(index_path) as database:
             contents = [fingerprint for (fingerprint,) in database.execute("SELECT fingerprint FROM photographs")]
     except DataError as error:
         logger.warning("%s; cached embeddings of its photographs stay: see docs/photographs.md", error)
         return []
-    if folder.resolve() not in (Path(head.root), place.resolve()):
-        raise ConfigError(f"{place} is the index of {head.root}, got {folder.resolve()}: name another --out")
+
+    if folder.resolve() not in (Path(head.root), index_path.resolve()):
+        raise ConfigError(f"{index_path} is the index of {head.root}, got {folder.resolve()}: name another --out")
+
     if head.url:
         try:
             Points(head.url, head.collection).drop()
         except DataError as error:
             logger.warning("%s cannot be deleted from its Qdrant server: %s", head.collection, error)
+
     return contents

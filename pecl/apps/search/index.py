@@ -36,7 +36,9 @@ class Hit(NamedTuple):
     """A photograph that was found."""
 
     path: Path
-    score: float  # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected
+    # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were
+    # corrected
+    score: float
     id: str  # 32 hexadecimal digits, see `photograph_id`
     fingerprint: str  # hash of its content, by which `read_thumbnail` finds its thumbnail
     named: bool = False  # whether it has names of the query, which puts it before the others
@@ -72,9 +74,12 @@ class ImageIndex:
         self.head, self.root = catalogue.head, Path(catalogue.head.root)
         if queries is not None and queries.profile != self.head.profile:
             raise ConfigError(f"queries: expected towers of {self.head.profile}, as the index, got {queries.profile}")
-        self._entries, self._matrix = catalogue.entries, catalogue.matrix
+
+        self._entries = catalogue.entries
+        self._matrix = catalogue.matrix
         self._queries = queries
         self._adapters = tuple(adapters)
+
         self._device = device
         self._backend = backend
         if self._matrix is None:
@@ -96,14 +101,17 @@ class ImageIndex:
 
         Args:
             folder: folder of the index, or of photographs that have been indexed.
-            adapters: paths of adapters to add to the shipped ones, one per language; `none` for no adapters.
-            queries: loaded towers and adapters of the index's profile; by default they are loaded at the first query.
+            adapters: paths of adapters to add to the shipped ones, one per language; `none` for no
+                adapters.
+            queries: loaded towers and adapters of the index's profile; by default they are loaded
+                at the first query.
             device: device of the towers.
             backend: package that computes the towers' layers, torch or openvino.
 
         Raises:
             DataError: there is no index, or it is damaged, or its Qdrant server does not answer.
-            ConfigError: `queries` is of another profile, or the engine or the backend needs a package that is missing.
+            ConfigError: `queries` is of another profile, or the engine or the backend needs a
+                package that is missing.
         """
         return cls(folder, adapters, queries, device, backend)
 
@@ -184,22 +192,26 @@ class ImageIndex:
         """Return the photographs of each query, most similar first; photographs with names of the text precede these.
 
         Args:
-            queries: texts (`str`), images (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
-            language: language of all texts, or of each query; None detects it from each query. If the detection is
-                unsure, the embeddings of the likeliest languages are mixed.
-            minus: negative query, one for all queries or one per query, in the language of the query: its embedding is
-                subtracted.
+            queries: texts (`str`), images (`Path` or Pillow's), or embeddings (Q, D), which are
+                scaled to length 1.
+            language: language of all texts, or of each query; None detects it from each query. If
+                the detection is unsure, the embeddings of the likeliest languages are mixed.
+            minus: negative query, one for all queries or one per query, in the language of the
+                query: its embedding is subtracted.
             top: photographs per query, at most `TOP_LIMIT`; fewer if the index holds fewer.
-            corrected: correct hubs for all queries or for none, see `pecl.retrieval.hubs`. By default texts without a
-                negative query are corrected, if the index has corrections.
-            after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or 2019.
+            corrected: correct hubs for all queries or for none, see `pecl.retrieval.hubs`. By
+                default texts without a negative query are corrected, if the index has corrections.
+            after: only photographs that were taken on this day or later, such as 2019-07-14,
+                2019-07 or 2019.
             before: only photographs that were taken before this day.
-            selection: result of `select` for all queries; by default `select` is called for each text.
+            selection: result of `select` for all queries; by default `select` is called for each
+                text.
 
         Raises:
-            ConfigError: `top` is out of range, a language is unknown or not detected, a day is invalid, or hubs cannot
-                be corrected.
-            DataError: a query has another type, an image cannot be read, or embeddings have the wrong shape or NaN.
+            ConfigError: `top` is out of range, a language is unknown or not detected, a day is
+                invalid, or hubs cannot be corrected.
+            DataError: a query has another type, an image cannot be read, or embeddings have the
+                wrong shape or NaN.
         """
         check_top(top)
         asked = make_queries(queries, self.head.width, language, minus)
@@ -210,18 +222,26 @@ class ImageIndex:
             asked = [query.without_dates(by_text[text]) for query, text in zip(asked, texts, strict=True)]
         else:
             selections = [selection] * len(asked)
+
         embeddings = self.embed_queries(asked)
 
         if corrected and self.uncorrected:
             raise ConfigError(f"corrected: {self.uncorrected}")
+
         results = []
         for query, embedding, selected in zip(asked, embeddings, selections, strict=True):
             corrects = query.is_text and not self.uncorrected if corrected is None else corrected
             results.append(self._nearest(embedding, corrects, selected, top))
+
         return results
 
     def select(
-        self, text: str = "", *, after: str | None = None, before: str | None = None, folder: str = ""
+        self,
+        text: str = "",
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        folder: str = "",
     ) -> Selection:
         """Select photographs for `search` by the words of a query, days and a folder.
 
@@ -245,7 +265,13 @@ class ImageIndex:
         selection = self.select(query.text or "", after=query.after, before=query.before, folder=query.folder)
         return selection if query.names else selection.without_names()
 
-    def _nearest(self, embedding: np.ndarray, corrected: bool, selection: Selection, top: int) -> list[Hit]:
+    def _nearest(
+        self,
+        embedding: np.ndarray,
+        corrected: bool,
+        selection: Selection,
+        top: int,
+    ) -> list[Hit]:
         """Return the nearest photographs of a query (D,): first those of each group in turn, then the others."""
         hits: dict[int, Hit] = {}  # by row
         searches = [(group, True) for group in selection.groups] + [(selection.rows, False)]
@@ -280,7 +306,8 @@ class ImageIndex:
         Raises:
             DataError: the index has no such photograph.
         """
-        if (row := self._by_id.get(identity)) is None:
+        row = self._by_id.get(identity)
+        if row is None:
             raise DataError(f"there is no photograph {identity!r} in the index")
         return self._hit(row, math.nan)
 
@@ -322,9 +349,9 @@ def find_index(folder: str | Path) -> Path:
     given = Path(folder)
     if not given.is_dir():
         raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    for place in (given, index_folder(given)):
-        if (place / FILE).is_file():
-            return place
+    for candidate in (given, index_folder(given)):
+        if (candidate / FILE).is_file():
+            return candidate
     raise DataError(f"{folder}: there is no index of it: make one with `pecl index {shell_quoted(folder)}`")
 
 

@@ -1,7 +1,8 @@
 """Words of a photograph, and the day it was taken: from its path, its metadata and its XMP sidecars.
 
-EXIF, IPTC and XMP hold captions, keywords, places, and the people that digiKam, Lightroom, Picasa, Apple Photos or
-Windows tagged. A sidecar is a file of XMP next to its photograph, such as `IMG_1.jpg.xmp` or `IMG_1.xmp`.
+EXIF, IPTC and XMP hold captions, keywords, places, and the people that digiKam, Lightroom, Picasa,
+Apple Photos or Windows tagged. A sidecar is a file of XMP next to its photograph, such as
+`IMG_1.jpg.xmp` or `IMG_1.xmp`.
 """
 
 import datetime
@@ -58,9 +59,11 @@ _PEOPLE_ROOTS = frozenset(
 )
 _TAKEN = ("{http://ns.adobe.com/exif/1.0/}DateTimeOriginal", "{http://ns.adobe.com/photoshop/1.0/}DateCreated")
 _DIGITIZED = ("{http://ns.adobe.com/xap/1.0/}CreateDate",)
-_IPTC = {(2, number) for number in (5, 25, 90, 92, 95, 101, 105, 120)}  # title, keywords, places, headline, caption
+# title, keywords, places, headline, caption
+_IPTC = {(2, number) for number in (5, 25, 90, 92, 95, 101, 105, 120)}
 _IPTC_DATE = (2, 55)
-_XP = (0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)  # title, comment, keywords and subject as Windows writes them, in UTF-16
+# title, comment, keywords and subject as Windows writes them, in UTF-16
+_XP = (0x9C9B, 0x9C9C, 0x9C9E, 0x9C9F)
 _DATES = {*_TAKEN, *_DIGITIZED}
 _PROPERTIES = {*_TEXTS, *_PEOPLE, *_TREES, *_DATES, _REGION_NAME}
 _DAY = re.compile(r"(\d{4})[:-]?(\d\d)[:-]?(\d\d)", re.ASCII)
@@ -98,6 +101,7 @@ def describe(root: Path, photograph: Photograph) -> Described:
     """
     path = PurePosixPath(os.fsencode(photograph.name).decode("utf-8", "replace"))
     metadata = _Metadata(texts=[path.stem], names=[*path.parent.parts])
+
     is_broken = False
 
     for sidecar in photograph.sidecars:
@@ -137,10 +141,12 @@ def _read_sidecar(path: Path) -> bytes:
 def _read_exif(image: ImageFile.ImageFile, metadata: _Metadata) -> None:
     if image.format == "PNG" and "exif" not in image.info:
         return  # Pillow would decode the whole picture to look for it
+
     exif = image.getexif()
     metadata.texts.append(_text(exif.get(ExifTags.Base.ImageDescription, "")))
     metadata.texts += [exif[tag].decode("utf-16-le").rstrip("\0") for tag in _XP if isinstance(exif.get(tag), bytes)]
     inner = exif.get_ifd(ExifTags.IFD.Exif)
+
     for tag, days in (
         (ExifTags.Base.DateTimeOriginal, metadata.taken),
         (ExifTags.Base.DateTimeDigitized, metadata.digitized),
@@ -178,6 +184,7 @@ def _read_xmp(content: bytes, metadata: _Metadata) -> None:
                 metadata.texts.append(value)
         elif name in _DATES:
             days.setdefault(name, value)
+
     metadata.taken += [days[name] for name in _TAKEN if name in days]
     metadata.digitized += [days[name] for name in _DIGITIZED if name in days]
 
@@ -185,8 +192,8 @@ def _read_xmp(content: bytes, metadata: _Metadata) -> None:
 def _properties(packet: Element) -> Iterator[tuple[str, str, str | None]]:
     """Yield the properties that are read: the name, each text of its value, and the type of a region around it.
 
-    A property is an attribute or an element; the items of an element's list are elements within it. Each element is
-    visited once: a packet may come from anybody, and be nested deeply.
+    A property is an attribute or an element; the items of an element's list are elements within it.
+    Each element is visited once: a packet may come from anybody, and be nested deeply.
     """
     waiting: list[tuple[Element, str, str | None]] = [(packet, "", None)]
     while waiting:
@@ -203,7 +210,8 @@ def _properties(packet: Element) -> Iterator[tuple[str, str, str | None]]:
 
 def _text(value: Any) -> str:
     """Decode a text of EXIF or IPTC: UTF-8, or Latin-1 from older programs."""
-    content = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")  # as Pillow reads EXIF
+    # as Pillow reads EXIF
+    content = value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")
     try:
         return content.decode("utf-8").rstrip("\0")
     except UnicodeDecodeError:

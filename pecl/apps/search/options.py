@@ -30,10 +30,12 @@ class IndexOptions:
         url: address of the Qdrant server.
         rebuild: embed all photographs again, and use nothing of the existing index.
         device: device of the image tower.
-        languages: names or codes of the languages that the person speaks, among which language detection chooses;
-            by default those of the system, and English.
-        words: whether the index holds names, captions, keywords, people and days of photographs, by default yes.
-        backend: package that computes the image tower's layers, torch or openvino; either updates any index.
+        languages: names or codes of the languages that the person speaks, among which language
+            detection chooses; by default those of the system, and English.
+        words: whether the index holds names, captions, keywords, people and days of photographs, by
+            default yes.
+        backend: package that computes the image tower's layers, torch or openvino; either updates
+            any index.
     """
 
     profile: str | None = None
@@ -52,11 +54,14 @@ class IndexOptions:
             raise ConfigError(unknown("engine", self.engine, ENGINES))
         if self.url is not None and self.engine == "exact":
             raise ConfigError(_URL)
+
         if self.languages is not None:
             named_languages(self.languages)
+
         check_backend(self.backend, self.device)
         if self.profile is None and self.device == "cpu":
             return  # nothing to look up, so nothing heavy to import
+
         from pecl.encoders.towers import PAIRS, check_device
 
         if self.profile is not None and self.profile not in PAIRS:
@@ -64,21 +69,25 @@ class IndexOptions:
         check_device(self.device)
 
 
-def check_same(place: Path, root: Path, options: IndexOptions) -> None:
+def check_same(index_path: Path, root: Path, options: IndexOptions) -> None:
     """Check that the index in `place`, if there is one, may be updated with `options`; a rebuild replaces any index.
 
     Raises:
         DataError: it is damaged.
-        ConfigError: it belongs to another folder than `root`, or an option differs that only a rebuild may change.
+        ConfigError: it belongs to another folder than `root`, or an option differs that only a
+            rebuild may change.
     """
-    if options.rebuild or not (place / FILE).exists():
+    if options.rebuild or not (index_path / FILE).exists():
         return
-    head, way_on = read_head(place), "leave it out, or pass --rebuild to make the index again"
+
+    head = read_head(index_path)
+    way_on = "leave it out, or pass --rebuild to make the index again"
     if Path(head.root) != root.resolve():
-        raise ConfigError(f"{place} is the index of {head.root}, got {root.resolve()}: name another --out")
+        raise ConfigError(f"{index_path} is the index of {head.root}, got {root.resolve()}: name another --out")
+
     for name, value in {"profile": options.profile, "engine": options.engine, "url": options.url}.items():
         if value not in (None, getattr(head, name)):
-            raise ConfigError(f"--{name}: {place} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
+            raise ConfigError(f"--{name}: {index_path} has {getattr(head, name) or 'none'}, got {value}: {way_on}")
 
 
 def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
@@ -88,10 +97,12 @@ def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
         raise ConfigError("--engine qdrant: expected the address of a server with --url")
     if options.engine is None and options.url and not (earlier and earlier.url):
         raise ConfigError(_URL)
+
     head = Head(str(root.resolve()), "mini") if earlier is None else replace(earlier, root=str(root.resolve()))
     if options.rebuild or earlier is None:
         collection = f"pecl-{secrets.token_hex(8)}" if url else ""
         head = replace(head, towers={}, width=0, references="", url=url, collection=collection)
+
     return replace(
         head,
         profile=options.profile or head.profile,
@@ -102,7 +113,7 @@ def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
     )
 
 
-def keep_languages(place: Path, names: Sequence[str]) -> None:
+def keep_languages(index_path: Path, names: Sequence[str]) -> None:
     """Set the languages of the index in `place`, given as names or codes.
 
     Raises:
@@ -111,15 +122,15 @@ def keep_languages(place: Path, names: Sequence[str]) -> None:
         BusyError: another process is updating it.
     """
     codes = named_languages(names)
-    with locked(place / LOCK, BUSY.format(place)):
-        head = replace(read_head(place), languages=codes, generation=secrets.token_hex(8))
-        with writing(place, new=False) as database:
+    with locked(index_path / LOCK, BUSY.format(index_path)):
+        head = replace(read_head(index_path), languages=codes, generation=secrets.token_hex(8))
+        with writing(index_path, new=False) as database:
             write_head(database, head)
 
 
 def _decoders() -> str:
-    found = []
+    versions = []
     for name in _DECODERS:
         with contextlib.suppress(PackageNotFoundError):
-            found.append(f"{name} {version(name)}")
-    return ", ".join(found)
+            versions.append(f"{name} {version(name)}")
+    return ", ".join(versions)

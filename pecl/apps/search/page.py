@@ -40,10 +40,17 @@ figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
 
 
-def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hit], index: ImageIndex) -> Path:
+def write_search_page(
+    path: str | Path,
+    query: str,
+    note: str,
+    hits: Sequence[Hit],
+    index: ImageIndex,
+) -> Path:
     """Write the hits of a search to the HTML file `path`, atomically, and return the path.
 
-    The query is the heading, the note a line below it. A file that can no longer be read is listed without its image.
+    The query is the heading, the note a line below it. A file that can no longer be read is listed
+    without its image.
     """
     # Autoescape: queries and names of files are text, whatever is in them.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
@@ -55,5 +62,6 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
         except (DataError, OSError) as error:
             picture = {"uri": "", "reason": str(error)}
         shown.append({"name": str(hit.path.relative_to(index.root)), "score": hit.score, **picture})
+
     text = template.render(query=query, note=note, hits=shown)
     return write_bytes(path, text.encode("utf-8", "backslashreplace"))  # names of files may be no UTF-8

@@ -1,10 +1,11 @@
 """Search in a Qdrant server in place of a matrix in memory, for more photographs than one machine searches well.
 
-A photograph is a point: the point's id is the photograph's id as a UUID, and it holds a copy of the embedding. An
-update adds points before it writes the index and removes points afterwards, in batches: a search in the meantime finds
-a changed photograph by its new embedding.
+A photograph is a point: the point's id is the photograph's id as a UUID, and it holds a copy of the
+embedding. An update adds points before it writes the index and removes points afterwards, in
+batches: a search in the meantime finds a changed photograph by its new embedding.
 
-`CollectionRows` searches in a collection that another program has made, and writes nothing to the server.
+`CollectionRows` searches in a collection that another program has made, and writes nothing to the
+server.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Points:
     """The embeddings of an index of photographs in a collection of the server at `url`."""
 
     def __init__(self, url: str, collection: str) -> None:
-        self.url, self.name = url, collection
+        self.url = url
+        self.name = collection
         self._client = _connect(url)
 
     def __str__(self) -> str:
@@ -52,16 +54,18 @@ class Points:
     @cached_property
     def there(self) -> set[str]:
         """Ids of all points at the first access; empty if there is no collection."""
-        found, offset = set[str](), None
+        ids = set[str]()
+        offset = None
         with _failing(self.url):
             while self._client.collection_exists(self.name):
                 points, offset = self._client.scroll(
                     self.name, limit=1024, offset=offset, with_payload=False, with_vectors=False
                 )
-                found |= {str(point.id) for point in points}
+                ids |= {str(point.id) for point in points}
                 if offset is None:
                     break
-        return found
+
+        return ids
 
     def send(self, fresh: Mapping[str, np.ndarray]) -> None:
         """Add or replace embeddings (D,) by name of the photograph; raise OutputError if the server refuses them."""
@@ -73,8 +77,8 @@ class Points:
                 vectors = VectorParams(size=len(fresh[names[0]]), distance=Distance.DOT)
                 self._client.create_collection(self.name, vectors)
             for start in range(0, len(names), _BATCH):
-                own = names[start : start + _BATCH]
-                points = [PointStruct(id=point_of(name), vector=fresh[name].tolist()) for name in own]
+                batch = names[start : start + _BATCH]
+                points = [PointStruct(id=point_of(name), vector=fresh[name].tolist()) for name in batch]
                 self._client.upsert(self.name, points, wait=True)
 
     def keep(self, entries: Sequence[Entry]) -> None:
@@ -103,7 +107,8 @@ class QdrantSearch(Points):
         super().__init__(url, collection)
         self._numbers = [point_of(entry.name) for entry in entries]
         self._rows = {number: row for row, number in enumerate(self._numbers)}
-        if missing := len(self._rows.keys() - self.there):
+        missing = len(self._rows.keys() - self.there)
+        if missing:
             raise DataError(f"{self} lacks {missing} of {len(entries)} photographs: `pecl index FOLDER` adds them")
 
     def nearest(
@@ -116,13 +121,17 @@ class QdrantSearch(Points):
         """
         from qdrant_client.models import Filter, HasIdCondition
 
-        among = None if rows is None else Filter(must=[HasIdCondition(has_id=[self._numbers[row] for row in rows])])
+        among = None
+        if rows is not None:
+            among = Filter(must=[HasIdCondition(has_id=[self._numbers[row] for row in rows])])
+
         surplus = len(self.there) - len(self._rows)  # left by an unfinished update
         limit = min(top, len(self._rows)) + surplus
         with _failing(self.url):
             answer = self._client.query_points(
                 self.name, query.tolist(), query_filter=among, limit=limit, with_payload=False
             )
+
         hits = [(self._rows.get(str(point.id)), float(point.score)) for point in answer.points]
         if not all(abs(score) <= 1 + _TOLERANCE for _, score in hits):  # NaN fails, too
             raise DataError(f"{self} gives similarities outside -1 to 1: run `pecl index FOLDER --rebuild`")
@@ -143,34 +152,45 @@ class CollectionRows:
     """
 
     def __init__(self, url: str, collection: str, vector: str = UNNAMED) -> None:
-        self._url, self._name, self._vector, self._client = url, collection, vector, _connect(url)
+        self._url = url
+        self._name = collection
+        self._vector = vector
+        self._client = _connect(url)
         self._shown = f"collection {collection!r} of qdrant at {url}"
+
         with _failing(url):
-            names = [one.name for one in self._client.get_collections().collections]
+            names = [existing.name for existing in self._client.get_collections().collections]
             if collection not in names:
                 raise DataError(f"--collection: qdrant at {url}: {unknown('collection', collection, names)}")
             vectors = self._client.get_collection(collection).config.params.vectors
+
         named = vectors if isinstance(vectors, Mapping) else {} if vectors is None else {UNNAMED: vectors}
         if vector not in named:
             known = "no --vector: its vector has no name" if UNNAMED in named else ", ".join(sorted(named))
             raise DataError(f"--vector: {self._shown}: expected {known}, got {vector or 'none'}")
+
         self._about = named[vector]
 
     def check(self, width: int, tower: str) -> None:
         """Raise DataError unless the width, the distance and, with Dot, the lengths of the vectors fit the tower."""
         about = self._about
         if about.size != width or about.multivector_config is not None:
-            got = f"width {about.size}" if about.multivector_config is None else "several for each image"
+            got = "several for each image"
+            if about.multivector_config is None:
+                got = f"width {about.size}"
             raise DataError(
                 f"{self._shown}: expected one vector of width {width}, as {tower} gives, got {got}: choose the "
                 f"--profile with the tower that embedded the images"
             )
+
         if about.distance not in ("Cosine", "Dot"):
             raise DataError(f"{self._shown}: expected the distance Cosine or Dot, got {about.distance.value}")
+
         with _failing(self._url):
             points, _ = self._client.scroll(
                 self._name, limit=_SAMPLE, with_payload=False, with_vectors=[self._vector] if self._vector else True
             )
+
         vectors = [
             point.vector.get(self._vector) if isinstance(point.vector, Mapping) else point.vector for point in points
         ]
@@ -192,15 +212,18 @@ class CollectionRows:
             points = self._client.query_points(
                 self._name, query.tolist(), using=self._vector or None, limit=top, with_payload=list(PATH_KEYS)
             ).points
+
         if not points:
             vector = f"the vector {self._vector!r}" if self._vector else "a vector"
             raise DataError(f"{self._shown}: expected images, got no point with {vector}")
-        found = []
+
+        hits = []
         for point in points:
             values = [(point.payload or {}).get(key) for key in PATH_KEYS]
             paths = [value for value in values if isinstance(value, str) and value]
-            found.append(Nearest(paths[0] if paths else str(point.id), float(point.score)))
-        return found
+            hits.append(Nearest(paths[0] if paths else str(point.id), float(point.score)))
+
+        return hits
 
 
 def _connect(url: str) -> QdrantClient:

@@ -1,7 +1,7 @@
 """`Query`: what a search is for; and the choice of the language of its texts.
 
-The command line, the server and `ImageIndex` each make a `Query`. `choose_language` names or detects its language, and
-`pecl.apps.search.encoder.embed_queries` embeds it.
+The command line, the server and `ImageIndex` each make a `Query`. `choose_language` names or
+detects its language, and `pecl.apps.search.encoder.embed_queries` embeds it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pecl.adapters.choice import AdapterChoice, KnownAdapters
     from pecl.apps.search.words import Selection
 
-Shares = tuple[tuple[str | None, float], ...]  # codes of languages (None: the plain tower) with shares; their sum is 1
+# codes of languages (None: the plain tower) with shares; their sum is 1
+Shares = tuple[tuple[str | None, float], ...]
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,22 @@ class QueryLanguage:
     """The language of a query's texts."""
 
     code: str | None  # None if it is not known
-    shares: Shares  # languages whose embeddings of a text are mixed; only one if the language is certain
+    # languages whose embeddings of a text are mixed; only one if the language is certain
+    shares: Shares
     guess: LanguageGuess | None = None  # None if the language was named
 
     def sentence(self, choice: AdapterChoice) -> str:
         """Return the line that a command prints, given the adapter of the language."""
         if self.guess is None:
             return f"language: {language_name(not_none(self.code, 'code'))}; {choice.sentence}"
+
         if len(self.shares) > 1:
             used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in self.mixture().items())
         elif self.code is None:
             used = "adapter: none (the plain tower)"
         else:
             used = choice.sentence
+
         return f"language: {self.guess.sentence}; {used}; --language names another"
 
     def plain(self) -> QueryLanguage:
@@ -54,7 +58,9 @@ class QueryLanguage:
 
     def mixture(self) -> dict[str, float]:
         """Return the shares by code, `none` for the plain tower; {} if there is only one language."""
-        return {code or PLAIN: round(share, 3) for code, share in self.shares} if len(self.shares) > 1 else {}
+        if len(self.shares) > 1:
+            return {code or PLAIN: round(share, 3) for code, share in self.shares}
+        return {}
 
 
 PLAIN_TOWER = QueryLanguage(None, ((None, 1.0),))
@@ -68,13 +74,16 @@ class Query:
         text: description of the photographs.
         image: an image that they resemble: a file, an open image, or the bytes of a file.
         minus: negative query, whose embedding is subtracted.
-        language: name or code of the language of `text` and `minus`, or the result of `choose_language`; None detects
-            it.
-        after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or 2019.
+        language: name or code of the language of `text` and `minus`, or the result of
+            `choose_language`; None detects it.
+        after: only photographs that were taken on this day or later, such as 2019-07-14, 2019-07 or
+            2019.
         before: only photographs that were taken before this day.
-        folder: only photographs in this folder, at any depth; relative to the folder of the index's photographs.
+        folder: only photographs in this folder, at any depth; relative to the folder of the index's
+            photographs.
         names: whether photographs with names of the text come first.
-        embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it already.
+        embedding: embedding (D,) float32 of length 1 of the photographs, if the caller has it
+            already.
 
     Raises:
         ConfigError: there is neither a text, an image nor an embedding.
@@ -129,7 +138,8 @@ def choose_language(
     Args:
         query: the query.
         adapters: the known adapters.
-        among: codes of the languages that the person speaks, among which detection chooses; None for all languages.
+        among: codes of the languages that the person speaks, among which detection chooses; None
+            for all languages.
 
     Raises:
         ConfigError: no such language, or lingua is not installed.
@@ -138,6 +148,7 @@ def choose_language(
         return None
     if isinstance(query.language, QueryLanguage):
         return query.language
+
     if query.language is not None:
         code = adapters.find(query.language) or language_code(query.language)
         return QueryLanguage(code, ((code, 1.0),))
@@ -155,10 +166,16 @@ def known_shares(guess: LanguageGuess, adapters: AdapterBank | KnownAdapters) ->
         shares[code] = shares.get(code, 0.0) + share
     if len(shares) > 1:
         return tuple(sorted(shares.items(), key=lambda item: -item[1]))
-    return ((guess.language if guess.is_sure else None, 1.0),)  # some plain towers need the language, too
+    # some plain towers need the language, too
+    return ((guess.language if guess.is_sure else None, 1.0),)
 
 
-def make_queries(queries: Any, width: int, language: str | Sequence[str | None] | None, minus: Any) -> list[Query]:
+def make_queries(
+    queries: Any,
+    width: int,
+    language: str | Sequence[str | None] | None,
+    minus: Any,
+) -> list[Query]:
     """Return the Q queries that the arguments of `ImageIndex.search` describe; embeddings have the width `width`.
 
     Raises:
@@ -169,9 +186,11 @@ def make_queries(queries: Any, width: int, language: str | Sequence[str | None] 
     languages = [language] * len(items) if language is None or isinstance(language, str) else list(language)
     if len(languages) != len(items):
         raise ConfigError(f"{len(languages)} languages for {len(items)} queries: expected one, or one per query")
+
     minuses = [minus] * len(items) if minus is None or isinstance(minus, str) else list(minus)
     if len(minuses) != len(items):
         raise ConfigError(f"minus: expected one text, or {len(items)} as the queries, got {len(minuses)}")
+
     return [
         _make_query(number, item, named_language(name), negative)
         for number, (item, name, negative) in enumerate(zip(items, languages, minuses, strict=True))
@@ -183,7 +202,12 @@ def named_language(name: str | None) -> str | QueryLanguage | None:
     return PLAIN_TOWER if name == PLAIN else name
 
 
-def _make_query(number: int, item: Any, language: str | QueryLanguage | None, minus: str | None) -> Query:
+def _make_query(
+    number: int,
+    item: Any,
+    language: str | QueryLanguage | None,
+    minus: str | None,
+) -> Query:
     from PIL import Image
 
     if isinstance(item, str):
@@ -199,11 +223,13 @@ def _items(queries: Any, width: int) -> list[Any]:
     """Return the queries one by one, embeddings (D,) scaled to length 1; zeros stay zeros."""
     if hasattr(queries, "detach"):
         queries = queries.detach().cpu().float().numpy()
+
     if isinstance(queries, np.ndarray):
         if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
             raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
         embeddings = queries.astype(np.float32)
         return list(embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12))
+
     if isinstance(queries, str | Path) or not isinstance(queries, Iterable):
         return [queries]
     return list(queries)

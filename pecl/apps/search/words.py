@@ -1,9 +1,10 @@
 """Searches by words and days: the names that people gave their photographs, in SQLite's full-text index.
 
-A word of a query is a name if it is a folder or a person of at least one photograph, or another word of at most a
-quarter of them; and if it is a stop word of no language that the person speaks. Photographs with names of the query
-come first, the rarest names before others; the embedding orders equals and the remaining photographs. Case and accents
-are ignored. A date in a query, such as July 2019, restricts it to photographs of these days (`pecl.apps.search.dates`).
+A word of a query is a name if it is a folder or a person of at least one photograph, or another
+word of at most a quarter of them; and if it is a stop word of no language that the person speaks.
+Photographs with names of the query come first, the rarest names before others; the embedding orders
+equals and the remaining photographs. Case and accents are ignored. A date in a query, such as July
+2019, restricts it to photographs of these days (`pecl.apps.search.dates`).
 """
 
 import datetime
@@ -25,20 +26,24 @@ from pecl.data.language_guess import stop_words
 from pecl.data.languages import ENGLISH
 from pecl.errors import ConfigError
 
-# Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a part of other names.
-# `names` has folders and people, and `sidecars` the state of the sidecars that were read.
+# Words are folded by `_spaced`. Marks are letters: without its vowel signs, an Indian name is a
+# part of other names. `names` has folders and people, and `sidecars` the state of the sidecars that
+# were read.
 _TABLE = """CREATE VIRTUAL TABLE words USING fts5 (text, names, sidecars UNINDEXED,
     tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'")"""
 _TAKEN = "SELECT name FROM photographs WHERE taken >= ? AND taken < ?"
 _WRITTEN = """SELECT name FROM photographs
     WHERE taken IS NULL AND id IN (SELECT rowid FROM words WHERE words MATCH ?)"""
 _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.rowid WHERE words MATCH ? LIMIT ?"
-_RARE = 4  # a word is no name if more than a quarter of the photographs have it, unless it is a folder or a person
+# a word is no name if more than a quarter of the photographs have it, unless it is a folder or a
+# person
+_RARE = 4
 _HAN, _KATAKANA, _HIRAGANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]", r"[\u3041-\u3096]"
 _UNSPACED = re.compile(rf"{_HAN}|{_KATAKANA}|{_HIRAGANA}")
 # Hiragana next to other characters are particles and endings.
 _WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|(?<!\S){_HIRAGANA}+(?!\S)|(?:(?!{_UNSPACED.pattern})\S)+")
-_STROKES = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe"})  # that are no marks in Unicode
+# that are no marks in Unicode
+_STROKES = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe"})
 _TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
@@ -58,7 +63,8 @@ class Dated(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the JSON document."""
-        after, before = self.days.after.isoformat(), self.days.before.isoformat()
+        after = self.days.after.isoformat()
+        before = self.days.before.isoformat()
         return {"after": after, "before": before, "photographs": self.photographs, "text": self.days.text}
 
 
@@ -67,7 +73,8 @@ class Selection(NamedTuple):
 
     text: str  # the query to embed, without dates that have photographs
     rows: np.ndarray | None = None  # (M,) ascending: only these are searched; None for all
-    groups: tuple[np.ndarray, ...] = ()  # rows of photographs with names of the query, the rarest first
+    # rows of photographs with names of the query, the rarest first
+    groups: tuple[np.ndarray, ...] = ()
     words: tuple[str, ...] = ()  # the names that were found
     dated: Dated | None = None  # the dates of the query
 
@@ -87,8 +94,10 @@ class Selection(NamedTuple):
         clauses = []
         if self.words:
             clauses.append(f"photographs with {', '.join(self.words)}: {sum(map(len, self.groups))}")
+
         if self.dated is not None:
             clauses.append(self.dated.sentence)
+
         if self.rows is not None and not len(self.rows):
             clauses.append("no photograph is of these days")
         return "; ".join(clauses)
@@ -122,12 +131,14 @@ def write_words(database: sqlite3.Connection, described: Mapping[str, Described]
             database.execute(_TABLE)
     except sqlite3.OperationalError as error:
         raise ConfigError("words: this Python's SQLite has no full-text search (FTS5): pass --no-words") from error
+
     for name, words in described.items():
         (number,) = database.execute("SELECT id FROM photographs WHERE name = ?", [os.fsencode(name)]).fetchone()
         database.execute("DELETE FROM words WHERE rowid = ?", [number])
         values = [number, _indexed(words.text), _indexed(words.names), words.sidecars]
         database.execute("INSERT INTO words (rowid, text, names, sidecars) VALUES (?, ?, ?, ?)", values)
         database.execute("UPDATE photographs SET taken = ? WHERE id = ?", [words.taken, number])
+
     deleted = database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM photographs)")
     if deleted.rowcount:
         database.execute("INSERT INTO words (words) VALUES ('optimize')")  # which also writes the deleted words over
@@ -155,9 +166,11 @@ def select(
     Raises:
         ConfigError: `after` or `before` is not a day, or the index holds no days.
     """
-    first, last = _day(after, "after"), _day(before, "before")
+    first = _day(after, "after")
+    last = _day(before, "before")
     languages = tuple(languages)
     days = find_days(text, languages)
+
     dated = None
     with connected(folder) as database:
         if not _words_table(database):
@@ -165,21 +178,27 @@ def select(
                 raise ConfigError("after, before: the index holds no days: run `pecl index FOLDER --words`")
             return Selection(text)
 
-        chosen = _rows(database, rows, _TAKEN, first, last or "9999") if first or last else None
+        chosen = None
+        if first or last:
+            chosen = _rows(database, rows, _TAKEN, first, last or "9999")
+
         if days is not None:
             of_days = _of_days(database, rows, days)
             dated = Dated(days, len(of_days))
             if len(of_days):
                 chosen = of_days if chosen is None else np.intersect1d(chosen, of_days)
                 text = days.text or text
+
         names = _names(database, rows, text, languages)
 
     if chosen is not None:
         chosen_names = {word: np.intersect1d(with_word, chosen) for word, with_word in names.items()}
         names = {word: with_word for word, with_word in chosen_names.items() if len(with_word)}
+
     weights = np.zeros(len(rows))  # (N,)
     for with_word in names.values():
         weights[with_word] += 1 + math.log(len(rows) / len(with_word))
+
     groups = tuple(np.flatnonzero(weights == level) for level in np.unique(weights[weights > 0])[::-1])
     return Selection(text, chosen, groups, tuple(names), dated)
 
@@ -197,6 +216,7 @@ def _names(
     """Return the rows of the photographs with each name in a text, by the name as it is spelled there."""
     stop = stop_words([*languages, ENGLISH])
     most = max(len(rows) // _RARE, 1)
+
     names: dict[str, np.ndarray] = {}
     for spaced, word in {_spaced(word): word for word in _words(text)}.items():
         if word.lower() in stop:
@@ -208,34 +228,39 @@ def _names(
             with_word = _rows(database, rows, _WITH_WORD, f"names: ({phrases})", len(rows))
         if 0 < len(with_word) < len(rows):  # a word of all photographs selects none
             names[word] = with_word
+
     return names
 
 
 def _words(text: str) -> list[str]:
     """Split a query into words; three or more Chinese characters in a row give each pair of neighbours."""
-    found = []
+    words = []
     text = unicodedata.normalize("NFC", text)
-    for word in _WORD.findall("".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in text)):
+    for word in _WORD.findall(
+        "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in text)
+    ):
         if re.match(_HAN, word) and len(word) > 2:
-            found += [word[i : i + 2] for i in range(len(word) - 1)]
+            words += [word[i : i + 2] for i in range(len(word) - 1)]
         elif len(word) > 1 or re.match(_HAN, word):
-            found.append(word)
-    return found
+            words.append(word)
+
+    return words
 
 
 def _rows(database: sqlite3.Connection, rows: Mapping[str, int], statement: str, *values: object) -> np.ndarray:
     """Return the rows, ascending, of the photographs whose names a statement selects."""
-    found = (os.fsdecode(raw) for (raw,) in database.execute(statement, values))
-    return np.array(sorted(rows[name] for name in found if name in rows), np.int64)
+    names = (os.fsdecode(raw) for (raw,) in database.execute(statement, values))
+    return np.array(sorted(rows[name] for name in names if name in rows), np.int64)
 
 
 def _day(text: str | None, name: str) -> str:
     """Return the first day that a text names, such as 2019-07-01 for 2019-07; empty without a text."""
     if text is None:
         return ""
-    found = _DAY.fullmatch(text.strip())
+
+    match = _DAY.fullmatch(text.strip())
     try:
-        year, month, day = (int(part or 1) for part in found.groups()) if found else (0, 0, 0)
+        year, month, day = (int(part or 1) for part in match.groups()) if match else (0, 0, 0)
         return datetime.date(year, month, day).isoformat()
     except ValueError:
         expected = "a day, a month or a year, such as 2019-07-14, 2019-07 or 2019"
@@ -260,10 +285,10 @@ def _in_two_letters(word: str) -> str:
 def _spaced(text: str) -> str:
     """Fold case and accents, and put spaces around characters of scripts without them, since SQLite splits words there.
 
-    Accents are the marks above and below letters (combining classes from 200), and the points of Hebrew, Arabic and
-    Syriac (10 to 36).
+    Accents are the marks above and below letters (combining classes from 200), and the points of
+    Hebrew, Arabic and Syriac (10 to 36).
     """
-    letters = ((one, unicodedata.combining(one)) for one in unicodedata.normalize("NFKD", text))
-    bare = "".join(one for one, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
+    letters = ((letter, unicodedata.combining(letter)) for letter in unicodedata.normalize("NFKD", text))
+    bare = "".join(letter for letter, mark in letters if not (10 <= mark <= 36 or mark >= 200)).casefold()
     folded = unicodedata.normalize("NFC", bare.translate(_STROKES))
     return _UNSPACED.sub(r" \g<0> ", folded.replace('"', " "))
