@@ -3,10 +3,9 @@
     GET /ping        pong, if that service answers so
     POST /predict    a form with `entries`, and `text` or `image`
 
-`entries` names a task, a model and its options, such as
-`{"clip": {"textual": {"modelName": "...", "options": {"language": "cs"}}}}`. Only a text for CLIP is answered here.
-Every other request is forwarded unchanged. Source: immich-app/immich, the file
-machine-learning/immich_ml/main.py.
+`entries` names a task, a model and its options, such as `{"clip": {"textual": {"modelName": "...",
+"options": {"language": "cs"}}}}`. Only a text for CLIP is answered here. Every other request is
+forwarded unchanged. Source: immich-app/immich, the file machine-learning/immich_ml/main.py.
 """
 
 import asyncio
@@ -46,12 +45,14 @@ async def ping(service: Served) -> PlainTextResponse:
 @router.post("/predict")
 async def predict(request: Request, service: Served) -> Response:
     """Embed a text for CLIP here; everything else is answered by immich's service."""
-    immich, limits = not_none(service.immich, "immich"), service.limits
+    immich = not_none(service.immich, "immich")
+    limits = service.limits
     body = await read_body(request, limits.body_bytes)
     fields = await _fields(request, body)
     asked = _textual(fields.get("entries", ""))
     if asked is None:
         return await immich.forward(request, body, limits.forwards)
+
     model, language = asked
     if model != immich.model:
         raise bad(
@@ -72,6 +73,7 @@ async def _fields(request: Request, body: bytes) -> dict[str, str]:
 
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return {}
+
     parser = MultiPartParser(request.headers, parts(), max_files=0, max_fields=_FIELDS)
     with contextlib.suppress(MultiPartException):  # immich's service answers an invalid form
         await parser.parse()
@@ -91,11 +93,12 @@ async def _embed(service: Service, named: Any, text: str) -> JSONResponse:
 async def _language(models: Models, text: str, named: Any) -> tuple[str | None, str | None]:
     """Return the language of a text and its adapter; None for an unknown language and for the plain tower.
 
-    immich sends the language of its user interface. English, the default there, is no information about the text, and
-    neither do `-`, `C` or `POSIX`: the language is then detected.
+    immich sends the language of its user interface. English, the default there, is no information
+    about the text, and neither do `-`, `C` or `POSIX`: the language is then detected.
     """
     if named is not None and not isinstance(named, str):
         raise bad(f"language: expected text, got {quoted(named)}", "language")
+
     for name in dict.fromkeys((named, re.split(r"[-_.@]", named)[0])) if named else ():  # pt-BR has the adapter of pt
         try:
             code = models.find(name) or language_code(name)
@@ -103,8 +106,10 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
             continue
         if code != ENGLISH or models.find(code):
             return code, models.find(code)
+
     if not can_guess():
         return None, None
+
     (guess,) = await asyncio.to_thread(guess_languages, [text], models.preferred)
     language = guess.language if guess.is_sure else None
     return language, models.find(language)
@@ -120,6 +125,7 @@ def _textual(entries: str) -> tuple[Any, Any] | None:
         document = parse_json(entries)
     except ValueError:
         return None
+
     tasks = {
         (task, kind): entry
         for task, kinds in (document.items() if isinstance(document, dict) else ())
@@ -130,5 +136,6 @@ def _textual(entries: str) -> tuple[Any, Any] | None:
         return None
     if len(tasks) > 1 or not isinstance(entry, dict):
         raise bad('entries: expected only {"clip": {"textual": {"modelName": ..., "options": ...}}}', "entries")
+
     options = entry.get("options")
     return entry.get("modelName"), options.get("language") if isinstance(options, dict) else None

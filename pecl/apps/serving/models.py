@@ -29,9 +29,11 @@ class TextJob:
     texts: list[str]
     adapters: list[str | None]  # adapter of each text; None for the plain tower
     param: str = "input"  # field of the request that holds the texts
-    truncate: bool = False  # whether texts that are too long for the tower are cut, instead of refused
+    # whether texts that are too long for the tower are cut, instead of refused
+    truncate: bool = False
     first: int = 0  # number of the first text within the request
-    languages: list[str | None] | None = None  # of each text, for towers that need it; None: its adapter's, or English
+    # of each text, for towers that need it; None: its adapter's, or English
+    languages: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -90,9 +92,9 @@ class Models(AdapterBank):
             Refusal: 404, there is no such model.
         """
         base, colon, adapter = model.partition(":")
-        found = self.find(adapter)
-        if base == self.name and (found or not colon):
-            return found
+        adapter_found = self.find(adapter)
+        if base == self.name and (adapter_found or not colon):
+            return adapter_found
         known = f"one of the {len(self.names)} models that GET /v1/models lists"
         hint = suggest(model[:200], self.names)
         raise Refusal(404, f"model: expected {known}, got {quoted(model)}{hint}", "model", "model_not_found")
@@ -100,14 +102,21 @@ class Models(AdapterBank):
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return the embeddings of each job, or its error, which does not affect other jobs."""
         token_ids = [self._token_ids(job) for job in jobs]
-        sound = [(job, own) for job, own in zip(jobs, token_ids, strict=True) if not isinstance(own, Exception)]
-        rows = [ids for _, own in sound for ids in own]
-        adapters = [name for job, _ in sound for name in job.adapters]
+        rows: list[list[int]] = []
+        adapters: list[str | None] = []
+        for job, ids in zip(jobs, token_ids, strict=True):
+            if not isinstance(ids, Exception):
+                rows += ids
+                adapters += job.adapters
         embeddings = iter(F.normalize(self.encode_token_ids(rows, adapters, _BATCH), dim=1))  # R of (D,)
-        return [
-            own if isinstance(own, Exception) else _checked(torch.stack([next(embeddings) for _ in own]), own, job)
-            for job, own in zip(jobs, token_ids, strict=True)
-        ]
+
+        answers: list[Embedded | Exception] = []
+        for job, ids in zip(jobs, token_ids, strict=True):
+            if isinstance(ids, Exception):
+                answers.append(ids)
+            else:
+                answers.append(_checked(torch.stack([next(embeddings) for _ in ids]), ids, job))
+        return answers
 
     def _token_ids(self, job: TextJob) -> TokenIds | Exception:
         try:
@@ -115,13 +124,16 @@ class Models(AdapterBank):
         except ConfigError as error:
             if all(name is None or name in self.adapters for name in job.adapters):
                 return error
-            return Refusal(404, str(error), "model", "model_not_found")  # it was unloaded since the request was read
+            # it was unloaded since the request was read
+            return Refusal(404, str(error), "model", "model_not_found")
         except PeclError as error:
             return error
+
         whole = {} if job.truncate else self.whole_lengths(job.texts, token_ids, job.adapters, job.languages)
-        for place, (length, most) in whole.items():
-            got = f"text {job.first + place} has {length} tokens, the tower reads {most}"
+        for index, (length, most) in whole.items():
+            got = f"text {job.first + index} has {length} tokens, the tower reads {most}"
             return bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
+
         return token_ids
 
 

@@ -4,8 +4,8 @@
     POST /v1/load_adapter   {"file": "cs.safetensors", "name": "cs"}
     POST /v1/unload_adapter {"model": "mini:cs"}
 
-To load an adapter, a request names a file of the one folder that the server was started with. The name is compared with
-the listing of that folder; it is never made part of a path.
+To load an adapter, a request names a file of the one folder that the server was started with. The
+name is compared with the listing of that folder; it is never made part of a path.
 """
 
 import asyncio
@@ -37,14 +37,17 @@ async def embeddings(body: EmbeddingsRequest, service: Served) -> Response:
     dim = service.models.tower.embedding_dim
     if body.dimensions not in (None, dim):
         raise bad(f"dimensions: expected {dim}, the width of this model, got {body.dimensions}", "dimensions")
+
     rows, tokens = torch.empty(len(body.input), dim), 0  # (N, D)
     if pictures:
         contents, names = zip(*pictures.values(), strict=True)
         rows[list(pictures)] = (await service.embed_pictures(contents, names)).embeddings
+
     if texts:
         of_texts, adapters = zip(*texts.values(), strict=True)
         embedded = await service.embed_texts(TextJob(list(of_texts), list(adapters), truncate=body.truncate))
         rows[list(texts)], tokens = embedded.embeddings, embedded.tokens
+
     content = await asyncio.to_thread(write_answer, rows, body.encoding_format == "base64", body.model, tokens)
     return Response(content, media_type="application/json")
 
@@ -66,38 +69,46 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
 def _inputs(
     body: EmbeddingsRequest, service: Service
 ) -> tuple[dict[int, tuple[str, str | None]], dict[int, tuple[bytes, str]]]:
-    limits, models, count = service.limits, service.models, len(body.input)
+    limits = service.limits
+    models = service.models
+    count = len(body.input)
     adapter = models.adapter_of(body.model)
     if isinstance(body.language, list) and len(body.language) != count:
         got = len(body.language)
         raise bad(f"language: expected one, or one for each of the {count} inputs, got {got}", "language")
+
     languages = body.language if isinstance(body.language, list) else [body.language] * count
     number_of_pictures = sum(item.text is None for item in body.input)
     at_most(limits.texts, count - number_of_pictures, "texts", "input")
     at_most(limits.pictures, number_of_pictures, "pictures", "input")
+
     texts: dict[int, tuple[str, str | None]] = {}
     pictures: dict[int, tuple[bytes, str]] = {}
-    for place, (item, language) in enumerate(zip(body.input, languages, strict=True)):
-        name = f"input[{place}]" if count > 1 else "input"
+    for index, (item, language) in enumerate(zip(body.input, languages, strict=True)):
+        name = f"input[{index}]" if count > 1 else "input"
         if item.text is None:
-            pictures[place] = read_data_uri(item.image or "", name, limits), name
+            pictures[index] = read_data_uri(item.image or "", name, limits), name
         else:
             at_most(limits.characters, len(item.text), "characters", name)
-            texts[place] = item.text, _adapter(item.language or language, adapter, models)
+            texts[index] = item.text, _adapter(item.language or language, adapter, models)
+
     return texts, pictures
 
 
 def _adapter(language: str | None, adapter: str | None, models: Models) -> str | None:
     if language is None:
         return adapter
+
     try:
-        found = models.adapter_for(language)
+        chosen = models.adapter_for(language)
     except ConfigError as error:
         raise bad(str(error), "language") from error
-    if adapter is not None and found != adapter:
+
+    if adapter is not None and chosen != adapter:
         model = models.model_of(adapter)
         raise bad(f"language: expected none or {adapter}, which model {model} is for, got {language!r}", "language")
-    return found
+
+    return chosen
 
 
 @router.get("/v1/models")
@@ -124,21 +135,22 @@ Folder = Annotated[Path, Depends(_folder)]
 @router.post("/v1/load_adapter")
 async def load_adapter(body: LoadAdapter, folder: Folder, service: Served) -> dict[str, Any]:
     """Load an adapter file of the server's folder, under its language or `name`."""
-    found = {one.name: one for one in folder.glob(f"*{SUFFIX}") if one.is_file() and not one.is_symlink()}
-    if body.file not in found:
-        known = ", ".join(sorted(found)[:20]) or "none yet"
+    files = {file.name: file for file in folder.glob(f"*{SUFFIX}") if file.is_file() and not file.is_symlink()}
+    if body.file not in files:
+        known = ", ".join(sorted(files)[:20]) or "none yet"
         sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(body.file)}"
-        raise Refusal(404, f"{sentence}{suggest(body.file, found)}", "file", "file_not_found")
+        raise Refusal(404, f"{sentence}{suggest(body.file, files)}", "file", "file_not_found")
 
     def load() -> dict[str, Any]:
-        return _described(service, service.models.load(found[body.file], body.name))
+        return _described(service, service.models.load(files[body.file], body.name))
 
     try:
         return await service.alone(load)
     except PeclError as error:
         sentence = str(error)
-        for place in (folder, folder.parent):  # errors name the file and its result; their paths stay private
-            sentence = sentence.replace(f"{place}{os.sep}", "")
+        # errors name the file and its result; their paths stay private
+        for path in (folder, folder.parent):
+            sentence = sentence.replace(f"{path}{os.sep}", "")
         raise bad(sentence, "file") from error
 
 
@@ -147,7 +159,8 @@ async def unload_adapter(body: UnloadAdapter, folder: Folder, service: Served) -
     """Unload an adapter."""
 
     def unload() -> str:
-        adapter = service.models.adapter_of(body.model)  # here, since a request before this one may have unloaded it
+        # here, since a request before this one may have unloaded it
+        adapter = service.models.adapter_of(body.model)
         if adapter is None:
             raise bad(f"model: expected an adapter, got {body.model}, the plain tower, which stays", "model")
         service.models.remove(adapter)

@@ -1,7 +1,7 @@
 """`Photographs`: the index that a server searches in, and the images that it shows.
 
-A photograph is requested by the id from a search, which is looked up in the index. It is encoded again as JPEG, so that
-only pixels leave the machine: no path, no place, no camera.
+A photograph is requested by the id from a search, which is looked up in the index. It is encoded
+again as JPEG, so that only pixels leave the machine: no path, no place, no camera.
 """
 
 import logging
@@ -26,7 +26,8 @@ class Photographs:
     """The index in a folder, opened again after an update. Thread-safe.
 
     Raises:
-        DataError: there is no index, it is damaged, or it was made with another image tower than `tower`.
+        DataError: there is no index, it is damaged, or it was made with another image tower than
+            `tower`.
     """
 
     def __init__(self, folder: str | Path, tower: ImageEncoder) -> None:
@@ -55,7 +56,12 @@ class Photographs:
     def folders(self) -> list[str]:
         """Return the folders that the page offers, at most 1000, relative to `root`."""
         direct = {path.parent for path in self.index().paths}
-        every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
+        every = {
+            folder
+            for direct_folder in direct
+            for folder in (direct_folder, *direct_folder.parents)
+            if self.root in folder.parents
+        }
         return sorted(map(self.name, every))[:1000]
 
     def name(self, path: Path) -> str:
@@ -71,7 +77,9 @@ class Photographs:
         index = self.index()
         try:
             hit = index.find(identity)
-            small = read_thumbnail(index.folder, hit.fingerprint) if size == THUMBNAIL else None
+            small = None
+            if size == THUMBNAIL:
+                small = read_thumbnail(index.folder, hit.fingerprint)
             return small_jpeg(index.open_image(hit), size) if small is None else small
         except DataError as error:
             logger.warning("%s", error)  # which names the file, for whoever runs the server
@@ -86,4 +94,5 @@ class Photographs:
                 f"{index.folder / FILE} was made with the image tower {made.get('name')} of profile "
                 f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild it"
             )
+
         return index

@@ -33,8 +33,8 @@ _TYPES = {404: "not_found_error", 429: "rate_limit_error"}
 class Refusal(HTTPException):
     """A refused request: an HTTP status, and a sentence with the problem and the expected value.
 
-    `param` is the invalid field of the request, `code` a word for programs, such as "model_not_found"; `headers` are
-    added to the answer.
+    `param` is the invalid field of the request, `code` a word for programs, such as
+    "model_not_found"; `headers` are added to the answer.
     """
 
     def __init__(
@@ -75,7 +75,8 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
         refusal = _of_validation(error.errors())
     elif isinstance(error, HTTPException):
         sentence = _SENTENCES.get(error.status_code, error.detail)
-        refusal = Refusal(error.status_code, sentence, headers=dict(error.headers or {}))  # 405 names the methods
+        # 405 names the methods
+        refusal = Refusal(error.status_code, sentence, headers=dict(error.headers or {}))
     elif isinstance(error, ClientDisconnect):
         refusal = Refusal(LEFT, "the client left")
     elif isinstance(error, PeclError | RunError):
@@ -84,29 +85,33 @@ async def answer_error(request: Request, error: Exception) -> JSONResponse:
         path = log_traceback(error)
         logger.error("%s %s: unexpected %r; the traceback is in %s", request.method, request.url.path, error, path)
         refusal = Refusal(500, "the server failed at this request; its log has the details")
+
     status = refusal.status_code
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     sentence = one_line(refusal.detail)
     if len(sentence) > 500:  # characters: it may repeat the content of a request
         sentence = f"{sentence[:500]}..."
+
     document = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
     return JSONResponse({"error": document}, status, refusal.headers)
 
 
 def _of_validation(errors: Sequence[dict[str, Any]]) -> Refusal:
     """Return the refusal of a request that pydantic refused: its most precise error as a sentence."""
-    error = max(errors, key=lambda one: len(one["loc"]))  # of a value that may have several forms
+    error = max(errors, key=lambda part: len(part["loc"]))  # of a value that may have several forms
     field, *rest = error["loc"][1:] or ("body",)
     name = str(field) + "".join(
-        f"[{one}]" if isinstance(one, int) else ".language" * (one == "language") for one in rest
+        f"[{part}]" if isinstance(part, int) else ".language" * (part == "language") for part in rest
     )
     sentence = error["msg"].removeprefix("Value error, ")
+
     if error["type"] == "missing":
         sentence = "expected it, got none"
     elif error["type"] != "value_error":
         sentence = re.sub("^(Input should be|(String|List|Value) should have)", "expected", sentence)
         sentence = re.split(" after validation|, unable to", sentence)[0]
         sentence = f"{_WORDS.get(sentence, sentence)}, got {_shown(error['input'])}"
+
     if field == "body":
         return bad(sentence if sentence.startswith("unknown field") else f"body: {sentence}")
     return bad(f"{name}: {sentence}", str(field))

@@ -45,7 +45,8 @@ class JsonRequest(Request):
     async def body(self) -> bytes:
         """Return the body.
 
-        Only `application/json` is accepted: a page of another site cannot send that without asking the server first.
+        Only `application/json` is accepted: a page of another site cannot send that without asking
+        the server first.
 
         Raises:
             Refusal: 415 for another type, 413 for too long a body.
@@ -90,15 +91,17 @@ def read_data_uri(value: str, name: str, limits: Limits) -> bytes:
     """Return the bytes of the image in a data URI; `name` is its field in the request.
 
     Raises:
-        Refusal: it is not a data URI of an image, but for example an address or a path; or it is too large.
+        Refusal: it is not a data URI of an image, but for example an address or a path; or it is
+            too large.
     """
-    found = _URI.fullmatch(value)
-    if found is None:
+    match = _URI.fullmatch(value)
+    if match is None:
         raise bad(f"{name}: expected {_WANTED}, got {quoted(value[:40])}; no address or path is ever opened", name)
-    if len(found["content"]) > 4 * (limits.picture_bytes // 3 + 1):
+    if len(match["content"]) > 4 * (limits.picture_bytes // 3 + 1):
         raise bad(f"{name}: expected a picture of at most {limits.picture_bytes:,} bytes, got more", name)
+
     try:
-        return base64.b64decode(found["content"], validate=True)
+        return base64.b64decode(match["content"], validate=True)
     except binascii.Error as error:
         raise bad(f"{name}: expected base64, got other characters or a part of it", name) from error
 
@@ -167,6 +170,7 @@ def _as_input(given: Any) -> Any:
             'expected a text, an image as a data URI, {"text": ..., "language": ...} or {"image": ...}; no token ids, '
             "since every tower has its own"
         )
+
     return given
 
 

@@ -4,7 +4,8 @@
 
 `GET /search?query=pes&language=cs&top=12` gives the same answer.
 
-Without `language` the language is detected. `adapter: false` embeds with the plain tower, as before training.
+Without `language` the language is detected. `adapter: false` embeds with the plain tower, as before
+training.
 """
 
 import asyncio
@@ -70,7 +71,12 @@ async def search_by_address(
 
 
 @router.post("/search")
-async def search(body: SearchRequest, photographs: Searched, service: Served, request: Request) -> dict[str, Any]:
+async def search(
+    body: SearchRequest,
+    photographs: Searched,
+    service: Served,
+    request: Request,
+) -> dict[str, Any]:
     """Find the photographs most similar to a text, an image, or both, most similar first."""
     return await _search(service, body, request)
 
@@ -83,12 +89,14 @@ async def languages(body: PersonLanguages, photographs: Searched) -> None:
     except ConfigError as error:
         raise bad(str(error), "languages") from error
     except (DataError, OutputError, BusyError) as error:
-        logger.warning("the languages are not stored: %s", error)  # it names the folder, for whoever runs the server
+        # it names the folder, for whoever runs the server
+        logger.warning("the languages are not stored: %s", error)
         raise Refusal(409, "languages: the index cannot be written now", "languages") from error
 
 
 def _about(service: Service, request: Request) -> dict[str, Any]:
-    models, photographs = service.models, service.photographs
+    models = service.models
+    photographs = service.photographs
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return {
         "photographs": 0 if photographs is None else len(photographs),
@@ -117,8 +125,8 @@ def _spoken(request: Request, photographs: Photographs | None, named: list[str])
             return named_languages(named)
         except ConfigError as error:
             raise bad(str(error), "languages") from error
-    own = () if photographs is None else photographs.index().head.languages
-    return own or _accepted(request) or system_languages()
+    languages = () if photographs is None else photographs.index().head.languages
+    return languages or _accepted(request) or system_languages()
 
 
 async def _search(service: Service, body: SearchRequest, request: Request) -> dict[str, Any]:
@@ -126,9 +134,14 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     texts = body.model_dump(include={"query", "minus"}, exclude_none=True)
     for name, text in texts.items():
         at_most(service.limits.characters, len(text), "characters", name)
+
     if body.query is None and body.image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
-    picture = None if body.image is None else read_data_uri(body.image, "image", service.limits)
+
+    picture = None
+    if body.image is not None:
+        picture = read_data_uri(body.image, "image", service.limits)
+
     query = Query(
         text=body.query,
         image=picture,
@@ -151,6 +164,7 @@ async def _search(service: Service, body: SearchRequest, request: Request) -> di
     embedding = await _embed(service, query, body.adapter)  # (1, D)
     corrected = query.is_text and not index.uncorrected
     (hits,) = await asyncio.to_thread(index.search, embedding, top=body.top, corrected=corrected, selection=selection)
+
     return {
         **about_language,
         "words": list(selection.words),
@@ -179,7 +193,12 @@ async def _select(index: ImageIndex, query: Query) -> Selection:
         raise Refusal(503, "the index cannot be read now", code="no_index") from error
 
 
-async def _choose(models: Models, query: Query, among: tuple[str, ...], with_adapters: bool) -> QueryLanguage | None:
+async def _choose(
+    models: Models,
+    query: Query,
+    among: tuple[str, ...],
+    with_adapters: bool,
+) -> QueryLanguage | None:
     try:
         language = await asyncio.to_thread(choose_language, query, models, among)
     except ConfigError as error:
@@ -189,13 +208,20 @@ async def _choose(models: Models, query: Query, among: tuple[str, ...], with_ada
     return language if language is None or with_adapters else language.plain()
 
 
-def _about_language(language: QueryLanguage | None, models: Models, with_adapters: bool) -> dict[str, Any]:
+def _about_language(
+    language: QueryLanguage | None,
+    models: Models,
+    with_adapters: bool,
+) -> dict[str, Any]:
     """Return the fields of an answer on the language of its query; None stands for a query without text."""
     if language is None:
         code, guess, model, mixture = None, None, None, {}
     else:
-        code, guess, mixture = language.code, language.guess, language.mixture()
+        code = language.code
+        guess = language.guess
+        mixture = language.mixture()
         model = models.model_of(models.find(code) if with_adapters else None)
+
     return {
         "language": code,
         "detected": guess is not None and code is not None,

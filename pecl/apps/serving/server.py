@@ -1,7 +1,8 @@
 """`make_app` builds the application; `serve` runs it, and finishes open requests before it stops.
 
-Programs send the key as `Authorization: Bearer KEY`, as clients of OpenAI's API do. A browser asks its user for a name
-and a password, and sends the key as the password (`Basic`), also with the addresses of images.
+Programs send the key as `Authorization: Bearer KEY`, as clients of OpenAI's API do. A browser asks
+its user for a name and a password, and sends the key as the password (`Basic`), also with the
+addresses of images.
 """
 
 import asyncio
@@ -48,8 +49,10 @@ _CHALLENGES = ('Bearer realm="pecl"', 'Basic realm="pecl", charset="UTF-8"')
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",  # no page of another site shows a photograph of this one
-    # Scripts, styles and pictures come only from this server, and no other page may show this one within itself.
+    # no page of another site shows a photograph of this one
+    "cross-origin-resource-policy": "same-origin",
+    # Scripts, styles and pictures come only from this server, and no other page may show this one
+    # within itself.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
@@ -77,14 +80,17 @@ async def page() -> FileResponse:
 
 
 def make_app(
-    service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
+    service: Service,
+    hosts: Sequence[str] | None = None,
+    key: bytes | None = None,
+    access_log: bool = False,
 ) -> FastAPI:
     """Return the application.
 
     Args:
         service: models, index, limits and metrics.
-        hosts: accepted names of the host, so that a page of another site cannot reach a server on this machine under
-            a name of its own (DNS rebinding); None for any.
+        hosts: accepted names of the host, so that a page of another site cannot reach a server on
+            this machine under a name of its own (DNS rebinding); None for any.
         key: the key that requests must send; None for no key.
         access_log: log a line per request, without its query.
     """
@@ -99,10 +105,12 @@ def make_app(
         responses={"4XX": {"model": ErrorAnswer, "description": "what was wrong, in a sentence"}},
     )
     app.state.service = service
-    for one in (openai.router, search.router, router):
-        app.include_router(one)
+    for routes in (openai.router, search.router, router):
+        app.include_router(routes)
+
     if service.immich is not None:
         app.include_router(immich.router)
+
     app.mount("/static", StaticFiles(directory=_STATIC))
     return app
 
@@ -125,9 +133,11 @@ class Frame:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+
         method = scope["method"]
         if method == "HEAD":  # uvicorn leaves the body out
             scope = {**scope, "method": "GET"}
+
         counters = self.service.metrics
         status = LEFT
         start = time.perf_counter()
@@ -148,12 +158,15 @@ class Frame:
                     raise
                 answer = await answer_error(Request(scope), error)
                 await answer(scope, receive, send_on)
+
         endpoint = getattr(scope.get("endpoint"), "__name__", "other")
         counters.requests.labels(endpoint, status).inc()
         seconds = time.perf_counter() - start
         counters.request_seconds.labels(endpoint).observe(seconds)
+
         if self.access_log:  # without the query, which may hold a search text
-            path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
+            # as sent: without control characters
+            path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]
             client = scope["client"][0] if scope["client"] else "-"
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             logger.info("%s %s %s %s %d %.3f s", now, client, method, path, status, seconds)
@@ -175,8 +188,10 @@ class Frame:
         name = name if port.isdecimal() and name else host
         if self.hosts is not None and name.lower() not in self.hosts:
             raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
-        if self.key is None or scope["path"] == "/health":  # monitors need no key, and only learn that the server runs
+        # monitors need no key, and only learn that the server runs
+        if self.key is None or scope["path"] == "/health":
             return
+
         given = headers.get("authorization", "")
         if not hmac.compare_digest(_presented(given), self.key):
             got = "another one" if given else "none"
@@ -190,16 +205,19 @@ def _presented(value: str) -> bytes:
     content = rest.strip().encode("latin-1")
     if scheme.lower() == "bearer":
         return content
+
     if scheme.lower() == "basic":
         with contextlib.suppress(binascii.Error):
             return base64.b64decode(content, validate=True).partition(b":")[2]
+
     return b""
 
 
 class Server(uvicorn.Server):
     """A server that accepts requests for a moment after a stop signal, and answers all of them before it closes.
 
-    uvicorn alone closes its socket at once, and drops connections that wait in the system's backlog.
+    uvicorn alone closes its socket at once, and drops connections that wait in the system's
+    backlog.
     """
 
     def __init__(self, app: FastAPI) -> None:
@@ -226,7 +244,11 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    service: Service, listening: socket.socket, host: str, key: bytes | None = None, access_log: bool = False
+    service: Service,
+    listening: socket.socket,
+    host: str,
+    key: bytes | None = None,
+    access_log: bool = False,
 ) -> None:
     """Answer requests until SIGTERM or SIGINT, finish the open ones, and return.
 
@@ -235,15 +257,18 @@ def serve(
     Raises:
         RunError: the application could not start.
     """
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # often 1,024 files: fewer than connections
+    # often 1,024 files: fewer than connections
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, min(most, _FILES)), most))
     server = Server(make_app(service, allowed_hosts(listening, host), key, access_log))
     # uvicorn raises the signal again when it has stopped; there is nothing left to do then.
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
+
     try:
         server.run([listening])
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
     if not server.started:
         raise RunError("the server could not start; its log has the reason")

@@ -1,8 +1,9 @@
 """`Service`: models, image tower, the two queues in front of them, limits and metrics, for all endpoints.
 
-Jobs that arrive within a few milliseconds are computed in one pass, by one thread: a `Batcher` is their queue. While a
-pass runs the next one fills up, so under load no request waits for the window. The queue is bounded: while it is full,
-requests are refused at once. Metrics are in Prometheus' form.
+Jobs that arrive within a few milliseconds are computed in one pass, by one thread: a `Batcher` is
+their queue. While a pass runs the next one fills up, so under load no request waits for the window.
+The queue is bounded: while it is full, requests are refused at once. Metrics are in Prometheus'
+form.
 """
 
 from __future__ import annotations
@@ -45,18 +46,18 @@ class Metrics:
     """Counters of one application, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = own = CollectorRegistry()
-        seconds = functools.partial(Histogram, buckets=_SECONDS, registry=own)
-        sizes = functools.partial(Histogram, buckets=_SIZES, registry=own)
-        self.requests = Counter("pecl_requests_total", "Requests answered", ["endpoint", "status"], registry=own)
+        self.registry = registry = CollectorRegistry()
+        seconds = functools.partial(Histogram, buckets=_SECONDS, registry=registry)
+        sizes = functools.partial(Histogram, buckets=_SIZES, registry=registry)
+        self.requests = Counter("pecl_requests_total", "Requests answered", ["endpoint", "status"], registry=registry)
         self.request_seconds = seconds("pecl_request_seconds", "Seconds of a request", ["endpoint"])
-        self.open_requests = Gauge("pecl_open_requests", "Requests being worked on", registry=own)
+        self.open_requests = Gauge("pecl_open_requests", "Requests being worked on", registry=registry)
         self.passes = sizes("pecl_pass_inputs", "Texts or pictures of a pass", ["kind"])
         self.pass_requests = sizes("pecl_pass_requests", "Requests of a pass", ["kind"])
         languages = "Adapters in a pass of texts, the plain tower counted as one"
         self.pass_languages = sizes("pecl_pass_languages", languages)
         self.pass_seconds = seconds("pecl_pass_seconds", "Seconds of a pass", ["kind"])
-        self.tokens = Counter("pecl_tokens_total", "Tokens read", registry=own)
+        self.tokens = Counter("pecl_tokens_total", "Tokens read", registry=registry)
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,15 @@ class Batcher(Generic[Job, Answer]):
     Args:
         process: called with the jobs of a pass; returns the answer or the error of each.
         executor: calls `process`; one thread if several batchers must not compute at the same time.
-        limits: its `window`, `waiting` and `together` apply; a job of more than `together` is a pass of its own.
+        limits: its `window`, `waiting` and `together` apply; a job of more than `together` is a
+            pass of its own.
     """
 
     def __init__(
-        self, process: Callable[[list[Job]], Sequence[Answer | Exception]], executor: Executor, limits: Limits
+        self,
+        process: Callable[[list[Job]], Sequence[Answer | Exception]],
+        executor: Executor,
+        limits: Limits,
     ) -> None:
         self._process = process
         self._executor = executor
@@ -97,6 +102,7 @@ class Batcher(Generic[Job, Answer]):
         if self.waiting + len(job) > most:
             sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {most:,}; try again"
             raise Refusal(429, sentence, code="queue_full", headers={"retry-after": "1"})
+
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time())
         self._queue.append(waiting)
@@ -111,14 +117,17 @@ class Batcher(Generic[Job, Answer]):
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            left = self._queue[0].since + self._limits.window - loop.time()  # rest of the oldest job's window
+            # rest of the oldest job's window
+            left = self._queue[0].since + self._limits.window - loop.time()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._enough.wait(), left)
+
             taken = self._take()
             try:
-                answers = await loop.run_in_executor(self._executor, self._process, [one.job for one in taken])
+                answers = await loop.run_in_executor(self._executor, self._process, [request.job for request in taken])
             except Exception as error:
                 answers = [error] * len(taken)
+
             for waiting, answer in zip(taken, answers, strict=True):
                 if waiting.answer.done():  # the client has gone
                     continue
@@ -133,9 +142,11 @@ class Batcher(Generic[Job, Answer]):
         while self._queue and size + len(self._queue[0].job) <= self._limits.together:
             taken.append(self._queue.popleft())
             size += len(taken[-1].job)
+
         self.waiting -= size
         if self.waiting < self._limits.together:
             self._enough.clear()
+
         if not self._queue:
             self._arrived.clear()
         return taken
@@ -150,7 +161,8 @@ class Service:
     """
 
     models: Models  # the text tower and its adapters
-    image: ImageEncoder | None = None  # the image tower of the same space; None for a server of texts only
+    # the image tower of the same space; None for a server of texts only
+    image: ImageEncoder | None = None
     limits: Limits = field(default_factory=Limits)  # limits of requests
     adapters_dir: Path | None = None  # folder whose adapter files may be loaded at run time
     photographs: Photographs | None = None  # index to search in
@@ -161,6 +173,7 @@ class Service:
         self.stopping = False
         self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads
         self._decode = ThreadPoolExecutor(2, "pecl-decode")
+
         self._texts = Batcher(self._embed_texts, self._compute, self.limits)
         self._pictures = Batcher(self._embed_pictures, self._compute, self.limits)
         for name, what, read in (
@@ -188,13 +201,14 @@ class Service:
     async def embed_texts(self, job: TextJob) -> Embedded:
         """Return the embeddings of texts, computed together with those of other requests.
 
-        A long list of texts is queued again after each pass, so that short requests do not wait for all of it.
+        A long list of texts is queued again after each pass, so that short requests do not wait for
+        all of it.
 
         Raises:
             Refusal: the queue is full, an adapter was unloaded, or a text is too long.
         """
         answers = [await self._texts.submit(part) for part in job.parts(self.limits.together)]
-        return Embedded(torch.cat([one.embeddings for one in answers]), sum(one.tokens for one in answers))
+        return Embedded(torch.cat([answer.embeddings for answer in answers]), sum(answer.tokens for answer in answers))
 
     async def embed_pictures(self, contents: Sequence[bytes], params: Sequence[str]) -> Embedded:
         """Return the embeddings of N images, given as the bytes of files; `params` are their names in the request.
@@ -202,8 +216,10 @@ class Service:
         Raises:
             Refusal: one cannot be read, the queue is full, or there is no image tower.
         """
-        if (tower := self.image) is None:
+        tower = self.image
+        if tower is None:
             raise bad("input: expected texts, got a picture: this server has no image tower")
+
         pixels = [
             await self.decoded(functools.partial(decode_picture, content, param, self.limits, tower))
             for content, param in zip(contents, params, strict=True)
@@ -227,14 +243,18 @@ class Service:
 
     def _embed_pictures(self, jobs: list[PictureJob]) -> list[Embedded]:
         tower = not_none(self.image, "image")
-        pixels = [one for job in jobs for one in job]
+        pixels = [picture for job in jobs for picture in job]
         size = tower.default_batch_size
         with self._counted("picture", jobs):
             batches = [tower.encode_pixels(pixels[i : i + size]) for i in range(0, len(pixels), size)]
         parts = F.normalize(torch.cat(batches), dim=1).split([len(job) for job in jobs])  # (N, D) -> (n, D) each
         return [Embedded(part) for part in parts]
 
-    def _counted(self, kind: str, jobs: Sequence[TextJob] | Sequence[PictureJob]) -> contextlib.AbstractContextManager:
+    def _counted(
+        self,
+        kind: str,
+        jobs: Sequence[TextJob] | Sequence[PictureJob],
+    ) -> contextlib.AbstractContextManager:
         """Count a pass; the returned context measures its seconds."""
         self.metrics.passes.labels(kind).observe(sum(map(len, jobs)))
         self.metrics.pass_requests.labels(kind).observe(len(jobs))

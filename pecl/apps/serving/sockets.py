@@ -20,7 +20,8 @@ _KEY = re.compile(rb"[!-~]{16,512}")
 def check_port(host: str, port: int) -> None:
     """Raise ConfigError if `open_socket` would; no client can connect meanwhile, since the socket does not listen."""
     with _errors_of_address(host, port), socket.socket(_family(host), socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # these options are those of `create_server`
+        # these options are those of `create_server`
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if trial.family == socket.AF_INET6:
             trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         trial.bind((host, port))
@@ -47,15 +48,18 @@ def _errors_of_address(host: str, port: int) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeError) as error:  # UnicodeError: an impossible host name
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        reason = error
+        if isinstance(error, OSError) and error.errno:
+            reason = os.strerror(error.errno)
         raise ConfigError(f"cannot listen on {quoted(host)} port {port}: {reason}") from error
 
 
 def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None:
     """Return the accepted values of the header `Host` if only this machine can reach the server, or None.
 
-    The address of the socket decides, since `host` may be any name for it, such as `LOCALHOST` or `127.1`. The result
-    is None if other machines can reach the socket: their names for it are not known here.
+    The address of the socket decides, since `host` may be any name for it, such as `LOCALHOST` or
+    `127.1`. The result is None if other machines can reach the socket: their names for it are not
+    known here.
     """
     text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
     address = ipaddress.ip_address(text)
@@ -74,13 +78,16 @@ def read_key(path: str | Path) -> bytes:
     """Return the key in the only line of a file.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something else; the message does not repeat its content.
+        ConfigError: the file cannot be read, or holds something else; the message does not repeat
+            its content.
     """
     try:
         key = read_regular(path).strip()
     except OSError as error:
         raise ConfigError(f"api_key_file: cannot read {path}: {error.strerror or error}") from error
+
     if not _KEY.fullmatch(key):
         wanted = "one line of 16 to 512 letters, digits and signs of ASCII, without spaces"
         raise ConfigError(f"api_key_file: expected {wanted}, got something else in {path}")
+
     return key

@@ -14,7 +14,8 @@ from pecl.options import quoted
 
 logger = logging.getLogger(__name__)
 
-PASSED_ON = ("content-type", "content-encoding", "accept", "accept-encoding")  # headers of requests; see docs/immich.md
+# headers of requests; see docs/immich.md
+PASSED_ON = ("content-type", "content-encoding", "accept", "accept-encoding")
 PASSED_BACK = ("content-type", "content-encoding", "retry-after")  # headers of answers
 _CONNECT = 5.0  # seconds for a connection to immich's service
 _PING = 1.5  # seconds for its `pong`: immich itself waits for two
@@ -24,9 +25,11 @@ class Immich:
     """A client of immich's own machine learning service.
 
     Args:
-        upstream: its address; a name and password in it are sent as `Authorization: Basic`, and shown nowhere.
+        upstream: its address; a name and password in it are sent as `Authorization: Basic`, and
+            shown nowhere.
         model: immich's name of the model whose text tower is served.
-        patience: seconds to wait for the service's next bytes; at its first request it downloads models.
+        patience: seconds to wait for the service's next bytes; at its first request it downloads
+            models.
 
     Raises:
         ConfigError: the address is not an HTTP address.
@@ -39,12 +42,17 @@ class Immich:
             address = httpx.URL(upstream)
         except httpx.InvalidURL as error:
             raise ConfigError(wanted) from error
+
         if address.scheme not in ("http", "https") or not address.host or address.query:
             raise ConfigError(wanted)
+
         self.upstream = str(address.copy_with(userinfo=b"")).rstrip("/")
         self.model = model
         self.open = 0  # requests that are being forwarded
-        self._auth = httpx.BasicAuth(address.username, address.password) if address.userinfo else None
+        self._auth = None
+        if address.userinfo:
+            self._auth = httpx.BasicAuth(address.username, address.password)
+
         self.client = httpx.AsyncClient(
             auth=self._auth,
             timeout=httpx.Timeout(patience, connect=_CONNECT),
@@ -63,6 +71,7 @@ class Immich:
         except httpx.HTTPError as error:
             logger.warning("immich's service at %s does not answer yet (%s)", self.upstream, _reason(error))
             return
+
         if answer.text.strip() != "pong":
             raise ConfigError(
                 f"immich_upstream: expected immich's machine learning service at {self.upstream}, which answers /ping "
@@ -84,17 +93,20 @@ class Immich:
         The forwarded request is cancelled when the client disconnects.
 
         Raises:
-            Refusal: 429, `most` requests are being forwarded already; 499, the client left; 502 or 504, the service
-                cannot be reached, breaks off, gives no HTTP answer, or is too slow.
+            Refusal: 429, `most` requests are being forwarded already; 499, the client left; 502 or
+                504, the service cannot be reached, breaks off, gives no HTTP answer, or is too
+                slow.
         """
         if self.open >= most:
             sentence = f"immich's service works on {most:,} requests already; try again"
             raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
+
         self.open += 1
         tasks = [asyncio.create_task(self._exchange(request, body)), asyncio.create_task(_leaving(request))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            done = next(task for task in tasks if task.done())  # an answer takes precedence over a disconnect
+            # an answer takes precedence over a disconnect
+            done = next(task for task in tasks if task.done())
             return done.result()
         finally:
             self.open -= 1
@@ -106,13 +118,16 @@ class Immich:
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         headers.setdefault("accept-encoding", "identity")  # the answer goes back as it is
         address = self.upstream + request.url.path
+
         try:
             async with self.client.stream(request.method, address, headers=headers, content=body) as answer:
                 content = b"".join([part async for part in answer.aiter_raw()])
         except httpx.HTTPError as error:
             raise self._refusal(error) from error
+
         if not 200 <= answer.status_code < 600:
             raise Refusal(502, f"immich's service at {self.upstream} answered with status {answer.status_code}")
+
         shown = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
         return Response(content, answer.status_code, shown)
 
