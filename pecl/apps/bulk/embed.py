@@ -1,7 +1,8 @@
 """`embed`: images or texts of any number into files, by one process or by many through Ray Data.
 
-With Ray, each worker loads the towers once and writes the shards that it is given. `RAY_ADDRESS` names a cluster, whose
-hosts need pecl and see source and folder under the same paths; without it, Ray is started on this machine.
+With Ray, each worker loads the towers once and writes the shards that it is given. `RAY_ADDRESS`
+names a cluster, whose hosts need pecl and see source and folder under the same paths; without it,
+Ray is started on this machine.
 """
 
 import os
@@ -48,30 +49,34 @@ def embed(
 ) -> Embedded:
     """Embed images or texts into a folder of parquet files with the columns `id` and `embedding`.
 
-    A file has 16,384 rows. Existing files of the same job are kept, so a second call resumes a killed one.
+    A file has 16,384 rows. Existing files of the same job are kept, so a second call resumes a
+    killed one.
 
     Args:
-        source: a folder of images, a file of lines (.txt), a table, the name of a data set, or texts.
-        out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as one array, with
-            the names of its rows in `NAME.txt`; both are written at the end.
+        source: a folder of images, a file of lines (.txt), a table, the name of a data set, or
+            texts.
+        out: the folder, new or of the same job. A new file `NAME.npy` instead holds a short list as
+            one array, with the names of its rows in `NAME.txt`; both are written at the end.
         kind: images or texts; by default images for a folder, else texts.
-        language: language of the texts, which selects the adapter and tells towers such as NLLB's how to read them; by
-            default German for a table or a data set, and none for a file of lines or a list of texts, which the plain
-            tower then embeds.
-        column: column of texts in a table or a data set: target, english, english_to_target or target_to_english.
+        language: language of the texts, which selects the adapter and tells towers such as NLLB's
+            how to read them; by default German for a table or a data set, and none for a file of
+            lines or a list of texts, which the plain tower then embeds.
+        column: column of texts in a table or a data set: target, english, english_to_target or
+            target_to_english.
         data_dir: folder of the data sets.
-        adapter: adapter for texts, in place of the known adapter of their language: a language (`cs`), towers and
-            language (`mini:cs`), a path, or `none` for the plain tower.
+        adapter: adapter for texts, in place of the known adapter of their language: a language
+            (`cs`), towers and language (`mini:cs`), a path, or `none` for the plain tower.
         batch_size: texts in one pass.
-        normalize: whether each embedding is scaled to length 1. A training with frozen anchors needs the tower's own
-            lengths: False.
-        ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.
+        normalize: whether each embedding is scaled to length 1. A training with frozen anchors
+            needs the tower's own lengths: False.
+        ray_workers: number of workers of Ray Data, each with its own towers; None to work only in
+            this process.
         backend: package that computes the towers' layers, torch or openvino.
         towers: arguments of `load_towers`; by default the profile mini.
 
     Raises:
-        PeclError: bad input, other embeddings in the folder, or a number that is not finite; files that were written
-            before are kept.
+        PeclError: bad input, other embeddings in the folder, or a number that is not finite; files
+            that were written before are kept.
 
     Example:
         >>> pecl.embed("photographs", "embedded").rows
@@ -94,11 +99,16 @@ def embed(
         backend=backend,
     )
     is_array = Path(out).suffix == ARRAY
+
     if ray_workers is None:
-        return _write_array(Embedder(job, held)) if is_array else _write_shards(Embedder(job, held))
+        if is_array:
+            return _write_array(Embedder(job, held))
+        return _write_shards(Embedder(job, held))
+
     if held is not None or is_array:
         got = "texts" if held is not None else f"an array {out}"
         raise ConfigError(f"ray_workers: expected a source that other processes can open and a folder, got {got}")
+
     metadata = _on_ray(job, ray_workers)
     return Embedded(shards_of(out), int(metadata["rows"]), metadata)
 
@@ -112,14 +122,18 @@ def _write_shards(embedder: Embedder) -> Embedded:
 
 
 def _write_array(embedder: Embedder) -> Embedded:
-    path, rows = Path(embedder.job.out), range(len(embedder.source))
+    path = Path(embedder.job.out)
+    rows = range(len(embedder.source))
     check_writable(path.parent)
-    for one in (path, path.with_suffix(".txt")):
-        if one.exists():
-            raise OutputError(f"{one} exists already: choose another file, or delete it first")
+    for file in (path, path.with_suffix(".txt")):
+        if file.exists():
+            raise OutputError(f"{file} exists already: choose another file, or delete it first")
+
     names = embedder.source.ids(rows)
-    if broken := [name for name in names if {"\n", "\r"} & set(name)]:
+    broken = [name for name in names if {"\n", "\r"} & set(name)]
+    if broken:
         raise DataError(f"image {broken[0]!r}: expected a name on one line for {path}: rename it, or write a folder")
+
     with embedder.bar(embedder.shards) as bar:
         embeddings = torch.cat(list(embedder.embed(rows, bar.update)))
     return Embedded(write_array(path, names, embeddings), len(rows), embedder.metadata)
@@ -143,6 +157,7 @@ class ShardWriter:
             self._embedder.write(shard)
         except PeclError as error:  # a sentence for the user; Ray would show a traceback
             failure = str(error)
+
         return {"rows": np.array([len(self._embedder.rows(shard))]), "failure": np.array([failure], dtype=object)}
 
 
@@ -150,21 +165,26 @@ def _on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
     """Compute the missing shards with `workers` workers, and return their metadata."""
     if workers < 1:
         raise ConfigError(f"ray_workers: expected a whole number >= 1, got {workers}")
+
     try:
         import ray.data
         from ray.exceptions import RayError
     except ImportError as error:
         raise ConfigError(f"embedding over Ray needs ray: {install('ray')}") from error
+
     job = _absolute(job)
     device = str(job.towers.get("device", "cpu"))
-    precision = resolve_precision(job.towers.get("precision", FP32), device)  # by the workers' device
+    # by the workers' device
+    precision = resolve_precision(job.towers.get("precision", FP32), device)
     job = replace(job, towers={**job.towers, "precision": precision})
-    # The metadata are made here: on the CPU if the workers are on a cluster, since this host may have no GPU.
+    # The metadata are made here: on the CPU if the workers are on a cluster, since this host may
+    # have no GPU.
     on = "cpu" if "RAY_ADDRESS" in os.environ else device
     embedder = Embedder(replace(job, towers={**job.towers, "device": on}))
     missing = embedder.missing()
     if not missing:
         return embedder.metadata
+
     try:
         with embedder.bar(missing) as bar, running_ray(max(len(os.sched_getaffinity(0)), workers)):
             rows = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
@@ -182,6 +202,7 @@ def _on_ray(job: EmbedJob, workers: int) -> dict[str, str]:
     except RayError as error:
         last = str(error).strip().splitlines()[-1]
         raise RunError(f"Ray failed ({type(error).__name__}: {last}); the same command resumes from here") from error
+
     return embedder.metadata
 
 
@@ -196,4 +217,5 @@ def _absolute(job: EmbedJob) -> EmbedJob:
     if adapter is not None:
         choice = job.choice()
         adapter = absolute(choice.name) if choice.name == str(choice.path) else choice.name
+
     return replace(job, source=source, data_dir=absolute(job.data_dir), out=absolute(job.out), adapter=adapter)

@@ -1,8 +1,9 @@
 """`EmbedJob`: source, towers and output of a job. `Items`: its texts or images. `Embedder`: computes its shards.
 
-Items come from a folder of images, a file of lines, a table, a data set, or a caller's list; any range can be read
-without the rest. Each shard is written whole by one worker, and existing shards are not computed again: a killed
-command loses only its current shards, and the same command resumes there.
+Items come from a folder of images, a file of lines, a table, a data set, or a caller's list; any
+range can be read without the rest. Each shard is written whole by one worker, and existing shards
+are not computed again: a killed command loses only its current shards, and the same command resumes
+there.
 """
 
 import logging
@@ -36,8 +37,10 @@ logger = logging.getLogger(__name__)
 
 ROWS = 16_384  # rows of a shard
 IMAGE_BATCH = 32
-TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
-NAMES = ("source", "tower", "adapter")  # metadata that are only names; the rest must be equal in all shards of a folder
+# arguments of `load_towers` that a flag names
+TOWERS = ("profile", "text_model", "image_model", "device", "precision")
+# metadata that are only names; the rest must be equal in all shards of a folder
+NAMES = ("source", "tower", "adapter")
 IMAGES, TEXTS = KINDS = ("images", "texts")
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 _DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
@@ -61,11 +64,15 @@ class Items:
 
     def ids(self, rows: range) -> Sequence[str]:
         """Return the names of a range of rows."""
-        return [str(row + 1) for row in rows] if self.names is None else self.names[rows.start : rows.stop]
+        if self.names is None:
+            return [str(row + 1) for row in rows]
+        return self.names[rows.start : rows.stop]
 
     def load(self, rows: range) -> Any:
         """Return a list of the texts in `rows`, or an iterator of its images; DataError names an unreadable image."""
-        return list(self.content[rows.start : rows.stop]) if self.names is None else map(self.content.load, rows)
+        if self.names is None:
+            return list(self.content[rows.start : rows.stop])
+        return map(self.content.load, rows)
 
 
 def text_items(texts: Sequence[str]) -> Items:
@@ -108,11 +115,14 @@ class EmbedJob:
         for what, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
             if value not in choices:
                 raise ConfigError(unknown(what, value, choices))
+
         if self.language is not None:
             any_language_code(self.language)  # raises the error
+
         for name, value in (("source", self.source), ("out", self.out)):
             if not value:
                 raise ConfigError(f"{name}: expected a path, got {value!r}")
+
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ConfigError(f"batch_size: expected a whole number >= 1, got {self.batch_size!r}")
 
@@ -125,7 +135,9 @@ class EmbedJob:
     def spoken(self) -> str | None:
         """Language of the texts; None for a file of lines, or a list, whose language is not named."""
         if self._has_columns():
-            return ENGLISH if self.column in ENGLISH_COLUMNS else self.language or _DEFAULT_LANGUAGE
+            if self.column in ENGLISH_COLUMNS:
+                return ENGLISH
+            return self.language or _DEFAULT_LANGUAGE
         return self.language
 
     def _has_columns(self) -> bool:
@@ -141,11 +153,14 @@ class EmbedJob:
                 if self.kind == IMAGES:
                     raise DataError(f"{path}: expected a folder of images, a table or a data set, got a file of lines")
                 return text_items(column_of(_lines(path)))
-        language, text_only = self.language or _DEFAULT_LANGUAGE, self.kind != IMAGES
+
+        language = self.language or _DEFAULT_LANGUAGE
+        text_only = self.kind != IMAGES
         need = (self.column,) if text_only and "_to_" in self.column else ()
         captions = load_dataset(self.source, language, data_dir=self.data_dir, need=need, text_only=text_only)
         if text_only:
             return text_items(getattr(captions, self.column))
+
         images = captions.images
         if images is None:
             raise DataError(f"{captions.dataset} has no images here")
@@ -154,21 +169,27 @@ class EmbedJob:
     def _folder(self, path: Path) -> Items:
         if self.kind == TEXTS:
             raise DataError(f"{path}: expected a file of lines, a table or a data set for texts, got a folder")
-        found = find_photographs(path)
-        if found.unreadable:
-            name, why = next(iter(found.unreadable.items()))
-            raise DataError(f"cannot read {path / name}: {why} ({len(found.unreadable)} in all)")
-        if not found.photographs:
+
+        folder = find_photographs(path)
+        if folder.unreadable:
+            name, why = next(iter(folder.unreadable.items()))
+            raise DataError(f"cannot read {path / name}: {why} ({len(folder.unreadable)} in all)")
+
+        if not folder.photographs:
             raise DataError(f"{path} holds no images, such as .jpg or .png files")
-        identities = [(one.name, one.stamp.size, one.stamp.mtime_ns) for one in found.photographs]
-        return _image_items(found.images(), [one.name for one in found.photographs], identities)
+
+        identities = [
+            (photograph.name, photograph.stamp.size, photograph.stamp.mtime_ns) for photograph in folder.photographs
+        ]
+        return _image_items(folder.images(), [photograph.name for photograph in folder.photographs], identities)
 
 
 class Embedder:
     """Computes the rows of a job with its tower and adapter. A caller may pass the opened `source`.
 
     Attributes:
-        metadata: metadata of each shard: tower, adapter, language, precision, source, and the number of rows in all.
+        metadata: metadata of each shard: tower, adapter, language, precision, source, and the
+            number of rows in all.
     """
 
     def __init__(self, job: EmbedJob, source: Items | None = None) -> None:
@@ -178,6 +199,7 @@ class Embedder:
         is_image = self.source.kind == IMAGES
         if is_image and job.adapter not in (None, PLAIN):
             raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
+
         tower = self.towers.image if is_image else self.towers.text
         self.metadata = {
             "kind": self.source.kind,
@@ -191,6 +213,7 @@ class Embedder:
         }
         if tower.runtime is not None:
             self.metadata["backend"] = tower.runtime.name
+
         if not is_image:
             choice = job.choice()
             logger.info("%s", choice.sentence)
@@ -199,9 +222,11 @@ class Embedder:
             language = job.spoken or (file and file.language)
             if language is not None:  # some towers read a text by its language
                 self.metadata["language"] = any_language_code(language)
+
             if file is not None:
                 bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
-                content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # of any type
+                # of any type
+                content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)
                 self.metadata["adapter_sha256"] = sha256_bytes(describe(file.configs).encode() + content)
                 attach(self.towers.text, file.configs).load_slot_state(0, file.state)
 
@@ -216,24 +241,27 @@ class Embedder:
 
     def bar(self, missing: Sequence[int]) -> Bar:
         """Return the progress bar for the missing shards, in rows."""
-        total, left = len(self.source), sum(len(self.rows(shard)) for shard in missing)
+        total = len(self.source)
+        left = sum(len(self.rows(shard)) for shard in missing)
         return Bar(total=total, initial=total - left, desc="embed", unit="row", leave=False)
 
     def missing(self) -> list[int]:
         """Return the numbers of the missing shards; raise OutputError for a shard of other embeddings."""
         check_writable(self.job.out)
         paths = {shard_path(self.job.out, shard): shard for shard in self.shards}
+
         there = shards_of(self.job.out)
         for path in there:
             try:
-                found = shard_metadata(path)
+                actual = shard_metadata(path)
             except DataError as error:
                 raise OutputError(f"{error}: choose another folder, or move the file") from error
             expected = {**self.metadata, "here": str(len(self.rows(paths.get(path, 0))))}
-            for name in sorted(expected.keys() | found.keys()):
-                if name not in NAMES and not name.startswith("ARROW") and found.get(name) != expected.get(name):
-                    said = f"{name.replace('_', ' ')}: {found.get(name)}, not {expected.get(name)}"
-                    raise OutputError(f"{path} holds other embeddings ({said}): choose another folder")
+            for name in sorted(expected.keys() | actual.keys()):
+                if name not in NAMES and not name.startswith("ARROW") and actual.get(name) != expected.get(name):
+                    difference = f"{name.replace('_', ' ')}: {actual.get(name)}, not {expected.get(name)}"
+                    raise OutputError(f"{path} holds other embeddings ({difference}): choose another folder")
+
         return [shard for path, shard in paths.items() if path not in there]
 
     def write(self, shard: int, progress: Callable[[int], object] = lambda _: None) -> None:
@@ -242,23 +270,30 @@ class Embedder:
         embeddings = torch.cat(list(self.embed(rows, progress)))
         write_shard(shard_path(self.job.out, shard), self.source.ids(rows), embeddings, self.metadata)
 
-    def embed(self, rows: range, progress: Callable[[int], object] = lambda _: None) -> Iterator[torch.Tensor]:
+    def embed(
+        self,
+        rows: range,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> Iterator[torch.Tensor]:
         """Yield the embeddings (B, D) float32 of `rows` in batches; raise DataError if a number is not finite."""
         row = rows.start
         for batch in self._batches(rows):
-            if bad := unusable_rows(batch):
+            bad = unusable_rows(batch)
+            if bad:
                 by = self.metadata["tower"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
-                said = f"{len(bad)} of rows {row} to {row + len(batch) - 1}, the first {row + bad[0]}"
+                rows_text = f"{len(bad)} of rows {row} to {row + len(batch) - 1}, the first {row + bad[0]}"
                 raise DataError(
-                    f"{self.job.source}: the embeddings of {said} hold NaN or infinity, as {by} gives them: "
+                    f"{self.job.source}: the embeddings of {rows_text} hold NaN or infinity, as {by} gives them: "
                     "check its parameters"
                 )
+
             row += len(batch)
             yield batch.float().cpu()
             progress(len(batch))
 
     def _batches(self, rows: range) -> Iterator[torch.Tensor]:
-        source, normalize = self.source, self.job.normalize
+        source = self.source
+        normalize = self.job.normalize
         if source.kind == IMAGES:
             for i in range(0, len(rows), IMAGE_BATCH):
                 yield self.towers.image.encode_ahead(source.load(rows[i : i + IMAGE_BATCH]), normalize=normalize)

@@ -1,7 +1,7 @@
 """Embeddings in files: a folder of parquet files with the columns `id` and `embedding`, or a NumPy array.
 
-A parquet file is whole or absent, and its metadata names tower, adapter, language, precision and source. An array,
-`NAME.npy`, has the names of its rows in `NAME.txt`.
+A parquet file is whole or absent, and its metadata names tower, adapter, language, precision and
+source. An array, `NAME.npy`, has the names of its rows in `NAME.txt`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,12 @@ def shard_path(folder: str | Path, shard: int) -> Path:
     return Path(folder, f"embeddings-{shard:05}.parquet")
 
 
-def write_shard(path: Path, ids: Sequence[str], embeddings: torch.Tensor, metadata: Mapping[str, str]) -> None:
+def write_shard(
+    path: Path,
+    ids: Sequence[str],
+    embeddings: torch.Tensor,
+    metadata: Mapping[str, str],
+) -> None:
     """Write n names and their embeddings (n, D) float32 to a parquet file, atomically; raise as `write_stream`.
 
     In `metadata`, `rows` is the number of rows in all shards of the folder.
@@ -52,31 +57,31 @@ def shard_metadata(path: Path) -> dict[str, str]:
 
     try:
         check_regular(path)
-        found = parquet.read_metadata(path)
-        metadata = {name.decode(): value.decode() for name, value in (found.metadata or {}).items()}
+        file_metadata = parquet.read_metadata(path)
+        metadata = {name.decode(): value.decode() for name, value in (file_metadata.metadata or {}).items()}
         int(metadata[_ROWS])  # another program's file has none
-        return {**metadata, "here": str(found.num_rows)}
+        return {**metadata, "here": str(file_metadata.num_rows)}
     except (OSError, ValueError, KeyError, ArrowException) as error:
         raise DataError(f"{path}: expected embeddings that pecl embed wrote ({one_line(error)})") from error
 
 
-def open_embeddings(place: str | Path) -> torch.Tensor:
+def open_embeddings(path: str | Path) -> torch.Tensor:
     """Return the embeddings (N, D) float32 of a folder, or of an array `.npy`, that `pecl embed` wrote.
 
     Raises:
         DataError: there are none, or they are incomplete or damaged.
     """
-    if Path(place).suffix == ARRAY:
-        return torch.from_numpy(np.array(read_array(Path(place))))
-    parts = [rows for values in _columns(place, "embedding") for rows in as_rows(values)]
+    if Path(path).suffix == ARRAY:
+        return torch.from_numpy(np.array(read_array(Path(path))))
+    parts = [rows for values in _columns(path, "embedding") for rows in as_rows(values)]
     return torch.from_numpy(np.concatenate(parts))
 
 
-def read_ids(place: str | Path) -> list[str]:
+def read_ids(path: str | Path) -> list[str]:
     """Return the names of the rows of a folder, or of an array; raise as `open_embeddings`."""
-    if Path(place).suffix == ARRAY:
-        return read_names(Path(place).with_suffix(".txt"))
-    return [name for values in _columns(place, "id") for name in values.to_pylist()]
+    if Path(path).suffix == ARRAY:
+        return read_names(Path(path).with_suffix(".txt"))
+    return [name for values in _columns(path, "id") for name in values.to_pylist()]
 
 
 def write_array(path: Path, ids: Sequence[str], embeddings: torch.Tensor) -> list[Path]:
@@ -89,8 +94,10 @@ def _columns(folder: str | Path, name: str) -> list[Any]:
     paths = shards_of(folder)
     if not paths:
         raise DataError(f"{folder} holds no embeddings: expected embeddings-00000.parquet and so on")
+
     rows = int(shard_metadata(paths[0])[_ROWS])
-    found = [read_columns(path, name)[0] for path in paths]
-    if (there := sum(map(len, found))) != rows:
+    columns = [read_columns(path, name)[0] for path in paths]
+    there = sum(map(len, columns))
+    if there != rows:
         raise DataError(f"{folder} is not finished: {there:,} of {rows:,} rows are there; run pecl embed again")
-    return found
+    return columns
