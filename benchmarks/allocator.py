@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pecl.encoders.memory import KEPT, LARGEST_BLOCK, keep_freed_memory
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-_DEFAULT = (32 * 2**20, 64 * 2**20)  # glibc's dynamic thresholds after blocks of 32 MiB have been freed
+# glibc's dynamic thresholds after blocks of 32 MiB have been freed
+_DEFAULT = (32 * 2**20, 64 * 2**20)
 
 
 @contextlib.contextmanager
@@ -18,6 +19,7 @@ def default_allocator() -> Iterator[None]:
     if not keep_freed_memory():  # the allocator was not changed
         yield
         return
+
     _set(*_DEFAULT)
     try:
         yield
@@ -25,7 +27,7 @@ def default_allocator() -> Iterator[None]:
         _set(LARGEST_BLOCK, KEPT)
 
 
-def _set(largest: int, kept: int) -> None:
+def _set(largest: int, trim: int) -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(_MMAP_THRESHOLD, largest)
-    libc.mallopt(_TRIM_THRESHOLD, kept)
+    libc.mallopt(_TRIM_THRESHOLD, trim)

@@ -6,8 +6,8 @@ Measures on the mini text tower with captions of `scenes`:
 - equality: the largest difference between the two, over all embeddings;
 - memory and time: 12 languages in the bank, compared with one.
 
-`benchmarks/run.py` measures 4, 8 and 12 languages and 16 to 1,024 captions. The parameters are random, because neither
-time nor memory depends on their values.
+`benchmarks/run.py` measures 4, 8 and 12 languages and 16 to 1,024 captions. The parameters are
+random, because neither time nor memory depends on their values.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from pecl.data.scenes import load_scenes, scene_languages
 
 MIXED = ("de", "fr", "ru", "zh")
 CAPTIONS = 16  # per language
-SIZES = ((4, 16), (4, 64), (8, 64), (12, 48), (12, 240), (4, 1024), (12, 1020))  # languages, total captions
+# languages, total captions
+SIZES = ((4, 16), (4, 64), (8, 64), (12, 48), (12, 240), (4, 1024), (12, 1020))
 
 
 def random_state(bank: AdapterBank, seed: int) -> dict[str, torch.Tensor]:
@@ -43,26 +44,35 @@ def filled(adapter: str, device: str = "cpu", seconds: list[float] | None = None
     """Return a bank of twelve languages; `seconds` receives the time to add each."""
     bank = AdapterBank(text_tower(device), adapter)
     for seed, language in enumerate(scene_languages()):
-        state, start = random_state(bank, seed), time.perf_counter()
+        state = random_state(bank, seed)
+        start = time.perf_counter()
         bank.add(language, state)
         if seconds is not None:
             seconds.append(time.perf_counter() - start)
+
     return bank
 
 
 def measure(small: bool, device: str) -> list[Figure]:
     """Return the speed of a mixed batch relative to one pass per language."""
-    bank, figures = filled("lora", device), []
+    bank = filled("lora", device)
+    figures = []
     for count, size in SIZES[:1] if small else SIZES:
         languages = list(scene_languages())[:count]
         repeats = 2 if small else min(10, max(3, 640 // size))
-        found = times(bank, languages, size // count, repeats)
+        result = times(bank, languages, size // count, repeats)
         name = f"{size} captions of {count} languages, one mixed batch against a pass a language"
-        figures.append(Figure(name, found["speedup"], wanted=">= 1", floor=0.6, details=found))
+        figures.append(Figure(name, result["speedup"], wanted=">= 1", floor=0.6, details=result))
+
     return figures
 
 
-def times(bank: AdapterBank, mixed_languages: Sequence[str], each: int, repeats: int) -> dict[str, Any]:
+def times(
+    bank: AdapterBank,
+    mixed_languages: Sequence[str],
+    each: int,
+    repeats: int,
+) -> dict[str, Any]:
     """Time `each` captions per language in one batch and in one pass per language."""
     captions = {language: load_scenes(language, size=each).target for language in mixed_languages}
     texts = [text for language in mixed_languages for text in captions[language]]
@@ -70,14 +80,15 @@ def times(bank: AdapterBank, mixed_languages: Sequence[str], each: int, repeats:
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
 
     def mixed() -> torch.Tensor:
-        found = bank.encode_text([texts[i] for i in order], language=[languages[i] for i in order])
-        return found[torch.tensor(order).argsort()]
+        embeddings = bank.encode_text([texts[i] for i in order], language=[languages[i] for i in order])
+        return embeddings[torch.tensor(order).argsort()]
 
     def separate() -> torch.Tensor:
         return torch.cat([bank.encode_text(captions[language], language=language) for language in mixed_languages])
 
     difference = float((mixed() - separate()).abs().max())
     took = fastest({"mixed": mixed, "separate": separate}, repeats)
+
     return {
         "captions": len(texts),
         "mixed_ms": 1e3 * took["mixed"],
@@ -91,8 +102,8 @@ def describe(adapter: str, repeats: int) -> dict[str, Any]:
     """Measure a batch of four languages, and the cost of twelve languages."""
     seconds: list[float] = []
     bank = filled(adapter, seconds=seconds)
-    tower_bytes = sum(one.nbytes for one in [*bank.tower.parameters(), *bank.tower.buffers()])
-    size = sum(one[0].nbytes for _, one in bank.single().adapter.named_tensors())
+    tower_bytes = sum(item.nbytes for item in [*bank.tower.parameters(), *bank.tower.buffers()])
+    size = sum(item[0].nbytes for _, item in bank.single().adapter.named_tensors())
     return {
         "adapter": adapter,
         "threads": torch.get_num_threads(),

@@ -1,9 +1,10 @@
 """Encoding captions: pecl compared with a plain padded loop of transformers and with sentence-transformers' `encode`.
 
-All three use the weights of the mini text tower. The plain loop takes batches of 100 in the order of the captions,
-padded to the longest. sentence-transformers encodes the exported tower in its own batches, sorted by length; the small
-figures leave it out, because its import and the export take longer than they do. The three alternate, part by part of
-the captions. The share of the peak counts only the operations of real tokens.
+All three use the weights of the mini text tower. The plain loop takes batches of 100 in the order
+of the captions, padded to the longest. sentence-transformers encodes the exported tower in its own
+batches, sorted by length; the small figures leave it out, because its import and the export take
+longer than they do. The three alternate, part by part of the captions. The share of the peak counts
+only the operations of real tokens.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def plain_loop(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torc
 
     @torch.inference_mode()
     def encode(texts: Sequence[str]) -> torch.Tensor:
-        found = []
+        embeddings = []
         for start in range(0, len(texts), BATCH):
             rows = [torch.tensor(row) for row in tower.tokenize(texts[start : start + BATCH])]
             ids = pad_sequence(rows, batch_first=True, padding_value=tower.tokenizer.pad_token_id)
@@ -54,8 +55,9 @@ def plain_loop(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torc
             inputs = {"input_ids": ids.to(tower.device), "attention_mask": mask.to(tower.device)}
             hidden = backbone(**inputs).last_hidden_state  # (B, L, d)
             mask = inputs["attention_mask"].unsqueeze(-1)  # (B, L, 1)
-            found.append(tower.head((hidden * mask).sum(1) / mask.sum(1)).cpu())
-        return torch.cat(found)
+            embeddings.append(tower.head((hidden * mask).sum(1) / mask.sum(1)).cpu())
+
+        return torch.cat(embeddings)
 
     return encode
 
@@ -87,9 +89,11 @@ def measure(small: bool, device: str) -> list[Figure]:
     others: dict[str, Callable[[Any], Any]] = {"a plain loop of transformers": plain_loop(tower)}
     if not small:
         others["sentence-transformers"] = library_encode(tower, device)
+
     ways = ours | others
     for way in ways.values():
         way(texts[:8])
+
     size = -(-len(texts) // (2 if small else PARTS))
     parts = [texts[start : start + size] for start in range(0, len(texts), size)]
     took = by_turns(ways, parts)
@@ -97,13 +101,17 @@ def measure(small: bool, device: str) -> list[Figure]:
     difference = float((plain_loop(tower)(texts[:50]) - tower.encode_text(texts[:50], normalize=False)).abs().max())
     work = operations(tower, texts)
     details = {"captions": len(texts), "seconds": took, "gflop": work / 1e9, "difference": difference, "peak": peaks}
+
     figures = []
     for precision in ours:
-        floor = 0.9 if resolve_precision("auto", device) == precision or precision == FP32 else None
+        floor = None
+        if resolve_precision("auto", device) == precision or precision == FP32:
+            floor = 0.9
         for other in others:
             name = f"{len(texts)} captions, pecl in {precision} against {other}"
             ratio = took[other] / took[precision]
             figures.append(Figure(name, ratio, wanted=">= 2", floor=floor, details=details))
         share = work / took[precision] / 1e9 / peaks[precision]
         figures.append(Figure(f"share of the {precision} peak", share, "share", wanted=">= 60 %", details=details))
+
     return figures

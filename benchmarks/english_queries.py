@@ -1,8 +1,9 @@
 """Measure detection for people who also write English: `python benchmarks/english_queries.py --data-dir data`.
 
-Each person speaks three languages, none of them English. Queries are captions of XTD200: 100 in the person's first
-language, and 100 others in English. They search 1,000 English captions, once with the language named and once detected.
-Writes results/english_queries.json. Takes about three minutes of CPU.
+Each person speaks three languages, none of them English. Queries are captions of XTD200: 100 in the
+person's first language, and 100 others in English. They search 1,000 English captions, once with
+the language named and once detected. Writes results/english_queries.json. Takes about three minutes
+of CPU.
 """
 
 from __future__ import annotations
@@ -38,17 +39,22 @@ PEOPLE = {  # the language of the queries first
 
 
 def embedded(
-    encoder: QueryEncoder, texts: Sequence[str], guesses: Sequence[LanguageGuess], named: torch.Tensor, code: str
+    encoder: QueryEncoder,
+    texts: Sequence[str],
+    guesses: Sequence[LanguageGuess],
+    named: torch.Tensor,
+    code: str,
 ) -> torch.Tensor:
     """Return embeddings (N, D) of texts as a search makes them; `named` (N, D) has those in the language `code`."""
-    found = named.clone()
+    embeddings = named.clone()
     shares = [known_shares(guess, encoder.known) for guess in guesses]
     right = ((encoder.known.find(code), 1.0),), ((code, 1.0),)
-    others = [i for i, own in enumerate(shares) if own not in right]
+    others = [i for i, share in enumerate(shares) if share not in right]
     if others:
         encoder.hold([name for i in others for name, _ in shares[i] if name in encoder.known.paths])
-        found[others] = encoder.bank.encode_text([texts[i] for i in others], [dict(shares[i]) for i in others])
-    return found
+        embeddings[others] = encoder.bank.encode_text([texts[i] for i in others], [dict(shares[i]) for i in others])
+
+    return embeddings
 
 
 def recall(queries: torch.Tensor, gallery: torch.Tensor, items: torch.Tensor) -> float:
@@ -66,12 +72,13 @@ def main() -> None:
     encoder.hold([code for code in PEOPLE if code in encoder.known.paths])
     english = list(not_none(load_dataset("xtd200", "de", data_dir=parsed.data_dir).english, "english"))
     gallery = encoder.bank.encode_text(english, ENGLISH)
+
     rows = []
     for code, spoken in PEOPLE.items():
-        own = list(load_dataset("xtd200", code, data_dir=parsed.data_dir).target[:COUNT])
+        queries = list(load_dataset("xtd200", code, data_dir=parsed.data_dir).target[:COUNT])
         row = {"language": code, "spoken": list(spoken)}
         for kind, texts, language, start in (
-            ("own", own, code, 0),
+            ("own", queries, code, 0),
             ("English", english[COUNT : 2 * COUNT], ENGLISH, COUNT),
         ):
             items = torch.arange(start, start + COUNT)
@@ -80,8 +87,10 @@ def main() -> None:
             row[f"{kind}, detected right"] = sum(guess.language == language for guess in guesses)
             row[f"{kind}, named"] = recall(named, gallery, items)
             row[f"{kind}, detected"] = recall(embedded(encoder, texts, guesses, named, language), gallery, items)
+
         rows.append(row)
         print(row, flush=True)
+
     write_json(parsed.out, {"queries": COUNT, "rows": rows})
 
 

@@ -1,9 +1,9 @@
 """Encoding captions with each family of text towers: pecl compared with the tower's own package.
 
-The package is transformers' `get_text_features`, open_clip's `encode_text` or sentence-transformers' `encode`, in fp32
-and in a separate process, where pecl does not change memory allocation. Captions come in batches of 100, mixed: 500 of
-XTD10 in eleven languages, or of drawn scenes if XTD10 is missing. pecl and the package
-alternate, batch by batch.
+The package is transformers' `get_text_features`, open_clip's `encode_text` or
+sentence-transformers' `encode`, in fp32 and in a separate process, where pecl does not change
+memory allocation. Captions come in batches of 100, mixed: 500 of XTD10 in eleven languages, or of
+drawn scenes if XTD10 is missing. pecl and the package alternate, batch by batch.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ def mixed_captions() -> list[str]:
     return [texts[i] for i in chosen.tolist()]
 
 
-def timed(embed: Callable[[list[str]], torch.Tensor], texts: list[str]) -> tuple[float, torch.Tensor]:
+def timed(
+    embed: Callable[[list[str]], torch.Tensor],
+    texts: list[str],
+) -> tuple[float, torch.Tensor]:
     """Return the seconds that `embed` takes, and its embeddings."""
-    found: list[torch.Tensor] = []
-    return seconds(lambda: found.append(embed(texts))), found[0]
+    embeddings: list[torch.Tensor] = []
+    return seconds(lambda: embeddings.append(embed(texts))), embeddings[0]
 
 
 def embed_with_package(connection: Connection, name: str, folder: str, threads: int) -> None:
@@ -64,10 +67,14 @@ def measure_family(name: str, texts: list[str]) -> list[Figure]:
         towers[BF16].use_bfloat16()
         ours.send(texts[:8])  # the answer comes when the package has read the folder
         ours.recv()
+
     ways = {precision: partial(tower.encode_text, normalize=False) for precision, tower in towers.items()}
-    found, package, difference = dict.fromkeys(ways, 0.0), 0.0, 0.0
+    times = dict.fromkeys(ways, 0.0)
+    package = 0.0
+    difference = 0.0
     for encode in ways.values():
         encode(texts[:8])
+
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
         ours.send(batch)
@@ -75,16 +82,17 @@ def measure_family(name: str, texts: list[str]) -> list[Figure]:
         package += took
         for precision, encode in ways.items():
             took, embeddings = timed(encode, batch)
-            found[precision] += took
+            times[precision] += took
             if precision == FP32:
                 difference = max(difference, float((embeddings - torch.from_numpy(expected)).abs().max()))
+
     ours.send(None)
     process.join()
-    details = {"captions": len(texts), "seconds": found | {"package": package}, "difference": difference}
+    details = {"captions": len(texts), "seconds": times | {"package": package}, "difference": difference}
     return [
         Figure(
             f"{name}, pecl in {precision} against {FORMS[name].package}",
-            package / found[precision],
+            package / times[precision],
             wanted=f">= {WANTED_FIXED if towers[FP32].reads_last else WANTED[precision]}",
             details=details,
         )

@@ -1,7 +1,7 @@
 """Figures of benchmarks, and functions that time several procedures in alternation.
 
-On one CPU thread, times are CPU seconds, which other work only changes through caches. Otherwise they are wall-clock
-seconds.
+On one CPU thread, times are CPU seconds, which other work only changes through caches. Otherwise
+they are wall-clock seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Figure:
         value: a ratio of times in one run (larger is better), a share, or seconds.
         unit: `x`, `share` or `s`.
         wanted: the goal, such as ">= 8", or empty.
-        floor: a small run below it (for seconds: above it) has regressed beyond noise; None: no floor.
+        floor: a small run below it (for seconds: above it) has regressed beyond noise; None: no
+            floor.
         details: the seconds and other values behind the number.
     """
 
@@ -59,7 +60,9 @@ class Figure:
 
 def now() -> float:
     """Return CPU seconds, or wall-clock seconds with several threads or a GPU."""
-    return time.perf_counter() if torch.get_num_threads() > 1 or torch.cuda.is_initialized() else time.process_time()
+    if torch.get_num_threads() > 1 or torch.cuda.is_initialized():
+        return time.perf_counter()
+    return time.process_time()
 
 
 def wait() -> None:
@@ -79,11 +82,11 @@ def seconds(function: Callable[[], Any]) -> float:
 
 def fastest(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Return the shortest time of each procedure, in alternation: other work only ever adds to a time."""
-    found = {name: float("inf") for name in ways}
+    least = {name: float("inf") for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            found[name] = min(found[name], seconds(way))
-    return found
+            least[name] = min(least[name], seconds(way))
+    return least
 
 
 def by_turns(ways: Mapping[str, Callable[[Any], Any]], parts: Sequence[Any]) -> dict[str, float]:
@@ -91,11 +94,11 @@ def by_turns(ways: Mapping[str, Callable[[Any], Any]], parts: Sequence[Any]) -> 
 
     A slow phase of the machine then slows all of them.
     """
-    found = dict.fromkeys(ways, 0.0)
+    totals = dict.fromkeys(ways, 0.0)
     for part in parts:
         for name, way in ways.items():
-            found[name] += seconds(lambda way=way, part=part: way(part))
-    return found
+            totals[name] += seconds(lambda way=way, part=part: way(part))
+    return totals
 
 
 @cache

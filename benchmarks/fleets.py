@@ -1,14 +1,15 @@
 """Value of a fleet: runs per hour of fleets of 1, 2, 4, 8 and 15, `python benchmarks/run.py fleets`.
 
-A run has the defaults of the mini profile: 500 steps of 5 pairs of drawn scenes with LoRA and dropout, 100 validations
-of 50 captions, and two tests, of the final and of the best weights. The benchmark times a step and a validation, of
-the released procedure (`one_run.ReleasedWay`, in fp32) and of fleets of each size in fp32 and bf16, in alternating
-rounds. A test counts as validations with the same number of captions. pecl's frozen embeddings are cached, as in
-every run of a grid except the first. Adapters in only the topmost layers, without dropout, are another method: they
+A run has the defaults of the mini profile: 500 steps of 5 pairs of drawn scenes with LoRA and
+dropout, 100 validations of 50 captions, and two tests, of the final and of the best weights. The
+benchmark times a step and a validation, of the released procedure (`one_run.ReleasedWay`, in fp32)
+and of fleets of each size in fp32 and bf16, in alternating rounds. A test counts as validations
+with the same number of captions. pecl's frozen embeddings are cached, as in every run of a grid
+except the first. Adapters in only the topmost layers, without dropout, are another method: they
 compute the layers below once per caption, and their seconds include this once per fleet.
 
-Memory is the peak of a separate process (tower loaded, two steps, a validation, in bf16): 15 runs in one fleet compared
-with 15 times one run.
+Memory is the peak of a separate process (tower loaded, two steps, a validation, in bf16): 15 runs
+in one fleet compared with 15 times one run.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ _PAIRS, _TESTED = 50, 900  # captions per validation and per test
 def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> Trainer:
     """Prepare the training of a fleet of `runs` seeds on drawn scenes."""
     data = load_scenes("de", size=_PAIRS)
-    query, anchor = tower.tokenize(data.target), tower.tokenize(data.english)
+    query = tower.tokenize(data.target)
+    anchor = tower.tokenize(data.english)
     images = torch.eye(_PAIRS, tower.embedding_dim)  # the values do not change the time
     tasks = [SlotTask(query, anchor, images, Objective(), 1e-4, seed) for seed in range(1, runs + 1)]
     adapter = attach(tower, parse_adapter("lora", layers=setting.layers), seeds=[task.seed for task in tasks])
@@ -81,14 +83,15 @@ def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[
     trainer = trainer_of(tower, runs, setting)
     query, anchor = trainer.tasks[0].texts
     ways = {"step": trainer.train_step, "validation": lambda: validate(trainer)}
+
     try:
         if setting.layers is None:
             trainer.train_step()
             return fastest(ways, steps) | {"keeping": 0.0}
         with tower.caching([]) as states:
-            kept = not_none(states, "states below the adapters")
-            keeping = seconds(lambda: kept.add([query]))
-            kept.add([anchor])
+            cache = not_none(states, "states below the adapters")
+            keeping = seconds(lambda: cache.add([query]))
+            cache.add([anchor])
             trainer.train_step()
             return fastest(ways, steps) | {"keeping": keeping}
     finally:
@@ -111,15 +114,16 @@ def released_way(config: ExperimentConfig, device: str, rounds: int, steps: int)
     return ReleasedWay(read_training(config, towers), orders.tolist(), batch=_PAIRS)
 
 
-def run_seconds(found: dict[str, float], runs: int, config: ExperimentConfig) -> float:
+def run_seconds(took: dict[str, float], runs: int, config: ExperimentConfig) -> float:
     """Compute the seconds of a run in a fleet of `runs` from a step of the fleet and a validation of one run.
 
-    Cached layers are computed once for the captions of training (two per pair), validation and test.
+    Cached layers are computed once for the captions of training (two per pair), validation and
+    test.
     """
     steps = config.epochs * -(-_PAIRS // config.batch_size)
     validations = steps / config.eval_every + 2 * _TESTED / _PAIRS
-    kept = 3 + _TESTED / _PAIRS
-    return (steps * found["step"] + kept * found["keeping"]) / runs + validations * found["validation"]
+    passes = 3 + _TESTED / _PAIRS
+    return (steps * took["step"] + passes * took["keeping"]) / runs + validations * took["validation"]
 
 
 def times(small: bool, device: str) -> dict[tuple[str, int], dict[str, float]]:
@@ -129,17 +133,20 @@ def times(small: bool, device: str) -> dict[tuple[str, int], dict[str, float]]:
     if not small:
         way = released_way(make_config({"device": device}), device, rounds, steps)
         ways["released", 1] = lambda: released_seconds(way, steps)
+
     for name, setting in SETTINGS.items():
         if small and name != BF16:
             continue
         for runs in sizes if setting.layers is None else ENDS:
             ways[name, runs] = lambda setting=setting, n=runs: fleet_seconds(device, n, setting, steps)
-    found: dict[tuple[str, int], dict[str, float]] = {}
+
+    least: dict[tuple[str, int], dict[str, float]] = {}
     for _ in range(rounds):
         for name, take in ways.items():
             took = take()
-            found[name] = {part: min(value, found.get(name, took)[part]) for part, value in took.items()}
-    return found
+            least[name] = {part: min(value, least.get(name, took)[part]) for part, value in took.items()}
+
+    return least
 
 
 def peak_bytes(runs: int) -> int:
@@ -150,7 +157,8 @@ def peak_bytes(runs: int) -> int:
 
 def memory_figure() -> Figure:
     """Compare the memory of a fleet of 15 with 15 processes."""
-    single, together = peak_bytes(1), peak_bytes(15)
+    single = peak_bytes(1)
+    together = peak_bytes(15)
     details = {"bytes of one run": single, "bytes of the fleet": together}
     name = "peak memory of a fleet of 15 against 15 processes"
     return Figure(name, together / (15 * single), "share", "<= 20 %", None, details)
@@ -158,9 +166,11 @@ def memory_figure() -> Figure:
 
 def measure(small: bool, device: str) -> list[Figure]:
     """Return the figures."""
-    found, config = times(small, device), make_config({})
-    a_run = {way: run_seconds(took, way[1], config) for way, took in found.items()}
-    details = {f"{name}, {runs}": took | {"run": a_run[name, runs]} for (name, runs), took in found.items()}
+    parts = times(small, device)
+    config = make_config({})
+    a_run = {way: run_seconds(took, way[1], config) for way, took in parts.items()}
+    details = {f"{name}, {runs}": took | {"run": a_run[name, runs]} for (name, runs), took in parts.items()}
+
     figures = []
     for (name, runs), spent in a_run.items():
         if name == "released":
@@ -172,6 +182,7 @@ def measure(small: bool, device: str) -> list[Figure]:
             title = f"runs per hour of a fleet of {runs}, {name}, against the released procedure"
             wanted = {1: ">= 8", 15: ">= 12"}.get(runs, "")
             figures.append(Figure(title, a_run["released", 1] / spent, wanted=wanted, details=details))
+
     if device == "cpu" and not small:
         figures.append(memory_figure())
     return figures

@@ -1,7 +1,8 @@
 """Time that a server in front of immich's service adds to an image: `python benchmarks/immich.py [--json]`, a minute.
 
-A stand-in for immich's machine learning service and the server run in their own processes. A client sends forms with an
-image to both in alternation, over connections that stay open. The medians differ by the time that the server adds.
+A stand-in for immich's machine learning service and the server run in their own processes. A client
+sends forms with an image to both in alternation, over connections that stay open. The medians
+differ by the time that the server adds.
 """
 
 from __future__ import annotations
@@ -70,19 +71,24 @@ def started(*words: str) -> Iterator[str]:
 
 def measure(rounds: int) -> list[dict[str, float]]:
     """Return for each size the medians in milliseconds, without and with the server."""
-    found = []
-    with started("--service") as own, started("--server", own) as address, httpx.Client(timeout=120) as client:
+    rows = []
+    with (
+        started("--service") as direct_address,
+        started("--server", direct_address) as address,
+        httpx.Client(timeout=120) as client,
+    ):
         for size in SIZES:
             image = torch.randint(0, 256, (size,), dtype=torch.uint8).numpy().tobytes()
-            times: dict[str, list[float]] = {own: [], address: []}
+            times: dict[str, list[float]] = {direct_address: [], address: []}
             for _ in range(rounds):
                 for base, seconds in times.items():
                     start = time.perf_counter()
                     client.post(f"{base}/predict", data={"entries": ENTRIES}, files={"image": ("blob", image)})
                     seconds.append(time.perf_counter() - start)
             direct, through = (1000 * statistics.median(seconds) for seconds in times.values())
-            found.append({"bytes": size, "direct_ms": direct, "through_ms": through, "added_ms": through - direct})
-    return found
+            rows.append({"bytes": size, "direct_ms": direct, "through_ms": through, "added_ms": through - direct})
+
+    return rows
 
 
 def main() -> int:
@@ -92,6 +98,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--server", metavar="URL", help=argparse.SUPPRESS)
+
     parsed = parser.parse_args()
     if parsed.service:
         run_service()
@@ -102,6 +109,7 @@ def main() -> int:
     else:
         for row in measure(parsed.rounds):
             print("{bytes:,} bytes: {direct_ms:.2f} ms, {through_ms:.2f} ms, added {added_ms:.2f} ms".format(**row))
+
     return 0
 
 

@@ -1,15 +1,16 @@
 """The paper's pair at its true size, released procedure and pecl: `python benchmarks/large.py --folder FOLDER`.
 
-Writes a pair with random weights into FOLDER once (XLM-R Large 2.2 GB, CLIP ViT-L/14 1.7 GB, in the published formats),
-loads it, and takes 3 steps of method1 with LoRA at batch size 5 on captions and images of `scenes`. One earlier step of
-each procedure is not timed. The protocol is the paper's: 50 training pairs, 50 epochs (500 steps), and every 5 steps a
-validation on 50 pairs.
+Writes a pair with random weights into FOLDER once (XLM-R Large 2.2 GB, CLIP ViT-L/14 1.7 GB, in the
+published formats), loads it, and takes 3 steps of method1 with LoRA at batch size 5 on captions and
+images of `scenes`. One earlier step of each procedure is not timed. The protocol is the paper's: 50
+training pairs, 50 epochs (500 steps), and every 5 steps a validation on 50 pairs.
 
 - released procedure: encodes images again in every step and validation, query and anchor in two padded passes;
 - pecl: encodes every image once before training, query and anchor in one pass without padding.
 
-Both run in one process on the same modules, in alternation. Seconds per step include validation and images.
-Takes five to ten minutes on 2 cores and 5 GB of memory (weights are memory-mapped, so loading touches little).
+Both run in one process on the same modules, in alternation. Seconds per step include validation and
+images. Takes five to ten minutes on 2 cores and 5 GB of memory (weights are memory-mapped, so
+loading touches little).
 """
 
 from __future__ import annotations
@@ -63,11 +64,14 @@ def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def write_text_tower(folder: Path) -> None:
     """Write an M-CLIP checkpoint in the format of 2022: one `.bin`, with an unused pooler and buffer."""
     with torch.device("meta"):
-        encoder, linear = AutoModel.from_config(base_config("xlm-roberta-large")), torch.nn.Linear(1024, WIDTH)
+        encoder = AutoModel.from_config(base_config("xlm-roberta-large"))
+        linear = torch.nn.Linear(1024, WIDTH)
+
     state = {f"transformer.{name}": tensor for name, tensor in random_state(encoder).items()}
     state["transformer.embeddings.position_ids"] = torch.arange(514).unsqueeze(0)
     state |= {f"LinearTransformation.{name}": tensor for name, tensor in random_state(linear).items()}
-    load_mini_text(heads=None).tokenizer.in_transformers.save_pretrained(folder)  # XLM-R's vocabulary
+    # XLM-R's vocabulary
+    load_mini_text(heads=None).tokenizer.in_transformers.save_pretrained(folder)
     config = {
         "architectures": ["MultilingualCLIP"],
         "modelBase": "xlm-roberta-large",
@@ -87,6 +91,7 @@ def write_image_tower(folder: Path) -> None:
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
     with torch.device("meta"):
         model = CLIPModel(config)
+
     folder.mkdir(parents=True, exist_ok=True)
     save_file(random_state(model), folder / "model.safetensors")
     CLIPImageProcessor().save_pretrained(folder)
@@ -116,9 +121,16 @@ class Way(NamedTuple):
     validate: Callable[[], Any]
 
 
-def released_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> Way:
+def released_way(
+    towers: Towers,
+    adapter: Adapter,
+    train: ParallelCaptions,
+    val: ParallelCaptions,
+) -> Way:
     """Return the released procedure, which computes everything again in each step."""
-    text, image, size = towers.text, towers.image, SCHEDULE.batch_size
+    text = towers.text
+    image = towers.image
+    size = SCHEDULE.batch_size
     optimizer = torch.optim.Adam(adapter.parameters(), lr=LR)
 
     def embed(texts: tuple[str, ...]) -> torch.Tensor:
@@ -146,9 +158,15 @@ def released_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val:
     return Way(step, validate)
 
 
-def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> tuple[Way, float]:
+def pecls_way(
+    towers: Towers,
+    adapter: Adapter,
+    train: ParallelCaptions,
+    val: ParallelCaptions,
+) -> tuple[Way, float]:
     """Return pecl's procedure, and the seconds for embedding the images of training and validation once."""
-    text, embeddings = towers.text, {}
+    text = towers.text
+    embeddings = {}
 
     def embed_images() -> None:
         embeddings["val"] = towers.image.encode_image(pictures(val, range(SHOTS)))
@@ -157,12 +175,14 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
     # Not timed, because the first call reads the weights
     images = towers.image.encode_image(pictures(train, range(used)), normalize=False)
     images_seconds = seconds(embed_images)
-    evaluator, val_ids = RetrievalEvaluator(embeddings["val"], range(SHOTS)), text.tokenize(val.target)
+    evaluator = RetrievalEvaluator(embeddings["val"], range(SHOTS))
+    val_ids = text.tokenize(val.target)
     first = train.select(range(used))
     task = SlotTask(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
     trainer = Trainer(
         text, adapter, [task], SCHEDULE, lambda slots: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
     )
+
     return Way(lambda _: trainer.train_step(), lambda: trainer.validate([0])), 2 * images_seconds
 
 
@@ -188,13 +208,17 @@ def compare(folder: Path, precision: str = FP32, device: str = "cpu") -> dict[st
     load_seconds = seconds(lambda: (towers.text, towers.image))
     load_peak = process_peak_mb()
     data = load_scenes("de", size=2 * SHOTS)
-    train, val = data.select(range(SHOTS)), data.select(range(SHOTS, 2 * SHOTS))
+    train = data.select(range(SHOTS))
+    val = data.select(range(SHOTS, 2 * SHOTS))
     adapter = attach(towers.text, LoraConfig())
-    own = towers if precision == FP32 else load_towers(*names, precision=precision)
-    pecl, images_once = pecls_way(own, adapter if own is towers else attach(own.text, LoraConfig()), train, val)
+    measured = towers if precision == FP32 else load_towers(*names, precision=precision)
+    pecl, images_once = pecls_way(
+        measured, adapter if measured is towers else attach(measured.text, LoraConfig()), train, val
+    )
     times = by_turns({"released": released_way(towers, adapter, train, val), "pecl": pecl})
     for way in times.values():
         way["step_with_validation"] = way["step"] + way["validation"] / SCHEDULE.eval_every
+
     times["pecl"]["images_once"] = images_once
     times["pecl"]["step_with_validation"] += images_once / SCHEDULE.steps(SHOTS)
     return {
@@ -213,9 +237,9 @@ def measure(small: bool, device: str) -> list[Figure]:
     if small:
         return []
     with tempfile.TemporaryDirectory() as folder:
-        found = {precision: compare(Path(folder), precision, device) for precision in (FP32, BF16)}
+        results = {precision: compare(Path(folder), precision, device) for precision in (FP32, BF16)}
     name = "a step of XLM-R Large with ViT-L/14 in {} against the released procedure"
-    return [Figure(name.format(p), one["ratio"], wanted=">= 8", details=one) for p, one in found.items()]
+    return [Figure(name.format(p), result["ratio"], wanted=">= 8", details=result) for p, result in results.items()]
 
 
 def main() -> None:
@@ -229,6 +253,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
+
     print(f"loading: {figures['load_seconds']:.1f} s, peak {figures['load_peak_mb'] / 1024:.2f} GiB")
     for way in ("released", "pecl"):
         times = figures[f"{way}_seconds"]
@@ -236,6 +261,7 @@ def main() -> None:
             f"{way}: {times['step_with_validation']:.2f} s per step "
             f"(step {times['step']:.2f} s, validation {times['validation']:.1f} s)"
         )
+
     print(f"ratio: {figures['ratio']:.1f}")
 
 

@@ -1,17 +1,17 @@
 """`pecl distil` on the paper's pair at its true size: `python benchmarks/large_distil.py --folder FOLDER [--json]`.
 
-Writes the random pair of `large.py` into FOLDER once (4 GB), a table with a few photographs and one with pairs of text,
-both from `scenes`. Then runs `pecl distil --config configs/distil_paper.yaml` to its end, with adapter file and result,
-in a separate process with an empty cache. Times are CPU seconds on one thread (`OMP_NUM_THREADS=1`), otherwise
-wall-clock seconds:
+Writes the random pair of `large.py` into FOLDER once (4 GB), a table with a few photographs and one
+with pairs of text, both from `scenes`. Then runs `pecl distil --config configs/distil_paper.yaml`
+to its end, with adapter file and result, in a separate process with an empty cache. Times are CPU
+seconds on one thread (`OMP_NUM_THREADS=1`), otherwise wall-clock seconds:
 
 - loading: both towers; the weights are mapped, so their first use takes longer;
 - a photograph, and an English caption by the frozen tower: embedded before the command, which finds them in the cache;
 - the command, its peak memory, and the anonymous part of it, which the system cannot drop, unlike pages of files;
 - a step of 32 pairs, and a closed form with its features: both repeated after the command.
 
-The last figure is extrapolated from these, not measured: the time of the unchanged config on this machine, with 757
-pairs and 1,000 test captions. Random weights say nothing about recall.
+The last figure is extrapolated from these, not measured: the time of the unchanged config on this
+machine, with 757 pairs and 1,000 test captions. Random weights say nothing about recall.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ from pecl.training.task import SlotTask
 from pecl.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTOGRAPHS, SHOTS, HELD_OUT = 18, 4, 8  # 4 photographs for training, 4 for validation, 10 for the test
+# 4 photographs for training, 4 for validation, 10 for the test
+PHOTOGRAPHS, SHOTS, HELD_OUT = 18, 4, 8
 # The unchanged config: Flickr30k-200's captions, and XTD10's test captions
 PAIRS, PASSES, BATCH, EVAL_EVERY, TESTED = 757, 3, 32, 10, 1_000
 
@@ -68,6 +69,7 @@ def write_data(folder: Path, pairs: int) -> list[str]:
     shown = rows[:PHOTOGRAPHS]
     for i in range(PHOTOGRAPHS):
         not_none(data.images, "images").load(i).save(folder / "photographs" / f"{i}.png")
+
     other = list({english: (english, target) for english, target in rows if english not in dict(shown)}.values())
     images = [(f"photographs/{i}.png", *row) for i, row in enumerate(shown)]
     for name, head, table in (
@@ -76,6 +78,7 @@ def write_data(folder: Path, pairs: int) -> list[str]:
     ):
         with open(folder / name, "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([head, *table])
+
     return [
         *("--dataset", str(folder / "photographs.csv"), "--gallery", "images", "--shots", str(SHOTS)),
         *("--text", str(folder / "text.csv"), "--held-out", str(HELD_OUT)),
@@ -92,7 +95,9 @@ def command(folder: Path, data: list[str], epochs: int) -> list[str]:
 def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     """Run the command in this process and return its times and memory."""
     shutil.rmtree(folder / "out", ignore_errors=True)
-    words, peak, cache = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingDataCache()
+    words = command(folder, write_data(folder, pairs), epochs)
+    peak = Peak()
+    cache = TrainingDataCache()
     config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], cache)
     (planned,), towers = plan_runs([config], cache), towers_of(config)
     loading = seconds(lambda: (towers.text, towers.image))
@@ -104,6 +109,7 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     took = {"loading_s": loading, "image_s": image, "text_s": text, "command_s": whole}
     memory = {"peak_mib": process_peak_mb(), "anonymous_peak_mib": peak.take()}
     took |= pieces(Member(inputs, freeze_training(inputs), 0))
+
     return {
         "result": str(result.path),
         "adapter_file": str(result.adapter_path),
@@ -119,13 +125,15 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
 
 def pieces(member: Member) -> dict[str, float]:
     """Time one step and one closed form."""
-    config, tower = member.config, member.inputs.towers.text
+    config = member.config
+    tower = member.inputs.towers.text
     adapter = attach(tower, parse_adapter(config.adapter), seeds=[config.seed])
     objective = Objective(config.losses, config.alignment_weight, config.image_weight)
     task = SlotTask(member.inputs.train_tokens, member.frozen.anchors, None, objective, config.lr, config.seed)
     schedule = Schedule(1, config.batch_size, config.eval_every, config.dropout)
     trainer = Trainer(tower, adapter, [task], schedule, lambda slots: [0.0])
     step = seconds(trainer.train_step)
+
     return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [member]).solve)}
 
 
@@ -134,7 +142,8 @@ def extrapolated(done: RunPlan, took: Mapping[str, float]) -> float:
     held_out = PAIRS // 10
     steps = PASSES * math.ceil((PAIRS - held_out) / BATCH)
     frozen = PAIRS + 2 * TESTED  # anchors, and the test captions of both languages
-    encoded = 2 * TESTED + held_out * (3 + steps // EVAL_EVERY)  # tests of the last and best weights, and validations
+    # tests of the last and best weights, and validations
+    encoded = 2 * TESTED + held_out * (3 + steps // EVAL_EVERY)
     solved = 2 * PAIRS * took["closed_form_s"] / (done.pairs + done.held_out)
     return took["loading_s"] + (frozen + encoded) * took["text_s"] + solved + steps * took["step_s"]
 
@@ -151,6 +160,7 @@ def main() -> None:
     if parsed.one:
         print(json.dumps(distil(parsed.folder, parsed.pairs, parsed.epochs)))
         return
+
     write_pair(parsed.folder)
     cache = parsed.folder / "cache"
     shutil.rmtree(cache, ignore_errors=True)  # frozen embeddings must be computed again
@@ -162,11 +172,12 @@ def main() -> None:
         text=True,
         check=True,
     )
-    found = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(result, indent=2))
         return
-    for name, value in found.items():
+
+    for name, value in result.items():
         print(f"{name:22} {value:,.2f}" if isinstance(value, float) else f"{name:22} {value}")
 
 

@@ -4,17 +4,20 @@
     python benchmarks/one_run.py --dataset multi30k-1k --language cs      photographs (PECL_DATA_DIR)
     python benchmarks/one_run.py --epochs 5                               a quick look
 
-The released procedure loads and encodes the images of a batch in every step, those of the validation pairs in every
-validation, and those of the test pairs in both tests, of the final and of the best weights, even if these are equal. It
-tokenises in every pass, pads every batch to its longest text, and encodes queries and anchors in two passes. It is
-plain code: a step's images are one batch, and evaluations use batches of 50. On the CPU such batches are slower than
-pecl's batches of 4 (docs/notes.md); `--batch 4` gives the released procedure the same. pecl embeds each image once for
-all runs of a grid. That time is listed separately (`images once`); the ratio is given with it (first run) and without
-it (later runs). Dropout is off in both, because one pass and two passes draw different masks.
+The released procedure loads and encodes the images of a batch in every step, those of the
+validation pairs in every validation, and those of the test pairs in both tests, of the final and of
+the best weights, even if these are equal. It tokenises in every pass, pads every batch to its
+longest text, and encodes queries and anchors in two passes. It is plain code: a step's images are
+one batch, and evaluations use batches of 50. On the CPU such batches are slower than pecl's batches
+of 4 (docs/notes.md); `--batch 4` gives the released procedure the same. pecl embeds each image once
+for all runs of a grid. That time is listed separately (`images once`); the ratio is given with it
+(first run) and without it (later runs). Dropout is off in both, because one pass and two passes
+draw different masks.
 
-The two alternate, step by step and test by test, each with its own text tower, so a slow phase of the machine slows
-both. The released procedure runs with glibc's default allocator; pecl's setting (pecl/encoders/memory.py) is part of
-pecl. `--precision bf16` applies only to pecl; its losses then equal those in fp32 up to bf16's digits.
+The two alternate, step by step and test by test, each with its own text tower, so a slow phase of
+the machine slows both. The released procedure runs with glibc's default allocator; pecl's setting
+(pecl/encoders/memory.py) is part of pecl. `--precision bf16` applies only to pecl; its losses then
+equal those in fp32 up to bf16's digits.
 """
 
 from __future__ import annotations
@@ -71,7 +74,8 @@ class Way:
         if step % self.config.eval_every == 0 or step == total:
             self.recalls.append(self.timed("train", lambda: self.recall("val")))
             if self.recalls[-1] == max(self.recalls):  # the later of equal ones counts
-                self.best_step, self.best = step, self.adapter.slot_state(0)
+                self.best_step = step
+                self.best = self.adapter.slot_state(0)
 
     def test_final(self) -> None:
         """Test the final weights."""
@@ -100,7 +104,8 @@ class PeclsWay(Way):
 
     def __init__(self, inputs: Inputs) -> None:
         super().__init__(inputs)
-        config, tower = self.config, inputs.towers.text
+        config = self.config
+        tower = inputs.towers.text
         self.evaluators = self.timed(
             "images once", lambda: {part: make_evaluator(inputs, part) for part in ("val", "test")}
         )
@@ -128,7 +133,9 @@ class ReleasedWay(Way):
 
     def __init__(self, inputs: Inputs, orders: Sequence[list[int]], batch: int) -> None:
         super().__init__(inputs)
-        self.orders, self.batch, self.data = iter(orders), batch, inputs.train
+        self.orders = iter(orders)
+        self.batch = batch
+        self.data = inputs.train
         self.parts = {part: inputs.data.select(inputs.parts[part]) for part in ("val", "test")}
         self.tower = inputs.towers.text
         self.tower.packing = False
@@ -146,6 +153,7 @@ class ReleasedWay(Way):
         loss.backward()
         self.optimizer.step()
         self.schedule.step()
+
         return loss.item()
 
     def recall(self, part: str) -> float:
@@ -184,10 +192,13 @@ def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
     for step in tqdm(range(1, total + 1), desc="both procedures", unit="step", leave=False):
         for way in ways:
             way.train(step, total)
+
     for way in ways:
         way.test_final()
+
     for way in ways:
         way.test_best(total)
+
     ours, theirs = (way.seconds["train"] + way.seconds["test"] for way in ways)
     return {
         "dataset": config.dataset,
@@ -226,12 +237,14 @@ def measure(small: bool, device: str) -> list[Figure]:
     figures: list[Figure] = []
     if small:
         return figures
+
     for precision in (FP32, BF16):
         values = {"epochs": 10, "precision": precision, "dropout": False, "device": device}
-        found = compare_anew(make_config(values), batch=50)
-        ratio = found["ratio, every later run"]
-        name = f"one run of a grid in {precision} ({found['steps']} steps) against the released procedure"
-        figures.append(Figure(name, ratio, wanted=">= 8", details=found))
+        result = compare_anew(make_config(values), batch=50)
+        ratio = result["ratio, every later run"]
+        name = f"one run of a grid in {precision} ({result['steps']} steps) against the released procedure"
+        figures.append(Figure(name, ratio, wanted=">= 8", details=result))
+
     return figures
 
 
@@ -246,11 +259,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parsed = parser.parse_args()
     values = {name: getattr(parsed, name) for name in ("dataset", "language", "epochs", "precision")}
-    found = compare_anew(make_config({**values, "dropout": False}), parsed.batch)
+    result = compare_anew(make_config({**values, "dropout": False}), parsed.batch)
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(result, indent=2))
         return
-    for name, value in found.items():
+
+    for name, value in result.items():
         print(f"{name:30} {value:.2f}" if name.startswith("ratio") else f"{name:30} {value}")
 
 

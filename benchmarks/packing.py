@@ -2,8 +2,9 @@
 
     python benchmarks/packing.py --texts 128 --rounds 3
 
-Ways: `packed` leaves out all padding; `sorted` pads batches of 64 texts in the order of their length; `cut` also ends a
-batch before a tenth of it is padding. Values are CPU seconds, and their ratio to `packed`.
+Ways: `packed` leaves out all padding; `sorted` pads batches of 64 texts in the order of their
+length; `cut` also ends a batch before a tenth of it is padding. Values are CPU seconds, and their
+ratio to `packed`.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def make_works(count: int) -> dict[str, Work]:
         return Work(slotted.tower, slotted.tower.tokenize(texts, list(codes)), slots)
 
     codes = [code for code, _ in mixed]
+
     return {
         "captions, plain tower": Work(tower, tower.tokenize(texts), None),
         "captions, one adapter": work(texts, ["cs"] * count),
@@ -87,6 +89,7 @@ def main() -> None:
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'':52}", *(f"{way:>16}" for way in PASSES))
+
     for name, work in make_works(parsed.texts).items():
         lengths = [len(ids) for ids in work.token_ids]
         ways: dict[str, Callable[[], None]] = {way: lambda work=work, way=way: work.run(way) for way in PASSES}

@@ -4,10 +4,11 @@
     python benchmarks/peers.py --captions 100 --photographs 16    few items, on a busy machine
     python benchmarks/peers.py --ways pecl-fp32,timm --json peers.json
 
-All ways have the weights of the mini pair. Each runs in a process of its own, because thread pools disturb each other.
-The ways take turns, and the best round of each counts. On one thread, seconds are CPU seconds. Captions are encoded in
-batches of 64 sorted by length; a query is one caption. OpenVINO and onnxruntime run the graphs that `pecl export onnx`
-writes; the ways pecl-openvino are pecl with `--backend openvino`. They need `pip install -e '.[openvino,export]'`.
+All ways have the weights of the mini pair. Each runs in a process of its own, because thread pools
+disturb each other. The ways take turns, and the best round of each counts. On one thread, seconds
+are CPU seconds. Captions are encoded in batches of 64 sorted by length; a query is one caption.
+OpenVINO and onnxruntime run the graphs that `pecl export onnx` writes; the ways pecl-openvino are
+pecl with `--backend openvino`. They need `pip install -e '.[openvino,export]'`.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def by_onnxruntime(folder: Path, threads: int) -> tuple[EmbedText, EmbedImages]:
 def by_graphs(text_model: Graph, image_model: Graph) -> tuple[EmbedText, EmbedImages]:
     """Return loops over batches of texts and of images for compiled graphs."""
     towers = load_towers("mini")
-    text, image = towers.text, towers.image
+    text = towers.text
+    image = towers.image
 
     def encode_text(texts: Sequence[str]) -> None:
         for batch in batches(text.tokenize(texts), BATCH, text.tokenizer.pad_token_id, 1.0):
@@ -128,7 +130,7 @@ def by_graphs(text_model: Graph, image_model: Graph) -> tuple[EmbedText, EmbedIm
 
     def encode_images(images: Sequence[Image.Image]) -> None:
         for start in range(0, len(images), PHOTOGRAPHS):
-            pixels = torch.stack([image.preprocess(one) for one in images[start : start + PHOTOGRAPHS]])
+            pixels = torch.stack([image.preprocess(photograph) for photograph in images[start : start + PHOTOGRAPHS]])
             image_model({"pixel_values": pixels.numpy()})
 
     return encode_text, encode_images
@@ -173,6 +175,7 @@ def measure(way: str, folder: Path, captions: int, photographs: int, threads: in
     texts = [text for code in ("cs", "de") for text in load_scenes(code, size=max(captions // 2, 20)).target][:captions]
     images = not_none(load_scenes("de", size=max(photographs, 20)).images, "images of scenes")
     pictures = [images.load(i) for i in range(photographs)]
+
     embed_text, embed_images = made(way, folder, threads)
 
     per_second = query = photographs_per_second = None
@@ -180,17 +183,21 @@ def measure(way: str, folder: Path, captions: int, photographs: int, threads: in
         embed_text(texts[:8])
         query = 1000 * median(seconds(lambda text=text: embed_text([text])) for text in texts[:QUERIES])
         per_second = len(texts) / seconds(lambda: embed_text(texts))
+
     if embed_images is not None:
         embed_images(pictures[:PHOTOGRAPHS])
         photographs_per_second = len(pictures) / seconds(lambda: embed_images(pictures))
+
     return Speed(per_second, query, photographs_per_second, peak_memory_mb(torch.device("cpu")))
 
 
 def best(rounds: Sequence[Speed]) -> Speed:
     """Return the best figure of each kind: other work on the machine only makes figures worse."""
-    values = {name: [value for one in rounds if (value := asdict(one)[name]) is not None] for name in asdict(rounds[0])}
+    values = {
+        name: [value for speed in rounds if (value := asdict(speed)[name]) is not None] for name in asdict(rounds[0])
+    }
     smaller = ("query_milliseconds", "memory_mib")
-    return Speed(**{name: (min if name in smaller else max)(own, default=None) for name, own in values.items()})
+    return Speed(**{name: (min if name in smaller else max)(numbers, default=None) for name, numbers in values.items()})
 
 
 def main() -> None:
@@ -202,7 +209,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each way (default: 2)")
     parser.add_argument("--threads", type=int, default=1, help="1, the default, counts CPU seconds")
     parser.add_argument("--json", type=Path, help="file for the result")
-    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)  # measure this way in this process
+    # measure this way in this process
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--graphs", type=Path, default=Path(), help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     sizes = parsed.captions, parsed.photographs, parsed.threads
@@ -211,30 +219,36 @@ def main() -> None:
         return
 
     ways = parsed.ways.split(",")
-    if unknown := [way for way in ways if way not in WAYS]:
+    unknown = [way for way in ways if way not in WAYS]
+    if unknown:
         parser.error(f"--ways: expected some of {', '.join(WAYS)}, got {unknown[0]}")
+
     reasons = left_out(ways)
     for way, reason in reasons.items():
         print(f"{way} is left out: {reason}", file=sys.stderr)
+
     ways = [way for way in ways if way not in reasons]
-    found: dict[str, list[Speed]] = {way: [] for way in ways}
+    speeds: dict[str, list[Speed]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
         graphs = Path(folder) / "graphs"
         if any(way.startswith(("openvino", "onnxruntime")) for way in ways):
             towers = load_towers("mini")
             export_onnx(towers.text, towers.image, graphs)
+
         for _ in range(parsed.rounds):
             for way in ways:
                 command = [sys.executable, __file__, "--one", way, "--graphs", str(graphs)]
                 command += [f"--{name}={value}" for name, value in zip(NAMES, sizes, strict=True)]
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-                found[way].append(Speed(**json.loads(output.splitlines()[-1])))
-    table = {way: best(rounds) for way, rounds in found.items()}
+                speeds[way].append(Speed(**json.loads(output.splitlines()[-1])))
+
+    table = {way: best(rounds) for way, rounds in speeds.items()}
     print(f"{'':20} {'captions/s':>11} {'query, ms':>10} {'photographs/s':>14} {'MiB':>7}")
     for way, speed in table.items():
         cells = [speed.captions_per_second, speed.query_milliseconds, speed.photographs_per_second, speed.memory_mib]
         shown = [f"{'' if cell is None else f'{cell:.1f}':>{width}}" for cell, width in zip(cells, WIDTHS, strict=True)]
         print(f"{way:20}", *shown)
+
     if parsed.json:
         document = {"ways": {way: asdict(speed) for way, speed in table.items()}, "threads": parsed.threads}
         write_json(parsed.json, document | {"captions": parsed.captions, "photographs": parsed.photographs})

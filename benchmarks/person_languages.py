@@ -1,9 +1,10 @@
 """Measure the loss from guessing among a person's languages: `python benchmarks/person_languages.py --data-dir data`.
 
-Queries are the first 1, 2 and 3 words, without stop words, of 400 captions in ten languages. They search photographs in
-the four languages of Multi30K (the 900 of the pool `multi30k-1k`), and English captions of XTD10 in the six others.
-Each is embedded with its language named, and guessed among two and among four languages of a person. Writes
-results/person_languages.json, from which `scripts/search_tables.py` makes a table. Takes about two minutes of CPU.
+Queries are the first 1, 2 and 3 words, without stop words, of 400 captions in ten languages. They
+search photographs in the four languages of Multi30K (the 900 of the pool `multi30k-1k`), and
+English captions of XTD10 in the six others. Each is embedded with its language named, and guessed
+among two and among four languages of a person. Writes results/person_languages.json, from which
+`scripts/search_tables.py` makes a table. Takes about two minutes of CPU.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ def recalled(queries: np.ndarray, gallery: np.ndarray, items: np.ndarray) -> np.
     return (scores > scores[np.arange(len(items)), items][:, None]).sum(axis=1) < K
 
 
-def detected(encoder: QueryEncoder, texts: Sequence[str], among: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
+def detected(
+    encoder: QueryEncoder,
+    texts: Sequence[str],
+    among: Sequence[str],
+) -> tuple[np.ndarray, list[str | None]]:
     """Return embeddings (Q, D) as a search makes them, and the languages that were guessed."""
     guesses = guess_languages(texts, encoder.known.preferred, among)
     shares = [dict(known_shares(guess, encoder.known)) for guess in guesses]
@@ -64,17 +69,25 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=OUT)
     parsed = parser.parse_args()
-    encoder, generator, rows = QueryEncoder("mini"), np.random.default_rng(0), []
+    encoder = QueryEncoder("mini")
+    generator = np.random.default_rng(0)
+    rows = []
     encoder.hold([code for code in FOUR if code in encoder.known.paths])
     photographs = test(load_towers("mini"), parsed.data_dir)
     english = load_dataset("xtd10", "es", data_dir=parsed.data_dir, allow_missing_images=True).english
+
     captions = encoder.bank.encode_text(english, "en").numpy()
     for code, four in FOUR.items():
         if code in LANGUAGES:
-            texts, items, gallery = photographs.captions[code], photographs.items, photographs.images
+            texts = photographs.captions[code]
+            items = photographs.items
+            gallery = photographs.images
         else:
-            own = load_dataset("xtd10", code, data_dir=parsed.data_dir, allow_missing_images=True)
-            texts, items, gallery = list(own.target), np.arange(len(own.target)), captions
+            dataset = load_dataset("xtd10", code, data_dir=parsed.data_dir, allow_missing_images=True)
+            texts = list(dataset.target)
+            items = np.arange(len(dataset.target))
+            gallery = captions
+
         chosen = np.sort(generator.permutation(len(texts))[:COUNT])
         for count in LENGTHS:
             queries = [first_words(texts[i], code, count) for i in chosen]
@@ -83,9 +96,10 @@ def main() -> None:
             for name, among in (("two", (code, four[1])), ("four", four)):
                 embedded, guessed = detected(encoder, queries, among)
                 row[name] = float(recalled(embedded, gallery, items[chosen]).mean())
-                row[f"right of {name}"] = float(np.mean([one == code for one in guessed]))
+                row[f"right of {name}"] = float(np.mean([guess == code for guess in guessed]))
             rows.append(row)
             print(row, flush=True)
+
     write_json(parsed.out, {"queries": COUNT, "k": K, "rows": rows})
 
 

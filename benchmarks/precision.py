@@ -38,6 +38,7 @@ def measure(small: bool, device: str) -> list[Figure]:
         f"training step of {pairs} pairs": lambda tower, pairs=pairs: step(tower, token_ids, pairs)
         for pairs in (PAIRS[:1] if small else PAIRS)
     }
+
     work[f"encoding {len(token_ids)} captions"] = lambda tower: tower.encode_token_ids(token_ids)
     figures = []
     for name, function in work.items():
@@ -45,8 +46,10 @@ def measure(small: bool, device: str) -> list[Figure]:
         took = fastest(ways, 2 if small else 8)
         floor = 1.2 if is_fast else None
         figures.append(Figure(f"{name}, bf16 against fp32", took[FP32] / took[BF16], floor=floor, details=took))
+
     for adapter in adapters:
         adapter.remove()
+
     nearest = float(torch.nn.functional.cosine_similarity(*embeddings).min())
     figures.append(Figure("least cosine of an embedding in bf16 with its own in fp32", nearest, "", floor=0.999))
     return figures

@@ -3,9 +3,9 @@
     python benchmarks/recall.py --backend openvino
     python benchmarks/recall.py --precision bf16 --texts 20 --languages cs,de
 
-Texts are embedded with the ready adapter of their language, English ones by the plain tower. The first texts of a set
-search for their partners among all English texts of the set. The differences of R@1 and the least cosine are those of
-the second way with the first.
+Texts are embedded with the ready adapter of their language, English ones by the plain tower. The
+first texts of a set search for their partners among all English texts of the set. The differences
+of R@1 and the least cosine are those of the second way with the first.
 """
 
 from __future__ import annotations
@@ -54,7 +54,12 @@ def recall(queries: torch.Tensor, gallery: torch.Tensor) -> float:
     return float(((queries @ gallery.T).argmax(1) == torch.arange(len(queries))).float().mean())
 
 
-def compare(banks: tuple[AdapterBank, AdapterBank], dataset: str, language: str, texts: int) -> Compared:
+def compare(
+    banks: tuple[AdapterBank, AdapterBank],
+    dataset: str,
+    language: str,
+    texts: int,
+) -> Compared:
     """Embed the first texts of a set in both ways."""
     captions = load_dataset(dataset, language, split=SETS[dataset], text_only=True)
     target = captions.target[:texts]
@@ -85,6 +90,7 @@ def main() -> None:
 
     languages = parsed.languages.split(",")
     banks = make_bank(TORCH, FP32, languages), make_bank(parsed.backend, parsed.precision, languages)
+
     rows: list[Compared] = []
     for dataset in SETS:
         for language in languages:
@@ -92,11 +98,12 @@ def main() -> None:
             print(dataset, language, *(f"{value:.6f}" for value in rows[-1][3:]), flush=True)
 
     for dataset in SETS:
-        own = [row for row in rows if row.dataset == dataset]
-        difference = fmean(row.after - row.before for row in own)
-        mean = fmean(row.before for row in own)
-        cosine = min(row.cosine for row in own)
+        rows_of_set = [row for row in rows if row.dataset == dataset]
+        difference = fmean(row.after - row.before for row in rows_of_set)
+        mean = fmean(row.before for row in rows_of_set)
+        cosine = min(row.cosine for row in rows_of_set)
         print(f"{dataset}: mean R@1 {mean:.4f}, mean difference {difference:+.4f}, least cosine {cosine:.7f}")
+
     if parsed.json:
         about = {"backend": parsed.backend, "precision": parsed.precision, "rows": [row._asdict() for row in rows]}
         write_json(parsed.json, about)

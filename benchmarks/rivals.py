@@ -3,13 +3,15 @@
     python benchmarks/rivals.py                                  Czech, 757 pairs, 900 photographs (PECL_DATA_DIR)
     python benchmarks/rivals.py --language fr --json rivals.json
 
-sentence-transformers trains with `MSELoss`, its loss for multilingual models: all parameters of the exported tower, or
-PEFT's LoRA of about pecl's number of parameters. All trainings have the same pairs and English embeddings, whose time
-is not counted. One learning rate each was tried; for all parameters it is that of the full fine-tuning in
-docs/effect.md. The rate rises over a tenth of the steps and falls along half a cosine.
+sentence-transformers trains with `MSELoss`, its loss for multilingual models: all parameters of the
+exported tower, or PEFT's LoRA of about pecl's number of parameters. All trainings have the same
+pairs and English embeddings, whose time is not counted. One learning rate each was tried; for all
+parameters it is that of the full fine-tuning in docs/effect.md. The rate rises over a tenth of the
+steps and falls along half a cosine.
 
-The trainings alternate, pass by pass, so a slow phase of the machine slows all of them. The clock stops after each
-pass, and the captions of the test photographs are embedded. Times are CPU seconds on one thread.
+The trainings alternate, pass by pass, so a slow phase of the machine slows all of them. The clock
+stops after each pass, and the captions of the test photographs are embedded. Times are CPU seconds
+on one thread.
 """
 
 import argparse
@@ -61,11 +63,19 @@ class Way:
     """
 
     def __init__(
-        self, name: str, passes: Iterator[None], embed: Callable[[Sequence[str]], torch.Tensor], parameters: int
+        self,
+        name: str,
+        passes: Iterator[None],
+        embed: Callable[[Sequence[str]], torch.Tensor],
+        parameters: int,
     ) -> None:
-        self.name, self.passes, self.embed, self.parameters = name, passes, embed, parameters
+        self.name = name
+        self.passes = passes
+        self.embed = embed
+        self.parameters = parameters
         self.seconds = 0.0
-        self.points: list[tuple[float, float]] = []  # (seconds, mean of R@1, 5 and 10 of both directions)
+        # (seconds, mean of R@1, 5 and 10 of both directions)
+        self.points: list[tuple[float, float]] = []
 
     def train_pass(self) -> bool:
         """Train a pass on the clock; return whether there was one left."""
@@ -110,12 +120,19 @@ def _plain(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torch.Te
     return lambda texts: tower.encode_text(texts, normalize=False)
 
 
-def sentence_transformers_way(member: Member, folder: Path, kind: str, rate: float, epochs: int) -> Way:
+def sentence_transformers_way(
+    member: Member,
+    folder: Path,
+    kind: str,
+    rate: float,
+    epochs: int,
+) -> Way:
     """Return a training of sentence-transformers: of `all` parameters, or of PEFT's `lora`."""
     model = SentenceTransformer(str(folder), device="cpu")
     model.requires_grad_(kind == "all")
     if kind == "lora":
         inject_adapter_in_model(LORA, model)
+
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     loss = MSELoss(model)
     texts = getattr(member.inputs.train, member.inputs.route.query)
@@ -135,12 +152,14 @@ def sentence_transformers_way(member: Member, folder: Path, kind: str, rate: flo
                 loss([features], anchors[chosen]).backward()
                 optimizer.step()
                 schedule.step()
+
             yield
 
     def embed(texts: Sequence[str]) -> torch.Tensor:
         return model.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
 
     name = f"sentence-transformers, {'all parameters' if kind == 'all' else 'LoRA of PEFT'}"
+
     return Way(name, passes(), embed, sum(parameter.numel() for parameter in parameters))
 
 
@@ -157,7 +176,8 @@ def compare(language: str, dataset: str, rates: dict[str, float], epochs: int) -
     config = make_config({**DISTIL_DEFAULTS, **given, "allow_missing_images": True})
     towers = load_towers(config.profile, precision=config.precision)
     inputs = read_training(config, towers)
-    member = Member(inputs, freeze_training(inputs), 0)  # the time for frozen embeddings is not counted
+    # the time for frozen embeddings is not counted
+    member = Member(inputs, freeze_training(inputs), 0)
     texts = inputs.texts("test")
     check = member.frozen.checks["test"]
     evaluator = check.evaluator
@@ -165,10 +185,12 @@ def compare(language: str, dataset: str, rates: dict[str, float], epochs: int) -
     with tempfile.TemporaryDirectory() as folder:
         exported = export_towers(load_towers(config.profile).text, None, Path(folder) / "tower")
         ways = [sentence_transformers_way(member, exported, kind, rate, epochs) for kind, rate in rates.items()]
+
     ways += [distil_way(member, towers.text)]
     ways += [head_way(member, load_towers(config.profile, precision=config.precision).text)]
     for way in ways:
         way.points.append((0.0, before))
+
     running = list(ways)
     while running:
         running = [way for way in running if way.train_pass()]
@@ -176,6 +198,7 @@ def compare(language: str, dataset: str, rates: dict[str, float], epochs: int) -
             with torch.inference_mode():
                 way.points.append((round(way.seconds, 2), evaluator(way.embed(texts)).mean_recall))
             print(f"{way.name:40} {way.seconds:6.0f} s  mean recall {way.points[-1][1]:.3f}", flush=True)
+
     return {
         "language": config.language,
         "pairs": len(inputs.train),
@@ -194,13 +217,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8, help="passes of sentence-transformers (default: 8)")
     for name, rate in RATES.items():
         parser.add_argument(f"--rate-{name}", type=float, default=rate, help=f"peak learning rate (default: {rate:g})")
+
     parser.add_argument("--json", type=Path, help="file for the result")
     parsed = parser.parse_args()
     rates = {name: getattr(parsed, f"rate_{name}") for name in RATES}
     with use_threads(1):
-        found = compare(parsed.language, parsed.dataset, rates, parsed.epochs)
+        result = compare(parsed.language, parsed.dataset, rates, parsed.epochs)
+
     if parsed.json:
-        write_json(parsed.json, found)
+        write_json(parsed.json, result)
 
 
 if __name__ == "__main__":

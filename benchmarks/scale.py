@@ -4,8 +4,8 @@
 - report: all tables of 5,000 generated results with 1,000 test items each;
 - store: 1,000 embeddings from a store of 1,000,000, 64 wide.
 
-Each part runs in its own process. Peak memory is the kernel's count for that process, including imports;
-`beyond_imports_mb` is the part after the imports.
+Each part runs in its own process. Peak memory is the kernel's count for that process, including
+imports; `beyond_imports_mb` is the part after the imports.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ Figures = dict[str, Any]
 
 def measured(function: Callable[[], Any]) -> Figures:
     """Measure seconds and peak memory of `function`; its imports must be done."""
-    before, started = process_peak_mb(), time.perf_counter()
+    before = process_peak_mb()
+    started = time.perf_counter()
     function()
-    seconds, peak = time.perf_counter() - started, process_peak_mb()
+    seconds = time.perf_counter() - started
+    peak = process_peak_mb()
     return {"seconds": seconds, "peak_mb": peak, "beyond_imports_mb": peak - before}
 
 
@@ -50,6 +52,7 @@ def evaluator(folder: Path) -> Figures:
     torch.manual_seed(0)
     gallery = torch.randn(PAIRS, WIDTH)
     texts = gallery + 3 * torch.randn(PAIRS, WIDTH)
+
     return measured(lambda: RetrievalEvaluator(gallery, range(PAIRS))(texts))
 
 
@@ -65,12 +68,14 @@ def make_results(folder: Path) -> None:
     generator = np.random.default_rng(0)
     languages = [code for code in scene_languages() if code != "en"][:10]
     folder.mkdir()
+
     for i in range(RESULTS):
-        language, route = languages[i % 10], list(ROUTES)[i // 10 % 5]
+        language = languages[i % 10]
+        route = list(ROUTES)[i // 10 % 5]
         searched = {"seed": 1 + i // 50 % 5, "lr": 1e-3 / (1 + i // 250)}
-        found = generator.integers(1, ITEMS + 1, (6, ITEMS)).tolist()
+        ranks = generator.integers(1, ITEMS + 1, (6, ITEMS)).tolist()
         states = {
-            name: both(*found[j : j + 2]) for j, name in zip((0, 2, 4), ("zero_shot", "final", "best"), strict=True)
+            name: both(*ranks[j : j + 2]) for j, name in zip((0, 2, 4), ("zero_shot", "final", "best"), strict=True)
         }
         query = ROUTES[route][0]
         made = document("train", states, query=query, language=language, route=route, **searched)
@@ -90,7 +95,7 @@ def report(folder: Path) -> Figures:
 
 def names(places: Sequence[int]) -> list[str]:
     """Return the keys of embeddings."""
-    return [f"key {place}" for place in places]
+    return [f"key {index}" for index in places]
 
 
 def fill_store(folder: Path) -> None:
@@ -117,8 +122,8 @@ def store(folder: Path) -> Figures:
     places = range(0, STORED, STORED // READ)
 
     def read() -> None:
-        found = EmbeddingStore("tower", folder).get(names(places), refuse)
-        assert found[:, 0].tolist() == list(places)
+        embeddings = EmbeddingStore("tower", folder).get(names(places), refuse)
+        assert embeddings[:, 0].tolist() == list(places)
 
     return measured(read)
 
@@ -148,20 +153,24 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - PARTS.keys():
+    unknown = set(arguments.parts) - PARTS.keys()
+    if unknown:
         parser.error(f"no part {min(unknown)}: expected one of {', '.join(PARTS)}")
+
     figures = {}
     for part in arguments.parts or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             in_own_process(part, 0, Path(folder))
             figures[part] = in_own_process(part, 1, Path(folder))
+
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
-    for part, own in figures.items():
+
+    for part, figure in figures.items():
         print(
-            f"{part:10} {own['seconds']:7.1f} s   peak {own['peak_mb']:6.0f} MiB, "
-            f"{own['beyond_imports_mb']:.0f} MiB of it beyond imports"
+            f"{part:10} {figure['seconds']:7.1f} s   peak {figure['peak_mb']:6.0f} MiB, "
+            f"{figure['beyond_imports_mb']:.0f} MiB of it beyond imports"
         )
 
 

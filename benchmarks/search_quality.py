@@ -1,9 +1,10 @@
 """Measure hubs, doubtful languages and short queries: `python benchmarks/search_quality.py --data-dir data`.
 
-Settings are compared on the validation photographs of Multi30K, alone and among 758 other photographs. The others
-are drawn eight times, each time with another four fifths of the reference captions. Figures are for the 900 test
-photographs of the pool `multi30k-1k`. Writes results/search_quality.json, from which `scripts/search_tables.py` makes
-the tables of docs/search.md. Takes about ten minutes of CPU.
+Settings are compared on the validation photographs of Multi30K, alone and among 758 other
+photographs. The others are drawn eight times, each time with another four fifths of the reference
+captions. Figures are for the 900 test photographs of the pool `multi30k-1k`. Writes
+results/search_quality.json, from which `scripts/search_tables.py` makes the tables of
+docs/search.md. Takes about ten minutes of CPU.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from pecl.retrieval.measures import RECALL_AT, bootstrap_interval
 OUT = Path(__file__).resolve().parents[1] / "results" / "search_quality.json"
 SHARPNESS, WEIGHTS = (20, 25, 30, 40, 50, 60), (0.4, 0.5, 0.6, 0.7, 0.8)
 NEIGHBOURS, BETAS = (4, 8, 16, 32, 64), (10, 20, 40, 60)
-DRAWS, DRAWN, SHARE = 8, 758, 0.8  # draws of other photographs and of a share of the reference captions
+# draws of other photographs and of a share of the reference captions
+DRAWS, DRAWN, SHARE = 8, 758, 0.8
 GALLERY_OF_SPEED, WIDTH = 100_000, 256
 WITH_BETA = ("inverted softmax", "QB-Norm")
 Row = dict[str, Any]
@@ -54,21 +56,23 @@ class Embedder:
         """Return the embeddings (Q, D) of texts whose languages are detected, as a search embeds them."""
         guesses = guess_languages(texts, self.queries.known.preferred, among)
         shares = [known_shares(guess, self.queries.known) for guess in guesses]
-        self._of([(text, code) for text, own in zip(texts, shares, strict=True) for code, _ in own])
+        self._of([(text, code) for text, guessed in zip(texts, shares, strict=True) for code, _ in guessed])
         mixed = [
-            sum(share * self._of([(text, code)])[0] for code, share in own)
-            for text, own in zip(texts, shares, strict=True)
+            sum(share * self._of([(text, code)])[0] for code, share in guessed)
+            for text, guessed in zip(texts, shares, strict=True)
         ]
         return unit(np.stack(mixed))
 
     def _of(self, wanted: list[tuple[str, str | None]]) -> np.ndarray:
-        found = [(text, self.queries.known.find(code)) for text, code in wanted]
-        if missing := [one for one in dict.fromkeys(found) if one not in self._known]:
-            missing.sort(key=lambda one: len(one[0]))
+        keys = [(text, self.queries.known.find(code)) for text, code in wanted]
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        if missing:
+            missing.sort(key=lambda key: len(key[0]))
             self.queries.hold(dict.fromkeys(code for _, code in missing if code is not None))
             embedded = self.queries.bank.encode_text([text for text, _ in missing], [code for _, code in missing])
             self._known |= dict(zip(missing, embedded.numpy(), strict=True))
-        return np.stack([self._known[one] for one in found])
+
+        return np.stack([self._known[key] for key in keys])
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -81,9 +85,9 @@ def ranks(scores: np.ndarray, items: np.ndarray) -> np.ndarray:
     return (scores >= scores[np.arange(len(scores)), items][:, None]).sum(axis=1)
 
 
-def recalls(found: np.ndarray) -> Row:
+def recalls(rank: np.ndarray) -> Row:
     """Return recall@1, 5 and 10 of ranks (Q,)."""
-    return {f"recall@{k}": round(float((found <= k).mean()), 4) for k in RECALL_AT}
+    return {f"recall@{k}": round(float((rank <= k).mean()), 4) for k in RECALL_AT}
 
 
 def compared(plain: np.ndarray, other: np.ndarray) -> Row:
@@ -125,20 +129,22 @@ def methods_of(references: References, images: np.ndarray) -> Iterator[tuple[str
         numbers = replace(references, sharpness=sharpness, weight=1).corrections(images)
         for weight in WEIGHTS:
             setting = {"sharpness": sharpness, "weight": weight}
-            yield "corrected", setting, lambda scores, own=weight * numbers: scores - own[: scores.shape[1]]
+            yield "corrected", setting, lambda scores, shift=weight * numbers: scores - shift[: scores.shape[1]]
+
     bank = references.embeddings @ images.T
     for neighbours in NEIGHBOURS:
         numbers = nnn(bank, neighbours)
         for weight in WEIGHTS:
             setting = {"neighbours": neighbours, "weight": weight}
-            yield "NNN", setting, lambda scores, own=weight * numbers: scores - own[: scores.shape[1]]
+            yield "NNN", setting, lambda scores, shift=weight * numbers: scores - shift[: scores.shape[1]]
+
     for beta in BETAS:
         numbers = inverted_softmax(bank, beta)
-        yield "inverted softmax", {"beta": beta}, lambda scores, own=numbers: scores - own[: scores.shape[1]]
+        yield "inverted softmax", {"beta": beta}, lambda scores, shift=numbers: scores - shift[: scores.shape[1]]
         yield (
             "QB-Norm",
             {"beta": beta},
-            lambda scores, own=numbers: qb_norm(scores, bank[:, : scores.shape[1]], own[: scores.shape[1]]),
+            lambda scores, shift=numbers: qb_norm(scores, bank[:, : scores.shape[1]], shift[: scores.shape[1]]),
         )
 
 
@@ -147,10 +153,16 @@ def whole_captions(gallery: Gallery, embed: Embedder) -> dict[str, np.ndarray]:
     return {code: embed.named(gallery.captions[code], code) @ gallery.images.T for code in LANGUAGES}
 
 
-def measure_settings(val: Gallery, rows: np.ndarray, embed: Embedder, references: References) -> list[Row]:
+def measure_settings(
+    val: Gallery,
+    rows: np.ndarray,
+    embed: Embedder,
+    references: References,
+) -> list[Row]:
     """Return each method and setting with its mean recall on the validation photographs, best first.
 
-    The mean is over R@1, 5 and 10, languages, draws, and galleries without and with the other photographs.
+    The mean is over R@1, 5 and 10, languages, draws, and galleries without and with the other
+    photographs.
 
     Args:
         val: the validation photographs, and the others behind them.
@@ -158,43 +170,59 @@ def measure_settings(val: Gallery, rows: np.ndarray, embed: Embedder, references
         embed: embeds the captions.
         references: reference captions.
     """
-    scores, captioned, generator = whole_captions(val, embed), int(val.items.max()) + 1, np.random.default_rng(0)
-    found: dict[tuple[str, str], tuple[Row, list[float]]] = {}
+    scores = whole_captions(val, embed)
+    captioned = int(val.items.max()) + 1
+    generator = np.random.default_rng(0)
+
+    rows_of: dict[tuple[str, str], tuple[Row, list[float]]] = {}
     for _ in range(DRAWS):
-        own = generator.permutation(rows)[: int(SHARE * len(rows))]
+        drawn_rows = generator.permutation(rows)[: int(SHARE * len(rows))]
         others = generator.choice(np.arange(captioned, len(val.images)), DRAWN, replace=False)
         places = np.concatenate([np.arange(captioned), others])
-        drawn = replace(references, codes=references.codes[own])
+        drawn = replace(references, codes=references.codes[drawn_rows])
         for method, setting, change in methods_of(drawn, val.images[places]):
-            _, values = found.setdefault((method, str(setting)), ({"method": method, **setting}, []))
-            for one in scores.values():
-                both = [ranks(change(one[:, places[:size]]), val.items) for size in (captioned, len(places))]
+            _, values = rows_of.setdefault((method, str(setting)), ({"method": method, **setting}, []))
+            for similarities in scores.values():
+                both = [ranks(change(similarities[:, places[:size]]), val.items) for size in (captioned, len(places))]
                 values += [float((rank <= k).mean()) for rank in both for k in RECALL_AT]
-    measured = [{**row, "mean_recall": round(float(np.mean(values)), 4)} for row, values in found.values()]
+
+    measured = [{**row, "mean_recall": round(float(np.mean(values)), 4)} for row, values in rows_of.values()]
     return sorted(measured, key=lambda row: -row["mean_recall"])
 
 
-def measure_hubs(pool: Gallery, embed: Embedder, references: References, settings: list[Row]) -> list[Row]:
+def measure_hubs(
+    pool: Gallery,
+    embed: Embedder,
+    references: References,
+    settings: list[Row],
+) -> list[Row]:
     """Return the recall of each method on the test photographs, with its best setting (`corrected`: as shipped)."""
     best = {method: next(row for row in settings if row["method"] == method) for method in ("NNN", *WITH_BETA)}
-    bank, corrections = references.embeddings @ pool.images.T, references.corrections(pool.images)
+    bank = references.embeddings @ pool.images.T
+    corrections = references.corrections(pool.images)
     softmax = {name: inverted_softmax(bank, best[name]["beta"]) for name in WITH_BETA}
     neighbours = best["NNN"]["weight"] * nnn(bank, best["NNN"]["neighbours"])
+
     rows = []
-    for code, one in whole_captions(pool, embed).items():
-        plain = ranks(one, pool.items)
+    for code, similarities in whole_captions(pool, embed).items():
+        plain = ranks(similarities, pool.items)
         rows.append({"language": code, "method": "plain", **recalls(plain)})
         for name, changed in {
-            "corrected": one - corrections,
-            "NNN": one - neighbours,
-            "inverted softmax": one - softmax["inverted softmax"],
-            "QB-Norm": qb_norm(one, bank, softmax["QB-Norm"]),
+            "corrected": similarities - corrections,
+            "NNN": similarities - neighbours,
+            "inverted softmax": similarities - softmax["inverted softmax"],
+            "QB-Norm": qb_norm(similarities, bank, softmax["QB-Norm"]),
         }.items():
             rows.append({"language": code, "method": name, **compared(plain, ranks(changed, pool.items))})
+
     return rows
 
 
-def measure_lengths(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> tuple[list[Row], list[Row]]:
+def measure_lengths(
+    pool: Gallery,
+    embed: Embedder,
+    corrections: np.ndarray,
+) -> tuple[list[Row], list[Row]]:
     """Return recall by length of the query, language and way of embedding, and the accuracy of the guess."""
     rows, guesses = [], []
     for count in (*LENGTHS, None):
@@ -210,13 +238,14 @@ def measure_lengths(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> 
                 "detected of four": (embed.detected(texts, LANGUAGES), corrections),
             }
             for way, (queries, subtracted) in ways.items():
-                found = ranks(queries @ pool.images.T - subtracted, pool.items)
-                rows.append({"words": count, "language": code, "way": way, **recalls(found)})
+                rank = ranks(queries @ pool.images.T - subtracted, pool.items)
+                rows.append({"words": count, "language": code, "way": way, **recalls(rank)})
             for among in (None, LANGUAGES):
                 own = guess_languages(texts, embed.queries.known.preferred, among)
-                share = float(np.mean([one.language == code for one in own]))
+                share = float(np.mean([guess.language == code for guess in own]))
                 guesses.append({"words": count, "language": code, "of four": among is not None, "accuracy": share})
             print(f"{count or 'whole'} {code}")
+
     return rows, guesses
 
 
@@ -224,8 +253,9 @@ def measure_foreign(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> 
     """Return recall of queries with a foreign word, by language and way of embedding."""
     rows = []
     for code in LANGUAGES[1:]:
-        own = [(i, text) for language, i, text in foreign_word_queries(pool) if language == code]
-        items, texts = pool.items[[i for i, _ in own]], [text for _, text in own]
+        of_language = [(i, text) for language, i, text in foreign_word_queries(pool) if language == code]
+        items = pool.items[[i for i, _ in of_language]]
+        texts = [text for _, text in of_language]
         ways = {
             "plain": (embed.named(texts, PLAIN), 0),
             "adapted": (embed.named(texts, code), 0),
@@ -233,8 +263,9 @@ def measure_foreign(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> 
             "detected of four": (embed.detected(texts, LANGUAGES), corrections),
         }
         for way, (queries, subtracted) in ways.items():
-            found = ranks(queries @ pool.images.T - subtracted, items)
-            rows.append({"language": code, "queries": len(texts), "way": way, **recalls(found)})
+            rank = ranks(queries @ pool.images.T - subtracted, items)
+            rows.append({"language": code, "queries": len(texts), "way": way, **recalls(rank)})
+
     return rows
 
 
@@ -253,8 +284,10 @@ def measure_cost(queries: QueryEncoder) -> Row:
     generator = np.random.default_rng(0)
     matrix = unit(generator.standard_normal((GALLERY_OF_SPEED, WIDTH), np.float32))
     store = ExactSearch(matrix, generator.random(GALLERY_OF_SPEED, np.float32))
-    text, languages = ["pes na pláži"], queries.known.preferred
+    text = ["pes na pláži"]
+    languages = queries.known.preferred
     queries.hold(["cs"])
+
     return {
         "plain search": milliseconds(lambda: store.nearest(matrix[0], 10, False)),
         "corrected search": milliseconds(lambda: store.nearest(matrix[0], 10, True)),
@@ -271,7 +304,8 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=OUT)
     parsed = parser.parse_args()
-    towers, queries = load_towers("mini"), QueryEncoder("mini")
+    towers = load_towers("mini")
+    queries = QueryEncoder("mini")
     fingerprints = {"image": towers.image.fingerprint, "text": towers.text.fingerprint}
     references = not_none(find_references("mini", fingerprints), "reference captions of mini")
     (val, rows), pool, embed = validation(towers, parsed.data_dir), test(towers, parsed.data_dir), Embedder(queries)

@@ -89,13 +89,15 @@ def validation(towers: Towers, data_dir: str | None) -> tuple[Gallery, np.ndarra
         code: load_dataset("multi30k", code, data_dir=data_dir, split="val", allow_missing_images=True)
         for code in LANGUAGES
     }
-    captioned, root = _gallery(sets, towers), find_data_dir("multi30k", data_dir)
+    captioned = _gallery(sets, towers)
+    root = find_data_dir("multi30k", data_dir)
     outside = list(captions_outside_pool(root))
     present = set(present_training_images(root)).intersection(outside)
     others = sorted(present, key=lambda name: hashlib.sha256(f"gallery{name}".encode()).hexdigest())[:OTHERS]
     files = ImageFiles(tuple(root / IMAGES_FOLDER / name for name in others))
     images = np.concatenate([captioned.images, _embedded(files, towers)])
     rows = np.flatnonzero(~np.isin(outside[:COUNT], others))
+
     return replace(captioned, images=images), rows
 
 
@@ -103,16 +105,16 @@ def test(towers: Towers, data_dir: str | None) -> Gallery:
     """Return the 900 test photographs of the pool `multi30k-1k`."""
     sets = {code: load_dataset("multi30k-1k", code, data_dir=data_dir) for code in LANGUAGES}
     places = split_captions(sets["cs"], 50).test
-    return _gallery({code: one.select(places) for code, one in sets.items()}, towers)
+    return _gallery({code: captions.select(places) for code, captions in sets.items()}, towers)
 
 
 def _gallery(sets: dict[str, ParallelCaptions], towers: Towers) -> Gallery:
-    one = sets["en"]
-    index = not_none(one.image_index, "image_index")
+    english = sets["en"]
+    index = not_none(english.image_index, "image_index")
     shown = list(dict.fromkeys(index))
-    images = not_none(one.images, "images").subset(shown)
+    images = not_none(english.images, "images").subset(shown)
     items = np.array([shown.index(item) for item in index])
-    return Gallery({code: list(own.target) for code, own in sets.items()}, items, _embedded(images, towers))
+    return Gallery({code: list(captions.target) for code, captions in sets.items()}, items, _embedded(images, towers))
 
 
 def _embedded(images: ImageSource, towers: Towers) -> np.ndarray:
@@ -135,10 +137,15 @@ def foreign_word_queries(gallery: Gallery) -> list[tuple[str, int, str]]:
     """Return (language, place of the caption, query): two content words and a word of the English caption as it is."""
     rows = []
     for i, english in enumerate(gallery.captions["en"]):
-        word = next((one for one in re.findall(r"[\w-]+", english) if one.lower() in _FOREIGN.split()), None)
+        word = next(
+            (candidate for candidate in re.findall(r"[\w-]+", english) if candidate.lower() in _FOREIGN.split()), None
+        )
         if word is None:
             continue
         for language in LANGUAGES[1:]:
             words = content_words(gallery.captions[language][i], language)
-            rows.append((language, i, " ".join([*[one for one in words if one != word.lower()][:2], word])))
+            rows.append(
+                (language, i, " ".join([*[candidate for candidate in words if candidate != word.lower()][:2], word]))
+            )
+
     return rows

@@ -2,9 +2,10 @@
 
     python benchmarks/server_memory.py PICTURES --json results/server_memory.json
 
-PICTURES is a folder of at least 50 photographs with an index (`pecl index PICTURES --thumbnails --languages cs,en`). A
-server of the mini towers runs in its own process. Queries are captions of `scenes`, which ship with pecl. After each
-stage the script reads the resident memory of the server, and its peak, from Linux's /proc.
+PICTURES is a folder of at least 50 photographs with an index (`pecl index PICTURES --thumbnails
+--languages cs,en`). A server of the mini towers runs in its own process. Queries are captions of
+`scenes`, which ship with pecl. After each stage the script reads the resident memory of the server,
+and its peak, from Linux's /proc.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def address_of(process: subprocess.Popen, log: tempfile._TemporaryFileWrapper) -
     """Wait for the address in the server's log, and return it."""
     while process.poll() is None:
         log.seek(0)
-        if announced := re.search(r"(http://\S+) searches", log.read()):
+        announced = re.search(r"(http://\S+) searches", log.read())
+        if announced:
             return announced[1]
         time.sleep(0.2)
     raise SystemExit(f"the server ended with status {process.returncode}")
@@ -97,6 +99,7 @@ def main() -> None:
     figures = measure(parsed.pictures)
     for row in figures:
         print(f"| {row['after']} | {row['resident_mb'] / 1000:.1f} | {row['peak_mb'] / 1000:.1f} |")
+
     if parsed.json is not None:
         parsed.json.write_text(json.dumps(figures, indent=2) + "\n")
 

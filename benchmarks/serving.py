@@ -1,13 +1,14 @@
 """Value of batching requests: `python benchmarks/serving.py [--json]`, under two minutes.
 
-A server with the mini towers and adapters of 12 languages runs in its own process. Clients request one caption of
-`scenes` at a time, in alternating languages, over connections that stay open:
+A server with the mini towers and adapters of 12 languages runs in its own process. Clients request
+one caption of `scenes` at a time, in alternating languages, over connections that stay open:
 
 - throughput: 64 clients at once, compared with one that waits for each answer;
 - latency: the time of a request among 64 and by itself;
 - equality: the largest difference between the answer to a request among 63 others and by itself.
 
-`--passes` counts the CPU seconds of one mixed pass, of one pass per request and of the plain tower, without a server.
+`--passes` counts the CPU seconds of one mixed pass, of one pass per request and of the plain tower,
+without a server.
 
 The adapters are random: neither time nor equality depends on their training.
 """
@@ -50,28 +51,31 @@ def models() -> Models:
     generator = torch.Generator().manual_seed(0)
     for parameter in adapter.parameters():
         parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+
     states = [adapter.slot_state(slot) for slot in range(len(CODES))]
     adapter.remove()
-    found = Models("mini", tower)
+    loaded = Models("mini", tower)
     for code, state in zip(CODES, states, strict=True):
         file = AdapterFile(Path(code), code, parse_adapter(SPEC), state, tower.name, tower.fingerprint)
-        found.add(code, file)
-    return found
+        loaded.add(code, file)
+
+    return loaded
 
 
 def passes() -> dict[str, float]:
     """Measure the CPU seconds of 64 captions on one thread, which other work does not change."""
     torch.set_num_threads(1)
-    found = models()
+    loaded = models()
     captions = {code: load_scenes("de" if code == "nl" else code, size=100).target for code in CODES}
     told = [(captions[CODES[i % 12]][i // 12], CODES[i % 12]) for i in range(CLIENTS)]
     jobs = [TextJob([text], [code]) for text, code in told]
-    found.embed(jobs[:4])  # warm
+    loaded.embed(jobs[:4])  # warm
     ways = {
-        "one_mixed_pass": lambda: found.embed(jobs),
-        "one_after_the_other": lambda: [found.embed([job]) for job in jobs],
-        "plain_tower": lambda: found.embed([TextJob([text], [None]) for text, _ in told]),
+        "one_mixed_pass": lambda: loaded.embed(jobs),
+        "one_after_the_other": lambda: [loaded.embed([job]) for job in jobs],
+        "plain_tower": lambda: loaded.embed([TextJob([text], [None]) for text, _ in told]),
     }
+
     return fastest(ways, 2)
 
 
@@ -93,6 +97,7 @@ def requests(number: int) -> list[bytes]:
         body = json.dumps({"model": f"mini:{code}", "input": captions[code][(i // len(CODES)) % 100]}).encode()
         head = "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         made.append(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+
     return made
 
 
@@ -110,6 +115,7 @@ async def talk(port: int, asked: list[bytes]) -> list[tuple[float, list[float]]]
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(body.decode())
         answers.append((seconds, body))
+
     writer.close()
     return [(seconds, json.loads(body)["data"][0]["embedding"]) for seconds, body in answers]
 
@@ -120,15 +126,17 @@ async def measure(port: int, each: int, rounds: int) -> dict[str, Any]:
     single = asked[: 4 * CLIENTS]
     together_seconds, single_seconds = [], []
     await talk(port, asked[:CLIENTS])  # warm
+
     for _ in range(rounds):
         start = time.perf_counter()
-        one = await talk(port, single)
+        alone = await talk(port, single)
         single_seconds.append((time.perf_counter() - start) / len(single))
         start = time.perf_counter()
         many = await asyncio.gather(*(talk(port, asked[i::CLIENTS]) for i in range(CLIENTS)))
         together_seconds.append((time.perf_counter() - start) / len(asked))
+
     of_client = [embedding for i in range(len(single)) for _, embedding in [many[i % CLIENTS][i // CLIENTS]]]
-    difference = (torch.tensor(of_client) - torch.tensor([embedding for _, embedding in one])).abs().max().item()
+    difference = (torch.tensor(of_client) - torch.tensor([embedding for _, embedding in alone])).abs().max().item()
     waited = [seconds for answers in many for seconds, _ in answers]
     return {
         "clients": CLIENTS,
@@ -137,7 +145,7 @@ async def measure(port: int, each: int, rounds: int) -> dict[str, Any]:
         "requests_per_second_alone": 1 / min(single_seconds),
         "ratio": min(single_seconds) / min(together_seconds),
         "median_ms_together": 1000 * statistics.median(waited),
-        "median_ms_alone": 1000 * statistics.median(seconds for seconds, _ in one),
+        "median_ms_alone": 1000 * statistics.median(seconds for seconds, _ in alone),
         "largest_difference": difference,
         "threads": torch.get_num_threads(),
     }
@@ -155,9 +163,11 @@ def main() -> None:
     if parsed.server:
         run_server()
         return
+
     if parsed.passes:
         print(json.dumps(passes(), indent=2))
         return
+
     server = subprocess.Popen([sys.executable, __file__, "--server"], stdout=subprocess.PIPE, text=True, env=os.environ)
     try:
         port = int(server.stdout.readline())
@@ -166,9 +176,11 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait(30)
+
     if parsed.json:
         print(json.dumps(figures, indent=2))
         return
+
     print(
         f"{figures['clients']} clients in {figures['languages']} languages: "
         f"{figures['requests_per_second_together']:.0f} requests per second, one client "

@@ -3,8 +3,9 @@
     python benchmarks/steps.py                     one run, a fleet of 15, and distillation
     python benchmarks/steps.py --steps 2 "one run"
 
-The towers are `mini`; the pairs are captions of drawn scenes with random image embeddings. "products" are products of
-matrices, forward and backward. Python between the operations is in the seconds of a step, and not in the shares.
+The towers are `mini`; the pairs are captions of drawn scenes with random image embeddings.
+"products" are products of matrices, forward and backward. Python between the operations is in the
+seconds of a step, and not in the shares.
 """
 
 from __future__ import annotations
@@ -58,13 +59,15 @@ def make_trainer(spec: str, slots: int, pairs: int, is_frozen: bool) -> Trainer:
     """Return a trainer on captions of drawn scenes, one task per slot."""
     tower = load_text_encoder("mini")
     data = load_scenes("de", size=SHOTS)
-    queries, anchors = tower.tokenize(data.target), tower.tokenize(data.english)
+    queries = tower.tokenize(data.target)
+    anchors = tower.tokenize(data.english)
     images = torch.randn(SHOTS, tower.embedding_dim, generator=torch.Generator().manual_seed(0))
     anchor = tower.encode_token_ids(anchors) if is_frozen else anchors
     objective = Objective(alignment_weight=1.0, image_weight=0.0) if is_frozen else Objective()
     tasks = [SlotTask(queries, anchor, images, objective, 1e-4, seed=slot) for slot in range(slots)]
     adapter = attach(tower, parse_adapter(spec), seeds=range(slots))
     schedule = Schedule(10, pairs, 1000, dropout=not is_frozen)
+
     return Trainer(tower, adapter, tasks, schedule, lambda chosen: [0.0] * len(chosen))
 
 
@@ -74,15 +77,17 @@ def shares(trainer: Trainer, steps: int) -> tuple[float, dict[str, float]]:
     started = time.process_time()
     for _ in range(steps):
         trainer.train_step()
+
     took = time.process_time() - started
 
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(steps):
             trainer.train_step()
-    own: dict[str, float] = defaultdict(float)
+
+    seconds_of: dict[str, float] = defaultdict(float)
     for event in profiled.key_averages():
-        own[group_of(event.key)] += event.self_cpu_time_total
-    return took / steps, {group: value / sum(own.values()) for group, value in own.items()}
+        seconds_of[group_of(event.key)] += event.self_cpu_time_total
+    return took / steps, {group: value / sum(seconds_of.values()) for group, value in seconds_of.items()}
 
 
 def main() -> None:
@@ -92,11 +97,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="steps of each (default: 4)")
     parsed = parser.parse_args()
     torch.set_num_threads(1)
+
     for name in parsed.runs or RUNS:
-        took, own = shares(make_trainer(*RUNS[name]), parsed.steps)
+        took, shares_of = shares(make_trainer(*RUNS[name]), parsed.steps)
         print(f"{name}: {took:.3f} CPU seconds per step")
         for group in (*GROUPS, "other operations"):
-            print(f"  {group:32} {own.get(group, 0.0):6.1%}", flush=True)
+            print(f"  {group:32} {shares_of.get(group, 0.0):6.1%}", flush=True)
 
 
 if __name__ == "__main__":

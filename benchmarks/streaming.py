@@ -1,10 +1,11 @@
 """Time and memory of training by number of pairs and languages: `python benchmarks/streaming.py [--json]`.
 
-Generated pairs of 4 to 31 tokens are in files (`TokenStore`; with --frozen also `Embeddings`). The mini tower trains on
-them with LoRA, 8 pairs of each language per step, one slot per language. Each number of pairs (with one language) and
-of languages (with the fewest pairs) has its own process. It reports the peak of anonymous memory after any step
-(RssAnon: memory that the system cannot drop, unlike pages of files), the size of the files, and CPU seconds on one
-thread for writing and for the fastest step. Only the order of an epoch grows with the pairs: 4 bytes each.
+Generated pairs of 4 to 31 tokens are in files (`TokenStore`; with --frozen also `Embeddings`). The
+mini tower trains on them with LoRA, 8 pairs of each language per step, one slot per language. Each
+number of pairs (with one language) and of languages (with the fewest pairs) has its own process. It
+reports the peak of anonymous memory after any step (RssAnon: memory that the system cannot drop,
+unlike pages of files), the size of the files, and CPU seconds on one thread for writing and for the
+fastest step. Only the order of an epoch grows with the pairs: 4 bytes each.
 """
 
 from __future__ import annotations
@@ -47,9 +48,12 @@ def measure(folder: Path, pairs: int, languages: int, steps: int, frozen: bool) 
     tower = pecl.load_text_encoder("mini")
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=range(languages))
     trainer = Trainer(tower, adapter, tasks, Schedule(1, BATCH, pairs), lambda slots: [0.0] * len(slots))
-    fastest, most = float("inf"), 0.0
+    fastest = float("inf")
+    most = 0.0
     for _ in range(steps):
-        fastest, most = min(fastest, seconds(trainer.train_step)), max(most, anonymous_mib())
+        fastest = min(fastest, seconds(trainer.train_step))
+        most = max(most, anonymous_mib())
+
     size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
     return {"anonymous_mib": most, "files_mib": size, "seconds_to_write": writing, "seconds_a_step": fastest}
 
@@ -78,15 +82,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parsed = parser.parse_args()
     least = (min(parsed.pairs), 1)
+
     sizes = dict.fromkeys([*((pairs, 1) for pairs in parsed.pairs), *((least[0], n) for n in parsed.languages)])
-    found = []
+    rows = []
     for pairs, languages in sizes:
         measured = in_own_process(measure, pairs, languages, parsed.steps, parsed.frozen)
-        found.append({"pairs": pairs, "languages": languages, **measured})
+        rows.append({"pairs": pairs, "languages": languages, **measured})
         if not parsed.json:
-            print("  ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in found[-1].items()), flush=True)
+            print("  ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in rows[-1].items()), flush=True)
+
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(rows, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Time and memory of reading training text by number of pairs: `python benchmarks/text_files.py [--json]`.
 
-Generated sentences in two aligned files pass through the stages of `pecl distil --text`: they are read, cleaned,
-compared with a test part, held out in part, and tokenised. The mini tower then trains on them with LoRA, 64 pairs per
-step. Each number of pairs has its own process. It reports per stage the CPU seconds on one thread and the peak of
-anonymous memory (RssAnon: memory that the system cannot drop, unlike pages of files).
+Generated sentences in two aligned files pass through the stages of `pecl distil --text`: they are
+read, cleaned, compared with a test part, held out in part, and tokenised. The mini tower then
+trains on them with LoRA, 64 pairs per step. Each number of pairs has its own process. It reports
+per stage the CPU seconds on one thread and the peak of anonymous memory (RssAnon: memory that the
+system cannot drop, unlike pages of files).
 """
 
 from __future__ import annotations
@@ -42,19 +43,23 @@ class Peak:
 
     def take(self) -> float:
         """Return the peak and reset it."""
-        most, self._most = max(self._most, anonymous_mib()), 0.0
+        most = max(self._most, anonymous_mib())
+        self._most = 0.0
         return most
 
 
 def write_sentences(folder: Path, pairs: int) -> str:
     """Write pairs of sentences with four to twelve words into two aligned files; return them as a source."""
-    begins, ends = ("ba", "ke", "li", "mo", "su"), ("an", "el", "is", "or")
+    begins = ("ba", "ke", "li", "mo", "su")
+    ends = ("an", "el", "is", "or")
     words = [f"{begin}{middle}{end}" for begin in begins for middle in "dfgkmnprst" for end in ends]
+
     for code, step in (("en", 7), ("de", 11)):
         with open(folder / f"made.{code}", "w", encoding="utf-8") as file:
             for i in range(pairs):
-                chosen = (words[(i * step + place * (i % 13 + 1)) % len(words)] for place in range(4 + i % 9))
+                chosen = (words[(i * step + position * (i % 13 + 1)) % len(words)] for position in range(4 + i % 9))
                 file.write(f"{code} {i} {' '.join(chosen)}\n")
+
     return f"{folder}/made.en={folder}/made.de"
 
 
@@ -75,11 +80,13 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     source = write_sentences(folder, pairs)
     os.environ["PECL_CACHE_DIR"] = str(folder / "cache")
     config = ExperimentConfig(language="de", text=source, clean=True)
-    peak, found, started = Peak(), {"anonymous_mib_before": anonymous_mib()}, time.process_time()
+    peak = Peak()
+    figures = {"anonymous_mib_before": anonymous_mib()}
+    started = time.process_time()
 
     def stage(name: str) -> None:
         nonlocal started
-        found.update({f"{name}_s": time.process_time() - started, f"{name}_anonymous_mib": peak.take()})
+        figures.update({f"{name}_s": time.process_time() - started, f"{name}_anonymous_mib": peak.take()})
         started = time.process_time()
 
     text, _ = load_text(config, {})
@@ -90,7 +97,8 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     stage("hold_out")
     tower = pecl.load_text_encoder("mini")
     stage("load_tower")
-    query, anchor = tokens_of(tower, parts.train.target), tokens_of(tower, parts.train.english or ())
+    query = tokens_of(tower, parts.train.target)
+    anchor = tokens_of(tower, parts.train.english or ())
     stage("tokenise")
     torch.manual_seed(0)
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=[1])
@@ -98,8 +106,9 @@ def measure(folder: Path, pairs: int, steps: int) -> dict[str, float]:
     trainer = Trainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda slots: [0.0])
     for _ in range(steps):
         trainer.train_step()
+
     stage("train")
-    return found
+    return figures
 
 
 def in_own_process(measure: Callable[..., dict[str, float]], *values: object) -> dict[str, float]:
@@ -117,14 +126,16 @@ def main() -> None:
     parser.add_argument("--pairs", default="10000,1000000")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--json", action="store_true")
+
     parsed = parser.parse_args()
-    found = {}
+    figures = {}
     for pairs in map(int, parsed.pairs.split(",")):
-        found[pairs] = in_own_process(measure, pairs, parsed.steps)
+        figures[pairs] = in_own_process(measure, pairs, parsed.steps)
         if not parsed.json:
-            print(f"{pairs:>12,} pairs  " + "  ".join(f"{name} {value:,.2f}" for name, value in found[pairs].items()))
+            print(f"{pairs:>12,} pairs  " + "  ".join(f"{name} {value:,.2f}" for name, value in figures[pairs].items()))
+
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Random checkpoints of each family of text towers, written by the package that publishes it, in published sizes.
 
-All have mini's tokenizer, which is XLM-R's, in place of their own, so that no model hub is needed. An image half is as
-small as its package allows. `FORMS` has a row per family.
+All have mini's tokenizer, which is XLM-R's, in place of their own, so that no model hub is needed.
+An image half is as small as its package allows. `FORMS` has a row per family.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _read_transformers(folder: Path) -> Embed:
     """Read a model of both halves, whose fixed text tower takes lower case and 64 positions."""
     from transformers import AutoModel, AutoTokenizer
 
-    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     is_fixed = model.config.model_type == "siglip"
     options = {"padding": "max_length" if is_fixed else True, "max_length": 64 if is_fixed else 77}
 
@@ -104,7 +105,14 @@ def _read_sentence_transformers(folder: Path) -> Embed:
     return lambda texts: model.encode(texts, show_progress_bar=False, convert_to_tensor=True)
 
 
-def _write_open_clip(folder: Path, config: Any, pooler: str, head: str, width: int, first: str) -> None:
+def _write_open_clip(
+    folder: Path,
+    config: Any,
+    pooler: str,
+    head: str,
+    width: int,
+    first: str,
+) -> None:
     """Write a text tower around an encoder of transformers."""
     from open_clip.model import CustomTextCLIP
     from safetensors.torch import save_file
