@@ -3,8 +3,8 @@
     python scripts/draw_framework.py                 into img/
     python scripts/draw_framework.py --out FOLDER    elsewhere
 
-The scene, its captions and the table of routes come from the library, so the figure matches the code. All lengths are
-inches. The figure is as wide as the text of a two-column paper.
+The scene, its captions and the table of routes come from the library, so the figure matches the
+code. All lengths are inches. The figure is as wide as the text of a two-column paper.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ def draw_captions(axes: Axes, captions: ParallelCaptions) -> None:
         chip(axes, 0.34, y + 0.265, column)
         text(axes, 0.62, y + 0.265, what, 6, ha="left", color=GREY)
         text(axes, 0.12, y + 0.1, getattr(captions, column)[0], 5.9, ha="left")
+
     picture = axes.inset_axes((0.62, 0.24, 0.76, 0.76), transform=axes.transData)
     picture.imshow(captions.images.load(0).resize((228, 228)))
     picture.set(xticks=[], yticks=[])
@@ -111,6 +112,7 @@ def draw_routes(axes: Axes) -> None:
     box(axes, 2.2, 1.7, 1.36, 1.66)
     for x, words in ((2.9, "query"), (3.31, "anchor")):
         text(axes, x, 3.25, words, 6.5, style="italic")
+
     axes.plot((2.26, 3.5), (3.14, 3.14), color=LINE, linewidth=0.6)
     for row, (name, (query, anchor)) in enumerate(ROUTES.items()):
         y = 2.99 - 0.275 * row
@@ -120,6 +122,7 @@ def draw_routes(axes: Axes) -> None:
             text(axes, 3.31, y, "none", 6, color=GREY)
         else:
             chip(axes, 3.31, y, anchor, 0.38)
+
     arrow(axes, [(1.97, 2.53), (2.17, 2.53)])
 
 
@@ -134,12 +137,14 @@ def draw_text_tower(axes: Axes) -> None:
         text(axes, 4.53, y + 0.105, "+", 7)
         for slot, colour in enumerate(SLOT_COLOURS):
             axes.add_patch(Rectangle((4.62 + 0.155 * slot, y + 0.035), 0.125, 0.15, facecolor=colour, edgecolor="none"))
+
     text(axes, 4.205, 3.245, "frozen", 6.5, style="italic")
     text(axes, 4.84, 3.245, "slots", 6.5, style="italic", weight="bold")
     text(axes, 4.48, 1.835, "row of the batch → its slot", 5.9)
     for y, words in ((2.88, "anchor"), (2.1, "query")):
         arrow(axes, [(3.58, y), (3.84, y)])
         text(axes, 3.71, y + 0.09, words, 5.6)
+
     text(axes, 4.48, 1.58, "a slot: a language or a grid run", 5.9, color=GREY)
 
 
@@ -153,9 +158,11 @@ def draw_image_tower(axes: Axes) -> None:
     axes.add_patch(Rectangle((4.01, 0.38), 0.94, 0.5, facecolor=FROZEN, edgecolor="none"))
     for y in (0.38, 0.88):
         axes.add_patch(Ellipse((4.48, y), 0.94, 0.16, facecolor=FROZEN, edgecolor=LINE, linewidth=0.8))
+
     axes.add_patch(Rectangle((4.012, 0.38), 0.936, 0.12, facecolor=FROZEN, edgecolor="none"))
     for x in (4.01, 4.95):
         axes.plot((x, x), (0.38, 0.88), color=LINE, linewidth=0.8)
+
     text(axes, 4.48, 0.64, "Embeddings", 7, weight="bold")
     text(axes, 4.48, 0.48, "computed once", 6, color=GREY)
     text(axes, 4.48, 0.19, "on disk, by content", 6, color=GREY)
@@ -225,6 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "img", help="folder (default: img)")
     folder = parser.parse_args(arguments).out
+
     with mpl.rc_context(RC | {"savefig.dpi": 300, "mathtext.fontset": "dejavuserif"}):
         figure = draw()
         write(figure, folder / "framework.svg")
@@ -235,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write(figure: Figure, path: Path) -> None:
     """Write the figure in the format of the path's suffix, without metadata on time and program."""
-    buffer, kind = io.BytesIO(), path.suffix[1:]
+    buffer = io.BytesIO()
+    kind = path.suffix[1:]
     unnamed = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     figure.savefig(buffer, format=kind, metadata={"Title": "The framework of pecl", **unnamed})
     write_bytes(path, buffer.getvalue())

@@ -11,7 +11,8 @@ from pecl.files import write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
 
 FIGURES = ROOT / "results" / "rivals.json"  # of `benchmarks/rivals.py --json`
-_LOOKS = (("#D55E00", "s"), ("#E69F00", "D"), ("#0072B2", "o"), ("#56B4E9", "^"))  # colours, markers
+# colours, markers
+_LOOKS = (("#D55E00", "s"), ("#E69F00", "D"), ("#0072B2", "o"), ("#56B4E9", "^"))
 
 
 def rivals_table() -> str:
@@ -36,7 +37,7 @@ def _reached(way: dict[str, Any], ways: list[dict[str, Any]]) -> str:
     """Return the minutes until the first of pecl's trainings reaches the best recall of another library's training."""
     if _is_own(way):
         return ""
-    reached = [at for own in ways if _is_own(own) for at, recall in own["points"] if recall >= _best(way)]
+    reached = [at for mine in ways if _is_own(mine) for at, recall in mine["points"] if recall >= _best(way)]
     return f"{min(reached) / 60:.1f}" if reached else "not reached"
 
 
@@ -66,11 +67,12 @@ def draw() -> Plot:
         f"{language_name(document['language'])}, {document['pairs']} pairs, mean of R@1, 5 and 10 of both directions, "
         f"{document['test captions']} photographs. A point after each pass; CPU minutes of one thread, one seed."
     )
-    figure, (place,) = panels(2.3, caption)
+    figure, (ax,) = panels(2.3, caption)
     for way, (colour, marker) in zip(document["ways"], _LOOKS, strict=True):
         minutes, recalls = zip(*((at / 60, recall) for at, recall in way["points"]), strict=True)
-        place.plot(minutes, recalls, color=colour, marker=marker, markersize=3, label=way["name"])
-    place.axhline(document["ways"][0]["points"][0][1], color=GREY, linewidth=0.8)
-    place.set(xlabel="minutes", ylabel="mean R")
-    place.legend(loc="lower right", bbox_to_anchor=(1, 0.06), fontsize=5.5)
+        ax.plot(minutes, recalls, color=colour, marker=marker, markersize=3, label=way["name"])
+
+    ax.axhline(document["ways"][0]["points"][0][1], color=GREY, linewidth=0.8)
+    ax.set(xlabel="minutes", ylabel="mean R")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.06), fontsize=5.5)
     return Plot("rivals", "Recall against minutes of training", caption, (), figure)

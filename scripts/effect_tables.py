@@ -3,8 +3,8 @@
 python scripts/effect_tables.py            print them as Markdown
 python scripts/effect_tables.py --write    write them into both pages, between their marks, and draw img/effect
 
-Runs that differ only in their seed form one row: means over seeds, and intervals over queries of the mean hits. A
-command repeats the runs of its table: the run ids are the same.
+Runs that differ only in their seed form one row: means over seeds, and intervals over queries of
+the mean hits. A command repeats the runs of its table: the run ids are the same.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ RUNS = ROOT / "results" / "measured" / "effect" / "README.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
 RECIPE = "configs/effect.yaml"  # fields that the distillations share
-CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default
+# folders of runs that are compared with the default
+CZECH = ("ablations", "joint", "joint_then_own", "full")
 VARIANTS = (*CZECH, "images", "precision")
 
 
-def with_interval(one: Candidate) -> str:
+def with_interval(candidate: Candidate) -> str:
     """Format the gain of a candidate in mean R@1, with its interval."""
-    low, high = intervals([one.gains])[0]
-    return f"{one.mean - one.zero_shot:+.3f} [{low:+.3f}, {high:+.3f}]"
+    low, high = intervals([candidate.gains])[0]
+    return f"{candidate.mean - candidate.zero_shot:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def mean_recall(result: Result, stage: str) -> float:
@@ -64,58 +65,71 @@ def candidates(runs: Sequence[Result]) -> list[Candidate]:
     for run in runs:
         plain = replace(run.config, seed=1, threads=None, out="results")
         alike.setdefault(replace(run, config=plain).command, []).append(run)
-    return [one for own in alike.values() for one in chosen_candidates(own)]
+    return [candidate for results in alike.values() for candidate in chosen_candidates(results)]
 
 
 @cache
 def gap_candidates() -> tuple[Candidate, ...]:
     """Return the distillations sorted by language, pairs, parameters and schedule; seeds are grouped."""
-    found, order = candidates(gap_runs()), PHOTOGRAPHS.index
-    return tuple(sorted(found, key=lambda one: (order(one.language), one.pairs, parameters(one), one.config.solver)))
+    chosen = candidates(gap_runs())
+    order = PHOTOGRAPHS.index
+    return tuple(
+        sorted(
+            chosen,
+            key=lambda candidate: (
+                order(candidate.language),
+                candidate.pairs,
+                parameters(candidate),
+                candidate.config.solver,
+            ),
+        )
+    )
 
 
-def share(one: Candidate) -> float:
+def share(candidate: Candidate) -> float:
     """Return the share of the gap to English that a candidate closes, in mean R@1 of both directions."""
-    return one.gain / gap_of(one)
+    return candidate.gain / gap_of(candidate)
 
 
-def minutes(one: Candidate) -> float:
+def minutes(candidate: Candidate) -> float:
     """Return the minutes of training and closed forms, mean over seeds."""
-    return mean(map(seconds, one.runs)) / 60
+    return mean(map(seconds, candidate.runs)) / 60
 
 
 def seconds(run: Result) -> float:
     """Return the seconds of training and closed forms; 0 for an evaluation."""
-    return run.seconds.train + sum(step.seconds for step in run.closed_form or ()) if run.kind == "train" else 0.0
+    if run.kind == "train":
+        return run.seconds.train + sum(step.seconds for step in run.closed_form or ())
+    return 0.0
 
 
 def gap_table() -> str:
     """Tabulate the share of the gap per language and condition, on 900 photographs."""
     rows = [
         [
-            one.language,
-            f"{one.pairs:,}",
-            steps(one),
-            f"{one.mean:.3f}",
-            with_interval(one),
-            f"{one.mean_recall:.3f}",
-            f"{share(one):.2f}",
-            f"{one.config.epochs} at {one.config.lr:g}" if "gradient" in one.config.solvers else "",
-            f"{parameters(one):,}",
-            str(len(one.seeds)),
-            f"{minutes(one):.0f}",
+            candidate.language,
+            f"{candidate.pairs:,}",
+            steps(candidate),
+            f"{candidate.mean:.3f}",
+            with_interval(candidate),
+            f"{candidate.mean_recall:.3f}",
+            f"{share(candidate):.2f}",
+            f"{candidate.config.epochs} at {candidate.config.lr:g}" if "gradient" in candidate.config.solvers else "",
+            f"{parameters(candidate):,}",
+            str(len(candidate.seeds)),
+            f"{minutes(candidate):.0f}",
         ]
-        for one in gap_candidates()
+        for candidate in gap_candidates()
     ]
     head = "language,pairs,steps,R@1,gain [95 %],mean R,share of the gap,passes at lr,parameters,seeds,minutes"
     return table(head.split(","), rows)
 
 
-def steps(one: Candidate) -> str:
+def steps(candidate: Candidate) -> str:
     """Name the steps of a distillation and the language of its start."""
     name = {"closed-form+gradient+closed-form": "all three", "closed-form": "closed form"}
-    return name.get(one.config.solver, one.config.solver) + (
-        f", from {_language_of(one.config.start)}" if one.config.start else ""
+    return name.get(candidate.config.solver, candidate.config.solver) + (
+        f", from {_language_of(candidate.config.start)}" if candidate.config.start else ""
     )
 
 
@@ -128,51 +142,66 @@ def precision_table() -> str:
     """Tabulate 50 Czech pairs with the defaults of `pecl distil`, in fp32 and in bf16."""
     alike = [replace(run.config, precision=BF16, threads=None, out="results") for run in trained("effect/precision")]
     partners = [run for run in trained("effect/pairs50") if replace(run.config, threads=None, out="results") in alike]
-    found = {FP32: chosen_candidates(trained("effect/precision"))[0], BF16: chosen_candidates(partners)[0]}
-    less = found[BF16].trained_hits - found[FP32].trained_hits
+    of_precision = {FP32: chosen_candidates(trained("effect/precision"))[0], BF16: chosen_candidates(partners)[0]}
+    less = of_precision[BF16].trained_hits - of_precision[FP32].trained_hits
     low, high = intervals([less])[0]
     rows = [
-        [name, str(len(one.seeds)), f"{one.mean:.4f}", f"{one.std:.4f}", with_interval(one), f"{one.mean_recall:.4f}"]
-        for name, one in found.items()
+        [
+            name,
+            str(len(candidate.seeds)),
+            f"{candidate.mean:.4f}",
+            f"{candidate.std:.4f}",
+            with_interval(candidate),
+            f"{candidate.mean_recall:.4f}",
+        ]
+        for name, candidate in of_precision.items()
     ]
     rows.append(["bf16 minus fp32", "", "", "", f"{less.mean():+.4f} [{low:+.4f}, {high:+.4f}]", ""])
+
     return table(["precision", "seeds", "R@1", "std over seeds", "gain [95 %]", "mean R"], rows)
 
 
 def text_table() -> str:
     """Tabulate XTD10's languages without translations in Multi30K: the ready adapters, text to text on its captions."""
-    found = {(one.config.language, one.config.weights is not None): one for one in complete("ready")}
+    evaluations = {(row.config.language, row.config.weights is not None): row for row in complete("ready")}
     chosen = []
-    for code in {code for code, _ in found}:
-        if found[code, True].adapter.sha256 != sha256_file(ready_adapters()[code]):
+    for code in {code for code, _ in evaluations}:
+        if evaluations[code, True].adapter.sha256 != sha256_file(ready_adapters()[code]):
             raise SystemExit(f"{code}: another adapter is shipped; run pecl evaluate with mini:{code} again")
-        chosen.append((code, found[code, False].hits(), found[code, True].hits()))
-    chosen.sort(key=lambda one: one[1].mean())
+        chosen.append((code, evaluations[code, False].hits(), evaluations[code, True].hits()))
+
+    chosen.sort(key=lambda row: row[1].mean())
     rows = []
     for code, before, after in chosen:
         gain, (low, high) = (after - before).mean(), intervals([after - before])[0]
         share = gain / (1 - before.mean())
         texts = f"{before.mean():.3f}", f"{after.mean():.3f}", f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]"
         rows.append([code, *texts, f"{share:.2f}"])
-    for name, measure, own in (
+
+    for name, measure, group in (
         ("mean", mean, chosen),
         ("standard deviation", pstdev, chosen),
-        ("standard deviation, without jp", pstdev, [one for one in chosen if one[0] != "jp"]),
+        ("standard deviation, without jp", pstdev, [row for row in chosen if row[0] != "jp"]),
     ):
-        before, after = (measure([float(one[stage].mean()) for one in own]) for stage in (1, 2))
+        before, after = (measure([float(row[stage].mean()) for row in group]) for stage in (1, 2))
         rows.append([name, f"{before:.3f}", f"{after:.3f}", "", ""])
+
     return table(["language", "R@1 before", "after", "gain [95 %]", "share of errors removed"], rows)
 
 
 def few_shot_table() -> str:
     """Tabulate the few-shot routes: as published, with the schedule of distillation, with a closed-form start."""
-    found: dict[tuple[str, int, str], list[Result]] = {}
+    groups: dict[tuple[str, int, str], list[Result]] = {}
     for run in trained("effect/few_shot"):
-        found.setdefault((run.config.language, run.config.shots or 0, few_shot_name(run)), []).append(run)
+        groups.setdefault((run.config.language, run.config.shots or 0, few_shot_name(run)), []).append(run)
+
     rows = []
-    for (language, shots, name), runs in sorted(found.items()):
-        (one,) = chosen_candidates(runs)
-        rows.append([language, str(shots), name, str(len(one.seeds)), f"{one.mean:.3f}", with_interval(one)])
+    for (language, shots, name), runs in sorted(groups.items()):
+        (candidate,) = chosen_candidates(runs)
+        rows.append(
+            [language, str(shots), name, str(len(candidate.seeds)), f"{candidate.mean:.3f}", with_interval(candidate)]
+        )
+
     return table(["language", "pairs", "method", "seeds", "R@1", "gain [95 %]"], rows)
 
 
@@ -194,10 +223,13 @@ def all_ways_table() -> str:
 def ceilings_table() -> str:
     """Tabulate translate-test and English on the same photographs, compared with distillation on most pairs."""
     sizes = sorted(by_size(gap_candidates()).items(), key=lambda item: (item[0][1], -item[0][2]))
-    most = {language: one for (language, *_), one in sizes}  # the last: most pairs, fewest parameters
+    # the last: most pairs, fewest parameters
+    most = {language: candidate for (language, *_), candidate in sizes}
+
     rows = []
     for result in sorted(trained("effect/ceilings"), key=lambda r: (r.config.language, r.config.route)):
-        language, before = result.config.language, f"{mean_recall(result, 'zero_shot'):.3f}"
+        language = result.config.language
+        before = f"{mean_recall(result, 'zero_shot'):.3f}"
         name = "English" if language == "en" else f"{language}, translated into English"
         row = [name, f"{result.recall(stage='zero_shot'):.3f}", before]
         if language in most:
@@ -205,6 +237,7 @@ def ceilings_table() -> str:
             low, high = intervals([less])[0]
             row.append(f"{less.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
         rows.append([*row, ""][:4])  # English has no distillation
+
     return table(["query", "R@1", "mean R", "R@1 of distillation minus this [95 %]"], rows)
 
 
@@ -218,27 +251,34 @@ def english_table() -> str:
         name = "plain tower" if weights is None else _language_of(weights)
         stage = result.stages[-1]
         rows.append([name, f"{result.recall(stage=stage):.3f}", f"{mean_recall(result, stage):.3f}"])
+
     return table(["English captions through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
 
 
 def variants_table(*folders: str) -> str:
     """Tabulate the default for 757 Czech pairs, then runs that each change one setting."""
-    usual = next(one for one in gap_candidates() if one.language == "cs" and one.pairs == 757 and is_default(one))
-    runs = [run for run in runs_of(*folders) if run.config.language == "cs"]  # a joint training has others, too
-    own = sorted(candidates(runs), key=share, reverse=True)
+    usual = next(
+        candidate
+        for candidate in gap_candidates()
+        if candidate.language == "cs" and candidate.pairs == 757 and is_default(candidate)
+    )
+    # a joint training has others, too
+    runs = [run for run in runs_of(*folders) if run.config.language == "cs"]
+    variants = sorted(candidates(runs), key=share, reverse=True)
     rows = [
         [
-            change(one, usual),
-            f"{parameters(one):,}",
-            str(len(one.seeds)),
-            f"{one.mean:.3f}",
-            f"{one.mean_recall:.3f}",
-            f"{share(one):.2f}",
-            "" if one is usual else share_difference(one, usual),
+            change(candidate, usual),
+            f"{parameters(candidate):,}",
+            str(len(candidate.seeds)),
+            f"{candidate.mean:.3f}",
+            f"{candidate.mean_recall:.3f}",
+            f"{share(candidate):.2f}",
+            "" if candidate is usual else share_difference(candidate, usual),
         ]
-        for one in (usual, *own)
+        for candidate in (usual, *variants)
     ]
     head = "change,parameters,seeds,R@1,mean R,share of the gap,minus the default's [95 %]"
+
     return table(head.split(","), rows)
 
 
@@ -247,30 +287,32 @@ def runs_of(*folders: str) -> list[Result]:
     return [run for folder in folders for run in trained(f"effect/{folder}")]
 
 
-def is_default(one: Candidate) -> bool:
+def is_default(candidate: Candidate) -> bool:
     """Return whether a candidate has the defaults of `pecl distil` for its number of pairs."""
-    config, expected = one.config, {**DISTIL_DEFAULTS, **schedule_for(one.pairs)}
+    config = candidate.config
+    expected = {**DISTIL_DEFAULTS, **schedule_for(candidate.pairs)}
     return config.start is None and all(getattr(config, name) == value for name, value in expected.items())
 
 
-def change(one: Candidate, usual: Candidate) -> str:
+def change(candidate: Candidate, usual: Candidate) -> str:
     """List the flags of a candidate that differ from the default."""
     fields = ("joint", "text", "adapter", "start", "alignment", "lr", "epochs", "ema", "image_weight", "precision")
-    changed = [name for name in fields if getattr(one.config, name) != getattr(usual.config, name)]
-    flags = [f"--{name.replace('_', '-')} {getattr(one.config, name)}" for name in changed]
+    changed = [name for name in fields if getattr(candidate.config, name) != getattr(usual.config, name)]
+    flags = [f"--{name.replace('_', '-')} {getattr(candidate.config, name)}" for name in changed]
     return f"`{' '.join(flags)}`" if flags else "the default"
 
 
-def share_difference(one: Candidate, usual: Candidate) -> str:
+def share_difference(candidate: Candidate, usual: Candidate) -> str:
     """Format the difference in closed gap to another candidate, on the same seeds, with its interval."""
     partners = {run.config.seed: run for run in usual.runs}
-    pairs = [(run, partners[run.config.seed]) for run in one.runs]
+    pairs = [(run, partners[run.config.seed]) for run in candidate.runs]
     more = np.mean(
-        [run.hits("best") / gap_of(one) - other.hits("best") / gap_of(usual) for run, other in pairs], axis=0
+        [run.hits("best") / gap_of(candidate) - other.hits("best") / gap_of(usual) for run, other in pairs], axis=0
     )
-    starts = one.runs[0].hits("zero_shot") / gap_of(one) - usual.runs[0].hits("zero_shot") / gap_of(usual)
+    starts = candidate.runs[0].hits("zero_shot") / gap_of(candidate) - usual.runs[0].hits("zero_shot") / gap_of(usual)
     more = more - starts
     low, high = intervals([more])[0]
+
     return f"{more.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
@@ -281,15 +323,23 @@ def commands(runs: Sequence[Result]) -> str:
         plain = replace(run.config, language="de", seed=1, threads=None, out=f"results/effect/{run.path.parent.name}")
         seeds = found.setdefault(short_command(replace(run, config=plain)), {}).setdefault(run.config.language, [])
         seeds.append(run.config.seed)
+
     lines = []
-    for line, own in found.items():
+    for line, by_language in found.items():
         _, kind, *flags = shlex.split(line)
-        for seeds in sorted({tuple(sorted(one)) for one in own.values()}):
-            languages = sorted(language for language, one in own.items() if tuple(sorted(one)) == seeds)
+        for seeds in sorted({tuple(sorted(seeds_of)) for seeds_of in by_language.values()}):
+            languages = sorted(
+                language for language, seeds_of in by_language.items() if tuple(sorted(seeds_of)) == seeds
+            )
             several = [f"--seeds {','.join(map(str, seeds))}"] if seeds != (1,) else []
             words = ["pecl", "grid" if several else kind, "--language", ",".join(languages), *several, *flags]
             lines.append(_wrapped(" ".join(words)))
-    long = f"<!-- long: {took:.0f} min -->\n" if (took := sum(map(seconds, runs)) / 60) >= 1 else ""
+
+    long = ""
+    took = sum(map(seconds, runs)) / 60
+    if took >= 1:
+        long = f"<!-- long: {took:.0f} min -->\n"
+
     block = "\n".join([f"{long}```bash", *sorted(lines), "```"])
     return f'<details markdown="1">\n<summary>Commands</summary>\n\n{block}\n\n</details>'
 
@@ -298,6 +348,7 @@ def short_command(run: Result) -> str:
     """Return the command of a run; for a training on text it names `RECIPE` and the flags that differ from it."""
     if run.config.text is None:
         return run.command
+
     recipe = make_config(read_yaml(ROOT / RECIPE))
     shared = {name: value for name, value in recipe.to_dict().items() if value != getattr(type(recipe)(), name)}
     changed = {name: getattr(run.config, name) for name in shared if getattr(run.config, name) != shared[name]}
@@ -305,8 +356,9 @@ def short_command(run: Result) -> str:
     _, kind, *flags = shlex.split(replace(run, config=rest).command)
     if any(isinstance(value, bool) for value in changed.values()):
         raise ValueError(f"{run.path}: expected the switches of {RECIPE}, got {changed}")
-    own = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return shlex.join(["pecl", kind, "--config", RECIPE, *own, *flags])
+
+    flags_of_config = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["pecl", kind, "--config", RECIPE, *flags_of_config, *flags])
 
 
 def _wrapped(command: str) -> str:

@@ -37,41 +37,53 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) ->
         ceilings: candidates whose queries are translations into English, by the plain tower.
     """
     ways = _ways(distilled, ceilings)
-    # the same language and precision with original captions; their gap to English is that of translated queries, too
+    # the same language and precision with original captions; their gap to English is that of
+    # translated queries, too
     plain = {
-        (one.language, one.config.precision): one for way in ways for one in way.found.values() if one.query == "target"
+        (candidate.language, candidate.config.precision): candidate
+        for way in ways
+        for candidate in way.found.values()
+        if candidate.query == "target"
     }
 
     def scores(way: Way, language: str) -> str:
         if language not in way.found:
             return ""
-        one = way.found[language]
-        start = plain[language, one.config.precision]
-        first, recall = (one.mean, one.mean_recall) if way.is_trained else (one.zero_shot, one.mean_recall_before)
+        candidate = way.found[language]
+        start = plain[language, candidate.config.precision]
+        first, recall = (
+            (candidate.mean, candidate.mean_recall)
+            if way.is_trained
+            else (candidate.zero_shot, candidate.mean_recall_before)
+        )
         share = round((first - start.zero_shot) / gap_of(start), 2) + 0.0  # no -0.00
         return f"{first:.3f} / {recall:.3f} / {share:.2f}"
 
     rows = []
     for way in ways:
-        own = way.found.values()
-        numbers = [f"{max(map(count, own)):,}" for count in (_pairs, parameters)] if way.is_trained else ["-", "-"]
+        candidates = way.found.values()
+        numbers = (
+            [f"{max(map(count, candidates)):,}" for count in (_pairs, parameters)] if way.is_trained else ["-", "-"]
+        )
         rows.append([way.name, *numbers, *(scores(way, language) for language in LANGUAGES)])
+
     return table(["method", "pairs", "parameters", *LANGUAGES], rows)
 
 
 def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list[Way]:
     routes = chosen_candidates(trained("routes"))
-    by_route = {name: _by_language(one for one in routes if one.route == name) for name in ROUTES}
+    by_route = {name: _by_language(candidate for candidate in routes if candidate.route == name) for name in ROUTES}
     translated = [name for name, (query, _) in ROUTES.items() if query == "target_to_english"]
     sizes: dict[tuple[int, int], list[Candidate]] = {}
-    for (_, pairs, count), one in by_size(distilled).items():
-        sizes.setdefault((pairs, count), []).append(one)
-    closed = [one for one in distilled if one.config.solver == "closed-form"]
+    for (_, pairs, count), candidate in by_size(distilled).items():
+        sizes.setdefault((pairs, count), []).append(candidate)
+
+    closed = [candidate for candidate in distilled if candidate.config.solver == "closed-form"]
     return [
         Way("plain tower", _by_language(distilled), is_trained=False),
         *(Way(f"route {name}", by_route[name]) for name in ROUTES if name not in translated),
         Way("only closed form", _by_language(sorted(closed, key=_pairs))),
-        *(Way("distilled", _by_language(own)) for _, own in sorted(sizes.items())),
+        *(Way("distilled", _by_language(group)) for _, group in sorted(sizes.items())),
         Way("full fine-tuning", _by_language(chosen_candidates(trained("effect/full")))),
         Way("translated into English", _by_language(ceilings), is_trained=False),
         *(Way(f"translated, route {name}", by_route[name]) for name in translated),
@@ -80,8 +92,8 @@ def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list
 
 def _by_language(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
     """Return language -> its candidate, the last of several."""
-    return {one.language: one for one in candidates}
+    return {candidate.language: candidate for candidate in candidates}
 
 
-def _pairs(one: Candidate) -> int:
-    return one.pairs
+def _pairs(candidate: Candidate) -> int:
+    return candidate.pairs

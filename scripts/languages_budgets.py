@@ -3,9 +3,10 @@
     python scripts/languages_budgets.py FOLDER ...
     python scripts/languages_budgets.py --add FOLDER ...    # keep existing budgets
 
-The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget, over one or more
-seeds. Only languages that every budget has are kept, and only seeds that all languages of a budget have. The script
-writes `results/language_budgets.json`; `languages_page.py` reads it.
+The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget,
+over one or more seeds. Only languages that every budget has are kept, and only seeds that all
+languages of a budget have. The script writes `results/language_budgets.json`; `languages_page.py`
+reads it.
 """
 
 import argparse
@@ -24,35 +25,46 @@ _SETTINGS = "solver", "epochs", "batch_size", "lr"
 
 def budgets(results: Sequence[TrainingResult]) -> list[dict[str, Any]]:
     """Return a record per budget, fewest parameters first: settings, and R@1 before and after by language and seed."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    by_settings: dict[tuple[Any, ...], dict[str, Any]] = {}
     for result in results:
         settings = {name: getattr(result.config, name) for name in _SETTINGS}
         record = {"adapter": result.adapter.spec, "parameters": result.adapter.trainable, "share": result.adapter.share}
-        own = found.setdefault((result.adapter.spec, *settings.values()), record | settings | {"languages": {}})
-        own["languages"].setdefault(result.config.language, {})[str(result.config.seed)] = _measured(result)
-    shared = set.intersection(*(set(own["languages"]) for own in found.values()))
-    for own in found.values():
-        languages = {code: own["languages"][code] for code in sorted(shared)}
+        budget = by_settings.setdefault(
+            (result.adapter.spec, *settings.values()), record | settings | {"languages": {}}
+        )
+        budget["languages"].setdefault(result.config.language, {})[str(result.config.seed)] = _measured(result)
+
+    shared = set.intersection(*(set(budget["languages"]) for budget in by_settings.values()))
+    for budget in by_settings.values():
+        languages = {code: budget["languages"][code] for code in sorted(shared)}
         seeds = sorted(set.intersection(*map(set, languages.values())), key=int)
-        own["languages"] = {code: {seed: by_seed[seed] for seed in seeds} for code, by_seed in languages.items()}
-    return sorted(found.values(), key=lambda own: own["parameters"])
+        budget["languages"] = {code: {seed: by_seed[seed] for seed in seeds} for code, by_seed in languages.items()}
+
+    return sorted(by_settings.values(), key=lambda budget: budget["parameters"])
 
 
-def with_budgets(there: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_budgets(
+    there: Sequence[dict[str, Any]],
+    new: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
     """Return budgets with `new` ones, or new seeds of equal settings, in the languages of `there`.
 
     Raises:
         SystemExit: a new budget lacks a language.
     """
-    found = {tuple(own[name] for name in ("adapter", *_SETTINGS)): own for own in there}
-    for own in new:
-        if missing := there[0]["languages"].keys() - own["languages"]:
-            raise SystemExit(f"{own['adapter']}: expected trainings in {', '.join(sorted(missing))}, too")
-        known = found.setdefault(tuple(own[name] for name in ("adapter", *_SETTINGS)), own | {"languages": {}})
+    by_settings = {tuple(budget[name] for name in ("adapter", *_SETTINGS)): budget for budget in there}
+    for budget in new:
+        missing = there[0]["languages"].keys() - budget["languages"]
+        if missing:
+            raise SystemExit(f"{budget['adapter']}: expected trainings in {', '.join(sorted(missing))}, too")
+        known = by_settings.setdefault(
+            tuple(budget[name] for name in ("adapter", *_SETTINGS)), budget | {"languages": {}}
+        )
         known["languages"] = {
-            code: known["languages"].get(code, {}) | own["languages"][code] for code in there[0]["languages"]
+            code: known["languages"].get(code, {}) | budget["languages"][code] for code in there[0]["languages"]
         }
-    return sorted(found.values(), key=lambda own: own["parameters"])
+
+    return sorted(by_settings.values(), key=lambda budget: budget["parameters"])
 
 
 def _measured(result: TrainingResult) -> Mapping[str, float | str]:
@@ -70,8 +82,9 @@ def main() -> None:
     results = trainings(collect(parsed.folders))
     if not results:
         parser.error("expected complete trainings in these folders, got none")
-    found = budgets(results)
-    write_json(BUDGETS, with_budgets(load_json(BUDGETS), found) if parsed.add else found)
+
+    measured = budgets(results)
+    write_json(BUDGETS, with_budgets(load_json(BUDGETS), measured) if parsed.add else measured)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@
     python scripts/languages_page.py --write    write them into docs/languages.md and the list that it links to,
                                                 and draw img/languages
 
-`results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). For
-a language trained with another data set it holds two evaluations, of the plain tower and of the shipped adapter. An
-evaluation replaces the training's own measurement. `results/language_budgets.json` holds trainings of the
-same languages with adapters of several sizes (`scripts/languages_budgets.py`).
+`results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and
+best weights). For a language trained with another data set it holds two evaluations, of the plain
+tower and of the shipped adapter. An evaluation replaces the training's own measurement.
+`results/language_budgets.json` holds trainings of the same languages with adapters of several sizes
+(`scripts/languages_budgets.py`).
 """
 
 from __future__ import annotations
@@ -101,14 +102,17 @@ def measured(results: Sequence[Result], dataset: str) -> list[Row]:
     results = [result for result in results if result.config.dataset == dataset]
     trained = {result.config.language: result for result in results if result.kind == "train"}
     evaluated = {(result.config.language, result.stages[0]): result for result in results if result.kind == "evaluate"}
-    rows, ready = [], ready_results()
+
+    rows = []
+    ready = ready_results()
     for code in sorted({*trained, *(code for code, _ in evaluated)}):
-        own = trained.get(code)
-        before, after = (evaluated.get((code, stage), own).hits(stage) for stage in ("zero_shot", "best"))
+        training_result = trained.get(code)
+        before, after = (evaluated.get((code, stage), training_result).hits(stage) for stage in ("zero_shot", "best"))
         if len(before) != len(after):
             raise SystemExit(f"{code}: expected equal tests before and after, got {len(before)} and {len(after)}")
-        training = own.to_json() if own else ready[code]
+        training = training_result.to_json() if training_result else ready[code]
         rows.append(Row(code, training, before, after))
+
     return sorted(rows, key=lambda row: -row.gain)
 
 
@@ -122,6 +126,7 @@ def summary() -> str:
     rows = shown()
     if not rows:
         return NOTHING
+
     sizes = sorted({len(row.before) for row in rows})
     above, below = (sum(sign * row.interval[side] > 0 for row in rows) for sign, side in ((1, 0), (-1, 1)))
     lines = [
@@ -129,14 +134,16 @@ def summary() -> str:
         f"gain lies above zero in {above} and below zero in {below}.",
         f"- Mean R@1 over languages (standard deviation in brackets): {_before_and_after(rows)}.",
     ]
+
     for words, is_in in (("In the tower's pretraining (CC-100)", True), ("Not in its pretraining", False)):
-        own = [row for row in rows if row.pretrained == is_in]
-        if own:
-            shares = [row.share for row in own]
+        group = [row for row in rows if row.pretrained == is_in]
+        if group:
+            shares = [row.share for row in group]
             lines.append(
-                f"- {words}: {len(own)} languages, {_before_and_after(own)}; share of the gap "
+                f"- {words}: {len(group)} languages, {_before_and_after(group)}; share of the gap "
                 f"{np.mean(shares):.2f} on average, {min(shares):.2f} at least."
             )
+
     return "\n".join(lines) + f"\n\n![R@1 of each language before and after](../img/languages/{NAME}.png)"
 
 
@@ -145,19 +152,23 @@ def people() -> str:
     rows = [row for row in shown() if row.people]
     if not rows:
         return NOTHING
-    found = np.array([row.people for row in rows]).round(9)  # sums of equal recalls differ by 1e-16
-    gains = found[:, 1] - found[:, 0], np.array([row.gain for row in rows])
+
+    # sums of equal recalls differ by 1e-16
+    recalls = np.array([row.people for row in rows]).round(9)
+    gains = recalls[:, 1] - recalls[:, 0], np.array([row.gain for row in rows])
     lines = [
         f"- {len(rows)} languages: R@1 of 99 sentences of SIB-200 (split `dev`), mean of both "
-        f"directions: {found[:, 0].mean():.3f} before, {found[:, 1].mean():.3f} after; "
+        f"directions: {recalls[:, 0].mean():.3f} before, {recalls[:, 1].mean():.3f} after; "
         f"{int((gains[0] < 0).sum())} below the plain tower, by {max(0, -gains[0].min()):.3f} at most."
     ]
+
     if len(rows) > 2:
         by_machine = np.array([row.after.mean() for row in rows])
         lines.append(
             f"- Correlation over these languages of R@1 of the sentences and of XTD200's captions, with the adapter: "
-            f"{np.corrcoef(found[:, 1], by_machine)[0, 1]:.2f}; of the gains: {np.corrcoef(*gains)[0, 1]:.2f}."
+            f"{np.corrcoef(recalls[:, 1], by_machine)[0, 1]:.2f}; of the gains: {np.corrcoef(*gains)[0, 1]:.2f}."
         )
+
     return "\n".join(lines + _without_captions())
 
 
@@ -167,6 +178,7 @@ def _without_captions() -> list[str]:
     ready = [row for row in rows if row.size]
     if not ready:
         return []
+
     return [
         f"- {len(rows)} further languages have no captions here and learned from words of GATITOS: {len(ready)} have a "
         f"ready adapter; in the others it does not help. R@1 of held-out words that find the English ones, mean of the "
@@ -181,8 +193,11 @@ def _before_and_after(rows: Sequence[Row]) -> str:
 
 def unknown() -> str:
     """List the languages in whose captions the tokenizer does not know some pieces."""
-    found = {code: own["unknown"] for code, own in load_json(TOKENS).items() if own["unknown"] >= LEAST_UNKNOWN}
-    shares = [f"{language_name(code)} {_percent(found[code])}" for code in sorted(found, key=lambda code: -found[code])]
+    shares_of = {code: row["unknown"] for code, row in load_json(TOKENS).items() if row["unknown"] >= LEAST_UNKNOWN}
+    shares = [
+        f"{language_name(code)} {_percent(shares_of[code])}"
+        for code in sorted(shares_of, key=lambda code: -shares_of[code])
+    ]
     return f"Unknown pieces in the captions of `xtd200`: {', '.join(shares)}; below 1 % elsewhere."
 
 
@@ -261,6 +276,7 @@ def weakest() -> str:
     rows = sorted(shown(), key=lambda row: row.after.mean())[:WEAKEST]
     if not rows:
         return NOTHING
+
     tokens = load_json(TOKENS)
     texts = [
         [
@@ -289,6 +305,7 @@ def spellings() -> str:
             recalls = measured[code].get(test, {})
             cells += [f"{recalls[name]:.3f}" if name in recalls else "" for name in SPELLINGS]
         rows.append(cells)
+
     head = ["language", *SPELLINGS, *(f"{name} (sentences)" for name in SPELLINGS)]
     return f"{len(rows)} languages are measured so far.\n\n{table(head, rows)}"
 
@@ -296,20 +313,22 @@ def spellings() -> str:
 def budgets() -> str:
     """Tabulate trainings of the same languages with adapters of several sizes, fewest parameters first."""
     rows, codes = [], []
-    for own in load_json(BUDGETS):
-        codes = list(own["languages"])
-        measures = [list(by_seed.values()) for by_seed in own["languages"].values()]
+    for budget in load_json(BUDGETS):
+        codes = list(budget["languages"])
+        measures = [list(by_seed.values()) for by_seed in budget["languages"].values()]
         before, after, seconds = (  # (languages, seeds)
-            np.array([[one[name] for one in seeds] for seeds in measures]) for name in ("before", "after", "seconds")
+            np.array([[seed[name] for seed in seeds] for seeds in measures]) for name in ("before", "after", "seconds")
         )
         seeds = after.mean(axis=0)
         spread = f" ({seeds.min():.3f} to {seeds.max():.3f})" if len(seeds) > 1 else ""
-        steps = _trained(own)
+        steps = _trained(budget)
         if "gradient" in steps:
-            steps += f" in batches of {own['batch_size']} at {own['lr']:g}"
-        settings = f"`{own['adapter']}`", f"{own['parameters']:,}", f"{100 * own['share']:.3f} %", steps
+            steps += f" in batches of {budget['batch_size']} at {budget['lr']:g}"
+
+        settings = f"`{budget['adapter']}`", f"{budget['parameters']:,}", f"{100 * budget['share']:.3f} %", steps
         numbers = f"{after.mean():.3f}{spread}", f"{(after - before).mean():+.3f}", f"{after.mean(axis=1).std():.3f}"
         rows.append([*settings, str(len(seeds)), f"{seconds.mean() / 60:.1f}", *numbers])
+
     head = "adapter,parameters,of the tower,training,seeds,minutes,R@1,gain,deviation"
     names = ", ".join(language_name(code) for code in codes)
     return f"{len(codes)} languages: {names}.\n\n{table(head.split(','), rows)}"
@@ -325,24 +344,27 @@ def draw(rows: Sequence[Row]) -> Plot:
         f"language's adapter. † not in the tower's pretraining. Gains: {BOOTSTRAP}; a grey line includes zero."
     )
     figure, axes = panels(length * _INCHES + 0.4, caption, columns=_COLUMNS, width=7.2)
-    for column, place in enumerate(axes):
-        own = rows[column * length : (column + 1) * length]
-        _column(place, own, length)
+    for column, ax in enumerate(axes):
+        shown_rows = rows[column * length : (column + 1) * length]
+        _column(ax, shown_rows, length)
+
     return Plot(NAME, "All languages before and after", caption, _runs(rows), figure)
 
 
-def _column(place: object, rows: Sequence[Row], length: int) -> None:
+def _column(ax: object, rows: Sequence[Row], length: int) -> None:
     for y, row in enumerate(rows):
         low, high = row.interval
-        before, after = row.before.mean(), row.after.mean()
-        place.plot([before, after], [y, y], color=GREY if low <= 0 <= high else _BLUE, linewidth=0.9)
-        place.plot(before, y, "o", color=_LIGHT, markersize=3)
-        place.plot(after, y, "o", color=_BLUE, markersize=3)
+        before = row.before.mean()
+        after = row.after.mean()
+        ax.plot([before, after], [y, y], color=GREY if low <= 0 <= high else _BLUE, linewidth=0.9)
+        ax.plot(before, y, "o", color=_LIGHT, markersize=3)
+        ax.plot(after, y, "o", color=_BLUE, markersize=3)
+
     names = [f"{LANGUAGES[row.code].name}{'' if row.pretrained else ' †'}" for row in rows]
-    place.set(xlim=(0, 1), ylim=(length - 0.5, -0.5))
-    place.set_yticks(range(len(rows)), names, size=5.5)
-    place.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-    place.tick_params(axis="y", length=0, pad=1)
+    ax.set(xlim=(0, 1), ylim=(length - 0.5, -0.5))
+    ax.set_yticks(range(len(rows)), names, size=5.5)
+    ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
+    ax.tick_params(axis="y", length=0, pad=1)
 
 
 def _runs(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -4,10 +4,11 @@
     python scripts/languages_spellings.py --language cs,vi         # these
     python scripts/languages_spellings.py --adapters FOLDER --out new.json    # adapters of another training
 
-Queries are 200 captions of XTD200, which find their caption among 1,000 English ones, and the 99 sentences of
-SIB-200's `dev`, which find theirs among 800 English ones; no adapter was trained on either. The script writes R@1 of
-each spelling into `results/language_spellings.json`, and `languages_page.py` makes a table from it. A spelling that
-changes no text has no figure. Takes about half a minute of one idle core per language.
+Queries are 200 captions of XTD200, which find their caption among 1,000 English ones, and the 99
+sentences of SIB-200's `dev`, which find theirs among 800 English ones; no adapter was trained on
+either. The script writes R@1 of each spelling into `results/language_spellings.json`, and
+`languages_page.py` makes a table from it. A spelling that changes no text has no figure. Takes
+about half a minute of one idle core per language.
 """
 
 from __future__ import annotations
@@ -70,21 +71,25 @@ def measure(
     bank: AdapterBank, language: str, galleries: dict[tuple[str, ...], torch.Tensor]
 ) -> dict[str, Mapping[str, float]]:
     """Return R@1 by test and spelling."""
-    found = dict[str, Mapping[str, float]]()
+    recalls_of = dict[str, Mapping[str, float]]()
     for name, read in TESTS.items():
         if language not in DATASETS[name].languages:
             continue
+
         texts, english = read(language)
         key = tuple(english)
         if key not in galleries:
             galleries[key] = bank.encode_text(english)
+
         recalls = dict[str, float]()
         for spelling, spell in SPELLINGS.items():
             spelled = [spell(text, language) for text in texts]
             if spelling == AS_WRITTEN or spelled != texts:
                 recalls[spelling] = round(recall(bank.encode_text(spelled, language), galleries[key]), 4)
-        found[name] = recalls
-    return found
+
+        recalls_of[name] = recalls
+
+    return recalls_of
 
 
 def main() -> None:
@@ -97,9 +102,11 @@ def main() -> None:
     files = ready_adapters()
     if parsed.adapters is not None:
         files = {path.stem: path for path in sorted(parsed.adapters.glob("*.safetensors"))}
+
     chosen = files if parsed.language == "all" else map(language_code, parsed.language.split(","))
     measured = json.loads(parsed.out.read_text("utf-8")) if parsed.out.exists() else {}
     tower = load_text_encoder("mini")
+
     galleries = dict[tuple[str, ...], torch.Tensor]()
     for language in chosen:
         sha256 = sha256_file(files[language])

@@ -1,7 +1,7 @@
 """Count the tokens of XTD200's captions in the mini tower: `python scripts/languages_tokens.py`.
 
-It writes `results/language_tokens.json`: per language the pieces of a caption, and the share of pieces that
-the tokenizer does not know. `languages_page.py` reads it.
+It writes `results/language_tokens.json`: per language the pieces of a caption, and the share of
+pieces that the tokenizer does not know. `languages_page.py` reads it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def count(texts: tuple[str, ...], tokenizer: object) -> dict[str, float]:
 def main() -> None:
     """Write the counts of all languages."""
     tokenizer = load_text_encoder("mini").tokenizer
-    found = {code: count(load_dataset("xtd200", code).target, tokenizer) for code in flores_languages()}
+    counts = {code: count(load_dataset("xtd200", code).target, tokenizer) for code in flores_languages()}
     TOKENS.parent.mkdir(parents=True, exist_ok=True)
-    write_json(TOKENS, found)
+    write_json(TOKENS, counts)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
     pip install langcodes language_data
     python scripts/make_languages.py
 
-Rows are the languages and scripts of FLORES-200, of ISO 639-1 and of GATITOS, and a few that data sets and pretraining
-name. This script lists the facts that no library has: macrolanguages of ISO 639-3, regions, the languages of CC-100, on
-which XLM-R was trained (Conneau et al. 2020, appendix A), and the names in translation models.
+Rows are the languages and scripts of FLORES-200, of ISO 639-1 and of GATITOS, and a few that data
+sets and pretraining name. This script lists the facts that no library has: macrolanguages of ISO
+639-3, regions, the languages of CC-100, on which XLM-R was trained (Conneau et al. 2020, appendix
+A), and the names in translation models.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ WRITTEN = {
     "prs_Arab": "prs", "tgl_Latn": "tl", "pbt_Arab": "ps", "quy_Latn": "qu", "fuv_Latn": "ff",
     "dik_Latn": "dik", "gaz_Latn": "om", "twi_Latn": "tw",
 }  # fmt: skip
-SCRIPT_OF = {"rhg": "Latn", "sr_latn": "Latn", "aii": "Syrc", "ayl": "Arab", "ctg": "Beng"}  # CLDR has another, or none
+# CLDR has another, or none
+SCRIPT_OF = {"rhg": "Latn", "sr_latn": "Latn", "aii": "Syrc", "ayl": "Arab", "ctg": "Beng"}
 NAMES = {
     "tl": "Tagalog", "prs": "Dari", "ku": "Northern Kurdish", "ckb": "Central Kurdish", "sr_latn": "Serbian (Latin)",
     "luo": "Luo", "to": "Tongan", "quz": "Cusco Quechua", "dik": "Southwestern Dinka", "ii": "Sichuan Yi",
@@ -122,6 +124,7 @@ def main() -> None:
     for code in " ".join(GATITOS.values()).split():
         base, _, script = code.partition("_")
         rows.append(row_of(code, base) | ({"script": script.title()} if script else {}))
+
     rows.sort(key=lambda row: row["code"])
     add_names(rows)
     lines = ["\t".join(row.get(column, "") for column in HEAD) for row in rows]
@@ -147,6 +150,7 @@ def row_of(code: str, tag: str) -> dict[str, str]:
     regions = [region for region, members in REGIONS.items() if territory in members.split()]
     if len(regions) != 1:
         raise SystemExit(f"{code}: no region of {territory!r}")
+
     return {
         "code": code,
         "iso": base if len(base) == 2 and "_" not in code else "",
@@ -163,20 +167,26 @@ def row_of(code: str, tag: str) -> dict[str, str]:
 def add_names(rows: list[dict[str, str]]) -> None:
     """Add English names, names in the language, and aliases; no name belongs to two rows."""
     for row in rows:
-        code, base = row["code"], {"jp": "ja"}.get(row["code"], row["code"].partition("_")[0])
+        code = row["code"]
+        base = {"jp": "ja"}.get(row["code"], row["code"].partition("_")[0])
         name = re.sub(r" \((?!Latin)[^)]*\)", "", langcodes.Language.get(base, normalize=False).display_name())
         script = row["script"] if "_" in code and code != "sr_latn" else ""
         row["name"] = NAMES.get(code) or (f"{name} ({SCRIPTS[script]})" if script else name)
+
     taken = Counter(name for row in rows for name in primary(row))
-    if twice := [name for name, count in taken.items() if count > 1]:
+    twice = [name for name, count in taken.items() if count > 1]
+    if twice:
         raise SystemExit(f"names of two rows: {twice}")
+
     for row in rows:
         row["endonym"] = own_name(row, taken)
         codes = [] if "_" in row["code"] else other_codes(row)
         aliases = [*codes, *ALIASES.get(row["code"], "").split()]
-        row["aliases"] = ";".join(one for one in dict.fromkeys(aliases) if one.lower() not in taken)
-        taken.update(one.lower() for one in row["aliases"].split(";") if one)
-    if twice := [name for name, count in taken.items() if name and count > 1]:
+        row["aliases"] = ";".join(alias for alias in dict.fromkeys(aliases) if alias.lower() not in taken)
+        taken.update(alias.lower() for alias in row["aliases"].split(";") if alias)
+
+    twice = [name for name, count in taken.items() if name and count > 1]
+    if twice:
         raise SystemExit(f"names of two rows: {twice}")
 
 
@@ -191,24 +201,25 @@ def own_name(row: dict[str, str], taken: Counter[str]) -> str:
     base = {"jp": "ja"}.get(row["code"], row["code"].partition("_")[0])
     tag = {"zh_hant": "zh-Hant", "sr_latn": "sr-Latn"}.get(row["code"], base)
     english = langcodes.Language.get(tag).display_name()
-    own = langcodes.Language.get(tag).autonym()
-    is_known = row["code"] == "en" or (own != english and "[" not in own)
+    autonym = langcodes.Language.get(tag).autonym()
+    is_known = row["code"] == "en" or (autonym != english and "[" not in autonym)
     if not is_known or ("_" in row["code"] and tag == base):
         return ""
-    if own.lower() in taken and own.lower() not in primary(row):
+    if autonym.lower() in taken and autonym.lower() not in primary(row):
         return ""
-    taken.update({own.lower()} - primary(row))
-    return own
+
+    taken.update({autonym.lower()} - primary(row))
+    return autonym
 
 
 def other_codes(row: dict[str, str]) -> list[str]:
     """Return the ISO 639-2 and 639-3 codes of a language and its macrolanguage, and the name of its ISO 639-3 code."""
-    found = []
+    codes = []
     if row["iso"]:
         language = langcodes.Language.get(row["iso"], normalize=False)
-        found = [language.to_alpha3(), language.to_alpha3(variant="B")]
+        codes = [language.to_alpha3(), language.to_alpha3(variant="B")]
     exact = langcodes.Language.get(row["iso3"], normalize=False).display_name()
-    return [*found, *([exact] if "(" not in exact and "[" not in exact else [])]
+    return [*codes, *([exact] if "(" not in exact and "[" not in exact else [])]
 
 
 if __name__ == "__main__":

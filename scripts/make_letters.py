@@ -2,10 +2,11 @@
 
     python scripts/make_letters.py
 
-A letter is replaced by the sound in its Unicode name, which is stable: TIBETAN LETTER KA as k, TIFINAGH LETTER YAB as
-b, THAANA LETTER NOONU as n, CANADIAN SYLLABICS PE as pe. The result for Tibetan is close to Wylie's transliteration,
-without the vowel that its letters imply. N'Ko is close to Bambara in Latin letters. Arabic letters of Acehnese, Banjar
-and Kashmiri are replaced by their base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
+A letter is replaced by the sound in its Unicode name, which is stable: TIBETAN LETTER KA as k,
+TIFINAGH LETTER YAB as b, THAANA LETTER NOONU as n, CANADIAN SYLLABICS PE as pe. The result for
+Tibetan is close to Wylie's transliteration, without the vowel that its letters imply. N'Ko is close
+to Bambara in Latin letters. Arabic letters of Acehnese, Banjar and Kashmiri are replaced by their
+base letter, such as AIN WITH THREE DOTS ABOVE by AIN.
 """
 
 import argparse
@@ -33,9 +34,9 @@ _SILENT = {"ALIFU", "AINU", "SUKUN", "IYEK", "DAGBASINNA", "TONE", "DOUBLE"}  # 
 def known_letters() -> dict[str, str]:
     """Return the replacement of each such character; NFKC precedes it."""
     scripts = [chr(codepoint) for script in _SCRIPTS for codepoint in script]
-    whole = [one for one in (*scripts, *_ARABIC) if unicodedata.normalize("NFKC", one) == one]
-    known = {one: _known(unicodedata.name(one, "")) for one in whole}
-    return {one: text for one, text in known.items() if text is not None}
+    whole = [letter for letter in (*scripts, *_ARABIC) if unicodedata.normalize("NFKC", letter) == letter]
+    known = {letter: _known(unicodedata.name(letter, "")) for letter in whole}
+    return {letter: text for letter, text in known.items() if text is not None}
 
 
 def _known(name: str) -> str | None:
@@ -58,7 +59,9 @@ def _known(name: str) -> str | None:
         case "TIBETAN" if "TSHEG" in words:  # the end of a syllable
             return " "
         case "CANADIAN" if len(words) == 2:  # those of Inuktitut; each letter takes time in every text
-            return sound if re.fullmatch("(?:[ptkcmnlsyrfqh]|n?ng|lh)?(?:ii?|oo?|aa?)?", sound) else None
+            if re.fullmatch("(?:[ptkcmnlsyrfqh]|n?ng|lh)?(?:ii?|oo?|aa?)?", sound):
+                return sound
+            return None
         case "THAANA" | "NKO" | "MEETEI" if _SILENT & set(words):
             return "'" if sound == "apostrophe" else ""
         case "THAANA" if words[0] != "LETTER":  # aabaafili is aa, ibifili i
@@ -68,8 +71,8 @@ def _known(name: str) -> str | None:
         case "NKO" if "NASALIZATION" in words:
             return "n"
         case "THAANA" | "NKO" | "MEETEI" if "LETTER" in words:  # noonu is n, shaviyani sh, kok k
-            own = next(word for word in words if word not in _KINDS).lower()
-            sound = re.findall("[^aeiou]+|[aeiou]+", own)[0]
+            word_of_letter = next(word for word in words if word not in _KINDS).lower()
+            sound = re.findall("[^aeiou]+|[aeiou]+", word_of_letter)[0]
             return _NKO_VOWELS.get(sound, sound) if script == "NKO" else sound
         case _:
             return None

@@ -1,8 +1,8 @@
 """Write the names of months that dates in queries may have: `python scripts/make_months.py`.
 
-Names are those of Unicode's CLDR, in every country of each language, as the package babel has them. CLDR has no
-locative ("v červenci", in July), so the names of Slavic languages in this case are below. Chinese, Japanese and Korean
-write months as numbers, which need no table.
+Names are those of Unicode's CLDR, in every country of each language, as the package babel has them.
+CLDR has no locative ("v červenci", in July), so the names of Slavic languages in this case are
+below. Chinese, Japanese and Korean write months as numbers, which need no table.
 """
 
 import argparse
@@ -32,6 +32,7 @@ def names(code: str, width: str) -> list[list[str]]:
         for context in ("format", "stand-alone"):
             for month, name in locale.months[context][width].items():
                 known[month - 1].add(name.rstrip(".").lower())
+
     return [sorted(month) for month in known]
 
 
@@ -40,6 +41,7 @@ def months(code: str) -> dict[str, object]:
     full = names(code, "wide")
     for month, name in zip(full, LOCATIVE.get(code, "").split(), strict=False):
         month.append(name)
+
     short = [
         sorted(set(abbreviated) - set(month))
         for abbreviated, month in zip(names(code, "abbreviated"), full, strict=True)

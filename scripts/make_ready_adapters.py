@@ -4,11 +4,11 @@
     python scripts/make_ready_adapters.py --language rw,yo
     python scripts/make_ready_adapters.py --recipe configs/distil_mini_spellings.yaml --out new --keep new/results
 
-The recipe is `configs/distil_mini_ready.yaml`, or another one, whose adapters belong into folders of their own until
-they are compared (`scripts/languages_spellings.py --adapters new/mini`). A language without captions is trained on
-GATITOS, emoji and NTREX, and measured on held-out words. A language with a result in `--keep` is skipped. An adapter is
-shipped if the interval of its gain on the test is above zero, and recall on sentences of people, if any, does not fall
-by more than noise.
+The recipe is `configs/distil_mini_ready.yaml`, or another one, whose adapters belong into folders
+of their own until they are compared (`scripts/languages_spellings.py --adapters new/mini`). A
+language without captions is trained on GATITOS, emoji and NTREX, and measured on held-out words. A
+language with a result in `--keep` is skipped. An adapter is shipped if the interval of its gain on
+the test is above zero, and recall on sentences of people, if any, does not fall by more than noise.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from pecl.results.result import OTHER_TEXT, TrainingResult, collect, trainings, 
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
-ONLY_WORDS = {"dataset": "gatitos", "text": "emoji?@2,ntrex?@0.5,gatitos@3"}  # of a language without captions
+# of a language without captions
+ONLY_WORDS = {"dataset": "gatitos", "text": "emoji?@2,ntrex?@0.5,gatitos@3"}
 
 
 def main() -> None:
@@ -53,6 +54,7 @@ def main() -> None:
     chosen = sorted(with_text) if parsed.language == "all" else map(language_code, parsed.language.split(","))
     parsed.keep.mkdir(parents=True, exist_ok=True)
     done = {training_of(result.config) for result in collect([parsed.keep])}
+
     for language in chosen:
         config = recipe(language, str(parsed.trained), parsed.recipe)
         if training_of(config) not in done:
@@ -68,9 +70,9 @@ def recipe(language: str, out: str, path: Path = RECIPE) -> ExperimentConfig:
 
 def training_of(config: ExperimentConfig) -> str:
     """Return the run id of a config without the sources that lack its language, since their weights do not matter."""
-    sources = (
-        (source for source in parse_sources(config.text) if is_read(source, config.language)) if config.text else ()
-    )
+    sources = ()
+    if config.text:
+        sources = (source for source in parse_sources(config.text) if is_read(source, config.language))
     return replace(config, text=",".join(f"{source.name}@{source.weight:g}" for source in sources)).run_id()
 
 
@@ -80,8 +82,10 @@ def train(config: ExperimentConfig, out: Path, keep: Path) -> str:
     verify(result)
     keep_result(result, keep)
     remove_older([result], keep)
-    if problem := objection(result):
+    problem = objection(result)
+    if problem:
         return f"not shipped: {problem}"
+
     path = write(result, out)
     recalls = f"{result.recall(stage='zero_shot'):.3f} to {result.recall():.3f}"
     return f"{path.name}, {path.stat().st_size:,} bytes, R@1 {recalls}"
@@ -108,6 +112,7 @@ def write(result: TrainingResult, out: Path) -> Path:
     document = _in_place(replace(result, adapter=replace(result.adapter, sha256=sha256_file(path))))
     document.pop("ranks", None)  # the kept result has them
     write_line(folder / RESULTS, with_digest(document))
+
     return path
 
 

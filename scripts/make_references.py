@@ -2,9 +2,9 @@
 
     python scripts/make_references.py --data-dir data
 
-They are English captions of Multi30K (task 1, training part) without those of the pool `multi30k-1k`: the photographs
-with the smallest SHA-256 of "pecl/hubs/<file name>". The settings were chosen on the validation photographs, see
-`benchmarks/search_quality.py`.
+They are English captions of Multi30K (task 1, training part) without those of the pool
+`multi30k-1k`: the photographs with the smallest SHA-256 of "pecl/hubs/<file name>". The settings
+were chosen on the validation photographs, see `benchmarks/search_quality.py`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ def captions_outside_pool(data_dir: Path) -> dict[str, str]:
     captions, names = read_split(request)
     pool = {f"{flickr_id}.jpg" for flickr_id in load_pool_ids(data_dir)}
     outside = [(name, caption) for name, caption in zip(names, captions.target, strict=True) if name not in pool]
-    return dict(sorted(outside, key=lambda one: hashlib.sha256(f"pecl/hubs/{one[0]}".encode()).hexdigest()))
+    return dict(sorted(outside, key=lambda row: hashlib.sha256(f"pecl/hubs/{row[0]}".encode()).hexdigest()))
 
 
 def packed(embeddings: np.ndarray) -> np.ndarray:
     """Return embeddings (R, D) in 2 bits per number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
     large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
-    codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
+    # 0 to 3, in the order of the numbers
+    codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)
     return (codes.reshape(len(codes), -1, len(SHIFTS)) << SHIFTS).sum(axis=-1, dtype=np.uint8)
 
 
@@ -49,7 +50,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=REFERENCES / "mini.safetensors")
     parsed = parser.parse_args()
-    towers, captions = load_towers("mini"), list(captions_outside_pool(parsed.data_dir).values())[:COUNT]
+    towers = load_towers("mini")
+    captions = list(captions_outside_pool(parsed.data_dir).values())[:COUNT]
     embeddings = towers.text.encode_text(captions).numpy()  # (R, D)
     metadata = {
         "image": towers.image.fingerprint,

@@ -2,11 +2,13 @@
 
     python scripts/make_respellings.py
 
-A map spells text of one script in another script of the same language. It is written if both scripts have the same
-number of words in most sentences, and if the map spells most words of the held-out sentences as people did.
+A map spells text of one script in another script of the same language. It is written if both
+scripts have the same number of words in most sentences, and if the map spells most words of the
+held-out sentences as people did.
 
-A map is learned word by word from sentences with the same number of words in both scripts. Letters are aligned
-monotonically, each with no, one or several letters of the other script, by hard expectation maximisation.
+A map is learned word by word from sentences with the same number of words in both scripts. Letters
+are aligned monotonically, each with no, one or several letters of the other script, by hard
+expectation maximisation.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from pecl.data.respelling import FOLDER, WINDOWS, WORD, Respelling, windows_of
 from pecl.files import write_json
 
 SCRIPTS = {"bjn_arab": "bjn", "ace_arab": "ace", "taq_tfng": "taq", "ks_deva": "ks", "kr_arab": "kr"}
-LEAST = 0.7  # minimum share of sentences with the same number of words, and of words that are spelled as people did
+# minimum share of sentences with the same number of words, and of words that are spelled as people
+# did
+LEAST = 0.7
 MOST = 3  # maximum letters for one letter
 ROUNDS = 4
 FEWEST = 2  # minimum count of a context
@@ -34,16 +38,18 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for code, other in SCRIPTS.items():
         train, dev = (
-            [load_dataset("seed", one, split=split).target for one in (code, other)] for split in ("train", "dev")
+            [load_dataset("seed", variant, split=split).target for variant in (code, other)]
+            for split in ("train", "dev")
         )
         share = sum(len(WORD.findall(a)) == len(WORD.findall(b)) for a, b in zip(*train, strict=True)) / len(train[0])
         if share < LEAST:
             print(f"{code}: the same number of words as {other} in only {share:.2f} of the sentences")
             continue
-        found = learn_respelling(other, *train)
-        right = accuracy(found, *dev)
+
+        respelling = learn_respelling(other, *train)
+        right = accuracy(respelling, *dev)
         if right >= LEAST:
-            write_json(FOLDER / f"{code}.json", asdict(found), indent=None)
+            write_json(FOLDER / f"{code}.json", asdict(respelling), indent=None)
         print(f"{code}: {share:.2f} of the sentences have as many words in {other}, {right:.2f} of the words are right")
 
 
@@ -72,26 +78,32 @@ def learn_respelling(language: str, texts: Iterable[str], others: Iterable[str])
 def _align(words: Sequence[tuple[str, str, int]]) -> list[tuple[str, list[str], int]]:
     """Return each word with the letters that stand for each of its letters, and its count."""
     table: dict[str, dict[str, float]] = {}
-    found: list[tuple[str, list[str], int]] = []
+    aligned: list[tuple[str, list[str], int]] = []
     for _ in range(ROUNDS):
-        found = [(word, _path(word, other, table), count) for word, other, count in words]
+        aligned = [(word, _path(word, other, table), count) for word, other, count in words]
         counts = defaultdict[str, Counter[str]](Counter)
-        for word, parts, count in found:
+        for word, parts, count in aligned:
             for letter, part in zip(word, parts, strict=True):
                 counts[letter][part] += min(count, 20)
         table = {
-            letter: {part: float(np.log(count / own.total())) for part, count in own.items()}
-            for letter, own in counts.items()
+            letter: {part: float(np.log(count / counted.total())) for part, count in counted.items()}
+            for letter, counted in counts.items()
         }
-    return found
+
+    return aligned
 
 
 def _path(word: str, other: str, table: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the likeliest split of `other` into a part for each letter of `word`."""
     size = len(other) + 1
-    best, chosen = [0.0] + [-np.inf] * (size - 1), list[list[int]]()
+    best = [0.0] + [-np.inf] * (size - 1)
+
+    chosen = list[list[int]]()
     for i, letter in enumerate(word):
-        likely, scores, lengths = table.get(letter), [-np.inf] * size, [0] * size
+        likely = table.get(letter)
+        scores = [-np.inf] * size
+        lengths = [0] * size
+
         for at in range(size):
             if best[at] == -np.inf:
                 continue
@@ -102,12 +114,16 @@ def _path(word: str, other: str, table: Mapping[str, Mapping[str, float]]) -> li
                     score = likely.get(other[at : at + length], -12.0)
                 if best[at] + score > scores[at + length]:
                     scores[at + length], lengths[at + length] = best[at] + score, length
+
         best = scores
         chosen.append(lengths)
-    parts, at = list[str](), size - 1
+
+    parts = list[str]()
+    at = size - 1
     for lengths in reversed(chosen):
         parts.append(other[at - lengths[at] : at])
         at -= lengths[at]
+
     return parts[::-1]
 
 
@@ -118,6 +134,7 @@ def _rules(aligned: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
         for i, part in enumerate(parts):
             for window in windows_of(word, i):
                 counts[window][part] += count
+
     rules: dict[str, str] = {}
     for window in sorted(counts, key=len):
         (part, count), *_ = counts[window].most_common(1)
@@ -126,6 +143,7 @@ def _rules(aligned: Iterable[tuple[str, Sequence[str], int]]) -> dict[str, str]:
         narrower = next((rules[one] for one in _windows_within(before, letter, behind) if one in rules), None)
         if (count >= FEWEST or len(word) == 1) and part != narrower:
             rules[window] = part
+
     return rules
 
 

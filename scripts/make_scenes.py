@@ -2,8 +2,8 @@
 
     python scripts/make_scenes.py
 
-The seed determines the table. If you change the table, change `GENERATOR_VERSION` in `pecl/data/scenes`, because cached
-embeddings depend on the scenes.
+The seed determines the table. If you change the table, change `GENERATOR_VERSION` in
+`pecl/data/scenes`, because cached embeddings depend on the scenes.
 """
 
 from __future__ import annotations

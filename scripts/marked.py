@@ -1,6 +1,7 @@
 """Generated parts of documents, each between `<!-- NAME -->` and `<!-- end -->`.
 
-Shared by the scripts that generate them from results. Each script prints its parts, or writes them with `--write`.
+Shared by the scripts that generate them from results. Each script prints its parts, or writes them
+with `--write`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ def filled(page: str, parts: Parts) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table with numbers aligned to the right."""
     rows = [list(row) for row in rows]
-    numbers = [all(re.match(r"[-+*.\d]|$", row[place]) for row in rows) for place in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---:" if one else "---" for one in numbers], *rows])
+    numbers = [all(re.match(r"[-+*.\d]|$", row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in [head, ["---:" if is_number else "---" for is_number in numbers], *rows]
+    )
 
 
 def trained(folder: str) -> list[TrainingResult]:
@@ -58,6 +61,7 @@ def main(doc: str, page: Path, parts: Parts) -> bool:
     if parser.parse_args().write:
         write_text(page, filled(page.read_text("utf-8"), parts))
         return True
+
     for name, make in parts.items():
         print(f"{name}\n\n{make()}\n")
     return False

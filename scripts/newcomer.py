@@ -1,8 +1,9 @@
 """Time the first table, the first search and the first page of a new user: `python scripts/newcomer.py PICTURES`.
 
-Uses a fresh clone, a new environment and an empty cache in a temporary folder. PICTURES is a folder of photographs.
-Prints wall-clock and CPU seconds since the start as a Markdown table; other work on the machine changes CPU seconds
-less. CPU seconds are only known at the end of a step. docs/index.md shows one run.
+Uses a fresh clone, a new environment and an empty cache in a temporary folder. PICTURES is a folder
+of photographs. Prints wall-clock and CPU seconds since the start as a Markdown table; other work on
+the machine changes CPU seconds less. CPU seconds are only known at the end of a step. docs/index.md
+shows one run.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ PATHS = {
 def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, float | None]]:
     """Yield (name, wall-clock seconds, CPU seconds) since the start for each step.
 
-    A step that prints a table yields an extra row at its first table. The CPU seconds of that row are None, because
-    only ended processes count.
+    A step that prints a table yields an extra row at its first table. The CPU seconds of that row
+    are None, because only ended processes count.
 
     Raises:
         SystemExit: a step failed.
@@ -56,7 +57,8 @@ def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, fl
         (folder / "pictures").mkdir()
         for path in filter(Path.is_file, pictures.iterdir()):
             shutil.copy(path, folder / "pictures")
-        start, used = time.monotonic(), processor()
+        start = time.monotonic()
+        used = processor()
         for name, command in steps.items():
             for label in run(command, folder):
                 yield label or name, time.monotonic() - start, None if label else processor() - used
@@ -69,12 +71,14 @@ def run(command: str, folder: Path) -> Iterator[str]:
     environment = {**os.environ, "PECL_CACHE_DIR": str(folder / "cache")}
     for name in ("PYTHONPATH", "PECL_DATA_DIR", "VIRTUAL_ENV"):
         environment.pop(name, None)
+
     process = subprocess.Popen(["bash", "-c", command], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     for line in process.stdout or ():
         sys.stderr.write(line)
         if TABLE in line:
             yield "its first table"
             break
+
     sys.stderr.write(process.communicate()[0])
     if process.returncode:
         raise SystemExit(f"{command}: exit status {process.returncode}")
@@ -94,6 +98,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PATHS, help="one of the paths (default: all)")
     parsed = parser.parse_args()
     pictures = parsed.pictures
+
     for name, steps in {name: PATHS[name] for name in ([parsed.only] if parsed.only else PATHS)}.items():
         print(f"Clone to {name}:\n\n| until | wall clock | CPU |\n| --- | ---: | ---: |")
         for label, clock, used in walk(steps, pictures):

@@ -1,8 +1,9 @@
 """Generate the first table of README.md from the shipped results: `python scripts/readme_table.py [--write]`.
 
-Lists languages by gain of distillation: zero-shot, the distilled adapter, and the share of the gap to English that it
-closes, if that gap exceeds its noise. The note has the largest gain of a few-shot route. All numbers are those of
-`pecl report results/measured --summary`: `best_of_methods` chooses for both.
+Lists languages by gain of distillation: zero-shot, the distilled adapter, and the share of the gap
+to English that it closes, if that gap exceeds its noise. The note has the largest gain of a
+few-shot route. All numbers are those of `pecl report results/measured --summary`: `best_of_methods`
+chooses for both.
 """
 
 from collections.abc import Sequence
@@ -23,35 +24,42 @@ ROUTES = ("method1", "method2")  # routes that search with the original captions
 def headline() -> str:
     """Return the table and its note as Markdown."""
     group = group_of(trained("routes")[0])
-    found = best_of_methods([result for result in trained(".") if group_of(result) == group])
-    few_shot, distilled = _few_shot(found), _distilled(found)
+    candidates = best_of_methods([result for result in trained(".") if group_of(result) == group])
+    few_shot = _few_shot(candidates)
+    distilled = _distilled(candidates)
     references = [english_of(candidate, complete(".")) for candidate in distilled.values()]
     english = references[0]
     if english is None or any(reference is not english for reference in references):
         raise SystemExit("results/measured: expected one English result in the precision of the distillations")
+
     codes = sorted(distilled, key=lambda code: -distilled[code].gain)
     rows = [_row(code, distilled[code], english) for code in codes]
     head = ["language", "zero-shot", "distilled", "gain [95 %]", "gap to English closed"]
     rows.append([f"{language_name(ENGLISH)}, for comparison", _score(english.recall(stage="zero_shot")), "", "", ""])
     seeds = {len(one.seeds) for one in distilled.values()}
+
     return f"{table(head, rows)}\n\n{_sentence(list(few_shot.values()), group.gallery, seeds, english)}"
 
 
-def _few_shot(found: Sequence[Candidate]) -> dict[str, Candidate]:
+def _few_shot(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
     """Return language -> its candidate with the best validation, the first of equal ones, of few-shot routes."""
     best: dict[str, Candidate] = {}
-    for one in sorted(found, key=lambda one: -one.validation):
-        method = one.method
+    for candidate in sorted(candidates, key=lambda candidate: -candidate.validation):
+        method = candidate.method
         usual = method.kind == FEW_SHOT and method.photographs and not method.closed_form
-        if usual and one.language != ENGLISH and one.route in ROUTES:
-            best.setdefault(one.language, one)
+        if usual and candidate.language != ENGLISH and candidate.route in ROUTES:
+            best.setdefault(candidate.language, candidate)
     return best
 
 
-def _distilled(found: Sequence[Candidate]) -> dict[str, Candidate]:
+def _distilled(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
     """Return language -> its candidate distilled from text as `pecl distil` does by default."""
     usual = DISTILLED, False, DISTIL_DEFAULTS["choose"]
-    return {one.language: one for one in found if (one.method.kind, one.method.photographs, one.method.choose) == usual}
+    return {
+        candidate.language: candidate
+        for candidate in candidates
+        if (candidate.method.kind, candidate.method.photographs, candidate.method.choose) == usual
+    }
 
 
 def _row(code: str, distilled: Candidate, english: Result) -> list[str]:
@@ -67,7 +75,7 @@ def _score(value: float) -> str:
 
 
 def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: set[int], english: Result) -> str:
-    largest = max(few_shot, key=lambda one: one.gain)
+    largest = max(few_shot, key=lambda candidate: candidate.gain)
     low, high = intervals([largest.gains])[0].tolist()
     reference = reference_remark(english.config.precision, english)
     measurable = "no measurable gain" if low <= 0 <= high else "a measurable gain"

@@ -53,6 +53,7 @@ def zero_shot_table() -> str:
         both = [result.measured().directions[name].recall for name in DIRECTIONS["images"]]
         recalls = [" / ".join(score(own[k]) for k in RECALL_AT) for own in both]
         rows.append([result.config.language, *recalls, score(result.recall()), f"{low:.3f} to {high:.3f}"])
+
     head = ["", "image to text R@1 / 5 / 10", "text to image R@1 / 5 / 10", "mean R@1", "interval"]
     return table(head, rows)
 
@@ -67,6 +68,7 @@ def routes_table() -> str:
     found = candidates()
     routes = ("baseline1", "method1", "method2")
     more = {name: {one.language: one for one in chosen_candidates(trained(f))} for name, f in STUDIES.items()}
+
     rows = []
     for language in (*LANGUAGES, ENGLISH):
         own = [found.get((language, route)) for route in routes]
@@ -79,6 +81,7 @@ def routes_table() -> str:
                 *(f"**{score(one.mean)}**, {with_interval([one.gains])[0]}" if one else "" for one in distilled),
             ]
         )
+
     return table(["", "zero-shot", *routes, *more], rows)
 
 
@@ -109,6 +112,7 @@ def routes_sentences() -> str:
     largest = max(found.values(), key=lambda one: one.mean - one.zero_shot)
     closed = [share(one) for one in chosen_candidates(trained("distill"))]
     all_of_it = [share(one) for one in chosen_candidates(trained("full_data"))]
+
     return (
         f"{_number(len(above))} of {len(pairs)} paired differences between an aligned route and its baseline "
         f"{'has' if len(above) == 1 else 'have'} an interval above zero; after Holm's correction "
@@ -191,6 +195,7 @@ def adapters_table() -> str:
     by_spec: dict[str, dict[str, Result]] = {}
     for run in sorted(trained("adapters"), key=lambda run: run.adapter.trainable):
         by_spec.setdefault(run.adapter.spec, {})[run.config.language] = run
+
     rows = []
     for spec, own in by_spec.items():
         de = own["de"]
@@ -202,6 +207,7 @@ def adapters_table() -> str:
             for text in (score(own[code].recall(stage="best")), with_interval([own[code].gains])[0])
         ]
         rows.append([f"`{spec}`", *cost, *measured, *scores])
+
     starts = {code: score(next(iter(by_spec.values()))[code].recall(stage="zero_shot")) for code in ("cs", "de")}
     named = [text for code, start in starts.items() for text in (f"{code}, from {start}", "gain")]
     return table(["adapter", "parameters", "share", "s/step", "peak MiB", *named], rows)
@@ -212,15 +218,20 @@ def topmost_table() -> str:
     by_layers: dict[tuple[str | None, bool], list[Result]] = {}
     for run in trained("layers"):
         by_layers.setdefault((run.config.adapter_layers, run.config.dropout), []).append(run)
+
     found = {layers: chosen_candidates(runs)[0] for layers, runs in by_layers.items()}
     first = found[None, True]
+
     rows = []
     for (layers, dropout), one in sorted(found.items(), key=lambda item: -item[1].runs[0].adapter.trainable):
-        less = "" if one is first else with_interval([one.trained_hits - first.trained_hits])[0]
+        less = ""
+        if one is not first:
+            less = with_interval([one.trained_hits - first.trained_hits])[0]
         named = [layers or "all", "yes" if dropout else "no", f"{one.runs[0].adapter.trainable:,}", str(len(one.seeds))]
         rows.append(
             [*named, score(one.zero_shot), mean_and_std(one.mean, one.std), with_interval([one.gains])[0], less]
         )
+
     head = "LoRA in,dropout,parameters,seeds,zero-shot,trained,gain,minus the first row"
     return table(head.split(","), rows)
 

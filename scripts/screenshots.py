@@ -4,8 +4,8 @@
     pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
     python scripts/screenshots.py img --page page/index.html --server http://127.0.0.1:8000
 
-Needs Chromium with chromedriver, selenium, and a font with Korean letters. To keep files small, pages have 64 colours
-and photographs are JPEG.
+Needs Chromium with chromedriver, selenium, and a font with Korean letters. To keep files small,
+pages have 64 colours and photographs are JPEG.
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ def open_browser() -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
 
-def show(browser: webdriver.Chrome, address: str, size: tuple[int, int], dark: bool = False) -> None:
+def show(
+    browser: webdriver.Chrome,
+    address: str,
+    size: tuple[int, int],
+    dark: bool = False,
+) -> None:
     """Open a page, as wide and high as `size` in pixels."""
     metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == TALL}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -60,6 +65,7 @@ def take(browser: webdriver.Chrome, out: Path) -> None:
     )
     picture = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     out.parent.mkdir(parents=True, exist_ok=True)
+
     if out.suffix == ".jpg":
         picture.save(out, quality=QUALITY, optimize=True)
     else:
@@ -75,11 +81,14 @@ def search(browser: webdriver.Chrome, queries: dict[str, str], before: bool = Fa
         row = browser.find_elements(By.CSS_SELECTOR, "#queries .query")[place]
         Select(row.find_element(By.TAG_NAME, "select")).select_by_value(language)
         row.find_element(By.TAG_NAME, "input").send_keys(text)
+
     if before:
         browser.find_element(By.CSS_SELECTOR, "#experts summary").click()
         browser.find_element(By.ID, "compare").click()
         browser.find_element(By.CSS_SELECTOR, "#experts summary").click()
-    browser.execute_script("document.getElementById('options').open = false")  # room for the photographs
+
+    # room for the photographs
+    browser.execute_script("document.getElementById('options').open = false")
     browser.find_element(By.CSS_SELECTOR, "button.primary").click()
     WebDriverWait(browser, 60).until(lambda page: "Closest first" in page.find_element(By.ID, "status").text)
 
@@ -90,12 +99,14 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the screenshots, such as img")
     parser.add_argument("--page", type=Path, help="page from `pecl report --html`")
     parser.add_argument("--server", help="address of `pecl serve --index` with drawn scenes")
+
     parsed = parser.parse_args()
     browser = open_browser()
     try:
         if parsed.page:
             show(browser, parsed.page.resolve().as_uri(), DESKTOP)
             take(browser, parsed.out / "screenshots" / "page.png")
+
         if parsed.server:
             show(browser, parsed.server, WIDE)
             search(browser, QUERIES)

@@ -29,6 +29,7 @@ def persons() -> str:
             recalls = [row[way] for row in own]
             lost = "" if way == "named" else f"{mean(row[way] - row['named'] for row in own):+.4f}"
             shown.append([str(count), name, *(f"{recall:.3f}" for recall in recalls), lost])
+
     codes = list(dict.fromkeys(row["language"] for row in rows))
     return table(["words", "language", *codes, "mean difference"], shown)
 
@@ -36,7 +37,8 @@ def persons() -> str:
 def overview() -> str:
     """Tabulate the gain and the cost of each part of a search."""
     figures = _figures()
-    cost, rows = figures["milliseconds"], figures["lengths"]
+    cost = figures["milliseconds"]
+    rows = figures["lengths"]
 
     def recall(way: str, words: tuple[int | None, ...]) -> float:
         return mean(row["recall@10"] for row in rows if row["way"] == way and row["words"] in words)
@@ -44,12 +46,14 @@ def overview() -> str:
     def gain(way: str, before: str, words: tuple[int | None, ...]) -> str:
         return f"{recall(way, words) - recall(before, words):+.3f}"
 
-    short, whole = (1, 2, 3), (None,)
+    short = (1, 2, 3)
+    whole = (None,)
     extra = cost["corrected search"] - cost["plain search"]
     parts = [
         ("adapter of the language", "adapted", "plain", f"{cost['one embedding']:.1f}, as without"),
         ("hubs corrected", "corrected", "adapted", f"{extra:.2f} in 100,000 photographs"),
     ]
+
     return table(
         ["", "1 to 3 words", "whole captions", "cost, ms"],
         [[name, gain(way, before, short), gain(way, before, whole), spent] for name, way, before, spent in parts],

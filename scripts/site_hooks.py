@@ -1,7 +1,7 @@
 """MkDocs hooks: pages generated from the code, and project files outside of docs/.
 
-`<!-- command line -->` is replaced by the help of every command, `<!-- api -->` by the public names, and
-`<!-- results -->` by the table of README.md.
+`<!-- command line -->` is replaced by the help of every command, `<!-- api -->` by the public
+names, and `<!-- results -->` by the table of README.md.
 """
 
 import argparse
@@ -78,9 +78,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Insert generated parts and replace links."""
     for name, link in LINKS.items():
         markdown = markdown.replace(name, link)
+
     markdown = FRAMEWORK.sub(r"![\1](img/framework.png#only-light)![\1](img/framework-dark.png#only-dark)", markdown)
     if "<!-- command line -->" in markdown:
         markdown = markdown.replace("<!-- command line -->", command_line())
+
     if "<!-- api -->" in markdown:
         markdown = markdown.replace("<!-- api -->", api())
     return markdown.replace("<!-- results -->", results())

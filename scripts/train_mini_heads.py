@@ -4,14 +4,17 @@
 
 A quick run on one source, without photographs:
 
-    python scripts/train_mini_heads.py --sources scenes --scenes 200 --epochs 5 --out /tmp/heads.safetensors
+    python scripts/train_mini_heads.py --sources scenes --scenes 200 --epochs 5 --out
+    /tmp/heads.safetensors
 
-The first run caches the embeddings of every image and caption. After that a run takes about a minute, and the same
-arguments give the same bits on the same machine. Photographs of the pool `multi30k-1k` are never used for training.
-Nor are the validation photographs of Multi30K, which served to select the settings below.
+The first run caches the embeddings of every image and caption. After that a run takes about a
+minute, and the same arguments give the same bits on the same machine. Photographs of the pool
+`multi30k-1k` are never used for training. Nor are the validation photographs of Multi30K, which
+served to select the settings below.
 
-Both layers are trained with the symmetric contrastive loss on standardised features with dropout. Standardisation and a
-scale (mean norm of the training texts: NORM) are then folded into weight and bias.
+Both layers are trained with the symmetric contrastive loss on standardised features with dropout.
+Standardisation and a scale (mean norm of the training texts: NORM) are then folded into weight and
+bias.
 """
 
 from __future__ import annotations
@@ -113,12 +116,15 @@ def multi30k_source(data_dir: Path) -> Source:
     images = ImageFiles(tuple(data_dir / IMAGES_FOLDER / name for name in names))
     place = {name: i for i, name in enumerate(names)}
     captions, image_index = [], []
+
     for task in ("multi30k", "multi30k-task2"):
         data = load_dataset(task, "en", data_dir=data_dir, split="train", allow_missing_images=True)
         for caption, image in zip(data.english, data.image_index, strict=True):
-            if (name := data.images.ids[image]) in place:
+            name = data.images.ids[image]
+            if name in place:
                 captions.append(caption)
                 image_index.append(place[name])
+
     return Source("multi30k", images, tuple(captions), tuple(image_index))
 
 
@@ -133,7 +139,8 @@ class Towers:
     """The frozen towers without linear layers, and their embeddings on disk."""
 
     def __init__(self) -> None:
-        self.text, self.image = load_mini_text(heads=None), load_mini_image(heads=None)
+        self.text = load_mini_text(heads=None)
+        self.image = load_mini_image(heads=None)
         self.text_store, self.image_store = (EmbeddingStore(t.fingerprint) for t in (self.text, self.image))
 
     def features(self, source: Source) -> Features:
@@ -160,11 +167,13 @@ def train_heads(features: Features, settings: Settings) -> tuple[nn.Linear, nn.L
     image = Standardised(features.images, settings.dim, settings.image_dropout)
     parameters = [*text.parameters(), *image.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-    count, size = len(features.images), min(settings.batch_size, len(features.images))
+    count = len(features.images)
+    size = min(settings.batch_size, len(features.images))
     steps = settings.epochs * (count // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps, pct_start=0.1)
     loss_of = ContrastiveLoss(settings.logit_scale)
     captions_of = _captions_by_image(features.image_index, count)
+
     for _ in trange(settings.epochs, desc="heads", unit="epoch"):
         order = torch.randperm(count)
         for start in range(0, count - size + 1, size):
@@ -175,6 +184,7 @@ def train_heads(features: Features, settings: Settings) -> tuple[nn.Linear, nn.L
             loss.backward()
             optimizer.step()
             schedule.step()
+
     return _scaled(text.folded(), features.texts), _scaled(image.folded(), features.images)
 
 
@@ -207,6 +217,7 @@ def held_out(data_dir: Path | None, sources: list[str]) -> dict[str, Source]:
             "multi30k", "en", data_dir=data_dir, split="val", allow_missing_images=True
         )
         sets["multi30k-1k"] = load_dataset("multi30k-1k", "en", data_dir=data_dir)
+
     if "scenes" in sources:
         sets["scenes"] = load_scenes("en")
     return {name: Source(name, data.images, data.english, data.image_index) for name, data in sets.items()}
@@ -226,8 +237,10 @@ def main() -> None:
     names = parsed.sources.split(",")
     makers = {"multi30k": lambda: multi30k_source(parsed.data_dir), "scenes": lambda: scenes_source(parsed.scenes)}
     sources = [makers[name]() for name in names]
-    towers, settings = Towers(), Settings(epochs=parsed.epochs, seed=parsed.seed)
+    towers = Towers()
+    settings = Settings(epochs=parsed.epochs, seed=parsed.seed)
     text, image = train_heads(concatenate([towers.features(source) for source in sources]), settings)
+
     scores = {}
     for name, source in held_out(parsed.data_dir, names).items():
         scores[name] = {
@@ -235,6 +248,7 @@ def main() -> None:
             "gallery": len(source.images),
         }
         print(f"{name}: {scores[name]}")
+
     layers = {"text_head": text, "image_head": image}
     tensors = {
         f"{name}.{part}": tensor for name, layer in layers.items() for part, tensor in layer.state_dict().items()

@@ -1,8 +1,8 @@
 """Two descriptions of a scene: phrasing A is complete, phrasing B has another order and may omit a detail.
 
-B imitates an independent description by another person. It may reverse the relation (`a tree behind two cars` for `two
-cars in front of a tree`), name the place or the weather first, use a synonym, and omit one detail. Each language draws
-its own choices.
+B imitates an independent description by another person. It may reverse the relation (`a tree behind
+two cars` for `two cars in front of a tree`), name the place or the weather first, use a synonym,
+and omit one detail. Each language draws its own choices.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ def describe_all(scene: Scene) -> Message:
 def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
     """Return phrasing B in the lexicon's language; its choices depend on the scene's key and the language."""
     dice = Dice(scene.key, "phrasing B", lexicon.code)
-    first, second, relation = scene.first, scene.second, scene.relation
+    first = scene.first
+    second = scene.second
+    relation = scene.relation
     if second is not None and relation is not None and dice.chance(CONVERSE_RATE):
         first, second, relation = second, first, CONVERSE[relation]
+
     omitted = weighted(dice, OMISSIONS)
     subject = _mention(first, _noun(first, lexicon, dice), omit=omitted if omitted == "size" else "")
     other = _mention(second, _noun(second, lexicon, dice), omit=omitted) if second else None
-    says_place = omitted != "place" or other is None  # a single group has no other frame than the place
+    # a single group has no other frame than the place
+    says_place = omitted != "place" or other is None
     return Message(
         structure="place_first" if omitted == "weather" or (says_place and dice.chance(0.5)) else "weather_first",
         subject=subject,

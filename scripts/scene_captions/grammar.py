@@ -1,8 +1,8 @@
 """Render a message as a sentence, with one renderer for all languages and one `Lexicon` of tables per language.
 
-Differences between languages are data: inflected forms (tables, not rules, wherever possible), the form that a numeral
-governs per case, the order inside a noun phrase and in the sentence, and sound laws at word borders (French elision,
-Russian `со`, English `an`).
+Differences between languages are data: inflected forms (tables, not rules, wherever possible), the
+form that a numeral governs per case, the order inside a noun phrase and in the sentence, and sound
+laws at word borders (French elision, Russian `со`, English `an`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def table(text: str) -> dict[str, dict[str, str]]:
     for row in rows[1:]:
         if len(row) != len(rows[0]):
             raise ValueError(f"row {row[0]!r} has {len(row) - 1} fields, expected {len(names)} ({', '.join(names)})")
+
     return {
         row[0]: {name: "" if field == "-" else field for name, field in zip(names, row[1:], strict=True)}
         for row in rows[1:]
@@ -60,30 +61,33 @@ class Lexicon:
     """One language.
 
     Attributes:
-        nouns: the forms of each kind; columns `gender` and `counter` if the language has them. `kite+` is a synonym of
-            `kite`, and `kite!` the wrong sense in a mistaken translation.
-        adjectives: the forms of each colour and size, by noun form and gender (`nom.sg.f`), noun form, or "".
+        nouns: the forms of each kind; columns `gender` and `counter` if the language has them.
+            `kite+` is a synonym of `kite`, and `kite!` the wrong sense in a mistaken translation.
+        adjectives: the forms of each colour and size, by noun form and gender (`nom.sg.f`), noun
+            form, or "".
         numerals: the forms of 1 to 5, by case and gender (`nom.f`), case, or "".
-        noun_forms: the form of noun and adjective that a case and a class of numeral govern, e.g. `nom.many` is
-            `gen.pl` in Polish; without an entry the form is named like the case.
+        noun_forms: the form of noun and adjective that a case and a class of numeral govern, e.g.
+            `nom.many` is `gen.pl` in Polish; without an entry the form is named like the case.
         few: whether the numerals 2 to 4 form a separate class, as in Slavic languages.
-        phrase: order inside a noun phrase, by class of numeral (`one`, `few`, `many`) or ""; `alt` is a second order
-            for phrasing B and `literal` a mistaken one.
-        verbs: the forms of each verb, by number and gender (`sg.f`), number, or ""; `particle` marks the place.
+        phrase: order inside a noun phrase, by class of numeral (`one`, `few`, `many`) or ""; `alt`
+            is a second order for phrasing B and `literal` a mistaken one.
+        verbs: the forms of each verb, by number and gender (`sg.f`), number, or ""; `particle`
+            marks the place.
         verb_of: kinds with another verb than in `sample.KINDS`.
         verb_number: number of the verb after a class of numeral.
-        relations: a phrase per relation; its slot is named by the governed case, e.g. `neben {dat}`.
-        places: columns `a` and `b` (two phrasings) and `over` (for flying things) per place; `river!` is a wrong
-            sense.
+        relations: a phrase per relation; its slot is named by the governed case, e.g. `neben
+            {dat}`.
+        places: columns `a` and `b` (two phrasings) and `over` (for flying things) per place;
+            `river!` is a wrong sense.
         weather: columns `a` and `b` per weather.
-        sentence: templates `A`, `place_first`, `weather_first` and perhaps `literal` (a mistaken word order); parts are
-            separated by `|`, and a part with an empty slot is omitted.
+        sentence: templates `A`, `place_first`, `weather_first` and perhaps `literal` (a mistaken
+            word order); parts are separated by `|`, and a part with an empty slot is omitted.
         joiner, stop: the strings between the parts and at the end.
         sandhi: (pattern, replacement) pairs applied to the whole sentence, in order.
         capital: letters that Python capitalises incorrectly (Turkish i).
         slip_gender, slip_form, slip_counter: replacements in a mistaken agreement.
-        false_friends: English words that a translation from this language may use by mistake, by kind, as
-            `singular | plural`.
+        false_friends: English words that a translation from this language may use by mistake, by
+            kind, as `singular | plural`.
     """
 
     code: str
@@ -120,8 +124,8 @@ class Lexicon:
 class Mention:
     """A group in a sentence; None omits an attribute.
 
-    `foreign` (singular, plural) replaces the noun. `disagrees` requests a mistaken agreement, `bare` no numeral and no
-    article.
+    `foreign` (singular, plural) replaces the noun. `disagrees` requests a mistaken agreement,
+    `bare` no numeral and no article.
     """
 
     noun: str
@@ -166,6 +170,7 @@ def noun_phrase(lexicon: Lexicon, mention: Mention, case: str = "nom", order: st
     text = pattern.format(
         numeral=numeral, counter=counter, size=adjective(mention.size), colour=adjective(mention.colour), noun=word
     )
+
     return _tidy(text)
 
 
@@ -186,6 +191,7 @@ def _slots(lexicon: Lexicon, message: Message) -> dict[str, str]:
     number = lexicon.verb_number[lexicon.numeral_class(subject.count)]
     gender = lexicon.nouns[subject.noun].get("gender", "")
     order = "literal" if message.structure == "literal" else ""
+
     return {
         "np": noun_phrase(lexicon, subject, order=order),
         "alt": noun_phrase(lexicon, subject, order="alt"),

@@ -1,7 +1,7 @@
 """Sampling of scenes: kinds of things, colours, counts, places, weather, relations.
 
-Many scenes change one detail of an earlier scene, so a gallery is full of near-duplicates: the same two red cars by day
-and by night, left of a tree and behind it.
+Many scenes change one detail of an earlier scene, so a gallery is full of near-duplicates: the same
+two red cars by day and by night, left of a tree and behind it.
 """
 
 from __future__ import annotations
@@ -89,15 +89,20 @@ def sample_scenes(size: int, seed: int) -> tuple[Scene, ...]:
             attempt += 1
         scenes.append(replace(scene, key=f"{seed}/{index}"))
         seen.add(scene)
+
     return tuple(scenes)
 
 
 def _sample(dice: Dice, earlier: Sequence[Scene]) -> Scene:
     if earlier and dice.chance(EDIT_RATE):
         return _edit(dice, dice.pick(earlier))
+
     place = dice.pick(PLACES)
     first = _group(dice, place, FIRST_COUNTS)
-    second = _group(dice, place, SECOND_COUNTS, avoid=first.kind) if dice.chance(SECOND_GROUP_RATE) else None
+    second = None
+    if dice.chance(SECOND_GROUP_RATE):
+        second = _group(dice, place, SECOND_COUNTS, avoid=first.kind)
+
     if second is None and dice.chance(0.6):
         first = replace(first, size=dice.pick(SIZES))
     return Scene(place, _weather(dice, place), first, second, _relation(dice, first, second))
@@ -141,13 +146,18 @@ def _edit(dice: Dice, scene: Scene) -> Scene:
         return replace(scene, weather=_weather(dice, scene.place))
     if detail == "relation":
         return replace(scene, relation=_relation(dice, scene.first, scene.second))
+
     if detail == "place":
         place = dice.pick([place for place in PLACES if all(place in kind.places for kind in kinds)])
         weather = _weather(dice, place) if place == "room" else scene.weather
         return replace(scene, place=place, weather=weather)
-    group, counts = scene.first, FIRST_COUNTS
+
+    group = scene.first
+    counts = FIRST_COUNTS
     if detail == "second" and scene.second is not None:
-        group, counts = scene.second, SECOND_COUNTS
+        group = scene.second
+        counts = SECOND_COUNTS
+
     if dice.chance(0.5):
         return replace(scene, **{detail: replace(group, count=weighted(dice, counts))})
     return replace(scene, **{detail: replace(group, colour=dice.pick(KINDS[group.kind].colours))})

@@ -1,8 +1,8 @@
 """Simulated machine translation in both directions, with plausible mistakes.
 
-It translates the content of a caption in the order of its source. Three of ten sentences (`MISTAKE_RATE`) get one
-mistake, an edit of the message before it is rendered. The weights of `FROM_ENGLISH` and `TO_ENGLISH` select among the
-mistakes that fit a sentence:
+It translates the content of a caption in the order of its source. Three of ten sentences
+(`MISTAKE_RATE`) get one mistake, an edit of the message before it is rendered. The weights of
+`FROM_ENGLISH` and `TO_ENGLISH` select among the mistakes that fit a sentence:
 
 - from English: the wrong sense of an ambiguous noun (a kite becomes a bird of prey), a dropped adjective, a wrong
   preposition, a wrong agreement, counter or case, a word left in English, a wrong word order;
@@ -72,25 +72,35 @@ def english_to_target(scene: Scene, language: str) -> str:
 
 def target_to_english(scene: Scene, language: str) -> str:
     """Return the machine translation of the target's phrasing B into English (from English: the caption as it is)."""
-    source, english = LEXICONS[language], LEXICONS["en"]
+    source = LEXICONS[language]
+    english = LEXICONS["en"]
     message = describe_anew(scene, source)
     if language != "en":
         message = _without_synonyms(message)
     return _translate(scene, message, english, source, TO_ENGLISH)
 
 
-def _translate(scene: Scene, message: Message, into: Lexicon, source: Lexicon, weights: dict[str, float]) -> str:
+def _translate(
+    scene: Scene,
+    message: Message,
+    into: Lexicon,
+    source: Lexicon,
+    weights: dict[str, float],
+) -> str:
     faultless = render(into, message)
     dice = Dice(scene.key, "translation", source.code, into.code)
     if into is source or not dice.chance(MISTAKE_RATE):
         return faultless
+
     weights = dict(weights)
     while weights:  # the first mistake that fits the sentence and changes it
         mistake = weighted(dice, weights)
         del weights[mistake]
         for edited in _MISTAKES[mistake](message, into, source, dice):
-            if (text := render(into, edited)) != faultless:
+            text = render(into, edited)
+            if text != faultless:
                 return text
+
     return faultless
 
 
@@ -144,12 +154,22 @@ def _wrong_number(mention: Mention, into: Lexicon, source: Lexicon) -> Mention:
     return replace(mention, foreign=(noun["pl"], noun["sg"]))
 
 
-def _wrong_preposition(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
+def _wrong_preposition(
+    message: Message,
+    into: Lexicon,
+    source: Lexicon,
+    dice: Dice,
+) -> Iterator[Message]:
     if message.relation:
         yield replace(message, relation=_CONFUSED[message.relation])
 
 
-def _source_order(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
+def _source_order(
+    message: Message,
+    into: Lexicon,
+    source: Lexicon,
+    dice: Dice,
+) -> Iterator[Message]:
     yield replace(message, structure="literal")
 
 
