@@ -100,7 +100,7 @@ def embed_share(
     share: Share,
     indices: Sequence[int],
 ) -> torch.Tensor:
-    """Return the embeddings (b, D) of the rows `own` of a batch, with gradients."""
+    """Return the embeddings (b, D) of the rows `indices` of a batch, with gradients."""
     if not indices:
         return torch.zeros(0, tower.embedding_dim, device=tower.device)
 

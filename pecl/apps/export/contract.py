@@ -101,7 +101,7 @@ def texts_for(
 
 
 def check(package: str, actual: Embed, expected: Embed, texts: Mapping[str, str]) -> None:
-    """Raise RunError if `found` and `expected` differ by more than `TOLERANCE` on one of `texts`, which it shows."""
+    """Raise RunError if `actual` and `expected` differ by more than `TOLERANCE` on one of `texts`, which it shows."""
     name, difference = next(iter(differences(actual, expected, texts).items()))
     if not difference <= TOLERANCE:
         raise RunError(

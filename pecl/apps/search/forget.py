@@ -54,7 +54,7 @@ def forget_index(folder: str | Path, out: str | Path | None = None) -> ForgetRep
 
 
 def _read_contents(index_path: Path, folder: Path) -> list[str]:
-    """Return the fingerprint of each photograph of the index in `place`, and delete its points on a Qdrant server.
+    """Return the fingerprint of each photograph of the index in `index_path`, and delete its points on a Qdrant server.
 
     A damaged index is removed, too: it has no fingerprints that could be read.
     """

@@ -70,7 +70,7 @@ class IndexOptions:
 
 
 def check_same(index_path: Path, root: Path, options: IndexOptions) -> None:
-    """Check that the index in `place`, if there is one, may be updated with `options`; a rebuild replaces any index.
+    """Check that the index in `index_path`, if there is one, may be updated with `options`; a rebuild replaces any index.
 
     Raises:
         DataError: it is damaged.
@@ -114,7 +114,7 @@ def new_head(root: Path, earlier: Head | None, options: IndexOptions) -> Head:
 
 
 def keep_languages(index_path: Path, names: Sequence[str]) -> None:
-    """Set the languages of the index in `place`, given as names or codes.
+    """Set the languages of the index in `index_path`, given as names or codes.
 
     Raises:
         ConfigError: a language is unknown.
