@@ -72,8 +72,8 @@ def largest_fleet(
     """Return the largest number of runs of a fleet, at least 1; all languages of a joint training share a slot.
 
     Every slot counts as much as the largest run, since anchors, texts and images may differ within
-    a fleet. `jobs` processes share the device's memory; `cached_bytes` is the bytes of cached frozen layers
-    of a fleet on the CPU.
+    a fleet. `jobs` processes share the device's memory; `cached_bytes` is the bytes of cached
+    frozen layers of a fleet on the CPU.
     """
     config = runs[0].config
     tower = runs[0].towers.text

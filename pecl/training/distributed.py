@@ -148,7 +148,7 @@ class ProcessGroup:
         rows: int,
         whole: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the gradient (b, D) of this process's rows, whose embeddings are `share`; rank 0 passes the `whole`."""
+        """Return the gradient (b, D) of the embeddings `share` of this process; rank 0 passes the `whole`."""
         most = -(-rows // self.size)
         parts = None
         if whole is not None:

@@ -70,7 +70,7 @@ class IndexOptions:
 
 
 def check_same(index_path: Path, root: Path, options: IndexOptions) -> None:
-    """Check that the index in `index_path`, if there is one, may be updated with `options`; a rebuild replaces any index.
+    """Check that an index in `index_path` may be updated with `options`; a rebuild replaces any index.
 
     Raises:
         DataError: it is damaged.
