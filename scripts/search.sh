@@ -46,7 +46,7 @@ if [ -z "$profile" ] && ! has_index; then
     index+=(--profile "$profile")
 fi
 if [ -z "$languages" ] && [ -t 0 ] && ! has_index; then
-    default=$($python -c 'from pecl.data.language_guess import system_languages; print(",".join(system_languages()))')
+    default=$($python -c 'from pecl.apps.search.languages import system_languages; print(",".join(system_languages()))')
     read -rp "Languages of your queries [$default]: " languages
     index+=(--languages "${languages:-$default}")
 fi

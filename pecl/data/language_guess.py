@@ -1,10 +1,8 @@
 """Language detection by lingua, word frequencies or the script of a text; and the check of parallel text.
 
-Detection prefers the languages that a person speaks: named languages, or those of the system or of
-a browser.
+Detection prefers the languages that a person speaks, if these are given.
 """
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -14,13 +12,12 @@ from importlib.util import find_spec
 from statistics import geometric_mean
 from typing import Any, NamedTuple
 
-from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD, find_name, language_code
+from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD
 from pecl.data.normalization import normalize_text
 from pecl.errors import ConfigError, install
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
-MOST_LANGUAGES = 16  # that a person may name
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is detected
 _ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds, against 1 for any other language
 _LEAST = 0.1  # least share of a language in a mixture
@@ -29,13 +26,10 @@ _OTHERS = 5  # other languages that are compared with lingua's large models
 _FEWEST = 10  # with fewer pairs, nothing is reported
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
 _MOST_STRANGE = 0.5  # share of the pairs that may seem to be in another language
-_MOST_SPOKEN = 8  # most languages that are taken from a browser or a system
 # least words of a sentence, which may be in English whatever a person's languages are
 _SENTENCE = 3
 # share of words in the lists of other languages, for a text in a language that lingua lacks
 _MOST_KNOWN = 0.5
-_LONGEST = 1024  # characters of a header that are read
-_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order in which gettext reads them
 # For each script without a language in lingua, its language with the most speakers. The key is the
 # first word of the letters' names in Unicode.
 _OF_SCRIPT = {
@@ -347,43 +341,6 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
 
     number, actual, expected = (of_target, target, name) if is_other else (of_english, source, "English")
     return f"of {count} pairs looked at, {number} have {actual} where {expected} is expected: is it the right file?"
-
-
-def named_languages(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages, given any names.
-
-    Raises:
-        ConfigError: an unknown language, more than `MOST_LANGUAGES`, or lingua is not installed.
-    """
-    codes = tuple(dict.fromkeys(language_code(name.strip()) for name in names))
-    if len(codes) > MOST_LANGUAGES:
-        raise ConfigError(f"languages: expected at most {MOST_LANGUAGES} that one person speaks, got {len(codes)}")
-    if not can_guess():
-        raise ConfigError(f"languages: detecting them needs lingua and wordfreq: {install('search')}")
-    return codes
-
-
-def system_languages(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the codes of the system's languages, and English; only English if the locale is `C` or not set."""
-    text = next((environment[name] for name in _VARIABLES if environment.get(name)), "")
-    return _known([*text.split(":"), ENGLISH])
-
-
-def accepted_languages(header: str | None) -> tuple[str, ...]:
-    """Return the codes in (the beginning of) an `Accept-Language` header, most wanted first; none without a header."""
-    wanted: list[tuple[float, str]] = []
-    for part in (header or "")[:_LONGEST].split(","):
-        name, _, quality = part.strip().partition(";")
-        match = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", quality or "q=1")
-        if match:
-            wanted.append((float(match[1]), name.strip()))
-    return _known(name for weight, name in sorted(wanted, key=lambda weighted: -weighted[0]) if weight > 0)
-
-
-def _known(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of languages named as de, de-AT or de_AT.ISO-8859-1; unknown names are dropped."""
-    codes = [find_name(re.sub(r"\.[^@]*", "", name), LANGUAGES) for name in names]
-    return tuple(dict.fromkeys(filter(None, codes)))[:_MOST_SPOKEN]
 
 
 def stop_words(codes: Iterable[str]) -> frozenset[str]:

@@ -7,13 +7,9 @@ import pecl.data.language_guess
 from pecl.config import ExperimentConfig
 from pecl.data.language_guess import (
     LanguageGuess,
-    accepted_languages,
     guess_languages,
-    named_languages,
     strange_languages,
-    system_languages,
 )
-from pecl.data.languages import LANGUAGES
 from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
 
@@ -61,7 +57,7 @@ def test_a_language_is_guessed_among_all_whether_it_has_an_adapter_or_not(text, 
 def test_a_script_names_one_of_the_languages_that_a_person_speaks():
     amharic, german = "ውሻ በባህር ዳርቻ", "der Hund läuft am Strand"
     for among, codes in {("ti", "de"): ["ti", "de", None], ("de",): ["am", "de", None]}.items():
-        guesses = guess_languages([amharic, german, "12:30"], [], named_languages(among))
+        guesses = guess_languages([amharic, german, "12:30"], [], among)
         assert [guess.language for guess in guesses] == codes
 
 
@@ -90,39 +86,6 @@ def test_a_language_is_one_that_the_person_speaks_unless_another_is_all_but_cert
     assert is_other == ("none of yours" in guess.sentence)
     if not is_other:
         assert {code for code, _ in guess.shares} <= set(among)
-
-
-def test_a_person_names_at_most_16_languages():
-    assert len(named_languages(list(LANGUAGES)[:16])) == 16
-    with pytest.raises(ConfigError, match="languages: expected at most 16 that one person speaks, got 17"):
-        named_languages(list(LANGUAGES)[:17])
-
-
-@pytest.mark.parametrize(
-    ("environment", "codes"),
-    [
-        ({}, ["en"]),
-        *(({"LANG": text}, ["en"]) for text in ("C.UTF-8", "xx_XX", "en_GB.UTF-8")),
-        ({"LANG": "de_AT.UTF-8", "LC_ALL": "cs_CZ.UTF-8"}, ["cs", "en"]),
-        ({"LANG": "de_DE", "LANGUAGE": "ja_JP:sr@latin"}, ["jp", "sr_latn", "en"]),
-        ({"LANG": "zh_TW.Big5"}, ["zh_hant", "en"]),
-    ],
-)
-def test_the_languages_of_a_system_are_its_own_and_english(environment, codes):
-    assert list(system_languages(environment)) == codes
-
-
-@pytest.mark.parametrize(
-    ("header", "codes"),
-    [
-        ("de-AT,de;q=0.9,en;q=0.8,cs;q=0.95,zh-HK;q=.1,zh-HK;q=0.1", ["de", "cs", "en", "zh_hant"]),
-        ("*, zz;q=x, sw;q=0.1, fr;q=0", ["sw"]),
-        *((text, []) for text in (None, ",;,q=", "q" * 5000)),
-        ("de," * 400 + "fr", ["de"]),  # more than a kilobyte
-    ],
-)
-def test_the_languages_of_a_browser_are_those_of_its_header(header, codes):
-    assert list(accepted_languages(header)) == codes
 
 
 @pytest.mark.parametrize("text", ["12:30 - 17", ""])

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pecl.apps.commands.flags import BACKEND
 from pecl.apps.search.index import Hit, ImageIndex, check_top
+from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import UNNAMED, CollectionRows
 from pecl.apps.search.query import Query, QueryLanguage
 from pecl.commands import options as cli
-from pecl.data.language_guess import system_languages
 from pecl.data.languages import language_code
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, is_text, one_line, unknown

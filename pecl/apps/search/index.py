@@ -13,10 +13,10 @@ import numpy as np
 from pecl.apps.backends import TORCH, check_backend
 from pecl.apps.search.catalogue import FILE, index_folder, photograph_id, read_catalogue, read_head
 from pecl.apps.search.exact import ExactSearch
+from pecl.apps.search.languages import system_languages
 from pecl.apps.search.qdrant import QdrantSearch
 from pecl.apps.search.query import Query, make_queries
 from pecl.apps.search.words import Selection, select
-from pecl.data.language_guess import system_languages
 from pecl.errors import ConfigError, DataError, not_none, shell_quoted
 from pecl.files.images import ImageFiles
 from pecl.retrieval.hubs import find_references

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pecl.apps.backends import TORCH, check_backend
 from pecl.apps.search.catalogue import FILE, Head, read_head, write_head, writing
-from pecl.data.language_guess import named_languages
+from pecl.apps.search.languages import named_languages
 from pecl.errors import ConfigError, unknown
 from pecl.files import LOCK, locked
 

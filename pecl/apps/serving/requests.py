@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pecl.apps.search.languages import MOST_LANGUAGES
 from pecl.apps.serving.limits import Limits
 from pecl.apps.serving.refusals import Refusal, bad
-from pecl.data.language_guess import MOST_LANGUAGES
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import is_text, suggest
 from pecl.files import images, parse_json

@@ -23,6 +23,7 @@ from starlette.responses import Response
 
 from pecl.apps.search.encoder import embed_queries
 from pecl.apps.search.index import ImageIndex
+from pecl.apps.search.languages import accepted_languages, named_languages, system_languages
 from pecl.apps.search.options import keep_languages
 from pecl.apps.search.query import Query, QueryLanguage, choose_language
 from pecl.apps.search.thumbnails import THUMBNAIL
@@ -32,7 +33,6 @@ from pecl.apps.serving.photographs import LARGE, Photographs
 from pecl.apps.serving.refusals import Refusal, at_most, bad
 from pecl.apps.serving.requests import JsonRoute, PersonLanguages, SearchAddress, SearchRequest, read_data_uri
 from pecl.apps.serving.service import Served, Service
-from pecl.data.language_guess import accepted_languages, named_languages, system_languages
 from pecl.data.languages import ENGLISH, language_name
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import BusyError
