@@ -252,6 +252,21 @@ def _open_half_written(path, mode="r", *arguments, **options):
 _FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "pecl.written", "pecl.half written")
 
 
+def kill_before_step(at):
+    """Let this process kill itself (SIGKILL) before the `at`-th training step that it takes, from 1."""
+    from pecl.training.trainer import Trainer
+
+    plain_step, taken = Trainer.train_step, []
+
+    def step(trainer):
+        taken.append(trainer.step)
+        if len(taken) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain_step(trainer)
+
+    Trainer.train_step = step
+
+
 def note_trainings():
     """Append a line to the file $PECL_CACHE_DIR/trainings for each training that begins."""
     import pecl.experiment.run
