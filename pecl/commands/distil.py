@@ -20,9 +20,8 @@ from pecl.experiment.plan import plan_runs
 def run(parsed: argparse.Namespace) -> int:
     """Train a language on translated text only, and measure the recall before and after.
 
-    The language's text is aligned to the frozen tower's embeddings of its English translations.
-    --text accepts tables with a column for each of the two, pairs of aligned files, and named sets.
-    Training needs no images.
+    The language's text is aligned to the frozen tower's embeddings of its English translations. --text accepts tables
+    with a column for each of the two, pairs of aligned files, and named sets. Training needs no images.
     """
     cache = TrainingDataCache()
     configs = [distil_config(values, cache, parsed.images, "command line") for values in cli.language_values(parsed)]

@@ -70,9 +70,8 @@ def _option_of(launcher: str, example: str) -> cli.Argument:
 def run(parsed: argparse.Namespace) -> int:
     """Train every combination of values; on the command line, commas separate the values of a list.
 
-    Complete runs are skipped, interrupted runs resume from their last saved step, failed runs are
-    tried again. Any number of grids may share a results folder; none trains a run that another is
-    training. Ctrl-C saves and stops.
+    Complete runs are skipped, interrupted runs resume from their last saved step, failed runs are tried again. Any
+    number of grids may share a results folder; none trains a run that another is training. Ctrl-C saves and stops.
     """
     configs = grid_configs(parsed)
     for name in ("slurm", "ray"):

@@ -66,10 +66,9 @@ def _count(text: str) -> int:
 def run(parsed: argparse.Namespace) -> None:
     """Print the tables of experiments from their result files.
 
-    Results that were measured alike (data, gallery, towers, test side) share a heading, which
-    states these. Runs that differ only in their seed form one candidate; validation chooses the
-    candidate of each language and route. CSV without --table prints the table `routes`, or
-    `evaluations` if nothing was trained.
+    Results that were measured alike (data, gallery, towers, test side) share a heading, which states these. Runs that
+    differ only in their seed form one candidate; validation chooses the candidate of each language and route. CSV
+    without --table prints the table `routes`, or `evaluations` if nothing was trained.
     """
     runs = collect_runs(parsed.folders)
     made = report(runs, parsed.against is not None, parsed.where)

@@ -48,8 +48,7 @@ _action = cli.group("adapters", "pecl adapters show lora+head")
 def _list(parsed: argparse.Namespace) -> None:
     """List the kinds of adapters and the shipped adapters, the kinds of an --engine, or the adapter files of a folder.
 
-    Each file is compared with the SHA-256 in the result of its training, or in the index of a
-    published folder.
+    Each file is compared with the SHA-256 in the result of its training, or in the index of a published folder.
     """
     if parsed.folder is not None:
         if parsed.engine is not None:
@@ -186,9 +185,9 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
 def _convert(parsed: argparse.Namespace) -> None:
     """Convert an adapter between formats.
 
-    SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a checkpoint of OpenDelta
-    or of the method's released code. TARGET is written in pecl's format if it ends in .safetensors,
-    otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms.
+    SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a
+    checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in
+    .safetensors, otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms.
     """
     check_absent(parsed.target)
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
@@ -208,8 +207,7 @@ def _convert(parsed: argparse.Namespace) -> None:
 def _merge(parsed: argparse.Namespace) -> None:
     """Write a text tower with an adapter merged into its weights.
 
-    The folder has sentence-transformers' layout, which --text-model and sentence-transformers
-    itself can load.
+    The folder has sentence-transformers' layout, which --text-model and sentence-transformers itself can load.
     """
     check_absent(parsed.target)
     tower = load_tower(parsed)
@@ -229,10 +227,10 @@ def _merge(parsed: argparse.Namespace) -> None:
 def _push(parsed: argparse.Namespace) -> None:
     """Publish adapters on the model hub, or in a folder, with a model card.
 
-    The card's figures are read from the results of the runs. Each SOURCE is an adapter file as
-    `pecl train` wrote it, or the folder of its results. Every result must have its checksum and the
-    SHA-256 of its adapter file. TARGET is a hub id (name/adapters; `hf auth login` logs in), or a
-    path such as ./adapters. If its first part is an existing folder, it is a path.
+    The card's figures are read from the results of the runs. Each SOURCE is an adapter file as `pecl train` wrote it,
+    or the folder of its results. Every result must have its checksum and the SHA-256 of its adapter file. TARGET is a
+    hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. If its first part is an existing
+    folder, it is a path.
     """
     sources = [Path(source) for source in parsed.sources]
     sources = best_adapters(sources) if parsed.best else sources
@@ -270,9 +268,8 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
 def _pull(parsed: argparse.Namespace) -> None:
     """Fetch published adapters into a new folder.
 
-    The commit that was fetched is recorded, and the adapters must belong to the text tower. SOURCE
-    is a hub id, id@revision, or a folder that push wrote. If its first part is an existing folder,
-    it is a path.
+    The commit that was fetched is recorded, and the adapters must belong to the text tower. SOURCE is a hub id,
+    id@revision, or a folder that push wrote. If its first part is an existing folder, it is a path.
     """
     paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
     cli.print_text("\n".join(map(str, paths)))

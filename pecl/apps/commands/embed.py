@@ -31,9 +31,8 @@ _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 def run(parsed: argparse.Namespace) -> None:
     """Embed images or texts into a folder of parquet files with the columns id and embedding.
 
-    SOURCE is a folder of images, a file with one text per line, a table of captions, or a data set.
-    The same command resumes a killed one. --out NAME.npy writes a short list as one array, and the
-    names of its rows to NAME.txt.
+    SOURCE is a folder of images, a file with one text per line, a table of captions, or a data set. The same command
+    resumes a killed one. --out NAME.npy writes a short list as one array, and the names of its rows to NAME.txt.
     """
     values = {name: value for name, value in cli.config_values(parsed).items() if name in _FLAGS}
     # accept the source's languages

@@ -41,9 +41,9 @@ def _adapter(help: str = _ADAPTER_HELP, **options: Any) -> cli.Argument:
 def _sentence_transformers(parsed: argparse.Namespace) -> None:
     """Both towers in one folder, or an adapter.
 
-    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and images
-    go through their own towers. With --adapter-only the folder holds only the adapter, and names
-    the folder of the plain tower, --base, which is loaded with it.
+    Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and images go through
+    their own towers. With --adapter-only the folder holds only the adapter, and names the folder of the plain
+    tower, --base, which is loaded with it.
     """
     from pecl.apps.export.sentence_transformers import export_adapter, export_towers
 
@@ -64,9 +64,8 @@ def _sentence_transformers(parsed: argparse.Namespace) -> None:
 def _open_clip(parsed: argparse.Namespace) -> None:
     """Both towers as a local-dir: of open_clip.
 
-    Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder
-    holds its own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy,
-    HTML entities).
+    Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its
+    own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities).
     """
     from pecl.apps.export.open_clip import export_open_clip
 
@@ -88,9 +87,8 @@ def _open_clip(parsed: argparse.Namespace) -> None:
 def _onnx(parsed: argparse.Namespace) -> None:
     """Both towers as ONNX files, one language or many.
 
-    Write onnx/model.onnx (texts), onnx/vision_model.onnx (images) and the tokenizer. With --slots
-    one file holds the adapters of several languages, and its input `slots` selects the language of
-    each text.
+    Write onnx/model.onnx (texts), onnx/vision_model.onnx (images) and the tokenizer. With --slots one file
+    holds the adapters of several languages, and its input `slots` selects the language of each text.
     """
     from pecl.apps.export.onnx import export_onnx
 
@@ -122,9 +120,9 @@ def _onnx(parsed: argparse.Namespace) -> None:
 def _peft(parsed: argparse.Namespace) -> None:
     """An adapter in PEFT's format.
 
-    Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads,
-    naming a base that AutoModel can load. It holds lora, word_embeddings and layernorm; `pecl
-    export sentence-transformers` also holds a head.
+    Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base
+    that AutoModel can load. It holds lora, word_embeddings and layernorm; `pecl export sentence-transformers` also
+    holds a head.
     """
     from pecl.apps.export.peft import export_peft
 
@@ -175,9 +173,8 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
 def _immich(parsed: argparse.Namespace) -> None:
     """A language for immich.
 
-    Write the folder of one of immich's models with a language merged into its text tower.
-    Photographs that immich has indexed need no new index. onnxruntime opens the new file, and its
-    embeddings are compared with the tower's.
+    Write the folder of one of immich's models with a language merged into its text tower. Photographs that immich
+    has indexed need no new index. onnxruntime opens the new file, and its embeddings are compared with the tower's.
     """
     from pecl.apps.export.immich import MODELS, export_immich
 

@@ -38,9 +38,8 @@ _SHOWN = 10  # unreadable files that are named
 def run(parsed: argparse.Namespace) -> None:
     """Create or update the index of a folder of photographs, for `pecl search`.
 
-    Embed the photographs of a folder and its subfolders. The next call embeds only new and changed
-    photographs, and removes deleted ones from the index. After an interruption the same command
-    resumes.
+    Embed the photographs of a folder and its subfolders. The next call embeds only new and changed photographs, and
+    removes deleted ones from the index. After an interruption the same command resumes.
     """
     options = IndexOptions(**{item.name: getattr(parsed, item.name) for item in fields(IndexOptions)})
     if parsed.forget:

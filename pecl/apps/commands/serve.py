@@ -75,8 +75,8 @@ def _limit(item: Field) -> cli.Argument:
 def run(parsed: argparse.Namespace) -> None:
     """Serve embeddings, search and a page over HTTP.
 
-    The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each
-    input. After Ctrl-C or SIGTERM the server answers the requests that it has accepted, and stops.
+    The search page is at /. POST /v1/embeddings follows OpenAI's API, with a language for each input. After Ctrl-C or
+    SIGTERM the server answers the requests that it has accepted, and stops.
     """
     plan = _checked(parsed)
     server = _with_extra("server")
