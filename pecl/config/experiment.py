@@ -2,8 +2,8 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of
 YAML files. A config checks its values and reports all problems at once. The run id is a hash over
-the fields that can change the result, without fields of the roles `PATH`, `MACHINE` (threads,
-processes) and `REPORTED`.
+the fields that can change the result, without fields of the roles `PATH`, `SAME_BITS`, `MACHINE`
+(threads, processes) and `REPORTED`.
 
 A new field needs one line with its roles, which include `LATER`; `fields_of` derives all sets of
 fields from the roles.
