@@ -106,7 +106,7 @@ def train_fleet(
 ) -> list[Outcome]:
     """Train configs that differ only in `FLEET_FIELDS` together, one slot each, and return their results.
 
-    A diverging run is dropped; its result records the step, and the other runs are not affected.
+    A run that diverges is dropped and recorded as failed, with the step. The other runs are not affected.
     With several processes (`torchrun`), rank 0 does all of this, and the others embed their share
     of each batch.
 
@@ -123,7 +123,6 @@ def train_fleet(
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
         BusyError: another process trains one of them.
-        DivergedError: the only run diverged.
     """
     if not configs:
         raise ConfigError("configs: expected at least one run, got none")

@@ -27,7 +27,7 @@ from pecl.encoders.dropout import row_seeds, use_row_dropout
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.memory import to_device
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DivergedError
+from pecl.errors import ConfigError
 from pecl.files.progress import Bar
 from pecl.machine import peak_memory_mb
 from pecl.training.batch import ANCHOR, CAPTIONS, QUERY, make_batch
@@ -125,9 +125,6 @@ class Trainer:
 
         A slot is dropped when its loss or validation score is not finite, when it is out of
         patience, or when a callback stops or prunes it. The other slots are not affected.
-
-        Raises:
-            DivergedError: the only slot diverged.
         """
         if self.schedule.ema:
             self.average = Average(self.adapter.parameters(), self.schedule.ema)
@@ -342,13 +339,11 @@ class Trainer:
                 self._leave(slot, f"the loss is {losses[slot]}")
 
     def _leave(self, slot: int, reason: str) -> None:
-        """Drop a slot that diverged. Raise DivergedError if it is the only one."""
+        """Drop a slot that diverged."""
         record = self.records[slot]
         lr = self.first_task(slot).lr
         record.stopped = self.step
         record.diverged = f"training diverged by step {self.step}: {reason}; choose a smaller learning rate than {lr:g}"
-        if len(self.records) == 1:
-            raise DivergedError(record.diverged)
         logger.warning("slot %d: %s", slot, record.diverged)
 
     def _call(self, moment: str, metrics: Mapping[int, Mapping[str, float]]) -> None:

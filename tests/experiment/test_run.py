@@ -24,7 +24,7 @@ from pecl.report.tables import report
 from pecl.report.tables.candidates import chosen_candidates
 from pecl.results.folder import read_manifest
 from pecl.results.parts import GalleryRecord
-from pecl.results.result import collect, read_result, read_run
+from pecl.results.result import collect, collect_runs, read_result, read_run
 
 
 def test_a_result_holds_everything(small):
@@ -152,8 +152,15 @@ def test_a_run_that_diverges_leaves_its_fleet_and_is_recorded_with_its_step(smal
     assert 1 <= failed.steps < 8
     assert f"training diverged by step {failed.steps}: " in failed.error
     assert read_run(failed.path) == failed
+
+
+def test_a_run_that_diverges_alone_is_recorded_as_in_a_fleet(small):
+    bad = make_config({**small, "lr": 1e30})
     with pytest.raises(DivergedError, match="choose a smaller learning rate than 1e\\+30"):
         train(bad)
+    (failed,) = collect_runs([small["out"]])
+    assert (failed.status, failed.run_id) == ("failed", bad.run_id())
+    assert 1 <= failed.steps < 8
 
 
 # --- joint training

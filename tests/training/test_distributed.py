@@ -14,7 +14,7 @@ from helpers.together import call_pickled, meeting_point, set_place
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, DivergedError, PeclError, ReportedElsewhereError
+from pecl.errors import ConfigError, PeclError, ReportedElsewhereError
 from pecl.training.distributed import SINGLE, join_group, launched
 from pecl.training.trainer import Schedule, Trainer
 from pecl.training.worker_rank import run_worker, set_up_workers
@@ -97,10 +97,10 @@ def test_several_processes_equal_one_on_the_joint_batch(size, options):
     assert [other["do"] for other in others] == ["stop"] * (size - 1)
 
 
-def test_one_process_says_that_the_training_diverged():
-    first, second = in_processes(2, lambda processes: trained(processes, lr=1e30))
-    assert isinstance(first, DivergedError)
-    assert isinstance(second, ReportedElsewhereError)
+def test_a_training_that_diverged_stops_all_processes():
+    (((losses, _, best_step),), _), other = in_processes(2, lambda processes: trained(processes, lr=1e30))
+    assert (losses, best_step) == ([], 0)  # no validation was reached
+    assert other["do"] == "stop"
 
 
 def test_a_process_that_cannot_take_part_is_named():
