@@ -110,7 +110,9 @@ class PeftAdapter(ForeignAdapter):
         for name, tensor in chain(self.wrapped.named_parameters(), self.wrapped.named_buffers()):
             is_values = tensor.device.type != "meta"
             base = own.get(id(tensor))
-            if base is not None and not (is_values and not torch.equal(base, tensor)):
+            # Shared tensors are not compared: that would read all weights from the disk
+            is_changed = base is not tensor and is_values and base is not None and not torch.equal(base, tensor)
+            if base is not None and not is_changed:
                 tensor.data = base.data
                 continue
             if name in saved:

@@ -135,6 +135,20 @@ def test_lora_and_dora_equal_pefts_own_training():
         assert torch.allclose(embed(tower), embed(reference), atol=1e-5)
 
 
+def test_only_the_weights_of_changed_modules_are_read(monkeypatch):
+    """A tower's file is mapped into memory: comparing shared weights would read all of it."""
+    tower, compared, plain = tiny_tower(), [], torch.equal
+
+    def noted(one, other):
+        compared.append(one.numel())
+        return plain(one, other)
+
+    monkeypatch.setattr(torch, "equal", noted)
+    attach(tower, parse_adapter("lora:r=4"))
+    layers = tower.backbone.config.num_hidden_layers
+    assert sum(compared) == layers * 2 * (32 * 32 + 32)  # query and value
+
+
 def test_a_method_that_mixes_texts_is_refused_when_it_is_tried(monkeypatch):
     from pecl.adapters.peft import adapter, methods
 
