@@ -58,7 +58,9 @@ METHODS = (
     _peft("dora", "lora:r=18,use_dora=true", "lora:r=60,use_dora=true"),
     _peft("boft", "boft:boft_block_size=32", "boft:boft_block_size=96"),
     _peft("ia3", "ia3", ""),
-    _peft("fourierft", "fourierft:n_frequency=14600", "fourierft:n_frequency=47000"),
+    _peft(
+        "fourierft", "fourierft:n_frequency=14600,init_weights=true", "fourierft:n_frequency=47000,init_weights=true"
+    ),
     _peft("vera", "vera", ""),
     _peft("hra", "hra:r=38", "hra:r=122"),
     _peft("oft", "oft:oft_block_size=64", "oft:oft_block_size=192"),

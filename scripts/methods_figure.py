@@ -56,6 +56,7 @@ def draw(points: Sequence[Point], language: str, results: Sequence[Result]) -> P
         left.plot(point.share, place, color=colour, marker=marker, markersize=3)
     left.set_yticks(range(len(ordered)), [point.name for point in ordered], fontsize=5.5)
     left.set(ylim=(-1, len(ordered)), xlabel="share of the gap")
+    left.locator_params(axis="x", nbins=5)
     left.axvline(0, color=GREY, linewidth=0.8)
 
     for engine, (colour, marker) in ENGINES.items():
@@ -74,9 +75,12 @@ def draw(points: Sequence[Point], language: str, results: Sequence[Result]) -> P
     right.set(xscale="log", xlabel="parameters", ylabel="share of the gap")
     low, high = right.get_xlim()
     right.set_xlim(low, high * 4)  # room for names
+    ticks = [tick for tick in (1_000, 10_000, 100_000) if low < tick < high * 4]
+    right.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    right.minorticks_off()
     for point in best:
         name_at(right, point.parameters, point.share, point.name)
     right.axhline(0, color=GREY, linewidth=0.8)
-    right.legend(loc="lower right")
+    right.legend(loc="lower left")
     runs = sorted(result.run_id for result in results)
     return Plot("methods", f"Methods in {language}", caption, tuple(runs), figure)

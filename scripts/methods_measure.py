@@ -22,6 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,16 @@ from pecl.config import make_config
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import PeclError, not_none
-from pecl.experiment.frozen import embed_queries_plain, make_evaluator
+from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.towers import towers_of
 from pecl.files import load_json, write_json
 from pecl.machine import process_peak_mb
 from pecl.results.result import Result, collect_runs
+from pecl.retrieval.evaluator import RetrievalEvaluator
 
-QUERIES = 24
+CAPTIONS = 250  # English captions, which search among their own photographs
+QUERIES = 12
 STEPS = 4
 BATCH = 16
 ENGLISH = {"dataset": "multi30k-1k", "language": "en", "route": "baseline1", "precision": "fp32", "threads": 1}
@@ -67,11 +70,15 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
         if not runs:
             continue
         run = chosen_of(runs)
-        path = not_none(run.path, "path")
-        shutil.copyfile(path, out / path.name)
+        for result in runs.values():
+            path = not_none(result.path, "path")
+            if result is run:
+                shutil.copyfile(path, out / path.name)
+            else:  # it was chosen before another rate was tried
+                (out / path.name).unlink(missing_ok=True)
         if stage.language == methods.FIRST:
             chosen[stage.method.name] = run
-        if len(runs) > 1:
+        if stage.language == methods.FIRST or len(runs) > 1:
             scores = {f"{rate:g}": _score(runs[rate]) for rate in sorted(runs)}
             rates.setdefault(stage.language, {})[stage.method.name] = scores
     write_json(out / "rates.json", rates)
@@ -85,18 +92,38 @@ def _score(run: Result) -> dict[str, float] | None:
     return {"held_out": run.curve.val_mean_recall_at_1[-1][1], "recall": run.recall(stage="final")}
 
 
-def measure(path: Path, tower: MultilingualTextEncoder, english: Inputs) -> dict[str, Any]:
+@dataclass(frozen=True)
+class English:
+    """English captions and the evaluator of their embeddings among their photographs."""
+
+    token_ids: TokenIds
+    evaluator: RetrievalEvaluator
+
+    def recall(self, tower: MultilingualTextEncoder) -> float:
+        """Return R@1, the mean of both directions."""
+        return self.evaluator(tower.encode_token_ids(self.token_ids)).mean_recall_at_1
+
+
+def read_english(inputs: Inputs) -> English:
+    """Return the first English captions and their photographs."""
+    images = embed_images(inputs)[inputs.gallery_items("test")][:CAPTIONS]
+    evaluator = RetrievalEvaluator(images, range(CAPTIONS), "images")
+    return English(inputs.tokens("test")[:CAPTIONS], evaluator)
+
+
+def measure(path: Path, tower: MultilingualTextEncoder, english: English) -> dict[str, Any]:
     """Return all measurements of an adapter file."""
     file = load_adapter_file(path, tower)
-    evaluator = make_evaluator(english, "test")
-    token_ids = english.tokens("test")
+    token_ids = english.token_ids
+    english.recall(tower)  # all that the plain tower needs is in memory now
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of memory begins here
     before = process_peak_mb()
     adapter = attach(tower, file.configs, seeds=[1])
     with tower.caching([token_ids]):
         seconds = _step_seconds(adapter, token_ids)
         memory = process_peak_mb() - before
         adapter.load_slot_state(0, file.state)
-        recall = evaluator(tower.encode_token_ids(token_ids)).mean_recall_at_1
+        recall = english.recall(tower)
     measured = {"bytes": path.stat().st_size, "step_seconds": seconds, "step_mib": memory, "english": recall}
     return measured | _queries_per_second(adapter, token_ids)
 
@@ -136,13 +163,12 @@ def _queries_per_second(adapter: Adapter, token_ids: TokenIds) -> dict[str, floa
     return {name: QUERIES / seconds[name] if name in seconds else None for name in ("attached", "merged")}
 
 
-def in_a_process(path: Path, tower: MultilingualTextEncoder, english: Inputs) -> dict[str, Any]:
+def in_a_process(path: Path, tower: MultilingualTextEncoder, english: English) -> dict[str, Any]:
     """Return the measurements of an adapter file, from a copy of this process."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            Path("/proc/self/clear_refs").write_text("5")  # its peak of memory begins here
             answer = measure(path, tower, english)
         except Exception as error:  # recorded, and the other adapters follow
             answer = {"error": f"{type(error).__name__}: {error}"}
@@ -163,31 +189,33 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     path = MEASURED / "methods" / folder.name / "measures.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    chosen = write_runs(folder, path.parent)
     torch.set_num_threads(1)
 
     config = make_config(ENGLISH)
     towers = towers_of(config)
-    english = read_evaluation(config, towers)
-    token_ids = english.tokens("test")
+    english = read_english(read_evaluation(config, towers))
     measures: dict[str, Any] = load_json(path) if path.is_file() else {}
     if "plain" not in measures:
-        recall = make_evaluator(english, "test")(embed_queries_plain(english, "test")).mean_recall_at_1
-        measures["plain"] = {"english": recall}
+        measures["plain"] = {"english": english.recall(towers.text)}
 
     # The children share the states of the layers below the adapters
     adapter = attach(towers.text, parse_adapter("layernorm:layers=top-2"))
-    with towers.text.caching([token_ids]):
+    with towers.text.caching([english.token_ids]):
         pass
     adapter.remove()
 
-    for name, run in chosen.items():
-        is_measured = measures.get(name, {}).get("run_id") == run.run_id
-        if run.status == "complete" and not is_measured:
-            record = in_a_process(run.adapter_path, towers.text, english)
-            measures[name] = {"run_id": run.run_id, **record}
-            write_json(path, measures)
-            print(name, record, flush=True)
+    while pending := not_measured(write_runs(folder, path.parent), measures):
+        name, run = pending[0]
+        record = in_a_process(run.adapter_path, towers.text, english)
+        measures[name] = {"run_id": run.run_id, **record}
+        write_json(path, measures)
+        print(name, record, flush=True)
+
+
+def not_measured(chosen: Mapping[str, Result], measures: Mapping[str, Any]) -> list[tuple[str, Result]]:
+    """Return the chosen runs without measurements."""
+    complete = [(name, run) for name, run in chosen.items() if run.status == "complete"]
+    return [(name, run) for name, run in complete if measures.get(name, {}).get("run_id") != run.run_id]
 
 
 if __name__ == "__main__":

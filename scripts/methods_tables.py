@@ -16,6 +16,7 @@ import numpy as np
 from marked import MEASURED, ROOT, complete, main, table
 from methods_figure import Point, draw
 
+from pecl.config import read_yaml
 from pecl.data.languages import language_name
 from pecl.errors import not_none
 from pecl.files import load_json, write_bytes
@@ -95,6 +96,19 @@ def languages() -> list[str]:
     return [language for language in methods.LANGUAGES if any(language in row.results for row in rows())]
 
 
+def progress() -> str:
+    """State how much of the plan has results."""
+    rates = load_json(FOLDER / "rates.json")[methods.FIRST]
+    planned = [method for method in methods.METHODS if method.specs[0]]
+    searched = sum(len(scores) == len(read_yaml(methods.CONFIG)["lr"]) for scores in rates.values())
+    waiting = [f"`{method.name}`" for method in planned if method.name not in {row.method.name for row in rows()}]
+    text = (
+        f"{len(rows())} of {len(planned)} methods have results in {language_name(methods.FIRST)}, {searched} of them "
+        f"with all learning rates. Languages so far: {', '.join(map(language_name, languages()))}."
+    )
+    return text + (f" Not run yet: {', '.join(waiting)}." if waiting else "")
+
+
 def recall_table() -> str:
     """Tabulate R@1 and the share of the gap, by language."""
     base = next(row for row in rows() if row.method.name == BASE)
@@ -152,7 +166,7 @@ def plain_table() -> str:
             plain = result.recall(stage="zero_shot")
             name = language_name(language)
             body.append([name, gallery, f"{plain:.3f}", f"{plain + gap(result):.3f}", f"{sentences:.3f}"])
-    english = f"English captions find their photographs with R@1 {measures['plain']['english']:.3f}."
+    english = f"R@1 of the 250 English captions with the plain tower: {measures['plain']['english']:.3f}."
     head = ["language", "gallery", "R@1 of the plain tower", "R@1 of English", "sentences"]
     return f"{table(head, body)}\n\n{english}"
 
@@ -204,7 +218,7 @@ def write_figure(folder: Path) -> None:
     write_bytes(folder / f"{plot.name}.png", plot.render("png"))
 
 
-PARTS = {"plain": plain_table, "recall": recall_table, "costs": cost_table, "rates": rate_table}
+PARTS = {"progress": progress, "plain": plain_table, "recall": recall_table, "costs": cost_table, "rates": rate_table}
 
 if __name__ == "__main__":
     if main(__doc__ or "", PAGE, PARTS):

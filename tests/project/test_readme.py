@@ -103,6 +103,7 @@ SCRIPTS = [
     ("docs/languages.md", "languages_page", "PARTS"),
     ("results/measured/languages/README.md", "languages_page", "OF_LANGUAGES"),
     ("docs/search.md", "search_tables", "PARTS"),
+    ("docs/methods.md", "methods_tables", "PARTS"),
 ]
 
 
