@@ -66,7 +66,6 @@ METHODS = (
     _peft("oft", "oft:oft_block_size=64", "oft:oft_block_size=192"),
     _peft("ln_tuning", "ln_tuning", ""),
     _pecl("pecl bitfit", "bitfit", ""),
-    _pecl("pecl head", "head:rank=91", "head:rank=293", everywhere=True),
     _pecl("pecl bottleneck", "bottleneck-only:bottleneck_dim=18", "bottleneck-only:bottleneck_dim=60"),
     _pecl(
         "pecl lora and head",
@@ -102,6 +101,8 @@ METHODS = (
     _peft("adamss", "adamss", ""),
     _pecl("pecl layernorm", "layernorm", ""),
     _pecl("pecl lora", "lora-only:r=19", "lora-only:r=61"),
+    # Last, since they share no cached layers with the others
+    _pecl("pecl head", "head:rank=91", "head:rank=293", everywhere=True),
     _pecl(
         "pecl word_embeddings",
         "word_embeddings:rank=64,tokens=512",
