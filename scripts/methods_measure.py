@@ -22,7 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from pecl.experiment.frozen import embed_images
 from pecl.experiment.inputs import Inputs, read_evaluation
 from pecl.experiment.towers import towers_of
 from pecl.files import load_json, write_json
+from pecl.files.digests import with_digest
 from pecl.machine import process_peak_mb
 from pecl.results.result import Result, collect_runs
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -73,7 +74,7 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
         for result in runs.values():
             path = not_none(result.path, "path")
             if result is run:
-                shutil.copyfile(path, out / path.name)
+                _keep(result, out)
             else:  # it was chosen before another rate was tried
                 (out / path.name).unlink(missing_ok=True)
         if stage.language == methods.FIRST:
@@ -83,6 +84,13 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
             rates.setdefault(stage.language, {})[stage.method.name] = scores
     write_json(out / "rates.json", rates)
     return chosen
+
+
+def _keep(result: Result, out: Path) -> None:
+    """Copy a result with the project's folder of results and no local folder."""
+    path = not_none(result.path, "path")
+    config = replace(result.config, out=f"results/methods/{out.name}", data_dir=None)
+    write_json(out / path.name, with_digest(replace(result, config=config).to_json()))
 
 
 def _score(run: Result) -> dict[str, float] | None:

@@ -34,7 +34,7 @@ def sha256_file(path: str | Path) -> str:
 def sha256_json(document: Any) -> str:
     """Return the SHA-256 of `document`'s canonical JSON (sorted keys, no spaces): equal documents, equal hash."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return sha256_bytes(text.encode("utf-8"))
+    return sha256_bytes(text.encode("utf-8", "surrogatepass"))  # a damaged file may hold half a character
 
 
 def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:

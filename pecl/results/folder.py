@@ -191,8 +191,11 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
         return None
 
     path = manifest_path(result.folder, name)
+    if not path.exists():
+        return None
+
     manifest = _read(path, "manifest", result)
-    if manifest is not None and sha256_json(manifest)[:16] != name:
+    if sha256_json(manifest)[:16] != name:
         raise _unreadable(path, "manifest", result, "its content does not match its name")
     return manifest
 

@@ -29,7 +29,7 @@ def broken(monkeypatch):
         def collect(_):
             raise error
 
-        monkeypatch.setattr(pecl.commands.report, "collect", collect)
+        monkeypatch.setattr(pecl.commands.report, "collect_runs", collect)
 
     return install
 
@@ -66,9 +66,9 @@ def test_a_path_that_the_system_refuses_is_bad_input(cache, broken, capsys):
 
 def test_a_diverged_training_says_at_which_step(small, capsys):
     assert main(["train", *flags({**small, "lr": 1e30})]) == 1
-    said = last_line(capsys)
-    assert re.fullmatch(r"pecl: training diverged by step [12]: .*; choose a smaller learning rate than 1e\+30", said)
-    assert not list(Path(small["out"]).glob("*.json"))
+    printed = capsys.readouterr().out
+    reason = r"training diverged by step [12]: .*; choose a smaller learning rate than 1e\+30"
+    assert re.fullmatch(rf"failed: [0-9a-f]{{16}}: .*{reason}", printed.strip())
 
 
 # --- output

@@ -27,7 +27,8 @@ from pecl.results.result import (
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
 FOLDERS = sorted({path.parent for path in MEASURED.rglob("*.json")})
-RECORDED = [sorted(folder.glob("*.json"))[0] for folder in FOLDERS if folder.name not in ("splits", "retrieved")]
+BY_FOLDER = [sorted(folder.glob(f"*-{'?' * 16}.json")) for folder in FOLDERS]  # the names end with the run id
+RECORDED = [paths[0] for paths in BY_FOLDER if paths]
 
 
 def full():
