@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from marked import ROOT, without_local_folders
+
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.packed import pack
 from pecl.adapters.ready import RESULTS, SHIPPED, read_results
@@ -35,8 +37,8 @@ from pecl.files.digests import with_digest
 from pecl.report.tables.groups import intervals
 from pecl.results.result import OTHER_TEXT, TrainingResult, collect, trainings, verify
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
+OUT = "results/languages"  # folder of results that kept results name
 # of a language without captions
 ONLY_WORDS = {"dataset": "gatitos", "text": "emoji?@2,ntrex?@0.5,gatitos@3"}
 
@@ -109,7 +111,7 @@ def write(result: TrainingResult, out: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.config.language}.safetensors"
     write_tensors(path, pack(file.state), read_tensors(file.path)[1])
-    document = _in_place(replace(result, adapter=replace(result.adapter, sha256=sha256_file(path))))
+    document = without_local_folders(replace(result, adapter=replace(result.adapter, sha256=sha256_file(path))), OUT)
     document.pop("ranks", None)  # the kept result has them
     write_line(folder / RESULTS, with_digest(document))
 
@@ -128,7 +130,7 @@ def keep_result(result: TrainingResult, folder: Path) -> None:
     The copy names no adapter file, since that file is not kept.
     """
     kept = replace(result, adapter=replace(result.adapter, sha256=None))
-    write_json(folder / result.path.name, with_digest(_in_place(kept)), indent=None)
+    write_json(folder / result.path.name, with_digest(without_local_folders(kept, OUT)), indent=None)
     for split in (result.path.parent / "splits").glob("*.json"):
         write_bytes(folder / "splits" / split.name, split.read_bytes())
 
@@ -139,11 +141,6 @@ def remove_older(results: Sequence[TrainingResult], folder: Path) -> None:
     for other in collect([folder]):
         if kept.get(other.config.language, other.path.name) != other.path.name:
             other.path.unlink()
-
-
-def _in_place(result: TrainingResult) -> dict[str, Any]:
-    """Return a result as JSON with the project's folder of results and no local folder."""
-    return replace(result, config=replace(result.config, out="results/languages", data_dir=None)).to_json()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pecl.files import write_text
 from pecl.results.result import Result, TrainingResult, collect, trainings
@@ -52,6 +54,11 @@ def trained(folder: str) -> list[TrainingResult]:
 def complete(folder: str) -> tuple[Result, ...]:
     """Return the complete results in a folder of the shipped results."""
     return tuple(collect([MEASURED / folder]))
+
+
+def without_local_folders(result: Result, out: str) -> dict[str, Any]:
+    """Return a result as JSON, with `out` as its folder of results and no folder of this machine."""
+    return replace(result, config=replace(result.config, out=out, data_dir=None)).to_json()
 
 
 def main(doc: str, page: Path, parts: Parts) -> bool:

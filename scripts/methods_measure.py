@@ -22,13 +22,13 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import methods
 import torch
-from marked import MEASURED
+from marked import MEASURED, without_local_folders
 
 from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.formats.files import load_adapter_file
@@ -89,8 +89,8 @@ def write_runs(folder: Path, out: Path) -> dict[str, Result]:
 def _keep(result: Result, out: Path) -> None:
     """Copy a result with the project's folder of results and no local folder."""
     path = not_none(result.path, "path")
-    config = replace(result.config, out=f"results/methods/{out.name}", data_dir=None)
-    write_json(out / path.name, with_digest(replace(result, config=config).to_json()))
+    document = without_local_folders(result, f"results/methods/{out.name}")
+    write_json(out / path.name, with_digest(document))
 
 
 def _score(run: Result) -> dict[str, float] | None:

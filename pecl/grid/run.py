@@ -253,11 +253,15 @@ class _Run:
         is_new = _version(path) != self.files_before.get(path, (0, 0))
         if not is_new and self.halving is None:
             return None
+
         run = find_run(config)
         if not isinstance(run, UnfinishedRun):
             return None
-        counts = {"failed": is_new, "pruned": self.halving is not None}
-        return run if counts.get(run.status, False) else None
+        if run.status == "failed" and is_new:
+            return run
+        if run.status == "pruned" and self.halving is not None:
+            return run
+        return None
 
 
 def _share(launcher: Launcher, fleet: int | str, device: str) -> int | None:

@@ -12,7 +12,7 @@ adapters, is compared with it whenever it is loaded, so that swapped files are n
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,28 +199,29 @@ def read_adapter(
     """
     path = Path(path)
     is_folder = path.is_dir()
-    training_pairs = trainable = None
     if configs is not None and (is_folder or path.suffix == SUFFIX):
         raise ConfigError(f"{path} already contains its configuration; remove --adapter")
+
     if path.suffix == SUFFIX and not is_folder:
         file = load_adapter_file(path, tower)
-        language = language or file.language
-        found, state, training_pairs, trainable = file.configs, file.state, file.training_pairs, file.trainable
-    elif is_folder:
-        found, state = read_peft(path, tower)
+        file = replace(file, language=language or file.language, tower_name=tower.name, named_by=None)
     else:
-        kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
-        check_finite(state, path)
-        found = tuple(configs) if configs is not None else infer_configs(kind, state)
-    adapter = attach(tower, found, seeds=())
+        if is_folder:
+            file_configs, state = read_peft(path, tower)
+        else:
+            kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
+            check_finite(state, path)
+            file_configs = tuple(configs) if configs is not None else infer_configs(kind, state)
+        file = AdapterFile(path, language, file_configs, state, tower.name, tower.fingerprint)
+
+    adapter = attach(tower, file.configs, seeds=())
     try:
-        adapter.check_state(state)
+        adapter.check_state(file.state)
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit the text tower {tower.name}: {error}") from error
     finally:
         adapter.remove()
-    named = (tower.name, tower.fingerprint)
-    return AdapterFile(path, language, found, state, *named, training_pairs=training_pairs, trainable=trainable)
+    return file
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
