@@ -6,7 +6,8 @@
 
 Queries are 200 captions of XTD200, which find their caption among 1,000 English ones, and the 99
 sentences of SIB-200's `dev`, which find theirs among 800 English ones; no adapter was trained on
-either. The script writes R@1 of each spelling into `results/language_spellings.json`, and
+either. The script writes R@1 of each spelling, with marks and capitals restored
+(`pecl.data.restoring`) and as typed, into `results/language_spellings.json`, and
 `languages_page.py` makes a table from it. A spelling that changes no text has no figure. Takes
 about half a minute of one idle core per language.
 """
@@ -16,16 +17,18 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from marked import ROOT
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.ready import ready_adapters
 from pecl.data.languages import language_code
 from pecl.data.registry import DATASETS, load_dataset
+from pecl.data.restoring import restoration_file
 from pecl.data.spellings import lower, upper, with_one_error, without_marks
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import not_none
@@ -34,6 +37,7 @@ from pecl.files import sha256_file, write_json
 SPELLED = ROOT / "results" / "language_spellings.json"
 CAPTIONS = 200
 AS_WRITTEN = "as written"
+RESTORED, AS_TYPED = "restored", "as typed"  # readings of a text
 SPELLINGS: dict[str, Callable[[str, str], str]] = {
     AS_WRITTEN: lambda text, language: text,
     "lower case": lower,
@@ -59,6 +63,7 @@ def sentences(language: str) -> tuple[list[str], list[str]]:
     return list(dev.target), [*not_none(dev.english, "english"), *not_none(train.english, "english")]
 
 
+_ENCODED: dict[tuple[str, tuple[int, ...]], torch.Tensor] = {}  # by language and token ids
 TESTS = {"xtd200": captions, "sib200": sentences}
 
 
@@ -68,28 +73,39 @@ def recall(queries: torch.Tensor, gallery: torch.Tensor) -> float:
 
 
 def measure(
-    bank: AdapterBank, language: str, galleries: dict[tuple[str, ...], torch.Tensor]
-) -> dict[str, Mapping[str, float]]:
-    """Return R@1 by test and spelling."""
-    recalls_of = dict[str, Mapping[str, float]]()
-    for name, read in TESTS.items():
-        if language not in DATASETS[name].languages:
+    banks: Mapping[str, AdapterBank], language: str, galleries: dict[tuple[str, ...], torch.Tensor]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return R@1 by bank, test and spelling."""
+    recalls = {reading: dict[str, dict[str, float]]() for reading in banks}
+    for test, read in TESTS.items():
+        if language not in DATASETS[test].languages:
             continue
 
         texts, english = read(language)
         key = tuple(english)
         if key not in galleries:
-            galleries[key] = bank.encode_text(english)
+            galleries[key] = banks[RESTORED].encode_text(english)
 
-        recalls = dict[str, float]()
         for spelling, spell in SPELLINGS.items():
             spelled = [spell(text, language) for text in texts]
-            if spelling == AS_WRITTEN or spelled != texts:
-                recalls[spelling] = round(recall(bank.encode_text(spelled, language), galleries[key]), 4)
+            if spelling != AS_WRITTEN and spelled == texts:
+                continue
 
-        recalls_of[name] = recalls
+            for reading, bank in banks.items():
+                queries = _encode(bank, spelled, language)
+                recalls[reading].setdefault(test, {})[spelling] = round(recall(queries, galleries[key]), 4)
 
-    return recalls_of
+    return recalls
+
+
+def _encode(bank: AdapterBank, texts: Sequence[str], language: str) -> torch.Tensor:
+    """Return the embeddings of N texts, (N, D). A text that is tokenised as an earlier one is embedded once."""
+    token_ids = [tuple(ids) for ids in bank.tokenize(texts, [language] * len(texts))]
+    new = [ids for ids in dict.fromkeys(token_ids) if (language, ids) not in _ENCODED]
+    if new:
+        rows = bank.encode_token_ids([list(ids) for ids in new], [language] * len(new))
+        _ENCODED.update(zip([(language, ids) for ids in new], F.normalize(rows, dim=1), strict=True))
+    return torch.stack([_ENCODED[language, ids] for ids in token_ids])
 
 
 def main() -> None:
@@ -109,15 +125,26 @@ def main() -> None:
 
     galleries = dict[tuple[str, ...], torch.Tensor]()
     for language in chosen:
-        sha256 = sha256_file(files[language])
-        if measured.get(language, {}).get("adapter") == sha256:
+        versions = {"adapter": sha256_file(files[language]), "restoration": _digest(language)}
+        if versions.items() <= measured.get(language, {}).items():
             continue
-        bank = AdapterBank(tower, plain=None)
-        bank.add_files([(language, files[language])])
-        measured[language] = {"adapter": sha256, **measure(bank, language, galleries)}
-        bank.close()
+
+        banks = {
+            RESTORED: AdapterBank(tower, plain=None),
+            AS_TYPED: AdapterBank(tower, plain=None, restore=False),
+        }
+        for bank in banks.values():
+            bank.add_files([(language, files[language])])
+        measured[language] = {**versions, **measure(banks, language, galleries)}
+        _ENCODED.clear()
         write_json(parsed.out, {code: measured[code] for code in sorted(measured)})
         print(language, json.dumps(measured[language]), flush=True)
+
+
+def _digest(language: str) -> str | None:
+    """Return the SHA-256 of a language's restoration; None if it has none."""
+    path = restoration_file(language)
+    return sha256_file(path) if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import SlottedTower, merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.data.languages import ENGLISH, LANGUAGES, find_name, listed, preferred
+from pecl.data.restoring import restored
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, not_none, suggest
@@ -46,6 +47,7 @@ class AdapterBank:
         tower: text tower without an adapter. It stays as it is: the bank works on views that share its weights.
         adapter: spec or configs for parameters that are added without a file; a file has its own.
         plain: languages without an adapter that the plain tower embeds; None for all. Others raise ConfigError.
+        restore: whether texts that were typed without marks or capitals get them back, see `pecl.data.restoring`.
 
     Attributes:
         tower: the plain tower.
@@ -68,6 +70,7 @@ class AdapterBank:
         adapter: str | Sequence[AdapterConfig] | None = None,
         *,
         plain: Sequence[str] | None = (),
+        restore: bool = True,
     ) -> None:
         if tower.adapter is not None:
             raise ConfigError("the text tower has an adapter already; call its remove() first")
@@ -78,6 +81,7 @@ class AdapterBank:
             self._configs = in_order(parse_adapter(adapter) if isinstance(adapter, str) else adapter)
             self.specs.append(SlottedTower(tower, self._configs))
         self._plain = plain
+        self._restore = restore
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
         self._spoken: dict[str, str] = {}  # language that an adapter's file states, if the adapter has another name
 
@@ -288,6 +292,8 @@ class AdapterBank:
     ) -> TokenIds:
         """Return the token ids of each text, as the tower with its adapter reads it.
 
+        Marks and capitals that a text lacks are restored before, unless the bank was made with `restore=False`.
+
         Args:
             texts: N texts.
             adapters: name of each text's adapter, (N,); None is the plain tower.
@@ -297,6 +303,7 @@ class AdapterBank:
             ConfigError: an adapter is not in the bank, or the tower has no token for a language.
         """
         names = self._names(adapters, languages)
+        texts = self._restored(texts, names)
         token_ids: list[list[int]] = [[]] * len(texts)
         for tower, indices, _ in self._by_tower(adapters):
             ids_of_tower = tower.tokenize([texts[i] for i in indices], [names[i] for i in indices])
@@ -331,6 +338,7 @@ class AdapterBank:
     ) -> dict[int, tuple[int, int]]:
         """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
         names = self._names(adapters, languages)
+        texts = self._restored(texts, names)
         lengths: dict[int, tuple[int, int]] = {}
         for tower, indices, _ in self._by_tower(adapters):
             texts_as_read = tower.as_read([texts[i] for i in indices], [names[i] for i in indices])
@@ -375,6 +383,9 @@ class AdapterBank:
         pairs = zip(languages or adapters, adapters, strict=True)
         names = [language or adapter or ENGLISH for language, adapter in pairs]
         return [self._spoken.get(name, name) for name in names]
+
+    def _restored(self, texts: Sequence[str], languages: Sequence[str]) -> Sequence[str]:
+        return restored(texts, languages) if self._restore else texts
 
     def _read(self, adapter: AdapterFile | Parameters) -> tuple[tuple[AdapterConfig, ...], Parameters]:
         """Return the configs and parameters of an adapter, after a check that all values are finite."""

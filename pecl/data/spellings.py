@@ -130,9 +130,24 @@ def without_marks(text: str, language: str, *, tones_only: bool = False) -> str:
         letters = (character for character in unicodedata.normalize("NFD", text) if character not in _TONES)
         return unicodedata.normalize("NFC", "".join(letters))
 
-    text = text.translate(TYPED.get(language, {})).translate(_LETTERS).replace("İ", "I")
-    letters = (character for character in unicodedata.normalize("NFD", text) if unicodedata.category(character) != "Mn")
-    return unicodedata.normalize("NFC", "".join(letters))
+    return _plain(text, TYPED.get(language, {}))
+
+
+def typed_forms(word: str, language: str) -> set[str]:
+    """Return what people of the language type for a word without marks: schoen and schon for German schön."""
+    forms = {without_marks(word, language)}
+    if language in TYPED:
+        forms.add(_plain(word, {}))
+    if language in TONAL:
+        forms.add(without_marks(word, language, tones_only=True))
+    return forms
+
+
+def _plain(text: str, letters: Translation) -> str:
+    """Return a text in Latin or Greek letters without marks; `letters` are replaced first."""
+    text = text.translate(letters).translate(_LETTERS).replace("İ", "I")
+    bases = (character for character in unicodedata.normalize("NFD", text) if unicodedata.category(character) != "Mn")
+    return unicodedata.normalize("NFC", "".join(bases))
 
 
 def _arabic(text: str, language: str) -> str:

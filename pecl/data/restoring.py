@@ -1,0 +1,188 @@
+"""Restoring: a text that was typed without marks or capitals, as people of the language write it.
+
+People type `con cho` for the Vietnamese *con chó*, and `ein hund` for the German *ein Hund*. To a
+tokenizer these are other words. A `Restoration` replaces them by what people most likely meant. It
+counts words, pairs of words and capitals in text of the language. A text that has marks and
+capitals does not change.
+
+`scripts/make_restorations.py` counts them in the training text of the shipped adapters.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from pecl.data.languages import LANGUAGES, find_name
+from pecl.data.normalization import normalize_text
+from pecl.data.spellings import lower, typed_forms, upper, without_marks
+
+_FOLDER = Path(__file__).with_name("restorations")
+_LEAST_PAIRS = 2  # occurrences of a pair of words that is kept
+_PRIOR = 5.0  # weight of a word's own frequency, in occurrences of the word before it
+_UNSEEN = 0.1  # occurrences of a word that was not counted
+# A text stays as it was typed unless another reading is so many times likelier
+_LEAST_ODDS = 10.0
+# Marks that Unicode does not compose with their letters
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957"
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}\u200c\u200d]|['’ʼʻ](?=[^\W\d_]))*")
+_START = ""  # in the place of the word before the first one
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What a text of a language most likely means. All words are in lower case.
+
+    Only words that some text without marks can stand for are listed, and words of pairs with them.
+    """
+
+    language: str
+    total: int  # occurrences of all words that were counted
+    words: Mapping[str, int]  # word -> occurrences
+    pairs: Mapping[str, int]  # "word next_word" -> occurrences
+    capitals: Mapping[str, str]  # word -> how people write it inside a sentence, such as German nouns
+
+    def __call__(self, text: str) -> str:
+        """Return a text with the marks and capitals that it lacks.
+
+        Marks are restored in a text that has none, and capitals in a text that has none.
+
+        Args:
+            text: a text in normal form, see `normalize_text`.
+        """
+        lacks_capitals = lower(text, self.language) == text
+        if without_marks(text, self.language) == text:
+            text = self._with_marks(text)
+        if lacks_capitals and self.capitals:
+            text = WORD.sub(lambda match: self.capitals.get(match.group(), match.group()), text)
+        return text
+
+    def _with_marks(self, text: str) -> str:
+        typed = [lower(word, self.language) for word in WORD.findall(text)]
+        choices = [self._meanings.get(word, [word]) for word in typed]
+        if not any(len(words) > 1 or words != [word] for words, word in zip(choices, typed, strict=True)):
+            return text
+
+        written = self._likeliest(choices)
+        if self._score(written) - self._score(typed) < math.log(_LEAST_ODDS):
+            return text
+
+        words = iter(written)
+        return WORD.sub(lambda match: self._in_case_of(match.group(), next(words)), text)
+
+    def _likeliest(self, choices: Sequence[Sequence[str]]) -> list[str]:
+        """Return the likeliest words, one of each list, by Viterbi's algorithm."""
+        paths: dict[str, tuple[float, list[str]]] = {_START: (0.0, [])}  # by last word
+        for words in choices:
+            longer = {}
+            for word in words:
+                scores = {before: score + self._log_probability(before, word) for before, (score, _) in paths.items()}
+                before = max(scores, key=lambda name: scores[name])
+                longer[word] = (scores[before], [*paths[before][1], word])
+            paths = longer
+
+        _, path = max(paths.values())
+        return path
+
+    def _score(self, words: Sequence[str]) -> float:
+        return sum(self._log_probability(*pair) for pair in zip([_START, *words], words, strict=False))
+
+    def _log_probability(self, before: str, word: str) -> float:
+        """Return the logarithm of p(word | before), smoothed by the word's own frequency."""
+        frequency = self.words.get(word, _UNSEEN) / self.total
+        occurrences = self.pairs.get(f"{before} {word}", 0) + _PRIOR * frequency
+        return math.log(occurrences / (self.words.get(before, 0) + _PRIOR))
+
+    def _in_case_of(self, typed: str, word: str) -> str:
+        """Return a word in lower case with a first capital, or all of them, as in the typed one."""
+        if len(typed) > 1 and typed.isupper():
+            return upper(word, self.language)
+        return upper(word[0], self.language) + word[1:] if typed[0].isupper() else word
+
+    @cached_property
+    def _meanings(self) -> dict[str, list[str]]:
+        """Words by what people type for them without marks."""
+        return by_typed_form(self.words, self.language)
+
+
+def by_typed_form(words: Iterable[str], language: str) -> dict[str, list[str]]:
+    """Return the words that each text without marks can stand for."""
+    meanings = defaultdict[str, list[str]](list)
+    for word in words:
+        for typed in typed_forms(word, language):
+            meanings[typed].append(word)
+    return dict(meanings)
+
+
+def count_words(texts: Iterable[str], language: str, *, capitals: bool = False) -> Restoration:
+    """Return the restoration of a language from texts that are written in it.
+
+    Args:
+        texts: well-written texts.
+        language: its code.
+        capitals: whether words inside a sentence have capitals by a rule, as German nouns have.
+    """
+    words = Counter[str]()
+    pairs = Counter[tuple[str, str]]()
+    spelled = defaultdict[str, Counter[str]](Counter)  # how each word is written inside a sentence
+    for text in texts:
+        written = WORD.findall(normalize_text(text, language))
+        small = [lower(word, language) for word in written]
+        words.update(small)
+        pairs.update(zip([_START, *small], small, strict=False))
+        for word, spelling in zip(small[1:], written[1:], strict=True):
+            spelled[word][spelling] += 1
+
+    marked = set[str]()  # words that have marks, or that others without their marks look like
+    ambiguous = set[str]()
+    for typed, meanings in by_typed_form(words, language).items():
+        if meanings != [typed]:
+            marked.update(meanings)
+        if len(meanings) > 1:
+            ambiguous.update(meanings)
+
+    frequent = {pair: n for pair, n in pairs.items() if n >= _LEAST_PAIRS and not ambiguous.isdisjoint(pair)}
+    listed = marked.union(*frequent) - {_START}
+    usual = {word: spellings.most_common(1)[0][0] for word, spellings in spelled.items() if capitals}
+    return Restoration(
+        language,
+        words.total(),
+        {word: words[word] for word in sorted(listed)},
+        {" ".join(pair): frequent[pair] for pair in sorted(frequent)},
+        {word: usual[word] for word in sorted(usual) if usual[word] != word},
+    )
+
+
+def restoration_file(language: str) -> Path:
+    """Return the path of a language's shipped restoration, which need not exist."""
+    return _FOLDER / f"{language}.json.xz"
+
+
+@lru_cache(maxsize=256)
+def shipped_restoration(language: str) -> Restoration | None:
+    """Return the shipped restoration of a language, by its code; None if there is none."""
+    path = restoration_file(language)
+    return Restoration(language, **json.loads(lzma.decompress(path.read_bytes()))) if path.exists() else None
+
+
+def restored(texts: Sequence[str], languages: Sequence[str]) -> list[str]:
+    """Return N texts in normal form, with the marks and capitals that they lack in their languages, (N,).
+
+    A language can have any of its names; a text in a language without a restoration gets its normal form.
+    """
+    codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
+    restorations = {name: code and shipped_restoration(code) for name, code in codes.items()}
+
+    results = []
+    for text, name in zip(texts, languages, strict=True):
+        text = normalize_text(text, codes[name])
+        restore = restorations[name]
+        results.append(restore(text) if restore else text)
+    return results

@@ -1,0 +1,69 @@
+"""Count the words of each language's training text, and write what restores their marks into `pecl/data/restorations`.
+
+    python scripts/make_restorations.py                     # every language
+    python scripts/make_restorations.py --language cs,vi
+
+The text is that of the shipped adapters, each pair once: captions, sentences and words that no test
+reads. A language whose words have no marks to restore gets no file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+from dataclasses import asdict
+from itertools import chain
+
+from marked import ROOT
+
+from pecl.config import read_yaml
+from pecl.data.languages import ENGLISH, language_code
+from pecl.data.registry import DATASETS
+from pecl.data.restoring import Restoration, count_words, restoration_file
+from pecl.experiment.distil import distil_config
+from pecl.experiment.loading import TrainingDataCache
+from pecl.files import write_bytes
+
+RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
+TEXT = "flickr30k200?,emoji?,sib200?,gatitos?"
+NOUNS_HAVE_CAPITALS = ("de", "lb")
+
+
+def main() -> None:
+    """Count the words of one language after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--language", default="all", help="codes joined by commas, or all")
+    parsed = parser.parse_args()
+    with_text = sorted({*chain(*(DATASETS[name].languages for name in ("flickr30k200", "gatitos")))} - {ENGLISH})
+    chosen = with_text if parsed.language == "all" else map(language_code, parsed.language.split(","))
+
+    for language in chosen:
+        restoration = count_words(training_text(language), language, capitals=language in NOUNS_HAVE_CAPITALS)
+        path = restoration_file(language)
+        if not restoration.words:
+            path.unlink(missing_ok=True)
+            print(f"{language}: no marks", flush=True)
+            continue
+
+        write_bytes(path, packed(restoration))
+        print(f"{language}: {len(restoration.words):,} words, {path.stat().st_size:,} bytes", flush=True)
+
+
+def training_text(language: str) -> list[str]:
+    """Return the texts of a language that its shipped adapter was trained on, each once, in order."""
+    dataset = "xtd200" if language in DATASETS["flickr30k200"].languages else "gatitos"
+    changes = {"dataset": dataset, "text": TEXT, "mixed": None, "language": language}
+    _, text = TrainingDataCache()(distil_config({**read_yaml(RECIPE), **changes}, TrainingDataCache()))
+    return list(dict.fromkeys(text.train.target))
+
+
+def packed(restoration: Restoration) -> bytes:
+    """Return the file of a restoration."""
+    fields = asdict(restoration)
+    del fields["language"]
+    return lzma.compress(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(), preset=9)
+
+
+if __name__ == "__main__":
+    main()
