@@ -4,7 +4,7 @@
     python scripts/make_restorations.py --language cs,vi
 
 The text is that of the shipped adapters, each pair once: captions, sentences and words that no test
-reads. A language whose words have no marks to restore gets no file.
+reads. A language in which few words have marks gets no file: there they are mostly names.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pecl.config import read_yaml
 from pecl.data.languages import ENGLISH, language_code
 from pecl.data.registry import DATASETS
 from pecl.data.restoring import Restoration, count_words, restoration_file
+from pecl.data.spellings import without_marks
 from pecl.experiment.distil import distil_config
 from pecl.experiment.loading import TrainingDataCache
 from pecl.files import write_bytes
@@ -28,6 +29,7 @@ from pecl.files import write_bytes
 RECIPE = ROOT / "configs" / "distil_mini_ready.yaml"
 TEXT = "flickr30k200?,emoji?,sib200?,gatitos?"
 NOUNS_HAVE_CAPITALS = ("de", "lb")
+LEAST_MARKED = 0.005  # share of the words with marks
 
 
 def main() -> None:
@@ -41,9 +43,10 @@ def main() -> None:
     for language in chosen:
         restoration = count_words(training_text(language), language, capitals=language in NOUNS_HAVE_CAPITALS)
         path = restoration_file(language)
-        if not restoration.words:
+        share = share_with_marks(restoration)
+        if share < LEAST_MARKED:
             path.unlink(missing_ok=True)
-            print(f"{language}: no marks", flush=True)
+            print(f"{language}: no file, {share:.2%} of the words have marks", flush=True)
             continue
 
         write_bytes(path, packed(restoration))
@@ -56,6 +59,13 @@ def training_text(language: str) -> list[str]:
     changes = {"dataset": dataset, "text": TEXT, "mixed": None, "language": language}
     _, text = TrainingDataCache()(distil_config({**read_yaml(RECIPE), **changes}, TrainingDataCache()))
     return list(dict.fromkeys(text.train.target))
+
+
+def share_with_marks(restoration: Restoration) -> float:
+    """Return the share of the counted words that have marks."""
+    counts = restoration.words.items()
+    marked = sum(count for word, count in counts if without_marks(word, restoration.language) != word)
+    return marked / restoration.total
 
 
 def packed(restoration: Restoration) -> bytes:

@@ -5,7 +5,7 @@ Detection prefers the languages that a person speaks, if these are given.
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pecl.data.languages import ENGLISH, LANGUAGES, WIDESPREAD
 from pecl.data.normalization import normalize_text
+from pecl.data.restoring import restored
 from pecl.errors import ConfigError, install
 
 SURE = 0.3  # least confidence for using the adapter of a detected language
@@ -178,10 +179,22 @@ def _guess_other(text: str, preferred: Sequence[str], among: Sequence[str]) -> L
 def _guess_among(text: str, candidates: Sequence[str], among: Sequence[str]) -> LanguageGuess:
     """Guess among candidates by lingua's large models and by the frequency of the words in each."""
     isos = frozenset(_codes(candidates))
-    often = _frequencies(isos, text)
-    weighted = {iso: value * often[iso] for iso, value in _confidences(isos, text).items()}
+    weighted = dict[str, float]()
+    for reading, readers in _readings(text, _codes(candidates)).items():
+        confidences = _confidences(isos, reading)
+        often = _frequencies(isos, reading)
+        weighted |= {iso: confidences[iso] * often[iso] for iso in readers if iso in confidences}
+
     guess = _likeliest(weighted, _codes(tuple(LANGUAGES)) | _codes(candidates))
     return guess._replace(is_other=guess.language is not None and guess.language not in among)
+
+
+def _readings(text: str, code_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return a text with the marks that it lacks in each language, and the ISO 639-1 codes of the languages."""
+    readings = defaultdict[str, list[str]](list)
+    for iso, code in code_of.items():
+        readings[restored([text], [code])[0]].append(iso)
+    return readings
 
 
 def _compared(

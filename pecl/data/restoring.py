@@ -27,11 +27,13 @@ from pecl.data.spellings import lower, typed_forms, upper, without_marks
 _FOLDER = Path(__file__).with_name("restorations")
 _LEAST_PAIRS = 2  # occurrences of a pair of words that is kept
 _PRIOR = 5.0  # weight of a word's own frequency, in occurrences of the word before it
-_UNSEEN = 0.1  # occurrences of a word that was not counted
+_UNSEEN = 0.05  # occurrences of a word that was not counted
 # A text stays as it was typed unless another reading is so many times likelier
 _LEAST_ODDS = 10.0
 # Marks that Unicode does not compose with their letters
-_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957"
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0957"
+)
 WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}\u200c\u200d]|['’ʼʻ](?=[^\W\d_]))*")
 _START = ""  # in the place of the word before the first one
 
@@ -67,7 +69,7 @@ class Restoration:
     def _with_marks(self, text: str) -> str:
         typed = [lower(word, self.language) for word in WORD.findall(text)]
         choices = [self._meanings.get(word, [word]) for word in typed]
-        if not any(len(words) > 1 or words != [word] for words, word in zip(choices, typed, strict=True)):
+        if choices == [[word] for word in typed]:
             return text
 
         written = self._likeliest(choices)
@@ -79,17 +81,23 @@ class Restoration:
 
     def _likeliest(self, choices: Sequence[Sequence[str]]) -> list[str]:
         """Return the likeliest words, one of each list, by Viterbi's algorithm."""
-        paths: dict[str, tuple[float, list[str]]] = {_START: (0.0, [])}  # by last word
+        scores = {_START: 0.0}  # of the likeliest words that end with each word
+        before: list[dict[str, str]] = []  # the word before each word, on its likeliest path
         for words in choices:
-            longer = {}
+            extended = {}
+            origins = {}
             for word in words:
-                scores = {before: score + self._log_probability(before, word) for before, (score, _) in paths.items()}
-                before = max(scores, key=lambda name: scores[name])
-                longer[word] = (scores[before], [*paths[before][1], word])
-            paths = longer
+                candidates = {last: score + self._log_probability(last, word) for last, score in scores.items()}
+                origins[word] = max(candidates, key=lambda last: candidates[last])
+                extended[word] = candidates[origins[word]]
 
-        _, path = max(paths.values())
-        return path
+            scores = extended
+            before.append(origins)
+
+        path = [max(scores, key=lambda last: scores[last])]
+        for origins in reversed(before[1:]):
+            path.append(origins[path[-1]])
+        return path[::-1]
 
     def _score(self, words: Sequence[str]) -> float:
         return sum(self._log_probability(*pair) for pair in zip([_START, *words], words, strict=False))

@@ -1,0 +1,117 @@
+"""Restoring marks and capitals: against hand-worked readings, all possible readings, and well-written text."""
+
+import itertools
+import math
+import random
+from collections import Counter
+
+import pytest
+
+from pecl.data.languages import LANGUAGES
+from pecl.data.normalization import normalize_text
+from pecl.data.restoring import Restoration, count_words, restoration_file, restored, shipped_restoration
+from pecl.data.spellings import lower, without_marks
+
+VIETNAMESE = 2 * ["Con chó chạy trên bãi biển.", "Một con chó chạy.", "Cho con ăn cháo.", "Một con chó và bạn cho ăn."]
+GERMAN = ["Ein Hund läuft schon schnell.", "Der Hund ist schön.", "Das schöne Haus mit Hund.", "Er hat schon ein Haus."]
+
+
+def test_pairs_decide_what_frequency_alone_would_not():
+    """`cho` is chó after con, as often as cho elsewhere; a word that was never seen stays."""
+    restore = count_words(VIETNAMESE, "vi")
+    assert restore("con cho chay") == "con chó chạy"
+    assert restore("ban cho an") == "bạn cho ăn"
+    assert restore("con cho xyz tren bai bien") == "con chó xyz trên bãi biển"
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("Con Cho", "Con Chó"),
+        ("CON cho", "CON chó"),
+        ("con cho, 2 con cho!", "con chó, 2 con chó!"),
+        ("", ""),
+        ("123 ...", "123 ..."),
+    ],
+)
+def test_case_digits_and_punctuation_stay(typed, written):
+    assert count_words(VIETNAMESE, "vi")(typed) == written
+
+
+def test_a_text_with_marks_keeps_its_words():
+    """One mark shows that the person types them."""
+    assert count_words(VIETNAMESE, "vi")("con cho chạy") == "con cho chạy"
+
+
+def test_german_in_both_ways_of_typing_it_and_with_its_capitals():
+    restore = count_words(GERMAN * 3, "de", capitals=True)
+    assert restore("das schoene haus") == "das schöne Haus"
+    assert restore("das schone haus") == "das schöne Haus"
+    assert restore("der Hund hat schon") == "der Hund hat schon"
+    assert restore("läuft ein hund") == "läuft ein Hund"
+
+
+def test_capitals_are_restored_only_where_they_follow_a_rule():
+    assert count_words(GERMAN, "de").capitals == {}
+
+
+def test_letters_with_marks_that_unicode_does_not_compose_are_one_word():
+    yoruba = normalize_text("ọmọkùnrin ń gbá bọ́ọ̀lù lórí pápá")
+    restore = count_words([yoruba] * 3, "yo")
+    assert restore(without_marks(yoruba, "yo")) == yoruba
+
+
+def test_the_likeliest_reading_is_that_of_all_possible_readings():
+    """Viterbi's algorithm against every sequence, with random counts."""
+    draws = random.Random(0)
+    letters = ["a", "á", "à", "b", "é", "e"]
+    for _ in range(30):
+        words = {letter: draws.randint(1, 9) for letter in letters}
+        pairs = {
+            f"{x} {y}": draws.randint(2, 9) for x, y in itertools.product(letters, letters) if draws.random() < 0.4
+        }
+        restore = Restoration("vi", sum(words.values()), words, pairs, {})
+
+        def score(reading, words=words, pairs=pairs):
+            total = 0.0
+            for before, word in itertools.pairwise(["", *reading]):
+                seen = pairs.get(f"{before} {word}", 0) + 5 * words[word] / sum(words.values())
+                total += math.log(seen / (words.get(before, 0) + 5))
+            return total
+
+        typed = draws.choices("abe", k=5)
+        meanings = {"a": "aáà", "b": "b", "e": "eé"}
+        best = max(itertools.product(*(meanings[letter] for letter in typed)), key=score)
+        expected = best if score(best) - score(typed) >= math.log(10) else typed
+        assert restore(" ".join(typed)) == " ".join(expected)
+
+
+SHIPPED = sorted(code for code in LANGUAGES if restoration_file(code).exists())
+
+
+@pytest.mark.parametrize("language", SHIPPED)
+def test_shipped_words_are_found_again(language):
+    """Each shipped file opens; its commonest word with one meaning is what its typed form is read as."""
+    restore = shipped_restoration(language)
+    assert restore.language == language
+    assert restore.words
+
+    typed = {word: without_marks(word, language) for word in restore.words}
+    counts = Counter(typed.values())
+    alone = [word for word in restore.words if typed[word] != word and counts[typed[word]] == 1]
+    if alone:
+        word = max(alone, key=lambda word: restore.words[word])
+        assert lower(restored([typed[word]], [language])[0], language) == word
+
+
+def test_no_restoration_for_english_or_an_unknown_language():
+    assert restored(["naive cafe", "naive cafe"], ["en", "xx"]) == ["naive cafe", "naive cafe"]
+
+
+def test_any_name_of_a_language():
+    assert restored(["con cho chay tren bai bien"] * 2, ["Vietnamese", "vi"]) == ["con chó chạy trên bãi biển"] * 2
+
+
+def test_a_long_text_takes_linear_time():
+    text = "con cho " * 20_000
+    assert restored([text], ["vi"])[0].startswith("con chó con chó")
