@@ -243,3 +243,19 @@ def test_damaged_files_are_refused_in_one_sentence(saved, damage, message):
         load_adapter_file(path, tower)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_marks_and_capitals_that_a_text_lacks_are_restored_unless_a_bank_is_made_without():
+    """A typed text has the token ids of the written one; English and a text of no language stay as they are."""
+    tower = tower_of("xlm-roberta", torch.float32)
+    typed = ["con cho chay tren bai bien", "ein hund am strand", "naive cafe", "con cho"]
+    written = ["con chó chạy trên bãi biển", "ein Hund am Strand", "naive cafe", "con cho"]
+    languages = ["vi", "de", "en", None]
+
+    bank = AdapterBank(tower, plain=None)
+    token_ids = bank.tokenize(typed, [None] * 4, languages)
+    assert token_ids == tower.tokenize(written)
+    assert torch.equal(bank.encode_text(typed, languages), tower.encode_text(written))
+
+    as_typed = AdapterBank(tower, plain=None, restore=False)
+    assert as_typed.tokenize(typed, [None] * 4, languages) == tower.tokenize(typed)

@@ -4,6 +4,7 @@ When an export is written, its embeddings of the texts in `texts_for` are compar
 Exceptions:
 
 - A text that `normalize_text` changes, such as one in capitals: only pecl reads its normal form.
+- A text that lacks marks or capitals: only pecl's searches, servers and banks restore them (`pecl.data.restoring`).
 - HTML entities and wrongly decoded text, if the tower has open_clip's cleaning, which repairs them.
 - open_clip and immich clean every text: they embed it as the tower embeds the cleaned text.
 - A text that contains the padding token, if the package detects padding by its token.

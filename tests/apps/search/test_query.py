@@ -18,6 +18,7 @@ from pecl.apps.search.options import IndexOptions
 from pecl.apps.search.query import Query, QueryLanguage
 from pecl.cli import main
 from pecl.data.language_guess import guess_languages
+from pecl.data.restoring import restored
 from pecl.errors import ConfigError
 
 CODES = ("cs", "de")
@@ -76,8 +77,12 @@ def by_arithmetic(album, parts):
 
 
 def of_text(text, shares):
-    """Embedding of a text, a mean over languages by their shares; each through a tower of its language alone."""
-    (mean,) = unit([sum(share * expected([text], [code])[0].double().numpy() for code, share in shares.items())])
+    """Embedding of a text, a mean over languages by their shares; each through a tower of its language alone.
+
+    Each language reads the text with its marks and capitals: `hotel` is *Hotel* in German.
+    """
+    embeddings = {code: expected(restored([text], [code or "en"]), [code])[0].double().numpy() for code in shares}
+    (mean,) = unit([sum(share * embeddings[code] for code, share in shares.items())])
     return mean
 
 
