@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from languages_budgets import BUDGETS
-from languages_spellings import SPELLED, SPELLINGS, TESTS
+from languages_spellings import AS_TYPED, AS_WRITTEN, RESTORED, SPELLED, SPELLINGS, TESTS
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
@@ -41,6 +41,8 @@ LEAST_UNKNOWN = 0.01  # share of pieces
 NAME = "before-after"
 NOTHING = "No language is measured yet."
 _BLUE, _LIGHT = "#0072B2", "#9ecae1"
+CAPTIONS = "xtd200"
+SPELLED_TESTS = {CAPTIONS: "captions (XTD200)", "sib200": "sentences (SIB-200 `dev`)"}
 _COLUMNS, _INCHES = 3, 0.125  # columns of the figure; inches per language
 
 
@@ -296,18 +298,38 @@ def weakest() -> str:
 
 
 def spellings() -> str:
-    """Tabulate R@1 of the languages whose queries were measured in other spellings, captions then sentences."""
+    """Tabulate the means of R@1 over languages by spelling of the queries."""
     measured = load_json(SPELLED)
-    rows = []
-    for code in sorted(measured, key=language_name):
-        cells = [language_name(code)]
-        for test in TESTS:
-            recalls = measured[code].get(test, {})
-            cells += [f"{recalls[name]:.3f}" if name in recalls else "" for name in SPELLINGS]
-        rows.append(cells)
+    rows = [_mean_spellings(test, measured) for test in TESTS]
+    return f"{len(measured)} languages are measured so far.\n\n{table(['test', *SPELLINGS], rows)}"
 
-    head = ["language", *SPELLINGS, *(f"{name} (sentences)" for name in SPELLINGS)]
-    return f"{len(rows)} languages are measured so far.\n\n{table(head, rows)}"
+
+def spellings_of_each() -> str:
+    """Tabulate R@1 of the captions of each language by spelling."""
+    rows = []
+    for code, measures in sorted(load_json(SPELLED).items(), key=lambda item: language_name(item[0])):
+        restored, as_typed = (measures[reading].get(CAPTIONS, {}) for reading in (RESTORED, AS_TYPED))
+        cells = [_with_typed(restored[name], as_typed[name]) if name in restored else "" for name in SPELLINGS]
+        rows.append([language_name(code), *cells])
+
+    return table(["language", *SPELLINGS], rows)
+
+
+def _mean_spellings(test: str, measured: Mapping[str, Any]) -> list[str]:
+    """Return a row of means over the languages that a spelling changes; `of` precedes that of their texts as written."""
+    cells = [SPELLED_TESTS[test]]
+    for name in SPELLINGS:
+        codes = [code for code in measured if name in measured[code][RESTORED].get(test, {})]
+        restored, as_typed = ([measured[code][way][test][name] for code in codes] for way in (RESTORED, AS_TYPED))
+        cell = f"{len(codes)} languages: {_with_typed(float(np.mean(restored)), float(np.mean(as_typed)))}"
+        if name != AS_WRITTEN:
+            cell += f" of {np.mean([measured[code][RESTORED][test][AS_WRITTEN] for code in codes]):.3f}"
+        cells.append(cell)
+    return cells
+
+
+def _with_typed(restored: float, as_typed: float) -> str:
+    return f"{restored:.3f}" if f"{restored:.3f}" == f"{as_typed:.3f}" else f"{restored:.3f} ({as_typed:.3f})"
 
 
 def budgets() -> str:
@@ -379,7 +401,7 @@ PARTS = {
     "unknown": unknown,
     "budgets": budgets,
 }
-OF_LANGUAGES = {"all languages": all_languages, "only words": only_words}
+OF_LANGUAGES = {"all languages": all_languages, "only words": only_words, "spellings": spellings_of_each}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Generate the tables of docs/search.md: `python scripts/search_tables.py [--write]`.
 
-The figures are those of `benchmarks/search_quality.py` and `benchmarks/person_languages.py`.
+The figures are those of `benchmarks/search_quality.py`, `benchmarks/person_languages.py` and
+`benchmarks/typed_queries.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from marked import ROOT, main, table
 
 FIGURES = ROOT / "results" / "search_quality.json"
 PERSONS = ROOT / "results" / "person_languages.json"
+TYPED = ROOT / "results" / "typed_queries.json"
 
 
 def _figures() -> dict[str, Any]:
@@ -32,6 +34,18 @@ def persons() -> str:
 
     codes = list(dict.fromkeys(row["language"] for row in rows))
     return table(["words", "language", *codes, "mean difference"], shown)
+
+
+def typed() -> str:
+    """Tabulate recall of queries as people type them, before and after marks and capitals are restored."""
+    figures = json.loads(TYPED.read_text("utf-8"))
+    readings = ("as typed", "restored", "restored, guessed")
+    rows = []
+    for row in figures["rows"]:
+        cells = [" / ".join(f"{recall:.3f}" for recall in row[reading]) for reading in readings]
+        rows.append([row["language"], row["spelling"], *cells])
+
+    return table(["language", "query", *readings], rows)
 
 
 def overview() -> str:
@@ -60,7 +74,7 @@ def overview() -> str:
     )
 
 
-PARTS = {"overview": overview, "persons": persons}
+PARTS = {"overview": overview, "persons": persons, "typed": typed}
 
 
 if __name__ == "__main__":
