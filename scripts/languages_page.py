@@ -316,7 +316,7 @@ def spellings_of_each() -> str:
 
 
 def _mean_spellings(test: str, measured: Mapping[str, Any]) -> list[str]:
-    """Return a row of means over the languages that a spelling changes; `of` precedes that of their texts as written."""
+    """Return means over the languages that each spelling changes; `of` precedes that of their texts as written."""
     cells = [SPELLED_TESTS[test]]
     for name in SPELLINGS:
         codes = [code for code in measured if name in measured[code][RESTORED].get(test, {})]
