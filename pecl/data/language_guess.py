@@ -6,7 +6,7 @@ Detection prefers the languages that a person speaks, if these are given.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from importlib.util import find_spec
 from statistics import geometric_mean
@@ -91,7 +91,7 @@ def guess_languages(
     preferred languages. A preferred language (see `AdapterBank.preferred`) counts more than
     another, since Czech and Slovak, say, share many phrases. English counts still more, and a
     language of `WIDESPREAD`, such as Portuguese, less. A script without a language in lingua
-    determines the language.
+    determines the language. A text without marks is compared as each language would write it.
 
     `among` has the codes of the languages that a person speaks. They count equally, times the
     frequency of the words in each, and so does English in a text of three words or more. Another
@@ -137,7 +137,17 @@ def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
     likelier = _codes(preferred)
     prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED), ENGLISH: _ENGLISH}
     weighted, _ = _compared(text, frozenset(likelier), prior)
-    return _likeliest(weighted, _codes(tuple(LANGUAGES)) | likelier)
+    code_of = _codes(tuple(LANGUAGES)) | likelier
+    best = sorted(weighted, key=lambda iso: -weighted[iso])[:_OTHERS]
+    readings = _readings(text, {iso: code_of.get(iso, iso) for iso in best})
+    if list(readings) in ([], [text]):
+        return _likeliest(weighted, code_of)
+
+    def weigh(reading: str) -> dict[str, float]:
+        confidences = _confidences(frozenset(best), reading)
+        return {iso: value * prior.get(iso, 1) for iso, value in confidences.items()}
+
+    return _likeliest(_weighted(readings, weigh), code_of)
 
 
 def _guess_unknown(text: str, candidates: Sequence[str]) -> LanguageGuess | None:
@@ -179,22 +189,31 @@ def _guess_other(text: str, preferred: Sequence[str], among: Sequence[str]) -> L
 def _guess_among(text: str, candidates: Sequence[str], among: Sequence[str]) -> LanguageGuess:
     """Guess among candidates by lingua's large models and by the frequency of the words in each."""
     isos = frozenset(_codes(candidates))
-    weighted = dict[str, float]()
-    for reading, readers in _readings(text, _codes(candidates)).items():
-        confidences = _confidences(isos, reading)
-        often = _frequencies(isos, reading)
-        weighted |= {iso: confidences[iso] * often[iso] for iso in readers if iso in confidences}
 
+    def weigh(reading: str) -> dict[str, float]:
+        often = _frequencies(isos, reading)
+        return {iso: value * often[iso] for iso, value in _confidences(isos, reading).items()}
+
+    weighted = _weighted(_readings(text, _codes(candidates)), weigh)
     guess = _likeliest(weighted, _codes(tuple(LANGUAGES)) | _codes(candidates))
     return guess._replace(is_other=guess.language is not None and guess.language not in among)
 
 
 def _readings(text: str, code_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return a text with the marks that it lacks in each language, and the ISO 639-1 codes of the languages."""
+    """Return a text with the marks that it lacks in each language, and the ISO 639-1 codes of these languages."""
     readings = defaultdict[str, list[str]](list)
     for iso, code in code_of.items():
         readings[restored([text], [code])[0]].append(iso)
     return readings
+
+
+def _weighted(readings: Mapping[str, Sequence[str]], weigh: Callable[[str], Mapping[str, float]]) -> dict[str, float]:
+    """Return the weight of each language, by its ISO 639-1 code, for its own reading of a text."""
+    weighted = dict[str, float]()
+    for reading, isos in readings.items():
+        weights = weigh(reading)
+        weighted |= {iso: weights[iso] for iso in isos if iso in weights}
+    return weighted
 
 
 def _compared(
