@@ -87,21 +87,25 @@ def test_the_likeliest_reading_is_that_of_all_possible_readings():
 
 
 SHIPPED = sorted(code for code in LANGUAGES if restoration_file(code).exists())
+SOME = sorted({"ar", "cs", "de", "el", "fr", "hi", "tr", "vi", "yo", *SHIPPED[::30]})
 
 
-@pytest.mark.parametrize("language", SHIPPED)
-def test_shipped_words_are_found_again(language):
-    """Each shipped file opens; its commonest word with one meaning is what its typed form is read as."""
+def test_every_shipped_file_opens():
+    assert len(SHIPPED) == 180
+    for language in SHIPPED:
+        restore = shipped_restoration(language)
+        assert restore.language == language
+        assert restore.total > max(restore.words.values())
+
+
+@pytest.mark.parametrize("language", SOME)
+def test_the_commonest_word_with_one_meaning_is_restored(language):
     restore = shipped_restoration(language)
-    assert restore.language == language
-    assert restore.words
-
     typed = {word: without_marks(word, language) for word in restore.words}
     counts = Counter(typed.values())
     alone = [word for word in restore.words if typed[word] != word and counts[typed[word]] == 1]
-    if alone:
-        word = max(alone, key=lambda word: restore.words[word])
-        assert lower(restored([typed[word]], [language])[0], language) == word
+    word = max(alone, key=lambda word: restore.words[word])
+    assert lower(restored([typed[word]], [language])[0], language) == word
 
 
 def test_no_restoration_for_english_or_an_unknown_language():
@@ -113,5 +117,5 @@ def test_any_name_of_a_language():
 
 
 def test_a_long_text_takes_linear_time():
-    text = "con cho " * 20_000
+    text = "con cho " * 5_000
     assert restored([text], ["vi"])[0].startswith("con chó con chó")
