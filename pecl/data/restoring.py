@@ -173,7 +173,7 @@ def restoration_file(language: str) -> Path:
     return _FOLDER / f"{language}.json.xz"
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)  # some 2 MB each
 def shipped_restoration(language: str) -> Restoration | None:
     """Return the shipped restoration of a language, by its code; None if there is none."""
     path = restoration_file(language)
@@ -186,11 +186,11 @@ def restored(texts: Sequence[str], languages: Sequence[str]) -> list[str]:
     A language can have any of its names; a text in a language without a restoration gets its normal form.
     """
     codes = {name: find_name(name, LANGUAGES) for name in set(languages)}
-    restorations = {name: code and shipped_restoration(code) for name, code in codes.items()}
+    restorations = {name: None if code is None else shipped_restoration(code) for name, code in codes.items()}
 
     results = []
     for text, name in zip(texts, languages, strict=True):
         text = normalize_text(text, codes[name])
         restore = restorations[name]
-        results.append(restore(text) if restore else text)
+        results.append(text if restore is None else restore(text))
     return results
