@@ -52,6 +52,7 @@ class AdapterBank:
     Attributes:
         tower: the plain tower.
         specs: one `SlottedTower` per spec.
+        restore: the argument.
 
     Raises:
         ConfigError: the spec is wrong, does not fit the tower, or the tower has an adapter already.
@@ -81,7 +82,7 @@ class AdapterBank:
             self._configs = in_order(parse_adapter(adapter) if isinstance(adapter, str) else adapter)
             self.specs.append(SlottedTower(tower, self._configs))
         self._plain = plain
-        self._restore = restore
+        self.restore = restore
         self._spec_of: dict[str, SlottedTower] = {}  # by language, in the order in which they were added
         self._spoken: dict[str, str] = {}  # language that an adapter's file states, if the adapter has another name
 
@@ -288,22 +289,27 @@ class AdapterBank:
         return rows
 
     def tokenize(
-        self, texts: Sequence[str], adapters: Sequence[str | None], languages: Sequence[str | None] | None = None
+        self,
+        texts: Sequence[str],
+        adapters: Sequence[str | None],
+        languages: Sequence[str | None] | None = None,
+        restore: bool | None = None,
     ) -> TokenIds:
         """Return the token ids of each text, as the tower with its adapter reads it.
-
-        Marks and capitals that a text lacks are restored before, unless the bank was made with `restore=False`.
 
         Args:
             texts: N texts.
             adapters: name of each text's adapter, (N,); None is the plain tower.
             languages: language of each text, (N,), for towers whose texts name it; by default the adapters'.
+            restore: whether marks and capitals that a text lacks are restored before; by default as the bank does.
 
         Raises:
             ConfigError: an adapter is not in the bank, or the tower has no token for a language.
         """
         names = self._names(adapters, languages)
-        texts = self._restored(texts, names)
+        if self.restore if restore is None else restore:
+            texts = restored(texts, names)
+
         token_ids: list[list[int]] = [[]] * len(texts)
         for tower, indices, _ in self._by_tower(adapters):
             ids_of_tower = tower.tokenize([texts[i] for i in indices], [names[i] for i in indices])
@@ -338,7 +344,9 @@ class AdapterBank:
     ) -> dict[int, tuple[int, int]]:
         """Return the uncut number of tokens and the limit of each text that `tokenize` cut, by the text's index."""
         names = self._names(adapters, languages)
-        texts = self._restored(texts, names)
+        if self.restore:
+            texts = restored(texts, names)
+
         lengths: dict[int, tuple[int, int]] = {}
         for tower, indices, _ in self._by_tower(adapters):
             texts_as_read = tower.as_read([texts[i] for i in indices], [names[i] for i in indices])
@@ -383,9 +391,6 @@ class AdapterBank:
         pairs = zip(languages or adapters, adapters, strict=True)
         names = [language or adapter or ENGLISH for language, adapter in pairs]
         return [self._spoken.get(name, name) for name in names]
-
-    def _restored(self, texts: Sequence[str], languages: Sequence[str]) -> Sequence[str]:
-        return restored(texts, languages) if self._restore else texts
 
     def _read(self, adapter: AdapterFile | Parameters) -> tuple[tuple[AdapterConfig, ...], Parameters]:
         """Return the configs and parameters of an adapter, after a check that all values are finite."""

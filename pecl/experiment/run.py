@@ -11,7 +11,8 @@ it reads, measures and records.
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -225,26 +226,32 @@ def _train_together(
 
     try:
         trainer = make_trainer(adapter, members, processes, callbacks)
-        try:
-            if processes.size > 1:
-                set_up_workers(processes, **worker_setup(trainer, members))
+        if processes.size > 1:
+            set_up_workers(processes, **worker_setup(trainer, members))
 
-            with tower.caching(encoded_often(trainer, members)):
-                # Train
-                train_phases(trainer, members)
+        with _interruption_recorded(trainer, members), tower.caching(encoded_often(trainer, members)):
+            # Train
+            train_phases(trainer, members)
 
-                # Measure the final and the best weights
-                measurements = measure(adapter, members, trainer.records)
+            # Measure the final and the best weights
+            measurements = measure(adapter, members, trainer.records)
 
-                # Record
-                return _record(trainer, members, measurements, tower_size)
-        except KeyboardInterrupt:
-            for member in members:
-                if not is_complete(member.inputs):
-                    write_unfinished(member.config, "interrupted", steps=trainer.saved_step)
-            raise
+            # Record
+            return _record(trainer, members, measurements, tower_size)
     finally:
         adapter.remove()
+
+
+@contextmanager
+def _interruption_recorded(trainer: Trainer, members: Sequence[Member]) -> Iterator[None]:
+    """Record the runs that a KeyboardInterrupt leaves incomplete, with the step from which they resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for member in members:
+            if not is_complete(member.inputs):
+                write_unfinished(member.config, "interrupted", steps=trainer.saved_step)
+        raise
 
 
 def _record(

@@ -111,7 +111,7 @@ def test_the_workflow_runs_the_test_command_of_contributors():
 BUILD = "from setuptools import build_meta as build; build.build_wheel({!r})"
 
 
-def test_a_wheel_holds_all_files_requirements_and_the_command_in_27_mb(tmp_path):
+def test_a_wheel_holds_all_files_requirements_and_the_command_in_30_mb(tmp_path):
     checkout = tmp_path / "pecl"
     checkout.mkdir()
     for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE-WEIGHTS.md"):
@@ -122,7 +122,7 @@ def test_a_wheel_holds_all_files_requirements_and_the_command_in_27_mb(tmp_path)
     command = [sys.executable, "-c", BUILD.format(str(tmp_path))]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=600)
     (path,) = tmp_path.glob("*.whl")
-    assert path.stat().st_size < 27_000_000  # bytes, with the ready adapters
+    assert path.stat().st_size < 30_000_000  # bytes, with the ready adapters
     with zipfile.ZipFile(path) as wheel:
         assert {name for name in wheel.namelist() if name.startswith("pecl/")} == files
         about = f"pecl-{path.name.split('-')[1]}.dist-info"

@@ -222,9 +222,11 @@ def _check_text(text: MultilingualTextEncoder | AdapterBank, folder: Path) -> No
     slots = {"slots": places} if names else {}
 
     def expected(given: Sequence[str]) -> torch.Tensor:
-        if isinstance(text, AdapterBank):
-            return text.encode_text(given, [names[index] for index in places])
-        return text.encode_text(given)
+        if not isinstance(text, AdapterBank):
+            return text.encode_text(given)
+        adapters = [names[index] for index in places]
+        token_ids = text.tokenize(given, adapters, restore=False)
+        return F.normalize(text.encode_token_ids(token_ids, adapters), dim=1)
 
     def embed(
         given: Sequence[str], mask: Callable[[np.ndarray], np.ndarray] = np.asarray, **options: Any
