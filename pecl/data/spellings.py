@@ -138,8 +138,6 @@ def typed_forms(word: str, language: str) -> set[str]:
     forms = {without_marks(word, language)}
     if language in TYPED:
         forms.add(_plain(word, {}))
-    if language in TONAL:
-        forms.add(without_marks(word, language, tones_only=True))
     return forms
 
 
