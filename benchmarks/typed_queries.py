@@ -1,7 +1,7 @@
 """Measure searches by queries as people type them: `python benchmarks/typed_queries.py --data-dir data`.
 
-Queries are 400 captions in Czech, German and French, as written and in other spellings (those of
-`scripts/languages_spellings.py`). They search the 900 photographs of the pool `multi30k-1k`: as
+Queries are 400 captions in Czech, German and French, as written and in other spellings (`SPELLINGS` of
+`pecl.data.spellings`). They search the 900 photographs of the pool `multi30k-1k`: as
 they are typed, with marks and capitals restored, and so with the language guessed among four of a
 person. Writes results/typed_queries.json, from which `scripts/search_tables.py` makes a table.
 Takes about four minutes of CPU.
@@ -10,8 +10,6 @@ Takes about four minutes of CPU.
 from __future__ import annotations
 
 import argparse
-import random
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +18,12 @@ from search_queries import test
 
 from pecl.adapters.bank import AdapterBank
 from pecl.apps.search.encoder import QueryEncoder
-from pecl.data.spellings import lower, upper, with_one_error, without_marks
+from pecl.data.spellings import SPELLINGS
 from pecl.encoders.towers import load_towers
 from pecl.files import write_json
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "typed_queries.json"
 CODES = ("cs", "de", "fr")
-SPELLINGS: dict[str, Callable[[str, str], str]] = {
-    "as written": lambda text, language: text,
-    "lower case": lower,
-    "capitals": upper,
-    "no marks": without_marks,
-    "lower case, no marks": lambda text, language: without_marks(lower(text, language), language),
-    "one error": lambda text, language: with_one_error(text, language, random.Random(text)),
-}
 CUTOFFS = (1, 5, 10)
 
 

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 from languages_budgets import BUDGETS
-from languages_spellings import AS_TYPED, AS_WRITTEN, RESTORED, SPELLED, SPELLINGS, TESTS
+from languages_spellings import AS_TYPED, RESTORED, SPELLED, TESTS
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
 from pecl.adapters.ready import ready_adapters, ready_results
 from pecl.config import LEXICON
 from pecl.data.languages import LANGUAGES, language_name
+from pecl.data.spellings import AS_WRITTEN, SPELLINGS
 from pecl.files import load_json, write_bytes
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.tables.groups import BOOTSTRAP, intervals

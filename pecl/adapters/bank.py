@@ -52,7 +52,7 @@ class AdapterBank:
     Attributes:
         tower: the plain tower.
         specs: one `SlottedTower` per spec.
-        restore: the argument.
+        restore: whether texts get their marks and capitals back.
 
     Raises:
         ConfigError: the spec is wrong, does not fit the tower, or the tower has an adapter already.

@@ -273,3 +273,15 @@ def respell(texts: Sequence[str], language: str) -> Iterator[str]:
         if "errors" in chosen:
             text = with_errors(text, language, draws)
         yield text
+
+
+AS_WRITTEN = "as written"
+# How people type a text, for tests: name -> function of the text and its language's code
+SPELLINGS: dict[str, Callable[[str, str], str]] = {
+    AS_WRITTEN: lambda text, language: text,
+    "lower case": lower,
+    "capitals": upper,
+    "no marks": without_marks,
+    "lower case, no marks": lambda text, language: without_marks(lower(text, language), language),
+    "one error": lambda text, language: with_one_error(text, language, random.Random(text)),
+}
