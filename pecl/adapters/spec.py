@@ -8,6 +8,7 @@ has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language:
 (and so on) does not. `PRESETS` are names for longer specs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -93,6 +94,22 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
 def part_names() -> list[str]:
     """Return every name that a part of a spec may have."""
     return [*KINDS, *(f"{kind}-only" for kind in WITH_LAYER_NORMS), *PRESETS]
+
+
+def split_specs(text: str) -> list[str]:
+    """Return the specs that commas join in `text`. A part that begins with `option=` continues the spec before it.
+
+    Example:
+        >>> split_specs("lora:r=4,layers=top-3+head,vera:r=64,boft")
+        ['lora:r=4,layers=top-3+head', 'vera:r=64', 'boft']
+    """
+    specs: list[str] = []
+    for part in split_unquoted(text, ","):
+        if specs and re.match(r"\s*\w+=", part):
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return specs
 
 
 def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None) -> tuple[AdapterConfig, ...]:

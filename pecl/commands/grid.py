@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pecl.adapters.spec import split_specs
 from pecl.commands import options as cli
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
@@ -122,12 +123,16 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return the values of files and flags, with comma-joined flags as lists."""
-    # their values may hold commas themselves; YAML gives several as a list
-    whole = fields_of(Role.COMMAS)
-    return {
-        name: value.split(",") if isinstance(value, str) and "," in value and name not in whole else value
-        for name, value in cli.training_values(parsed).items()
-    }
+    return {name: _choices(name, value) for name, value in cli.training_values(parsed).items()}
+
+
+def _choices(name: str, value: Any) -> Any:
+    """Return a field's value; a list if commas join several."""
+    if not isinstance(value, str) or name in fields_of(Role.COMMAS):  # YAML gives several of such a field as a list
+        return value
+
+    choices = split_specs(value) if name == "adapter" else value.split(",")
+    return choices if len(choices) > 1 else choices[0]
 
 
 def _devices(parsed: argparse.Namespace) -> list[str]:

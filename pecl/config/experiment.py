@@ -113,7 +113,7 @@ class ExperimentConfig:
         Role.INPUT | Role.LATER,
         low=1,
     )
-    adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
+    adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`")
     engine: str = _option(
         "pecl",
         "implementation of the adapter: pecl (slots), or the classes of peft or opendelta (one run at a time)",

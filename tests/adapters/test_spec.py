@@ -21,6 +21,7 @@ from pecl.adapters.spec import (
     describe,
     in_order,
     parse_adapter,
+    split_specs,
 )
 from pecl.errors import ConfigError
 from pecl.options import value_type
@@ -79,15 +80,24 @@ def compatible(configs):
     return True
 
 
-@settings(max_examples=40)
-@given(
+combinations = (
     st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=4, unique=True)
     .flatmap(lambda kinds: st.tuples(*(config_strategy(KINDS[kind]) for kind in kinds)))
     .filter(compatible)
 )
+
+
+@settings(max_examples=40)
+@given(combinations)
 def test_any_configs_are_read_as_they_are_described(configs):
     assert parse_adapter(describe(configs)) == in_order(configs)
     assert configs_from_json(json.loads(json.dumps(configs_to_json(configs)))) == configs
+
+
+@settings(max_examples=40)
+@given(st.lists(combinations.map(describe), min_size=1, max_size=4))
+def test_specs_that_commas_join_are_split_again(specs):
+    assert split_specs(",".join(specs)) == specs
 
 
 def test_layers_are_those_of_every_part_in_layers():
