@@ -136,23 +136,32 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[UnfinishedRun]) -
     if any(table.columns == _TRAINED for table in tables):
         end = [*wrapped(_LEGEND).splitlines(), *end]
 
+    parts = _parts(tables, LINES - len(end))
+    lines = [line for part in parts for line in part]
+    if len(parts) < len(tables):
+        lines.append(f"{len(tables) - len(parts)} more data sets and galleries: pecl report")
+    return "\n".join([*lines, *end]) + "\n"
+
+
+def _parts(tables: Sequence[Table], line_count: int) -> list[list[str]]:
+    """Return the lines of each table, together at most `line_count`: first all tables get fewer rows, then some go."""
     titles = _titles(tables)
     texts = [table.texts for table in tables]
-    rows_per_table = LINES
-    table_count = len(tables)
-    while True:
-        lines = []
-        for table, title, fields in zip(tables[:table_count], titles, texts, strict=False):
-            lines += _table_lines(table, title, fields, rows_per_table)
-        if table_count < len(tables):
-            lines.append(f"{len(tables) - table_count} more data sets and galleries: pecl report")
+    parts = [
+        [title, *_part_lines(table, rows, LINES), ""] for table, title, rows in zip(tables, titles, texts, strict=True)
+    ]
 
-        if len(lines) + len(end) <= LINES or table_count == rows_per_table == 1:
-            return "\n".join([*lines, *end]) + "\n"
-        if rows_per_table > 1:
-            rows_per_table -= max(1, rows_per_table // 8)
-        else:
-            table_count -= 1
+    row_count = LINES
+    while sum(map(len, parts)) > line_count and row_count > 1:
+        row_count -= max(1, row_count // 8)
+        for i, table in enumerate(tables):
+            if len(table.frame) > row_count:
+                parts[i] = [titles[i], *_part_lines(table, texts[i], row_count), ""]
+
+    if sum(map(len, parts)) > line_count:
+        while len(parts) > 1 and sum(map(len, parts)) >= line_count:  # a line states how many tables are omitted
+            parts.pop()
+    return parts
 
 
 def _failure_lines(unfinished: Sequence[UnfinishedRun]) -> list[str]:
@@ -188,10 +197,10 @@ def _text_tower(table: Table) -> str:
     return not_none(table.group, "group").text_tower
 
 
-def _table_lines(table: Table, title: str, texts: Frame, row_count: int) -> list[str]:
-    """Return a table as lines: scores of evaluations, or `row_count` rows of trainings; the last line is blank."""
+def _part_lines(table: Table, texts: Frame, row_count: int) -> list[str]:
+    """Return the scores of evaluations, or `row_count` rows of trainings with remarks."""
     if table.columns == _EVALUATED:
-        return [title, *_score_lines(texts), ""]
+        return _score_lines(texts)
 
     # the best method of each language, then the second best, and so on
     gains = table.frame["gain"].astype(float)
@@ -204,7 +213,7 @@ def _table_lines(table: Table, title: str, texts: Frame, row_count: int) -> list
     omitted = len(table.frame) - len(texts)
     if omitted:
         notes.append("(1 more row)" if omitted == 1 else f"({omitted} more rows)")
-    return [title, *rows, *notes, ""]
+    return [*rows, *notes]
 
 
 def _score_lines(texts: Frame) -> list[str]:
