@@ -87,14 +87,17 @@ class _Rule:
 def _rules(config_class: type) -> dict[str, _Rule]:
     """Return the rule of each option by the option's name."""
     hints = typing.get_type_hints(config_class)
-    return {each.name: _make_rule(hints[each.name], each.metadata) for each in fields(config_class)}
+    rules = {}
+    for config_field in fields(config_class):
+        rules[config_field.name] = _make_rule(hints[config_field.name], config_field.metadata)
+    return rules
 
 
 def _make_rule(hint: Any, metadata: Mapping[str, Any]) -> _Rule:
     members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kind = next(member for member in members if member is not type(None))
 
-    names = {each.name for each in fields(_Rule)}  # metadata has more, such as the help
+    names = {rule_field.name for rule_field in fields(_Rule)}  # metadata has more, such as the help
     arguments = {name: value for name, value in metadata.items() if name in names}
     arguments |= {"kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
     return _Rule(**arguments)
@@ -118,8 +121,8 @@ def problems_of(config: Any) -> list[str]:
 
 def _problem(rule: _Rule, value: Any) -> str | None:
     """Return what is wrong with the value of an option, or None."""
-    if value is None and rule.optional:
-        return None
+    if value is None:
+        return None if rule.optional else _sentence(rule, value)
     if not _has_type(value, rule.kind):
         return _sentence(rule, value)
 
