@@ -95,32 +95,36 @@ class OpenDeltaAdapter(ForeignAdapter):
         paths = _targets(adapter, tower)
         if paths:
             arguments["modified_modules"] = paths
-        class_name, _, _ = KINDS[adapter.kind]
+        self._put_delta(backbone, adapter.kind, arguments, seeds[0])
+
+        norm_parameters = [parameter for path in norm_paths for parameter in backbone.get_submodule(path).parameters()]
+        # OpenDelta's freeze_module cannot unfreeze a LayerNorm, and does not reach the head
+        set_trainable(tower, [*self.delta.parameters(), *norm_parameters])
+        tower.adapter = self
+
+    def _put_delta(self, backbone: Any, kind: str, arguments: Mapping[str, Any], seed: int) -> None:
+        """Put `backbone`, with OpenDelta's modules in it, on the tower; an error leaves the plain backbone there."""
+        class_name, _, _ = KINDS[kind]
         make_delta = getattr(import_opendelta(), class_name)
 
-        tower.backbone = backbone
+        self.tower.backbone = backbone
         device = backbone.device
         training = backbone.training
         backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
         backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.default_generator.manual_seed(seeds[0])
+                torch.default_generator.manual_seed(seed)
                 self.delta = make_delta(backbone, **arguments)
-                if adapter.kind == "soft_prompt":
+                if kind == "soft_prompt":
                     _follow_release(self.delta.delta_modules[0])
             if self.delta._need_pseudo_data:
-                self._repeat_sizing_pass(adapter.kind)
+                self._repeat_sizing_pass(kind)
         except BaseException:
-            tower.backbone = self._plain_backbone
+            self.tower.backbone = self._plain_backbone
             raise
         finally:
             backbone.to(device).train(training)
-
-        norm_parameters = [parameter for path in norm_paths for parameter in backbone.get_submodule(path).parameters()]
-        # OpenDelta's freeze_module cannot unfreeze a LayerNorm, and does not reach the head
-        set_trainable(tower, [*self.delta.parameters(), *norm_parameters])
-        tower.adapter = self
 
     @torch.no_grad()
     def _repeat_sizing_pass(self, kind: str) -> None:

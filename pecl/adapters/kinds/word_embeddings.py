@@ -117,9 +117,8 @@ class SlotWordEmbeddings(SlotModule):
         rank = min(self.up.shape[2], len(values))
         size = (right.shape[1] / self.up.shape[2]) ** 0.5  # `up` is as large as `reset_slot` draws it
         self.up.data[slot, :, :rank] = (right[:rank].T * size).to(self.up)
-        self.vectors.data[slot, : len(tokens), :rank] = (left[:, :rank] * values[:rank] / emphasis / size).to(
-            self.vectors
-        )
+        vectors = left[:, :rank] * values[:rank] / emphasis / size  # (n, rank)
+        self.vectors.data[slot, : len(tokens), :rank] = vectors.to(self.vectors)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L) to (B, L, d)."""
