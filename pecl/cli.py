@@ -107,14 +107,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     arguments = list(arguments) or ["--help"]
-    parsed = build_parser([one for one in arguments if one in COMMANDS][:1]).parse_args(arguments)
+    commands = [argument for argument in arguments if argument in COMMANDS]
+    parsed = build_parser(commands[:1]).parse_args(arguments)
     if parsed.quiet and parsed.verbose:
         raise PeclError("expected --quiet or --verbose, got both")
 
-    level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
-    logging.getLogger("pecl").setLevel(level)
+    level = logging.INFO
+    if parsed.verbose:
+        level = logging.DEBUG
     if parsed.quiet:
+        level = logging.WARNING
         turn_off()  # progress, too
+    logging.getLogger("pecl").setLevel(level)
 
     load_plugins(parsed.plugin)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command != "train":

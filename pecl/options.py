@@ -11,11 +11,10 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import field, fields
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib import import_module
-from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from pecl.errors import ConfigError, is_text, nearest
 
@@ -63,77 +62,138 @@ def option(
         pattern: whether one regular expression may replace a tuple's names.
         more: further metadata.
     """
-    known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
-    return field(default=default, metadata={**known, "weighted": weighted, "form": form, "pattern": pattern, **more})
+    metadata: dict[str, Any] = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined}
+    metadata |= {"weighted": weighted, "form": form, "none": none, "pattern": pattern}
+    return field(default=default, metadata={**metadata, **more})
 
 
-_PLAIN = option(None, "").metadata  # the defaults for a field that `option` did not make
+@dataclass(frozen=True)
+class _Rule:
+    """What a value of an option must be: its type, and the arguments of `option` that restrict it."""
+
+    kind: type  # int, float, bool, str or tuple
+    optional: bool  # whether it may be None
+    low: float | None = None
+    high: float | None = None
+    choices: Collection[str] = ()
+    joined: str = ""
+    weighted: bool = False
+    form: tuple[str, str] | None = None
+    none: str = "none"
+    pattern: bool = False
 
 
 @functools.cache
-def _options(config_class: type) -> dict[str, SimpleNamespace]:
-    """Return each option by name: the arguments of `option`, its type `kind`, and whether it is `optional`."""
-    hints, found = typing.get_type_hints(config_class), {}
-    for item in fields(config_class):
-        hint = hints[item.name]
-        members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        kind = next(member for member in members if member is not type(None))
-        known = {"kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
-        found[item.name] = SimpleNamespace(**{**_PLAIN, **item.metadata, **known})
-    return found
+def _rules(config_class: type) -> dict[str, _Rule]:
+    """Return the rule of each option by the option's name."""
+    hints = typing.get_type_hints(config_class)
+    rules = {}
+    for config_field in fields(config_class):
+        rules[config_field.name] = _make_rule(hints[config_field.name], config_field.metadata)
+    return rules
+
+
+def _make_rule(hint: Any, metadata: Mapping[str, Any]) -> _Rule:
+    members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kind = next(member for member in members if member is not type(None))
+
+    names = {rule_field.name for rule_field in fields(_Rule)}  # metadata has more, such as the help
+    arguments = {name: value for name, value in metadata.items() if name in names}
+    arguments |= {"kind": typing.get_origin(kind) or kind, "optional": type(None) in members}
+    return _Rule(**arguments)
 
 
 def value_type(config_class: type, name: str) -> tuple[Any, bool]:
     """Return the type of an option (int, float, bool, str or tuple) and whether it may be None."""
-    about = _options(config_class)[name]
-    return about.kind, about.optional
+    rule = _rules(config_class)[name]
+    return rule.kind, rule.optional
 
 
 def problems_of(config: Any) -> list[str]:
     """Return one sentence per wrong option of a dataclass instance."""
-    options = _options(type(config)).items()
-    return [f"{name}: {problem}" for name, about in options if (problem := _problem(about, getattr(config, name)))]
+    problems = []
+    for name, rule in _rules(type(config)).items():
+        problem = _problem(rule, getattr(config, name))
+        if problem is not None:
+            problems.append(f"{name}: {problem}")
+    return problems
 
 
-def _problem(about: SimpleNamespace, value: Any) -> str | None:
-    kind = about.kind
-    if value is None and about.optional:
-        return None
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        return _sentence(about, value)
-    value = cast(Any, value)  # type checkers do not follow `kind`
-    if kind in (int, float):
-        inside = (about.low is None or about.low <= value) and (about.high is None or value <= about.high)
-        is_finite = kind is int or abs(value) <= sys.float_info.max  # as a float, too
-        return None if inside and is_finite else _sentence(about, value)
-    if kind is str and not is_text(value):
+def _problem(rule: _Rule, value: Any) -> str | None:
+    """Return what is wrong with the value of an option, or None."""
+    if value is None:
+        return None if rule.optional else _sentence(rule, value)
+    if not _has_type(value, rule.kind):
+        return _sentence(rule, value)
+
+    if rule.kind in (int, float):
+        return _number_problem(rule, value)
+    if rule.kind is str:
+        return _text_problem(rule, value)
+    if rule.kind is tuple:
+        return _names_problem(rule, value)
+    return None
+
+
+def _has_type(value: Any, kind: type) -> bool:
+    """Return whether a value is of the type `kind`: a whole number is a float, too, and a bool is no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _number_problem(rule: _Rule, value: float) -> str | None:
+    is_in_range = (rule.low is None or rule.low <= value) and (rule.high is None or value <= rule.high)
+    # not NaN or infinite; a whole number can also be too large for a float
+    is_finite = rule.kind is int or abs(value) <= sys.float_info.max
+    return None if is_in_range and is_finite else _sentence(rule, value)
+
+
+def _text_problem(rule: _Rule, value: str) -> str | None:
+    if not is_text(value):
         return "expected text in UTF-8, got other bytes"
-    if kind is str and "\0" in value:
+    if "\0" in value:
         return "expected text, got a zero byte in it"
-    if about.form and not re.fullmatch(about.form[0], value):
-        return _sentence(about, value)
-    if kind is tuple and (not value or len(set(value)) < len(value)):
-        return _sentence(about, value)
-    if about.pattern and is_pattern(value):
+    if rule.form and not re.fullmatch(rule.form[0], value):
+        return _sentence(rule, value)
+    return _choice_problem(rule, value.split(rule.joined) if rule.joined else [value])
+
+
+def _names_problem(rule: _Rule, names: tuple[str, ...]) -> str | None:
+    if not names or len(set(names)) < len(names):
+        return _sentence(rule, names)
+
+    if rule.pattern and is_pattern(names):
         try:
-            re.compile(value[0])
+            re.compile(names[0])
         except re.error as error:
-            return f"expected a regular expression, got {quoted(value[0])}: {error}"
+            return f"expected a regular expression, got {quoted(names[0])}: {error}"
         return None
-    if not about.choices:
+
+    return _choice_problem(rule, names)
+
+
+def _choice_problem(rule: _Rule, names: Sequence[str]) -> str | None:
+    """Return what is wrong with names that must be among the choices, if there are choices."""
+    if not rule.choices:
         return None
-    names = value if kind is tuple else value.split(about.joined) if about.joined else (value,)
-    if about.weighted:
-        names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
-        if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
-            return f'expected a weight > 0 after the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
-    strange = next((name for name in names if name not in about.choices), None)
-    return None if strange is None else _sentence(about, strange)
+
+    if rule.weighted:
+        parts = [name.partition(":") for name in names]
+        names = [name for name, _, _ in parts]
+        for _, colon, weight in parts:
+            if colon and not _is_weight(weight):
+                got = quoted(f"{colon}{weight}")
+                return f'expected a weight > 0 after the colon, such as "{names[0]}:0.1", got {got}'
+
+    for name in names:
+        if name not in rule.choices:
+            return _sentence(rule, name)
+    return None
 
 
 def is_pattern(names: tuple[str, ...]) -> bool:
-    """Say whether a tuple is one regular expression: a text that cannot be a name."""
+    """Return whether a tuple is one regular expression: a text that cannot be a name."""
     return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"\w*", names[0]) is None
 
 
@@ -144,30 +204,43 @@ def _is_weight(text: str) -> bool:
         return False
 
 
-def _sentence(about: SimpleNamespace, value: Any) -> str:
+def _sentence(rule: _Rule, value: Any) -> str:
     """Return `expected ..., got ...`, with the nearest choice if there are choices."""
-    near = nearest(value, about.choices) if isinstance(value, str) else None
+    near = nearest(value, rule.choices) if isinstance(value, str) else None
     hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
-    return f"expected {_expected(about)}, got {quoted(value)}{hint}"
+    return f"expected {_expected(rule)}, got {quoted(value)}{hint}"
 
 
-def _expected(about: SimpleNamespace) -> str:
-    low, high = about.low, about.high
-    text = f'text such as "{about.form[1]}"' if about.form else _NAMES[about.kind]
-    if about.choices:
-        text = f"one of {', '.join(sorted(about.choices))}"
-        if about.joined:
-            text += f", or several joined by {_SEPARATORS.get(about.joined, about.joined)}"
-        elif about.kind is tuple:
-            pattern = ", a regular expression in double quotes" if about.pattern else ""
-            text += f"{pattern}, or several joined by /, each once"
-    elif low is not None and high is not None:
-        text += f" from {low:g} to {high if about.kind is int else format(high, 'g')}"
-    elif low is not None:
-        text += f" >= {low:g}"
-    elif high is not None:
-        text += f" <= {high:g}"
-    return f'{text} or "{about.none}"' if about.optional else text
+def _expected(rule: _Rule) -> str:
+    """Return what an option accepts, None included."""
+    text = _expected_choices(rule) if rule.choices else _expected_type(rule)
+    return f'{text} or "{rule.none}"' if rule.optional else text
+
+
+def _expected_choices(rule: _Rule) -> str:
+    text = f"one of {', '.join(sorted(rule.choices))}"
+    if rule.joined:
+        return f"{text}, or several joined by {_SEPARATORS.get(rule.joined, rule.joined)}"
+    if rule.kind is not tuple:
+        return text
+
+    if rule.pattern:
+        text += ", a regular expression in double quotes"
+    return f"{text}, or several joined by /, each once"
+
+
+def _expected_type(rule: _Rule) -> str:
+    """Return the type with its range, or an example of the text."""
+    text = f'text such as "{rule.form[1]}"' if rule.form else _NAMES[rule.kind]
+    if rule.low is not None and rule.high is not None:
+        # in full for whole numbers: `g` rounds large ones
+        high = rule.high if rule.kind is int else f"{rule.high:g}"
+        return f"{text} from {rule.low:g} to {high}"
+    if rule.low is not None:
+        return f"{text} >= {rule.low:g}"
+    if rule.high is not None:
+        return f"{text} <= {rule.high:g}"
+    return text
 
 
 def quoted(value: Any) -> str:
@@ -189,16 +262,17 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
     Any other value is returned unchanged (a whole number as a float, if the option is one): the config checks it when
     it is created. Raise ConfigError for text that is not a value of the option's type.
     """
-    about = _options(config_class)[name]
-    if value is None or (about.optional and value in ("none", "null", about.none)):
+    rule = _rules(config_class)[name]
+    if value is None or (rule.optional and value in ("none", "null", rule.none)):
         return None
+
     try:
-        if not isinstance(value, str):
-            is_whole = isinstance(value, int) and not isinstance(value, bool)
-            return float(value) if about.kind is float and is_whole else value
-        return _READERS[about.kind](value)
+        if isinstance(value, str):
+            return _READERS[rule.kind](value)
+        is_whole_number = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if rule.kind is float and is_whole_number else value
     except (ValueError, KeyError, OverflowError) as error:
-        raise ConfigError(f"{name}: {_sentence(about, value)}") from error
+        raise ConfigError(f"{name}: {_sentence(rule, value)}") from error
 
 
 def unquote(name: str, text: str) -> str:
@@ -256,46 +330,49 @@ class Registry(Mapping[str, Any]):
 
     def added(self, name: str) -> Any | None:
         """Return what was added under a name to this process, or None for a name that is unknown or built in."""
-        found = self._all.get(name)
-        return None if found is self._built_in.get(name) else found
+        value = self._all.get(name)
+        return None if value is self._built_in.get(name) else value
 
-    def add(self, name: str, found: Any, *, replace: bool = False) -> None:
-        """Add `found` as `name`. Raise ConfigError if the name is taken, unless `replace` is set.
+    def add(self, name: str, value: Any, *, replace: bool = False) -> None:
+        """Add `value` as `name`. Raise ConfigError if the name is taken, unless `replace` is set.
 
         Names have only letters, digits and underscores, so that they can be joined by + and lists split at commas.
         """
         if not isinstance(name, str) or not re.fullmatch(f"[A-Za-z][A-Za-z0-9_{'-' * self._dashes}]*", name):
             expected = f"a name of letters, digits{', dashes' * self._dashes} and underscores that begins with a letter"
             raise ConfigError(f"{self.what}: expected {expected}, got {quoted(name)}")
+
         if name in self._built_in:
             raise ConfigError(f'{self.what}: "{name}" is built in: choose another name')
         if name in self._all and not replace:
             raise ConfigError(
                 f'{self.what}: "{name}" is registered already: choose another name, or register it with replace=True'
             )
-        self.put(name, found)
 
-    def put(self, name: str, found: Any) -> None:
+        self.put(name, value)
+
+    def put(self, name: str, value: Any) -> None:
         """Set a name, even a built-in one."""
-        self._all = {**self._all, name: found}
+        self._all = {**self._all, name: value}
 
     @classmethod
     @contextlib.contextmanager
     def changing(cls) -> Iterator[None]:
         """Restore all registries if the body fails."""
-        before = {id(one): one._all for one in cls.all}
+        before = {id(registry): registry._all for registry in cls.all}
         try:
             yield
         except BaseException:
-            for one in cls.all:
-                one._all = before.get(id(one), one._built_in)
+            for registry in cls.all:
+                registry._all = before.get(id(registry), registry._built_in)
             raise
 
     def __getitem__(self, name: str) -> Any:
-        found = self._all[name]
-        if not isinstance(found, str):
-            return found
-        module, _, attribute = found.partition(":")
+        value = self._all[name]
+        if not isinstance(value, str):
+            return value
+
+        module, _, attribute = value.partition(":")
         return getattr(import_module(module), attribute)
 
     def __contains__(self, name: object) -> bool:  # without importing the object

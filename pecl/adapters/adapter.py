@@ -50,13 +50,16 @@ class Adapter:
         self.configs = configs
         self.rows = SlotRows(len(seeds), tower.dtype)
         self.modules: list[Attached] = []
-        placements = [(place, config) for config in configs for place in config.placements(tower)]
+
+        placements = [(placement, config) for config in configs for placement in config.placements(tower)]
         # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
-        placements.sort(key=lambda item: (-item[0].path.count("."), item[1].level))
+        placements.sort(key=lambda pair: (-pair[0].path.count("."), pair[1].level))
+
         try:
             for (path, make), config in placements:
-                self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
-                tower.set_submodule(path, self.modules[-1].module)
+                module = make(tower.get_submodule(path), self.rows)
+                self.modules.append(Attached(path, module, config))
+                tower.set_submodule(path, module)
             self._check_positions()
             for slot, seed in enumerate(seeds):
                 self.reset_slot(slot, seed)
@@ -76,9 +79,11 @@ class Adapter:
         return [module for _, module, _ in self.modules if isinstance(module, SlotPrompt)]
 
     def _check_positions(self) -> None:
-        length, positions = sum(prompt.length for prompt in self.prompts), self.tower.positions
+        length = sum(prompt.length for prompt in self.prompts)
+        positions = self.tower.positions
         if not length:
             return
+
         if self.tower.shapes_texts and length > positions - _LEAST:  # prompts replace padding, or the last words
             raise ConfigError(
                 f"adapter: expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
@@ -97,7 +102,7 @@ class Adapter:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield (name, parameter (S, ...)) of every slot module, in a fixed order."""
-        return ((name, one) for name, one in self.named_tensors() if isinstance(one, nn.Parameter))
+        return ((name, tensor) for name, tensor in self.named_tensors() if isinstance(tensor, nn.Parameter))
 
     def named_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield (name, tensor (S, ...)) of all that a slot holds: parameters, and integers that are not trained."""
@@ -202,7 +207,7 @@ class Adapter:
 
     def held(self) -> dict[str, torch.Tensor]:
         """Return the tensors of one slot by name, on the meta device: shapes and types, no values."""
-        return {name: one.new_empty(one.shape[1:], device="meta") for name, one in self.named_tensors()}
+        return {name: tensor.new_empty(tensor.shape[1:], device="meta") for name, tensor in self.named_tensors()}
 
     @property
     def works_on_tokens(self) -> bool:
@@ -232,11 +237,13 @@ class Adapter:
         """See `RowAdapter`."""
         if not self.prompts:
             return None
+
         room = self.tower.positions - sum(prompt.length for prompt in self.prompts)
         if self.tower.shapes_texts and input_ids.shape[1] > room:
             tokenizer = self.tower.tokenizer
             input_ids = cut_to(input_ids, room, tokenizer.pad_token_id, around(tokenizer)[1])  # (B, room)
             attention_mask = attention_mask[:, :room]
+
         words = self.prompts[-1](input_ids)  # (B, L, d)
         inputs = PromptedInputs(words, attention_mask, attention_mask)
         for prompt in self.prompts:
@@ -272,12 +279,16 @@ def attach(
     """
     if tower.adapter is not None:
         raise ConfigError("the text tower has an adapter already; call its remove() first")
+
     configs = (configs,) if isinstance(configs, AdapterConfig) else tuple(configs)
     check_combination(configs)
+
     if tower.device.type != "meta":  # weights on the meta device have no values; they serve to count parameters
         tower.fix_fingerprint()
+
     classes = [ADAPTERS_OF_ENGINES[config.kind] for config in configs if config.kind in ADAPTERS_OF_ENGINES]
-    adapter: Adapter = (classes[0] if classes else Adapter)(tower, configs, seeds)
+    adapter_class = classes[0] if classes else Adapter
+    adapter: Adapter = adapter_class(tower, configs, seeds)
     tower.adapter = adapter
     set_trainable(tower, adapter.parameters())
     return adapter
@@ -289,16 +300,30 @@ def check_state(state: Mapping[str, torch.Tensor], held: Mapping[str, torch.Tens
         raise WeightsError(f"adapter state lacks {len(missing)} of {len(held)} parameters, first {missing[0]!r}")
     if surplus := sorted(state.keys() - held.keys()):
         raise WeightsError(f"adapter state has {len(surplus)} unknown parameters, first {surplus[0]!r}")
-    for name, like in held.items():
-        own, is_float = state[name], like.is_floating_point()
-        if own.shape != like.shape:
-            raise WeightsError(f"adapter parameter {name!r} has shape {tuple(own.shape)}, expected {tuple(like.shape)}")
-        if not (own.is_floating_point() if is_float else own.dtype == like.dtype):
-            kind = str(own.dtype).removeprefix("torch.")
-            expected = "floating-point numbers" if is_float else str(like.dtype).removeprefix("torch.")
-            raise WeightsError(f"adapter parameter {name!r} holds {kind}, expected {expected}")
-        if name.endswith(".tokens") and bool((own[1:] < own[:-1]).any()):
-            raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
+
+    for name, expected in held.items():
+        _check_tensor(name, state[name], expected)
+
+
+def _check_tensor(name: str, tensor: torch.Tensor, expected: torch.Tensor) -> None:
+    """Raise WeightsError unless a tensor has the shape and the type of `expected`, and token ids rise."""
+    if tensor.shape != expected.shape:
+        raise WeightsError(
+            f"adapter parameter {name!r} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}"
+        )
+
+    if expected.is_floating_point():
+        type_name = "floating-point numbers"
+        has_type = tensor.is_floating_point()
+    else:
+        type_name = str(expected.dtype).removeprefix("torch.")
+        has_type = tensor.dtype == expected.dtype
+    if not has_type:
+        got = str(tensor.dtype).removeprefix("torch.")
+        raise WeightsError(f"adapter parameter {name!r} holds {got}, expected {type_name}")
+
+    if name.endswith(".tokens") and bool((tensor[1:] < tensor[:-1]).any()):
+        raise WeightsError(f"adapter parameter {name!r} holds numbers that fall, expected rising token ids")
 
 
 def check_finite(state: Mapping[str, torch.Tensor], path: Path | None = None) -> None:

@@ -97,8 +97,12 @@ class AdapterConfig(ABC):
 
     def given(self) -> dict[str, str]:
         """Return the options that differ from their defaults, as text of a spec."""
-        values = {item.name: (getattr(self, item.name), item.default) for item in fields(self)}
-        return {name: format_option(value) for name, (value, default) in values.items() if value != default}
+        options = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                options[field.name] = format_option(value)
+        return options
 
     def summary(self) -> str:
         """Return what the kind does, in one sentence."""
@@ -106,8 +110,11 @@ class AdapterConfig(ABC):
 
     def explained(self) -> list[tuple[str, str]]:
         """Return each option with its value, as text of a spec, and its help."""
-        options = [(f"{item.name}={format_option(getattr(self, item.name))}", item) for item in fields(self)]
-        return [(text, item.metadata["help"]) for text, item in options]
+        options = []
+        for field in fields(self):
+            text = f"{field.name}={format_option(getattr(self, field.name))}"
+            options.append((text, field.metadata["help"]))
+        return options
 
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
@@ -125,13 +132,16 @@ class AdapterConfig(ABC):
         paths = [path for role in roles for path in paths_of(backbone, role)]
         if self.layers is None:
             return paths
+
         count = len(architecture_of(backbone).layers_of(backbone))
         if height_of(self.layers) > count:
             raise ConfigError(
                 f"{self.kind}: layers: expected top-1 to top-{count} in the text tower {tower.name!r}, "
                 f'got "{self.layers}"'
             )
-        return [path for path in paths if layer_of(backbone, f"backbone.{path}") >= count - height_of(self.layers)]
+
+        lowest = count - height_of(self.layers)
+        return [path for path in paths if layer_of(backbone, f"backbone.{path}") >= lowest]
 
 
 def architecture_of(backbone: PreTrainedModel) -> TextFamily:
@@ -152,21 +162,28 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     none, WeightsError for a role that the family lacks.
     """
     if is_pattern((role,)):
-        linear = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-        if found := [path for path in linear if re.fullmatch(role, path)]:
-            return found
-        raise ConfigError(
-            f"target_modules: expected a regular expression of linear layers such as {linear[0]}, got "
-            f"{quoted(role)}, which matches none"
-        )
+        return _paths_that_match(backbone, role)
+
     family = architecture_of(backbone)
     if role in family.at_top:
         return [family.at_top[role]]
+
     if role not in family.in_layer:
         choices = [*family.in_layer, *family.at_top]
         raise WeightsError(f"{backbone.config.model_type} has no such module: {unknown('role', role, choices)}")
     count = len(family.layers_of(backbone))
     return [f"{family.layers}.{i}.{family.in_layer[role]}" for i in range(count)]
+
+
+def _paths_that_match(backbone: PreTrainedModel, pattern: str) -> list[str]:
+    linear_paths = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+    paths = [path for path in linear_paths if re.fullmatch(pattern, path)]
+    if not paths:
+        raise ConfigError(
+            f"target_modules: expected a regular expression of linear layers such as {linear_paths[0]}, got "
+            f"{quoted(pattern)}, which matches none"
+        )
+    return paths
 
 
 def layer_of(backbone: PreTrainedModel, path: str) -> int:
@@ -178,6 +195,8 @@ def layer_of(backbone: PreTrainedModel, path: str) -> int:
     family = FAMILIES.get(backbone.config.model_type)
     if family is None:
         return 0
-    if own := re.match(rf"backbone\.{re.escape(family.layers)}\.(\d+)\.", path):
-        return int(own[1])
+
+    layer = re.match(rf"backbone\.{re.escape(family.layers)}\.(\d+)\.", path)
+    if layer:
+        return int(layer[1])
     return len(family.layers_of(backbone)) if path.startswith(("head", "backbone.pooler.")) else 0

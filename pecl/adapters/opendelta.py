@@ -75,42 +75,56 @@ class OpenDeltaAdapter(ForeignAdapter):
         adapter, arguments = _opendelta_arguments(configs)
         if tower.precision != FP32:
             raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
+
         tower.fix_fingerprint()
-        self.tower, self.configs = tower, tuple(configs)
-        self.rows, self.modules = SlotRows(1), []
+        self.tower = tower
+        self.configs = tuple(configs)
+        self.rows = SlotRows(1)
+        self.modules = []
         self._plain_backbone = tower.backbone
         backbone: Any = tower.written_backbone()  # OpenDelta asks for transformers' classes
-        norms = [path for one in configs if isinstance(one, LayerNormConfig) for path in _targets(one, tower)]
+
+        norms = [config for config in configs if isinstance(config, LayerNormConfig)]
+        norm_paths = [path for norm in norms for path in _targets(norm, tower)]
         # OpenDelta trains the backbone's own LayerNorms; these copies bring them back.
         self._plain_layer_norms = {
             path: {name: tensor.clone() for name, tensor in backbone.get_submodule(path).state_dict().items()}
-            for path in norms
+            for path in norm_paths
         }
-        if paths := _targets(adapter, tower):
+
+        paths = _targets(adapter, tower)
+        if paths:
             arguments["modified_modules"] = paths
-        class_name, _, _ = KINDS[adapter.kind]
-        make = getattr(import_opendelta(), class_name)
-        tower.backbone = backbone
-        home, training = backbone.device, backbone.training
+        self._put_delta(backbone, adapter.kind, arguments, seeds[0])
+
+        norm_parameters = [parameter for path in norm_paths for parameter in backbone.get_submodule(path).parameters()]
+        # OpenDelta's freeze_module cannot unfreeze a LayerNorm, and does not reach the head
+        set_trainable(tower, [*self.delta.parameters(), *norm_parameters])
+        tower.adapter = self
+
+    def _put_delta(self, backbone: Any, kind: str, arguments: Mapping[str, Any], seed: int) -> None:
+        """Put `backbone`, with OpenDelta's modules in it, on the tower; an error leaves the plain backbone there."""
+        class_name, _, _ = KINDS[kind]
+        make_delta = getattr(import_opendelta(), class_name)
+
+        self.tower.backbone = backbone
+        device = backbone.device
+        training = backbone.training
         backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
         backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.default_generator.manual_seed(seeds[0])
-                self.delta = make(backbone, **arguments)
-                if adapter.kind == "soft_prompt":
+                torch.default_generator.manual_seed(seed)
+                self.delta = make_delta(backbone, **arguments)
+                if kind == "soft_prompt":
                     _follow_release(self.delta.delta_modules[0])
             if self.delta._need_pseudo_data:
-                self._repeat_sizing_pass(adapter.kind)
+                self._repeat_sizing_pass(kind)
         except BaseException:
-            tower.backbone = self._plain_backbone
+            self.tower.backbone = self._plain_backbone
             raise
         finally:
-            backbone.to(home).train(training)
-        trained = [parameter for path in norms for parameter in backbone.get_submodule(path).parameters()]
-        # OpenDelta's freeze_module cannot unfreeze a LayerNorm, and does not see the head
-        set_trainable(tower, [*self.delta.parameters(), *trained])
-        tower.adapter = self
+            backbone.to(device).train(training)
 
     @torch.no_grad()
     def _repeat_sizing_pass(self, kind: str) -> None:
@@ -134,7 +148,9 @@ class OpenDeltaAdapter(ForeignAdapter):
 
     def own_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the trainable parameters, LayerNorms among them, with their names in the backbone."""
-        return ((name, one) for name, one in self.tower.backbone.named_parameters() if one.requires_grad)
+        for name, parameter in self.tower.backbone.named_parameters():
+            if parameter.requires_grad:
+                yield name, parameter
 
     def file_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return a state under the names of pecl's adapter files."""
@@ -151,8 +167,10 @@ class OpenDeltaAdapter(ForeignAdapter):
             # OpenDelta leaves these behind; with them, the next delta would get other parameter names.
             for leftover in ("_delta_infos", "forward", "_replicate_for_data_parallel"):
                 vars(module).pop(leftover, None)
+
         for path, values in self._plain_layer_norms.items():
             backbone.get_submodule(path).load_state_dict(values)
+
         set_trainable(backbone, [])
         # The plain backbone shares its innermost modules with OpenDelta's, and so their mode.
         self.tower.backbone = self._plain_backbone.train(backbone.training)
@@ -170,17 +188,22 @@ def _opendelta_arguments(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfi
     if len(adapters) != 1 or adapters[0].kind not in KINDS:
         kinds = "+".join(config.kind for config in adapters) or "layernorm"
         raise ConfigError(f"engine opendelta: expected one of {', '.join(KINDS)}, got {kinds}")
+
     (adapter,) = adapters
-    _, names, fixed = KINDS[adapter.kind]
-    arguments = dict(fixed)
-    for item in fields(adapter):
-        value = getattr(adapter, item.name)
-        if item.name in names:
-            arguments |= {} if value is None else {names[item.name]: value}
-        elif item.name != "target_modules" and value != item.default:
-            expected, got = format_option(item.default), format_option(value)
-            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={expected}, got {got}")
-    if (norms := [config for config in configs if config is not adapter]) and norms != [LayerNormConfig()]:
+    _, names, fixed_arguments = KINDS[adapter.kind]
+    arguments = dict(fixed_arguments)
+    for field in fields(adapter):
+        value = getattr(adapter, field.name)
+        if field.name in names:
+            if value is not None:
+                arguments[names[field.name]] = value
+        elif field.name != "target_modules" and value != field.default:
+            expected = format_option(field.default)
+            got = format_option(value)
+            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {field.name}={expected}, got {got}")
+
+    norms = [config for config in configs if config is not adapter]
+    if norms and norms != [LayerNormConfig()]:
         raise ConfigError(f"engine opendelta: expected layernorm as it is, got {describe(norms)}")
     return adapter, arguments
 
@@ -207,6 +230,7 @@ def import_opendelta() -> types.ModuleType:
     """Return the module `opendelta`. Raise ConfigError with the install command if it cannot be imported."""
     if "opendelta" in sys.modules:
         return sys.modules["opendelta"]
+
     try:
         with _names_opendelta_lacks(), warnings.catch_warnings():
             # DeltaCenter, which OpenDelta imports, reads its version through pkg_resources.
@@ -214,6 +238,7 @@ def import_opendelta() -> types.ModuleType:
             opendelta = importlib.import_module("opendelta")
     except ImportError as error:
         raise ConfigError(f"OpenDelta cannot be imported ({error}): install it with `{INSTALL_COMMAND}`") from error
+
     # OpenDelta logs each config at INFO and each build at WARNING, on a handler of its own.
     logging.getLogger("opendelta").setLevel(logging.ERROR)
     return opendelta
@@ -228,18 +253,20 @@ def _names_opendelta_lacks() -> Iterator[None]:
         setattr(modules["transformers.deepspeed"], function.__name__, function)
     # `from turtle import back`, left there by an editor and never used, needs tkinter: absent on most servers.
     modules["turtle"].back = None
-    replaced = {name: sys.modules.get(name) for name in modules}
-    path = list(sys.path)
+
+    modules_before = {name: sys.modules.get(name) for name in modules}
+    path_before = list(sys.path)
     sys.modules.update(modules)
     # transformers 5 has renamed the class; OpenDelta's prefix tuning compares types with it, which pecl does not use.
     distilbert = cast(Any, modeling_distilbert)
     distilbert.MultiHeadSelfAttention = distilbert.DistilBertSelfAttention
+
     try:
         yield
     finally:
         del distilbert.MultiHeadSelfAttention
-        sys.path[:] = path  # OpenDelta puts a folder of its own first, with modules named `bert`, `t5`, ...
-        for name, module in replaced.items():
+        sys.path[:] = path_before  # OpenDelta puts a folder of its own first, with modules named `bert`, `t5`, ...
+        for name, module in modules_before.items():
             del sys.modules[name]
             if module is not None:
                 sys.modules[name] = module

@@ -60,24 +60,32 @@ class SlotRows:
             ValueError: `slots` has another length than `rows`, names a slot that does not exist, or is None though
                 there are several slots, or none.
         """
-        self.single, self.groups, self.tokens = 0, None, None
+        self.single = 0
+        self.groups = None
+        self.tokens = None
+
         if slots is None:
             if self.num_slots != 1:
                 raise ValueError(
                     f"slots: expected one for each row, since the tower has {self.num_slots} slots, got none"
                 )
             return
+
         if slots.shape != (rows,):
             raise ValueError(f"slots: expected the shape ({rows},), one slot for each row, got {tuple(slots.shape)}")
-        slots, device = slots.cpu(), device or slots.device
-        low, high = int(slots.min()), int(slots.max())
+        device = device or slots.device
+        slots = slots.cpu()
+        low = int(slots.min())
+        high = int(slots.max())
         if low < 0 or high >= self.num_slots:
             raise ValueError(f"slots: expected 0 to {self.num_slots - 1}, got {low} to {high}")
-        if low == high:
+
+        if low == high:  # all rows share one slot
             self.single = low
             return
         self.groups = SlotGroups(slots, self.num_slots, device)
-        self._slots, self._device = slots, device
+        self._slots = slots
+        self._device = device
 
     def pack(self, lengths: torch.Tensor | None) -> None:
         """Expect the tokens of all rows packed in one row, (1, T, i), from now on.
@@ -160,7 +168,11 @@ class SlotRows:
 
 def _items(x: torch.Tensor) -> torch.Tensor:
     """Return (B, L, i) as it is, and (1, T, i) or (B, i) as items of length 1: (T, 1, i) or (B, 1, i)."""
-    return x.transpose(0, 1) if x.dim() == 3 and x.shape[0] == 1 else x.unsqueeze(1) if x.dim() == 2 else x
+    if x.dim() == 2:
+        return x.unsqueeze(1)
+    if x.dim() == 3 and x.shape[0] == 1:
+        return x.transpose(0, 1)
+    return x
 
 
 class SlotModule(nn.Module):

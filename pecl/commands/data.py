@@ -29,8 +29,7 @@ _TRANSLATE_EXAMPLE = """
 def _list(parsed: argparse.Namespace) -> None:
     """List the data sets, and whether they are found."""
     root = data_root(parsed.data_dir)
-    state = {True: "found", False: "missing"}
-    rows: list[dict[str, Any]] = [
+    datasets: list[dict[str, Any]] = [
         {
             "name": name,
             "languages": list(info.languages),
@@ -46,17 +45,25 @@ def _list(parsed: argparse.Namespace) -> None:
         {"name": name, "found": (root / name).is_dir(), "description": row.description}
         for name, row in DOWNLOADS.items()
     ]
-    listed_rows = [
-        (r["name"], state[r["found"]], listed(r["languages"]).replace(", ", " "), r["description"]) for r in rows
-    ]
+
+    dataset_rows = []
+    for dataset in datasets:
+        languages = listed(dataset["languages"]).replace(", ", " ")
+        dataset_rows.append((dataset["name"], _state(dataset), languages, dataset["description"]))
+    download_rows = [(row["name"], _state(row), row["description"]) for row in downloads]
+
     cli.print_answer(
         parsed,
-        {"data_dir": str(root), "datasets": rows, "downloads": downloads},
+        {"data_dir": str(root), "datasets": datasets, "downloads": downloads},
         f"data sets in {root}",
-        cli.in_columns(listed_rows),
+        cli.in_columns(dataset_rows),
         "\npecl data download fetches",
-        cli.in_columns([(r["name"], state[r["found"]], r["description"]) for r in downloads]),
+        cli.in_columns(download_rows),
     )
+
+
+def _state(row: dict[str, Any]) -> str:
+    return "found" if row["found"] else "missing"
 
 
 @_action(

@@ -85,9 +85,11 @@ class _Digest:
         self.reasons: list[str] = []
         module = getattr(registered, "__module__", None) or ""
         self._package = module.partition(".")[0]
+
         # id -> value and digest; values are held, so ids stay theirs
         self._done: dict[int, tuple[Any, str]] = {}
         self._open: list[int] = []  # ids of the values around the present one
+
         self._parts: dict[type, Callable[[Any], list[Any]]] = {
             CodeType: self._code,
             FunctionType: self._function,

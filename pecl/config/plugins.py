@@ -142,9 +142,17 @@ def _run_file(name: str, path: str) -> None:
             sys.modules[module.__name__] = module  # dataclasses look their module up here
             exec(compile(source, path, "exec"), module.__dict__)
     except Exception as error:
-        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        line = error.lineno if isinstance(error, SyntaxError) else frames[-1] if frames else None
-        raise ConfigError(f"plugin: {name}{'' if line is None else f', line {line}'}: {_reason(error)}") from error
+        line = _line_of(error, path)
+        source_line = name if line is None else f"{name}, line {line}"
+        raise ConfigError(f"plugin: {source_line}: {_reason(error)}") from error
+
+
+def _line_of(error: Exception, path: str) -> int | None:
+    """Return the last line of the file `path` that an error went through."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return lines[-1] if lines else None
 
 
 def _import(name: str) -> None:

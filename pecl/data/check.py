@@ -173,22 +173,34 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
 def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
     """Yield the errors of reading captions and machine translations of each language."""
     for split in DATASETS[name].splits or (None,):
-        has_gaps = name in ("multi30k", "multi30k-full")  # whose splits do not have all languages
-        for language in SPLIT_LANGUAGES[split] if split and has_gaps else DATASETS[name].languages:
-            directions = TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ()
-            folder = Path(root or "")
-            there = [
-                candidate
-                for candidate in directions
-                if released_file(folder, name, candidate, language, split).exists()
-            ]
-            for need in ((), *((direction,) for direction in there)):
+        languages = DATASETS[name].languages
+        if split and name in ("multi30k", "multi30k-full"):  # whose splits do not have all languages
+            languages = SPLIT_LANGUAGES[split]
+
+        for language in languages:
+            try:
+                captions = load_dataset(name, language, data_dir=root, split=split, text_only=True)
+                summaries[split or name].add(captions)
+            except DataError as error:
+                yield str(error)
+
+            for direction in _translated_directions(name, root, language, split):
                 try:
-                    captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
-                    if not need:
-                        summaries[split or name].add(captions)
+                    load_dataset(name, language, data_dir=root, need=(direction,), split=split, text_only=True)
                 except DataError as error:
                     yield str(error)
+
+
+def _translated_directions(name: str, root: Path | None, language: str, split: str | None) -> list[str]:
+    """Return the directions in which the data set has machine translations of a language."""
+    if name not in RELEASED or language == "en":
+        return []
+    folder = Path(root or "")
+    return [
+        direction
+        for direction in TRANSLATION_FOLDERS
+        if released_file(folder, name, direction, language, split).exists()
+    ]
 
 
 def _image_problems(

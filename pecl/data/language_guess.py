@@ -20,7 +20,10 @@ from pecl.errors import ConfigError, install
 SURE = 0.3  # least confidence for using the adapter of a detected language
 CERTAIN = 0.95  # least confidence for a language that the person does not speak
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is detected
-_ENGLISH, _PREFERRED, _WIDESPREAD = 5, 3, 2  # prior odds, against 1 for any other language
+# prior odds, against 1 for any other language
+_ENGLISH = 5
+_PREFERRED = 3
+_WIDESPREAD = 2
 _LEAST = 0.1  # least share of a language in a mixture
 _UNKNOWN = 1e-6  # frequency of a word that is not in a language's list
 _OTHERS = 5  # other languages that are compared with lingua's large models

@@ -14,7 +14,10 @@ from tokenizers import Regex, normalizers
 
 from pecl.errors import WeightsError, install, unknown
 
-LOWER, WHITESPACE, WHITESPACE_LOWER, CANONICALIZE = "lower", "whitespace", "whitespace_lower", "canonicalize"
+LOWER = "lower"
+WHITESPACE = "whitespace"
+WHITESPACE_LOWER = "whitespace_lower"
+CANONICALIZE = "canonicalize"
 CLEANINGS = (LOWER, WHITESPACE, WHITESPACE_LOWER, CANONICALIZE)
 
 

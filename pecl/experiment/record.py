@@ -55,8 +55,9 @@ def record_training(
     runs: int,
 ) -> TrainingResult:
     """Write and return the result of a training in a fleet of `runs` runs; write the manifest of its split first."""
-    record = trainer.records[slot]
     manifest = write_manifest(inputs.config.out, describe_split(inputs))
+
+    record = trainer.records[slot]
     result = TrainingResult(
         run_id=inputs.config.run_id(),
         kind="train",
@@ -74,16 +75,18 @@ def record_training(
 
 def _measurements(inputs: Inputs, measured: Evaluations, manifest: str | None = None) -> dict[str, Any]:
     """Return the fields that every complete result has; `manifest` names the manifest of its split."""
+    metrics = {
+        part: {stage: _measured(evaluation) for stage, evaluation in by_stage.items()}
+        for part, by_stage in measured.items()
+    }
+
     return {
         "status": "complete",
         "config": inputs.config,
         "environment": environment(),
         "data": describe_data(inputs, manifest),
         "towers": _describe_towers(inputs),
-        "metrics": {
-            part: {stage: _measured(evaluation) for stage, evaluation in by_stage.items()}
-            for part, by_stage in measured.items()
-        },
+        "metrics": metrics,
         "subsets": {"test": subset_recalls(inputs, measured["test"])},
         "all_ranks": {"test": _ranks(measured["test"])},
         "peak_memory_mb": round(peak_memory_mb(torch.device(inputs.config.device)), 1),

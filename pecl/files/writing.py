@@ -44,6 +44,7 @@ def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
         if path.exists() and not path.is_file():
             kind = "folder" if path.is_dir() else "pipe or a device"
             raise OutputError(f"cannot write {path}: expected a regular file, got a {kind}")
+
         path.parent.mkdir(parents=True, exist_ok=True)
         while not _write(path, write):
             pass
@@ -61,6 +62,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> bool:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not temporary.exists():
                 return False
+
             remove_abandoned_files(path.parent, path.name)
             write(file)
             file.flush()
@@ -77,18 +79,23 @@ def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
         match = _TEMPORARY.fullmatch(name)
         if match is None or target not in ("", match["target"]):
             continue
-        path = Path(folder, name)
-        with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or no locks there
-            is_folder = path.is_dir()
-            descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS, a file's lock needs O_RDWR
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_folder:
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-            finally:
-                os.close(descriptor)
+        # The file is locked by its writer, removed by another process, not ours to open, or there are no locks.
+        with contextlib.suppress(OSError):
+            _remove_unlocked(Path(folder, name))
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove a file or folder; raise OSError if a writer holds its lock."""
+    is_folder = path.is_dir()
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # over NFS, a file's lock needs O_RDWR
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -122,10 +129,12 @@ def new_folder(target: str | Path) -> Iterator[Path]:
             folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
             folder.mkdir()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
+
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             with contextlib.suppress(OSError):  # no locks on this file system: then nobody removes it
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
             yield folder
             os.rename(folder, target)
         except OSError as error:

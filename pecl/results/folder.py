@@ -130,6 +130,7 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
     """
     plugin = fingerprint(config.plugin)
     hashes = {} if plugin is None else {"plugin": plugin}
+
     for name in _FIELDS:
         value = str(getattr(config, name) or "")
         if value.startswith(_OPEN_CLIP):
@@ -141,6 +142,7 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
             hashes[name] = _digest_of(path)
         except OSError as error:
             raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
+
     return hashes
 
 

@@ -369,16 +369,18 @@ def collect_runs(folders: Sequence[str | Path]) -> list[AnyRun]:
     runs: dict[str, AnyRun] = {}
     for path in _result_files(folders):
         run = read_run(path)
-        other = runs.setdefault(run.run_id, run)
+        earlier = runs.setdefault(run.run_id, run)
         if not isinstance(run, Result):
             continue
-        if not isinstance(other, Result):
+
+        if not isinstance(earlier, Result):
             runs[run.run_id] = run
-        elif other.metrics != run.metrics:
+        elif earlier.metrics != run.metrics:
             raise DataError(
-                f"{other.path} and {path} hold different results of run {run.run_id}; "
+                f"{earlier.path} and {path} hold different results of run {run.run_id}; "
                 "give only one of their folders, or delete the wrong one"
             )
+
     return [runs[run_id] for run_id in sorted(runs)]
 
 

@@ -74,7 +74,9 @@ def compare(blocks: Blocks, item: torch.Tensor, nearest: int, block: int = BLOCK
         block: pairs of texts compared at once.
     """
     own = torch.cat([similarity.gather(1, item[rows, None]) for rows, similarity in blocks()])  # (Q, 1)
-    ahead_of_item, ahead_of_text, places = [], torch.zeros_like(item), []
+    ahead_of_item = []
+    ahead_of_text = torch.zeros_like(item)
+    places = []
     for rows, similarity in blocks():
         ahead_of_item.append((similarity >= own[rows]).sum(dim=1) - 1)  # (B,): all but the item itself
         ahead_of_text += _others_ahead(similarity, own[:, 0], item, item[rows], block)

@@ -8,7 +8,9 @@ import torch
 from pecl.training.task import SlotTask
 
 # columns; captions are those of a task's `image_task`
-QUERY, ANCHOR, CAPTIONS = "query", "anchor", "captions"
+QUERY = "query"
+ANCHOR = "anchor"
+CAPTIONS = "captions"
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ class SlotAdam:
         it, stays as it is.
         """
         self.steps += 1
-        beta1, beta2, eps = 0.9, 0.999, 1e-8
+        beta1 = 0.9
+        beta2 = 0.999
+        eps = 1e-8
         correction1 = 1 - beta1**self.steps
         correction2 = (1 - beta2**self.steps) ** 0.5
         first = self.parameters[0]

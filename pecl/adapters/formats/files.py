@@ -105,6 +105,7 @@ def save_adapter(
         metadata["training_pairs"] = json.dumps(training_pairs.to_json())
     if trainable is not None:
         metadata["trainable"] = str(trainable)
+
     return write_tensors(path, state, metadata)
 
 
@@ -118,41 +119,64 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         DataError: the result of its training is damaged.
     """
     path = Path(path)
+    state, header = _read_file(path)
+
     try:
-        state, metadata = read_tensors(path)
+        adapter = _adapter_of(path, state, header)
+    except WeightsError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
+        raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
+
+    check_finite(adapter.state, path)
+    adapter = replace(adapter, named_by=check_adapter_file(path))
+    if tower is not None:
+        adapter.check_tower(tower)
+    return adapter
+
+
+def _read_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors and the header of an adapter file of pecl."""
+    try:
+        state, header = read_tensors(path)
     except FileNotFoundError as error:
         raise WeightsError(f"adapter file {path} is missing") from error
     except DamagedFileError as error:
         raise WeightsError(f"adapter file {path} is damaged or no safetensors file ({error}); copy it again") from error
     except OSError as error:
         raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
-    if metadata.get("format") != FORMAT:
+
+    if header.get("format") != FORMAT:
         raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
-    try:
-        if int(version := metadata["format_version"]) > FORMAT_VERSION:
-            raise WeightsError(
-                f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade "
-                "pecl"
-            )
-        document: Any = parse_json(metadata["configs"])
-        if unknown := [config["kind"] for config in document if config["kind"] not in (*KINDS, *OF_ENGINES)]:
-            raise UnknownAdapterError(path, metadata["language"], unknown[0])
-        configs = configs_from_json(document)
-        state = unpack(state) if set(state) == {CODES, LAYOUT} else state
-        language, name, fingerprint = (metadata[key] for key in ("language", "tower_name", "tower_fingerprint"))
-        stated = metadata.get("training_pairs")
-        training_pairs = None if stated is None else TrainingPairs.from_json(parse_json(stated))
-        trainable = int(metadata["trainable"]) if "trainable" in metadata else None
-    except WeightsError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
-        raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
-    check_finite(state, path)
-    named_by = check_adapter_file(path)
-    adapter = AdapterFile(path, language, configs, state, name, fingerprint, named_by, training_pairs, trainable)
-    if tower is not None:
-        adapter.check_tower(tower)
-    return adapter
+    return state, header
+
+
+def _adapter_of(path: Path, state: dict[str, torch.Tensor], header: Mapping[str, str]) -> AdapterFile:
+    """Return the adapter that a file holds; raise KeyError, TypeError or ValueError for a damaged header."""
+    version = header["format_version"]
+    if int(version) > FORMAT_VERSION:
+        raise WeightsError(
+            f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
+        )
+
+    document: Any = parse_json(header["configs"])
+    kinds = [config["kind"] for config in document]
+    for kind in kinds:
+        if kind not in (*KINDS, *OF_ENGINES):
+            raise UnknownAdapterError(path, header["language"], kind)
+
+    training_pairs = header.get("training_pairs")
+    trainable = header.get("trainable")
+    return AdapterFile(
+        path=path,
+        configs=configs_from_json(document),
+        state=unpack(state) if set(state) == {CODES, LAYOUT} else state,
+        language=header["language"],
+        tower_name=header["tower_name"],
+        fingerprint=header["tower_fingerprint"],
+        training_pairs=None if training_pairs is None else TrainingPairs.from_json(parse_json(training_pairs)),
+        trainable=None if trainable is None else int(trainable),
+    )
 
 
 def check_adapter_file(path: str | Path) -> Path | None:
@@ -165,6 +189,7 @@ def check_adapter_file(path: str | Path) -> Path | None:
     path = Path(os.path.abspath(path))  # a file of the working folder has no parent otherwise
     if path.parent.name != "adapters":
         return check_shipped(path)
+
     result = path.parent.parent / f"{path.stem}.json"
     try:
         document = load_json(result)
@@ -174,14 +199,16 @@ def check_adapter_file(path: str | Path) -> Path | None:
         raise DataError(f"result {result} cannot be read ({error}); delete it and run it again") from error
     if not isinstance(document, dict) or "run_id" not in document:
         return None
+
     try:
         check_digest(document)
     except ValueError as error:
         raise DataError(f"{result} is damaged: {error}; delete the file and run it again") from error
-    named = (document.get("adapter") or {}).get("sha256")
-    if named is None:
+
+    sha256 = (document.get("adapter") or {}).get("sha256")
+    if sha256 is None:
         return None
-    check_sha256(path, named, *not_the_adapter_of(result))
+    check_sha256(path, sha256, *not_the_adapter_of(result))
     return result
 
 
@@ -239,6 +266,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
             adapter.training_pairs,
             adapter.trainable,
         )
+
     with checked_folder(path, None) as folder:
         write_peft(folder, adapter.state, adapter.configs, tower)
     return path

@@ -61,20 +61,26 @@ def write_peft(
     method = by_kind.get("peft")
     if method is not None and len(by_kind) == 1:
         return method.write(folder, state, tower, base)
-    lora, words, norms = (by_kind.pop(kind, None) for kind in ("lora", "word_embeddings", "layernorm"))
+
+    lora = by_kind.pop("lora", None)
+    words = by_kind.pop("word_embeddings", None)
+    norms = by_kind.pop("layernorm", None)
     if not (lora or words) or by_kind:
         raise ConfigError(
             f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora, lora-only, "
             "word_embeddings or one method of the engine peft here"
         )
+
     tensors = {_to_peft(name): tensor for name, tensor in state.items() if not name.endswith(_OF_WORDS)}
-    targets, patterns = [_path(name) for name in state if name.endswith(".lora_A")], {}
+    targets = [_path(name) for name in state if name.endswith(".lora_A")]
+    patterns = {}
     if words is not None:
         (path,) = paths_of(tower.backbone, "word_embeddings")
         tensors |= _words_to_peft(path, state, tower.backbone.config.vocab_size)
         targets.append(path)
         patterns = {path: words.rank}
         lora = lora or LoraConfig(r=words.rank, lora_alpha=float(words.rank))
+
     document = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
@@ -90,6 +96,7 @@ def write_peft(
         "target_modules": targets,
         "modules_to_save": norms.layer_paths(tower, norms.target_modules) if norms else None,
     }
+
     write_tensors(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
     write_json(folder / CONFIG_FILE, document)
     return folder
@@ -109,8 +116,10 @@ def read_peft(
         tensors, _ = read_tensors(folder / WEIGHTS_FILE)
     except (OSError, DamagedFileError) as error:
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
+
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
     check_finite(state, folder / WEIGHTS_FILE)
+
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
     roles, layers = _roles(state, tower, LINEAR_ROLES, folder)
     lora = LoraConfig(
@@ -120,8 +129,11 @@ def read_peft(
         target_modules=roles,
         layers=layers,
     )
-    roles, layers = _roles(state, tower, NORM_ROLES, folder)
-    return (lora, LayerNormConfig(roles, layers)) if roles else (lora,), state
+
+    norm_roles, norm_layers = _roles(state, tower, NORM_ROLES, folder)
+    if not norm_roles:
+        return (lora,), state
+    return (lora, LayerNormConfig(norm_roles, norm_layers)), state
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -136,10 +148,11 @@ def _read_options(path: Path) -> dict[str, Any]:
         LoraConfig(options["r"], float(options["lora_alpha"]), float(options.get("lora_dropout", 0.0)))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
-    for name, plain in _PLAIN.items():
-        value = options.get(name, plain[0])
-        if value not in plain:
-            raise WeightsError(f"{path}: {name}: pecl computes only {plain[0]!r}, got {value!r}")
+
+    for name, plain_values in _PLAIN.items():
+        value = options.get(name, plain_values[0])
+        if value not in plain_values:
+            raise WeightsError(f"{path}: {name}: pecl computes only {plain_values[0]!r}, got {value!r}")
     return options
 
 
@@ -183,12 +196,15 @@ def _roles(
     """
     adapted = {_path(name) for name in state}
     paths = {role: paths_of(tower.backbone, role) for role in roles}
-    found = tuple(role for role in roles if not adapted.isdisjoint(paths[role]))
-    if not found:
+    adapted_roles = tuple(role for role in roles if not adapted.isdisjoint(paths[role]))
+    if not adapted_roles:
         return (), None
-    count = len(paths[found[0]])
-    lowest = min(i for role in found for i, path in enumerate(paths[role]) if path in adapted)
-    for role in found:
-        if missing := [path for path in paths[role][lowest:] if path not in adapted]:
-            raise WeightsError(f"{folder} adapts {role} in some layers only: {missing[0]} has no parameters")
-    return found, f"top-{count - lowest}" if lowest else None
+
+    lowest = min(i for role in adapted_roles for i, path in enumerate(paths[role]) if path in adapted)
+    for role in adapted_roles:
+        for path in paths[role][lowest:]:
+            if path not in adapted:
+                raise WeightsError(f"{folder} adapts {role} in some layers only: {path} has no parameters")
+
+    count = len(paths[adapted_roles[0]])
+    return adapted_roles, f"top-{count - lowest}" if lowest else None

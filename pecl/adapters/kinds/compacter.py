@@ -64,7 +64,8 @@ class SlotCompacter(SlotModule):
 
     def __init__(self, base: nn.Module, rows: SlotRows, config: CompacterConfig) -> None:
         super().__init__(base, rows)
-        weight, n = innermost(base).weight, config.phm_dim  # (d, i)
+        weight = innermost(base).weight  # (d, i)
+        n = config.phm_dim
         d = weight.shape[0]
         m = d // config.reduction_factor
         if m == 0 or d % n or m % n:
@@ -72,15 +73,17 @@ class SlotCompacter(SlotModule):
                 f"compacter: phm_dim: expected a divisor of the layer's width {d} and of the width between the layers "
                 f"{d} // {config.reduction_factor} = {m}, got {n}"
             )
+
         self.activation = ACTIVATIONS[config.non_linearity]
         self.identity_start = config.identity_start
         for name, i, o in (("down", d, m), ("up", m, d)):
-            for part, shape in (
-                ("rule", (n, n, n)),
-                ("left", (n, i // n, config.phm_rank)),
-                ("right", (n, config.phm_rank, o // n)),
-                ("bias", (o,)),
-            ):
+            shapes = {
+                "rule": (n, n, n),
+                "left": (n, i // n, config.phm_rank),
+                "right": (n, config.phm_rank, o // n),
+                "bias": (o,),
+            }
+            for part, shape in shapes.items():
                 self.register_parameter(f"{name}_{part}", self.slot_parameter(*shape, like=weight))
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
@@ -93,6 +96,7 @@ class SlotCompacter(SlotModule):
                 factor.data[slot] = uniform(factor.shape[1:], bound, generator)
             rule.data[slot] = normal(rule.shape[1:], 0.01, generator)
             bias.data[slot] = 0
+
         if self.identity_start:
             _, left, _, _ = self._layer("up")
             left.data[slot] = 0

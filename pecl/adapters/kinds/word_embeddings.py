@@ -77,10 +77,12 @@ class SlotWordEmbeddings(SlotModule):
         rows = {token: row for row, token in enumerate(self.tokens[slot].tolist()) if token != _NONE}
         most = sorted(counts, key=lambda token: (-counts[token], token))
         chosen = sorted([*most, *(token for token in rows if token not in counts)][: self.tokens.shape[1]])
+
         vectors = torch.zeros_like(self.vectors.data[slot])
-        for place, token in enumerate(chosen):
+        for new_row, token in enumerate(chosen):
             if token in rows:
-                vectors[place] = self.vectors.data[slot, rows[token]]
+                vectors[new_row] = self.vectors.data[slot, rows[token]]
+
         self.vectors.data[slot] = vectors
         self.tokens[slot] = _NONE
         self.tokens[slot, : len(chosen)] = torch.tensor(chosen, dtype=torch.int32, device=self.tokens.device)
@@ -92,23 +94,31 @@ class SlotWordEmbeddings(SlotModule):
         """
         self.choose(slot, {int(token): counts[token] for token in np.unique(lexicon.target).tolist()})
         tokens = self.tokens[slot][self.tokens[slot] != _NONE]  # (n,)
-        kept = np.isin(lexicon.target, tokens.cpu().numpy())
-        own, english, weight = (
-            torch.from_numpy(column[kept]).to(tokens.device)
+
+        # the pairs (P,) of the lexicon whose token was chosen
+        is_chosen = np.isin(lexicon.target, tokens.cpu().numpy())
+        target, english, weight = (
+            torch.from_numpy(column[is_chosen]).to(tokens.device)
             for column in (lexicon.target, lexicon.english, lexicon.weight.astype(np.float32))
         )
+
+        # the weighted mean of the translations of each token
         words = innermost(self.base)
-        place = torch.searchsorted(tokens, own.to(tokens.dtype))
-        total = torch.zeros(len(tokens), device=tokens.device).index_add(0, place, weight)
-        shares = (weight / total[place]).unsqueeze(1)
-        there = words(tokens).float()
-        means = torch.zeros_like(there).index_add(0, place, shares * words(english).float())
-        often = torch.tensor([counts[token] for token in tokens.tolist()], device=tokens.device).sqrt().unsqueeze(1)
-        left, values, right = torch.linalg.svd(_WAY * often * (means - there), full_matrices=False)
+        row = torch.searchsorted(tokens, target.to(tokens.dtype))  # (P,)
+        total = torch.zeros(len(tokens), device=tokens.device).index_add(0, row, weight)  # (n,)
+        share = (weight / total[row]).unsqueeze(1)  # (P, 1)
+        start = words(tokens).float()  # (n, d)
+        means = torch.zeros_like(start).index_add(0, row, share * words(english).float())  # (n, d)
+
+        frequencies = torch.tensor([counts[token] for token in tokens.tolist()], device=tokens.device)
+        emphasis = frequencies.sqrt().unsqueeze(1)  # (n, 1)
+        left, values, right = torch.linalg.svd(_WAY * emphasis * (means - start), full_matrices=False)
+
         rank = min(self.up.shape[2], len(values))
         size = (right.shape[1] / self.up.shape[2]) ** 0.5  # `up` is as large as `reset_slot` draws it
         self.up.data[slot, :, :rank] = (right[:rank].T * size).to(self.up)
-        self.vectors.data[slot, : len(tokens), :rank] = (left[:, :rank] * values[:rank] / often / size).to(self.vectors)
+        vectors = left[:, :rank] * values[:rank] / emphasis / size  # (n, rank)
+        self.vectors.data[slot, : len(tokens), :rank] = vectors.to(self.vectors)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L) to (B, L, d)."""
@@ -117,8 +127,8 @@ class SlotWordEmbeddings(SlotModule):
             vectors = _vectors_of(ids, self.rows.one(self.tokens), self.rows.one(self.vectors))
         else:
             first = torch.arange(self.rows.num_slots, device=ids.device).unsqueeze(1) * _STRIDE  # (S, 1)
-            own = (self.tokens + first).flatten()
-            vectors = _vectors_of(ids + slots * _STRIDE, own, self.vectors.flatten(0, 1))
+            tokens = (self.tokens + first).flatten()
+            vectors = _vectors_of(ids + slots * _STRIDE, tokens, self.vectors.flatten(0, 1))
         return self.base(ids) + self.rows.linear(vectors, self.up)
 
     def merged(self, slot: int) -> nn.Module:
@@ -135,7 +145,7 @@ def _vectors_of(ids: torch.Tensor, tokens: torch.Tensor, vectors: torch.Tensor) 
     """Return the vectors (..., r) of `ids` (...), given those (N, r) of the rising `tokens` (N,); zeros for others."""
     tokens = tokens.to(ids.dtype)  # `searchsorted` takes one type
     exporting = torch.compiler.is_exporting()  # ONNX has no binary search
-    places = (tokens < ids.unsqueeze(-1)).sum(-1) if exporting else torch.searchsorted(tokens, ids)
-    places = places.clamp(max=len(tokens) - 1)
-    known = tokens[places] == ids
-    return F.embedding(places, vectors) * known.unsqueeze(-1)
+    rows = (tokens < ids.unsqueeze(-1)).sum(-1) if exporting else torch.searchsorted(tokens, ids)
+    rows = rows.clamp(max=len(tokens) - 1)
+    has_vector = tokens[rows] == ids
+    return F.embedding(rows, vectors) * has_vector.unsqueeze(-1)

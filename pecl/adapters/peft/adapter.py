@@ -9,7 +9,7 @@ import copy
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +55,23 @@ class PeftAdapter(ForeignAdapter):
         self.check_slots("peft", len(seeds))
         if tower.precision != FP32:
             raise ConfigError(f"engine peft: expected the precision fp32, got {tower.precision}")
+
         (self.method,) = (config for config in configs if isinstance(config, PeftMethod))
         self.tower = tower
         self.paths = self.method.paths(tower)
         self._plain_backbone = tower.backbone
         self._inject(seeds[0] if seeds else 0)
+
         super().__init__(tower, configs, seeds)
         if self.method.method not in TRIED and tower.tokenizer is not None:
             self._try_on_texts()
 
     def _inject(self, seed: int) -> None:
         """Put a copy of the encoder with PEFT's modules in its place; the initial values are those of `seed`."""
-        backbone, copies = self._copied()
+        backbone, originals = self._copied()
         config = make_config(self.method.method, options_on(self.method, self.paths, backbone))
         devices = [self.tower.device] if self.tower.device.type == "cuda" else []
+
         try:
             with torch.random.fork_rng(devices=devices), quiet():
                 torch.manual_seed(seed)
@@ -77,10 +80,11 @@ class PeftAdapter(ForeignAdapter):
             raise ConfigError(
                 f"engine peft: {self.method.method} does not fit the text tower {self.tower.name!r}: {one_line(error)}"
             ) from error
+
         vars(backbone).pop("peft_config", None)  # it would be saved with a merged encoder
         self.config = self.wrapped.peft_config[NAME]
         self.wrapped.train(self.tower.training)
-        self._find_tensors(copies)
+        self._find_tensors(originals)
         self._indices = list(self._live_indices())
         self.tower.backbone = backbone
 
@@ -90,35 +94,38 @@ class PeftAdapter(ForeignAdapter):
         Modules that PEFT changes have copies of their tensors; all others share theirs with the tower.
         """
         backbone = self._plain_backbone
-        changed = [backbone.get_submodule(path) for path in chain.from_iterable(self.paths.values())]
-        mine = {id(one): one for module in changed for one in (*module.parameters(), *module.buffers())}
-        everything = chain(backbone.parameters(), backbone.buffers())
-        memo: dict[int, Any] = {id(one): one for one in everything if id(one) not in mine}
-        copied = copy.deepcopy(backbone, memo)
-        shared = {id(one): one for one in chain(copied.parameters(), copied.buffers())}
-        return copied, shared | {id(memo[key]): tensor for key, tensor in mine.items()}
+        changed_modules = [backbone.get_submodule(path) for path in chain.from_iterable(self.paths.values())]
+        changed = {id(tensor): tensor for module in changed_modules for tensor in _tensors_of(module)}
 
-    def _find_tensors(self, own: Mapping[int, torch.Tensor]) -> None:
+        # `deepcopy` does not copy what is in the memo
+        memo: dict[int, Any] = {id(tensor): tensor for tensor in _tensors_of(backbone) if id(tensor) not in changed}
+        copied = copy.deepcopy(backbone, memo)
+
+        originals = {id(tensor): tensor for tensor in _tensors_of(copied)}
+        originals |= {id(memo[key]): tensor for key, tensor in changed.items()}
+        return copied, originals
+
+    def _find_tensors(self, originals: Mapping[int, torch.Tensor]) -> None:
         """Find the parameters that PEFT trains, and all tensors that a file needs.
 
-        `own` has the tower's own tensor for the id of each tensor of the copied encoder. A copy that PEFT did not
+        `originals` has the tower's own tensor for the id of each tensor of the copied encoder. A copy that PEFT did not
         change shares the memory of the tower's own again.
         """
         self._trained: dict[str, nn.Parameter] = {}
         self._held: dict[str, torch.Tensor] = {}
         saved = self.wrapped.state_dict().keys()
+
         for name, tensor in chain(self.wrapped.named_parameters(), self.wrapped.named_buffers()):
-            is_values = tensor.device.type != "meta"
-            base = own.get(id(tensor))
-            # Shared tensors are not compared: that would read all weights from the disk
-            is_changed = base is not tensor and is_values and base is not None and not torch.equal(base, tensor)
-            if base is not None and not is_changed:
-                tensor.data = base.data
+            original = originals.get(id(tensor))
+            if original is not None and not _is_changed(tensor, original):
+                tensor.data = original.data
                 continue
+
             if name in saved:
                 self._held[_name(name)] = tensor
             if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
                 self._trained[_name(name)] = tensor
+
         if not self._trained:
             raise ConfigError(f"engine peft: {self.method.method} trains nothing with these options")
 
@@ -135,10 +142,12 @@ class PeftAdapter(ForeignAdapter):
     def _try_on_texts(self) -> None:
         """Raise ConfigError if a method gives no gradient, or mixes the texts of a batch."""
         token_ids = self.tower.tokenize(_TEXTS)
-        parameters, generator = list(self._trained.values()), torch.Generator().manual_seed(0)
-        values = [parameter.detach().clone() for parameter in parameters]
+        parameters = list(self._trained.values())
+        values_before = [parameter.detach().clone() for parameter in parameters]
+        generator = torch.Generator().manual_seed(0)
         for parameter in parameters:  # fresh parameters may change nothing yet
             parameter.data += torch.randn(parameter.shape, generator=generator).to(parameter)
+
         try:
             batch = self.tower.pad(token_ids, range(len(_TEXTS)))
             together = self.tower(batch.input_ids, batch.attention_mask)
@@ -148,10 +157,13 @@ class PeftAdapter(ForeignAdapter):
         except PEFT_ERRORS as error:
             self.remove()
             raise ConfigError(f"engine peft: {self.method.method} does not work here: {one_line(error)}") from error
-        problem = "gives no gradient" if all(parameter.grad is None for parameter in parameters) else ""
-        for parameter, value in zip(parameters, values, strict=True):
+
+        has_gradient = any(parameter.grad is not None for parameter in parameters)
+        for parameter, value in zip(parameters, values_before, strict=True):
             parameter.data.copy_(value)
             parameter.grad = None
+
+        problem = "" if has_gradient else "gives no gradient"
         if not torch.allclose(together, alone, atol=_TOLERANCE):
             problem = "mixes the texts of a batch"
         if problem:
@@ -180,14 +192,14 @@ class PeftAdapter(ForeignAdapter):
         super().choose(slot, texts)
         if self.method.method != "trainable_tokens" or "token_indices" in self.method.values:
             return
+
         counts = Counter(token for column in texts for text in column for token in text)
         for (_, holder), path in zip(self._indices, self.paths["target_modules"], strict=True):
-            count, layer = len(holder[NAME]), self.wrapped.get_submodule(f"base_model.model.{path}")
-            most = sorted(counts, key=lambda token: (-counts[token], token))[:count]
-            others = (token for token in range(layer.base_layer.num_embeddings) if token not in counts)
-            rest = [token for token, _ in zip(others, range(count - len(most)), strict=False)]
-            chosen = torch.tensor(sorted([*most, *rest]))
+            layer = self.wrapped.get_submodule(f"base_model.model.{path}")
+            tokens = _most_frequent(counts, len(holder[NAME]), layer.base_layer.num_embeddings)
+            chosen = torch.tensor(tokens)
             holder[NAME][:] = chosen.numpy()
+
             rows = layer.base_layer.weight.detach()[chosen.to(self.tower.device)]
             layer.trainable_tokens_delta[NAME].data.copy_(rows)
             layer.trainable_tokens_original[NAME].copy_(rows)
@@ -222,10 +234,11 @@ class PeftAdapter(ForeignAdapter):
 
     def plain_backbone(self, slot: int, memo: dict[int, Any]) -> Any:
         """Return a copy of the encoder into which PEFT merged the adapter; raise WeightsError where it cannot merge."""
-        changed = [self.tower.backbone.get_submodule(path) for path in chain.from_iterable(self.paths.values())]
-        for tensor in (one for module in changed for one in (*module.parameters(), *module.buffers())):
-            memo.pop(id(tensor), None)
+        for path in chain.from_iterable(self.paths.values()):
+            for tensor in _tensors_of(self.tower.backbone.get_submodule(path)):
+                memo.pop(id(tensor), None)
         wrapped = copy.deepcopy(self.wrapped, memo).eval()
+
         try:
             with quiet(), torch.no_grad():
                 backbone = wrapped.merge_and_unload(safe_merge=True)
@@ -243,23 +256,27 @@ class PeftAdapter(ForeignAdapter):
 
     def write_folder(self, folder: Path, base: str | None = None) -> None:
         """Write PEFT's two files into `folder`, without pecl's own parts; `base` names the encoder for PEFT."""
-        config, changed = self.config, allocation.rank_pattern(self.wrapped)
+        config = self.config
         if hasattr(config, "token_indices"):
             config.token_indices = [int(token) for _, holder in self._indices for token in holder[NAME]]
-        before = getattr(config, "rank_pattern", None)
+
+        pattern = allocation.rank_pattern(self.wrapped)
+        pattern_before = getattr(config, "rank_pattern", None)
         try:
-            if changed is not None:  # the ranks of these weights; those of a later step may be fewer
-                config.rank_pattern = changed
+            if pattern is not None:  # the ranks of these weights; those of a later step may be fewer
+                config.rank_pattern = pattern
             with quiet():
                 get_state = import_peft().get_peft_model_state_dict
                 state = get_state(self.wrapped, adapter_name=NAME, save_embedding_layers=False)
                 written = copy.copy(config)
-                written.base_model_name_or_path, written.task_type = base or self.tower.name, "FEATURE_EXTRACTION"
+                written.base_model_name_or_path = base or self.tower.name
+                written.task_type = "FEATURE_EXTRACTION"
                 written.inference_mode = True
                 written.save_pretrained(str(folder))
         finally:
-            if changed is not None:
-                config.rank_pattern = before
+            if pattern is not None:
+                config.rank_pattern = pattern_before
+
         # without memory that tensors share, such as those of all layers
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
@@ -270,6 +287,28 @@ class PeftAdapter(ForeignAdapter):
         """Take the adapter off and put the tower's own encoder back."""
         super().remove()
         self.tower.backbone = self._plain_backbone.train(self.tower.backbone.training)
+
+
+def _tensors_of(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the parameters and buffers of a module."""
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _is_changed(tensor: torch.Tensor, original: torch.Tensor) -> bool:
+    """Return whether PEFT changed the values of a tensor of the copied encoder."""
+    # Shared tensors are not compared: that would read all weights from the disk.
+    # Tensors on the meta device have no values.
+    if tensor is original or tensor.device.type == "meta":
+        return False
+    return not torch.equal(original, tensor)
+
+
+def _most_frequent(counts: Mapping[int, int], number: int, vocabulary: int) -> list[int]:
+    """Return the `number` most frequent tokens, rising; the first tokens of the vocabulary fill what is left."""
+    tokens = sorted(counts, key=lambda token: (-counts[token], token))[:number]
+    others = (token for token in range(vocabulary) if token not in counts)
+    return sorted([*tokens, *islice(others, number - len(tokens))])
 
 
 def _name(name: str) -> str:

@@ -20,9 +20,13 @@ def penalty(config: Any, trained: Mapping[str, nn.Parameter]) -> torch.Tensor | 
     weight = getattr(config, "orth_reg_weight", 0.0)
     if not weight:
         return 0.0
-    wide = [one for name, one in trained.items() if "lora_A" in name]  # (r, i) each
-    high = [one.T for name, one in trained.items() if "lora_B" in name]  # (r, o) each
-    distances = [torch.linalg.norm(one @ one.T - torch.eye(len(one), device=one.device)) for one in (*wide, *high)]
+
+    wide = [parameter for name, parameter in trained.items() if "lora_A" in name]  # (r, i) each
+    high = [parameter.T for name, parameter in trained.items() if "lora_B" in name]  # (r, o) each
+    distances = []
+    for factor in (*wide, *high):
+        identity = torch.eye(len(factor), device=factor.device)
+        distances.append(torch.linalg.norm(factor @ factor.T - identity))
     return weight * torch.stack(distances).mean()
 
 
@@ -31,47 +35,61 @@ def rank_pattern(wrapped: Any) -> dict[str, list[bool]] | None:
 
     A layer without any keeps one, since PEFT cannot load a rank of 0.
     """
-    values = {name: one for name, one in wrapped.base_model.model.named_parameters() if ".lora_E." in name}
-    kept = {name: (one.detach().flatten() != 0).tolist() for name, one in values.items()}
-    if all(not any(ranks) or all(ranks) for ranks in kept.values()):
+    pattern: dict[str, list[bool]] = {}
+    for name, parameter in wrapped.base_model.model.named_parameters():
+        if ".lora_E." in name:
+            pattern[name] = (parameter.detach().flatten() != 0).tolist()
+
+    if all(not any(ranks) or all(ranks) for ranks in pattern.values()):
         return None
-    return {name: ranks if any(ranks) else [True, *ranks[1:]] for name, ranks in kept.items()}
+    return {name: ranks if any(ranks) else [True, *ranks[1:]] for name, ranks in pattern.items()}
 
 
 def progress(wrapped: Any, trained: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
     """Return scores, kept ranks and frozen parameters by name; empty for a method that allocates nothing."""
-    found = {}
-    if (allocator := getattr(wrapped.base_model, "rankallocator", None)) is not None:
+    tensors: dict[str, torch.Tensor] = {}
+    allocator = getattr(wrapped.base_model, "rankallocator", None)
+    if allocator is not None:
         for score in _SCORES:
-            found |= {f"{score}/{name}": tensor for name, tensor in getattr(allocator, score).items()}
-        ranks = wrapped.peft_config[NAME].rank_pattern or {}
-        found |= {f"{_RANKS}/{name}": torch.tensor(kept, dtype=torch.uint8) for name, kept in ranks.items()}
+            for name, tensor in getattr(allocator, score).items():
+                tensors[f"{score}/{name}"] = tensor
+        pattern = wrapped.peft_config[NAME].rank_pattern or {}
+        for name, ranks in pattern.items():
+            tensors[f"{_RANKS}/{name}"] = torch.tensor(ranks, dtype=torch.uint8)
+
     layers = dict(_layers(wrapped))
     for path, layer in layers.items():
         for score in _LISTS:
-            subspaces = enumerate(getattr(layer, score)[NAME])
-            found |= {f"{score}/{path}/{i}": tensor for i, tensor in subspaces if tensor is not None}
+            for i, tensor in enumerate(getattr(layer, score)[NAME]):
+                if tensor is not None:
+                    tensors[f"{score}/{path}/{i}"] = tensor
     if layers:
-        found[_TRAINED] = torch.tensor([one.requires_grad for one in trained.values()], dtype=torch.uint8)
-    return found
+        is_trained = [parameter.requires_grad for parameter in trained.values()]
+        tensors[_TRAINED] = torch.tensor(is_trained, dtype=torch.uint8)
+
+    return tensors
 
 
 def resume(wrapped: Any, trained: Mapping[str, nn.Parameter], saved: Mapping[str, torch.Tensor]) -> None:
     """Put back what `progress` returned."""
     parts = {tuple(name.split("/")): tensor for name, tensor in saved.items()}
     device = next(iter(trained.values())).device
-    if (allocator := getattr(wrapped.base_model, "rankallocator", None)) is not None:
+
+    allocator = getattr(wrapped.base_model, "rankallocator", None)
+    if allocator is not None:
         for score in _SCORES:
             scores = {name[1]: tensor.to(device) for name, tensor in parts.items() if name[0] == score}
             setattr(allocator, score, scores)
         ranks = {name[1]: tensor.bool().tolist() for name, tensor in parts.items() if name[0] == _RANKS}
         wrapped.peft_config[NAME].rank_pattern = ranks or None
+
     for path, layer in _layers(wrapped):
         for score in _LISTS:
             subspaces = getattr(layer, score)[NAME]
             for i in range(len(subspaces)):
                 tensor = parts.get((score, path, str(i)))
                 subspaces[i] = None if tensor is None else tensor.to(device)
+
     if _TRAINED in saved:
         for parameter, is_trained in zip(trained.values(), saved[_TRAINED].tolist(), strict=True):
             parameter.requires_grad_(bool(is_trained))

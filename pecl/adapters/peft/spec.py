@@ -8,6 +8,7 @@ objects as JSON in double quotes.
 import json
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
             raise ConfigError(f"engine peft: {expected}, got {name}: use --engine pecl")
         else:
             methods.append(_parse_method(name, options))
+
     if len(methods) != 1:
         got = " and ".join(method.name for method in methods) or "none"
         raise ConfigError(f"engine peft: expected one of PEFT's methods, such as lora, got {got} in {quoted(spec)}")
@@ -60,6 +62,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
         method = _parse_method(method.name, {**method.given(), "r": str(rank)})
     if layers is not None:
         method = replace(method, layers=layers)
+
     if method.trains_words and "word_embeddings" in joined:
         raise ConfigError(f"engine peft: {method.name} and word_embeddings exclude each other: both train the words")
     return in_order([method, *joined.values()])
@@ -67,19 +70,24 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
 
 def _parse_method(name: str, options: dict[str, str]) -> PeftMethod:
     """Return a method of PEFT with checked options."""
-    known = option_types(name)
+    types_by_option = option_types(name)
     values = dict[str, Any]()
     for option, text in options.items():
         if option == "layers":
             continue
-        if option not in known:
-            raise ConfigError(f"{name}: {unknown('option', option, [*known, 'layers'])}")
-        values[option] = _read(name, option, known[option], text)
-    for role in (role for option in ROLES for role in values.get(option) or ()):
-        if role not in _ROLE_NAMES and not is_pattern((role,)):
-            raise ConfigError(f"{name}: {unknown('role', role, _ROLE_NAMES)}, or a regular expression in double quotes")
+        if option not in types_by_option:
+            raise ConfigError(f"{name}: {unknown('option', option, [*types_by_option, 'layers'])}")
+        values[option] = _read(name, option, types_by_option[option], text)
+
+    for option in ROLES:
+        for role in values.get(option) or ():
+            if role not in _ROLE_NAMES and not is_pattern((role,)):
+                problem = unknown("role", role, _ROLE_NAMES)
+                raise ConfigError(f"{name}: {problem}, or a regular expression in double quotes")
     if values.get(TOKENS, 1) < 1:
         raise ConfigError(f"{name}: {TOKENS}: expected a whole number >= 1, got {values[TOKENS]}")
+
+    # PEFT's own class checks the values, too
     make_config(name, {option: value for option, value in values.items() if option != TOKENS})
     return PeftMethod(name, to_options(values), options.get("layers"))
 
@@ -100,32 +108,47 @@ def _members(kind: Any) -> list[Any]:
     is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     members = list(typing.get_args(kind)) if is_union else [kind]
     order: list[Any] = [type(None), bool, int, float, typing.Literal, dict, list, str]
-    known = [member for member in members if (typing.get_origin(member) or member) in order]
-    return sorted(known, key=lambda member: order.index(typing.get_origin(member) or member))
+    readable = [member for member in members if _origin(member) in order]
+    return sorted(readable, key=lambda member: order.index(_origin(member)))
+
+
+def _origin(kind: Any) -> Any:
+    """Return the type without its arguments: `list` for `list[str]`."""
+    return typing.get_origin(kind) or kind
 
 
 def _value(kind: Any, text: str) -> Any:
     """Return a value of one type; raise ValueError, KeyError or TypeError for text of another."""
-    origin = typing.get_origin(kind) or kind
+    origin = _origin(kind)
     if origin is type(None):
         return {"none": None, "null": None}[text]
     if origin is bool:
         return _WORDS[text.lower()]
     if origin is typing.Literal:
-        choices = {str(choice): choice for choice in typing.get_args(kind)}
-        if any(choice in choices and text.startswith(start) for choice, start in _OPEN_CHOICES.items()):
-            return text
-        return choices[text]
+        return _choice(typing.get_args(kind), text)
     if origin is dict:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise ValueError(text)
-        return value
+        return _json_object(text)
     if origin is list:
         (member,) = typing.get_args(kind) or (str,)
         return [_value(member, item) for item in text.split("/")]
+
     value = origin(text)
     if origin is float and not abs(value) < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _choice(choices: Sequence[Any], text: str) -> Any:
+    by_text = {str(choice): choice for choice in choices}
+    for choice, start in _OPEN_CHOICES.items():
+        if choice in by_text and text.startswith(start):
+            return text
+    return by_text[text]
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
         raise ValueError(text)
     return value
 
@@ -135,9 +158,11 @@ def _expected(kind: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
     texts = []
     for member in _members(kind):
-        origin = typing.get_origin(member) or member
+        origin = _origin(member)
         if origin is typing.Literal:
             texts.append(f"one of {', '.join(map(str, typing.get_args(member)))}")
+        elif origin is list:
+            texts.append("names joined by /")
         else:
-            texts.append(names.get(origin, "names joined by /" if origin is list else "JSON in double quotes"))
+            texts.append(names.get(origin, "JSON in double quotes"))
     return " or ".join(texts) or "a value that only Python can give"

@@ -35,7 +35,9 @@ from pecl.machine import BF16
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # increased when the graphs change
-GRAPH, WEIGHTS, DIGESTS = "graph.xml", "graph.bin", "digests.json"
+GRAPH = "graph.xml"
+WEIGHTS = "graph.bin"
+DIGESTS = "digests.json"
 _HINTS = {"fp32": "f32", BF16: "bf16"}
 _LEAVE_OUT = "leave --backend out"
 

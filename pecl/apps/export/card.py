@@ -82,20 +82,26 @@ def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
 
 
 def _eval_results(adapter: Published) -> list[EvalResult]:
+    """Return the recall@1 of each direction, as the hub shows it."""
     data = adapter.result.data
-    return [
-        EvalResult(
+    dataset_type = data.dataset if data.dataset in DATASETS else "own"
+    dataset_name = f"{_shown(data.dataset)} ({adapter.language}, {data.split['test']} captions)"
+
+    results = []
+    for direction in data.gallery.directions:
+        recall = adapter.result.recall(direction=direction)
+        result = EvalResult(
             task_type="image-text-retrieval",
-            dataset_type=data.dataset if data.dataset in DATASETS else "own",
-            dataset_name=f"{_shown(data.dataset)} ({adapter.language}, {data.split['test']} captions)",
+            dataset_type=dataset_type,
+            dataset_name=dataset_name,
             dataset_config=adapter.language,  # by which the hub distinguishes the languages
             dataset_split="test",
             metric_type="recall_at_1",
             metric_name=f"{direction.replace('_', ' ')} recall@1",
-            metric_value=round(adapter.result.recall(direction=direction), 4),
+            metric_value=round(recall, 4),
         )
-        for direction in data.gallery.directions
-    ]
+        results.append(result)
+    return results
 
 
 def _about(adapters: Sequence[Published]) -> str:

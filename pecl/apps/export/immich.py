@@ -30,7 +30,10 @@ from pecl.encoders.towers import check_pair
 from pecl.errors import not_none
 from pecl.files import checked_folder, load_json, write_json
 
-MODEL, CONFIG, TEXTUAL, VISUAL = "model.onnx", "config.json", "textual", "visual"
+MODEL = "model.onnx"
+CONFIG = "config.json"
+TEXTUAL = "textual"
+VISUAL = "visual"
 _FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 

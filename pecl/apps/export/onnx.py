@@ -33,7 +33,9 @@ from pecl.encoders.tokenizing import around
 from pecl.errors import ConfigError, RunError, install, not_none, one_line
 from pecl.files import checked_folder, write_json
 
-TEXT_FILE, INT8_FILE, VISION_FILE = "onnx/model.onnx", "onnx/model_int8.onnx", "onnx/vision_model.onnx"
+TEXT_FILE = "onnx/model.onnx"
+INT8_FILE = "onnx/model_int8.onnx"
+VISION_FILE = "onnx/vision_model.onnx"
 ABOUT_FILE = "pecl_onnx.json"
 OUTPUT = "sentence_embedding"
 _ONE_FILE = 1 << 30  # bytes of weights; larger weights go into a second file: ONNX holds 2 GiB

@@ -142,16 +142,21 @@ def pecl_model_meta(
 
     Without the loaded pair `towers`, metadata that depend on its weights are not filled in.
     """
-    known = towers is not None
+    measured: dict[str, Any] = {"revision": "1", "n_parameters": None, "embed_dim": None, "max_tokens": None}
+    if towers is not None:
+        measured = {
+            "revision": towers.text.fingerprint[:12],
+            "n_parameters": sum(parameter.numel() for parameter in towers.text.parameters()),
+            "embed_dim": towers.text.embedding_dim,
+            "max_tokens": towers.text.max_length,
+        }
+
     values = {
         "loader": PeclEncoder,
         "loader_kwargs": {"adapters": adapters},
         "name": f"{ORGANISATION}/{name}",
-        "revision": towers.text.fingerprint[:12] if known else "1",
+        **measured,
         "languages": [row.flores.replace("_", "-") for row in LANGUAGES.values() if row.flores and row.pretrained],
-        "n_parameters": sum(parameter.numel() for parameter in towers.text.parameters()) if known else None,
-        "embed_dim": towers.text.embedding_dim if known else None,
-        "max_tokens": towers.text.max_length if known else None,
         "framework": ["PyTorch"],
         "similarity_fn_name": ScoringFunction.COSINE,
         "use_instructions": False,

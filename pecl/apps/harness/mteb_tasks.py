@@ -98,9 +98,10 @@ def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> 
     Raises:
         ConfigError: mteb has no code for a language.
     """
-    own_title = "".join(c for c in Path(dataset).stem.title() if c.isalnum())
-    title, reference = KNOWN.get(dataset.partition("-")[0], (own_title, None))
+    title_of_table = "".join(letter for letter in Path(dataset).stem.title() if letter.isalnum())
+    title, reference = KNOWN.get(dataset.partition("-")[0], (title_of_table, None))
     category: Any = MTEB_CATEGORIES[direction]
+
     metadata = TaskMetadata(
         name=f"{title}{category[0].upper()}2{category[-1].upper()}Retrieval",
         description=f"Retrieval between photographs and their captions, {direction.replace('_', ' ')}, on {dataset}.",
@@ -113,7 +114,8 @@ def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> 
         main_score="hit_rate_at_1",
         modalities=["text", "image"],
     )
-    return type(metadata.name, (PeclRetrieval,), {"metadata": metadata})(pairs)
+    task_class = type(metadata.name, (PeclRetrieval,), {"metadata": metadata})
+    return task_class(pairs)
 
 
 def published_tasks(dataset: str, languages: Sequence[str], **options: Any) -> list[PeclRetrieval]:

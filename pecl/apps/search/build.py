@@ -144,18 +144,21 @@ class _Renewal:
         self.index_path = index_path
         self.head = head
         self.options = options
-        self.unused = before.head if before and options.rebuild and before.head.url else None
-        self.contents_before = {entry.fingerprint for entry in before.entries} if before else set[str]()
-        self.before = None if options.rebuild else before
         self.points = Points(head.url, head.collection) if head.url else None
         self.again = ""
+
+        self.unused = before.head if before and options.rebuild and before.head.url else None
+        self.contents_before = {entry.fingerprint for entry in before.entries} if before else set[str]()
+
+        self.before = None if options.rebuild else before
         entries = self.before.entries if self.before else []
         self.old = {entry.name: entry for entry in entries}
         self.old_failed = self.before.unreadable if self.before else {}
         self.embeddings: dict[str, np.ndarray] = {}  # (D,) each, by fingerprint
         if self.before:
             matrix = not_none(self.before.matrix, "matrix")
-            self.embeddings = dict(zip((entry.fingerprint for entry in entries), matrix, strict=True))
+            fingerprints_before = (entry.fingerprint for entry in entries)
+            self.embeddings = dict(zip(fingerprints_before, matrix, strict=True))
 
     def run(self) -> IndexReport:
         """Write what has changed."""

@@ -157,10 +157,13 @@ def writing(folder: Path, *, new: bool) -> Iterator[sqlite3.Connection]:
             path.unlink(missing_ok=True)  # left by a killed process
             # SQLite gives its journal the same rights
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
         with _transaction(path, "rwc" if new else "rw", "BEGIN IMMEDIATE") as database:
-            for statement in _SCHEMA * new:
-                database.execute(statement)
+            if new:
+                for statement in _SCHEMA:
+                    database.execute(statement)
             yield database
+
         if new:
             os.replace(path, folder / FILE)
     except sqlite3.OperationalError as error:  # a full disk

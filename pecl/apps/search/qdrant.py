@@ -164,12 +164,17 @@ class CollectionRows:
                 raise DataError(f"--collection: qdrant at {url}: {unknown('collection', collection, names)}")
             vectors = self._client.get_collection(collection).config.params.vectors
 
-        named = vectors if isinstance(vectors, Mapping) else {} if vectors is None else {UNNAMED: vectors}
-        if vector not in named:
-            known = "no --vector: its vector has no name" if UNNAMED in named else ", ".join(sorted(named))
-            raise DataError(f"--vector: {self._shown}: expected {known}, got {vector or 'none'}")
+        if isinstance(vectors, Mapping):
+            by_name = vectors
+        elif vectors is None:
+            by_name = {}
+        else:
+            by_name = {UNNAMED: vectors}
+        if vector not in by_name:
+            expected = "no --vector: its vector has no name" if UNNAMED in by_name else ", ".join(sorted(by_name))
+            raise DataError(f"--vector: {self._shown}: expected {expected}, got {vector or 'none'}")
 
-        self._about = named[vector]
+        self._about = by_name[vector]
 
     def check(self, width: int, tower: str) -> None:
         """Raise DataError unless the width, the distance and, with Dot, the lengths of the vectors fit the tower."""

@@ -38,7 +38,9 @@ _WITH_WORD = "SELECT name FROM words JOIN photographs ON photographs.id = words.
 # a word is no name if more than a quarter of the photographs have it, unless it is a folder or a
 # person
 _RARE = 4
-_HAN, _KATAKANA, _HIRAGANA = r"[\u3400-\u9fff\uf900-\ufaff々]", r"[\u30a1-\u30fa\u30fc]", r"[\u3041-\u3096]"
+_HAN = r"[\u3400-\u9fff\uf900-\ufaff々]"
+_KATAKANA = r"[\u30a1-\u30fa\u30fc]"
+_HIRAGANA = r"[\u3041-\u3096]"
 _UNSPACED = re.compile(rf"{_HAN}|{_KATAKANA}|{_HIRAGANA}")
 # Hiragana next to other characters are particles and endings.
 _WORD = re.compile(rf"{_HAN}+|{_KATAKANA}+|(?<!\S){_HIRAGANA}+(?!\S)|(?:(?!{_UNSPACED.pattern})\S)+")

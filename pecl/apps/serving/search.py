@@ -214,9 +214,9 @@ def _about_language(
     with_adapters: bool,
 ) -> dict[str, Any]:
     """Return the fields of an answer on the language of its query; None stands for a query without text."""
-    if language is None:
-        code, guess, model, mixture = None, None, None, {}
-    else:
+    code = guess = model = None
+    mixture: dict[str, float] = {}
+    if language is not None:
         code = language.code
         guess = language.guess
         mixture = language.mixture()

@@ -222,6 +222,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI) -> None:
         self.service: Service = app.state.service
+
         config = uvicorn.Config(
             app,
             ws="none",

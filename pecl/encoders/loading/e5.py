@@ -237,18 +237,23 @@ def build_tokenizer(file: E5File) -> E5Tokenizer:
 
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
     """Return the normaliser of a table from characters to text; see the docstring of this module."""
-    changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
-    read_as = {text: "".join(c for c, characters in changed.items() if characters == text) for text in ("", " ")}
-    steps = [
-        *(
-            normalizers.Replace(Regex(f"[{re.escape(characters)}]"), text)
-            for text, characters in read_as.items()
-            if characters
-        ),
+    steps = []
+    for replacement in ("", " "):  # characters that are dropped, and those that are read as a space
+        characters = [
+            character
+            for character, text in table.items()
+            if text == replacement and unicodedata.normalize("NFKC", character) != text
+        ]
+        if characters:
+            steps.append(normalizers.Replace(Regex(f"[{re.escape(''.join(characters))}]"), replacement))
+
+    steps += [
         normalizers.Replace(KEPT, PLACEHOLDER),
         normalizers.NFKC(),
         normalizers.Replace(PLACEHOLDER, KEPT),
-        *(normalizers.Replace(letter, known) for letter, known in load_json(LETTERS).items()),
-        normalizers.Replace(Regex(" {2,}"), " "),
     ]
+
+    for letter, replacement in load_json(LETTERS).items():
+        steps.append(normalizers.Replace(letter, replacement))
+    steps.append(normalizers.Replace(Regex(" {2,}"), " "))
     return normalizers.Sequence(steps)

@@ -178,7 +178,8 @@ def _read_open_clip(text: open_clip.OpenClipText, dtype: torch.dtype) -> Parts:
 
 
 def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
-    config = _text_config(whole := weights.read_config(folder))
+    whole_config = weights.read_config(folder)
+    config = _text_config(whole_config)
     family = FAMILIES.get(config.model_type)
     if family is not None and family.encoder is not None:
         text_prefix = re.compile(rf"^(text_model\.)?{family.projection}\.")
@@ -187,7 +188,12 @@ def _read_encoder(folder: Path, dtype: torch.dtype) -> Parts:
             for name, value in weights.read_state_dict(folder).items()
             if not name.startswith(IMAGE_PARTS)
         }
-        needed = ("weight", "bias") if family.is_fixed else ("weight",) if config is not whole else ()
+
+        needed = ()
+        if family.is_fixed:
+            needed = ("weight", "bias")
+        elif config is not whole_config:
+            needed = ("weight",)
         lacking = {f"{family.projection}.{name}" for name in needed if f"projection.{name}" not in state}
         weights.check_names(lacking, (), folder, "its config")
         return _half_parts(config, state, folder, dtype, folder, family.clean)

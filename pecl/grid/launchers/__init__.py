@@ -31,6 +31,7 @@ def make_launcher(
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
+
     if devices:
         if name not in (None, "process"):
             raise ConfigError(f"devices: expected launcher process, got {name}, which places its jobs itself")
@@ -38,6 +39,7 @@ def make_launcher(
         launcher = Processes(len(devices) if jobs is None else jobs, gpus)
         launcher.sharing(kind)  # refuse a missing GPU now
         return launcher
+
     if name is None:
         name = "inline" if jobs in (None, 1) else "process"
     if name not in LAUNCHERS:

@@ -88,16 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pecl.grid.launchers.worker", description="Do a grid's task.")
     parser.add_argument("--cores", help="cores to use, such as 0,1")
     parsed = parser.parse_args(arguments)
+
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     if parsed.cores:
         os.sched_setaffinity(0, {int(core) for core in parsed.cores.split(",")})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
+
     try:
         text = sys.stdin.readline()
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
         status, sentence = run_text(text)
     except KeyboardInterrupt:
         status, sentence = 130, "interrupted"
+
     if sentence:
         sys.stderr.write(f"{sentence}\n")
     return status

@@ -46,22 +46,25 @@ def write_page(
         OutputError: the folder cannot be written.
     """
     check_writable(folder)
+
     gallery = Gallery(runs if captions else [], captions, data_dir)
+    commands, software = _frames(runs)
+    plots = []
+    for plot in drawing.plots:
+        image = base64.b64encode(plot.render("svg")).decode()
+        plots.append((plot, image, round(plot.figure.get_figwidth() * _PIXELS)))
+
     # Autoescape: captions, paths and names of users' data are text, whatever is in them.
     environment = Environment(
         loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    commands, software = _frames(runs)
     html = environment.get_template("page.html").render(
         looks=LOOKS,
         runs=runs,
         tables=Markup(to_html(report.tables, ids=True)),
         report=report,
-        plots=[
-            (plot, base64.b64encode(plot.render("svg")).decode(), round(plot.figure.get_figwidth() * _PIXELS))
-            for plot in drawing.plots
-        ],
+        plots=plots,
         not_drawn=drawing.not_drawn,
         run_table=Markup(html_table("Commands that repeat the runs", commands)),
         software=Markup(html_table("Versions", software)),

@@ -64,7 +64,10 @@ def _draw_rows(panel: Axes, rows: Sequence[Row], overall: Row | None) -> None:
 
 
 def _draw_row(panel: Axes, y: int, row: Row, marker: str, markersize: float, gid: str) -> None:
-    mean, low, high = row["difference"], row["difference_low"], row["difference_high"]
+    mean = row["difference"]
+    low = row["difference_low"]
+    high = row["difference_high"]
+
     panel.plot([low, high], [y, y], color="black", linewidth=1.0, gid=f"{gid}-interval")
     panel.plot([mean], [y], color="black", linestyle="none", marker=marker, markersize=markersize, gid=gid)
     panel.annotate(

@@ -234,6 +234,7 @@ def _summary_row(comparison: _Comparison) -> Row:
     differences = np.stack(comparison.differences())
     means = np.round(differences.mean(axis=1), 12)
     low, high = two_level_interval(differences)
+
     return {
         "first": comparison.first_name,
         "second": comparison.second_name,

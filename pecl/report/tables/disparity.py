@@ -164,9 +164,13 @@ def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]
             **_gap_values(condition, english),
             "share_closed": math.nan,
         }
-        if condition.zero_shot is not None and rows[condition.zero_shot]["gap_low"] > 0:
-            row["share_closed"] = 1 - row["gap_to_english"] / rows[condition.zero_shot]["gap_to_english"]
+
+        if condition.zero_shot is not None:
+            zero_shot_row = rows[condition.zero_shot]
+            if zero_shot_row["gap_low"] > 0:
+                row["share_closed"] = 1 - row["gap_to_english"] / zero_shot_row["gap_to_english"]
         rows[condition.name] = row
+
     return list(rows.values())
 
 

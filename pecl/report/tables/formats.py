@@ -45,19 +45,21 @@ def escape_latex(field: object) -> str:
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
     """Yield the floats of a table, one per page that it fills."""
     layout = laid_out(table, ids)
-    width = max(map(len, text_table(layout.frame, layout.numbers, width=100_000).splitlines()), default=0)
+    lines = text_table(layout.frame, layout.numbers, width=100_000).splitlines()
+    width = max(map(len, lines), default=0)
+
     starts = range(0, len(layout.frame), _PAGE_ROWS)
     for part, start in enumerate(starts, 1):
         rows = slice(start, start + _PAGE_ROWS)
         page = layout._replace(frame=layout.frame[rows], best=layout.best[rows])
         part_text = f"Part {part} of {len(starts)}" if len(starts) > 1 else ""
-        latex = _float(
-            page,
-            caption=_latex_caption(table, layout.shared, part_text),
-            label=label if part == 1 else f"{label}-{part}",
-            width=width,
-        )
-        yield f"% {table.short_ids}\n{latex}" if ids and table.short_ids else latex
+        caption = _latex_caption(table, layout.shared, part_text)
+        part_label = label if part == 1 else f"{label}-{part}"
+
+        latex = _float(page, caption, part_label, width)
+        if ids and table.short_ids:
+            latex = f"% {table.short_ids}\n{latex}"
+        yield latex
 
 
 def _latex_caption(table: Table, shared: str, part: str) -> str:

@@ -70,11 +70,13 @@ def group_of(result: Result) -> Group:
     """Return the group that a complete result belongs to."""
     config = result.config
     data = result.data
+    captions = not_none(data.sha256["english"] or data.sha256["target"], "sha256 of captions")
     image_tower = result.towers.image if data.gallery.kind == "images" else None
+
     return Group(
         dataset=data.dataset,
         dataset_split=config.split,
-        captions=not_none(data.sha256["english"] or data.sha256["target"], "sha256 of captions")[:8],
+        captions=captions[:8],
         gallery_kind=data.gallery.kind,
         gallery_size=data.gallery.size,
         split_seed=config.split_seed if result.kind == "train" else None,

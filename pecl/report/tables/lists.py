@@ -68,6 +68,7 @@ def _run_row(result: TrainingResult, fields: Sequence[str]) -> Row:
     zero_shot = result.recall(stage="zero_shot")
     trained = result.recall(stage=BEST)
     names = ("language", "route", "train_on", "shots", "joint", *fields, "lr", "seed")
+
     return {
         **{name: getattr(result.config, name) for name in names},
         "adapter": result.adapter.spec,

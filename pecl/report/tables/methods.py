@@ -11,7 +11,10 @@ from operator import attrgetter
 from pecl.config.routes import ROUTES
 from pecl.results.result import TrainingResult
 
-FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
+FEW_SHOT = "few-shot"
+ALL_PAIRS = "full-data"
+DISTILLED = "distilled"
+KINDS = (FEW_SHOT, ALL_PAIRS, DISTILLED)
 
 # Value of `choose` -> its word in a label, and its meaning
 _CHOICES = {
@@ -117,10 +120,12 @@ def _label_parts(method: Method, differences: _Differences) -> list[str]:
             parts.append("photographs")
         if len(differences.choices) > 1:
             parts.append(_CHOICES[method.choose][0])
+
     if method.kind == ALL_PAIRS:
         parts.append("all pairs")
     if method.shots is not None and len(differences.shots) > 1:
         parts.append(f"{method.shots:,} pairs")
+
     if method.text is None and not method.photographs:
         parts.append("captions")
     if method.closed_form:
@@ -135,12 +140,15 @@ def _explanations(methods: Sequence[Method], differences: _Differences) -> list[
         sentences.append(f"Pairs: few-shot, {differences.shots[0]:,}.")
     if any(method.kind == ALL_PAIRS for method in methods):
         sentences.append("All pairs: of the training part.")
+
     for text, name in differences.texts.items():
         sentences.append(f"{name.capitalize()}: distilled from {text}.")
+
     if any(method.text is None and not method.photographs for method in methods):
         sentences.append("Captions: without photographs.")
     if any(method.text is not None and method.photographs for method in methods):
         sentences.append("Photographs: those of the few-shot pairs.")
+
     if len(differences.choices) > 1:
         for choice in differences.choices:
             word, meaning = _CHOICES[choice]

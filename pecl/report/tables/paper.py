@@ -132,6 +132,7 @@ def _trained_row(candidates: Sequence[Candidate]) -> Row:
     """Return the row of candidates that differ in their language."""
     first = candidates[0]
     pairs = {candidate.pairs for candidate in candidates}
+
     return {
         "method": _METHODS[first.route],
         "module": first.adapter.spec,

@@ -60,15 +60,16 @@ def _published_row(entry: dict[str, Any]) -> Row:
 def _our_rows(model: str, results: Sequence[Result], published: dict[str, Any]) -> list[Row]:
     """Return a row of our scores, in per cent, per device and precision; an empty row without results."""
     k = int(published["metric"].removeprefix("recall@"))
+
     rows = []
-    for arithmetic, alike in by_arithmetic(results).items():
+    for arithmetic, results_of_row in by_arithmetic(results).items():
         row: Row = {
             "model": model + arithmetic,
             "whose": "ours",
             "source": "",
-            "run_ids": sorted(result.run_id for result in alike),
+            "run_ids": sorted(result.run_id for result in results_of_row),
         }
-        for result in alike:
+        for result in results_of_row:
             recall = result.recall(stage="zero_shot", k=k, direction=published["direction"])
             row[result.config.language] = 100 * recall
         rows.append(row)

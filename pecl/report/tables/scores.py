@@ -96,9 +96,11 @@ def _aligned_pairs(candidates: Sequence[Candidate]) -> list[tuple[Candidate, Can
 
 
 def _aligned_row(aligned: Candidate, baseline: Candidate, fields: Sequence[str]) -> Row:
+    setting = {name: value for name, value in aligned.setting if name in fields}
+
     return {
         "language": aligned.language,
-        **{name: value for name, value in aligned.setting if name in fields},
+        **setting,
         "aligned": aligned.route,
         "baseline": baseline.route,
         "aligned_mean": aligned.mean,
@@ -194,10 +196,12 @@ def candidates_frame(candidates: Sequence[Candidate]) -> Frame:
 
 def _candidate_row(candidate: Candidate, fields: set[str], gain_low: float, gain_high: float) -> Row:
     first = candidate.runs[0]
+    setting = {name: value for name, value in candidate.setting if name in fields}
+
     return {
         "language": candidate.language,
         "route": candidate.route,
-        **{name: value for name, value in candidate.setting if name in fields},
+        **setting,
         "test_text": candidate.query,
         "zero_shot": candidate.zero_shot,
         "mean": candidate.mean,
