@@ -9,7 +9,7 @@ back.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ def read_peft(
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
     check_finite(state, folder / WEIGHTS_FILE)
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
-    roles, layers = _roles(state, tower, LINEAR_ROLES, folder)
+    adapted = {_path(name) for name in state}
+    roles, layers = roles_of(adapted, tower, LINEAR_ROLES, folder)
     lora = LoraConfig(
         r=options["r"],
         lora_alpha=float(options["lora_alpha"]) * scale,
@@ -120,8 +121,21 @@ def read_peft(
         target_modules=roles,
         layers=layers,
     )
-    roles, layers = _roles(state, tower, NORM_ROLES, folder)
+    roles, layers = roles_of(adapted, tower, NORM_ROLES, folder)
     return (lora, LayerNormConfig(roles, layers)) if roles else (lora,), state
+
+
+def is_plain_lora(folder: Path) -> bool:
+    """Return whether a folder is of LoRA, without options of PEFT that change its computation."""
+    try:
+        options = load_json(folder / CONFIG_FILE)
+    except (OSError, ValueError):
+        return True  # `read_peft` reports the problem
+    if not isinstance(options, dict):
+        return True
+    if options.get("peft_type", "LORA") != "LORA":
+        return False
+    return all(options.get(name, plain[0]) in plain for name, plain in _PLAIN.items())
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -174,21 +188,22 @@ def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
     return f"backbone.{path}{factor or bias or '.weight'}"
 
 
-def _roles(
-    state: State, tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path
+def roles_of(
+    adapted: Collection[str], tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the `roles` with parameters in `state`, and the topmost layers that have them.
+    """Return the `roles` of the modules at the paths `adapted`, and the topmost layers that have them.
 
     Raise WeightsError if the layers are not the topmost ones, or not the same for all roles.
     """
-    adapted = {_path(name) for name in state}
     paths = {role: paths_of(tower.backbone, role) for role in roles}
-    found = tuple(role for role in roles if not adapted.isdisjoint(paths[role]))
-    if not found:
+    present = tuple(role for role in roles if not set(adapted).isdisjoint(paths[role]))
+    if not present:
         return (), None
-    count = len(paths[found[0]])
-    lowest = min(i for role in found for i, path in enumerate(paths[role]) if path in adapted)
-    for role in found:
+
+    lowest = min(i for role in present for i, path in enumerate(paths[role]) if path in adapted)
+    for role in present:
         if missing := [path for path in paths[role][lowest:] if path not in adapted]:
             raise WeightsError(f"{folder} adapts {role} in some layers only: {missing[0]} has no parameters")
-    return found, f"top-{count - lowest}" if lowest else None
+
+    count = len(paths[present[0]])
+    return present, f"top-{count - lowest}" if lowest else None
