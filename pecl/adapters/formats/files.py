@@ -21,7 +21,7 @@ import torch
 from pecl.adapters.adapter import attach, check_finite
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
 from pecl.adapters.formats.packed import CODES, LAYOUT, unpack
-from pecl.adapters.formats.peft import read_peft, write_peft
+from pecl.adapters.formats.peft import is_plain_lora, read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.ready import check_shipped
@@ -43,6 +43,8 @@ from pecl.files.digests import check_digest
 SUFFIX = ".safetensors"
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
+# configs, tensors, and number of trained parameters; None if all are trained
+_Contents = tuple[tuple[AdapterConfig, ...], dict[str, torch.Tensor], int | None]
 
 
 @dataclass(frozen=True)
@@ -233,13 +235,8 @@ def read_adapter(
         file = load_adapter_file(path, tower)
         file = replace(file, language=language or file.language, tower_name=tower.name, named_by=None)
     else:
-        if is_folder:
-            file_configs, state = read_peft(path, tower)
-        else:
-            kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
-            check_finite(state, path)
-            file_configs = tuple(configs) if configs is not None else infer_configs(kind, state)
-        file = AdapterFile(path, language, file_configs, state, tower.name, tower.fingerprint)
+        file_configs, state, trainable = _read_folder(path, tower) if is_folder else _read_opendelta(path, configs)
+        file = AdapterFile(path, language, file_configs, state, tower.name, tower.fingerprint, trainable=trainable)
 
     adapter = attach(tower, file.configs, seeds=())
     try:
@@ -249,6 +246,22 @@ def read_adapter(
     finally:
         adapter.remove()
     return file
+
+
+def _read_folder(path: Path, tower: MultilingualTextEncoder) -> _Contents:
+    """Read PEFT's folder: plain LoRA as pecl's own kind, any other method as one of the engine peft."""
+    if is_plain_lora(path):
+        return *read_peft(path, tower), None
+    from pecl.adapters.peft.folder import read_method  # needs PEFT
+
+    return read_method(path, tower)
+
+
+def _read_opendelta(path: Path, configs: Sequence[AdapterConfig] | None) -> _Contents:
+    """Read OpenDelta's checkpoint, whose options are `configs` or those that its tensors show."""
+    kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
+    check_finite(state, path)
+    return tuple(configs) if configs is not None else infer_configs(kind, state), state, None
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:

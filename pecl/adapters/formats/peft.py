@@ -9,7 +9,7 @@ back.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ def read_peft(
     check_finite(state, folder / WEIGHTS_FILE)
 
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
-    roles, layers = _roles(state, tower, LINEAR_ROLES, folder)
+    adapted = {_path(name) for name in state}
+    roles, layers = roles_of(adapted, tower, LINEAR_ROLES, folder)
     lora = LoraConfig(
         r=options["r"],
         lora_alpha=float(options["lora_alpha"]) * scale,
@@ -130,10 +131,23 @@ def read_peft(
         layers=layers,
     )
 
-    norm_roles, norm_layers = _roles(state, tower, NORM_ROLES, folder)
+    norm_roles, norm_layers = roles_of(adapted, tower, NORM_ROLES, folder)
     if not norm_roles:
         return (lora,), state
     return (lora, LayerNormConfig(norm_roles, norm_layers)), state
+
+
+def is_plain_lora(folder: Path) -> bool:
+    """Return whether a folder is of LoRA, without options of PEFT that change its computation."""
+    try:
+        options = load_json(folder / CONFIG_FILE)
+    except (OSError, ValueError):
+        return True  # `read_peft` reports the problem
+    if not isinstance(options, dict):
+        return True
+    if options.get("peft_type", "LORA") != "LORA":
+        return False
+    return all(options.get(name, plain[0]) in plain for name, plain in _PLAIN.items())
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -141,10 +155,7 @@ def _read_options(path: Path) -> dict[str, Any]:
         options = load_json(path)
         method = options.get("peft_type", "LORA")
         if method != "LORA":
-            raise WeightsError(
-                f"{path}: expected a LoRA in PEFT's format, got {method}: train it with --engine peft, whose "
-                ".safetensors file pecl reads"
-            )
+            raise WeightsError(f"{path}: expected a LoRA in PEFT's format, got {method}")
         LoraConfig(options["r"], float(options["lora_alpha"]), float(options.get("lora_dropout", 0.0)))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
@@ -187,14 +198,13 @@ def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
     return f"backbone.{path}{factor or bias or '.weight'}"
 
 
-def _roles(
-    state: State, tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path
+def roles_of(
+    adapted: Set[str], tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the `roles` with parameters in `state`, and the topmost layers that have them.
+    """Return the `roles` of the modules at the paths `adapted`, and the topmost layers that have them.
 
     Raise WeightsError if the layers are not the topmost ones, or not the same for all roles.
     """
-    adapted = {_path(name) for name in state}
     paths = {role: paths_of(tower.backbone, role) for role in roles}
     adapted_roles = tuple(role for role in roles if not adapted.isdisjoint(paths[role]))
     if not adapted_roles:

@@ -187,7 +187,8 @@ def _convert(parsed: argparse.Namespace) -> None:
 
     SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a
     checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in
-    .safetensors, otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms.
+    .safetensors, otherwise as a folder in PEFT's, which holds LoRA, word embeddings and LayerNorms, or one method
+    of PEFT.
     """
     check_absent(parsed.target)
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)

@@ -101,16 +101,6 @@ def test_peft_adapters_that_pecl_cannot_compute_are_refused(written, change, mes
         read_peft(tmp_path, written)
 
 
-@pytest.mark.parametrize("method", ["VeraConfig", "BOFTConfig", "IA3Config"])
-def test_folders_of_other_methods_of_peft_are_refused_in_a_sentence(method, tmp_path):
-    tower = tower_of("bert", torch.float32)
-    options = {"target_modules": ["query", "value"]} | ({"feedforward_modules": []} if method == "IA3Config" else {})
-    peft.get_peft_model(copy.deepcopy(tower.backbone), getattr(peft, method)(**options)).save_pretrained(tmp_path)
-    name = method.removesuffix("Config").upper()
-    with pytest.raises(WeightsError, match=f"adapter_config.json: expected a LoRA in PEFT's format, got {name}: train"):
-        read_adapter(tmp_path, tower, "de")
-
-
 def test_a_folder_of_adapterhub_is_refused_in_a_sentence(tmp_path):
     config = {"config": {"architecture": "lora", "r": 8}, "model_class": "BertAdapterModel", "version": "adapters.1.0"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config), "utf-8")

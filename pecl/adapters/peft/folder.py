@@ -1,0 +1,151 @@
+"""Folders that PEFT wrote with any of its methods, read as adapters of the engine peft."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from pecl.adapters.adapter import attach, check_finite
+from pecl.adapters.formats.peft import CONFIG_FILE, WEIGHTS_FILE, roles_of
+from pecl.adapters.kind import LINEAR_ROLES, NORM_ROLES, AdapterConfig, architecture_of, paths_of
+from pecl.adapters.peft.adapter import PeftAdapter
+from pecl.adapters.peft.method import ROLES, WORDS, PeftMethod, to_options
+from pecl.adapters.peft.methods import PEFT_ERRORS, config_class_of, import_peft, make_config, option_types, quiet
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import WeightsError, one_line
+from pecl.files import DamagedFileError, load_json, read_tensors
+from pecl.options import quoted
+
+_ROLE_NAMES = (*LINEAR_ROLES, *NORM_ROLES, WORDS)
+_PREFIX = "base_model.model."  # of the name of each tensor in PEFT's file
+# Options that change the computation, which are not options of the engine, with the values that change nothing
+_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {"bias": (None, "none"), "target_parameters": (None, [])}
+
+
+def read_method(
+    folder: Path, tower: MultilingualTextEncoder
+) -> tuple[tuple[AdapterConfig, ...], dict[str, torch.Tensor], int]:
+    """Return the config, the tensors (as in `Adapter.slot_state`) and the number of trained parameters of a folder.
+
+    PEFT records only the name of the weights that an adapter was trained on: you must pass the right `tower`.
+
+    Raises:
+        ConfigError: PEFT is missing, or its version here lacks the method.
+        WeightsError: the folder is damaged, or changes modules that have no role here.
+    """
+    document = _read_document(folder / CONFIG_FILE)
+    method = _method_of(document, tower, folder)
+
+    try:
+        tensors, _ = read_tensors(folder / WEIGHTS_FILE)
+    except (OSError, DamagedFileError) as error:
+        raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
+    check_finite(tensors, folder / WEIGHTS_FILE)
+
+    adapter = cast(PeftAdapter, attach(tower, method))
+    try:
+        _load(adapter, _without_prefix(tensors, tower), folder)
+        return (method,), adapter.slot_state(0), adapter.num_parameters()
+    finally:
+        adapter.remove()
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    """Return PEFT's config of an adapter as written."""
+    try:
+        document = load_json(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path}: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("peft_type"), str):
+        raise WeightsError(f"{path}: expected PEFT's config of an adapter")
+    return document
+
+
+def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, folder: Path) -> PeftMethod:
+    """Return the method, with the options that differ from PEFT's defaults, and roles in place of names of modules."""
+    name = document["peft_type"].lower()
+    for option, without_effect in _WITHOUT_EFFECT.items():
+        if document.get(option) not in without_effect:
+            raise WeightsError(f"{folder / CONFIG_FILE}: {option}: pecl computes none, got {quoted(document[option])}")
+
+    fields_of_method = {field.name: field for field in fields(config_class_of(name))}
+    values = {field: document[field] for field in fields_of_method if field in document}
+    config = make_config(name, values)
+    defaults = make_config(name, {})
+    options = {
+        option: value
+        for option, value in values.items()
+        if option in option_types(name) and option not in ROLES and value != getattr(defaults, option)
+    }
+
+    modules = _modules_of(config, tower)
+    if not any(modules.values()):
+        raise WeightsError(f"{folder} changes no module of the text tower {tower.name!r}")
+
+    everywhere = {path for paths in modules.values() for path in paths}
+    _, layers = roles_of(everywhere, tower, [*LINEAR_ROLES, *NORM_ROLES], folder)
+    default_roles = PeftMethod(name).roles()
+    for option, paths in modules.items():
+        roles, _ = roles_of(set(paths), tower, _ROLE_NAMES, folder)
+        if roles and set(roles) != set(default_roles.get(option, ())):
+            options[option] = roles
+
+    return PeftMethod(name, to_options(options), layers)
+
+
+def _modules_of(config: Any, tower: MultilingualTextEncoder) -> dict[str, list[str]]:
+    """Return the paths of the modules that each option in `ROLES` names, among those that have a role here."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    paths = [path for role in _ROLE_NAMES for path in paths_of(tower.backbone, role)]
+    changed = [path for path in paths if check_target_module_exists(config, path)]
+    modules = {"target_modules": changed}
+
+    feedforward = getattr(config, "feedforward_modules", None)
+    if feedforward is not None:
+        modules["feedforward_modules"] = [path for path in changed if _is_named(path, feedforward)]
+
+    trained = getattr(config, "modules_to_save", None)
+    if trained is not None:
+        modules["modules_to_save"] = [path for path in paths if _is_named(path, trained)]
+    return modules
+
+
+def _is_named(path: str, names: str | Iterable[str]) -> bool:
+    """Return whether a regular expression matches a whole path, or one of several names is the end of it."""
+    if isinstance(names, str):
+        return re.fullmatch(names, path) is not None
+    return any(path == name or path.endswith(f".{name}") for name in names)
+
+
+def _without_prefix(tensors: Mapping[str, torch.Tensor], tower: MultilingualTextEncoder) -> dict[str, torch.Tensor]:
+    """Return tensors with the names that they have on the encoder alone, whatever model PEFT had wrapped around it."""
+    family = architecture_of(tower.backbone)
+    places = "|".join(re.escape(path) for path in (f"{family.layers}.", *family.at_top.values()))
+    prefix = re.compile(rf"{re.escape(_PREFIX)}(?:.*?\.)?(?={places})")
+    return {prefix.sub(_PREFIX, name): tensor for name, tensor in tensors.items()}
+
+
+def _load(adapter: PeftAdapter, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Let PEFT put tensors into its modules; raise WeightsError if they are not exactly those of the adapter."""
+    try:
+        with quiet():
+            outcome = import_peft().set_peft_model_state_dict(adapter.wrapped, dict(tensors))
+    except PEFT_ERRORS as error:
+        raise WeightsError(f"{folder} does not fit its config: {one_line(error)}") from error
+
+    if outcome.unexpected_keys:
+        raise WeightsError(f"{folder / WEIGHTS_FILE}: {outcome.unexpected_keys[0]} is of no module of the text tower")
+
+    # layers share some parameters, and PEFT writes those once, under one of their names
+    names: dict[int, list[str]] = {}
+    for name, parameter in adapter.wrapped.named_parameters(remove_duplicate=False):
+        if parameter.requires_grad:
+            names.setdefault(id(parameter), []).append(name)
+    absent = set(outcome.missing_keys)
+    missing = [aliases[0] for aliases in names.values() if absent.issuperset(aliases)]
+    if missing:
+        raise WeightsError(f"{folder / WEIGHTS_FILE} has no {missing[0]}")
