@@ -1,6 +1,7 @@
 """`pecl adapters`: list kinds or files, show, convert, merge into a tower, publish and fetch adapters."""
 
 import argparse
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,7 @@ def _count_of(file: AdapterFile) -> int:
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
 
-    The tower is on the meta device, which takes no memory. Return None if the number depends on the
-    tokens of a text.
+    Return None if the number depends on the tokens of a text, or on the values of the weights.
     """
     if any(getattr(config, "init_text", None) is not None for config in configs):
         return None
@@ -161,17 +161,27 @@ def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     if not counted:
         return 0
 
-    with torch.device("meta"):
-        backbone = AutoModel.from_config(base_config("xlm-roberta-large"))
-        head = nn.Linear(1024, 768)
-
-    tower = MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
     try:
-        return attach(tower, counted, seeds=()).num_parameters()
+        adapter = attach(_large_tower(), counted, seeds=())
     except ConfigError:  # a method of PEFT that needs the values of the weights
+        _large_tower.cache_clear()  # it may be changed in part
         if all(config.has_slots for config in counted):
             raise
         return None
+
+    try:
+        return adapter.num_parameters()
+    finally:
+        adapter.remove()
+
+
+@functools.cache
+def _large_tower() -> MultilingualTextEncoder:
+    """Return XLM-R Large with M-CLIP's head, on the meta device."""
+    with torch.device("meta"):
+        backbone = AutoModel.from_config(base_config("xlm-roberta-large"))
+        head = nn.Linear(1024, 768)
+    return MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
 
 
 @_action(

@@ -108,6 +108,7 @@ def best_fields(frame: Frame, among: Sequence[str], score: str, column: str) -> 
 
     A row without another to compare with is never the best.
     """
-    groups = frame.astype({score: float}).groupby(list(among), dropna=False)[score]
-    best = (frame[score] == groups.transform("max")) & (groups.transform("size") > 1)
+    scores = frame[score].astype(float)
+    groups = scores.groupby([frame[name] for name in among], dropna=False)
+    best = (scores == groups.transform("max")) & (groups.transform("size") > 1)
     return frozenset((row, column) for row in frame.index[best])

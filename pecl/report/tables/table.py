@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from string import Formatter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -118,12 +119,12 @@ class Table:
     references: Sequence[Result] = ()
     resampled: str = BOOTSTRAP
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """Rows of the frame as dicts; missing values are None."""
         return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
 
-    @property
+    @cached_property
     def texts(self) -> Frame:
         """Fields as a reader sees them, a column per heading."""
         return frame_of([{column.name: column.text(row) for column in self.columns} for row in self.rows])
