@@ -11,6 +11,7 @@ import pytest
 from helpers.documents import Shell, make_checkout
 from helpers.layouts import make_flickr30k200, make_xtd10
 from helpers.project import ROOT, copy_scripts, script
+from helpers.slow import SLOW
 from safetensors import safe_open
 
 from pecl.data.scenes import load_scenes
@@ -139,6 +140,14 @@ def test_names_of_pecl_in_pages_and_shell_scripts_are_there():
             module /= rest.pop(0)
         sources = module.glob("__init__.py*") if module.is_dir() else [module.with_suffix(".py")]
         assert not rest or any(re.search(rf"\b{rest[0]}\b", file.read_text("utf-8")) for file in sources), name
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_slow_test_exists(name):
+    """Without it, a test that was renamed would run in CI again, and nobody would see why."""
+    file, _, test = name.partition("::")
+    sources = [path.read_text("utf-8") for path in (ROOT / "tests").rglob(file)]
+    assert any(f"def {test.partition('[')[0]}" in source for source in sources)
 
 
 FIGURES = json.loads((ROOT / "results" / "search_quality.json").read_text("utf-8"))
