@@ -140,7 +140,7 @@ def _guess_among_all(text: str, preferred: Sequence[str]) -> LanguageGuess:
     likelier = _codes(preferred)
     prior = {**dict.fromkeys(_codes(WIDESPREAD), _WIDESPREAD), **dict.fromkeys(likelier, _PREFERRED), ENGLISH: _ENGLISH}
     weighted, _ = _compared(text, frozenset(likelier), prior)
-    code_of = _codes(tuple(LANGUAGES)) | likelier
+    code_of = {**_codes(LANGUAGES), **likelier}
     best = sorted(weighted, key=lambda iso: -weighted[iso])[:_OTHERS]
     readings = _readings(text, {iso: code_of.get(iso, iso) for iso in best})
     if list(readings) in ([], [text]):
@@ -198,7 +198,7 @@ def _guess_among(text: str, candidates: Sequence[str], among: Sequence[str]) -> 
         return {iso: value * often[iso] for iso, value in _confidences(isos, reading).items()}
 
     weighted = _weighted(_readings(text, _codes(candidates)), weigh)
-    guess = _likeliest(weighted, _codes(tuple(LANGUAGES)) | _codes(candidates))
+    guess = _likeliest(weighted, {**_codes(LANGUAGES), **_codes(candidates)})
     return guess._replace(is_other=guess.language is not None and guess.language not in among)
 
 
@@ -280,13 +280,19 @@ def _names() -> dict[str, str]:
     return {language.iso_code_639_1.name.lower(): language.name.title() for language in lingua.Language.all()}
 
 
-def _codes(among: Sequence[str]) -> dict[str, str]:
+def _codes(among: Iterable[str]) -> Mapping[str, str]:
     """Map ISO 639-1 codes to pecl's codes for the languages `among` that lingua has."""
+    return _codes_of(tuple(among))
+
+
+@lru_cache(maxsize=256)
+def _codes_of(among: tuple[str, ...]) -> Mapping[str, str]:
     isos = {code: LANGUAGES[code].iso if code in LANGUAGES else code for code in among}
     return {iso: code for code, iso in isos.items() if iso is not None and iso in _names()}
 
 
-def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
+@lru_cache(maxsize=4096)  # the training text of the runs of a grid is looked at again
+def _confidences(isos: frozenset[str] | None, text: str) -> Mapping[str, float]:
     """Return the confidence of each of `isos` from lingua's large models; for None, of all from its small models."""
     if isos is not None and len(isos) < 2:  # lingua compares at least two
         return dict.fromkeys(isos, float(any(map(str.isalpha, text))))
