@@ -71,29 +71,31 @@ def _method_of(document: Mapping[str, Any], tower: MultilingualTextEncoder, fold
         if document.get(option) not in without_effect:
             raise WeightsError(f"{folder / CONFIG_FILE}: {option}: pecl computes none, got {quoted(document[option])}")
 
-    fields_of_method = {field.name: field for field in fields(config_class_of(name))}
-    values = {field: document[field] for field in fields_of_method if field in document}
+    names = [field.name for field in fields(config_class_of(name)) if field.name in document]
+    values = {option: document[option] for option in names}
     config = make_config(name, values)
-    defaults = make_config(name, {})
-    options = {
-        option: value
-        for option, value in values.items()
-        if option in option_types(name) and option not in ROLES and value != getattr(defaults, option)
-    }
+    options = _changed_options(name, values)
 
     modules = _modules_of(config, tower)
     if not any(modules.values()):
         raise WeightsError(f"{folder} changes no module of the text tower {tower.name!r}")
 
-    everywhere = {path for paths in modules.values() for path in paths}
-    _, layers = roles_of(everywhere, tower, [*LINEAR_ROLES, *NORM_ROLES], folder)
     default_roles = PeftMethod(name).roles()
     for option, paths in modules.items():
         roles, _ = roles_of(set(paths), tower, _ROLE_NAMES, folder)
         if roles and set(roles) != set(default_roles.get(option, ())):
             options[option] = roles
 
+    everywhere = {path for paths in modules.values() for path in paths}
+    _, layers = roles_of(everywhere, tower, [*LINEAR_ROLES, *NORM_ROLES], folder)
     return PeftMethod(name, to_options(options), layers)
+
+
+def _changed_options(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a config that are not PEFT's defaults, of the options that the engine has."""
+    defaults = make_config(method, {})
+    named = option_types(method).keys() - set(ROLES)
+    return {option: value for option, value in values.items() if option in named and value != getattr(defaults, option)}
 
 
 def _modules_of(config: Any, tower: MultilingualTextEncoder) -> dict[str, list[str]]:
