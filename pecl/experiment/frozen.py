@@ -1,7 +1,9 @@
 """`Frozen`: everything that the plain text tower and the image tower give for one run.
 
 The second step of an experiment. It must come before an adapter is attached: afterwards, the text
-tower gives other embeddings. Embeddings come from the stores on disk where these have them.
+tower gives other embeddings. Embeddings of the plain towers are kept on disk (`encoders/store`, long
+lists in `encoders/large`), so a later run reads them; lower layers are kept in memory only
+(`MultilingualTextEncoder.caching`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,8 +47,8 @@ class Frozen:
     # none
     anchors: torch.Tensor | Embeddings | None
     held_out_anchors: torch.Tensor | None  # (m, D); None if weights are not chosen by text
-    # (m + at most RIVALS, D): the held-out anchors, and training anchors as further items; None as
-    # before
+    # (m + at most RIVALS, D): the held-out anchors, and training anchors as further items; None
+    # if weights are not chosen by text
     text_gallery: torch.Tensor | None
 
     def text_recall(self, embeddings: torch.Tensor) -> float:

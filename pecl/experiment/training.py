@@ -130,7 +130,7 @@ def train_phases(trainer: Trainer, members: Sequence[Member]) -> None:
             trainer.run()
         else:
             not_none(solver, "solver").solve(trainer.records)
-            # scored as weights of the next step
+            # after the gradient, the solution counts as one more step: its score is not that of the last one
             trainer.measure(trainer.step + 1 if trainer.step else 0)
 
 

@@ -50,12 +50,11 @@ class SlotAdam:
     def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:
         self.parameters = list(parameters)
         self.scales = list(scales)
-        self.steps = 0
         self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
-        """Return the tensors that a step changes, by name; with `steps` they are the state of the optimizer."""
+        """Return the tensors that a step changes, by name: all that a resumed run needs."""
         lists = {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
         return {f"{name}.{i}": value for name, values in lists.items() for i, value in enumerate(values)}
 
@@ -65,18 +64,17 @@ class SlotAdam:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, lrs: torch.Tensor) -> None:
+    def step(self, lrs: torch.Tensor, number: int) -> None:
         """Update all parameters with the learning rates `lrs` (S,) of the slots, on the CPU.
 
-        A missing gradient counts as zero. A parameter that requires none, since its adapter froze
-        it, stays as it is.
+        `number` is 1 in the first step of a training. A missing gradient counts as zero. A parameter
+        that requires none, since its adapter froze it, stays as it is.
         """
-        self.steps += 1
         beta1 = 0.9
         beta2 = 0.999
         eps = 1e-8
-        correction1 = 1 - beta1**self.steps
-        correction2 = (1 - beta2**self.steps) ** 0.5
+        correction1 = 1 - beta1**number
+        correction2 = (1 - beta2**number) ** 0.5
         first = self.parameters[0]
         step_sizes = {  # (S,)
             scale: to_device((lrs * (scale / correction1)).to(first.dtype), first.device) for scale in set(self.scales)

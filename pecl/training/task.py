@@ -41,7 +41,10 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class SlotTask:
-    """The n training pairs of a slot, in memory or in files (`TokenStore`, `Embeddings`)."""
+    """The n training pairs of one language in a slot, in memory or in files (`TokenStore`, `Embeddings`).
+
+    A slot has one task, or one per language of a joint training.
+    """
 
     query: TokenIds  # token ids of the n queries
     # Token ids of a student anchor, through which gradients flow, or embeddings (n, D) of a frozen

@@ -3,7 +3,7 @@
 A *task* holds the pairs, objective, learning rate and seed of a slot. A batch holds the query and
 anchor rows of all tasks. Each loss uses only the rows of its own task, so no gradient crosses
 slots. S = 1 is ordinary training. Several tasks, one per language, may share a slot: their losses
-are summed (the release's `preliminary` arm).
+are summed, which trains one adapter for all languages (`joint`).
 
 Random draws depend only on seed and step: the order of an epoch comes from (seed, epoch), dropout
 from (seed of the slot, step). A killed run therefore resumes at its last saved step and ends with
@@ -170,7 +170,8 @@ class Trainer:
         (losses.sum() + self.adapter.penalty()).backward()
         self.processes.sum_gradients(self.adapter.parameters())
 
-        self.optimizer.step(torch.tensor([self.learning_rate(slot) for slot in range(len(learns))]))
+        rates = torch.tensor([self.learning_rate(slot) for slot in range(len(learns))])
+        self.optimizer.step(rates, self.step + 1)
         self.adapter.after_step(self.step)
         if self.average is not None:
             self.average.update(learns)
@@ -401,7 +402,6 @@ class Trainer:
         self.adapter.resume({name.removeprefix(_OF_ADAPTER): tensor for name, tensor in progress["rest"].items()})
         self.step = progress["step"]
         self.saved_step = self.step
-        self.optimizer.steps = self.step
         self.seconds = progress["seconds"]
         self._recent_steps = progress["recent_steps"]
 

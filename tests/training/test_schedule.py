@@ -19,7 +19,7 @@ from pecl.training.trainer import Trainer
 def test_the_optimizer_is_given_the_rate(monkeypatch):
     run = trainer(Schedule(epochs=2, batch_size=5, eval_every=6, dropout=False, warmup=3))  # 6 steps
     plain, given = run.optimizer.step, []
-    monkeypatch.setattr(run.optimizer, "step", lambda lrs: given.append(lrs.item()) or plain(lrs))
+    monkeypatch.setattr(run.optimizer, "step", lambda lrs, number: given.append(lrs.item()) or plain(lrs, number))
     run.run()
     shares = [1 / 3, 2 / 3, 1, 1, 1, 1]
     assert given == pytest.approx([5e-3 * share * (1 + math.cos(math.pi * i / 6)) for i, share in enumerate(shares)])
@@ -152,7 +152,7 @@ def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
     for step in range(steps):
         grad, decay = torch.randn(2, 3, 4) * 10 ** float(step % 3 - 1), 1 - step / steps
         slots.grad = grad.clone()
-        optimizer.step(torch.tensor(lrs) * decay)
+        optimizer.step(torch.tensor(lrs) * decay, step + 1)
         for s, reference in enumerate(references):
             plain[s].grad = grad[s].clone()
             reference.param_groups[0]["lr"] = lrs[s] * decay
@@ -163,14 +163,15 @@ def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
 def test_a_missing_gradient_counts_as_zero_and_lets_the_averages_decay():
     parameter, plain = nn.Parameter(torch.ones(1, 2)), nn.Parameter(torch.ones(1, 2))
     optimizer, reference = SlotAdam([parameter], [1.0]), torch.optim.Adam([plain], lr=0.1, foreach=False)
-    for gradient in (torch.tensor([[1.0, -3.0]]), None, None, torch.tensor([[0.5, 0.5]])):
+    gradients = (torch.tensor([[1.0, -3.0]]), None, None, torch.tensor([[0.5, 0.5]]))
+    for number, gradient in enumerate(gradients, 1):
         optimizer.zero_grad()
         assert parameter.grad is None
         if gradient is not None:
             parameter.grad = gradient.clone()
         plain.grad = torch.zeros(1, 2) if gradient is None else gradient.clone()
         before = parameter.detach().clone()
-        optimizer.step(torch.tensor([0.1]))
+        optimizer.step(torch.tensor([0.1]), number)
         reference.step()
         assert (parameter != before).all()  # the averages move it on
         torch.testing.assert_close(parameter, plain, rtol=1e-5, atol=1e-7)

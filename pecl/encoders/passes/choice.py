@@ -12,9 +12,9 @@ def choose_pass(tower: PassTower, inputs: PassInputs) -> Pass:
     """Return the pass for a batch: that of the tower's runtime, if it has one, else the first that applies.
 
     A tower has a cache only if its adapter changes no layer below the cached one, so prompts and
-    caches exclude each other. Dropout changes the cached states, so a pass of training ignores the
-    cache. Packing pays only if more than `MAX_PADDING` of the positions are padding; cached states
-    are packed already.
+    caches exclude each other. Dropout changes the cached states, so a tower in training mode, which
+    draws dropout, ignores the cache; steps without dropout use it. Packing pays only if more than
+    `MAX_PADDING` of the positions are padding; cached states are packed already.
     """
     has_prompts = tower.adapter is not None and tower.adapter.has_prompts
     cache = None if tower.training else tower.cached_layers
